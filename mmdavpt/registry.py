@@ -1,0 +1,19 @@
+"""Child registries of mmengine's, reachable as ``mmdavpt.X`` from any scope.
+
+``locations`` lets mmengine import the defining modules on first use, so that
+configs need no ``custom_imports``. This file must stay light: it is imported
+whenever a key with the prefix ``mmdavpt.`` is looked up.
+"""
+from mmengine.registry import DATASETS as MMENGINE_DATASETS
+from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import Registry
+
+MODELS = Registry(
+    'model', parent=MMENGINE_MODELS, locations=['mmdavpt.models'])
+HOOKS = Registry(
+    'hook', parent=MMENGINE_HOOKS, locations=['mmdavpt.engine.hooks'])
+DATASETS = Registry(
+    'dataset', parent=MMENGINE_DATASETS, locations=['mmdavpt.datasets'])
+
+__all__ = ['DATASETS', 'HOOKS', 'MODELS']

@@ -1,0 +1,50 @@
+# `make demo` and `make test` need nothing but Python 3.10 to 3.12.
+PYTHON ?= python3
+# Two workers: the suite mostly waits for imports and small convolutions.
+PYTEST_ARGS ?= -n 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.stamp
+
+# More threads than cores make small models many times slower.
+export OMP_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help venv test test-slow lint demo clean distclean
+
+help:
+	@echo 'make demo       see everything work, in a few minutes'
+	@echo 'make test       the test suite (PYTEST_ARGS="-k glyph" for a part)'
+	@echo 'make test-slow  the slow tests alone: real model sizes'
+	@echo 'make lint       style, imports, coverage of docstrings'
+	@echo 'make venv       only set up $(VENV) (PYTHON=python3.11 picks one)'
+	@echo 'make clean      remove caches and build outputs'
+	@echo 'make distclean  remove $(VENV) too'
+
+venv: $(STAMP)
+
+$(STAMP): requirements/tested.txt setup.py requirements/make_venv.sh
+	@sh requirements/make_venv.sh '$(PYTHON)' '$(VENV)'
+	@touch $@
+
+test: $(STAMP)
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -m slow -s
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/interrogate --quiet mmdavpt tools || $(BIN)/interrogate -v mmdavpt tools
+
+demo: $(STAMP)
+	$(BIN)/python tools/demo.py
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune \
+		-exec rm -rf {} +
+
+distclean: clean
+	rm -rf $(VENV)

@@ -1,0 +1,68 @@
+"""Set-up of the package; `requirements/tested.txt` pins what was tested."""
+import os.path as osp
+
+from setuptools import find_packages, setup
+
+HERE = osp.dirname(osp.abspath(__file__))
+
+
+def read(*names: str) -> str:
+    """Return the text of a file, or '' if it does not exist."""
+    path = osp.join(HERE, *names)
+    if not osp.exists(path):
+        return ''
+    with open(path, encoding='utf-8') as file:
+        return file.read()
+
+
+def version() -> str:
+    """Return the version without importing the package and its hosts."""
+    scope: dict = {}
+    exec(read('mmdavpt', 'version.py'), scope)
+    return scope['__version__']
+
+
+setup(
+    name='mmdavpt',
+    version=version(),
+    description='Distribution-aware visual prompt tuning for MMPretrain and '
+    'MMSegmentation',
+    long_description=read('README.md'),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    license_files=['LICENSE'],
+    python_requires='>=3.10,<3.13',
+    packages=find_packages(include=['mmdavpt', 'mmdavpt.*']),
+    install_requires=[
+        'torch>=2.4,<3',
+        'torchvision>=0.19,<1',
+        'numpy>=2,<3',
+        'scikit-learn>=1.4,<2',
+        'matplotlib>=3.8,<4',
+        'pillow>=10.1',
+        'rich>=13',
+        'safetensors>=0.4,<1',
+        # A minor release of a host may move what this package builds on.
+        'onedl-mmengine>=0.10.12,<0.11',
+        'onedl-mmcv>=2.3.6,<2.4',
+        'onedl-mmsegmentation>=1.4.2,<1.5',
+        'onedl-mmpretrain>=1.3.6,<1.4',
+        # torch and mmengine still ask for distutils, which it provides.
+        'setuptools',
+    ],
+    extras_require={
+        'dev': [
+            'hypothesis', 'interrogate', 'pytest', 'pytest-xdist', 'ruff',
+            'timm'
+        ]
+    },
+    classifiers=[
+        'Development Status :: 4 - Beta',
+        'Intended Audience :: Science/Research',
+        'Programming Language :: Python :: 3 :: Only',
+        'Programming Language :: Python :: 3.10',
+        'Programming Language :: Python :: 3.11',
+        'Programming Language :: Python :: 3.12',
+        'Topic :: Scientific/Engineering :: Artificial Intelligence',
+    ],
+    zip_safe=False)

@@ -1,0 +1,2 @@
+from .backbones import DAVPTVisionTransformer
+from .losses import *  # noqa: F401,F403

@@ -1,0 +1,250 @@
+"""The prompted Vision Transformer, for classification and segmentation."""
+from typing import Dict, NamedTuple, Optional, Sequence, Tuple, Union
+
+import torch
+from mmpretrain.models import VisionTransformer
+from mmpretrain.models.utils import resize_pos_embed
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from mmdavpt.models.trainable import select_trainable
+from mmdavpt.registry import MODELS
+from .prompted_layer import TokenRequest, prompted_layer
+from .prompts import DeepPrompts, prompt_init_bound, prompts_per_layer
+
+
+class BackboneTokens(NamedTuple):
+    """What the backbone hands out besides its features.
+
+    Attributes:
+        cls (Tensor | None): [CLS] after the last layer that is used, with
+            shape (B, C); None without a [CLS] token.
+        guided (Dict[int, Dict[str, Tensor]]): Guided layer to named tokens.
+    """
+    cls: Optional[Tensor]
+    guided: Dict[int, Dict[str, Tensor]]
+
+
+@MODELS.register_module()
+class DAVPTVisionTransformer(VisionTransformer):
+    """A frozen Vision Transformer with trainable deep prompts.
+
+    The parent owns all pre-trained weights and their names. Prompts are seen
+    by each layer as a key/value prefix (:mod:`.prompted_layer`), and are not
+    part of what the layers hand on; ``forward`` keeps the parent's contract.
+    Layers above the last of ``out_indices`` are not run.
+
+    Args:
+        num_prompts (int | Sequence[int]): Prompts of every layer that is
+            used, or one number per layer. 0 gives the parent, bit for bit.
+            Defaults to 20.
+        prompt_drop_rate (float): Probability of an element of a prompt to be
+            zeroed in training. Defaults to 0.
+        propagate (bool): If True, what a layer makes of the prompts goes on
+            to the next layer, unless that has prompts of its own: VPT-Shallow
+            is ``propagate=True, num_prompts=(P, 0, 0, ...)``. This runs the
+            concatenated form, which costs more. Defaults to False.
+        bias (Sequence[str]): Out of 'q', 'k' and 'v': the parts of the fused
+            qkv bias that get a learnable delta, initially zero. DA-VPT+
+            (section 3.5) is ``('k', 'v')``. Defaults to ().
+        trainable (Sequence[str]): Name patterns of pre-trained parameters
+            that train besides prompts and bias deltas, such as
+            ``'layers.*.ln1.*'``; ``('*', )`` is full tuning. All others are
+            frozen, in eval mode also in training. Defaults to ().
+        with_cp (bool): Whether to recompute each layer in backward instead of
+            keeping its activations. Defaults to False.
+        **kwargs: Of :class:`mmpretrain.models.VisionTransformer`.
+
+    Raises:
+        ValueError: If an argument does not fit the architecture.
+    """
+
+    def __init__(self,
+                 *args,
+                 num_prompts: Union[int, Sequence[int]] = 20,
+                 prompt_drop_rate: float = 0.,
+                 propagate: bool = False,
+                 bias: Sequence[str] = (),
+                 trainable: Sequence[str] = (),
+                 with_cp: bool = False,
+                 frozen_stages: int = -1,
+                 **kwargs) -> None:
+        if frozen_stages != -1:
+            raise ValueError(
+                '`frozen_stages` has no meaning here, since everything is '
+                'frozen that `trainable` does not name; leave it out, but got '
+                f'{frozen_stages}')
+        if not 0 <= prompt_drop_rate < 1:
+            raise ValueError('`prompt_drop_rate` should be in [0, 1), but got '
+                             f'{prompt_drop_rate}')
+        if isinstance(kwargs.get('out_indices'), tuple):
+            # The parent writes resolved indices into the sequence.
+            kwargs['out_indices'] = list(kwargs['out_indices'])
+        super().__init__(*args, **kwargs)
+        self.num_used_layers = min(max(self.out_indices) + 1, self.num_layers)
+        self.prompts = DeepPrompts(
+            prompts_per_layer(num_prompts, self.num_used_layers),
+            self.embed_dims,
+            prompt_init_bound(self._patch_size(), self.embed_dims),
+            prompt_drop_rate)
+        self.propagate = propagate
+        self.with_cp = with_cp
+        self.bias_delta = nn.ParameterDict(
+            self._zero_deltas(bias, self.layers[0].attn.qkv.bias is not None))
+        select_trainable(self, [
+            *trainable, *(['prompts.*'] if self.prompts else []),
+            *(['bias_delta.*'] if self.bias_delta else [])
+        ])
+
+    def _patch_size(self) -> Tuple[int, int]:
+        return self.patch_embed.projection.kernel_size
+
+    def _zero_deltas(self, bias: Sequence[str],
+                     has_bias: bool) -> Dict[str, Tensor]:
+        if not set(bias) <= set('qkv') or len(set(bias)) != len(bias):
+            raise ValueError("`bias` should name parts out of 'q', 'k' and "
+                             f"'v', each once, but got {bias!r}")
+        if bias and not has_bias:
+            raise ValueError('`bias` tunes the qkv bias, but `qkv_bias=False` '
+                             f'leaves none; got bias={bias!r}')
+        return {
+            part: nn.Parameter(
+                torch.zeros(self.num_used_layers, self.embed_dims))
+            for part in bias
+        }
+
+    def train(self, mode: bool = True) -> 'DAVPTVisionTransformer':
+        """Set the mode; what is wholly frozen stays in eval mode.
+
+        So dropout and stochastic depth act only in parts that train.
+        """
+        super().train(mode)
+        if mode:
+            stem = [*self.patch_embed.parameters(), self.pos_embed]
+            stem += [*self.pre_norm.parameters()]
+            stem += [] if self.cls_token is None else [self.cls_token]
+            if not any(p.requires_grad for p in stem):
+                self.patch_embed.eval()
+                self.drop_after_pos.eval()
+                self.pre_norm.eval()
+            norms = [
+                getattr(self, name) for name in ('ln1', 'ln2')
+                if hasattr(self, name)
+            ]
+            for module in [*self.layers, *norms]:
+                if not any(p.requires_grad for p in module.parameters()):
+                    module.eval()
+        return self
+
+    def _embed(self, x: Tensor) -> Tuple[Tensor, Tuple[int, int]]:
+        """Return the first layer's input, (B, 1+N, C), and the patch grid."""
+        batch_size = x.shape[0]
+        x, grid = self.patch_embed(x)
+        if self.cls_token is not None:
+            x = torch.cat((self.cls_token.expand(batch_size, -1, -1), x), 1)
+        x = x + resize_pos_embed(
+            self.pos_embed,
+            self.patch_resolution,
+            grid,
+            mode=self.interpolate_mode,
+            num_extra_tokens=self.num_extra_tokens)
+        return self.pre_norm(self.drop_after_pos(x)), grid
+
+    def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
+        """Return the features of ``out_indices``, as the parent does.
+
+        Args:
+            x (Tensor): Images with shape (B, 3, H, W).
+        """
+        return self.forward_with_tokens(x)[0]
+
+    @torch.no_grad()
+    def class_tokens(self, x: Tensor) -> Tensor:
+        """Return [CLS] of the pre-trained backbone, without prompts.
+
+        The class representations before training are means of these (section
+        3.4).
+
+        Args:
+            x (Tensor): Images with shape (B, 3, H, W).
+
+        Returns:
+            Tensor: With shape (B, C).
+        """
+        return self._run(x, None, prompted=False)[1].cls
+
+    def forward_with_tokens(
+        self,
+        x: Tensor,
+        request: Optional[TokenRequest] = None
+    ) -> Tuple[Tuple[Tensor, ...], BackboneTokens]:
+        """Return the features, and besides them [CLS] and guided tokens.
+
+        Args:
+            x (Tensor): Images with shape (B, 3, H, W).
+            request (TokenRequest, optional): What guided layers hand out.
+
+        Returns:
+            Tuple[Tuple[Tensor, ...], BackboneTokens]: The features as
+            ``forward`` gives them, and the tokens.
+        """
+        return self._run(x, request, prompted=True)
+
+    def _run(self, x, request, prompted):
+        x, grid = self._embed(x)
+        batch_size, extra = x.shape[0], self.num_extra_tokens
+        carried = 0  # prompts that stand in x between [CLS] and the patches
+        outs, guided = [], {}
+        for i in range(self.num_used_layers):
+            last = i == self.num_used_layers - 1
+            prompts = self.prompts.of_layer(i, batch_size) if prompted else None
+            if self.propagate and prompts is not None:
+                prefix = prompts.expand(batch_size, -1, -1)
+                x = torch.cat((x[:, :extra], prefix, x[:, extra + carried:]),
+                              1)
+                carried, prompts = prefix.shape[1], None
+            delta = ({part: rows[i] for part, rows in self.bias_delta.items()}
+                     if prompted else {})
+            asked = (request if request is not None and i in request.layers
+                     else None)
+            x, tokens = self._run_layer(i, x, prompts, delta, last, asked)
+            if asked is not None:
+                guided[i] = tokens
+            if i == self.num_layers - 1 and self.final_norm:
+                x = self.ln1(x)
+            if i in self.out_indices:
+                shown = x
+                if carried and x.shape[1] > extra:
+                    shown = torch.cat((x[:, :extra], x[:, extra + carried:]),
+                                      1)
+                outs.append(self._format_output(shown, grid))
+        cls = x[:, 0] if self.cls_token is not None else None
+        return tuple(outs), BackboneTokens(cls, guided)
+
+    def _run_layer(self, i, x, prompts, delta, last, asked):
+        layer = self.layers[i]
+        cls_only = last and self.out_type == 'cls_token'
+        plain = (prompts is None and not delta and asked is None
+                 and not (cls_only and len(self.prompts)))
+        if plain:
+            run, inputs = (lambda x: (layer(x), {})), (x, )
+        else:
+            raw = self.prompts[str(i)] if asked is not None else None
+            run, inputs = prompted_layer, (layer, x, prompts, delta,
+                                           self.num_extra_tokens, cls_only,
+                                           asked, raw)
+        if self.with_cp and torch.is_grad_enabled() and self.training:
+            return checkpoint(run, *inputs, use_reentrant=False)
+        return run(*inputs)
+
+    def get_layer_depth(self,
+                        param_name: str,
+                        prefix: str = '') -> Tuple[int, int]:
+        """Get the layer-wise depth of a parameter, as the parent does.
+
+        The prompts of a layer have that layer's depth.
+        """
+        if param_name.startswith(f'{prefix}prompts.'):
+            layer = int(param_name[len(prefix):].split('.')[1])
+            return layer + 1, self.num_layers + 2
+        return super().get_layer_depth(param_name, prefix)

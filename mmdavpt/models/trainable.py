@@ -1,0 +1,70 @@
+"""Which parameters train: one list of name patterns, and a table to read."""
+from fnmatch import fnmatchcase
+from typing import Dict, Sequence, Tuple
+
+from torch import nn
+
+
+def select_trainable(module: nn.Module, patterns: Sequence[str]) -> None:
+    """Let the parameters whose names match train, and freeze all others.
+
+    Args:
+        module (nn.Module): The module whose parameters are chosen from.
+        patterns (Sequence[str]): Shell-style patterns (``*``, ``?``,
+            ``[ab]``) of full parameter names, such as
+            ``'layers.*.attn.proj.bias'``.
+
+    Raises:
+        ValueError: If a pattern matches no parameter.
+    """
+    if isinstance(patterns, str):
+        raise ValueError('patterns of trainable parameters should be a list '
+                         f'of strings, but got the string {patterns!r}')
+    parameters = dict(module.named_parameters())
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in parameters):
+            raise ValueError(
+                f'the pattern {pattern!r} of trainable parameters matches no '
+                f'parameter of {type(module).__name__}; there are for '
+                f'example {list(parameters)[:4]} and '
+                f'{list(parameters)[-4:]}')
+    for name, parameter in parameters.items():
+        parameter.requires_grad_(
+            any(fnmatchcase(name, pattern) for pattern in patterns))
+
+
+def count_parameters(model: nn.Module) -> Dict[str, Tuple[int, int]]:
+    """Count the parameters of each group.
+
+    A group is a child module; of the backbone, prompts and bias deltas count
+    on their own.
+
+    Returns:
+        Dict[str, Tuple[int, int]]: Group to (trainable, frozen).
+    """
+    groups: Dict[str, Tuple[int, int]] = {}
+    for name, parameter in model.named_parameters():
+        parts = name.split('.')
+        group = parts[0]
+        if group == 'backbone' and parts[1] in ('prompts', 'bias_delta'):
+            group = f'backbone.{parts[1]}'
+        trainable, frozen = groups.get(group, (0, 0))
+        if parameter.requires_grad:
+            trainable += parameter.numel()
+        else:
+            frozen += parameter.numel()
+        groups[group] = (trainable, frozen)
+    return groups
+
+
+def parameter_table(model: nn.Module) -> str:
+    """Return a table of trainable and frozen parameters per group."""
+    groups = count_parameters(model)
+    total = tuple(map(sum, zip(*groups.values()))) if groups else (0, 0)
+    rows = [('group', 'trainable', 'frozen')]
+    rows += [(name, f'{trainable:,}', f'{frozen:,}')
+             for name, (trainable, frozen) in groups.items()]
+    rows += [('total', f'{total[0]:,}', f'{total[1]:,}')]
+    width = max(len(row[0]) for row in rows)
+    return '\n'.join(f'{name:<{width}}  {trainable:>13}  {frozen:>13}'
+                     for name, trainable, frozen in rows)

@@ -1,2 +1,12 @@
 from .backbones import DAVPTVisionTransformer
-from .losses import *  # noqa: F401,F403
+from .classifier import DAVPTImageClassifier
+from .guidance import PromptGuidance
+from .losses import DAVPTLoss
+from .segmentor import DAVPTEncoderDecoder
+from .trainable import count_parameters, parameter_table, select_trainable
+
+__all__ = [
+    'DAVPTEncoderDecoder', 'DAVPTImageClassifier', 'DAVPTLoss',
+    'DAVPTVisionTransformer', 'PromptGuidance', 'count_parameters',
+    'parameter_table', 'select_trainable'
+]

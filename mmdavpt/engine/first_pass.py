@@ -1,0 +1,123 @@
+"""Class statistics of the pre-trained backbone, before training."""
+import copy
+import math
+from typing import Callable, List, Optional, Sequence
+
+import numpy as np
+import torch
+from mmengine.dataset import Compose
+from mmengine.dist import get_world_size, is_main_process
+from mmengine.runner import Runner
+from mmengine.utils import ProgressBar
+from torch import nn
+from torch.utils.data import DataLoader, Subset
+
+
+def first_pass_loader(dataloader: DataLoader, pipeline: Optional[List[dict]],
+                      max_samples_per_class: Optional[int],
+                      seed: int) -> DataLoader:
+    """Return a loader that goes over the training set once, in order.
+
+    Args:
+        dataloader (DataLoader): The training loader.
+        pipeline (List[dict], optional): Transforms to use instead of the
+            training ones.
+        max_samples_per_class (int, optional): Keep that many samples of each
+            class, chosen by ``seed``. It takes effect here only if the
+            dataset knows its labels without loading images
+            (``get_gt_labels``).
+        seed (int): Seed of the choice and of the workers.
+
+    Raises:
+        TypeError: If a ``pipeline`` is given for a wrapped dataset.
+    """
+    dataset = dataloader.dataset
+    if pipeline is not None:
+        if not hasattr(dataset, 'pipeline'):
+            raise TypeError(
+                'PromptMappingHook(pipeline=...) needs a dataset with a '
+                f'pipeline of its own, but got {type(dataset).__name__}; '
+                'leave `pipeline` out to use the training one')
+        dataset = copy.copy(dataset)
+        dataset.pipeline = Compose(pipeline)
+    if max_samples_per_class is not None and hasattr(dataset,
+                                                     'get_gt_labels'):
+        dataset = Subset(
+            dataset,
+            capped_indices(dataset.get_gt_labels(), max_samples_per_class,
+                           seed))
+    return Runner.build_dataloader(
+        dict(
+            dataset=dataset,
+            batch_size=dataloader.batch_size,
+            num_workers=dataloader.num_workers,
+            collate_fn=dataloader.collate_fn,
+            sampler=dict(
+                type='DefaultSampler', shuffle=False, round_up=False)),
+        seed=seed)
+
+
+def capped_indices(labels: Sequence[int], limit: int, seed: int) -> List[int]:
+    """Return indices of at most ``limit`` samples of each class, in order."""
+    labels = np.asarray(labels)
+    shuffled = np.random.default_rng(seed).permutation(len(labels))
+    chosen = [
+        shuffled[labels[shuffled] == k][:limit] for k in np.unique(labels)
+    ]
+    return sorted(int(i) for i in np.concatenate(chosen))
+
+
+@torch.no_grad()
+def observe_training_set(
+        model: nn.Module,
+        loader: DataLoader,
+        labels_of: Callable[[int, Sequence], List[int]],
+        max_samples_per_class: Optional[int] = None) -> None:
+    """Feed the un-prompted [CLS] feature of each sample to the guidance.
+
+    Args:
+        model (nn.Module): A guided model.
+        loader (DataLoader): Over the training set.
+        labels_of (Callable[[int, Sequence], List[int]]): Gives the labels of
+            the data samples of the batch with that number, -1 for none.
+        max_samples_per_class (int, optional): Stop counting a class at that
+            many samples, and stop early once every class has them.
+
+    Raises:
+        ValueError: If an image gives a feature that is not finite.
+    """
+    guidance = model.guidance
+    quota = np.full(guidance.num_classes, np.inf)
+    if max_samples_per_class is not None:
+        quota[:] = math.ceil(max_samples_per_class / get_world_size())
+        quota[list(guidance.excluded)] = 0
+    bar = ProgressBar(len(loader)) if is_main_process() else None
+    was_training = model.training
+    model.eval()
+    for number, batch in enumerate(loader):
+        labels = labels_of(number, batch['data_samples'])
+        for i, label in enumerate(labels):
+            if label >= 0 and quota[label] <= 0:
+                labels[i] = -1
+            elif label >= 0:
+                quota[label] -= 1
+        # As in training, so that crops are padded to one size.
+        data = model.data_preprocessor(batch, training=True)
+        cls = model.backbone.class_tokens(data['inputs'])
+        finite = torch.isfinite(cls).all(dim=1)
+        if not finite.all():
+            paths = [
+                sample.get('img_path', 'an image without a path')
+                for sample, good in zip(data['data_samples'], finite.tolist())
+                if not good
+            ]
+            raise ValueError(
+                'the backbone gives NaN or infinite features for '
+                f'{paths}; check these images, and the pre-trained weights '
+                'if it is all of them')
+        guidance.observe(cls, torch.tensor(labels, device=cls.device))
+        if bar is not None:
+            bar.update()
+        if not (quota > 0).any():
+            break
+    model.train(was_training)

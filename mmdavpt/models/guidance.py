@@ -1,0 +1,191 @@
+"""The state of guidance, and what a guided model does with it in training."""
+from typing import Dict, Optional, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mmdavpt.clustering import MappingResult, accumulate, assign_prompts
+from mmdavpt.clustering import class_means as means_of_classes
+from mmdavpt.registry import MODELS
+from .backbones import SALIENCY_KEYS, BackboneTokens, TokenRequest
+
+
+class PromptGuidance(nn.Module):
+    """Class-to-prompt mapping, class statistics and the guidance loss.
+
+    All state is in persistent buffers of fixed shape, so that it travels with
+    the model's weights and a run can stop and resume at any iteration.
+
+    Args:
+        num_classes (int): The number of classes ``K``.
+        num_prompts (int): The number of prompts ``P`` of a guided layer.
+        embed_dims (int): The number of channels ``C``.
+        guided_layers (Sequence[int]): Resolved indices of the guided layers.
+        loss (dict): Config of the guidance loss, such as
+            ``dict(type='mmdavpt.DAVPTLoss')``.
+        background_class (int, optional): Class that takes no part in
+            guidance, such as 0 in PASCAL Context-60. Defaults to None.
+        normalize (str): How class representations are normalised for
+            k-means: 'none', 'l2' or 'layer'. Defaults to 'l2'.
+        saliency_keys (str): What the prompts' queries attend to: 'patches' or
+            'all'. Defaults to 'patches'.
+
+    Attributes:
+        mapping (Tensor): Prompt of each class, int64, (K, ); -1 for none.
+        centroids (Tensor): Of k-means, float32, (P, C).
+        representations (Tensor): Last representation of each class, (K, C).
+        seen (Tensor): Whether a class ever had a sample, bool, (K, ).
+        class_sums (Tensor): Sum of this epoch's [CLS] features, (K, C).
+        class_counts (Tensor): Their number, int64, (K, ).
+        initialized (Tensor): Whether the mapping was ever set, bool, ().
+    """
+
+    def __init__(self,
+                 num_classes: int,
+                 num_prompts: int,
+                 embed_dims: int,
+                 guided_layers: Sequence[int],
+                 loss: dict,
+                 background_class: Optional[int] = None,
+                 normalize: str = 'l2',
+                 saliency_keys: str = 'patches') -> None:
+        super().__init__()
+        if saliency_keys not in SALIENCY_KEYS:
+            raise ValueError(f'`saliency_keys` should be one of '
+                             f'{SALIENCY_KEYS}, but got {saliency_keys!r}')
+        if normalize not in ('none', 'l2', 'layer'):
+            raise ValueError("`normalize` should be 'none', 'l2' or 'layer', "
+                             f'but got {normalize!r}')
+        if background_class is not None and not (0 <= background_class <
+                                                 num_classes):
+            raise ValueError(
+                f'`background_class` should be one of the {num_classes} '
+                f'classes or None, but got {background_class}')
+        self.num_classes = num_classes
+        self.num_prompts = num_prompts
+        self.guided_layers = tuple(guided_layers)
+        self.excluded = (() if background_class is None else
+                         (background_class, ))
+        self.normalize = normalize
+        self.saliency_keys = saliency_keys
+        self.loss = MODELS.build(loss)
+        self.register_buffer('mapping', torch.full((num_classes, ), -1))
+        self.register_buffer('centroids', torch.zeros(num_prompts, embed_dims))
+        self.register_buffer('representations',
+                             torch.zeros(num_classes, embed_dims))
+        self.register_buffer('seen', torch.zeros(num_classes, dtype=bool))
+        self.register_buffer('class_sums', torch.zeros(num_classes,
+                                                       embed_dims))
+        self.register_buffer('class_counts',
+                             torch.zeros(num_classes, dtype=torch.int64))
+        self.register_buffer('initialized', torch.tensor(False))
+        # What this process saw since the last reduction over processes.
+        self.register_buffer(
+            'new_sums', torch.zeros_like(self.class_sums), persistent=False)
+        self.register_buffer(
+            'new_counts',
+            torch.zeros_like(self.class_counts),
+            persistent=False)
+
+    def targets(self, labels: Tensor) -> Tensor:
+        """Return the prompt that each sample's class maps to.
+
+        Args:
+            labels (Tensor): int64, (B, ); -1 for a sample without a class.
+
+        Returns:
+            Tensor: int64, (B, ); -1 for a sample that takes no part.
+        """
+        return torch.where(labels >= 0, self.mapping[labels.clamp(min=0)], -1)
+
+    def request(self, labels: Tensor) -> TokenRequest:
+        """Return what the guided layers are to hand out for a batch."""
+        return TokenRequest(self.guided_layers, self.loss.required_tokens,
+                            self.targets(labels), self.saliency_keys)
+
+    def forward(self, tokens: BackboneTokens,
+                targets: Tensor) -> Dict[str, Tensor]:
+        """Return the weighted terms of the guidance loss (eq. 5).
+
+        Args:
+            tokens (BackboneTokens): What the guided layers handed out.
+            targets (Tensor): The prompt of each sample, int64, (B, ).
+        """
+        assigned = torch.zeros(
+            self.num_prompts + 1, dtype=torch.bool, device=targets.device)
+        assigned[self.mapping + 1] = True
+        return self.loss(tokens.guided, targets, assigned[1:])
+
+    @torch.no_grad()
+    def observe(self, cls: Tensor, labels: Tensor) -> None:
+        """Add a batch to this epoch's class statistics.
+
+        Args:
+            cls (Tensor): [CLS] features, (B, C).
+            labels (Tensor): int64, (B, ); -1 for none.
+        """
+        accumulate(self.new_sums, self.new_counts, cls, labels)
+
+    @torch.no_grad()
+    def take_new(self) -> None:
+        """Move what was newly observed into the epoch's statistics."""
+        self.class_sums += self.new_sums
+        self.class_counts += self.new_counts
+        self.new_sums.zero_()
+        self.new_counts.zero_()
+
+    @torch.no_grad()
+    def finish_epoch(self) -> None:
+        """Turn the epoch's statistics into class representations.
+
+        Raises:
+            ValueError: If a class has a non-finite sum.
+        """
+        bad = ~torch.isfinite(self.class_sums).all(dim=1)
+        if bad.any():
+            raise ValueError(
+                'class representations should be finite, but those of the '
+                f'classes {bad.nonzero().flatten().tolist()} are not: an '
+                'image holds NaN or infinite values, or training diverged; '
+                'check the images of these classes, or lower the learning '
+                'rate')
+        representations, seen = means_of_classes(self.class_sums,
+                                                 self.class_counts,
+                                                 self.representations,
+                                                 self.seen)
+        self.representations.copy_(representations)
+        self.seen.copy_(seen)
+        self.class_sums.zero_()
+        self.class_counts.zero_()
+
+    def cluster(self, seed: int) -> MappingResult:
+        """Cluster the class representations; change nothing.
+
+        k-means starts from the previous centroids, if there are any.
+
+        Args:
+            seed (int): Seed of k-means++ where there are none.
+        """
+        return assign_prompts(
+            self.representations.cpu().numpy(),
+            self.seen.cpu().numpy(),
+            self.num_prompts,
+            centroids=self.centroids.cpu().numpy()
+            if self.initialized else None,
+            excluded=self.excluded,
+            normalize=self.normalize,
+            seed=seed)
+
+    @torch.no_grad()
+    def set_mapping(self, result: MappingResult) -> None:
+        """Take over a mapping and its centroids."""
+        self.mapping.copy_(torch.as_tensor(result.mapping))
+        self.centroids.copy_(torch.as_tensor(result.centroids))
+        self.initialized.fill_(True)
+
+    @torch.no_grad()
+    def reset(self) -> None:
+        """Forget the mapping, the centroids and all statistics."""
+        for buffer in self.buffers(recurse=False):
+            buffer.zero_()
+        self.mapping.fill_(-1)

@@ -1,0 +1,120 @@
+"""What the guided classifier and the guided segmentor have in common."""
+from typing import Optional, Sequence
+
+from torch import Tensor, nn
+
+from .backbones import DAVPTVisionTransformer
+from .guidance import PromptGuidance
+
+
+def build_guidance(guidance: Optional[dict], backbone: nn.Module,
+                   num_classes: int) -> Optional[PromptGuidance]:
+    """Build the guidance of a model, checked against backbone and head.
+
+    Args:
+        guidance (dict, optional): ``guided_layers`` (Sequence[int], may be
+            negative), optionally ``num_classes``, and the other arguments of
+            :class:`PromptGuidance`. None for an unguided model.
+        backbone (nn.Module): The backbone of the model.
+        num_classes (int): The number of classes of the head.
+
+    Raises:
+        TypeError: If the backbone cannot be guided.
+        ValueError: If the guidance does not fit the backbone or the head.
+    """
+    if guidance is None:
+        return None
+    if not isinstance(backbone, DAVPTVisionTransformer):
+        raise TypeError(
+            "a guided model's backbone should be a DAVPTVisionTransformer, "
+            f'but got {type(backbone).__name__}; set '
+            "backbone.type='mmdavpt.DAVPTVisionTransformer' or guidance=None")
+    if backbone.cls_token is None or backbone.propagate:
+        raise ValueError(
+            'guidance needs a backbone with `with_cls_token=True` and '
+            f'`propagate=False`, but got with_cls_token='
+            f'{backbone.with_cls_token}, propagate={backbone.propagate}')
+    guidance = dict(guidance)
+    given = guidance.pop('num_classes', num_classes)
+    if given != num_classes:
+        raise ValueError(
+            f'the guidance has num_classes={given}, but the head has '
+            f'num_classes={num_classes}; make them equal, or leave the '
+            'former out')
+    layers = resolve_guided_layers(
+        guidance.pop('guided_layers', (-1, )), backbone.prompts.counts)
+    return PromptGuidance(
+        num_classes=num_classes,
+        num_prompts=backbone.prompts.counts[layers[0]],
+        embed_dims=backbone.embed_dims,
+        guided_layers=layers,
+        **guidance)
+
+
+def resolve_guided_layers(guided_layers: Sequence[int],
+                          counts: Sequence[int]) -> Sequence[int]:
+    """Return the indices of the guided layers, all non-negative and sorted.
+
+    Args:
+        guided_layers (Sequence[int]): Indices, may be negative.
+        counts (Sequence[int]): The number of prompts of each layer.
+
+    Raises:
+        ValueError: If there is none, if one is out of range or twice there,
+            or if they have no prompts or different numbers of them: one
+            mapping serves all guided layers.
+    """
+    num_layers = len(counts)
+    resolved = sorted(i + num_layers if i < 0 else i for i in guided_layers)
+    if not resolved or len(set(resolved)) != len(resolved) or not all(
+            0 <= i < num_layers for i in resolved):
+        raise ValueError(
+            f'`guided_layers` should hold different layers out of the '
+            f'{num_layers} that are used (0 to {num_layers - 1}, or '
+            f'negative), but got {tuple(guided_layers)}')
+    numbers = {counts[i] for i in resolved}
+    if len(numbers) != 1 or 0 in numbers:
+        raise ValueError(
+            'guided layers should all have the same number of prompts, at '
+            f'least one, but the layers {resolved} have '
+            f'{[counts[i] for i in resolved]}')
+    return resolved
+
+
+class GuidedModelMixin:
+    """Adds the guidance loss to the losses of a host's model.
+
+    The host's ``extract_feat`` stays free of labels, so that nothing of
+    guidance is left at inference.
+    """
+
+    guidance: Optional[PromptGuidance]
+
+    def features_and_guidance(self, inputs: Tensor, labels: Tensor):
+        """Run backbone and neck; guide the prompts; observe the classes.
+
+        Args:
+            inputs (Tensor): Images with shape (B, 3, H, W).
+            labels (Tensor): Guidance labels, int64, (B, ); -1 for none.
+
+        Returns:
+            Tuple[tuple, Dict[str, Tensor]]: The features for the head, and
+            the weighted terms of the guidance loss.
+
+        Raises:
+            RuntimeError: If no hook has set the mapping.
+        """
+        guidance = self.guidance
+        if not guidance.initialized:
+            raise RuntimeError(
+                'the guided model has no class-to-prompt mapping: add '
+                "custom_hooks=[dict(type='mmdavpt.PromptMappingHook')] to "
+                'the config, or set model.guidance=None for plain prompt '
+                'tuning')
+        request = guidance.request(labels)
+        features, tokens = self.backbone.forward_with_tokens(inputs, request)
+        losses = guidance(tokens, request.targets)
+        guidance.observe(tokens.cls.detach(), labels)
+        if self.with_neck:
+            features = self.neck(features)
+        return features, losses

@@ -1,0 +1,64 @@
+"""The segmentor with guided prompts."""
+from typing import Dict, List, Optional
+
+import torch
+from mmseg.models import EncoderDecoder
+from mmseg.structures import SegDataSample
+from torch import Tensor
+
+from mmdavpt.registry import MODELS
+from .guided_model import GuidedModelMixin, build_guidance
+
+
+@MODELS.register_module()
+class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
+    """An encoder-decoder whose prompts are guided by class (appendix A.2).
+
+    In each iteration :class:`mmdavpt.engine.hooks.PromptMappingHook` draws
+    one class of each sample's annotation as its guidance label.
+
+    Args:
+        guidance (dict, optional): See
+            :func:`~mmdavpt.models.guided_model.build_guidance`. None for
+            plain prompt tuning. Defaults to None.
+        **kwargs: Of :class:`mmseg.models.EncoderDecoder`.
+    """
+
+    def __init__(self, *args, guidance: Optional[dict] = None, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.guidance = build_guidance(guidance, self.backbone,
+                                       self.num_classes)
+
+    def loss(self, inputs: Tensor,
+             data_samples: List[SegDataSample]) -> Dict[str, Tensor]:
+        """Return the heads' losses and the guidance losses.
+
+        Args:
+            inputs (Tensor): Images with shape (B, 3, H, W).
+            data_samples (List[SegDataSample]): With ``gt_sem_seg`` and the
+                drawn ``guidance_label``.
+        """
+        if self.guidance is None:
+            return super().loss(inputs, data_samples)
+        labels = self.guidance_labels(data_samples).to(inputs.device)
+        features, losses = self.features_and_guidance(inputs, labels)
+        losses.update(self._decode_head_forward_train(features, data_samples))
+        if self.with_auxiliary_head:
+            losses.update(
+                self._auxiliary_head_forward_train(features, data_samples))
+        return losses
+
+    @staticmethod
+    def guidance_labels(data_samples: List[SegDataSample]) -> Tensor:
+        """Return the drawn class of each sample, int64, with shape (B, ).
+
+        Raises:
+            RuntimeError: If no hook has drawn them.
+        """
+        if not all('guidance_label' in sample for sample in data_samples):
+            raise RuntimeError(
+                'the samples have no guidance label: add custom_hooks='
+                "[dict(type='mmdavpt.PromptMappingHook')] to the config, or "
+                'set model.guidance=None for plain prompt tuning')
+        return torch.tensor(
+            [sample.guidance_label for sample in data_samples])

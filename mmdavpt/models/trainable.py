@@ -17,9 +17,6 @@ def select_trainable(module: nn.Module, patterns: Sequence[str]) -> None:
     Raises:
         ValueError: If a pattern matches no parameter.
     """
-    if isinstance(patterns, str):
-        raise ValueError('patterns of trainable parameters should be a list '
-                         f'of strings, but got the string {patterns!r}')
     parameters = dict(module.named_parameters())
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in parameters):

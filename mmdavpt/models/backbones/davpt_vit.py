@@ -9,6 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mmdavpt.models.trainable import select_trainable
 from mmdavpt.registry import MODELS
+from .pretrained import load_pretrained
 from .prompted_layer import TokenRequest, prompted_layer
 from .prompts import DeepPrompts, prompt_init_bound, prompts_per_layer
 
@@ -91,6 +92,9 @@ class DAVPTVisionTransformer(VisionTransformer):
         self.with_cp = with_cp
         self.bias_delta = nn.ParameterDict(
             self._zero_deltas(bias, self.layers[0].attn.qkv.bias is not None))
+        if isinstance(trainable, str):
+            raise ValueError('`trainable` should be a list of strings, but '
+                             f'got the string {trainable!r}')
         select_trainable(self, [
             *trainable, *(['prompts.*'] if self.prompts else []),
             *(['bias_delta.*'] if self.bias_delta else [])
@@ -112,6 +116,26 @@ class DAVPTVisionTransformer(VisionTransformer):
                 torch.zeros(self.num_used_layers, self.embed_dims))
             for part in bias
         }
+
+    def init_weights(self) -> None:
+        """Initialize the weights; load pre-trained ones strictly, and last.
+
+        Prompts and bias deltas were initialised on construction.
+        """
+        init_cfg = self.init_cfg
+        if not (isinstance(init_cfg, dict)
+                and init_cfg.get('type') == 'Pretrained'):
+            super().init_weights()
+            return
+        # The host would load with a mere warning for missing keys.
+        self.init_cfg = None
+        super().init_weights()
+        self.init_cfg = init_cfg
+        load_pretrained(
+            self,
+            init_cfg['checkpoint'],
+            prefix=init_cfg.get('prefix'),
+            own=('prompts.', 'bias_delta.'))
 
     def train(self, mode: bool = True) -> 'DAVPTVisionTransformer':
         """Set the mode; what is wholly frozen stays in eval mode.

@@ -31,7 +31,7 @@ def prompts_per_layer(num_prompts, num_layers: int) -> tuple:
         ValueError: If the length or a number does not fit.
     """
     counts = ((num_prompts, ) * num_layers
-              if isinstance(num_prompts, int) else tuple(num_prompts))
+              if not isinstance(num_prompts, Sequence) else tuple(num_prompts))
     if len(counts) != num_layers or any(
             not isinstance(n, int) or n < 0 for n in counts):
         raise ValueError(

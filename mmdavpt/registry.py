@@ -7,6 +7,10 @@ whenever a key with the prefix ``mmdavpt.`` is looked up.
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import (
+    OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
+)
+from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
 from mmengine.registry import Registry
 
 MODELS = Registry(
@@ -15,5 +19,16 @@ HOOKS = Registry(
     'hook', parent=MMENGINE_HOOKS, locations=['mmdavpt.engine.hooks'])
 DATASETS = Registry(
     'dataset', parent=MMENGINE_DATASETS, locations=['mmdavpt.datasets'])
+OPTIM_WRAPPERS = Registry(
+    'optim wrapper',
+    parent=MMENGINE_OPTIM_WRAPPERS,
+    locations=['mmdavpt.engine.optimizers'])
+OPTIM_WRAPPER_CONSTRUCTORS = Registry(
+    'optim wrapper constructor',
+    parent=MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
+    locations=['mmdavpt.engine.optimizers'])
 
-__all__ = ['DATASETS', 'HOOKS', 'MODELS']
+__all__ = [
+    'DATASETS', 'HOOKS', 'MODELS', 'OPTIM_WRAPPERS',
+    'OPTIM_WRAPPER_CONSTRUCTORS'
+]

@@ -1,6 +1,6 @@
 """Mixed precision where mmengine's own wrapper refuses to start."""
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Iterator
 
 import torch
 from mmengine.optim import OptimWrapper

@@ -1,5 +1,4 @@
 """Parameter groups of a mostly frozen model."""
-from typing import List, Optional, Union
 
 from mmengine.optim import DefaultOptimWrapperConstructor
 from torch import nn
@@ -17,10 +16,10 @@ class TrainableOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     """
 
     def add_params(self,
-                   params: List[dict],
+                   params: list[dict],
                    module: nn.Module,
                    prefix: str = '',
-                   is_dcn_module: Optional[Union[int, float]] = None) -> None:
+                   is_dcn_module: int | float | None = None) -> None:
         """Add the trainable parameters of a module to the groups.
 
         Args:

@@ -1,0 +1,80 @@
+"""A checkpoint of another model is an error, and not a warning."""
+from collections.abc import Iterable
+
+from mmengine.hooks import Hook
+from mmengine.model import BaseTTAModel, is_model_wrapper
+from torch import nn
+
+from .errors import UsageError
+
+
+def missing_parameters(model: nn.Module, state_dict: dict) -> list[str]:
+    """Return the parameters of a model that a checkpoint does not give.
+
+    Args:
+        model (nn.Module): The model, without wrapper.
+        state_dict (dict): Names to tensors; a leading 'module.' is ignored.
+
+    Returns:
+        List[str]: The names that are absent, or have another shape.
+    """
+    shapes = {
+        name.removeprefix('module.'): getattr(value, 'shape', None)
+        for name, value in state_dict.items()
+    }
+    return [
+        name for name, parameter in model.named_parameters()
+        if shapes.get(name) != parameter.shape
+    ]
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """Return the model inside distributed and test-time wrappers."""
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    return model
+
+
+class CheckpointFitHook(Hook):
+    """Refuse a checkpoint that does not have all parameters of the model.
+
+    mmengine loads what fits and only warns about the rest, so that a
+    checkpoint of another config gives the scores of random weights. Buffers
+    are not asked for. Loading in order to start a training (``load_from``
+    without ``resume``) is left alone, since there a part may be wanted.
+    """
+    # After hooks that complete a checkpoint.
+    priority = 'LOWEST'
+
+    def __init__(self, training: bool) -> None:
+        self.training = training
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Compare names and shapes before the weights are loaded.
+
+        Args:
+            runner (Runner): The runner.
+            checkpoint (dict): What was read from the file.
+
+        Raises:
+            UsageError: If parameters are missing.
+        """
+        if self.training and not runner._resume:
+            return
+        model = unwrap(runner.model)
+        missing = missing_parameters(
+            model, checkpoint.get('state_dict', checkpoint))
+        if missing:
+            raise UsageError(
+                f'{runner._load_from or "the checkpoint"} lacks '
+                f'{_some(missing)} of the {_count(model.parameters())} '
+                'parameters of this model, or has them in another shape: it '
+                'was made with another config')
+
+
+def _count(items: Iterable) -> int:
+    return sum(1 for _ in items)
+
+
+def _some(names: list[str]) -> str:
+    return f'{len(names)} (such as {", ".join(names[:3])})'

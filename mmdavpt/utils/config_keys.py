@@ -1,0 +1,274 @@
+"""Which keys a config may have: so that no key is dead and no typo silent."""
+import inspect
+from collections.abc import Iterator
+from contextlib import suppress
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any
+
+from mmengine import registry as mmengine_registry
+from mmengine.registry import Registry
+from mmengine.runner import Runner
+from torch import nn
+from torch.utils.data import DataLoader
+
+from .errors import UsageError
+
+#: Top-level keys that a run reads besides the arguments of ``Runner``.
+RUN_KEYS = {
+    'activation_checkpointing', 'compile', 'custom_imports', 'default_scope',
+    'efficient_conv_bn_eval', 'find_unused_parameters', 'launcher',
+    'model_wrapper_cfg', 'runner_type', 'sync_bn', 'tta_model', 'tta_pipeline'
+}
+
+#: What is read from dicts that have no ``type``, by the key that holds them.
+PLAIN_DICTS = {
+    'env_cfg': {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
+    'randomness': {'seed', 'diff_rank_seed', 'deterministic'},
+    'auto_scale_lr': {'enable', 'base_batch_size'},
+    'paramwise_cfg': {
+        'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult',
+        'flat_decay_mult', 'dwconv_decay_mult', 'dcn_offset_lr_mult',
+        'bypass_duplicate', 'custom_keys'
+    },
+    'test_cfg': {'mode', 'crop_size', 'stride', 'size', 'size_divisor'},
+    'arch': {
+        'embed_dims', 'num_layers', 'num_heads', 'feedforward_channels'
+    },
+}
+
+#: Types of dicts that may go without, by their path.
+DEFAULT_TYPES = {
+    'val_cfg': 'ValLoop',
+    'test_cfg': 'TestLoop',
+    'optim_wrapper': 'OptimWrapper',
+    'log_processor': 'LogProcessor',
+    'data_preprocessor': 'mmpretrain.ClsDataPreprocessor',
+    'model.data_preprocessor': 'mmpretrain.ClsDataPreprocessor',
+    'model.guidance': 'mmdavpt.models.PromptGuidance',
+    'tta_model': 'mmpretrain.AverageClsScoreTTA',
+}
+
+#: Keys that a builder takes out before it calls the type.
+BUILDER_KEYS = {
+    'optim_wrapper': {'optimizer', 'paramwise_cfg', 'constructor'},
+    'param_scheduler': {'convert_to_iter_based'},
+    'train_cfg': {'by_epoch'},
+    'norm_cfg': {'requires_grad'},
+    'norm_layer': {'requires_grad'},
+    'guidance': {'guided_layers'},
+}
+
+DATALOADER_KEYS = (
+    set(inspect.signature(DataLoader).parameters)
+    | {'num_batch_per_epoch', 'disable_subprocess_warning'})
+
+
+def runner_keys() -> set[str]:
+    """Return the top-level keys that have an effect on a run."""
+    return (set(inspect.signature(Runner.__init__).parameters)
+            - {'self', 'cfg'}) | RUN_KEYS
+
+
+def accepted_arguments(target: Any) -> set[str] | None:
+    """Return the names of keyword arguments that a class or function takes.
+
+    ``**kwargs`` of a constructor are followed to the next class that has one.
+
+    Args:
+        target (type | Callable): What a config's ``type`` stands for.
+
+    Returns:
+        Set[str] | None: The names; None if every name is taken.
+    """
+    if not inspect.isclass(target):
+        functions = [target]
+    else:
+        functions = [
+            vars(cls)['__init__'] for cls in target.__mro__
+            if '__init__' in vars(cls) and cls not in (object, nn.Module)
+        ]
+    names: set[str] = set()
+    for function in functions:
+        parameters = inspect.signature(function).parameters.values()
+        names |= {
+            p.name
+            for p in parameters
+            if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+        }
+        if not any(p.kind == p.VAR_KEYWORD for p in parameters):
+            return names - {'self'}
+    if functions and not (inspect.isclass(target)
+                          and issubclass(target, nn.Module)):
+        return None
+    return names - {'self'}
+
+
+def resolve_type(name: Any, scope: str) -> list[Any]:
+    """Return what a config's ``type`` may stand for.
+
+    Args:
+        name (str | type): The value of ``type``.
+        scope (str): The default scope of the config.
+
+    Returns:
+        list: One entry for each registry that knows the name.
+    """
+    if not isinstance(name, str):
+        return [name]
+    with suppress(ModuleNotFoundError):  # scopes of user packages
+        import_module(f'{scope}.registry')
+    found = []
+    for root in vars(mmengine_registry).values():
+        if isinstance(root, Registry):
+            known = _look_up(root.children.get(scope, root), name)
+            if known is not None and known not in found:
+                found.append(known)
+    return found
+
+
+def _look_up(registry: Registry, name: str) -> Any:
+    """Return the entry of a registry, or None if it has none."""
+    try:
+        return registry.get(name)
+    except RuntimeError:  # what `Registry.get` raises for an unknown name
+        return None
+
+
+def walk(node: Any, path: str = '') -> Iterator[tuple[str, dict]]:
+    """Yield every dict of a config with its dotted path.
+
+    Args:
+        node (dict | list | Any): The config, or a part of it.
+        path (str): The path of that part. Defaults to ''.
+
+    Yields:
+        Tuple[str, dict]: Path and dict, outermost first.
+    """
+    if isinstance(node, dict):
+        yield path, node
+        children = node.items()
+    elif isinstance(node, (list, tuple)):
+        children = enumerate(node)
+    else:
+        return
+    for key, child in children:
+        yield from walk(child, f'{path}.{key}' if path else str(key))
+
+
+def holder(path: str) -> str:
+    """Return the last key of a path that is no list index."""
+    names = [name for name in path.split('.') if not name.isdigit()]
+    return names[-1] if names else ''
+
+
+def accepted_keys(path: str, node: dict, scope: str) -> set[str] | None:
+    """Return the keys that have a meaning in one dict of a config.
+
+    Args:
+        path (str): Dotted path of the dict, '' for the config itself.
+        node (dict): The dict.
+        scope (str): The default scope of the config.
+
+    Returns:
+        Set[str] | None: The keys, without the builder's own ``type``,
+        ``_scope_`` and ``_delete_``; None for a free dict, whose keys are
+        names that the user chooses.
+
+    Raises:
+        UsageError: If no registry knows the dict's type.
+    """
+    name = holder(path)
+    if path == '':
+        return runner_keys()
+    if name.endswith('_dataloader') and 'type' not in node:
+        return DATALOADER_KEYS
+    kind = node.get('type', _default_type(path, node))
+    if kind is None:
+        return PLAIN_DICTS.get(name)
+    targets = resolve_type(kind, scope)
+    if not targets:
+        raise UsageError(f'`{path}.type` is {kind!r}, which no registry of '
+                         f'the scope {scope!r} knows')
+    keys: set[str] = set()
+    for target in targets:
+        taken = accepted_arguments(target)
+        if taken is None:
+            return None
+        keys |= taken
+    return keys | BUILDER_KEYS.get(name, set())
+
+
+def _default_type(path: str, node: dict) -> str | None:
+    if path == 'train_cfg':
+        return ('EpochBasedTrainLoop'
+                if node.get('by_epoch', True) else 'IterBasedTrainLoop')
+    return DEFAULT_TYPES.get(path)
+
+
+def check_option(cfg: dict, key: str) -> None:
+    """Raise a sentence if setting one key of a config changes nothing.
+
+    A key that the config has may be set, if it is not a mere variable of the
+    config file. A new key may be set where something takes it: an argument of
+    the dict's type, a key that runs read, or any key of a free dict.
+
+    Args:
+        cfg (dict): The config.
+        key (str): Dotted key; numbers are indices of lists.
+
+    Raises:
+        UsageError: If the key cannot be set, or would change nothing.
+    """
+    scope = cfg.get('default_scope', 'mmengine')
+    names = key.split('.')
+    node, path = cfg, ''
+    for depth, name in enumerate(names):
+        if isinstance(node, (list, tuple)):
+            if not name.isdigit() or int(name) >= len(node):
+                raise UsageError(
+                    f'--cfg-options {key}: `{path}` is a list of '
+                    f'{len(node)}, so `{name}` should be an index below that')
+            node = node[int(name)]
+        elif isinstance(node, dict):
+            if path == '' and name in node and name not in runner_keys():
+                raise UsageError(_variable_sentence(cfg, name))
+            if name not in node:
+                _check_new_key(key, path, node, name, scope)
+                return
+            node = node[name]
+        else:
+            raise UsageError(
+                f'--cfg-options {key}: `{path}` is {node!r} and has no key '
+                f'`{name}`; to replace it, set `{path}` itself')
+        path = '.'.join(names[:depth + 1])
+
+
+def _check_new_key(key: str, path: str, node: dict, name: str,
+                   scope: str) -> None:
+    accepted = accepted_keys(path, node, scope)
+    if accepted is None or name in accepted:
+        return
+    near = get_close_matches(name, {*node, *accepted}, n=3)
+    hint = (f'did you mean {" or ".join(f"`{n}`" for n in near)}?' if near else
+            'it takes ' + ', '.join(f'`{n}`' for n in sorted(accepted)))
+    raise UsageError(f'--cfg-options {key}: '
+                     f'{f"`{path}`" if path else "the config"} has no key '
+                     f'`{name}`; {hint}')
+
+
+def _variable_sentence(cfg: dict, name: str) -> str:
+    """Say that a variable of the config file is set too late."""
+    value = cfg[name]
+    fed = [
+        f'`{path}.{key}`' for path, node in walk(dict(cfg))
+        for key, other in node.items()
+        if path and path.split('.')[0] in runner_keys() and
+        (key == name or (isinstance(value, (str, list, tuple)) and value
+                         and type(other) is type(value) and other == value))
+    ]
+    hint = f' such as {", ".join(fed[:3])}' if fed else ''
+    return (f'--cfg-options {name}: this is a variable of the config file, '
+            'which has already been used to fill in other keys, so setting it '
+            f'now would change nothing; set those keys{hint}, or write a '
+            'config that inherits from this one')

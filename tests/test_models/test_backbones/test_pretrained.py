@@ -46,7 +46,8 @@ def test_position_embedding_is_resized(tmp_path):
         img_size=64,
         init_cfg=dict(type='Pretrained', checkpoint=path))
     ours.init_weights()
-    vit = parent().eval()
+    vit = parent()
+    vit.eval()
     x = images(size=(64, 64), dtype=torch.float32)
     torch.testing.assert_close(ours.eval().class_tokens(x), vit(x)[0])
 

@@ -1,0 +1,252 @@
+"""The state of guidance, and the guided models around it."""
+import numpy as np
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+from mmengine.structures import PixelData
+from mmpretrain.structures import DataSample
+from mmseg.structures import SegDataSample
+
+from mmdavpt.clustering import MappingResult
+from mmdavpt.models import (DAVPTEncoderDecoder, DAVPTImageClassifier,
+                            PromptGuidance)
+from mmdavpt.models.guided_model import resolve_guided_layers
+from mmdavpt.registry import MODELS
+
+from .. import toy
+
+
+def guidance(**kwargs):
+    cfg = dict(
+        num_classes=4,
+        num_prompts=2,
+        embed_dims=3,
+        guided_layers=(1, ),
+        loss=dict(type='mmdavpt.DAVPTLoss'))
+    return PromptGuidance(**{**cfg, **kwargs})
+
+
+def build(make, changes=None):
+    torch.manual_seed(0)
+    model = make('unused', changes)['model']
+    init_default_scope('mmseg' if make is toy.segmentation else 'mmpretrain')
+    return MODELS.build(model)
+
+
+def set_mapping(model, mapping=(0, 1, 2, 0, 1, 2)):
+    model.guidance.set_mapping(
+        MappingResult(np.array(mapping), np.ones((3, 32)), np.full(3, 2)))
+
+
+def batch(num=6):
+    samples = [
+        DataSample().set_gt_label(i % 6) for i in range(num)
+    ]
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(num, 3, 32, 32, generator=generator), samples
+
+
+def test_targets_and_request():
+    state = guidance()
+    state.mapping.copy_(torch.tensor([1, -1, 0, 1]))
+    labels = torch.tensor([0, 1, -1, 2, 3])
+    assert state.targets(labels).tolist() == [1, -1, -1, 0, 1]
+    request = state.request(labels)
+    assert request.layers == (1, ) and 'saliency' in request.names
+
+
+def test_epoch_of_hand_worked_statistics():
+    state = guidance()
+    state.observe(torch.tensor([[1., 2, 3], [3, 2, 1], [9, 9, 9]]),
+                  torch.tensor([2, 2, -1]))
+    assert state.class_sums.sum() == 0
+    state.take_new()
+    assert state.new_sums.sum() == 0 and state.new_counts.sum() == 0
+    assert state.class_sums[2].tolist() == [4, 4, 4]
+    state.finish_epoch()
+    assert state.representations[2].tolist() == [2, 2, 2]
+    assert state.seen.tolist() == [False, False, True, False]
+    state.finish_epoch()  # unseen in this epoch: keeps its representation
+    assert state.representations[2].tolist() == [2, 2, 2]
+
+
+def test_non_finite_sums_are_refused():
+    state = guidance()
+    state.observe(
+        torch.tensor([[float('nan'), 0, 0]]), torch.tensor([3]))
+    state.take_new()
+    with pytest.raises(ValueError, match=r'classes \[3\] are not'):
+        state.finish_epoch()
+
+
+def test_all_state_is_saved_and_loaded():
+    state = guidance()
+    state.set_mapping(
+        MappingResult(
+            np.array([0, 1, 1, 0]), np.arange(6.).reshape(2, 3),
+            np.array([2, 2])))
+    state.class_sums += 2
+    other = guidance()
+    other.load_state_dict(state.state_dict(), strict=True)
+    assert set(state.state_dict()) == {
+        'mapping', 'centroids', 'representations', 'seen', 'class_sums',
+        'class_counts', 'initialized'
+    }
+    for name, value in state.state_dict().items():
+        assert torch.equal(other.state_dict()[name], value)
+    other.reset()
+    fresh = guidance().state_dict()
+    for name, value in other.state_dict().items():
+        assert torch.equal(value, fresh[name])
+
+
+def test_unassigned_prompts_are_not_guided():
+    """With P > K the loss does not move the prompts without a class."""
+    model = build(toy.classification)
+    set_mapping(model, (0, 0, 1, 1, 0, 1))
+    inputs, samples = batch()
+    losses = model.train().loss(inputs, samples)
+    guided = losses['loss_guidance_token'] + losses['loss_guidance_cls']
+    grad, = torch.autograd.grad(guided, [model.backbone.prompts['1']])
+    assert grad[2].abs().max() == 0 and grad[:2].abs().max() > 0
+
+
+@pytest.mark.parametrize('make', [toy.classification, toy.segmentation])
+def test_prediction_has_no_trace_of_guidance(make):
+    guided = build(make).eval()
+    plain = build(make, {'model.guidance': None}).eval()
+    plain.load_state_dict(guided.state_dict(), strict=False)
+    inputs, _ = batch()
+    called = []
+    guided.backbone.prompts.register_forward_hook(
+        lambda *args: called.append(args))
+    assert torch.equal(
+        torch.stack(list(guided.extract_feat(inputs))),
+        torch.stack(list(plain.extract_feat(inputs))))
+    assert guided.backbone.forward_with_tokens(inputs)[1].guided == {}
+
+
+def test_guided_and_unguided_head_losses_are_equal():
+    guided = build(toy.classification)
+    plain = build(toy.classification, {'model.guidance': None})
+    plain.load_state_dict(guided.state_dict(), strict=False)
+    set_mapping(guided)
+    inputs, samples = batch()
+    ours, theirs = guided.loss(inputs, samples), plain.loss(inputs, samples)
+    assert torch.allclose(ours['loss'], theirs['loss'])
+    assert set(ours) - set(theirs) == {
+        'loss_guidance_token', 'loss_guidance_cls'
+    }
+
+
+@pytest.mark.parametrize('make', [toy.classification, toy.segmentation])
+def test_every_trainable_parameter_gets_a_gradient_and_no_other(make):
+    model = build(make, {
+        'model.backbone.bias': ('v', ),
+    }).train()
+    inputs, samples = batch()
+    if make is toy.segmentation:
+        set_mapping(model, [-1] + [i % 3 for i in range(26)])
+        samples = [SegDataSample() for _ in samples]
+        for i, sample in enumerate(samples):
+            sample.set_metainfo(dict(guidance_label=i + 1))
+            sample.gt_sem_seg = PixelData(
+                data=torch.full((1, 32, 32), i + 1))
+    else:
+        set_mapping(model)
+    before = {n: p.clone() for n, p in model.named_parameters()}
+    losses = model.loss(inputs, samples)
+    sum(v for k, v in losses.items() if 'loss' in k).backward()
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad is not None, name
+            assert parameter.grad.abs().max() > 0, name
+        else:
+            assert parameter.grad is None, name
+            assert name.startswith('backbone.')
+            assert '.prompts.' not in name
+    torch.optim.SGD(model.parameters(), lr=0.1).step()
+    for name, parameter in model.named_parameters():
+        changed = not torch.equal(parameter, before[name])
+        assert changed == parameter.requires_grad, name
+
+
+def test_guidance_pulls_a_prompt_towards_its_class():
+    """Steps on the guidance loss alone raise the similarity it measures."""
+    model = build(toy.classification).train()
+    set_mapping(model)
+    inputs, samples = batch()
+    optimizer = torch.optim.SGD(model.backbone.prompts.parameters(), lr=1.)
+    values = []
+    for _ in range(8):
+        losses = model.loss(inputs, samples)
+        loss = losses['loss_guidance_token'] + losses['loss_guidance_cls']
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        values.append(loss.item())
+    assert values[-1] < 0.9 * values[0]
+
+
+@pytest.mark.parametrize('layers, counts, expected', [
+    ((-1, ), (3, 3, 3), [2]),
+    ((0, 2), (3, 0, 3), [0, 2]),
+    ((2, 1), (1, 3, 3), [1, 2]),
+])
+def test_resolve_guided_layers(layers, counts, expected):
+    assert resolve_guided_layers(layers, counts) == expected
+
+
+@pytest.mark.parametrize('layers, counts, message', [
+    ((), (3, 3), 'guided_layers'),
+    ((2, ), (3, 3), '0 to 1'),
+    ((1, -1), (3, 3), 'different layers'),
+    ((0, ), (0, 3), 'at least one'),
+    ((0, 1), (2, 3), 'same number'),
+])
+def test_bad_guided_layers(layers, counts, message):
+    with pytest.raises(ValueError, match=message):
+        resolve_guided_layers(layers, counts)
+
+
+@pytest.mark.parametrize('make, changes, message', [
+    (toy.classification, {'model.backbone': dict(
+        type='VisionTransformer', arch=toy.ARCH, img_size=32, patch_size=8)},
+     'should be a DAVPTVisionTransformer, but got VisionTransformer'),
+    (toy.classification, {'model.backbone.propagate': True}, 'propagate'),
+    (toy.classification, {'model.guidance.num_classes': 9},
+     'num_classes=9, but the head has num_classes=6'),
+    (toy.classification, {'model.guidance.saliency_keys': 'x'},
+     'saliency_keys'),
+    (toy.classification, {'model.guidance.normalize': 'x'}, 'normalize'),
+    (toy.segmentation, {'model.guidance.background_class': 27},
+     'one of the 27 classes'),
+    (toy.classification, {'model.train_cfg': dict(
+        augments=[dict(type='Mixup', alpha=0.8)])}, 'mixes images'),
+])
+def test_bad_guidance(make, changes, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        build(make, changes)
+
+
+def test_missing_labels_are_refused():
+    model = build(toy.classification)
+    set_mapping(model)
+    inputs, _ = batch(2)
+    with pytest.raises(ValueError, match='exactly one `gt_label`'):
+        model.loss(inputs, [DataSample(), DataSample()])
+    segmentor = build(toy.segmentation)
+    with pytest.raises(RuntimeError, match='no guidance label'):
+        segmentor.loss(inputs, [SegDataSample(), SegDataSample()])
+
+
+def test_models_are_reachable_from_both_scopes():
+    for scope in ('mmseg', 'mmpretrain'):
+        init_default_scope(scope)
+        import mmpretrain.registry
+        import mmseg.registry
+        for registry in (mmseg.registry.MODELS, mmpretrain.registry.MODELS):
+            assert registry.get(
+                'mmdavpt.DAVPTEncoderDecoder') is DAVPTEncoderDecoder
+            assert registry.get(
+                'mmdavpt.DAVPTImageClassifier') is DAVPTImageClassifier

@@ -7,8 +7,12 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
-from mmdavpt.utils.config_keys import (accepted_keys, resolve_type,
-                                       runner_keys, walk)
+from mmdavpt.utils.config_keys import (
+    accepted_keys,
+    resolve_type,
+    runner_keys,
+    walk,
+)
 
 ROOT = Path(__file__).parents[1] / 'configs'
 LEAVES = sorted(p.relative_to(ROOT).as_posix() for p in ROOT.rglob('*.py')

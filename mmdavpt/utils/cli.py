@@ -52,7 +52,6 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--launcher',
         choices=LAUNCHERS,
-        default='none',
         help='what started this process; dist_*.sh and slurm_*.sh set it')
     # torch.distributed.launch passes the form with the hyphen.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
@@ -106,7 +105,7 @@ def apply_command_line(cfg: Config, args: argparse.Namespace) -> Config:
     Raises:
         UsageError: If a flag does not fit the config, or a file is missing.
     """
-    cfg.launcher = args.launcher
+    cfg.launcher = args.launcher or cfg.get('launcher', 'none')
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
@@ -218,6 +217,8 @@ def write_predictions(cfg: Config, out: str) -> None:
                 f' of `test_evaluator` fills with label maps; but got {out} '
                 f'and evaluators {[e.type for e in evaluators]}')
         writers[0].output_dir = out
+        # The metric makes it on rank 0 only, and other ranks do not wait.
+        os.makedirs(out, exist_ok=True)
     elif suffix in ('.pkl', '.pickle'):
         dump = ConfigDict(type='DumpResults', out_file_path=out)
         cfg.test_evaluator = [*evaluators, dump]

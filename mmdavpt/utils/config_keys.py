@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
+from mmengine import Config
 from mmengine import registry as mmengine_registry
 from mmengine.registry import Registry
 from mmengine.runner import Runner
@@ -86,7 +87,7 @@ def accepted_arguments(target: Any) -> set[str] | None:
     else:
         functions = [
             vars(cls)['__init__'] for cls in target.__mro__
-            if '__init__' in vars(cls) and cls not in (object, nn.Module)
+            if '__init__' in vars(cls) and cls is not object
         ]
     names: set[str] = set()
     for function in functions:
@@ -206,7 +207,7 @@ def _default_type(path: str, node: dict) -> str | None:
     return DEFAULT_TYPES.get(path)
 
 
-def check_option(cfg: dict, key: str) -> None:
+def check_option(cfg: dict | Config, key: str) -> None:
     """Raise a sentence if setting one key of a config changes nothing.
 
     A key that the config has may be set, if it is not a mere variable of the
@@ -214,12 +215,13 @@ def check_option(cfg: dict, key: str) -> None:
     the dict's type, a key that runs read, or any key of a free dict.
 
     Args:
-        cfg (dict): The config.
+        cfg (dict | Config): The config.
         key (str): Dotted key; numbers are indices of lists.
 
     Raises:
         UsageError: If the key cannot be set, or would change nothing.
     """
+    cfg = cfg.to_dict() if isinstance(cfg, Config) else cfg
     scope = cfg.get('default_scope', 'mmengine')
     names = key.split('.')
     node, path = cfg, ''
@@ -261,7 +263,7 @@ def _variable_sentence(cfg: dict, name: str) -> str:
     """Say that a variable of the config file is set too late."""
     value = cfg[name]
     fed = [
-        f'`{path}.{key}`' for path, node in walk(dict(cfg))
+        f'`{path}.{key}`' for path, node in walk(cfg)
         for key, other in node.items()
         if path and path.split('.')[0] in runner_keys() and
         (key == name or (isinstance(value, (str, list, tuple)) and value

@@ -1,0 +1,74 @@
+"""A checkpoint that does not fit the model is refused."""
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mmengine.model import BaseModel, BaseTTAModel
+from torch import nn
+
+from mmdavpt.utils import UsageError
+from mmdavpt.utils.checkpoint_fit import (
+    CheckpointFitHook,
+    missing_parameters,
+    unwrap,
+)
+
+
+class Model(BaseModel):
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(2, 3)
+        self.register_buffer('mapping', torch.zeros(3))
+
+    def forward(self, inputs):
+        return self.fc(inputs)
+
+
+class Averaging(BaseTTAModel):
+
+    def merge_preds(self, data_samples_list):
+        return data_samples_list
+
+
+def runner(model, resume=False):
+    return SimpleNamespace(model=model, _resume=resume, _load_from='x.pth')
+
+
+def test_missing_parameters():
+    model = Model()
+    state = model.state_dict()
+    assert missing_parameters(model, state) == []
+    wrapped = {f'module.{name}': value for name, value in state.items()}
+    assert missing_parameters(model, wrapped) == []
+    del state['mapping']  # a buffer may be made anew
+    assert missing_parameters(model, state) == []
+    state['fc.weight'] = torch.zeros(3, 3)
+    assert missing_parameters(model, state) == ['fc.weight']
+    assert missing_parameters(model, {}) == ['fc.weight', 'fc.bias']
+
+
+def test_unwrap():
+    model = Model()
+    assert unwrap(Averaging(model)) is model
+    assert unwrap(nn.DataParallel(Averaging(model))) is model
+
+
+@pytest.mark.parametrize('model', [Model(), Averaging(Model())])
+def test_testing_refuses(model):
+    hook = CheckpointFitHook(training=False)
+    hook.after_load_checkpoint(
+        runner(model), dict(state_dict=Model().state_dict()))
+    hook.after_load_checkpoint(runner(model), Model().state_dict())
+    with pytest.raises(
+            UsageError, match=r'x.pth lacks 2 \(such as fc.weight, fc.bias\) '
+            'of the 2 parameters'):
+        hook.after_load_checkpoint(runner(model), dict(state_dict={}))
+
+
+def test_training_refuses_only_to_resume():
+    hook = CheckpointFitHook(training=True)
+    hook.after_load_checkpoint(runner(Model()), dict(state_dict={}))
+    with pytest.raises(UsageError, match='x.pth lacks 2'):
+        hook.after_load_checkpoint(
+            runner(Model(), resume=True), dict(state_dict={}))

@@ -16,7 +16,7 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
-from mmdavpt.utils import UsageError, cli
+from mmdavpt.utils import UsageError, cli, launch
 
 ROOT = Path(__file__).parents[1]
 TOOLS = ROOT / 'tools'
@@ -163,7 +163,7 @@ def test_resume_from_a_missing_checkpoint():
 @pytest.mark.parametrize('gpu,kind', [(True, 'AmpOptimWrapper'),
                                       (False, 'mmdavpt.CpuAmpOptimWrapper')])
 def test_amp(monkeypatch, gpu, kind):
-    monkeypatch.setattr(cli, 'has_accelerator', lambda: gpu)
+    monkeypatch.setattr(launch, 'has_accelerator', lambda: gpu)
     cfg = Config(dict(optim_wrapper=dict(optimizer=dict(type='SGD', lr=1.))))
     cli.enable_amp(cfg)
     assert cfg.optim_wrapper.type == kind
@@ -172,7 +172,7 @@ def test_amp(monkeypatch, gpu, kind):
 
 
 def test_amp_on_a_cpu_drops_what_only_a_gpu_has(monkeypatch):
-    monkeypatch.setattr(cli, 'has_accelerator', lambda: False)
+    monkeypatch.setattr(launch, 'has_accelerator', lambda: False)
     cfg = Config(
         dict(
             optim_wrapper=dict(
@@ -182,7 +182,7 @@ def test_amp_on_a_cpu_drops_what_only_a_gpu_has(monkeypatch):
 
 
 def test_amp_keeps_a_loss_scale(monkeypatch):
-    monkeypatch.setattr(cli, 'has_accelerator', lambda: True)
+    monkeypatch.setattr(launch, 'has_accelerator', lambda: True)
     cfg = Config(dict(optim_wrapper=dict(loss_scale=512.)))
     cli.enable_amp(cfg)
     assert cfg.optim_wrapper.loss_scale == 512.
@@ -299,7 +299,7 @@ def test_no_launcher_changes_nothing(monkeypatch):
 
 
 def test_launcher_without_torchrun(monkeypatch):
-    for name in cli.TORCHRUN_VARIABLES:
+    for name in launch.TORCHRUN_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(UsageError, match='tools/dist_train.sh'):
         cli.prepare_launcher(Config(dict(launcher='pytorch', model=dict())))
@@ -307,14 +307,14 @@ def test_launcher_without_torchrun(monkeypatch):
 
 @pytest.mark.parametrize('launcher', ['slurm', 'mpi'])
 def test_other_launchers_need_a_gpu(monkeypatch, launcher):
-    monkeypatch.setattr(cli, 'has_accelerator', lambda: False)
+    monkeypatch.setattr(launch, 'has_accelerator', lambda: False)
     with pytest.raises(UsageError, match=f'--launcher {launcher} needs a GPU'):
         cli.prepare_launcher(Config(dict(launcher=launcher, model=dict())))
 
 
 def test_a_gpu_run_is_left_to_mmengine(monkeypatch):
-    monkeypatch.setattr(cli, 'has_accelerator', lambda: True)
-    for name in cli.TORCHRUN_VARIABLES:
+    monkeypatch.setattr(launch, 'has_accelerator', lambda: True)
+    for name in launch.TORCHRUN_VARIABLES:
         monkeypatch.setenv(name, '0')
     cfg = cli.load_config(ADE20K)
     cfg.launcher = 'pytorch'
@@ -330,7 +330,7 @@ def test_cpu_wrapper_replaces_sync_bn_everywhere():
         'sync_bn': 'torch'
     })
     cfg.model.auxiliary_head[2].norm_cfg.type = 'MMSyncBN'
-    cli.use_cpu_wrapper(cfg)
+    launch.use_cpu_wrapper(cfg)
     heads = [cfg.model.decode_head, *cfg.model.auxiliary_head]
     assert [h.norm_cfg.type for h in heads] == ['BN'] * 4
     assert all(h.norm_cfg.requires_grad for h in heads)

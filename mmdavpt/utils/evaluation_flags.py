@@ -1,0 +1,124 @@
+"""What the flags of ``test.py`` do with a config."""
+import copy
+import os
+import os.path as osp
+
+from mmengine.config import Config, ConfigDict
+
+from .errors import UsageError
+from .preflight import datasets_of
+
+
+def write_predictions(cfg: Config, out: str) -> None:
+    """Write predictions of a test to a file or folder.
+
+    Args:
+        cfg (Config): The config, changed in place.
+        out (str): For segmentation, a folder of PNG label maps. For
+            classification, a .pkl file of predictions; a .json file gets the
+            metrics, from :func:`metrics_file`.
+
+    Raises:
+        UsageError: If ``out`` does not fit the task.
+    """
+    evaluators = cfg.test_evaluator
+    if not isinstance(evaluators, (list, tuple)):
+        evaluators = [evaluators]
+    suffix = osp.splitext(out)[1]
+    if is_segmentation(cfg):
+        writers = [e for e in evaluators if e.type == 'IoUMetric']
+        if not writers or suffix in ('.pkl', '.pickle', '.json'):
+            raise UsageError(
+                '--out of a segmentation config is a folder, which `IoUMetric`'
+                f' of `test_evaluator` fills with label maps; but got {out} '
+                f'and evaluators {[e.type for e in evaluators]}')
+        writers[0].output_dir = out
+        # The metric makes it on rank 0 only, and other ranks do not wait.
+        os.makedirs(out, exist_ok=True)
+    elif suffix in ('.pkl', '.pickle'):
+        dump = ConfigDict(type='DumpResults', out_file_path=out)
+        cfg.test_evaluator = [*evaluators, dump]
+    elif suffix != '.json':
+        raise UsageError(
+            '--out of a classification config is a file that ends in .pkl '
+            f'(predictions) or .json (metrics), but got {out}')
+
+
+def metrics_file(cfg: Config, out: str | None) -> str | None:
+    """Return where the metrics are to be written, or None.
+
+    Args:
+        cfg (Config): The config.
+        out (str, optional): The value of ``--out``.
+    """
+    if out is None or is_segmentation(cfg) or not out.endswith('.json'):
+        return None
+    return out
+
+
+def draw_predictions(cfg: Config, show: bool, show_dir: str | None,
+                     wait_time: float) -> None:
+    """Draw predictions of a test, in a window or into a folder.
+
+    Args:
+        cfg (Config): The config, changed in place.
+        show (bool): Whether to open a window for each image.
+        show_dir (str, optional): The folder of the pictures.
+        wait_time (float): Seconds that a window stays.
+
+    Raises:
+        UsageError: If the config has no visualisation hook.
+    """
+    hook = cfg.get('default_hooks', {}).get('visualization')
+    if hook is None:
+        kind = ('SegVisualizationHook'
+                if is_segmentation(cfg) else 'VisualizationHook')
+        raise UsageError(
+            '--show and --show-dir need the config to have '
+            f'default_hooks.visualization=dict(type={kind!r}), but it has '
+            'none')
+    if is_segmentation(cfg):
+        hook.update(draw=True, show=show, wait_time=wait_time)
+        if show_dir is not None:
+            cfg.setdefault('visualizer', ConfigDict(type='SegLocalVisualizer'))
+            cfg.visualizer.setdefault('vis_backends',
+                                      [ConfigDict(type='LocalVisBackend')])
+            cfg.visualizer.save_dir = show_dir
+    else:
+        hook.update(
+            enable=True,
+            show=show,
+            out_dir=show_dir,
+            wait_time=wait_time,
+            interval=1)
+
+
+def is_segmentation(cfg: Config) -> bool:
+    """Return whether a config runs in MMSegmentation, not MMPretrain."""
+    return cfg.get('default_scope') == 'mmseg'
+
+
+def use_tta(cfg: Config) -> None:
+    """Test with augmentation: several scales and flips, averaged.
+
+    Args:
+        cfg (Config): The config, changed in place.
+
+    Raises:
+        UsageError: If the config does not say which augmentations.
+    """
+    if 'tta_pipeline' not in cfg:
+        raise UsageError(
+            '--tta needs a `tta_pipeline` in the config, which lists the '
+            'augmentations of `TestTimeAug`; it has none')
+    if 'tta_model' not in cfg and is_segmentation(cfg):
+        raise UsageError(
+            "--tta needs tta_model=dict(type='SegTTAModel') in the config, "
+            'which averages the predictions; it has none')
+    tta_model = copy.deepcopy(cfg.get('tta_model')) or ConfigDict()
+    tta_model.setdefault('type', 'mmpretrain.AverageClsScoreTTA')
+    tta_model.module = cfg.model
+    cfg.model = tta_model
+    loader = cfg.test_dataloader
+    for _, dataset in datasets_of(loader.dataset, 'test_dataloader.dataset'):
+        dataset.pipeline = copy.deepcopy(cfg.tta_pipeline)

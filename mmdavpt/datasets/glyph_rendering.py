@@ -7,12 +7,13 @@ resampling from Pillow, so that the same versions give the same bytes on every
 machine.
 """
 import os.path as osp
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Dict, Sequence, Tuple
 
 import matplotlib
 import numpy as np
+from matplotlib.ft2font import FT2Font
 from PIL import Image, ImageDraw, ImageFont
 
 _DEJAVU = [
@@ -28,7 +29,8 @@ _COMPUTER_MODERN = ['cmr10', 'cmb10', 'cmss10', 'cmti10', 'cmtt10']
 #: Faces that hold Latin, Greek and Cyrillic.
 MULTISCRIPT_FACES = tuple(_DEJAVU + _STIX)
 #: Faces that hold Latin, every second one for each split: the two share no
-#: face, but each has sans, mono, serif, bold and slanted ones.
+#: face. Each has sans, mono, serif and slanted ones, but those of 'train' are
+#: of regular weight and those of 'test' bold, save for one.
 LATIN_FACES = {
     'train': tuple((_DEJAVU + _STIX + _COMPUTER_MODERN)[::2]),
     'test': tuple((_DEJAVU + _STIX + _COMPUTER_MODERN)[1::2]),
@@ -70,6 +72,10 @@ class GlyphStyle:
         rotation (float): Largest rotation either way, in degrees.
         shift (float): Largest shift either way, as a fraction of the image.
         strokes (int): Number of stray lines drawn across the image.
+
+    Raises:
+        ValueError: If an amplitude is negative, a range runs backwards, or
+            the size is not positive.
     """
     ink: Tuple[float, float] = (0.0, 0.35)
     paper: Tuple[float, float] = (0.65, 1.0)
@@ -81,6 +87,19 @@ class GlyphStyle:
     rotation: float = 12.0
     shift: float = 0.1
     strokes: int = 0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            ends = value if isinstance(value, (tuple, list)) else (0, value)
+            if len(ends) != 2 or not 0 <= ends[0] <= ends[1]:
+                raise ValueError(
+                    f'glyph style field {field.name!r} should be '
+                    f'{"a range" if ends is value else "a number"} that is '
+                    f'not negative, but got {value!r}')
+        if self.size[0] == 0:
+            raise ValueError('glyph style field \'size\' should be above 0, '
+                             f'but got {self.size!r}')
 
 
 #: The styles of the embedded tasks. ``clean`` is what the backbone is
@@ -120,20 +139,24 @@ def style_from(style) -> GlyphStyle:
     if base not in STYLES:
         raise ValueError(f'glyph style should be one of {sorted(STYLES)}, '
                          f'but got {base!r}')
-    fields = dict(STYLES[base].__dict__)
-    unknown = sorted(set(changes) - set(fields))
+    values = dict(STYLES[base].__dict__)
+    unknown = sorted(set(changes) - set(values))
     if unknown:
         raise ValueError(f'glyph style has no field {unknown}; '
-                         f'it has {sorted(fields)}')
-    return GlyphStyle(**{**fields, **changes})
+                         f'it has {sorted(values)}')
+    return GlyphStyle(**{**values, **changes})
 
 
 def alphabet_from(chars: str) -> str:
     """Return the characters of a named alphabet, or ``chars`` itself.
 
     Raises:
+        TypeError: If ``chars`` is not a string.
         ValueError: If a character stands twice or fewer than two are given.
     """
+    if not isinstance(chars, str):
+        raise TypeError('glyph characters should be one string, '
+                        f'but got {chars!r}')
     chars = ALPHABETS.get(chars, chars)
     if len(chars) < 2 or len(set(chars)) != len(chars):
         raise ValueError('glyph characters should be a name out of '
@@ -142,11 +165,38 @@ def alphabet_from(chars: str) -> str:
     return chars
 
 
+def _font_path(face: str) -> str:
+    return osp.join(matplotlib.get_data_path(), 'fonts', 'ttf', f'{face}.ttf')
+
+
+@lru_cache(maxsize=64)
+def _characters_of(face: str) -> frozenset:
+    return frozenset(map(chr, FT2Font(_font_path(face)).get_charmap()))
+
+
+def check_faces(faces: Sequence[str], chars: str) -> None:
+    """Check that every face is there and holds every character.
+
+    A face draws the same empty box for each character that it lacks.
+
+    Raises:
+        ValueError: If a face is unknown or lacks a character.
+    """
+    for face in faces:
+        if not osp.exists(_font_path(face)):
+            raise ValueError(
+                f'glyph face {face!r} is not among the fonts of Matplotlib in '
+                f'{osp.dirname(_font_path(face))}')
+        lacking = ''.join(c for c in chars if c not in _characters_of(face))
+        if lacking:
+            raise ValueError(f'glyph face {face!r} lacks the characters '
+                             f'{lacking!r}; choose other faces for them')
+
+
 @lru_cache(maxsize=4096)
 def _font(face: str, pixels: int) -> ImageFont.FreeTypeFont:
-    path = osp.join(matplotlib.get_data_path(), 'fonts', 'ttf', f'{face}.ttf')
     return ImageFont.truetype(
-        path, pixels, layout_engine=ImageFont.Layout.BASIC)
+        _font_path(face), pixels, layout_engine=ImageFont.Layout.BASIC)
 
 
 @lru_cache(maxsize=16384)
@@ -301,7 +351,13 @@ def render_scene(chars: str,
         (H, W, 3), and the annotation, uint8, with shape (H, W), in ADE20K's
         convention: 0 is nothing (the half-inked rim of a glyph), 1 the paper,
         2 and more the characters.
+
+    Raises:
+        ValueError: If there are more characters than labels.
     """
+    if len(chars) > 253:
+        raise ValueError('a scene has 253 labels for characters, '
+                         f'but got {len(chars)} characters')
     rng = np.random.default_rng(list(seed))
     height, width = size
     ink, paper = _greys(rng, style)

@@ -1,0 +1,184 @@
+"""Which classes share a prompt: groups, pictures, and the tool."""
+import importlib.util
+import os.path as osp
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.colors import to_hex
+
+from mmdavpt.visualization import (
+    draw_mapping,
+    mapping_figure,
+    moved_classes,
+    prompt_groups,
+)
+from mmdavpt.visualization.figures import ACCENT
+
+
+def words(figure):
+    return [t.get_text() for t in figure.axes[0].texts]
+
+
+def coloured(figure):
+    return [
+        t.get_text() for t in figure.axes[0].texts
+        if to_hex(t.get_color()) == ACCENT
+    ]
+
+
+def test_groups_by_hand():
+    assert prompt_groups([1, 0, 1, -1, 3]) == [[1], [0, 2], [], [4]]
+    assert prompt_groups([0], num_prompts=2) == [[0], []]
+    assert prompt_groups([-1, -1]) == []
+
+
+@given(st.lists(st.integers(-1, 6), min_size=1, max_size=40))
+def test_groups_hold_each_class_once(mapping):
+    groups = prompt_groups(mapping, 7)
+    assert len(groups) == 7
+    assert all(mapping[k] == p for p, group in enumerate(groups)
+               for k in group)
+    assert sum(map(len, groups)) == sum(p >= 0 for p in mapping)
+
+
+@pytest.mark.parametrize('mapping, sentence', [
+    ([0, 5], r'lie in \[-1, 3\), but got values from 0 to 5'),
+    ([-2, 0], 'values from -2 to 0'),
+    ([], r'shape \(K, \), but got \(0,\)'),
+    ([[0, 1]], r'but got \(1, 2\)'),
+])
+def test_bad_mappings_give_sentences(mapping, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        prompt_groups(mapping, 3)
+
+
+def test_moved_classes_by_hand():
+    assert moved_classes([0, 1, 2, -1], [0, 2, 2, 0]) == [1, 3]
+    with pytest.raises(ValueError, match='got 2 and 3'):
+        moved_classes([0, 1], [0, 1, 2])
+
+
+def test_picture_names_each_class_once_a_column():
+    figure = mapping_figure('ABC', [('before', [0, 0, 1]),
+                                    ('after', [0, 1, 1])], 3)
+    texts = words(figure)
+    assert [texts.count(c) for c in 'ABC'] == [2, 2, 2]
+    assert {'before', 'after', 'prompt 0', 'prompt 1', 'prompt 2'} <= set(
+        texts)
+    assert texts.count('unassigned') == 2
+    assert 'no prompt' not in texts
+    assert coloured(figure) == [
+        'B', 'B', '1 of 3 classes changed their prompt'
+    ]
+
+
+def test_classes_stand_in_the_row_of_their_prompt():
+    figure = mapping_figure('AB', [('now', [1, 0])])
+    place = {t.get_text(): t.get_position()[1] for t in figure.axes[0].texts}
+    assert abs(place['A'] - place['prompt 1']) < 0.15
+    assert abs(place['B'] - place['prompt 0']) < 0.15
+    # The y axis points down; rows do not touch.
+    assert place['A'] - place['B'] > 0.3
+
+
+def test_classes_without_a_prompt_have_a_row():
+    figure = mapping_figure('AB', [('before', [-1, 0]), ('after', [0, 0])])
+    assert 'no prompt' in words(figure)
+    assert 'unassigned' not in words(figure)
+    assert coloured(figure)[:2] == ['A', 'A']
+
+
+def test_many_classes_are_broken_into_lines_inside_their_column():
+    names = [f'class of things {k}' for k in range(30)] + [r'$\nope$']
+    mapping = np.zeros(31, dtype=int)
+    figure = mapping_figure(names, [('a', mapping), ('b', mapping)])
+    figure.canvas.draw()
+    width, height = figure.get_size_inches() * figure.dpi
+    second = [
+        t for t in figure.axes[0].texts if t.get_text() == 'b'
+    ][0].get_window_extent().x0
+    for text in figure.axes[0].texts:
+        box = text.get_window_extent()
+        assert 0 <= box.x0 and box.x1 <= width
+        assert 0 <= box.y0 and box.y1 <= height
+        assert not box.x0 < second - 1 < box.x1 or text.get_text() == 'a'
+    assert words(figure).count(r'$\nope$') == 2
+
+
+def test_mapping_is_drawn_into_a_file(tmp_path):
+    path = tmp_path / 'new' / 'mapping.png'
+    draw_mapping('AB', [('now', [0, 1])], str(path))
+    assert path.stat().st_size > 1000
+
+
+def test_bad_pictures_give_sentences():
+    with pytest.raises(ValueError, match='at least one mapping'):
+        mapping_figure('AB', [])
+    with pytest.raises(ValueError, match="'now' has 3 classes, but 2 class"):
+        mapping_figure('AB', [('now', [0, 1, 0])])
+    with pytest.raises(ValueError, match='to 1 prompts'):
+        mapping_figure('AB', [('now', [0, 1])], 1)
+
+
+@pytest.fixture(scope='module')
+def tool():
+    path = osp.join(
+        osp.dirname(__file__), *['..'] * 2, 'tools', 'visualization',
+        'show_mapping.py')
+    spec = importlib.util.spec_from_file_location('show_mapping', path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def save(path, mapping, classes=None, prefix='', num_prompts=3):
+    state = {
+        f'{prefix}guidance.mapping': torch.tensor(mapping),
+        f'{prefix}guidance.centroids': torch.zeros(num_prompts, 4),
+    }
+    meta = dict(dataset_meta=dict(classes=classes)) if classes else {}
+    torch.save(dict(state_dict=state, meta=meta), path)
+    return str(path)
+
+
+def test_tool_prints_and_draws(tool, tmp_path, capsys):
+    first = save(tmp_path / 'epoch_1.pth', [0, 0, -1, 1], ('w', 'x', 'y', 'z'))
+    last = save(tmp_path / 'epoch_2.pth', [0, 1, -1, 1], prefix='module.')
+    out = tmp_path / 'mapping.png'
+    tool.main([first, last, '--out', str(out)])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [
+        first, 'prompt   0: w x', 'prompt   1: z', 'prompt   2: (unassigned)',
+        'no prompt : y', last, 'prompt   0: w', 'prompt   1: x z',
+        'prompt   2: (unassigned)', 'no prompt : y',
+        '1 classes changed their prompt: x', f'picture: {out}'
+    ]
+    assert out.stat().st_size > 1000
+
+
+def test_tool_takes_names(tool):
+    saved = ('w', 'x')
+    assert tool.class_names_from(None, saved, 2) == saved
+    assert tool.class_names_from(None, None, 2) == ['0', '1']
+    assert tool.class_names_from('AB', saved, 2) == ['A', 'B']
+    assert tool.class_names_from('cat, dog', saved, 2) == ['cat', 'dog']
+    with pytest.raises(ValueError, match='name 2 classes, but names 3'):
+        tool.class_names_from('ABC', saved, 2)
+
+
+def test_tool_refuses_what_holds_no_mapping(tool, tmp_path):
+    torch.save(dict(state_dict=dict(weight=torch.zeros(1))),
+               tmp_path / 'plain.pth')
+    with pytest.raises(ValueError, match='is it the checkpoint of a guided'):
+        tool.read_mapping(str(tmp_path / 'plain.pth'))
+    path = save(tmp_path / 'fresh.pth', [-1, -1])
+    with pytest.raises(ValueError, match='was never set'):
+        tool.read_mapping(path)
+
+
+def test_tool_needs_no_centroids(tool, tmp_path):
+    torch.save({'guidance.mapping': torch.tensor([0, 1])}, tmp_path / 'a.pth')
+    assert tool.read_mapping(str(tmp_path / 'a.pth')).num_prompts == 2

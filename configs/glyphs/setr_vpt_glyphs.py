@@ -1,0 +1,7 @@
+"""The control of setr_davpt_glyphs.py: VPT-Deep, without guidance.
+
+Command: python tools/train.py configs/glyphs/setr_vpt_glyphs.py
+"""
+_base_ = './setr_davpt_glyphs.py'
+
+model = dict(guidance=None)

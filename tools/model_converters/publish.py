@@ -1,0 +1,59 @@
+"""Strip a checkpoint to its weights, in half precision.
+
+``python tools/model_converters/publish.py CHECKPOINT OUT``: what resuming
+needs (optimizer, schedules, logs) goes, and floats become float16, to which
+loading casts back.
+"""
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+
+if find_spec('mmdavpt') is None:
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from mmengine.runner import CheckpointLoader  # noqa: E402
+
+from mmdavpt import __version__  # noqa: E402
+
+
+def publish(checkpoint: dict) -> dict:
+    """Return what is published of a checkpoint.
+
+    Args:
+        checkpoint (dict): A checkpoint of a Runner.
+
+    Returns:
+        dict: ``state_dict`` in half precision, and ``meta`` with the
+        iterations, the classes and this package's version.
+    """
+    meta = checkpoint.get('meta', {})
+    return dict(
+        state_dict={
+            name: value.half() if value.is_floating_point() else value
+            for name, value in checkpoint['state_dict'].items()
+        },
+        meta=dict(
+            iter=meta.get('iter'),
+            classes=list(meta.get('dataset_meta', {}).get('classes', [])),
+            mmdavpt_version=__version__))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Publish the checkpoint that the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('checkpoint', help='a checkpoint of a Runner')
+    parser.add_argument('out', help='the file to write')
+    args = parser.parse_args(argv)
+    checkpoint = CheckpointLoader.load_checkpoint(
+        args.checkpoint, map_location='cpu')
+    torch.save(publish(checkpoint), args.out)
+    size = Path(args.out).stat().st_size / 1e6
+    print(f'{args.out}: {size:.1f} MB')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,89 @@
+"""Masked sums and the input checks that the guidance losses share.
+
+Everything here is free of data-dependent shapes and of Python values read
+from tensors, so that no loss makes the host wait for its accelerator.
+"""
+import torch
+from torch import Tensor
+
+
+def full_precision(x: Tensor) -> Tensor:
+    """Return ``x`` in float32, or unchanged if it is float64."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def check_pairs(similarity: Tensor, target: Tensor, guided: Tensor) -> None:
+    """Check shapes and dtypes of a loss's inputs; read none of their values.
+
+    Args:
+        similarity (Tensor): Shape (B, P), floating point.
+        target (Tensor): Shape (B, ), int64.
+        guided (Tensor): Shape (P, ), bool.
+
+    Raises:
+        ValueError: If a shape does not fit.
+        TypeError: If a dtype does not fit.
+    """
+    if similarity.ndim != 2:
+        raise ValueError('similarity should have the shape (samples, prompts),'
+                         f' but got {tuple(similarity.shape)}')
+    batch, prompts = similarity.shape
+    if target.shape != (batch, ):
+        raise ValueError('target should hold one prompt index per sample, '
+                         f'shape ({batch}, ), but got {tuple(target.shape)}')
+    if guided.shape != (prompts, ):
+        raise ValueError('guided should hold one flag per prompt, '
+                         f'shape ({prompts}, ), but got {tuple(guided.shape)};'
+                         ' all guided layers need the same number of prompts')
+    if not similarity.is_floating_point():
+        raise TypeError('similarity should be floating point, but got '
+                        f'{similarity.dtype}')
+    if target.dtype != torch.int64:
+        raise TypeError(f'target should be int64, but got {target.dtype}')
+    if guided.dtype != torch.bool:
+        raise TypeError(f'guided should be bool, but got {guided.dtype}')
+
+
+def pair_masks(target: Tensor, guided: Tensor) -> tuple[Tensor, Tensor]:
+    """Tell the positive and the negative (sample, prompt) pairs.
+
+    Only guided prompts make pairs, and only samples that take part, that is,
+    whose target is not -1.
+
+    Args:
+        target (Tensor): Prompt of each sample or -1, shape (B, ).
+        guided (Tensor): Whether each prompt is guided, shape (P, ).
+
+    Returns:
+        tuple[Tensor, Tensor]: Positive and negative pairs, bool, (B, P) each.
+    """
+    index = torch.arange(guided.numel(), device=target.device)
+    own = target.unsqueeze(1) == index
+    takes_part = (target >= 0).unsqueeze(1)
+    return own & guided, ~own & guided & takes_part
+
+
+def log_one_plus_sum_exp(logits: Tensor, mask: Tensor, dim: int) -> Tensor:
+    """Compute ``log(1 + sum(exp(logits)))`` over the masked-in entries.
+
+    The 1 is an appended zero logit: the maximum is then never below 0, so
+    that nothing overflows, an empty sum gives exactly 0, and the gradient of
+    a masked-out entry is exactly 0 whatever its value.
+
+    Args:
+        logits (Tensor): Shape (B, P).
+        mask (Tensor): The entries that count, bool, shape (B, P).
+        dim (int): The dimension summed over.
+
+    Returns:
+        Tensor: ``logits`` without the dimension ``dim``.
+    """
+    kept = logits.masked_fill(~mask, float('-inf'))
+    shape = list(kept.shape)
+    shape[dim] = 1
+    return torch.cat([kept, kept.new_zeros(shape)], dim).logsumexp(dim)
+
+
+def mean_over(terms: Tensor, count: Tensor) -> Tensor:
+    """Divide the sum of ``terms`` by ``count``, or by 1 if that is 0."""
+    return terms.sum() / count.clamp(min=1)

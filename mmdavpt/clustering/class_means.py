@@ -1,0 +1,68 @@
+"""Running sums of class features, and the class representations from them."""
+import torch
+from torch import Tensor
+
+
+@torch.no_grad()
+def accumulate(sums: Tensor, counts: Tensor, features: Tensor,
+               labels: Tensor) -> None:
+    """Add a batch of features to the sums of their classes, in place.
+
+    Reads no value back, so that it never makes the host wait.
+
+    Args:
+        sums (Tensor): Sum of features per class, float32 or float64,
+            shape (K, C).
+        counts (Tensor): Number of samples per class, int64, shape (K, ).
+        features (Tensor): Class features, any float dtype, shape (B, C).
+        labels (Tensor): Class of each sample, or -1 for a sample without,
+            int64, shape (B, ). The features of the latter may be anything.
+
+    Raises:
+        TypeError: If the sums are half precision or the counts not int64:
+            both would stop growing, or drift, within one epoch.
+        ValueError: If a shape does not fit.
+    """
+    if sums.dtype not in (torch.float32, torch.float64):
+        raise TypeError('sums of class features should be float32 or float64, '
+                        f'but got {sums.dtype}')
+    if counts.dtype != torch.int64:
+        raise TypeError(f'counts should be int64, but got {counts.dtype}')
+    if (features.ndim != 2 or features.size(1) != sums.size(1)
+            or labels.shape != features.shape[:1]):
+        raise ValueError(
+            'features and labels should have the shapes '
+            f'(B, {sums.size(1)}) and (B, ), but got {tuple(features.shape)} '
+            f'and {tuple(labels.shape)}')
+    labelled = labels >= 0
+    index = labels.clamp(min=0)
+    features = features.to(sums.dtype)
+    sums.index_add_(
+        0, index,
+        torch.where(labelled.unsqueeze(1), features,
+                    torch.zeros_like(features)))
+    counts.index_add_(0, index, labelled.to(counts.dtype))
+
+
+@torch.no_grad()
+def class_means(sums: Tensor, counts: Tensor, previous: Tensor,
+                seen: Tensor) -> tuple[Tensor, Tensor]:
+    """Turn sums into class representations (section 3.4).
+
+    A class without a sample since the last re-clustering keeps its
+    representation.
+
+    Args:
+        sums (Tensor): Sum of features per class, shape (K, C).
+        counts (Tensor): Number of samples per class, int64, shape (K, ).
+        previous (Tensor): Last representations, shape (K, C).
+        seen (Tensor): Whether a class was ever seen before, bool,
+            shape (K, ).
+
+    Returns:
+        tuple[Tensor, Tensor]: New representations, shape (K, C), and whether
+        each class has been seen by now, bool, shape (K, ).
+    """
+    fresh = counts > 0
+    means = sums / counts.clamp(min=1).unsqueeze(1)
+    return torch.where(fresh.unsqueeze(1), means, previous), seen | fresh

@@ -1,0 +1,217 @@
+"""The rules that send every class to a prompt (section 3.4)."""
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .kmeans import cluster, normalize_rows
+
+
+@dataclass(frozen=True, eq=False)
+class MappingResult:
+    """Which prompt each class belongs to.
+
+    Attributes:
+        mapping (np.ndarray): Prompt of each class, -1 for a class without
+            guidance, int64, shape (K, ).
+        centroids (np.ndarray): Centroid of each prompt among the normalised
+            class representations, zero for an unassigned prompt and for one
+            whose only class was never seen, float64, shape (P, C).
+        sizes (np.ndarray): Number of classes per prompt, 0 for an unassigned
+            prompt, int64, shape (P, ).
+        never_seen (tuple[int, ...]): Classes that have a prompt although no
+            sample of them was ever seen.
+    """
+    mapping: np.ndarray
+    centroids: np.ndarray
+    sizes: np.ndarray
+    never_seen: tuple[int, ...] = ()
+
+
+def assign_prompts(representations: np.ndarray,
+                   seen: np.ndarray,
+                   num_prompts: int,
+                   centroids: np.ndarray | None = None,
+                   excluded: Iterable[int] = (),
+                   normalize: str = 'l2',
+                   seed: int = 0) -> MappingResult:
+    """Map classes to prompts.
+
+    The first rule that applies holds:
+
+    1. At most one class is not excluded: no class gets a prompt, since there
+       is nothing to push away from. The caller warns.
+    2. No more classes than prompts: the k-th class that is not excluded gets
+       prompt k, seen or not; the other prompts are unassigned.
+    3. No more seen classes than prompts: the k-th seen class gets prompt k.
+    4. Else: k-means of the seen classes into as many clusters as prompts.
+
+    In 3 and 4 a class that was never seen joins the prompt with a seen class
+    whose index is nearest to ``position * P // K``, where the position counts
+    the ``K`` classes that are not excluded; of two equally near prompts, the
+    lower one.
+
+    Args:
+        representations (np.ndarray): Class representations, shape (K, C).
+            Those of classes never seen may be anything.
+        seen (np.ndarray): Whether each class was ever seen, bool,
+            shape (K, ).
+        num_prompts (int): The number of guided prompts ``P``.
+        centroids (np.ndarray, optional): Previous centroids to start from,
+            shape (P, C); cluster ``p`` goes on from centroid ``p``. If a row
+            is zero, a prompt was unassigned, and k-means starts anew.
+            Defaults to None.
+        excluded (Iterable[int]): Classes without guidance, such as the
+            background. Defaults to ().
+        normalize (str): See :func:`normalize_rows`. Defaults to 'l2'.
+        seed (int): Seed of k-means++. Defaults to 0.
+
+    Returns:
+        MappingResult: The mapping.
+
+    Raises:
+        ValueError: If a shape or number does not fit, if an excluded class
+            does not exist, if no class was seen, or if the representation of
+            a seen class is not finite.
+    """
+    representations = np.asarray(representations)
+    seen = np.asarray(seen, dtype=bool)
+    classes = _guided_classes(representations, seen, num_prompts, excluded)
+    shape = (num_prompts, representations.shape[1])
+    if centroids is not None and np.shape(centroids) != shape:
+        raise ValueError(
+            f'previous centroids should have the shape {shape}, but got '
+            f'{np.shape(centroids)}; leave them out to start anew')
+    mapping = np.full(len(seen), -1, dtype=np.int64)
+    if len(classes) <= 1:
+        return _result(mapping, np.zeros(shape))
+    seen_classes = classes[seen[classes]]
+    never_seen = classes[~seen[classes]]
+    if not len(seen_classes):
+        raise ValueError(
+            'at least one class should have been seen before prompts are '
+            f'assigned, but none of the {len(classes)} classes was; check '
+            'that the training data has labels and that its annotations are '
+            'not all ignored')
+    points = representations[seen_classes]
+    if not np.isfinite(points).all():
+        broken = seen_classes[~np.isfinite(points).all(axis=1)]
+        raise ValueError(
+            'class representations should be finite, but those of the '
+            f'classes {_some(broken)} are not; check the images for NaN and '
+            'the training for divergence')
+
+    if len(seen_classes) > num_prompts:
+        mapping[seen_classes], new_centroids = cluster(
+            points, num_prompts, _warm_start(centroids), normalize, seed)
+    else:
+        one_each = classes if len(classes) <= num_prompts else seen_classes
+        mapping[one_each] = np.arange(len(one_each))
+        new_centroids = np.zeros(shape)
+        new_centroids[mapping[seen_classes]] = normalize_rows(
+            points, normalize)
+    _place(mapping, classes, never_seen, num_prompts)
+    return _result(mapping, new_centroids, never_seen)
+
+
+def moved(previous: np.ndarray, current: np.ndarray) -> int:
+    """Count the classes whose prompt changed.
+
+    Args:
+        previous (np.ndarray): Mapping before, shape (K, ).
+        current (np.ndarray): Mapping after, shape (K, ).
+
+    Returns:
+        int: The number of classes.
+
+    Raises:
+        ValueError: If the mappings are not of the same classes.
+    """
+    previous, current = np.asarray(previous), np.asarray(current)
+    if previous.shape != current.shape:
+        raise ValueError('two mappings of the same classes should be '
+                         f'compared, but got {len(previous)} and '
+                         f'{len(current)} classes')
+    return int((previous != current).sum())
+
+
+def describe(result: MappingResult, moved: int | None, seconds: float) -> str:
+    """Write the log line of a re-clustering.
+
+    Args:
+        result (MappingResult): The new mapping.
+        moved (int, optional): Classes that changed prompt; None for the
+            first mapping.
+        seconds (float): How long the clustering took.
+
+    Returns:
+        str: One line.
+    """
+    if (result.mapping < 0).all():
+        return 'Mapping: no class has a prompt, the guidance is off'
+    sizes = result.sizes.tolist()
+    unassigned = sizes.count(0)
+    parts = [
+        f'{sum(sizes)} classes on {len(sizes) - unassigned} prompts',
+        f'cluster sizes {sizes}',
+        'first mapping' if moved is None else
+        f'{moved} class{"" if moved == 1 else "es"} moved',
+        f'{seconds:.2f} s',
+    ]
+    if unassigned:
+        parts.insert(1, f'{unassigned} unassigned')
+    if result.never_seen:
+        parts.append(f'never seen: {_some(result.never_seen)}')
+    return 'Mapping: ' + ', '.join(parts)
+
+
+def _guided_classes(representations: np.ndarray, seen: np.ndarray,
+                    num_prompts: int, excluded: Iterable[int]) -> np.ndarray:
+    """Check the inputs and return the classes that are not excluded."""
+    if representations.ndim != 2 or seen.shape != representations.shape[:1]:
+        raise ValueError(
+            'representations and seen should have the shapes (K, C) and '
+            f'(K, ), but got {representations.shape} and {seen.shape}')
+    if num_prompts < 1:
+        raise ValueError(
+            f'num_prompts should be at least 1, but got {num_prompts}')
+    excluded = sorted(set(excluded))
+    unknown = [k for k in excluded if not 0 <= k < len(seen)]
+    if unknown:
+        raise ValueError(
+            f'excluded classes should lie in [0, {len(seen)}), but got '
+            f'{_some(unknown)}')
+    return np.setdiff1d(np.arange(len(seen)), excluded)
+
+
+def _warm_start(centroids: np.ndarray | None) -> np.ndarray | None:
+    """Return the centroids if every prompt had one, else None."""
+    if centroids is None or not np.any(centroids, axis=1).all():
+        return None
+    return np.asarray(centroids)
+
+
+def _place(mapping: np.ndarray, classes: np.ndarray, never_seen: np.ndarray,
+           num_prompts: int) -> None:
+    """Send classes without a prompt to the nearest by index, in place."""
+    used = np.unique(mapping[mapping >= 0])
+    for k in never_seen[mapping[never_seen] < 0]:
+        position = int(np.searchsorted(classes, k))
+        wanted = position * num_prompts // len(classes)
+        mapping[k] = used[np.abs(used - wanted).argmin()]
+
+
+def _result(mapping: np.ndarray, centroids: np.ndarray,
+            never_seen: Iterable[int] = ()) -> MappingResult:
+    """Count the sizes and freeze the result."""
+    sizes = np.bincount(mapping[mapping >= 0], minlength=len(centroids))
+    return MappingResult(mapping, centroids, sizes.astype(np.int64),
+                         tuple(int(k) for k in never_seen))
+
+
+def _some(indices: Iterable[int], limit: int = 10) -> str:
+    """List at most ``limit`` class indices."""
+    indices = [int(k) for k in indices]
+    more = len(indices) - limit
+    listed = ', '.join(str(k) for k in indices[:limit])
+    return f'{listed} and {more} more' if more > 0 else listed

@@ -102,7 +102,16 @@ def test_characters_are_drawn_whole():
 
 def test_faces_of_the_splits_are_disjoint():
     assert not set(LATIN_FACES['train']) & set(LATIN_FACES['test'])
-    assert len(set(ALL_LATIN)) == len(ALL_LATIN)
+    assert len(set(ALL_LATIN)) == len(ALL_LATIN) == 20
+    assert all('Bol' in f or f == 'cmb10' for f in LATIN_FACES['test'])
+    assert not any('Bol' in f for f in LATIN_FACES['train'])
+
+
+def test_faces_are_shipped_by_every_matplotlib_that_is_allowed():
+    # Newer ones ship more, such as cmti10 since 3.11.
+    for face in ALL_LATIN + MULTISCRIPT_FACES:
+        assert face.startswith(('DejaVu', 'STIXGeneral')) or face in (
+            'cmb10', 'cmr10', 'cmss10', 'cmtt10')
 
 
 def test_alphabets_hold_each_character_once():

@@ -1,0 +1,119 @@
+"""Two gloo processes end with the mapping of one process on the same data."""
+import os
+import socket
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from .. import toy
+
+FROZEN = {'optim_wrapper.optimizer.lr': 0.}
+#: What is trained: weights stand still where one and two processes are
+#: compared, since the guidance loss of each sees its own samples only.
+RUNS = {
+    # 20 images do not divide evenly between batches or processes.
+    'classification':
+    (toy.classification, {
+        **FROZEN, 'train_dataloader.dataset.num_images': 20
+    }),
+    'segmentation':
+    (toy.segmentation, {
+        **FROZEN, 'train_dataloader.dataset.num_images': 16,
+        'custom_hooks':
+        [dict(type='mmdavpt.PromptMappingHook', iters_per_epoch=3)]
+    }),
+    'moving':
+    (toy.classification, {
+        'optim_wrapper.optimizer.lr': 0.05
+    }),
+}
+
+
+class LabelRecorder(Hook):
+    """Keeps the guidance labels of each iteration."""
+
+    priority = 'LOW'
+
+    def __init__(self):
+        self.labels = []
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self.labels.append([
+            sample.get('guidance_label')
+            for sample in data_batch['data_samples']
+        ])
+
+
+def train(name, folder, world_size):
+    """Train one of the runs; return what this process ends with."""
+    make, changes = RUNS[name]
+    cfg = make(folder / f'{name}_{world_size}', {
+        **changes, 'train_dataloader.batch_size': 8 // world_size
+    })
+    if world_size > 1:
+        cfg.update(
+            launcher='pytorch',
+            model_wrapper_cfg=dict(
+                type='MMDistributedDataParallel',
+                device_ids=None,
+                broadcast_buffers=False))
+    runner = Runner.from_cfg(Config(cfg))
+    recorder = LabelRecorder()
+    runner.register_hook(recorder)
+    runner.train()
+    model = runner.model.module if world_size > 1 else runner.model
+    return dict(guidance=model.guidance.state_dict(), labels=recorder.labels)
+
+
+def train_on_one_of_two(rank, port, folder):
+    """Be one of two processes, for all runs in turn."""
+    torch.set_num_threads(1)
+    os.environ.update(
+        RANK=str(rank),
+        LOCAL_RANK=str(rank),
+        WORLD_SIZE='2',
+        MASTER_ADDR='127.0.0.1',
+        MASTER_PORT=str(port))
+    dist.init_process_group('gloo')
+    results = {name: train(name, folder, 2) for name in RUNS}
+    torch.save(results, folder / f'rank{rank}.pth')
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope='module')
+def two_processes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('two')
+    with socket.socket() as server:
+        server.bind(('127.0.0.1', 0))
+        port = server.getsockname()[1]
+    mp.spawn(train_on_one_of_two, (port, folder), 2)
+    return [torch.load(folder / f'rank{rank}.pth') for rank in range(2)]
+
+
+@pytest.mark.parametrize('name', ['classification', 'segmentation'])
+def test_same_mapping_as_one_process(tmp_path, two_processes, name):
+    one = train(name, tmp_path, 1)
+    first, second = (results[name] for results in two_processes)
+    assert first['guidance']['initialized']
+    for key, value in first['guidance'].items():
+        assert torch.equal(value, second['guidance'][key]), key
+        torch.testing.assert_close(
+            value, one['guidance'][key], rtol=1e-4, atol=1e-4, msg=key)
+    if name == 'segmentation':
+        # The statistics of the unfinished epoch are whole on each rank.
+        assert first['guidance']['class_counts'].sum() == 8
+        merged = [[label for pair in zip(a, b, strict=True) for label in pair]
+                  for a, b in zip(
+                      first['labels'], second['labels'], strict=True)]
+        assert merged == one['labels']
+
+
+def test_ranks_agree_while_weights_move(two_processes):
+    first, second = (results['moving'] for results in two_processes)
+    for key, value in first['guidance'].items():
+        assert torch.equal(value, second['guidance'][key]), key

@@ -1,8 +1,8 @@
 """Pre-train the tiny ViT of the embedded task on Greek and Cyrillic glyphs.
 
 Command: python tools/train.py configs/glyphs/pretrain_glyphs.py
-Hardware: two CPU cores, about half an hour.
-The result is shipped as checkpoints/vit-tiny_glyphs.safetensors; its card
+Hardware: two CPU cores, about 25 minutes.
+The result is shipped as checkpoints/vit-tiny_glyphs.pth; its card
 beside it says what was measured.
 """
 # ---- frequently modified ----

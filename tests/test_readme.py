@@ -1,0 +1,49 @@
+"""The configs in README.md load, and their models have the right sizes."""
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from mmdavpt.registry import MODELS
+from mmdavpt.utils.config_keys import accepted_keys, walk
+
+ROOT = Path(__file__).parents[1]
+
+
+def blocks():
+    text = (ROOT / 'README.md').read_text(encoding='utf-8')
+    return dict(
+        re.findall(r'```python\n# configs/(\w+)\.py\n(.*?)```', text, re.S))
+
+
+def test_both_tasks_have_an_example():
+    assert set(blocks()) == {'my_birds', 'my_scenes'}
+
+
+@pytest.mark.parametrize('name, classes', [('my_birds', 12),
+                                           ('my_scenes', 3)])
+def test_example_loads_and_builds(tmp_path, name, classes):
+    shutil.copytree(ROOT / 'configs', tmp_path / 'configs')
+    path = tmp_path / 'configs' / f'{name}.py'
+    path.write_text(blocks()[name], encoding='utf-8')
+    cfg = Config.fromfile(path)
+    for where, node in walk(cfg.to_dict()):
+        if not where:  # free variables
+            continue
+        known = accepted_keys(where, node, cfg.default_scope)
+        assert known is None or set(node) - {'type'} <= known, where
+    init_default_scope(cfg.default_scope)
+    with torch.device('meta'):
+        model = MODELS.build(cfg.model)
+    heads = ([model.head] if name == 'my_birds' else
+             [model.decode_head, *model.auxiliary_head])
+    assert [head.num_classes for head in heads] == [classes] * len(heads)
+    assert model.guidance.num_classes == classes
+    for split in ('train', 'val', 'test'):
+        dataset = cfg[f'{split}_dataloader'].dataset
+        assert dataset.pipeline and dataset.data_root in (
+            'scenes', 'birds/train', 'birds/val')

@@ -106,10 +106,10 @@ def observe_training_set(
         cls = model.backbone.class_tokens(data['inputs'])
         finite = torch.isfinite(cls).all(dim=1)
         if not finite.all():
+            samples = data['data_samples']
             paths = [
-                sample.get('img_path', 'an image without a path')
-                for sample, good in zip(data['data_samples'], finite.tolist())
-                if not good
+                samples[i].get('img_path', 'an image without a path')
+                for i in (~finite).nonzero().flatten().tolist()
             ]
             raise ValueError(
                 'the backbone gives NaN or infinite features for '

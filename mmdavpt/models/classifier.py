@@ -7,6 +7,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor
 
 from mmdavpt.registry import MODELS
+
 from .guided_model import GuidedModelMixin, build_guidance
 
 

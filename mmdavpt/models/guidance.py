@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from mmdavpt.clustering import MappingResult, accumulate, assign_prompts
 from mmdavpt.clustering import class_means as means_of_classes
 from mmdavpt.registry import MODELS
+
 from .backbones import SALIENCY_KEYS, BackboneTokens, TokenRequest
 
 

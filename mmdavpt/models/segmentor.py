@@ -7,6 +7,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from mmdavpt.registry import MODELS
+
 from .guided_model import GuidedModelMixin, build_guidance
 
 

@@ -57,7 +57,7 @@ def count_parameters(model: nn.Module) -> Dict[str, Tuple[int, int]]:
 def parameter_table(model: nn.Module) -> str:
     """Return a table of trainable and frozen parameters per group."""
     groups = count_parameters(model)
-    total = tuple(map(sum, zip(*groups.values()))) if groups else (0, 0)
+    total = [sum(counts[i] for counts in groups.values()) for i in range(2)]
     rows = [('group', 'trainable', 'frozen')]
     rows += [(name, f'{trainable:,}', f'{frozen:,}')
              for name, (trainable, frozen) in groups.items()]

@@ -8,6 +8,7 @@ from mmengine.hooks import Hook
 
 from mmdavpt.clustering import assign_prompts
 from mmdavpt.engine.first_pass import capped_indices
+from mmdavpt.models import PromptGuidance
 
 from .. import toy
 
@@ -25,7 +26,8 @@ class Recorder(Hook):
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         self.labels.append([
-            sample.get('guidance_label') for sample in data_batch['data_samples']
+            sample.get('guidance_label')
+            for sample in data_batch['data_samples']
         ])
 
     def after_train_iter(self, runner, batch_idx, data_batch=None,
@@ -256,7 +258,7 @@ def test_load_from_makes_a_new_mapping(runner_from, tmp_path):
                                fresh.first['representations'])
 
 
-def test_cap_of_the_first_pass(runner_from, tmp_path):
+def test_cap_of_the_first_pass(runner_from, tmp_path, monkeypatch):
     labels = [0, 1, 0, 0, 1, 2]
     chosen = capped_indices(labels, 2, seed=0)
     assert chosen == sorted(chosen)
@@ -273,12 +275,16 @@ def test_cap_of_the_first_pass(runner_from, tmp_path):
                             max_samples_per_class=1)
                     ]
                 }))
+        finish = PromptGuidance.finish_epoch
         counts = []
-        guidance = runner.model.guidance
-        finish = guidance.finish_epoch
-        guidance.finish_epoch = lambda finish=finish, guidance=guidance: (
-            counts.append(guidance.class_counts.clone()), finish())
+
+        def record(guidance, counts=counts, finish=finish):
+            counts.append(guidance.class_counts.clone())
+            finish(guidance)
+
+        monkeypatch.setattr(PromptGuidance, 'finish_epoch', record)
         runner.train()
+        monkeypatch.undo()
         assert counts[0].max() == 1 and counts[0].sum() <= most
 
 

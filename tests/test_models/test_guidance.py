@@ -8,8 +8,11 @@ from mmpretrain.structures import DataSample
 from mmseg.structures import SegDataSample
 
 from mmdavpt.clustering import MappingResult
-from mmdavpt.models import (DAVPTEncoderDecoder, DAVPTImageClassifier,
-                            PromptGuidance)
+from mmdavpt.models import (
+    DAVPTEncoderDecoder,
+    DAVPTImageClassifier,
+    PromptGuidance,
+)
 from mmdavpt.models.guided_model import resolve_guided_layers
 from mmdavpt.registry import MODELS
 

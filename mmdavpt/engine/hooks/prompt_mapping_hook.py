@@ -4,8 +4,13 @@ import time
 from typing import List, Optional, Sequence
 
 import numpy as np
-from mmengine.dist import (all_reduce, broadcast_object_list, get_rank,
-                           get_world_size, is_main_process)
+from mmengine.dist import (
+    all_reduce,
+    broadcast_object_list,
+    get_rank,
+    get_world_size,
+    is_main_process,
+)
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
@@ -13,6 +18,7 @@ from torch import nn
 
 from mmdavpt.clustering import describe, moved
 from mmdavpt.registry import HOOKS
+
 from ..first_pass import first_pass_loader, observe_training_set
 from ..guidance_labels import draw_class_labels, read_class_labels
 from ..randomness import isolated_randomness
@@ -107,9 +113,10 @@ class PromptMappingHook(Hook):
         model = guided_model_of(runner)
         if model.guidance is None:
             return
-        labels = self._labels(model, data_batch['data_samples'], runner.iter)
+        samples = data_batch['data_samples']
+        labels = self._labels(model, samples, runner.iter)
         if is_segmentor(model):
-            for sample, label in zip(data_batch['data_samples'], labels):
+            for sample, label in zip(samples, labels, strict=True):
                 sample.set_metainfo(dict(guidance_label=label))
 
     def after_train_iter(self,
@@ -130,9 +137,9 @@ class PromptMappingHook(Hook):
     def after_train_epoch(self, runner: Runner) -> None:
         """Re-cluster in epoch-based loops."""
         model = guided_model_of(runner)
-        if model.guidance is not None and isinstance(
-                runner.train_loop, EpochBasedTrainLoop) and self.every_n_epochs(
-                    runner, self.interval):
+        counts_epochs = isinstance(runner.train_loop, EpochBasedTrainLoop)
+        if (model.guidance is not None and counts_epochs
+                and self.every_n_epochs(runner, self.interval)):
             self._recluster(runner, model, time.perf_counter())
 
     def _iters_per_epoch(self, runner: Runner) -> int:

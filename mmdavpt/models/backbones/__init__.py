@@ -1,6 +1,10 @@
 from .davpt_vit import BackboneTokens, DAVPTVisionTransformer
-from .prompted_layer import (SALIENCY_KEYS, TOKEN_NAMES, TokenRequest,
-                             prompted_layer)
+from .prompted_layer import (
+                             SALIENCY_KEYS,
+                             TOKEN_NAMES,
+                             TokenRequest,
+                             prompted_layer,
+)
 from .prompts import DeepPrompts, prompt_init_bound, prompts_per_layer
 
 __all__ = [

@@ -9,6 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mmdavpt.models.trainable import select_trainable
 from mmdavpt.registry import MODELS
+
 from .pretrained import load_pretrained
 from .prompted_layer import TokenRequest, prompted_layer
 from .prompts import DeepPrompts, prompt_init_bound, prompts_per_layer
@@ -221,7 +222,8 @@ class DAVPTVisionTransformer(VisionTransformer):
         outs, guided = [], {}
         for i in range(self.num_used_layers):
             last = i == self.num_used_layers - 1
-            prompts = self.prompts.of_layer(i, batch_size) if prompted else None
+            prompts = (
+                self.prompts.of_layer(i, batch_size) if prompted else None)
             if self.propagate and prompts is not None:
                 prefix = prompts.expand(batch_size, -1, -1)
                 x = torch.cat((x[:, :extra], prefix, x[:, extra + carried:]),

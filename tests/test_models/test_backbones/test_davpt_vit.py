@@ -38,7 +38,7 @@ def gradients(outs, vit):
     grads = torch.autograd.grad(
         loss, [p for p in vit.parameters() if p.requires_grad],
         allow_unused=True)
-    return dict(zip(names, grads))
+    return dict(zip(names, grads, strict=True))
 
 
 @pytest.mark.parametrize('out_type', ['cls_token', 'featmap', 'avg_featmap',
@@ -56,7 +56,7 @@ def test_prefix_equals_concatenated_form(out_type, num_prompts):
     x = images()
     outs, expected = vit(x), concatenated_forward(vit, x)
     assert len(outs) == 2
-    for out, reference in zip(outs, expected):
+    for out, reference in zip(outs, expected, strict=True):
         torch.testing.assert_close(out, reference, rtol=0, atol=1e-10)
     ours, theirs = gradients(outs, vit), gradients(expected, vit)
     for name, grad in theirs.items():
@@ -121,7 +121,7 @@ def test_no_prompts_equals_parent_bit_for_bit(kwargs, size):
     parent.load_state_dict(vit.state_dict(), strict=True)
     vit.eval(), parent.eval()
     x = images(size=size, dtype=torch.float32)
-    for ours, theirs in zip(vit(x), parent(x)):
+    for ours, theirs in zip(vit(x), parent(x), strict=True):
         assert torch.equal(ours, theirs)
 
 
@@ -308,7 +308,7 @@ def test_class_tokens_are_those_of_the_parent(out_type):
     vit = build(bias=('v', ), out_type=out_type)
     parent = VisionTransformer(
         arch=ARCH, img_size=32, patch_size=8, out_type='raw').double()
-    parent.load_state_dict(vit.state_dict(), strict=False)
+    parent.load_state_dict(vit.state_dict(), strict=True)
     tokens = vit.class_tokens(images())
     torch.testing.assert_close(tokens, parent(images())[0][:, 0])
     assert (tokens - vit.forward_with_tokens(images())[1].cls).abs().max() > 1

@@ -25,8 +25,8 @@ from mmdavpt.utils import cli  # noqa: E402
 from mmdavpt.visualization import draw_mapping, draw_predictions  # noqa: E402
 
 GLYPHS = ROOT / 'configs' / 'glyphs'
-NUM_SCENES = {'training': 400, 'validation': 60}
-SCENE_SIZE = (96, 128)
+NUM_SCENES = {'training': 800, 'validation': 60}
+SCENE_SIZE = (64, 96)
 
 
 class MappingRecorder(Hook):

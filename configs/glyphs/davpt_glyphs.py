@@ -2,8 +2,9 @@
 
 Command: python tools/train.py configs/glyphs/davpt_glyphs.py
 Hardware: two CPU cores, about a minute.
-The unguided control is vpt_glyphs.py. 62 classes, 20 images each, drawn
-rougher than the backbone's training images; test faces were never seen.
+The unguided control is vpt_glyphs.py. 62 classes, 20 images each, light on
+dark where the backbone's training images were dark on light; the test's faces
+were never seen.
 """
 # ---- frequently modified ----
 max_epochs = 20
@@ -16,7 +17,7 @@ cls_weight = 0.05  # lambda of eq. 5
 # ---- the task ----
 num_classes = 62  # digits and Latin letters
 images_per_class = 20
-style = 'rough'
+style = 'inverted'  # light on dark
 # ---- unmodified in most cases ----
 arch = dict(
     embed_dims=128, num_layers=6, num_heads=4, feedforward_channels=512)

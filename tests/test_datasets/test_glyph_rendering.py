@@ -196,7 +196,7 @@ def test_characters_are_counted_before_labels_overflow():
 
 
 @pytest.mark.parametrize('style, sentence', [
-    ('smooth', "one of .*'clean', 'rough'.* but got 'smooth'"),
+    ('smooth', "one of .*'clean', 'inverted', 'rough'.* but got 'smooth'"),
     (dict(base='rough', ink_colour=1), r"no field \['ink_colour'\]"),
     (dict(noise=-0.1), "'noise' should be a number that is not negative"),
     (dict(size=(0.9, 0.5)), "'size' should be a range"),

@@ -1,10 +1,16 @@
 """Settings of all tests."""
-import pytest
-import torch
-from mmengine.config import Config
-from mmengine.logging import MMLogger
-from mmengine.registry import DefaultScope
-from mmengine.runner import Runner
+import os
+
+# Tests compare numbers to the last bits, and start several processes: they
+# run on the CPU, whatever the machine has.
+os.environ['CUDA_VISIBLE_DEVICES'] = ''
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+from mmengine.config import Config  # noqa: E402
+from mmengine.logging import MMLogger  # noqa: E402
+from mmengine.registry import DefaultScope  # noqa: E402
+from mmengine.runner import Runner  # noqa: E402
 
 torch.set_num_threads(1)
 

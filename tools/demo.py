@@ -119,9 +119,9 @@ def draw_segmentation(runner: Runner, path: Path, number: int = 6) -> None:
             result = runner.model.test_step(data)[0]
         images.append(
             data['inputs'][0].numpy().transpose(1, 2, 0)[..., ::-1])
-        truths.append(result.gt_sem_seg.data[0].numpy())
+        truths.append(result.gt_sem_seg.data[0].cpu().numpy())
         predictions.append(
-            result.pred_sem_seg.data[0].numpy().astype(np.int64))
+            result.pred_sem_seg.data[0].cpu().numpy().astype(np.int64))
     draw_predictions(images, truths, predictions,
                      dataset.metainfo['classes'], dataset.metainfo['palette'],
                      str(path))

@@ -8,6 +8,7 @@ env_cfg = dict(
 visualizer = dict(
     type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
 custom_hooks = [
+    dict(type='mmdavpt.TrainingCheckHook'),
     dict(type='mmdavpt.PromptMappingHook'),
     dict(type='mmdavpt.ParameterTableHook'),
 ]

@@ -9,6 +9,7 @@ log_processor = dict(by_epoch=False)
 visualizer = dict(
     type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
 custom_hooks = [
+    dict(type='mmdavpt.TrainingCheckHook'),
     dict(type='mmdavpt.PromptMappingHook'),
     dict(type='mmdavpt.ParameterTableHook'),
 ]

@@ -54,6 +54,7 @@ model = dict(
             token_weight=token_weight,
             cls_weight=cls_weight)))
 custom_hooks = [
+    dict(type='mmdavpt.TrainingCheckHook'),
     dict(type='mmdavpt.PromptMappingHook'),
     dict(type='mmdavpt.ParameterTableHook'),
 ]

@@ -92,6 +92,7 @@ model = dict(
     train_cfg=dict(),
     test_cfg=dict(mode='slide', crop_size=crop_size, stride=stride))
 custom_hooks = [
+    dict(type='mmdavpt.TrainingCheckHook'),
     dict(type='mmdavpt.PromptMappingHook'),
     dict(type='mmdavpt.ParameterTableHook'),
 ]

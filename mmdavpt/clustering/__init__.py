@@ -1,10 +1,10 @@
 """Class representations, k-means and the class-to-prompt mapping."""
 from .class_means import accumulate, class_means
-from .guidance_label import draw_guidance_label
+from .guidance_label import check_pixel_labels, draw_guidance_label
 from .kmeans import cluster
 from .mapping import MappingResult, assign_prompts, describe, moved
 
 __all__ = [
-    'MappingResult', 'accumulate', 'assign_prompts', 'class_means', 'cluster',
-    'describe', 'draw_guidance_label', 'moved'
+    'MappingResult', 'accumulate', 'assign_prompts', 'check_pixel_labels',
+    'class_means', 'cluster', 'describe', 'draw_guidance_label', 'moved'
 ]

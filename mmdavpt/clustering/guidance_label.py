@@ -4,6 +4,38 @@ from collections.abc import Collection
 import numpy as np
 
 
+def check_pixel_labels(labels: np.ndarray, num_classes: int,
+                       ignore_index: int) -> np.ndarray:
+    """Return the labels that are not ignored, checked.
+
+    Args:
+        labels (np.ndarray): Pixel labels, integers, any shape.
+        num_classes (int): The number of classes ``K``.
+        ignore_index (int): The label of pixels without annotation.
+
+    Returns:
+        np.ndarray: The others, with shape (n, ).
+
+    Raises:
+        TypeError: If the labels are not integers.
+        ValueError: If a label is out of range.
+    """
+    labels = np.asarray(labels)
+    if labels.dtype.kind not in 'iu':
+        raise TypeError('pixel labels should be integers, but got '
+                        f'{labels.dtype}')
+    labels = labels[labels != ignore_index]
+    # A range check and a count, as sorting a crop takes ten times as long.
+    if labels.size and (labels.min() < 0 or labels.max() >= num_classes):
+        found = np.unique(labels)
+        wrong = found[(found < 0) | (found >= num_classes)][:10].tolist()
+        raise ValueError(
+            f'pixel labels should lie in [0, {num_classes}) or be '
+            f'{ignore_index} (ignored), but got {wrong}; check num_classes '
+            'of the head and reduce_zero_label of the dataset')
+    return labels
+
+
 def draw_guidance_label(labels: np.ndarray, num_classes: int,
                         excluded: Collection[int], ignore_index: int,
                         rng: np.random.Generator) -> int:
@@ -26,21 +58,9 @@ def draw_guidance_label(labels: np.ndarray, num_classes: int,
         TypeError: If the labels are not integers.
         ValueError: If a label is out of range.
     """
-    labels = np.asarray(labels)
-    if labels.dtype.kind not in 'iu':
-        raise TypeError('pixel labels should be integers, but got '
-                        f'{labels.dtype}')
-    labels = labels[labels != ignore_index]
+    labels = check_pixel_labels(labels, num_classes, ignore_index)
     if not labels.size:
         return -1
-    # A range check and a count, as sorting a crop takes ten times as long.
-    if labels.min() < 0 or labels.max() >= num_classes:
-        found = np.unique(labels)
-        wrong = found[(found < 0) | (found >= num_classes)][:10].tolist()
-        raise ValueError(
-            f'pixel labels should lie in [0, {num_classes}) or be '
-            f'{ignore_index} (ignored), but got {wrong}; check num_classes '
-            'of the head and reduce_zero_label of the dataset')
     counts = np.bincount(labels.astype(np.int64), minlength=num_classes)
     present = counts > 0
     present[[k for k in excluded if 0 <= k < num_classes]] = False

@@ -21,7 +21,7 @@ def first_pass_loader(dataloader: DataLoader, pipeline: Optional[List[dict]],
     Args:
         dataloader (DataLoader): The training loader.
         pipeline (List[dict], optional): Transforms to use instead of the
-            training ones.
+            training ones, also inside wrappers such as KFoldDataset.
         max_samples_per_class (int, optional): Keep that many samples of each
             class, chosen by ``seed``. It takes effect here only if the
             dataset knows its labels without loading images
@@ -29,17 +29,11 @@ def first_pass_loader(dataloader: DataLoader, pipeline: Optional[List[dict]],
         seed (int): Seed of the choice and of the workers.
 
     Raises:
-        TypeError: If a ``pipeline`` is given for a wrapped dataset.
+        TypeError: If a ``pipeline`` is given and the dataset has none.
     """
     dataset = dataloader.dataset
     if pipeline is not None:
-        if not hasattr(dataset, 'pipeline'):
-            raise TypeError(
-                'PromptMappingHook(pipeline=...) needs a dataset with a '
-                f'pipeline of its own, but got {type(dataset).__name__}; '
-                'leave `pipeline` out to use the training one')
-        dataset = copy.copy(dataset)
-        dataset.pipeline = Compose(pipeline)
+        dataset = with_pipeline(dataset, Compose(pipeline))
     if max_samples_per_class is not None and hasattr(dataset,
                                                      'get_gt_labels'):
         dataset = Subset(
@@ -49,12 +43,38 @@ def first_pass_loader(dataloader: DataLoader, pipeline: Optional[List[dict]],
     return Runner.build_dataloader(
         dict(
             dataset=dataset,
-            batch_size=dataloader.batch_size,
+            batch_size=batch_size_of(dataloader),
             num_workers=dataloader.num_workers,
             collate_fn=dataloader.collate_fn,
             sampler=dict(
                 type='DefaultSampler', shuffle=False, round_up=False)),
         seed=seed)
+
+
+def batch_size_of(dataloader: DataLoader) -> int:
+    """Return the number of images of a batch on one process."""
+    if dataloader.batch_size is not None:
+        return dataloader.batch_size
+    return dataloader.batch_sampler.batch_size
+
+
+def with_pipeline(dataset, pipeline: Compose):
+    """Return a shallow copy of a dataset, or wrapper, with other transforms.
+
+    Raises:
+        TypeError: If the dataset has no pipeline.
+    """
+    dataset = copy.copy(dataset)
+    if hasattr(dataset, 'dataset'):
+        dataset.dataset = with_pipeline(dataset.dataset, pipeline)
+    elif hasattr(dataset, 'pipeline'):
+        dataset.pipeline = pipeline
+    else:
+        raise TypeError(
+            'PromptMappingHook(pipeline=...) needs a dataset with a pipeline, '
+            f'but got {type(dataset).__name__}; leave `pipeline` out to use '
+            'the training one')
+    return dataset
 
 
 def capped_indices(labels: Sequence[int], limit: int, seed: int) -> List[int]:
@@ -81,7 +101,8 @@ def observe_training_set(
         labels_of (Callable[[int, Sequence], List[int]]): Gives the labels of
             the data samples of the batch with that number, -1 for none.
         max_samples_per_class (int, optional): Stop counting a class at that
-            many samples, and stop early once every class has them.
+            many samples, shared evenly between processes, and stop early
+            once every class has them.
 
     Raises:
         ValueError: If an image gives a feature that is not finite.

@@ -17,7 +17,10 @@ def isolated_randomness(seed: int):
         seed (int): Seed of Python's, NumPy's and PyTorch's generators.
     """
     python_state, numpy_state = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng():
+    # Only the own device: by default all of the machine would be touched.
+    devices = ([torch.cuda.current_device()]
+               if torch.cuda.is_available() else [])
+    with torch.random.fork_rng(devices):
         random.seed(seed)
         np.random.seed(seed % 2**32)
         torch.manual_seed(seed)

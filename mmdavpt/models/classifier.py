@@ -39,13 +39,13 @@ class DAVPTImageClassifier(GuidedModelMixin, ImageClassifier):
 
     def loss(self, inputs: Tensor,
              data_samples: List[DataSample]) -> Dict[str, Tensor]:
-        """Return the head's losses and the guidance losses.
+        """Return the head's losses and, in training, the guidance losses.
 
         Args:
             inputs (Tensor): Images with shape (B, 3, H, W).
             data_samples (List[DataSample]): With one ``gt_label`` each.
         """
-        if self.guidance is None:
+        if self.guidance is None or not self.training:
             return super().loss(inputs, data_samples)
         features, losses = self.features_and_guidance(
             inputs, self.guidance_labels(data_samples))

@@ -39,6 +39,8 @@ class PromptGuidance(nn.Module):
         class_sums (Tensor): Sum of this epoch's [CLS] features, (K, C).
         class_counts (Tensor): Their number, int64, (K, ).
         initialized (Tensor): Whether the mapping was ever set, bool, ().
+        has_hook (bool): Whether a hook keeps the mapping in this run; it is
+            not part of the state.
     """
 
     def __init__(self,
@@ -70,6 +72,7 @@ class PromptGuidance(nn.Module):
         self.normalize = normalize
         self.saliency_keys = saliency_keys
         self.loss = MODELS.build(loss)
+        self.has_hook = False
         self.register_buffer('mapping', torch.full((num_classes, ), -1))
         self.register_buffer('centroids', torch.zeros(num_prompts, embed_dims))
         self.register_buffer('representations',

@@ -1,4 +1,6 @@
 """What the guided classifier and the guided segmentor have in common."""
+import inspect
+from difflib import get_close_matches
 from typing import Optional, Sequence
 
 from torch import Tensor, nn
@@ -12,9 +14,15 @@ def build_guidance(guidance: Optional[dict], backbone: nn.Module,
     """Build the guidance of a model, checked against backbone and head.
 
     Args:
-        guidance (dict, optional): ``guided_layers`` (Sequence[int], may be
-            negative), optionally ``num_classes``, and the other arguments of
-            :class:`PromptGuidance`. None for an unguided model.
+        guidance (dict, optional): None for an unguided model; else, all
+            optional:
+
+            - ``guided_layers`` (Sequence[int]): May be negative. Defaults to
+              the last layer.
+            - ``loss`` (dict): Defaults to ``dict(type='mmdavpt.DAVPTLoss')``.
+            - ``num_classes`` (int): Defaults to the head's.
+            - ``background_class``, ``normalize`` and ``saliency_keys``: see
+              :class:`PromptGuidance`.
         backbone (nn.Module): The backbone of the model.
         num_classes (int): The number of classes of the head.
 
@@ -35,6 +43,8 @@ def build_guidance(guidance: Optional[dict], backbone: nn.Module,
             f'`propagate=False`, but got with_cls_token='
             f'{backbone.with_cls_token}, propagate={backbone.propagate}')
     guidance = dict(guidance)
+    check_guidance_keys(guidance)
+    guidance.setdefault('loss', dict(type='mmdavpt.DAVPTLoss'))
     given = guidance.pop('num_classes', num_classes)
     if given != num_classes:
         raise ValueError(
@@ -49,6 +59,22 @@ def build_guidance(guidance: Optional[dict], backbone: nn.Module,
         embed_dims=backbone.embed_dims,
         guided_layers=layers,
         **guidance)
+
+
+def check_guidance_keys(guidance: dict) -> None:
+    """Check the keys of a guidance config.
+
+    Raises:
+        ValueError: If one is unknown.
+    """
+    known = set(inspect.signature(PromptGuidance).parameters)
+    known -= {'num_prompts', 'embed_dims'}  # the backbone's
+    for key in guidance:
+        if key not in known:
+            near = get_close_matches(key, known, n=1)
+            raise ValueError(
+                f'`guidance` has no key {key!r}; it has {sorted(known)}' +
+                (f'; did you mean {near[0]!r}?' if near else ''))
 
 
 def resolve_guided_layers(guided_layers: Sequence[int],
@@ -102,12 +128,13 @@ class GuidedModelMixin:
             the weighted terms of the guidance loss.
 
         Raises:
-            RuntimeError: If no hook has set the mapping.
+            RuntimeError: If no hook keeps the mapping.
         """
         guidance = self.guidance
-        if not guidance.initialized:
+        if not guidance.has_hook:
             raise RuntimeError(
-                'the guided model has no class-to-prompt mapping: add '
+                'nothing keeps the class-to-prompt mapping of the guided '
+                'model: add '
                 "custom_hooks=[dict(type='mmdavpt.PromptMappingHook')] to "
                 'the config, or set model.guidance=None for plain prompt '
                 'tuning')

@@ -32,14 +32,14 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
 
     def loss(self, inputs: Tensor,
              data_samples: List[SegDataSample]) -> Dict[str, Tensor]:
-        """Return the heads' losses and the guidance losses.
+        """Return the heads' losses and, in training, the guidance losses.
 
         Args:
             inputs (Tensor): Images with shape (B, 3, H, W).
             data_samples (List[SegDataSample]): With ``gt_sem_seg`` and the
                 drawn ``guidance_label``.
         """
-        if self.guidance is None:
+        if self.guidance is None or not self.training:
             return super().loss(inputs, data_samples)
         labels = self.guidance_labels(data_samples).to(inputs.device)
         features, losses = self.features_and_guidance(inputs, labels)

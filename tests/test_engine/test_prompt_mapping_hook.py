@@ -5,9 +5,18 @@ import numpy as np
 import pytest
 import torch
 from mmengine.hooks import Hook
+from mmengine.registry import init_default_scope
+from mmpretrain.datasets import KFoldDataset
+from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
 
 from mmdavpt.clustering import assign_prompts
-from mmdavpt.engine.first_pass import capped_indices
+from mmdavpt.datasets import GlyphDataset
+from mmdavpt.engine.first_pass import (
+    batch_size_of,
+    capped_indices,
+    first_pass_loader,
+)
+from mmdavpt.engine.hooks import PromptMappingHook
 from mmdavpt.models import PromptGuidance
 
 from .. import toy
@@ -359,7 +368,7 @@ def test_one_class_turns_guidance_off_with_a_warning(runner_from, tmp_path):
     (toy.classification, {'model.head.num_classes': 7},
      'training set has 6 classes, but the model has num_classes=7'),
     (toy.classification, {'custom_hooks': []},
-     'no class-to-prompt mapping: add custom_hooks'),
+     'nothing keeps the class-to-prompt mapping.* add custom_hooks'),
     (toy.segmentation, {'custom_hooks': []},
      'no guidance label: add custom_hooks'),
     (toy.segmentation, {'model.guidance.num_classes': 9},
@@ -374,10 +383,125 @@ def test_misfits_fail_at_start(runner_from, tmp_path, build, changes,
 
 @pytest.mark.parametrize('name', ['interval', 'iters_per_epoch',
                                   'max_samples_per_class'])
-def test_bad_options(runner_from, tmp_path, name):
+def test_bad_numbers(runner_from, tmp_path, name):
     hook = dict(type='mmdavpt.PromptMappingHook', **{name: 0})
     with pytest.raises(ValueError, match=f'`{name}` should be at least 1'):
         runner_from(toy.classification(tmp_path, {'custom_hooks': [hook]}))
+
+
+def test_negative_seed():
+    with pytest.raises(ValueError, match='`seed` should be at least 0.*-1'):
+        PromptMappingHook(seed=-1)
+
+
+def test_a_stale_mapping_without_the_hook_is_refused(runner_from, tmp_path):
+    runner_from(toy.classification(tmp_path / 'a')).train()
+    again = runner_from(
+        toy.classification(tmp_path / 'b', {'custom_hooks': []}),
+        load_from=str(tmp_path / 'a' / 'epoch_2.pth'))
+    with pytest.raises(RuntimeError, match='add custom_hooks'):
+        again.train()
+
+
+def test_resume_within_an_epoch_counts_no_sample_twice(runner_from, tmp_path):
+    """The epoch-based loop starts an interrupted epoch anew."""
+    by_iter = {
+        'default_hooks.checkpoint':
+        dict(type='CheckpointHook', by_epoch=False, interval=2),
+        'train_cfg.max_epochs':
+        1,
+    }
+    runner_from(toy.classification(tmp_path, by_iter)).train()
+    resumed = runner_from(
+        toy.classification(tmp_path, by_iter),
+        resume=True,
+        load_from=str(tmp_path / 'iter_2.pth'),
+        experiment_name='resumed_within')
+    recorder = run(resumed)
+    assert recorder.after[-1]['class_counts'].sum() == 24
+
+
+def test_images_with_nan_are_named_in_the_first_pass(runner_from, tmp_path):
+    cfg = toy.classification(tmp_path, {'custom_hooks': [
+        dict(type='mmdavpt.PromptMappingHook')]})
+    runner = runner_from(cfg)
+    dataset = runner.train_dataloader.dataset
+    draw = dataset.get_data_info
+
+    def broken(index):
+        info = draw(index)
+        if index == 5:
+            info['img'] = np.full((32, 32, 3), np.nan, np.float32)
+            info['img_path'] = 'birds/5.png'
+        return info
+
+    dataset.get_data_info = broken
+    with pytest.raises(ValueError, match=r"features for \['birds/5.png'\]"):
+        runner.train()
+
+
+def ignore_all(runner):
+    """Make every annotation of the training set say nothing."""
+    dataset = runner.train_dataloader.dataset
+    draw = dataset.get_data_info
+
+    def ignored(index):
+        info = draw(index)
+        info['gt_seg_map'][:] = 255
+        return info
+
+    dataset.get_data_info = ignored
+
+
+def test_a_training_set_without_any_class_is_refused(runner_from, tmp_path):
+    runner = runner_from(toy.segmentation(tmp_path))
+    ignore_all(runner)
+    with pytest.raises(ValueError, match='annotations are not all ignored'):
+        runner.train()
+
+
+def test_crops_without_a_class_take_no_part(runner_from, tmp_path):
+    """From the second iteration on, no sample has a class to be drawn."""
+    runner = runner_from(toy.segmentation(tmp_path))
+
+    class Ignore(Hook):
+
+        def after_train_iter(self, runner, batch_idx, data_batch=None,
+                             outputs=None):
+            ignore_all(runner)
+
+    runner.register_hook(Ignore())
+    recorder = run(runner)
+    assert recorder.labels[1:] == [[-1] * 4] * 3
+    assert recorder.outputs['loss_guidance_token'].item() == 0
+    assert recorder.outputs['loss_guidance_cls'].item() == 0
+    assert np.isfinite(recorder.outputs['loss'].item())
+
+
+def test_pipeline_of_the_first_pass_reaches_into_wrappers():
+    init_default_scope('mmpretrain')
+    loader = DataLoader(
+        KFoldDataset(
+            dict(
+                type=GlyphDataset,
+                chars=toy.CHARS,
+                faces='latin_train',
+                num_images=12,
+                img_size=32),
+            num_splits=2),
+        batch_size=2)
+    pipeline = [dict(type='PackInputs')]
+    first = first_pass_loader(loader, pipeline, None, 0).dataset
+    assert 'data_samples' in first[0]
+    assert 'data_samples' not in loader.dataset[0]
+    with pytest.raises(TypeError, match='needs a dataset with a pipeline'):
+        first_pass_loader(DataLoader([1, 2]), pipeline, None, 0)
+
+
+def test_batch_size_with_a_batch_sampler():
+    sampler = BatchSampler(SequentialSampler(range(8)), 4, drop_last=False)
+    assert batch_size_of(DataLoader(range(8), batch_sampler=sampler)) == 4
+    assert batch_size_of(DataLoader(range(8), batch_size=2)) == 2
 
 
 def test_other_models_are_named(runner_from, tmp_path):

@@ -27,6 +27,18 @@ RUNS = {
         'custom_hooks':
         [dict(type='mmdavpt.PromptMappingHook', iters_per_epoch=3)]
     }),
+    # 8 images of each class, of which 3 are looked at before training.
+    'capped':
+    (toy.classification, {
+        **FROZEN, 'train_dataloader.dataset.num_images': 48,
+        'train_cfg.max_epochs': 1,
+        'custom_hooks': [
+            dict(
+                type='mmdavpt.PromptMappingHook',
+                interval=5,
+                max_samples_per_class=3)
+        ]
+    }),
     'moving':
     (toy.classification, {
         'optim_wrapper.optimizer.lr': 0.05
@@ -95,7 +107,9 @@ def two_processes(tmp_path_factory):
     return [torch.load(folder / f'rank{rank}.pth') for rank in range(2)]
 
 
-@pytest.mark.parametrize('name', ['classification', 'segmentation'])
+@pytest.mark.parametrize('name', [
+    'classification', 'segmentation', 'capped'
+])
 def test_same_mapping_as_one_process(tmp_path, two_processes, name):
     one = train(name, tmp_path, 1)
     first, second = (results[name] for results in two_processes)

@@ -39,6 +39,7 @@ def build(make, changes=None):
 def set_mapping(model, mapping=(0, 1, 2, 0, 1, 2)):
     model.guidance.set_mapping(
         MappingResult(np.array(mapping), np.ones((3, 32)), np.full(3, 2)))
+    model.guidance.has_hook = True
 
 
 def batch(num=6):
@@ -135,6 +136,7 @@ def test_guided_and_unguided_head_losses_are_equal():
     plain.load_state_dict(guided.state_dict(), strict=False)
     set_mapping(guided)
     inputs, samples = batch()
+    guided.train(), plain.train()
     ours, theirs = guided.loss(inputs, samples), plain.loss(inputs, samples)
     assert torch.allclose(ours['loss'], theirs['loss'])
     assert set(ours) - set(theirs) == {
@@ -222,6 +224,8 @@ def test_bad_guided_layers(layers, counts, message):
     (toy.classification, {'model.guidance.saliency_keys': 'x'},
      'saliency_keys'),
     (toy.classification, {'model.guidance.normalize': 'x'}, 'normalize'),
+    (toy.classification, {'model.guidance.normalise': 'l2'},
+     "no key 'normalise'.* did you mean 'normalize'"),
     (toy.segmentation, {'model.guidance.background_class': 27},
      'one of the 27 classes'),
     (toy.classification, {'model.train_cfg': dict(
@@ -232,13 +236,28 @@ def test_bad_guidance(make, changes, message):
         build(make, changes)
 
 
+def test_loss_in_eval_mode_neither_guides_nor_observes():
+    """A hook that computes a validation loss must not mix images in."""
+    model = build(toy.classification).eval()
+    set_mapping(model)
+    losses = model.loss(*batch())
+    assert set(losses) == {'loss'}
+    assert model.guidance.new_counts.sum() == 0
+
+
+def test_loss_of_the_guidance_has_a_default():
+    model = build(toy.classification, {'model.guidance': dict()})
+    assert model.guidance.guided_layers == (1, )
+    assert 'saliency' in model.guidance.loss.required_tokens
+
+
 def test_missing_labels_are_refused():
-    model = build(toy.classification)
+    model = build(toy.classification).train()
     set_mapping(model)
     inputs, _ = batch(2)
     with pytest.raises(ValueError, match='exactly one `gt_label`'):
         model.loss(inputs, [DataSample(), DataSample()])
-    segmentor = build(toy.segmentation)
+    segmentor = build(toy.segmentation).train()
     with pytest.raises(RuntimeError, match='no guidance label'):
         segmentor.loss(inputs, [SegDataSample(), SegDataSample()])
 

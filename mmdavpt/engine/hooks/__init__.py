@@ -1,4 +1,5 @@
 from .parameter_table_hook import ParameterTableHook
 from .prompt_mapping_hook import PromptMappingHook
+from .training_check_hook import TrainingCheckHook
 
-__all__ = ['ParameterTableHook', 'PromptMappingHook']
+__all__ = ['ParameterTableHook', 'PromptMappingHook', 'TrainingCheckHook']

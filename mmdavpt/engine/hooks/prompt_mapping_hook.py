@@ -12,16 +12,21 @@ from mmengine.dist import (
     is_main_process,
 )
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
+from torch.utils.data import Subset
 
 from mmdavpt.clustering import describe, moved
 from mmdavpt.registry import HOOKS
 
-from ..first_pass import first_pass_loader, observe_training_set
-from ..guidance_labels import draw_class_labels, read_class_labels
+from ..first_pass import (
+    batch_size_of,
+    first_pass_loader,
+    observe_training_set,
+)
+from ..labels import draw_class_labels, read_class_labels
 from ..randomness import isolated_randomness
+from .training_check_hook import check_classes, is_segmentor, unwrap
 
 
 @HOOKS.register_module()
@@ -70,11 +75,13 @@ class PromptMappingHook(Hook):
         for name, value in dict(
                 interval=interval,
                 iters_per_epoch=iters_per_epoch,
-                max_samples_per_class=max_samples_per_class).items():
+                max_samples_per_class=max_samples_per_class,
+                seed=seed + 1).items():
             if value is not None and value < 1:
+                least = 0 if name == 'seed' else 1
                 raise ValueError(
-                    f'PromptMappingHook: `{name}` should be at least 1, but '
-                    f'got {value}')
+                    f'PromptMappingHook: `{name}` should be at least {least}, '
+                    f'but got {value - (name == "seed")}')
         self.interval = interval
         self.iters_per_epoch = iters_per_epoch
         self.max_samples_per_class = max_samples_per_class
@@ -89,7 +96,9 @@ class PromptMappingHook(Hook):
                                '(guidance=None), nothing to do.')
             return
         check_classes(model, runner.train_dataloader.dataset)
+        model.guidance.has_hook = True
         if runner._resume and model.guidance.initialized:
+            self._forget_interrupted_epoch(runner, model)
             return
         start = time.perf_counter()
         runner.logger.info('PromptMappingHook: first pass over the training '
@@ -101,6 +110,8 @@ class PromptMappingHook(Hook):
             observe_training_set(
                 model, loader, lambda number, samples: self._labels(
                     model, samples, number, first_pass=True),
+                # Where the loader does not keep the limit already.
+                None if isinstance(loader.dataset, Subset) else
                 self.max_samples_per_class)
         self._reduce_new(model)
         self._recluster(runner, model, start, first=True)
@@ -147,7 +158,7 @@ class PromptMappingHook(Hook):
             return self.iters_per_epoch
         loader = runner.train_dataloader
         return math.ceil(
-            len(loader.dataset) / (loader.batch_size * get_world_size()))
+            len(loader.dataset) / (batch_size_of(loader) * get_world_size()))
 
     def _labels(self,
                 model: nn.Module,
@@ -161,8 +172,20 @@ class PromptMappingHook(Hook):
         rank, world_size = get_rank(), get_world_size()
         return draw_class_labels(
             data_samples, guidance.num_classes, guidance.excluded,
-            lambda i: np.random.default_rng(
+            model.decode_head.ignore_index, lambda i: np.random.default_rng(
                 [self.seed, first_pass, iteration, i * world_size + rank]))
+
+    @staticmethod
+    def _forget_interrupted_epoch(runner: Runner, model: nn.Module) -> None:
+        """Drop what an epoch observed that the loop starts anew.
+
+        An epoch-based loop resumes at the beginning of an epoch that was
+        interrupted, and so sees its samples again.
+        """
+        if isinstance(runner.train_loop, EpochBasedTrainLoop) and (
+                runner.iter % len(runner.train_dataloader)):
+            model.guidance.class_sums.zero_()
+            model.guidance.class_counts.zero_()
 
     @staticmethod
     def _reduce_new(model: nn.Module) -> None:
@@ -212,30 +235,10 @@ def guided_model_of(runner: Runner) -> nn.Module:
     Raises:
         TypeError: If it is not a model that can be guided.
     """
-    model = runner.model
-    model = model.module if is_model_wrapper(model) else model
+    model = unwrap(runner.model)
     if not hasattr(model, 'guidance'):
         raise TypeError(
             'PromptMappingHook needs a DAVPTImageClassifier or a '
             f'DAVPTEncoderDecoder, but got {type(model).__name__}; set '
             "model.type='mmdavpt....' or remove the hook")
     return model
-
-
-def is_segmentor(model: nn.Module) -> bool:
-    """Return whether guidance labels are drawn from annotations."""
-    return hasattr(model, 'decode_head')
-
-
-def check_classes(model: nn.Module, dataset) -> None:
-    """Check that the dataset has as many classes as the model.
-
-    Raises:
-        ValueError: If it has not.
-    """
-    classes = getattr(dataset, 'metainfo', {}).get('classes')
-    if classes is not None and len(classes) != model.guidance.num_classes:
-        raise ValueError(
-            f'the training set has {len(classes)} classes, but the model has '
-            f'num_classes={model.guidance.num_classes}; set `num_classes` of '
-            'the head(s) to the former')

@@ -79,6 +79,14 @@ class DAVPTVisionTransformer(VisionTransformer):
         if not 0 <= prompt_drop_rate < 1:
             raise ValueError('`prompt_drop_rate` should be in [0, 1), but got '
                              f'{prompt_drop_rate}')
+        init_cfg = kwargs.get('init_cfg')
+        if isinstance(init_cfg, (list, tuple)) and any(
+                cfg.get('type') == 'Pretrained' for cfg in init_cfg):
+            if len(init_cfg) > 1:
+                raise ValueError(
+                    "`init_cfg` of type 'Pretrained' loads all weights, so it "
+                    f'should stand alone, but got {init_cfg}')
+            kwargs['init_cfg'] = init_cfg[0]
         if isinstance(kwargs.get('out_indices'), tuple):
             # The parent writes resolved indices into the sequence.
             kwargs['out_indices'] = list(kwargs['out_indices'])
@@ -100,6 +108,18 @@ class DAVPTVisionTransformer(VisionTransformer):
             *trainable, *(['prompts.*'] if self.prompts else []),
             *(['bias_delta.*'] if self.bias_delta else [])
         ])
+        self._freeze_unused()
+
+    def _freeze_unused(self) -> None:
+        """Freeze what is never run, whatever `trainable` matches.
+
+        It would have no gradient, which distributed training refuses.
+        """
+        unused = [*self.layers[self.num_used_layers:]]
+        if self.final_norm and self.num_used_layers < self.num_layers:
+            unused.append(self.ln1)
+        for module in unused:
+            module.requires_grad_(False)
 
     def _patch_size(self) -> Tuple[int, int]:
         return self.patch_embed.projection.kernel_size

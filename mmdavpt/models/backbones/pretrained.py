@@ -26,6 +26,8 @@ def load_pretrained(module: nn.Module,
         ValueError: If keys are missing.
         RuntimeError: If shapes do not fit.
     """
+    if '://' not in checkpoint:
+        checkpoint = osp.expanduser(checkpoint)
     if '://' not in checkpoint and not osp.isfile(checkpoint):
         raise FileNotFoundError(
             f'the pre-trained checkpoint should be a file, but there is none '

@@ -87,3 +87,14 @@ def test_missing_file_is_named(tmp_path):
         init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'no.pth')))
     with pytest.raises(FileNotFoundError, match='no.pth; download or convert'):
         ours.init_weights()
+
+
+def test_home_folder_and_list_form(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    save(tmp_path / 'vit.pth', parent())
+    init_cfg = dict(type='Pretrained', checkpoint='~/vit.pth')
+    ours = build(torch.float32, init_cfg=[init_cfg])
+    ours.init_weights()
+    assert torch.equal(ours.pos_embed, parent().pos_embed)
+    with pytest.raises(ValueError, match='should stand alone'):
+        build(init_cfg=[dict(type='Kaiming', layer='Conv2d'), init_cfg])

@@ -1,0 +1,139 @@
+"""What cannot go well stops with a sentence, guided or not."""
+import numpy as np
+import pytest
+from mmengine.hooks import Hook
+
+from .. import toy
+
+CHECKED = {
+    'custom_hooks': [
+        dict(type='mmdavpt.TrainingCheckHook'),
+        dict(type='mmdavpt.PromptMappingHook'),
+    ]
+}
+
+
+def train(runner_from, cfg):
+    runner_from(cfg).train()
+
+
+@pytest.mark.parametrize('guided', [True, False])
+@pytest.mark.parametrize('make, head, classes', [
+    (toy.classification, 'head', 6),
+    (toy.segmentation, 'decode_head', 27),
+    (toy.segmentation, 'auxiliary_head.0', 27),
+])
+@pytest.mark.parametrize('more', [-1, 2])
+def test_class_count_of_each_head(runner_from, tmp_path, make, head, classes,
+                                  guided, more):
+    changes = {**CHECKED, f'model.{head}.num_classes': classes + more}
+    if not guided:
+        changes['model.guidance'] = None
+    message = (f'has {classes} classes, but the model has num_classes='
+               f'{classes + more} in its {head}; set model.{head}.num_classes='
+               f'{classes}')
+    with pytest.raises(ValueError, match=message):
+        train(runner_from, make(tmp_path, changes))
+
+
+@pytest.mark.parametrize('guided', [True, False])
+def test_label_out_of_range(runner_from, tmp_path, guided):
+    runner = runner_from(
+        toy.classification(
+            tmp_path, {
+                **CHECKED,
+                **({} if guided else {'model.guidance': None})
+            }))
+    runner.train_dataloader.dataset.load_data_list = None
+    draw = runner.train_dataloader.dataset.get_data_info
+
+    def wrong(index):
+        return dict(draw(index), gt_label=6, img_path='birds/0.png')
+
+    runner.train_dataloader.dataset.get_data_info = wrong
+    with pytest.raises(
+            ValueError, match='below num_classes=6, but birds/0.png has'):
+        runner.train()
+
+
+@pytest.mark.parametrize('guided', [True, False])
+def test_pixel_label_out_of_range(runner_from, tmp_path, guided):
+    runner = runner_from(
+        toy.segmentation(
+            tmp_path, {
+                **CHECKED,
+                **({} if guided else {'model.guidance': None})
+            }))
+    draw = runner.train_dataloader.dataset.get_data_info
+
+    def wrong(index):
+        info = draw(index)
+        info['gt_seg_map'][3, 4] = 98
+        return info
+
+    runner.train_dataloader.dataset.get_data_info = wrong
+    with pytest.raises(
+            ValueError,
+            match=r'scene_0.*: pixel labels should lie in \[0, 27\).* \[98\]'):
+        runner.train()
+
+
+def test_missing_annotation(runner_from, tmp_path):
+    runner = runner_from(
+        toy.segmentation(tmp_path, {**CHECKED, 'model.guidance': None}))
+    draw = runner.train_dataloader.dataset.get_data_info
+
+    def without(index):
+        info = draw(index)
+        del info['gt_seg_map']
+        return info
+
+    runner.train_dataloader.dataset.get_data_info = without
+    with pytest.raises(ValueError, match='add `LoadAnnotations`'):
+        runner.train()
+
+
+@pytest.mark.parametrize('make', [toy.classification, toy.segmentation])
+def test_nan_image_is_named(runner_from, tmp_path, make):
+    runner = runner_from(make(tmp_path, {**CHECKED, 'model.guidance': None}))
+    draw = runner.train_dataloader.dataset.get_data_info
+
+    def broken(index):
+        info = draw(index)
+        info['img'] = np.full((32, 32, 3), np.nan, np.float32)
+        info['img_path'] = f'birds/{index}.png'
+        return info
+
+    runner.train_dataloader.dataset.get_data_info = broken
+    with pytest.raises(
+            ValueError, match=r'is nan in iteration 1 .*birds/\d+.png.*NaN'):
+        runner.train()
+
+
+def test_no_images(runner_from, tmp_path):
+    runner = runner_from(toy.classification(tmp_path, CHECKED))
+    hook = next(h for h in runner.hooks
+                if type(h).__name__ == 'TrainingCheckHook')
+
+    class Empty(list):
+        pass
+
+    runner.train_dataloader  # noqa: B018  (a property that builds)
+    runner.train_loop.dataloader = type(
+        'Loader', (), dict(dataset=Empty()))()
+    with pytest.raises(ValueError, match='Empty should have images'):
+        hook.before_train(runner)
+
+
+def test_good_training_is_left_alone(runner_from, tmp_path):
+    seen = []
+
+    class Last(Hook):
+
+        def after_train(self, runner):
+            seen.append(runner.iter)
+
+    runner = runner_from(toy.segmentation(tmp_path, CHECKED))
+    runner.register_hook(Last())
+    runner.train()
+    assert seen == [4]

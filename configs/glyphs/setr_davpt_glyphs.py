@@ -85,6 +85,7 @@ model = dict(
     guidance=dict(
         background_class=background_class,
         guided_layers=guided_layers,
+        normalize='centered',  # docs/deviations.md
         loss=dict(
             type='mmdavpt.DAVPTLoss',
             token_weight=token_weight,

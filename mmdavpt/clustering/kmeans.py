@@ -6,7 +6,7 @@ from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
-NORMALIZATIONS = ('l2', 'layer', 'none')
+NORMALIZATIONS = ('l2', 'centered', 'layer', 'none')
 
 
 def normalize_rows(x: np.ndarray, normalize: str = 'l2') -> np.ndarray:
@@ -17,6 +17,9 @@ def normalize_rows(x: np.ndarray, normalize: str = 'l2') -> np.ndarray:
         normalize (str): Defaults to 'l2'.
 
             - 'l2': unit length, a zero row stays zero;
+            - 'centered': unit length after the mean of all rows is taken
+              away, so that what all classes have in common, and how it drifts
+              while prompts train, plays no role;
             - 'layer': zero mean and unit variance over the channels, as a
               layer norm without weights (released code);
             - 'none': as they are.
@@ -30,7 +33,9 @@ def normalize_rows(x: np.ndarray, normalize: str = 'l2') -> np.ndarray:
     x = np.array(x, dtype=np.float64)
     if normalize == 'none':
         return x
-    if normalize == 'l2':
+    if normalize in ('l2', 'centered'):
+        if normalize == 'centered':
+            x -= x.mean(axis=0)
         length = np.linalg.norm(x, axis=1, keepdims=True)
         return x / np.where(length > 1e-12, length, 1.0)
     if normalize == 'layer':

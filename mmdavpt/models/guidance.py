@@ -4,7 +4,12 @@ from typing import Dict, Optional, Sequence
 import torch
 from torch import Tensor, nn
 
-from mmdavpt.clustering import MappingResult, accumulate, assign_prompts
+from mmdavpt.clustering import (
+    NORMALIZATIONS,
+    MappingResult,
+    accumulate,
+    assign_prompts,
+)
 from mmdavpt.clustering import class_means as means_of_classes
 from mmdavpt.registry import MODELS
 
@@ -27,7 +32,8 @@ class PromptGuidance(nn.Module):
         background_class (int, optional): Class that takes no part in
             guidance, such as 0 in PASCAL Context-60. Defaults to None.
         normalize (str): How class representations are normalised for
-            k-means: 'none', 'l2' or 'layer'. Defaults to 'l2'.
+            k-means, see :func:`mmdavpt.clustering.normalize_rows`.
+            Defaults to 'l2'.
         saliency_keys (str): What the prompts' queries attend to: 'patches' or
             'all'. Defaults to 'patches'.
 
@@ -56,8 +62,8 @@ class PromptGuidance(nn.Module):
         if saliency_keys not in SALIENCY_KEYS:
             raise ValueError(f'`saliency_keys` should be one of '
                              f'{SALIENCY_KEYS}, but got {saliency_keys!r}')
-        if normalize not in ('none', 'l2', 'layer'):
-            raise ValueError("`normalize` should be 'none', 'l2' or 'layer', "
+        if normalize not in NORMALIZATIONS:
+            raise ValueError(f'`normalize` should be one of {NORMALIZATIONS}, '
                              f'but got {normalize!r}')
         if background_class is not None and not (0 <= background_class <
                                                  num_classes):

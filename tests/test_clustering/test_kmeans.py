@@ -49,6 +49,12 @@ def test_normalize_rows():
         normalize_rows(x, 'l2'), [[.6, .8], [0, 0], [.5**.5, .5**.5]])
     np.testing.assert_allclose(
         normalize_rows(x, 'layer'), [[-1, 1], [0, 0], [0, 0]], atol=1e-5)
+    # The mean is (4/3, 5/3): the rows less it have known directions.
+    centered = normalize_rows(x, 'centered')
+    np.testing.assert_allclose(
+        centered * np.linalg.norm(x - x.mean(0), axis=1)[:, None],
+        x - x.mean(0), atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(centered, axis=1), 1)
     assert (normalize_rows(x, 'none') == x).all()
     assert normalize_rows(x, 'none').dtype == np.float64
     assert x.tolist() == [[3, 4], [0, 0], [5, 5]]
@@ -174,3 +180,19 @@ def test_wrong_inputs():
         cluster(GROUPS, 3, init=GROUPS[:2])
     with pytest.raises(ValueError, match='finite centroids'):
         cluster(GROUPS, 3, init=broken[:3])
+
+
+def test_centering_keeps_the_mapping_when_all_classes_drift():
+    """A shift that all classes share scrambles clusters of unit vectors."""
+    rng = np.random.default_rng(0)
+    common, drift = rng.normal(size=(2, 16)) * 10
+    before = common + 0.3 * rng.normal(size=(26, 16))
+    after = before + 0.2 * drift
+
+    def moved(normalize):
+        first, centroids = cluster(before, 8, normalize=normalize)
+        second, _ = cluster(after, 8, init=centroids, normalize=normalize)
+        return (first != second).sum()
+
+    assert moved('l2') > 10
+    assert moved('centered') == 0

@@ -56,6 +56,7 @@ model = dict(
     ],
     guidance=dict(
         guided_layers=(-1, ),
+        normalize='centered',  # docs/deviations.md
         loss=dict(
             type='mmdavpt.DAVPTLoss', token_weight=0.01, cls_weight=0.01)),
     test_cfg=dict(mode='slide', crop_size=(512, 512), stride=(341, 341)))

@@ -38,9 +38,11 @@ setup(
         'torchvision>=0.19,<1',
         'numpy>=2,<3',
         'scikit-learn>=1.4,<2',
+        'threadpoolctl>=3,<4',
         'matplotlib>=3.8,<4',
         'pillow>=10.1',
         'rich>=13',
+        # With it, torch.load reads checkpoints that end in .safetensors.
         'safetensors>=0.4,<1',
         # A minor release of a host may move what this package builds on.
         'onedl-mmengine>=0.10.12,<0.11',

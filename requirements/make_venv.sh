@@ -45,6 +45,14 @@ else
 fi
 
 say "installing the tested versions into $venv ($("$python" --version))"
-"$uv" pip install --python "$venv/bin/python" -r requirements/tested.txt
+compile=
+if [ -n "${PYTHONDONTWRITEBYTECODE:-}" ]; then
+    # Python would then cache nothing by itself, and every start of a process
+    # would compile the hosts again, for several seconds.
+    compile=--compile-bytecode
+fi
+# shellcheck disable=SC2086  # no word at all where it is empty
+"$uv" pip install --python "$venv/bin/python" $compile \
+    -r requirements/tested.txt
 "$uv" pip install --quiet --python "$venv/bin/python" --no-deps \
     --no-build-isolation -e .

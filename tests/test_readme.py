@@ -47,3 +47,12 @@ def test_example_loads_and_builds(tmp_path, name, classes):
         dataset = cfg[f'{split}_dataloader'].dataset
         assert dataset.pipeline and dataset.data_root in (
             'scenes', 'birds/train', 'birds/val')
+
+
+def test_links_lead_somewhere_and_nothing_is_left_open():
+    for path in [ROOT / 'README.md', *(ROOT / 'docs').glob('*.md')]:
+        text = path.read_text(encoding='utf-8')
+        for link in re.findall(r'\]\(([^)#]+)', text):
+            if '://' not in link:
+                assert (path.parent / link).exists(), (path.name, link)
+        assert not re.findall(r'@[A-Z]+@', text)

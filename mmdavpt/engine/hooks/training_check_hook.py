@@ -57,10 +57,10 @@ class TrainingCheckHook(Hook):
         Raises:
             ValueError: If it is not, with the images of the batch.
         """
-        loss = float(outputs['loss'])
+        loss = outputs['loss'].item()
         if math.isfinite(loss):
             return
-        terms = {name: float(value) for name, value in outputs.items()}
+        terms = {name: value.item() for name, value in outputs.items()}
         paths = [
             sample.get('img_path', 'an image without a path')
             for sample in data_batch['data_samples']

@@ -11,13 +11,14 @@ STAMP := $(VENV)/.stamp
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test test-slow lint demo clean distclean
+.PHONY: help venv test test-slow lint format demo clean distclean
 
 help:
 	@echo 'make demo       see everything work, in a few minutes'
 	@echo 'make test       the test suite (PYTEST_ARGS="-k glyph" for a part)'
 	@echo 'make test-slow  the slow tests alone: real model sizes'
-	@echo 'make lint       style, imports, coverage of docstrings'
+	@echo 'make lint       style, layout, imports, coverage of docstrings'
+	@echo 'make format     lay the code out as make lint wants it'
 	@echo 'make venv       only set up $(VENV) (PYTHON=python3.11 picks one)'
 	@echo 'make clean      remove caches and build outputs'
 	@echo 'make distclean  remove $(VENV) too'
@@ -36,7 +37,13 @@ test-slow: $(STAMP)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet . || \
+		{ echo 'run `make format`'; exit 1; }
 	$(BIN)/interrogate --quiet mmdavpt tools || $(BIN)/interrogate -v mmdavpt tools
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix --quiet .
+	$(BIN)/ruff format --quiet .
 
 # Threads that wait must sleep: spinning ones halve the speed of a busy machine.
 demo: $(STAMP)

@@ -1,4 +1,5 @@
 """Set-up of the package; `requirements/tested.txt` pins what was tested."""
+
 import os.path as osp
 
 from setuptools import find_packages, setup
@@ -54,8 +55,12 @@ setup(
     ],
     extras_require={
         'dev': [
-            'hypothesis', 'interrogate', 'pytest', 'pytest-xdist', 'ruff',
-            'timm'
+            'hypothesis',
+            'interrogate',
+            'pytest',
+            'pytest-xdist',
+            'ruff',
+            'timm',
         ]
     },
     classifiers=[
@@ -67,4 +72,5 @@ setup(
         'Programming Language :: Python :: 3.12',
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
     ],
-    zip_safe=False)
+    zip_safe=False,
+)

@@ -9,11 +9,12 @@ prompts, guided layers and both guidance weights. It leaves out what belongs
 to their code and not to the paper: a weight decay of 5 for the head alone,
 prompts scaled by 5, drop path, a class-balanced sampler, more biases.
 """
+
 _base_ = [
     './_base_/models/davpt-vit-b_linear.py',
     './_base_/datasets/cub200_224x224.py',
     './_base_/schedules/adamw_cosine_100e.py',
-    './_base_/default_runtime_cls.py'
+    './_base_/default_runtime_cls.py',
 ]
 # ---- frequently modified ----
 checkpoint = 'checkpoints/vit-base-p16_in21k.pth'  # docs/data.md
@@ -27,9 +28,12 @@ guided_layers = (10, 11)  # from 0
 model = dict(
     backbone=dict(
         num_prompts=num_prompts,
-        init_cfg=dict(type='Pretrained', checkpoint=checkpoint)),
+        init_cfg=dict(type='Pretrained', checkpoint=checkpoint),
+    ),
     head=dict(num_classes=200),
     guidance=dict(
         guided_layers=guided_layers,
-        loss=dict(token_weight=token_weight, cls_weight=cls_weight)))
+        loss=dict(token_weight=token_weight, cls_weight=cls_weight),
+    ),
+)
 optim_wrapper = dict(optimizer=dict(lr=lr, weight_decay=weight_decay))

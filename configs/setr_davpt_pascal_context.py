@@ -5,10 +5,12 @@ Hardware: 8 GPUs with 2 images each, as SETR; 13,542,640 parameters train.
 Paper: mIoU 50.15, multi-scale 51.04 (its Table 2).
 Ours: not run here, needs ImageNet-21k weights and PASCAL Context.
 """
+
 _base_ = [
     './_base_/models/davpt-vit-l_setr-pup.py',
     './_base_/datasets/pascal_context_480x480.py',
-    './_base_/schedules/setr_sgd_80k.py', './_base_/default_runtime_seg.py'
+    './_base_/schedules/setr_sgd_80k.py',
+    './_base_/default_runtime_seg.py',
 ]
 # ---- frequently modified ----
 checkpoint = 'checkpoints/vit-large-p16_in21k.pth'  # docs/data.md
@@ -25,12 +27,15 @@ model = dict(
         img_size=crop,
         num_prompts=num_prompts,
         out_indices=feature_layers,
-        init_cfg=dict(type='Pretrained', checkpoint=checkpoint)),
+        init_cfg=dict(type='Pretrained', checkpoint=checkpoint),
+    ),
     decode_head=classes,
     auxiliary_head=[
         dict(**_base_.aux_head, **classes, in_index=i) for i in range(3)
     ],
     guidance=dict(
         background_class=0,
-        loss=dict(token_weight=token_weight, cls_weight=cls_weight)),
-    test_cfg=dict(crop_size=crop, stride=(320, 320)))
+        loss=dict(token_weight=token_weight, cls_weight=cls_weight),
+    ),
+    test_cfg=dict(crop_size=crop, stride=(320, 320)),
+)

@@ -1,4 +1,5 @@
 """Distribution-aware visual prompt tuning for Vision Transformers."""
+
 from .host_check import check_hosts, installed_versions
 from .version import __version__
 

@@ -4,6 +4,7 @@ The original distributions and the maintained ones share their import names,
 so that the wrong one fails late, deep inside, and with a sentence about
 something else.
 """
+
 from importlib import metadata
 from typing import Dict, Mapping
 
@@ -19,8 +20,12 @@ REPLACED = {
     'mmcls': 'onedl-mmpretrain',
 }
 #: The distributions that the package builds on, in the order of their needs.
-HOSTS = ('onedl-mmengine', 'onedl-mmcv', 'onedl-mmsegmentation',
-         'onedl-mmpretrain')
+HOSTS = (
+    'onedl-mmengine',
+    'onedl-mmcv',
+    'onedl-mmsegmentation',
+    'onedl-mmpretrain',
+)
 
 
 def check_hosts(versions: Mapping[str, str]) -> None:
@@ -44,12 +49,14 @@ def check_hosts(versions: Mapping[str, str]) -> None:
             f'mmdavpt needs {" and ".join(new)}, but {named} of the original '
             'OpenMMLab line is installed and has the same import names. Run '
             f'`pip uninstall -y {" ".join(old + new)}`, then '
-            f'`pip install {" ".join(new)}`.')
+            f'`pip install {" ".join(new)}`.'
+        )
     missing = [name for name in HOSTS if name not in versions]
     if missing:
         raise ImportError(
             f'mmdavpt needs {", ".join(HOSTS)}, but {" and ".join(missing)} '
-            f'is not installed. Run `pip install {" ".join(missing)}`.')
+            f'is not installed. Run `pip install {" ".join(missing)}`.'
+        )
 
 
 def installed_versions() -> Dict[str, str]:

@@ -4,6 +4,7 @@
 configs need no ``custom_imports``. This file must stay light: it is imported
 whenever a key with the prefix ``mmdavpt.`` is looked up.
 """
+
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import MODELS as MMENGINE_MODELS
@@ -14,21 +15,29 @@ from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
 from mmengine.registry import Registry
 
 MODELS = Registry(
-    'model', parent=MMENGINE_MODELS, locations=['mmdavpt.models'])
+    'model', parent=MMENGINE_MODELS, locations=['mmdavpt.models']
+)
 HOOKS = Registry(
-    'hook', parent=MMENGINE_HOOKS, locations=['mmdavpt.engine.hooks'])
+    'hook', parent=MMENGINE_HOOKS, locations=['mmdavpt.engine.hooks']
+)
 DATASETS = Registry(
-    'dataset', parent=MMENGINE_DATASETS, locations=['mmdavpt.datasets'])
+    'dataset', parent=MMENGINE_DATASETS, locations=['mmdavpt.datasets']
+)
 OPTIM_WRAPPERS = Registry(
     'optim wrapper',
     parent=MMENGINE_OPTIM_WRAPPERS,
-    locations=['mmdavpt.engine.optimizers'])
+    locations=['mmdavpt.engine.optimizers'],
+)
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     'optim wrapper constructor',
     parent=MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
-    locations=['mmdavpt.engine.optimizers'])
+    locations=['mmdavpt.engine.optimizers'],
+)
 
 __all__ = [
-    'DATASETS', 'HOOKS', 'MODELS', 'OPTIM_WRAPPERS',
-    'OPTIM_WRAPPER_CONSTRUCTORS'
+    'DATASETS',
+    'HOOKS',
+    'MODELS',
+    'OPTIM_WRAPPERS',
+    'OPTIM_WRAPPER_CONSTRUCTORS',
 ]

@@ -1,4 +1,5 @@
 """Settings of all tests."""
+
 import os
 
 # Tests compare numbers to the last bits, and start several processes: they

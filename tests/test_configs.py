@@ -1,4 +1,5 @@
 """Every config loads, builds, and holds no key that nothing reads."""
+
 import ast
 from pathlib import Path
 
@@ -15,8 +16,11 @@ from mmdavpt.utils.config_keys import (
 )
 
 ROOT = Path(__file__).parents[1] / 'configs'
-LEAVES = sorted(p.relative_to(ROOT).as_posix() for p in ROOT.rglob('*.py')
-                if '_base_' not in p.relative_to(ROOT).parts)
+LEAVES = sorted(
+    p.relative_to(ROOT).as_posix()
+    for p in ROOT.rglob('*.py')
+    if '_base_' not in p.relative_to(ROOT).parts
+)
 BASES = sorted((ROOT / '_base_').rglob('*.py'))
 OWN_KEYS = {'type', '_scope_', '_delete_'}
 SETR_COUNTS = {
@@ -52,8 +56,11 @@ def dead_keys(cfg: Config) -> list:
             continue
         accepted = accepted_keys(path, node, cfg['default_scope'])
         if accepted is not None:
-            dead += [f'{path}.{key}' for key in node
-                     if key not in accepted | OWN_KEYS]
+            dead += [
+                f'{path}.{key}'
+                for key in node
+                if key not in accepted | OWN_KEYS
+            ]
     return dead
 
 
@@ -106,16 +113,25 @@ def test_no_key_is_dead(name):
     assert dead_keys(load(name)) == []
 
 
-@pytest.mark.parametrize('key', [
-    'model.backbone.num_promts', 'model.guidance.loss.tokenweight',
-    'model.guidance.guided_layer', 'train_dataloader.batchsize',
-    'train_dataloader.dataset.data_rot', 'train_cfg.max_iter',
-    'optim_wrapper.optimizer.momentun', 'param_scheduler.0.ends',
-    'default_hooks.logger.intervall', 'env_cfg.cudnn_benchmrk',
-    'model.decode_head.norm_cfg.requires_grads', 'model.test_cfg.strides',
-    'optim_wrapper.paramwise_cfg.custom_key',
-    'test_dataloader.dataset.pipeline.1.scales'
-])
+@pytest.mark.parametrize(
+    'key',
+    [
+        'model.backbone.num_promts',
+        'model.guidance.loss.tokenweight',
+        'model.guidance.guided_layer',
+        'train_dataloader.batchsize',
+        'train_dataloader.dataset.data_rot',
+        'train_cfg.max_iter',
+        'optim_wrapper.optimizer.momentun',
+        'param_scheduler.0.ends',
+        'default_hooks.logger.intervall',
+        'env_cfg.cudnn_benchmrk',
+        'model.decode_head.norm_cfg.requires_grads',
+        'model.test_cfg.strides',
+        'optim_wrapper.paramwise_cfg.custom_key',
+        'test_dataloader.dataset.pipeline.1.scales',
+    ],
+)
 def test_dead_keys_are_found(key):
     cfg = load('setr_davpt_ade20k.py')
     cfg.merge_from_dict({key: 1})
@@ -137,7 +153,8 @@ def test_every_base_is_used():
 @pytest.mark.parametrize('name', LEAVES)
 def test_head_says_how_to_run(name):
     docstring = ast.get_docstring(
-        ast.parse((ROOT / name).read_text(encoding='utf-8')))
+        ast.parse((ROOT / name).read_text(encoding='utf-8'))
+    )
     assert 'Command: ' in docstring
     assert f'configs/{name}' in docstring
 
@@ -151,10 +168,13 @@ def test_real_configs_are_short_and_label_the_papers_number(name):
         assert f'{SETR_COUNTS[name]:,}' in text
 
 
-@pytest.mark.parametrize('name,classes,crop,stride,iterations,background', [
-    ('setr_davpt_ade20k.py', 150, 512, 341, 160_000, None),
-    ('setr_davpt_pascal_context.py', 60, 480, 320, 80_000, 0),
-])
+@pytest.mark.parametrize(
+    'name,classes,crop,stride,iterations,background',
+    [
+        ('setr_davpt_ade20k.py', 150, 512, 341, 160_000, None),
+        ('setr_davpt_pascal_context.py', 60, 480, 320, 80_000, 0),
+    ],
+)
 def test_setr_settings(name, classes, crop, stride, iterations, background):
     for file in (name, name.replace('davpt', 'davpt-plus')):
         cfg = load(file)
@@ -163,15 +183,20 @@ def test_setr_settings(name, classes, crop, stride, iterations, background):
         assert [h.in_index for h in heads] == [3, 0, 1, 2]
         assert [h.num_convs for h in heads] == [4, 2, 2, 2]
         assert [h.up_scale for h in heads] == [2, 4, 4, 4]
-        assert [h.loss_decode.loss_weight
-                for h in heads] == [1.0, 0.4, 0.4, 0.4]
+        assert [h.loss_decode.loss_weight for h in heads] == [
+            1.0,
+            0.4,
+            0.4,
+            0.4,
+        ]
         assert {h.num_classes for h in heads} == {classes}
         assert {h.norm_cfg.type for h in heads} == {'SyncBN'}
         assert model.data_preprocessor.size == (crop, crop)
         assert model.backbone.img_size in (crop, (crop, crop))
         assert cfg.train_pipeline[3].crop_size == (crop, crop)
         assert model.test_cfg == dict(
-            mode='slide', crop_size=(crop, crop), stride=(stride, stride))
+            mode='slide', crop_size=(crop, crop), stride=(stride, stride)
+        )
         assert tuple(model.backbone.out_indices) == (9, 14, 19, 23)
         assert model.backbone.final_norm is False
         assert cfg.train_cfg.max_iters == iterations
@@ -181,17 +206,21 @@ def test_setr_settings(name, classes, crop, stride, iterations, background):
         assert cfg.default_hooks.checkpoint.max_keep_ckpts >= 2
 
 
-@pytest.mark.parametrize('name,scale', [
-    ('setr_davpt_ade20k.py', (2048, 512)),
-    ('setr_davpt_pascal_context.py', (520, 520)),
-])
+@pytest.mark.parametrize(
+    'name,scale',
+    [
+        ('setr_davpt_ade20k.py', (2048, 512)),
+        ('setr_davpt_pascal_context.py', (520, 520)),
+    ],
+)
 def test_multi_scale_is_relative_to_the_test_scale(name, scale):
     cfg = load(name)
     assert tuple(cfg.test_pipeline[1].scale) == scale
     sizes, flips, _, _ = cfg.tta_pipeline[1].transforms
     ratios = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
-    assert [tuple(s.scale) for s in sizes
-            ] == [tuple(int(side * r) for side in scale) for r in ratios]
+    assert [tuple(s.scale) for s in sizes] == [
+        tuple(int(side * r) for side in scale) for r in ratios
+    ]
     assert all('scale_factor' not in s and s.keep_ratio for s in sizes)
     assert sorted(f.prob for f in flips) == [0.0, 1.0]
 
@@ -199,7 +228,8 @@ def test_multi_scale_is_relative_to_the_test_scale(name, scale):
 def test_one_value_chooses_the_feature_layers(tmp_path):
     text = (ROOT / 'setr_davpt_ade20k.py').read_text(encoding='utf-8')
     text = text.replace('./_base_', f'{ROOT.as_posix()}/_base_').replace(
-        'feature_layers = (9, 14, 19, 23)', 'feature_layers = (8, 11, 17, 23)')
+        'feature_layers = (9, 14, 19, 23)', 'feature_layers = (8, 11, 17, 23)'
+    )
     (tmp_path / 'paper_layers.py').write_text(text, encoding='utf-8')
     cfg = Config.fromfile(tmp_path / 'paper_layers.py')
     model = build_model(cfg)
@@ -214,8 +244,10 @@ def test_cub_validates_on_a_part_of_the_training_images():
     assert cfg.val_dataloader.dataset.dataset.split == 'train'
     assert cfg.test_dataloader.dataset.split == 'test'
     same = ('num_splits', 'seed', 'type')
-    assert all(cfg.train_dataloader.dataset[k] == cfg.val_dataloader.dataset[k]
-               for k in same)
+    assert all(
+        cfg.train_dataloader.dataset[k] == cfg.val_dataloader.dataset[k]
+        for k in same
+    )
 
 
 def test_cub_schedule_is_the_papers():

@@ -1,4 +1,5 @@
 """Set-up: hosts that hide others, versions, and what make relies on."""
+
 import re
 import subprocess
 import sys
@@ -37,16 +38,22 @@ def test_each_original_distribution_is_named_with_the_way_out(name):
 
 
 def test_several_original_distributions_are_named_at_once():
-    with pytest.raises(ImportError, match='onedl-mmcv and onedl-mmengine, but '
-                       'mmcv 2.2.0, mmengine 0.10.4 of the original') as error:
+    with pytest.raises(
+        ImportError,
+        match='onedl-mmcv and onedl-mmengine, but '
+        'mmcv 2.2.0, mmengine 0.10.4 of the original',
+    ) as error:
         check_hosts({**GOOD, 'mmcv': '2.2.0', 'mmengine': '0.10.4'})
-    assert ('`pip uninstall -y mmcv mmengine onedl-mmcv onedl-mmengine`'
-            in str(error.value))
+    assert '`pip uninstall -y mmcv mmengine onedl-mmcv onedl-mmengine`' in str(
+        error.value
+    )
 
 
 def test_missing_hosts_are_named():
-    with pytest.raises(ImportError, match='but onedl-mmcv is not installed. '
-                       'Run `pip install onedl-mmcv`'):
+    with pytest.raises(
+        ImportError,
+        match='but onedl-mmcv is not installed. Run `pip install onedl-mmcv`',
+    ):
         check_hosts({k: v for k, v in GOOD.items() if k != 'onedl-mmcv'})
     with pytest.raises(ImportError, match='onedl-mmengine and onedl-mmcv'):
         check_hosts({})
@@ -56,32 +63,39 @@ def test_an_original_distribution_stops_the_import(tmp_path):
     folder = tmp_path / 'mmcv-2.2.0.dist-info'
     folder.mkdir()
     (folder / 'METADATA').write_text(
-        'Metadata-Version: 2.1\nName: mmcv\nVersion: 2.2.0\n')
-    code = (f'import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(ROOT)!r}]\n'
-            'import mmdavpt')
-    done = subprocess.run([sys.executable, '-c', code],
-                          capture_output=True,
-                          text=True)
+        'Metadata-Version: 2.1\nName: mmcv\nVersion: 2.2.0\n'
+    )
+    code = (
+        f'import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(ROOT)!r}]\n'
+        'import mmdavpt'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True
+    )
     assert done.returncode == 1
     assert 'ImportError: mmdavpt needs onedl-mmcv, but mmcv 2.2.0 of' in (
-        done.stderr)
+        done.stderr
+    )
 
 
 def test_the_package_itself_imports_no_host():
-    code = (f'import sys; sys.path.insert(0, {str(ROOT)!r})\n'
-            'import mmdavpt\n'
-            "print({'torch', 'mmengine', 'mmseg'} & set(sys.modules))")
-    done = subprocess.run([sys.executable, '-c', code],
-                          capture_output=True,
-                          text=True,
-                          check=True)
+    code = (
+        f'import sys; sys.path.insert(0, {str(ROOT)!r})\n'
+        'import mmdavpt\n'
+        "print({'torch', 'mmengine', 'mmseg'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout.strip() == 'set()'
 
 
 def test_version_is_one_string_with_an_entry_in_the_changelog():
     assert re.fullmatch(r'\d+\.\d+\.\d+', mmdavpt.__version__)
-    assert f'## {mmdavpt.__version__}\n' in (ROOT /
-                                             'CHANGELOG.md').read_text()
+    assert f'## {mmdavpt.__version__}\n' in (ROOT / 'CHANGELOG.md').read_text()
 
 
 def test_pinned_versions_cover_the_requirements_and_name_no_index():
@@ -108,18 +122,21 @@ def test_ranges_in_setup_hold_the_tested_versions():
 def test_set_up_tells_which_python_it_needs(tmp_path):
     script = ROOT / 'requirements' / 'make_venv.sh'
     old = tmp_path / 'python3.8'
-    old.write_text('#!/bin/sh\n[ "$1" = --version ] && '
-                   'echo "Python 3.8.18" && exit 0\nexit 1\n')
+    old.write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && '
+        'echo "Python 3.8.18" && exit 0\nexit 1\n'
+    )
     old.chmod(0o755)
     for python, sentence in (
         (str(old), 'Python 3.10, 3.11 or 3.12 is needed.* is Python 3.8.18'),
         ('no-such-python', "'no-such-python' was not found"),
     ):
-        done = subprocess.run(['sh', script, python,
-                               str(tmp_path / 'venv')],
-                              capture_output=True,
-                              text=True,
-                              cwd=tmp_path)
+        done = subprocess.run(
+            ['sh', script, python, str(tmp_path / 'venv')],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+        )
         assert done.returncode == 1
         assert re.search(sentence, done.stderr)
         assert not (tmp_path / 'venv').exists()

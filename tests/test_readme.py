@@ -1,4 +1,5 @@
 """The configs in README.md load, and their models have the right sizes."""
+
 import re
 import shutil
 from pathlib import Path
@@ -17,15 +18,15 @@ ROOT = Path(__file__).parents[1]
 def blocks():
     text = (ROOT / 'README.md').read_text(encoding='utf-8')
     return dict(
-        re.findall(r'```python\n# configs/(\w+)\.py\n(.*?)```', text, re.S))
+        re.findall(r'```python\n# configs/(\w+)\.py\n(.*?)```', text, re.S)
+    )
 
 
 def test_both_tasks_have_an_example():
     assert set(blocks()) == {'my_birds', 'my_scenes'}
 
 
-@pytest.mark.parametrize('name, classes', [('my_birds', 12),
-                                           ('my_scenes', 3)])
+@pytest.mark.parametrize('name, classes', [('my_birds', 12), ('my_scenes', 3)])
 def test_example_loads_and_builds(tmp_path, name, classes):
     shutil.copytree(ROOT / 'configs', tmp_path / 'configs')
     path = tmp_path / 'configs' / f'{name}.py'
@@ -39,14 +40,20 @@ def test_example_loads_and_builds(tmp_path, name, classes):
     init_default_scope(cfg.default_scope)
     with torch.device('meta'):
         model = MODELS.build(cfg.model)
-    heads = ([model.head] if name == 'my_birds' else
-             [model.decode_head, *model.auxiliary_head])
+    heads = (
+        [model.head]
+        if name == 'my_birds'
+        else [model.decode_head, *model.auxiliary_head]
+    )
     assert [head.num_classes for head in heads] == [classes] * len(heads)
     assert model.guidance.num_classes == classes
     for split in ('train', 'val', 'test'):
         dataset = cfg[f'{split}_dataloader'].dataset
         assert dataset.pipeline and dataset.data_root in (
-            'scenes', 'birds/train', 'birds/val')
+            'scenes',
+            'birds/train',
+            'birds/val',
+        )
 
 
 def test_links_lead_somewhere_and_nothing_is_left_open():

@@ -1,4 +1,5 @@
 """The command line tools: arguments, priorities, sentences, whole runs."""
+
 import importlib.util
 import json
 import os
@@ -25,8 +26,9 @@ CUB = str(ROOT / 'configs/davpt_cub200.py')
 
 
 def load_tool(name):
-    spec = importlib.util.spec_from_file_location(f'tool_{name}',
-                                                  TOOLS / f'{name}.py')
+    spec = importlib.util.spec_from_file_location(
+        f'tool_{name}', TOOLS / f'{name}.py'
+    )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -61,10 +63,22 @@ def checkpoint(tmp_path):
 
 
 def test_train_arguments():
-    args = train.parse_args([
-        'c.py', '--work-dir', 'w', '--resume', '--amp', '--launcher',
-        'pytorch', '--local-rank', '1', '--cfg-options', 'a.b=[1,2]', 'c=x'
-    ])
+    args = train.parse_args(
+        [
+            'c.py',
+            '--work-dir',
+            'w',
+            '--resume',
+            '--amp',
+            '--launcher',
+            'pytorch',
+            '--local-rank',
+            '1',
+            '--cfg-options',
+            'a.b=[1,2]',
+            'c=x',
+        ]
+    )
     assert args.config == 'c.py' and args.work_dir == 'w' and args.amp
     assert args.resume == 'auto' and args.launcher == 'pytorch'
     assert args.local_rank == 1
@@ -75,10 +89,22 @@ def test_train_arguments():
 
 
 def test_test_arguments():
-    args = test.parse_args([
-        'c.py', 'k.pth', '--tta', '--out', 'o', '--show', '--show-dir', 's',
-        '--wait-time', '0.5', '--work-dir', 'w'
-    ])
+    args = test.parse_args(
+        [
+            'c.py',
+            'k.pth',
+            '--tta',
+            '--out',
+            'o',
+            '--show',
+            '--show-dir',
+            's',
+            '--wait-time',
+            '0.5',
+            '--work-dir',
+            'w',
+        ]
+    )
     assert args.checkpoint == 'k.pth' and args.tta and args.show
     assert (args.out, args.show_dir, args.wait_time) == ('o', 's', 0.5)
     with pytest.raises(SystemExit):
@@ -95,16 +121,27 @@ def test_config_alone():
 
 def test_options_beat_the_config_and_flags_beat_both(checkpoint):
     options = [
-        '--cfg-options', 'work_dir=from_options', 'resume=True',
-        'optim_wrapper.optimizer.lr=0.5', 'train_cfg.max_iters=7'
+        '--cfg-options',
+        'work_dir=from_options',
+        'resume=True',
+        'optim_wrapper.optimizer.lr=0.5',
+        'train_cfg.max_iters=7',
     ]
     cfg = train_cfg(ADE20K, *options)
     assert cfg.work_dir == 'from_options' and cfg.resume is True
     assert cfg.optim_wrapper.optimizer.lr == 0.5
     assert cfg.train_cfg.max_iters == 7
-    cfg = train_cfg(ADE20K, '--work-dir', 'from_flag', '--resume', checkpoint,
-                    '--amp', *options, 'load_from=other.pth',
-                    'optim_wrapper.type=OptimWrapper')
+    cfg = train_cfg(
+        ADE20K,
+        '--work-dir',
+        'from_flag',
+        '--resume',
+        checkpoint,
+        '--amp',
+        *options,
+        'load_from=other.pth',
+        'optim_wrapper.type=OptimWrapper',
+    )
     assert cfg.work_dir == 'from_flag'
     assert cfg.resume is True and cfg.load_from == checkpoint
     assert 'Amp' in cfg.optim_wrapper.type
@@ -116,8 +153,9 @@ def test_options_beat_the_config_and_flags_beat_both(checkpoint):
 
 
 def test_options_reach_into_lists():
-    cfg = train_cfg(ADE20K, '--cfg-options',
-                    'model.auxiliary_head.1.num_convs=3')
+    cfg = train_cfg(
+        ADE20K, '--cfg-options', 'model.auxiliary_head.1.num_convs=3'
+    )
     assert [h.num_convs for h in cfg.model.auxiliary_head] == [2, 3, 2]
 
 
@@ -160,15 +198,17 @@ def test_resume_from_a_missing_checkpoint():
 # ---- mixed precision ----
 
 
-@pytest.mark.parametrize('gpu,kind', [(True, 'AmpOptimWrapper'),
-                                      (False, 'mmdavpt.CpuAmpOptimWrapper')])
+@pytest.mark.parametrize(
+    'gpu,kind',
+    [(True, 'AmpOptimWrapper'), (False, 'mmdavpt.CpuAmpOptimWrapper')],
+)
 def test_amp(monkeypatch, gpu, kind):
     monkeypatch.setattr(launch, 'has_accelerator', lambda: gpu)
-    cfg = Config(dict(optim_wrapper=dict(optimizer=dict(type='SGD', lr=1.))))
+    cfg = Config(dict(optim_wrapper=dict(optimizer=dict(type='SGD', lr=1.0))))
     cli.enable_amp(cfg)
     assert cfg.optim_wrapper.type == kind
     assert cfg.optim_wrapper.get('loss_scale') == ('dynamic' if gpu else None)
-    assert cfg.optim_wrapper.optimizer.lr == 1.
+    assert cfg.optim_wrapper.optimizer.lr == 1.0
 
 
 def test_amp_on_a_cpu_drops_what_only_a_gpu_has(monkeypatch):
@@ -176,16 +216,19 @@ def test_amp_on_a_cpu_drops_what_only_a_gpu_has(monkeypatch):
     cfg = Config(
         dict(
             optim_wrapper=dict(
-                type='AmpOptimWrapper', loss_scale=512., dtype='float16')))
+                type='AmpOptimWrapper', loss_scale=512.0, dtype='float16'
+            )
+        )
+    )
     cli.enable_amp(cfg)
     assert cfg.optim_wrapper == dict(type='mmdavpt.CpuAmpOptimWrapper')
 
 
 def test_amp_keeps_a_loss_scale(monkeypatch):
     monkeypatch.setattr(launch, 'has_accelerator', lambda: True)
-    cfg = Config(dict(optim_wrapper=dict(loss_scale=512.)))
+    cfg = Config(dict(optim_wrapper=dict(loss_scale=512.0)))
     cli.enable_amp(cfg)
-    assert cfg.optim_wrapper.loss_scale == 512.
+    assert cfg.optim_wrapper.loss_scale == 512.0
 
 
 def test_amp_refuses_another_wrapper():
@@ -278,8 +321,10 @@ def test_show_of_classification(checkpoint):
     assert hook.interval == 1
 
 
-@pytest.mark.parametrize('config,kind', [(ADE20K, 'SegVisualizationHook'),
-                                         (CUB, "'VisualizationHook'")])
+@pytest.mark.parametrize(
+    'config,kind',
+    [(ADE20K, 'SegVisualizationHook'), (CUB, "'VisualizationHook'")],
+)
 def test_show_without_the_hook(config, kind):
     cfg = cli.load_config(config)
     del cfg.default_hooks['visualization']
@@ -325,10 +370,9 @@ def test_a_gpu_run_is_left_to_mmengine(monkeypatch):
 
 
 def test_cpu_wrapper_replaces_sync_bn_everywhere():
-    cfg = cli.load_config(ADE20K, {
-        'find_unused_parameters': True,
-        'sync_bn': 'torch'
-    })
+    cfg = cli.load_config(
+        ADE20K, {'find_unused_parameters': True, 'sync_bn': 'torch'}
+    )
     cfg.model.auxiliary_head[2].norm_cfg.type = 'MMSyncBN'
     launch.use_cpu_wrapper(cfg)
     heads = [cfg.model.decode_head, *cfg.model.auxiliary_head]
@@ -338,7 +382,8 @@ def test_cpu_wrapper_replaces_sync_bn_everywhere():
         type='MMDistributedDataParallel',
         device_ids=None,
         broadcast_buffers=False,
-        find_unused_parameters=True)
+        find_unused_parameters=True,
+    )
     assert 'sync_bn' not in cfg
 
 
@@ -347,33 +392,53 @@ def test_cpu_wrapper_replaces_sync_bn_everywhere():
 
 def test_summary_of_segmentation():
     metrics = {'aAcc': 80.1, 'mIoU': 45.104, 'mAcc': 57.0}
-    assert cli.summary_line(
-        metrics, tta=False) == 'mIoU-SS 45.10 | mAcc 57.00 | aAcc 80.10'
+    assert (
+        cli.summary_line(metrics, tta=False)
+        == 'mIoU-SS 45.10 | mAcc 57.00 | aAcc 80.10'
+    )
     assert cli.summary_line(metrics, tta=True).startswith('mIoU-MS 45.10 |')
 
 
 def test_summary_of_classification():
     metrics = {'accuracy/top5': 98.0, 'accuracy/top1': 90.2}
     assert cli.summary_line(metrics, tta=False) == 'top-1 90.20 | top-5 98.00'
-    assert cli.summary_line(
-        metrics, tta=True) == 'top-1 (TTA) 90.20 | top-5 (TTA) 98.00'
+    assert (
+        cli.summary_line(metrics, tta=True)
+        == 'top-1 (TTA) 90.20 | top-5 (TTA) 98.00'
+    )
 
 
 # ---- sentences ----
 
 
-@pytest.mark.parametrize('tool,argv,sentence', [
-    (train, ['setr_davpt_ade2k.py'], 'similar ones are .*davpt_ade20k.py'),
-    (train, [ADE20K], 'pre-trained weights .* docs/data.md'),
-    (train, [ADE20K, '--cfg-options', 'modl.x=1'], 'did you mean `model`'),
-    (test, [ADE20K, 'no.pth'], 'the checkpoint no.pth does not exist'),
-    (train, [CUB, '--cfg-options', 'load_from=no.pth',
-             'model.backbone.init_cfg=None'], '`load_from` no.pth does not'),
-    (train, [CUB, '--cfg-options', 'model.backbone.init_cfg=None'],
-     'train_dataloader.dataset.dataset reads data/CUB_200_2011, .*data_root'),
-])
-def test_mistakes_end_in_one_line(tool, argv, sentence, capsys, tmp_path,
-                                  monkeypatch):
+@pytest.mark.parametrize(
+    'tool,argv,sentence',
+    [
+        (train, ['setr_davpt_ade2k.py'], 'similar ones are .*davpt_ade20k.py'),
+        (train, [ADE20K], 'pre-trained weights .* docs/data.md'),
+        (train, [ADE20K, '--cfg-options', 'modl.x=1'], 'did you mean `model`'),
+        (test, [ADE20K, 'no.pth'], 'the checkpoint no.pth does not exist'),
+        (
+            train,
+            [
+                CUB,
+                '--cfg-options',
+                'load_from=no.pth',
+                'model.backbone.init_cfg=None',
+            ],
+            '`load_from` no.pth does not',
+        ),
+        (
+            train,
+            [CUB, '--cfg-options', 'model.backbone.init_cfg=None'],
+            'train_dataloader.dataset.dataset reads data/CUB_200_2011, '
+            '.*data_root',
+        ),
+    ],
+)
+def test_mistakes_end_in_one_line(
+    tool, argv, sentence, capsys, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as exit_info:
         tool.main(argv)
@@ -390,7 +455,8 @@ def test_test_checks_the_test_data(checkpoint, capsys, tmp_path, monkeypatch):
         test.main([ADE20K, checkpoint])
     said = capsys.readouterr().err
     assert 'test_dataloader.dataset reads data/ade/ADEChallengeData2016' in (
-        said)
+        said
+    )
 
 
 # ---- shell scripts ----
@@ -408,15 +474,27 @@ def test_scripts_are_executable_and_say_how_to_use_them(name):
     assert done.stderr.startswith('usage: ')
 
 
-@pytest.mark.parametrize('name,given,tool', [
-    ('dist_train', ['c f.py', '2'], ['c f.py', '--launcher', 'pytorch']),
-    ('dist_test', ['c f.py', 'k.pth', '2'],
-     ['c f.py', 'k.pth', '--launcher', 'pytorch']),
-    ('slurm_train', ['part', 'job', 'c f.py'],
-     ['c f.py', '--launcher', 'slurm']),
-    ('slurm_test', ['part', 'job', 'c f.py', 'k.pth'],
-     ['c f.py', 'k.pth', '--launcher', 'slurm']),
-])
+@pytest.mark.parametrize(
+    'name,given,tool',
+    [
+        ('dist_train', ['c f.py', '2'], ['c f.py', '--launcher', 'pytorch']),
+        (
+            'dist_test',
+            ['c f.py', 'k.pth', '2'],
+            ['c f.py', 'k.pth', '--launcher', 'pytorch'],
+        ),
+        (
+            'slurm_train',
+            ['part', 'job', 'c f.py'],
+            ['c f.py', '--launcher', 'slurm'],
+        ),
+        (
+            'slurm_test',
+            ['part', 'job', 'c f.py', 'k.pth'],
+            ['c f.py', 'k.pth', '--launcher', 'slurm'],
+        ),
+    ],
+)
 def test_scripts_hand_arguments_on(name, given, tool, tmp_path):
     """Words with spaces stay whole, from any folder."""
     show = '#!/bin/sh\nfor word; do echo "$word"; done\n'
@@ -431,29 +509,41 @@ def test_scripts_hand_arguments_on(name, given, tool, tmp_path):
         check=True,
         cwd=tmp_path,
         env={
-            **os.environ, 'PATH': f'{tmp_path}:{os.environ["PATH"]}',
+            **os.environ,
+            'PATH': f'{tmp_path}:{os.environ["PATH"]}',
             'PYTHON': str(tmp_path / 'fake'),
             'NNODES': '3',
             'NODE_RANK': '1',
             'PORT': '1234',
             'MASTER_ADDR': 'host',
             'GPUS': '6',
-            'SRUN_ARGS': '--quiet --exclusive'
-        })
+            'SRUN_ARGS': '--quiet --exclusive',
+        },
+    )
     words = done.stdout.splitlines()
     script = str(TOOLS / f'{name.split("_")[1]}.py')
-    assert words[words.index(script) + 1:] == [*tool, *rest]
-    expected = {'--nnodes=3', '--node_rank=1', '--master_port=1234',
-                '--master_addr=host', '--nproc_per_node=2'}
+    assert words[words.index(script) + 1 :] == [*tool, *rest]
+    expected = {
+        '--nnodes=3',
+        '--node_rank=1',
+        '--master_port=1234',
+        '--master_addr=host',
+        '--nproc_per_node=2',
+    }
     if name.startswith('slurm'):
-        expected = {'--partition=part', '--job-name=job', '--ntasks=6',
-                    '--quiet', '--exclusive'}
+        expected = {
+            '--partition=part',
+            '--job-name=job',
+            '--ntasks=6',
+            '--quiet',
+            '--exclusive',
+        }
     assert expected <= set(words)
 
 
 # ---- whole runs on tiny models ----
 
-CLASSIFICATION = '''
+CLASSIFICATION = """
 default_scope = 'mmpretrain'
 randomness = dict(seed=0)
 data_preprocessor = dict(
@@ -497,7 +587,7 @@ tta_pipeline = [
     dict(type='TestTimeAug', transforms=[
         [dict(type='RandomFlip', prob=0.), dict(type='RandomFlip', prob=1.)],
         [dict(type='PackInputs')]])]
-'''
+"""
 
 
 def test_train_and_test_a_classifier(tmp_path, capsys):
@@ -510,12 +600,21 @@ def test_train_and_test_a_classifier(tmp_path, capsys):
     common = [str(config), weights, '--work-dir', str(work_dir)]
     capsys.readouterr()
 
-    test.main([*common, '--out', str(metrics_file),
-               '--show-dir', str(tmp_path / 'pictures')])
+    test.main(
+        [
+            *common,
+            '--out',
+            str(metrics_file),
+            '--show-dir',
+            str(tmp_path / 'pictures'),
+        ]
+    )
     last = capsys.readouterr().out.splitlines()[-1]
     metrics = json.loads(metrics_file.read_text())
-    assert last == (f'top-1 {metrics["accuracy/top1"]:.2f} | '
-                    f'top-5 {metrics["accuracy/top5"]:.2f}')
+    assert last == (
+        f'top-1 {metrics["accuracy/top1"]:.2f} | '
+        f'top-5 {metrics["accuracy/top5"]:.2f}'
+    )
     assert len(list((tmp_path / 'pictures').glob('*.png'))) == 16
 
     test.main([*common, '--out', str(predictions), '--tta'])
@@ -526,7 +625,7 @@ def test_train_and_test_a_classifier(tmp_path, capsys):
     assert all(abs(float(s.sum()) - 1) < 1e-5 for s in scores)
 
 
-SEGMENTATION = '''
+SEGMENTATION = """
 _base_ = [
     '{configs}/_base_/models/davpt-vit-l_setr-pup.py',
     '{configs}/_base_/datasets/ade20k_512x512.py',
@@ -566,7 +665,7 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 train_cfg = dict(max_iters=4, val_interval=4)
 default_hooks = dict(checkpoint=dict(interval=4))
-'''
+"""
 
 
 def write_scenes(root):
@@ -593,18 +692,19 @@ def test_train_a_segmentor_on_two_cpu_processes_then_test_it(tmp_path, capsys):
     data, work_dir = tmp_path / 'ade', tmp_path / 'work'
     write_scenes(data)
     config = tmp_path / 'tiny_seg.py'
-    config.write_text(
-        SEGMENTATION.format(configs=ROOT / 'configs', data=data))
+    config.write_text(SEGMENTATION.format(configs=ROOT / 'configs', data=data))
     done = subprocess.run(
         [TOOLS / 'dist_train.sh', config, '2', '--work-dir', work_dir],
         capture_output=True,
         text=True,
         cwd=tmp_path,  # the package is found from any folder
         env={
-            **os.environ, 'PYTHON': sys.executable,
+            **os.environ,
+            'PYTHON': sys.executable,
             'PORT': str(free_port()),
-            'OMP_NUM_THREADS': '1'
-        })
+            'OMP_NUM_THREADS': '1',
+        },
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     weights = work_dir / 'iter_4.pth'
     assert weights.is_file()

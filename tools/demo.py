@@ -3,6 +3,7 @@
 Writes glyph scenes in the ADE20K layout, tunes SETR-PUP with DA-VPT, tunes a
 classifier with and without guidance, tests all of them and draws pictures.
 """
+
 import argparse
 import sys
 import time
@@ -47,7 +48,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description='See everything work.')
     parser.add_argument(
-        '--out', default='demo_output', help='where everything goes')
+        '--out', default='demo_output', help='where everything goes'
+    )
     return parser.parse_args(argv)
 
 
@@ -76,7 +78,8 @@ def tune_segmentor(out: Path) -> str:
     say(f'glyph scenes in the ADE20K layout -> {data_root}')
     for seed, (split, number) in enumerate(NUM_SCENES.items()):
         write_scenes_ade20k(
-            str(data_root), split, number, seed=seed, size=SCENE_SIZE)
+            str(data_root), split, number, seed=seed, size=SCENE_SIZE
+        )
     options = {
         f'{split}_dataloader.dataset.data_root': str(data_root)
         for split in ('train', 'val', 'test')
@@ -95,16 +98,22 @@ def tune_segmentor(out: Path) -> str:
     cli.use_tta(cfg)
     cfg.work_dir = str(out / 'setr_davpt')
     cfg.experiment_name = 'setr_davpt_multi_scale'
-    cfg.load_from = str(
-        out / 'setr_davpt' / f'iter_{runner.max_iters}.pth')
+    cfg.load_from = str(out / 'setr_davpt' / f'iter_{runner.max_iters}.pth')
     multi = Runner.from_cfg(cfg).test()['mIoU']
     draw_segmentation(runner, out / 'segmentation.png')
     names = runner.train_dataloader.dataset.metainfo['classes']
-    draw_mapping(['_', *names[1:]], [('before training', recorder.before),
-                                     ('after training', recorder.after)],
-                 str(out / 'prompts_segmentation.png'))
-    return (f'segmentation    DA-VPT   mIoU-SS {single:.2f}   mIoU-MS '
-            f'{multi:.2f}   {trainable(runner):>7,} trainable parameters')
+    draw_mapping(
+        ['_', *names[1:]],
+        [
+            ('before training', recorder.before),
+            ('after training', recorder.after),
+        ],
+        str(out / 'prompts_segmentation.png'),
+    )
+    return (
+        f'segmentation    DA-VPT   mIoU-SS {single:.2f}   mIoU-MS '
+        f'{multi:.2f}   {trainable(runner):>7,} trainable parameters'
+    )
 
 
 def draw_segmentation(runner: Runner, path: Path, number: int = 6) -> None:
@@ -117,14 +126,19 @@ def draw_segmentation(runner: Runner, path: Path, number: int = 6) -> None:
         data = {key: [value] for key, value in data.items()}
         with torch.no_grad():
             result = runner.model.test_step(data)[0]
-        images.append(
-            data['inputs'][0].numpy().transpose(1, 2, 0)[..., ::-1])
+        images.append(data['inputs'][0].numpy().transpose(1, 2, 0)[..., ::-1])
         truths.append(result.gt_sem_seg.data[0].cpu().numpy())
         predictions.append(
-            result.pred_sem_seg.data[0].cpu().numpy().astype(np.int64))
-    draw_predictions(images, truths, predictions,
-                     dataset.metainfo['classes'], dataset.metainfo['palette'],
-                     str(path))
+            result.pred_sem_seg.data[0].cpu().numpy().astype(np.int64)
+        )
+    draw_predictions(
+        images,
+        truths,
+        predictions,
+        dataset.metainfo['classes'],
+        dataset.metainfo['palette'],
+        str(path),
+    )
 
 
 def tune_classifier(out: Path, guided: bool) -> str:
@@ -141,13 +155,18 @@ def tune_classifier(out: Path, guided: bool) -> str:
     if guided:
         draw_mapping(
             runner.train_dataloader.dataset.metainfo['classes'],
-            [('before training', recorder.before),
-             ('after training', recorder.after)],
-            str(out / 'prompts_classification.png'))
-    return (f'classification  {label:<7}  top-1 '
-            f'{metrics["accuracy/top1"]:.2f}   top-5 '
-            f'{metrics["accuracy/top5"]:.2f}   {trainable(runner):>7,} '
-            'trainable parameters')
+            [
+                ('before training', recorder.before),
+                ('after training', recorder.after),
+            ],
+            str(out / 'prompts_classification.png'),
+        )
+    return (
+        f'classification  {label:<7}  top-1 '
+        f'{metrics["accuracy/top1"]:.2f}   top-5 '
+        f'{metrics["accuracy/top5"]:.2f}   {trainable(runner):>7,} '
+        'trainable parameters'
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -159,7 +178,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         lines += [tune_classifier(out, guided) for guided in (True, False)]
     say(f'done in {time.perf_counter() - start:.0f} s')
     print('\n'.join(lines))
-    print(f'''
+    print(f"""
 Pictures, in {out}/
   segmentation.png            scenes, ground truth and predictions
   prompts_segmentation.png    which letters share a prompt
@@ -170,7 +189,7 @@ What to try next
   python tools/train.py configs/glyphs/davpt_glyphs.py --cfg-options \\
       model.guidance.loss.token_weight=0.5 model.backbone.num_prompts=5
   python tools/visualization/show_mapping.py {out}/davpt/epoch_20.pth
-  README.md, "Your own data": the same for a folder of images of yours''')
+  README.md, "Your own data": the same for a folder of images of yours""")
 
 
 if __name__ == '__main__':

@@ -1,4 +1,5 @@
 """Test a model: ``python tools/test.py CONFIG CHECKPOINT [--tta]``."""
+
 import argparse
 import sys
 from collections.abc import Sequence
@@ -24,26 +25,31 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """
     parser = argparse.ArgumentParser(
         description='Test a model. Flags beat --cfg-options, which beat the '
-        'config.')
+        'config.'
+    )
     parser.add_argument('config', help='path of the config')
     parser.add_argument('checkpoint', help='path of the checkpoint')
     parser.add_argument(
         '--tta',
         action='store_true',
         help="average over the augmentations of the config's tta_pipeline: "
-        'the multi-scale test of segmentation')
+        'the multi-scale test of segmentation',
+    )
     parser.add_argument(
         '--out',
         help='segmentation: a folder for label maps; classification: a .pkl '
-        'file for predictions or a .json file for metrics')
+        'file for predictions or a .json file for metrics',
+    )
     parser.add_argument(
-        '--show', action='store_true', help='show each prediction')
+        '--show', action='store_true', help='show each prediction'
+    )
     parser.add_argument('--show-dir', help='folder for pictures')
     parser.add_argument(
         '--wait-time',
         type=float,
         default=2,
-        help='seconds that --show shows a picture')
+        help='seconds that --show shows a picture',
+    )
     cli.add_common_arguments(parser)
     return parser.parse_args(argv)
 

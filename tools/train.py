@@ -1,4 +1,5 @@
 """Train a model: ``python tools/train.py CONFIG``."""
+
 import argparse
 import sys
 from collections.abc import Sequence
@@ -22,7 +23,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """
     parser = argparse.ArgumentParser(
         description='Train a model. Flags beat --cfg-options, which beat the '
-        'config.')
+        'config.'
+    )
     parser.add_argument('config', help='path of the config')
     parser.add_argument(
         '--resume',
@@ -30,11 +32,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         const='auto',
         metavar='CKPT',
         help='go on from this checkpoint; without one, from the last in the '
-        'work folder, if there is one')
+        'work folder, if there is one',
+    )
     parser.add_argument(
         '--amp',
         action='store_true',
-        help='mixed precision: float16 on a GPU, bfloat16 on a CPU')
+        help='mixed precision: float16 on a GPU, bfloat16 on a CPU',
+    )
     cli.add_common_arguments(parser)
     return parser.parse_args(argv)
 

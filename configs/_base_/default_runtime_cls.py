@@ -1,12 +1,15 @@
 """Runtime of MMPretrain runs, which count epochs."""
+
 default_scope = 'mmpretrain'
 randomness = dict(seed=0)
 env_cfg = dict(
     cudnn_benchmark=True,  # crops have one size
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
-    dist_cfg=dict(backend='nccl'))
+    dist_cfg=dict(backend='nccl'),
+)
 visualizer = dict(
-    type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
+    type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')]
+)
 custom_hooks = [
     dict(type='mmdavpt.TrainingCheckHook'),
     dict(type='mmdavpt.PromptMappingHook'),
@@ -18,6 +21,8 @@ default_hooks = dict(
         type='CheckpointHook',
         interval=1,  # epoch
         max_keep_ckpts=2,
-        save_best='auto'),  # by the validation split, never by the test's
-    visualization=dict(type='VisualizationHook'))
+        save_best='auto',
+    ),  # by the validation split, never by the test's
+    visualization=dict(type='VisualizationHook'),
+)
 tta_model = dict(type='AverageClsScoreTTA')

@@ -1,13 +1,16 @@
 """Runtime of MMSegmentation runs, which count iterations."""
+
 default_scope = 'mmseg'
 randomness = dict(seed=0)
 env_cfg = dict(
     cudnn_benchmark=True,  # crops have one size
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
-    dist_cfg=dict(backend='nccl'))
+    dist_cfg=dict(backend='nccl'),
+)
 log_processor = dict(by_epoch=False)
 visualizer = dict(
-    type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
+    type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')]
+)
 custom_hooks = [
     dict(type='mmdavpt.TrainingCheckHook'),
     dict(type='mmdavpt.PromptMappingHook'),
@@ -21,6 +24,8 @@ default_hooks = dict(
         type='CheckpointHook',
         by_epoch=False,
         interval=8000,  # iterations
-        max_keep_ckpts=2),
-    visualization=dict(type='SegVisualizationHook'))
+        max_keep_ckpts=2,
+    ),
+    visualization=dict(type='SegVisualizationHook'),
+)
 tta_model = dict(type='SegTTAModel')

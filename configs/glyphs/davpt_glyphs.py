@@ -6,12 +6,13 @@ The unguided control is vpt_glyphs.py. 62 classes, 20 images each, light on
 dark where the backbone's training images were dark on light; the test's faces
 were never seen.
 """
+
 # ---- frequently modified ----
 max_epochs = 20
 batch_size = 32
 lr = 1e-2  # chosen on the validation split, separately for each method
 num_prompts = 10  # of each layer
-guided_layers = (-1, )
+guided_layers = (-1,)
 token_weight = 0.05  # beta of eq. 5
 cls_weight = 0.05  # lambda of eq. 5
 # ---- the task ----
@@ -20,7 +21,8 @@ images_per_class = 20
 style = 'inverted'  # light on dark
 # ---- unmodified in most cases ----
 arch = dict(
-    embed_dims=128, num_layers=6, num_heads=4, feedforward_channels=512)
+    embed_dims=128, num_layers=6, num_heads=4, feedforward_channels=512
+)
 checkpoint = '{{ fileDirname }}/../../checkpoints/vit-tiny_glyphs.pth'
 
 default_scope = 'mmpretrain'
@@ -30,7 +32,8 @@ data_preprocessor = dict(
     num_classes=num_classes,
     mean=[127.5, 127.5, 127.5],
     std=[64.0, 64.0, 64.0],
-    to_rgb=True)
+    to_rgb=True,
+)
 
 model = dict(
     type='mmdavpt.DAVPTImageClassifier',
@@ -41,18 +44,24 @@ model = dict(
         patch_size=8,
         num_prompts=num_prompts,
         init_cfg=dict(
-            type='Pretrained', checkpoint=checkpoint, prefix='backbone.')),
+            type='Pretrained', checkpoint=checkpoint, prefix='backbone.'
+        ),
+    ),
     head=dict(
         type='LinearClsHead',
         num_classes=num_classes,
         in_channels=arch['embed_dims'],
-        loss=dict(type='CrossEntropyLoss')),
+        loss=dict(type='CrossEntropyLoss'),
+    ),
     guidance=dict(
         guided_layers=guided_layers,
         loss=dict(
             type='mmdavpt.DAVPTLoss',
             token_weight=token_weight,
-            cls_weight=cls_weight)))
+            cls_weight=cls_weight,
+        ),
+    ),
+)
 custom_hooks = [
     dict(type='mmdavpt.TrainingCheckHook'),
     dict(type='mmdavpt.PromptMappingHook'),
@@ -63,7 +72,8 @@ dataset = dict(
     type='mmdavpt.GlyphDataset',
     chars='latin',
     style=style,
-    pipeline=[dict(type='PackInputs')])
+    pipeline=[dict(type='PackInputs')],
+)
 train_dataloader = dict(
     batch_size=batch_size,
     num_workers=0,
@@ -73,19 +83,23 @@ train_dataloader = dict(
         **dataset,
         faces='latin_train',
         seed=10,
-        num_images=num_classes * images_per_class))
+        num_images=num_classes * images_per_class,
+    ),
+)
 val_dataloader = dict(
     batch_size=248,
     num_workers=0,
     sampler=dict(type='DefaultSampler', shuffle=False),
     collate_fn=dict(type='default_collate'),
-    dataset=dict(**dataset, faces='latin_train', seed=11, num_images=1240))
+    dataset=dict(**dataset, faces='latin_train', seed=11, num_images=1240),
+)
 test_dataloader = dict(
     batch_size=248,
     num_workers=0,
     sampler=dict(type='DefaultSampler', shuffle=False),
     collate_fn=dict(type='default_collate'),
-    dataset=dict(**dataset, faces='latin_test', seed=12, num_images=2480))
+    dataset=dict(**dataset, faces='latin_test', seed=12, num_images=2480),
+)
 val_evaluator = dict(type='Accuracy', topk=(1, 5))
 test_evaluator = val_evaluator
 
@@ -94,21 +108,25 @@ val_cfg = dict()
 test_cfg = dict()
 optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=lr, weight_decay=0.01),
-    clip_grad=dict(max_norm=5.0))
+    clip_grad=dict(max_norm=5.0),
+)
 param_scheduler = [
     dict(
         type='LinearLR',
         start_factor=0.1,
         by_epoch=True,
         end=2,
-        convert_to_iter_based=True),
+        convert_to_iter_based=True,
+    ),
     dict(
         type='CosineAnnealingLR',
         eta_min=1e-6,
         by_epoch=True,
         begin=2,
-        convert_to_iter_based=True),
+        convert_to_iter_based=True,
+    ),
 ]
 default_hooks = dict(
     logger=dict(type='LoggerHook', interval=20),
-    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=3))
+    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=3),
+)

@@ -9,6 +9,7 @@ Images are never mirrored, since a mirrored letter is no letter; the
 multi-scale test has no flip for the same reason. The unguided control is
 setr_vpt_glyphs.py.
 """
+
 # ---- frequently modified ----
 data_root = 'data/glyph_scenes'
 max_iters = 500
@@ -16,7 +17,7 @@ batch_size = 16
 lr = 5e-3  # of prompts and heads
 num_prompts = 10  # of each layer
 feature_layers = (2, 3, 4, 5)
-guided_layers = (-1, )
+guided_layers = (-1,)
 token_weight = 0.05  # beta of eq. 5
 cls_weight = 0.05  # lambda of eq. 5
 # ---- unmodified in most cases ----
@@ -30,7 +31,8 @@ ratios = (0.85, 1.0, 1.15, 1.3)  # of the scale, in the multi-scale test
 crop_size = (64, 64)
 stride = (32, 32)  # of the slide test
 arch = dict(
-    embed_dims=128, num_layers=6, num_heads=4, feedforward_channels=512)
+    embed_dims=128, num_layers=6, num_heads=4, feedforward_channels=512
+)
 checkpoint = '{{ fileDirname }}/../../checkpoints/vit-tiny_glyphs.pth'
 
 default_scope = 'mmseg'
@@ -44,13 +46,16 @@ head = dict(
     dropout_ratio=0,
     norm_cfg=dict(type='SyncBN'),
     kernel_size=3,
-    align_corners=False)
+    align_corners=False,
+)
 aux_head = dict(
     **head,
     num_convs=1,
     up_scale=4,
     loss_decode=dict(
-        type='CrossEntropyLoss', class_weight=class_weight, loss_weight=0.4))
+        type='CrossEntropyLoss', class_weight=class_weight, loss_weight=0.4
+    ),
+)
 model = dict(
     type='mmdavpt.DAVPTEncoderDecoder',
     data_preprocessor=dict(
@@ -60,7 +65,8 @@ model = dict(
         bgr_to_rgb=True,
         pad_val=0,
         seg_pad_val=255,
-        size=crop_size),
+        size=crop_size,
+    ),
     backbone=dict(
         type='mmdavpt.DAVPTVisionTransformer',
         arch=arch,
@@ -71,16 +77,18 @@ model = dict(
         final_norm=False,
         num_prompts=num_prompts,
         init_cfg=dict(
-            type='Pretrained', checkpoint=checkpoint, prefix='backbone.')),
+            type='Pretrained', checkpoint=checkpoint, prefix='backbone.'
+        ),
+    ),
     decode_head=dict(
         **head,
         in_index=3,
         num_convs=3,
         up_scale=2,
         loss_decode=dict(
-            type='CrossEntropyLoss',
-            class_weight=class_weight,
-            loss_weight=1.0)),
+            type='CrossEntropyLoss', class_weight=class_weight, loss_weight=1.0
+        ),
+    ),
     auxiliary_head=[dict(**aux_head, in_index=i) for i in range(3)],
     guidance=dict(
         background_class=background_class,
@@ -89,9 +97,12 @@ model = dict(
         loss=dict(
             type='mmdavpt.DAVPTLoss',
             token_weight=token_weight,
-            cls_weight=cls_weight)),
+            cls_weight=cls_weight,
+        ),
+    ),
     train_cfg=dict(),
-    test_cfg=dict(mode='slide', crop_size=crop_size, stride=stride))
+    test_cfg=dict(mode='slide', crop_size=crop_size, stride=stride),
+)
 custom_hooks = [
     dict(type='mmdavpt.TrainingCheckHook'),
     dict(type='mmdavpt.PromptMappingHook'),
@@ -105,7 +116,8 @@ train_pipeline = [
         type='RandomResize',
         scale=scale,
         ratio_range=(0.9, 1.3),
-        keep_ratio=True),
+        keep_ratio=True,
+    ),
     dict(type='RandomCrop', crop_size=crop_size),
     dict(type='PackSegInputs'),
 ]
@@ -119,12 +131,19 @@ tta_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(
         type='TestTimeAug',
-        transforms=[[
-            dict(
-                type='Resize',
-                scale=(int(scale[0] * ratio), int(scale[1] * ratio)),
-                keep_ratio=True) for ratio in ratios
-        ], [dict(type='LoadAnnotations')], [dict(type='PackSegInputs')]])
+        transforms=[
+            [
+                dict(
+                    type='Resize',
+                    scale=(int(scale[0] * ratio), int(scale[1] * ratio)),
+                    keep_ratio=True,
+                )
+                for ratio in ratios
+            ],
+            [dict(type='LoadAnnotations')],
+            [dict(type='PackSegInputs')],
+        ],
+    ),
 ]
 tta_model = dict(type='SegTTAModel')
 
@@ -136,8 +155,11 @@ train_dataloader = dict(
         type='mmdavpt.GlyphADE20KDataset',
         data_root=data_root,
         data_prefix=dict(
-            img_path='images/training', seg_map_path='annotations/training'),
-        pipeline=train_pipeline))
+            img_path='images/training', seg_map_path='annotations/training'
+        ),
+        pipeline=train_pipeline,
+    ),
+)
 val_dataloader = dict(
     batch_size=1,
     num_workers=0,
@@ -146,9 +168,11 @@ val_dataloader = dict(
         type='mmdavpt.GlyphADE20KDataset',
         data_root=data_root,
         data_prefix=dict(
-            img_path='images/validation',
-            seg_map_path='annotations/validation'),
-        pipeline=test_pipeline))
+            img_path='images/validation', seg_map_path='annotations/validation'
+        ),
+        pipeline=test_pipeline,
+    ),
+)
 test_dataloader = val_dataloader
 val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
 test_evaluator = val_evaluator
@@ -158,17 +182,19 @@ val_cfg = dict()
 test_cfg = dict()
 optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=lr, weight_decay=0.01),
-    clip_grad=dict(max_norm=5.0))
+    clip_grad=dict(max_norm=5.0),
+)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=50),
-    dict(
-        type='PolyLR', power=0.9, eta_min=1e-5, by_epoch=False, begin=50),
+    dict(type='PolyLR', power=0.9, eta_min=1e-5, by_epoch=False, begin=50),
 ]
 default_hooks = dict(
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
     checkpoint=dict(
-        type='CheckpointHook', by_epoch=False, interval=200, max_keep_ckpts=3),
-    visualization=dict(type='SegVisualizationHook'))
+        type='CheckpointHook', by_epoch=False, interval=200, max_keep_ckpts=3
+    ),
+    visualization=dict(type='SegVisualizationHook'),
+)
 vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(type='SegLocalVisualizer', vis_backends=vis_backends)
 log_processor = dict(by_epoch=False)

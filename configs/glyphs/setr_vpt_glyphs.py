@@ -2,6 +2,7 @@
 
 Command: python tools/train.py configs/glyphs/setr_vpt_glyphs.py
 """
+
 _base_ = './setr_davpt_glyphs.py'
 
 model = dict(guidance=None)

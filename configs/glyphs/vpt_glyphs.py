@@ -2,6 +2,7 @@
 
 Command: python tools/train.py configs/glyphs/vpt_glyphs.py
 """
+
 _base_ = './davpt_glyphs.py'
 
 model = dict(guidance=None)

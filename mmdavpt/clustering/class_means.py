@@ -1,11 +1,13 @@
 """Running sums of class features, and the class representations from them."""
+
 import torch
 from torch import Tensor
 
 
 @torch.no_grad()
-def accumulate(sums: Tensor, counts: Tensor, features: Tensor,
-               labels: Tensor) -> None:
+def accumulate(
+    sums: Tensor, counts: Tensor, features: Tensor, labels: Tensor
+) -> None:
     """Add a batch of features to the sums of their classes, in place.
 
     Reads no value back, so that it never makes the host wait.
@@ -24,29 +26,39 @@ def accumulate(sums: Tensor, counts: Tensor, features: Tensor,
         ValueError: If a shape does not fit.
     """
     if sums.dtype not in (torch.float32, torch.float64):
-        raise TypeError('sums of class features should be float32 or float64, '
-                        f'but got {sums.dtype}')
+        raise TypeError(
+            'sums of class features should be float32 or float64, '
+            f'but got {sums.dtype}'
+        )
     if counts.dtype != torch.int64:
         raise TypeError(f'counts should be int64, but got {counts.dtype}')
-    if (features.ndim != 2 or features.size(1) != sums.size(1)
-            or labels.shape != features.shape[:1]):
+    if (
+        features.ndim != 2
+        or features.size(1) != sums.size(1)
+        or labels.shape != features.shape[:1]
+    ):
         raise ValueError(
             'features and labels should have the shapes '
             f'(B, {sums.size(1)}) and (B, ), but got {tuple(features.shape)} '
-            f'and {tuple(labels.shape)}')
+            f'and {tuple(labels.shape)}'
+        )
     labelled = labels >= 0
     index = labels.clamp(min=0)
     features = features.to(sums.dtype)
     sums.index_add_(
-        0, index,
-        torch.where(labelled.unsqueeze(1), features,
-                    torch.zeros_like(features)))
+        0,
+        index,
+        torch.where(
+            labelled.unsqueeze(1), features, torch.zeros_like(features)
+        ),
+    )
     counts.index_add_(0, index, labelled.to(counts.dtype))
 
 
 @torch.no_grad()
-def class_means(sums: Tensor, counts: Tensor, previous: Tensor,
-                seen: Tensor) -> tuple[Tensor, Tensor]:
+def class_means(
+    sums: Tensor, counts: Tensor, previous: Tensor, seen: Tensor
+) -> tuple[Tensor, Tensor]:
     """Turn sums into class representations (section 3.4).
 
     A class without a sample since the last re-clustering keeps its

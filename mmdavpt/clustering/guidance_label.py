@@ -1,11 +1,13 @@
 """The guidance label of a segmentation sample (A.2)."""
+
 from collections.abc import Collection
 
 import numpy as np
 
 
-def check_pixel_labels(labels: np.ndarray, num_classes: int,
-                       ignore_index: int) -> np.ndarray:
+def check_pixel_labels(
+    labels: np.ndarray, num_classes: int, ignore_index: int
+) -> np.ndarray:
     """Return the labels that are not ignored, checked.
 
     Args:
@@ -22,8 +24,9 @@ def check_pixel_labels(labels: np.ndarray, num_classes: int,
     """
     labels = np.asarray(labels)
     if labels.dtype.kind not in 'iu':
-        raise TypeError('pixel labels should be integers, but got '
-                        f'{labels.dtype}')
+        raise TypeError(
+            f'pixel labels should be integers, but got {labels.dtype}'
+        )
     labels = labels[labels != ignore_index]
     # A range check and a count, as sorting a crop takes ten times as long.
     if labels.size and (labels.min() < 0 or labels.max() >= num_classes):
@@ -32,13 +35,18 @@ def check_pixel_labels(labels: np.ndarray, num_classes: int,
         raise ValueError(
             f'pixel labels should lie in [0, {num_classes}) or be '
             f'{ignore_index} (ignored), but got {wrong}; check num_classes '
-            'of the head and reduce_zero_label of the dataset')
+            'of the head and reduce_zero_label of the dataset'
+        )
     return labels
 
 
-def draw_guidance_label(labels: np.ndarray, num_classes: int,
-                        excluded: Collection[int], ignore_index: int,
-                        rng: np.random.Generator) -> int:
+def draw_guidance_label(
+    labels: np.ndarray,
+    num_classes: int,
+    excluded: Collection[int],
+    ignore_index: int,
+    rng: np.random.Generator,
+) -> int:
     """Draw one class uniformly from those present in an annotation.
 
     Args:

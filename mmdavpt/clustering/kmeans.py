@@ -1,4 +1,5 @@
 """k-means over class representations, without empty clusters."""
+
 import warnings
 
 import numpy as np
@@ -41,12 +42,14 @@ def normalize_rows(x: np.ndarray, normalize: str = 'l2') -> np.ndarray:
     if normalize == 'layer':
         x -= x.mean(axis=1, keepdims=True)
         return x / np.sqrt(x.var(axis=1, keepdims=True) + 1e-6)
-    raise ValueError(f'normalize should be one of {NORMALIZATIONS}, but got '
-                     f'{normalize!r}')
+    raise ValueError(
+        f'normalize should be one of {NORMALIZATIONS}, but got {normalize!r}'
+    )
 
 
-def cluster_means(x: np.ndarray, assignment: np.ndarray,
-                  num_clusters: int) -> np.ndarray:
+def cluster_means(
+    x: np.ndarray, assignment: np.ndarray, num_clusters: int
+) -> np.ndarray:
     """Return the mean of each cluster, zero for an empty one, shape (P, C)."""
     sums = np.zeros((num_clusters, x.shape[1]))
     np.add.at(sums, assignment, x)
@@ -54,8 +57,9 @@ def cluster_means(x: np.ndarray, assignment: np.ndarray,
     return sums / np.maximum(sizes, 1)[:, None]
 
 
-def fill_empty_clusters(x: np.ndarray, assignment: np.ndarray,
-                        num_clusters: int) -> np.ndarray:
+def fill_empty_clusters(
+    x: np.ndarray, assignment: np.ndarray, num_clusters: int
+) -> np.ndarray:
     """Give every empty cluster one member.
 
     While a cluster is empty, the point farthest from the mean of its cluster
@@ -83,11 +87,13 @@ def fill_empty_clusters(x: np.ndarray, assignment: np.ndarray,
         assignment[distance.argmax()] = empty[0]
 
 
-def cluster(representations: np.ndarray,
-            num_clusters: int,
-            init: np.ndarray | None = None,
-            normalize: str = 'l2',
-            seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def cluster(
+    representations: np.ndarray,
+    num_clusters: int,
+    init: np.ndarray | None = None,
+    normalize: str = 'l2',
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
     """Cluster class representations by k-means (section 3.4).
 
     Fresh, it is the best of ten runs from k-means++; with ``init``, one run
@@ -118,26 +124,32 @@ def cluster(representations: np.ndarray,
         raise ValueError(
             'representations should be finite and have the shape (S, C), but '
             f'got the shape {x.shape} with {(~np.isfinite(x)).sum()} values '
-            'that are not finite')
+            'that are not finite'
+        )
     x = normalize_rows(x, normalize)
     if not 1 <= num_clusters <= len(x):
         raise ValueError(
             f'num_clusters should be between 1 and the {len(x)} '
-            f'representations there are, but got {num_clusters}')
+            f'representations there are, but got {num_clusters}'
+        )
     if init is not None:
         init = np.ascontiguousarray(init, dtype=np.float64)
-        if init.shape != (num_clusters, x.shape[1]) or not np.isfinite(
-                init).all():
+        if (
+            init.shape != (num_clusters, x.shape[1])
+            or not np.isfinite(init).all()
+        ):
             raise ValueError(
                 'init should hold finite centroids of the shape '
                 f'{(num_clusters, x.shape[1])}, but got the shape '
-                f'{init.shape}; leave it out to start anew')
+                f'{init.shape}; leave it out to start anew'
+            )
     kmeans = KMeans(
         num_clusters,
         init='k-means++' if init is None else init,
         n_init=10 if init is None else 1,
         tol=0,
-        random_state=seed)
+        random_state=seed,
+    )
     with warnings.catch_warnings(), threadpool_limits(limits=1):
         # Fewer distinct points than clusters: dealt with below.
         warnings.simplefilter('ignore', ConvergenceWarning)

@@ -1,4 +1,5 @@
 """The rules that send every class to a prompt (section 3.4)."""
+
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -22,19 +23,22 @@ class MappingResult:
         never_seen (tuple[int, ...]): Classes that have a prompt although no
             sample of them was ever seen.
     """
+
     mapping: np.ndarray
     centroids: np.ndarray
     sizes: np.ndarray
     never_seen: tuple[int, ...] = ()
 
 
-def assign_prompts(representations: np.ndarray,
-                   seen: np.ndarray,
-                   num_prompts: int,
-                   centroids: np.ndarray | None = None,
-                   excluded: Iterable[int] = (),
-                   normalize: str = 'l2',
-                   seed: int = 0) -> MappingResult:
+def assign_prompts(
+    representations: np.ndarray,
+    seen: np.ndarray,
+    num_prompts: int,
+    centroids: np.ndarray | None = None,
+    excluded: Iterable[int] = (),
+    normalize: str = 'l2',
+    seed: int = 0,
+) -> MappingResult:
     """Map classes to prompts.
 
     The first rule that applies holds:
@@ -81,7 +85,8 @@ def assign_prompts(representations: np.ndarray,
     if centroids is not None and np.shape(centroids) != shape:
         raise ValueError(
             f'previous centroids should have the shape {shape}, but got '
-            f'{np.shape(centroids)}; leave them out to start anew')
+            f'{np.shape(centroids)}; leave them out to start anew'
+        )
     mapping = np.full(len(seen), -1, dtype=np.int64)
     if len(classes) <= 1:
         return _result(mapping, np.zeros(shape))
@@ -92,24 +97,28 @@ def assign_prompts(representations: np.ndarray,
             'at least one class should have been seen before prompts are '
             f'assigned, but none of the {len(classes)} classes was; check '
             'that the training data has labels and that its annotations are '
-            'not all ignored')
+            'not all ignored'
+        )
     points = representations[seen_classes]
     if not np.isfinite(points).all():
         broken = seen_classes[~np.isfinite(points).all(axis=1)]
         raise ValueError(
             'class representations should be finite, but those of the '
             f'classes {_some(broken)} are not; check the images for NaN and '
-            'the training for divergence')
+            'the training for divergence'
+        )
 
     if len(seen_classes) > num_prompts:
         mapping[seen_classes], new_centroids = cluster(
-            points, num_prompts, _warm_start(centroids), normalize, seed)
+            points, num_prompts, _warm_start(centroids), normalize, seed
+        )
     else:
         one_each = classes if len(classes) <= num_prompts else seen_classes
         mapping[one_each] = np.arange(len(one_each))
         new_centroids = np.zeros(shape)
         new_centroids[mapping[seen_classes]] = normalize_rows(
-            points, normalize)
+            points, normalize
+        )
     _place(mapping, classes, never_seen, num_prompts)
     return _result(mapping, new_centroids, never_seen)
 
@@ -129,9 +138,11 @@ def moved(previous: np.ndarray, current: np.ndarray) -> int:
     """
     previous, current = np.asarray(previous), np.asarray(current)
     if previous.shape != current.shape:
-        raise ValueError('two mappings of the same classes should be '
-                         f'compared, but got {len(previous)} and '
-                         f'{len(current)} classes')
+        raise ValueError(
+            'two mappings of the same classes should be '
+            f'compared, but got {len(previous)} and '
+            f'{len(current)} classes'
+        )
     return int((previous != current).sum())
 
 
@@ -154,8 +165,9 @@ def describe(result: MappingResult, moved: int | None, seconds: float) -> str:
     parts = [
         f'{sum(sizes)} classes on {len(sizes) - unassigned} prompts',
         f'cluster sizes {sizes}',
-        'first mapping' if moved is None else
-        f'{moved} class{"" if moved == 1 else "es"} moved',
+        'first mapping'
+        if moved is None
+        else f'{moved} class{"" if moved == 1 else "es"} moved',
         f'{seconds:.2f} s',
     ]
     if unassigned:
@@ -165,22 +177,29 @@ def describe(result: MappingResult, moved: int | None, seconds: float) -> str:
     return 'Mapping: ' + ', '.join(parts)
 
 
-def _guided_classes(representations: np.ndarray, seen: np.ndarray,
-                    num_prompts: int, excluded: Iterable[int]) -> np.ndarray:
+def _guided_classes(
+    representations: np.ndarray,
+    seen: np.ndarray,
+    num_prompts: int,
+    excluded: Iterable[int],
+) -> np.ndarray:
     """Check the inputs and return the classes that are not excluded."""
     if representations.ndim != 2 or seen.shape != representations.shape[:1]:
         raise ValueError(
             'representations and seen should have the shapes (K, C) and '
-            f'(K, ), but got {representations.shape} and {seen.shape}')
+            f'(K, ), but got {representations.shape} and {seen.shape}'
+        )
     if num_prompts < 1:
         raise ValueError(
-            f'num_prompts should be at least 1, but got {num_prompts}')
+            f'num_prompts should be at least 1, but got {num_prompts}'
+        )
     excluded = sorted(set(excluded))
     unknown = [k for k in excluded if not 0 <= k < len(seen)]
     if unknown:
         raise ValueError(
             f'excluded classes should lie in [0, {len(seen)}), but got '
-            f'{_some(unknown)}')
+            f'{_some(unknown)}'
+        )
     return np.setdiff1d(np.arange(len(seen)), excluded)
 
 
@@ -191,8 +210,12 @@ def _warm_start(centroids: np.ndarray | None) -> np.ndarray | None:
     return np.asarray(centroids)
 
 
-def _place(mapping: np.ndarray, classes: np.ndarray, never_seen: np.ndarray,
-           num_prompts: int) -> None:
+def _place(
+    mapping: np.ndarray,
+    classes: np.ndarray,
+    never_seen: np.ndarray,
+    num_prompts: int,
+) -> None:
     """Send classes without a prompt to the nearest by index, in place."""
     used = np.unique(mapping[mapping >= 0])
     for k in never_seen[mapping[never_seen] < 0]:
@@ -201,12 +224,17 @@ def _place(mapping: np.ndarray, classes: np.ndarray, never_seen: np.ndarray,
         mapping[k] = used[np.abs(used - wanted).argmin()]
 
 
-def _result(mapping: np.ndarray, centroids: np.ndarray,
-            never_seen: Iterable[int] = ()) -> MappingResult:
+def _result(
+    mapping: np.ndarray, centroids: np.ndarray, never_seen: Iterable[int] = ()
+) -> MappingResult:
     """Count the sizes and freeze the result."""
     sizes = np.bincount(mapping[mapping >= 0], minlength=len(centroids))
-    return MappingResult(mapping, centroids, sizes.astype(np.int64),
-                         tuple(int(k) for k in never_seen))
+    return MappingResult(
+        mapping,
+        centroids,
+        sizes.astype(np.int64),
+        tuple(int(k) for k in never_seen),
+    )
 
 
 def _some(indices: Iterable[int], limit: int = 10) -> str:

@@ -1,4 +1,5 @@
 """The embedded task: glyphs and glyph scenes, drawn or written to disk."""
+
 from .glyph_rendering import ALPHABETS, STYLES, GlyphStyle
 from .glyphs import (
     FACES,
@@ -12,7 +13,15 @@ from .glyphs import (
 from .writers import write_scenes_ade20k
 
 __all__ = [
-    'ALPHABETS', 'FACES', 'GlyphADE20KDataset', 'GlyphDataset',
-    'GlyphSceneDataset', 'GlyphStyle', 'SCENE_CHARS', 'SCENE_CLASSES',
-    'SCENE_METAINFO', 'STYLES', 'write_scenes_ade20k'
+    'ALPHABETS',
+    'FACES',
+    'GlyphADE20KDataset',
+    'GlyphDataset',
+    'GlyphSceneDataset',
+    'GlyphStyle',
+    'SCENE_CHARS',
+    'SCENE_CLASSES',
+    'SCENE_METAINFO',
+    'STYLES',
+    'write_scenes_ade20k',
 ]

@@ -6,6 +6,7 @@ Every random number comes from ``numpy.random.Generator.random`` and all
 resampling from Pillow, so that the same versions give the same bytes on every
 machine.
 """
+
 import os.path as osp
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -17,11 +18,13 @@ from matplotlib.ft2font import FT2Font
 from PIL import Image, ImageDraw, ImageFont
 
 _DEJAVU = [
-    f'DejaVu{family}{style}' for family, styles in (
+    f'DejaVu{family}{style}'
+    for family, styles in (
         ('Sans', ('', '-Bold', '-Oblique', '-BoldOblique')),
         ('SansMono', ('', '-Bold', '-Oblique', '-BoldOblique')),
         ('Serif', ('', '-Bold', '-Italic', '-BoldItalic')),
-    ) for style in styles
+    )
+    for style in styles
 ]
 _STIX = [f'STIXGeneral{style}' for style in ('', 'Bol', 'Italic', 'BolIta')]
 
@@ -33,7 +36,7 @@ MULTISCRIPT_FACES = tuple(_DEJAVU + _STIX)
 #: Matplotlib ships it from 3.11 on, which needs Python 3.11.
 LATIN_FACES = {
     'train': tuple(MULTISCRIPT_FACES[::2]) + ('cmr10', 'cmss10', 'cmtt10'),
-    'test': tuple(MULTISCRIPT_FACES[1::2]) + ('cmb10', ),
+    'test': tuple(MULTISCRIPT_FACES[1::2]) + ('cmb10',),
 }
 
 #: Cyrillic letters drawn like a Greek one in every face would be the same
@@ -41,18 +44,17 @@ LATIN_FACES = {
 _CYRILLIC_HOMOGLYPHS = 'АВЕКМНОРТХГПФо'
 _UPPER_GREEK = 'ΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩ'
 _LOWER_GREEK = 'αβγδεζηθικλμνξοπρςστυφχψω'
-_CYRILLIC = ('АБВГДЕЁЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯ'
-             'абвгдеёжзийклмнопрстуфхцчшщъыьэюя')
+_CYRILLIC = (
+    'АБВГДЕЁЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯабвгдеёжзийклмнопрстуфхцчшщъыьэюя'
+)
 
 #: Character sets by name: the classes of the pre-training and tuning tasks.
 ALPHABETS: Dict[str, str] = {
-    'greek_cyrillic':
-    _UPPER_GREEK + _LOWER_GREEK +
-    ''.join(c for c in _CYRILLIC if c not in _CYRILLIC_HOMOGLYPHS),
-    'latin':
-    '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz',
-    'latin_upper':
-    'ABCDEFGHIJKLMNOPQRSTUVWXYZ',
+    'greek_cyrillic': _UPPER_GREEK
+    + _LOWER_GREEK
+    + ''.join(c for c in _CYRILLIC if c not in _CYRILLIC_HOMOGLYPHS),
+    'latin': '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz',
+    'latin_upper': 'ABCDEFGHIJKLMNOPQRSTUVWXYZ',
 }
 
 
@@ -77,6 +79,7 @@ class GlyphStyle:
         ValueError: If an amplitude is negative, a range runs backwards, or
             the size is not positive.
     """
+
     ink: Tuple[float, float] = (0.0, 0.35)
     paper: Tuple[float, float] = (0.65, 1.0)
     swap: float = 0.0
@@ -96,10 +99,13 @@ class GlyphStyle:
                 raise ValueError(
                     f'glyph style field {field.name!r} should be '
                     f'{"a range" if ends is value else "a number"} that is '
-                    f'not negative, but got {value!r}')
+                    f'not negative, but got {value!r}'
+                )
         if self.size[0] == 0:
-            raise ValueError('glyph style field \'size\' should be above 0, '
-                             f'but got {self.size!r}')
+            raise ValueError(
+                "glyph style field 'size' should be above 0, "
+                f'but got {self.size!r}'
+            )
 
 
 #: The styles of the embedded tasks. ``clean`` is what the backbone is
@@ -107,12 +113,9 @@ class GlyphStyle:
 #: that it is then tuned to: a linear probe of frozen features falls far behind
 #: full tuning there, and prompts lie between. ``rough`` is hard for all.
 STYLES: Dict[str, GlyphStyle] = {
-    'clean':
-    GlyphStyle(),
-    'inverted':
-    GlyphStyle(swap=1.0, texture=0.15, noise=0.1),
-    'rough':
-    GlyphStyle(
+    'clean': GlyphStyle(),
+    'inverted': GlyphStyle(swap=1.0, texture=0.15, noise=0.1),
+    'rough': GlyphStyle(
         ink=(0.0, 0.6),
         paper=(0.4, 1.0),
         swap=0.5,
@@ -121,7 +124,8 @@ STYLES: Dict[str, GlyphStyle] = {
         noise=0.2,
         rotation=20.0,
         shift=0.12,
-        strokes=2),
+        strokes=2,
+    ),
 }
 
 
@@ -141,13 +145,15 @@ def style_from(style) -> GlyphStyle:
     changes = {'base': style} if isinstance(style, str) else dict(style)
     base = changes.pop('base', 'clean')
     if base not in STYLES:
-        raise ValueError(f'glyph style should be one of {sorted(STYLES)}, '
-                         f'but got {base!r}')
+        raise ValueError(
+            f'glyph style should be one of {sorted(STYLES)}, but got {base!r}'
+        )
     values = dict(STYLES[base].__dict__)
     unknown = sorted(set(changes) - set(values))
     if unknown:
-        raise ValueError(f'glyph style has no field {unknown}; '
-                         f'it has {sorted(values)}')
+        raise ValueError(
+            f'glyph style has no field {unknown}; it has {sorted(values)}'
+        )
     return GlyphStyle(**{**values, **changes})
 
 
@@ -159,13 +165,16 @@ def alphabet_from(chars: str) -> str:
         ValueError: If a character stands twice or fewer than two are given.
     """
     if not isinstance(chars, str):
-        raise TypeError('glyph characters should be one string, '
-                        f'but got {chars!r}')
+        raise TypeError(
+            f'glyph characters should be one string, but got {chars!r}'
+        )
     chars = ALPHABETS.get(chars, chars)
     if len(chars) < 2 or len(set(chars)) != len(chars):
-        raise ValueError('glyph characters should be a name out of '
-                         f'{sorted(ALPHABETS)} or at least two different '
-                         f'characters, but got {chars!r}')
+        raise ValueError(
+            'glyph characters should be a name out of '
+            f'{sorted(ALPHABETS)} or at least two different '
+            f'characters, but got {chars!r}'
+        )
     return chars
 
 
@@ -190,17 +199,21 @@ def check_faces(faces: Sequence[str], chars: str) -> None:
         if not osp.exists(_font_path(face)):
             raise ValueError(
                 f'glyph face {face!r} is not among the fonts of Matplotlib in '
-                f'{osp.dirname(_font_path(face))}')
+                f'{osp.dirname(_font_path(face))}'
+            )
         lacking = ''.join(c for c in chars if c not in _characters_of(face))
         if lacking:
-            raise ValueError(f'glyph face {face!r} lacks the characters '
-                             f'{lacking!r}; choose other faces for them')
+            raise ValueError(
+                f'glyph face {face!r} lacks the characters '
+                f'{lacking!r}; choose other faces for them'
+            )
 
 
 @lru_cache(maxsize=4096)
 def _font(face: str, pixels: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(
-        _font_path(face), pixels, layout_engine=ImageFont.Layout.BASIC)
+        _font_path(face), pixels, layout_engine=ImageFont.Layout.BASIC
+    )
 
 
 @lru_cache(maxsize=16384)
@@ -210,11 +223,13 @@ def _em_square(char: str, face: str, pixels: int) -> Image.Image:
     The baseline is fixed, so that 'o' stays smaller and lower than 'O'.
     """
     canvas = Image.new('L', (2 * pixels, 2 * pixels))
-    ImageDraw.Draw(canvas).text((pixels, pixels * 1.35),
-                                char,
-                                font=_font(face, pixels),
-                                fill=255,
-                                anchor='ms')
+    ImageDraw.Draw(canvas).text(
+        (pixels, pixels * 1.35),
+        char,
+        font=_font(face, pixels),
+        fill=255,
+        anchor='ms',
+    )
     return canvas
 
 
@@ -222,9 +237,15 @@ def _uniform(rng: np.random.Generator, low: float, high: float) -> float:
     return low + (high - low) * rng.random()
 
 
-def _placed_mask(rng: np.random.Generator, char: str, face: str,
-                 style: GlyphStyle, size: Tuple[int, int],
-                 centre: Tuple[float, float], em: float) -> np.ndarray:
+def _placed_mask(
+    rng: np.random.Generator,
+    char: str,
+    face: str,
+    style: GlyphStyle,
+    size: Tuple[int, int],
+    centre: Tuple[float, float],
+    em: float,
+) -> np.ndarray:
     """Return the ink of one glyph, float32 in [0, 1], with shape (H, W)."""
     # A source of the next power of two keeps the number of cached drawings
     # small and is never enlarged.
@@ -237,43 +258,62 @@ def _placed_mask(rng: np.random.Generator, char: str, face: str,
     cos, sin = float(np.cos(angle)) * zoom, float(np.sin(angle)) * zoom
     cx, cy = centre
     height, width = size
-    coefficients = (cos, sin, pixels - cos * cx - sin * cy, -sin, cos,
-                    pixels + sin * cx - cos * cy)
-    mask = source.transform((width, height), Image.Transform.AFFINE,
-                            coefficients, Image.Resampling.BILINEAR)
+    coefficients = (
+        cos,
+        sin,
+        pixels - cos * cx - sin * cy,
+        -sin,
+        cos,
+        pixels + sin * cx - cos * cy,
+    )
+    mask = source.transform(
+        (width, height),
+        Image.Transform.AFFINE,
+        coefficients,
+        Image.Resampling.BILINEAR,
+    )
     return np.asarray(mask, dtype=np.float32) / 255
 
 
-def _smooth_field(rng: np.random.Generator, size: Tuple[int, int],
-                  cells: int) -> np.ndarray:
+def _smooth_field(
+    rng: np.random.Generator, size: Tuple[int, int], cells: int
+) -> np.ndarray:
     """Return smooth noise in [-1, 1], float32, with shape (H, W, 3)."""
     coarse = (rng.random((cells, cells, 3)) * 255).astype(np.uint8)
     fine = Image.fromarray(coarse).resize(
-        size[::-1], resample=Image.Resampling.BICUBIC)
+        size[::-1], resample=Image.Resampling.BICUBIC
+    )
     return np.asarray(fine, dtype=np.float32) / 127.5 - 1
 
 
-def _colour(rng: np.random.Generator, grey: Tuple[float, float],
-            spread: float) -> np.ndarray:
+def _colour(
+    rng: np.random.Generator, grey: Tuple[float, float], spread: float
+) -> np.ndarray:
     level = _uniform(rng, *grey)
     return (level + spread * (2 * rng.random(3) - 1)).astype(np.float32)
 
 
-def _paper(rng: np.random.Generator, style: GlyphStyle, size: Tuple[int, int],
-           grey: Tuple[float, float]) -> np.ndarray:
+def _paper(
+    rng: np.random.Generator,
+    style: GlyphStyle,
+    size: Tuple[int, int],
+    grey: Tuple[float, float],
+) -> np.ndarray:
     """Return textured paper, float32, with shape (H, W, 3)."""
     cells = 3 + int(rng.random() * 6)
     paper = style.texture * _smooth_field(rng, size, cells)
     return paper + _colour(rng, grey, style.colour)
 
 
-def _finish(rng: np.random.Generator, image: np.ndarray,
-            style: GlyphStyle) -> np.ndarray:
+def _finish(
+    rng: np.random.Generator, image: np.ndarray, style: GlyphStyle
+) -> np.ndarray:
     """Add the noise of single pixels; return uint8, BGR, (H, W, 3)."""
     noise = rng.random(image.shape, dtype=np.float32) * 2 - 1
     image = image + style.noise * noise
     return np.ascontiguousarray(
-        (np.clip(image, 0, 1) * 255).astype(np.uint8)[..., ::-1])
+        (np.clip(image, 0, 1) * 255).astype(np.uint8)[..., ::-1]
+    )
 
 
 def _greys(rng: np.random.Generator, style: GlyphStyle):
@@ -281,11 +321,13 @@ def _greys(rng: np.random.Generator, style: GlyphStyle):
     return (style.paper, style.ink) if swapped else (style.ink, style.paper)
 
 
-def render_glyph(char: str,
-                 faces: Sequence[str],
-                 seed: Sequence[int],
-                 size: Tuple[int, int] = (48, 48),
-                 style: GlyphStyle = GlyphStyle()) -> np.ndarray:
+def render_glyph(
+    char: str,
+    faces: Sequence[str],
+    seed: Sequence[int],
+    size: Tuple[int, int] = (48, 48),
+    style: GlyphStyle = GlyphStyle(),
+) -> np.ndarray:
     """Draw one character.
 
     Args:
@@ -305,16 +347,19 @@ def render_glyph(char: str,
     ink, paper = _greys(rng, style)
     image = _paper(rng, style, size, paper)
     em = _uniform(rng, *style.size) * min(size)
-    centre = (width * (0.5 + _uniform(rng, -style.shift, style.shift)),
-              height * (0.5 + _uniform(rng, -style.shift, style.shift)))
+    centre = (
+        width * (0.5 + _uniform(rng, -style.shift, style.shift)),
+        height * (0.5 + _uniform(rng, -style.shift, style.shift)),
+    )
     mask = _placed_mask(rng, char, face, style, size, centre, em)
     mask = np.maximum(mask, _stray_strokes(rng, style, size))
     image += mask[..., None] * (_colour(rng, ink, style.colour) - image)
     return _finish(rng, image, style)
 
 
-def _stray_strokes(rng: np.random.Generator, style: GlyphStyle,
-                   size: Tuple[int, int]) -> np.ndarray:
+def _stray_strokes(
+    rng: np.random.Generator, style: GlyphStyle, size: Tuple[int, int]
+) -> np.ndarray:
     """Return stray lines of ink, float32 in [0, 1], with shape (H, W)."""
     height, width = size
     canvas = Image.new('L', (width, height))
@@ -325,13 +370,15 @@ def _stray_strokes(rng: np.random.Generator, style: GlyphStyle,
     return np.asarray(canvas, dtype=np.float32) / 255
 
 
-def render_scene(chars: str,
-                 faces: Sequence[str],
-                 seed: Sequence[int],
-                 size: Tuple[int, int] = (96, 96),
-                 style: GlyphStyle = GlyphStyle(),
-                 num_glyphs: Tuple[int, int] = (2, 4),
-                 em: Tuple[float, float] = (0.4, 0.65)):
+def render_scene(
+    chars: str,
+    faces: Sequence[str],
+    seed: Sequence[int],
+    size: Tuple[int, int] = (96, 96),
+    style: GlyphStyle = GlyphStyle(),
+    num_glyphs: Tuple[int, int] = (2, 4),
+    em: Tuple[float, float] = (0.4, 0.65),
+):
     """Draw several characters on one piece of paper, with pixel labels.
 
     The image is divided into a grid of cells; each glyph gets a cell of its
@@ -360,27 +407,33 @@ def render_scene(chars: str,
         ValueError: If there are more characters than labels.
     """
     if len(chars) > 253:
-        raise ValueError('a scene has 253 labels for characters, '
-                         f'but got {len(chars)} characters')
+        raise ValueError(
+            'a scene has 253 labels for characters, '
+            f'but got {len(chars)} characters'
+        )
     rng = np.random.default_rng(list(seed))
     height, width = size
     ink, paper = _greys(rng, style)
     image = _paper(rng, style, size, paper)
     annotation = np.ones(size, dtype=np.uint8)
-    count = num_glyphs[0] + int(rng.random() *
-                                (num_glyphs[1] - num_glyphs[0] + 1))
+    count = num_glyphs[0] + int(
+        rng.random() * (num_glyphs[1] - num_glyphs[0] + 1)
+    )
     columns = int(np.ceil(np.sqrt(count)))
     rows = int(np.ceil(count / columns))
     cells = np.argsort(rng.random(rows * columns), kind='stable')[:count]
     for cell in cells:
         row, column = divmod(int(cell), columns)
-        centre = (width * (column + _uniform(rng, 0.35, 0.65)) / columns,
-                  height * (row + _uniform(rng, 0.35, 0.65)) / rows)
+        centre = (
+            width * (column + _uniform(rng, 0.35, 0.65)) / columns,
+            height * (row + _uniform(rng, 0.35, 0.65)) / rows,
+        )
         label = int(rng.random() * len(chars))
         face = faces[int(rng.random() * len(faces))]
         pixels = _uniform(rng, *em) * min(size)
-        mask = _placed_mask(rng, chars[label], face, style, size, centre,
-                            pixels)
+        mask = _placed_mask(
+            rng, chars[label], face, style, size, centre, pixels
+        )
         image += mask[..., None] * (_colour(rng, ink, style.colour) - image)
         annotation[mask > 0.1] = 0
         annotation[mask > 0.5] = label + 2

@@ -1,4 +1,5 @@
 """Registered datasets of the embedded task, drawn on the fly."""
+
 from numbers import Integral
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
@@ -27,8 +28,9 @@ FACES = {
 }
 
 
-def faces_from(faces: Union[str, Sequence[str]],
-               chars: str) -> Tuple[str, ...]:
+def faces_from(
+    faces: Union[str, Sequence[str]], chars: str
+) -> Tuple[str, ...]:
     """Return a named set of faces, or the given faces.
 
     Args:
@@ -40,8 +42,10 @@ def faces_from(faces: Union[str, Sequence[str]],
             a character.
     """
     if isinstance(faces, str) and faces not in FACES or not len(faces):
-        raise ValueError(f'glyph faces should be one of {sorted(FACES)} or '
-                         f'a list of font names, but got {faces!r}')
+        raise ValueError(
+            f'glyph faces should be one of {sorted(FACES)} or '
+            f'a list of font names, but got {faces!r}'
+        )
     faces = FACES[faces] if isinstance(faces, str) else tuple(faces)
     check_faces(faces, chars)
     return faces
@@ -54,10 +58,15 @@ def check_integers(low: int, **values: Any) -> None:
         ValueError: If one is not; the sentence names it.
     """
     for name, value in values.items():
-        if (not isinstance(value, Integral) or isinstance(value, bool)
-                or value < low):
-            raise ValueError(f'{name} should be an integer of at least {low}, '
-                             f'but got {value!r}')
+        if (
+            not isinstance(value, Integral)
+            or isinstance(value, bool)
+            or value < low
+        ):
+            raise ValueError(
+                f'{name} should be an integer of at least {low}, '
+                f'but got {value!r}'
+            )
 
 
 def scene_size(size: Sequence[int]) -> Tuple[int, int]:
@@ -68,8 +77,9 @@ def scene_size(size: Sequence[int]) -> Tuple[int, int]:
             no character can be told from another.
     """
     if not isinstance(size, (tuple, list)) or len(size) != 2:
-        raise ValueError('the size of a scene should be (height, width), '
-                         f'but got {size!r}')
+        raise ValueError(
+            f'the size of a scene should be (height, width), but got {size!r}'
+        )
     check_integers(16, height=size[0], width=size[1])
     return int(size[0]), int(size[1])
 
@@ -99,16 +109,18 @@ class GlyphDataset(BaseDataset):
             not fit the characters.
     """
 
-    def __init__(self,
-                 chars: str,
-                 faces: Union[str, Sequence[str]],
-                 num_images: int,
-                 seed: int = 0,
-                 img_size: int = 48,
-                 style: Union[str, dict] = 'clean',
-                 pipeline: Sequence = (),
-                 metainfo: Optional[dict] = None,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        chars: str,
+        faces: Union[str, Sequence[str]],
+        num_images: int,
+        seed: int = 0,
+        img_size: int = 48,
+        style: Union[str, dict] = 'clean',
+        pipeline: Sequence = (),
+        metainfo: Optional[dict] = None,
+        **kwargs,
+    ) -> None:
         check_integers(0, seed=seed)
         check_integers(1, num_images=num_images, img_size=img_size)
         self.chars = alphabet_from(chars)
@@ -117,16 +129,15 @@ class GlyphDataset(BaseDataset):
         if len(metainfo['classes']) != len(self.chars):
             raise ValueError(
                 f'metainfo should name {len(self.chars)} classes, one for '
-                f'each character, but got {len(metainfo["classes"])}')
+                f'each character, but got {len(metainfo["classes"])}'
+            )
         self.num_images = num_images
         self.seed = seed
         self.size = (img_size, img_size)
         self.style = style_from(style)
         super().__init__(
-            ann_file='',
-            metainfo=metainfo,
-            pipeline=pipeline,
-            **kwargs)
+            ann_file='', metainfo=metainfo, pipeline=pipeline, **kwargs
+        )
 
     def load_data_list(self) -> List[dict]:
         """List the labels; images are drawn when they are asked for."""
@@ -146,28 +157,53 @@ class GlyphDataset(BaseDataset):
     def get_data_info(self, idx: int) -> Dict[str, Any]:
         """Return the data info with the drawn image, uint8, BGR."""
         info = super().get_data_info(idx)
-        info['img'] = render_glyph(self.chars[info['gt_label']], self.faces,
-                                   (self.seed, info['glyph_index']), self.size,
-                                   self.style)
+        info['img'] = render_glyph(
+            self.chars[info['gt_label']],
+            self.faces,
+            (self.seed, info['glyph_index']),
+            self.size,
+            self.style,
+        )
         info['img_shape'] = info['ori_shape'] = self.size
         return info
 
 
 #: Classes of the scenes: the paper comes first, as a background class.
 SCENE_CHARS = ALPHABETS['latin_upper']
-SCENE_CLASSES = ('background', ) + tuple(SCENE_CHARS)
+SCENE_CLASSES = ('background',) + tuple(SCENE_CHARS)
 
 
 #: RGB colours of the classes: light grey paper, then one for each letter, from
 #: P. Green-Armytage, "A Colour Alphabet and the Limits of Colour Coding"
 #: (2010), which chose them to be told apart.
 SCENE_PALETTE = [
-    [225, 225, 225], [240, 163, 255], [0, 117, 220], [153, 63, 0],
-    [76, 0, 92], [25, 25, 25], [0, 92, 49], [43, 206, 72], [255, 204, 153],
-    [128, 128, 128], [148, 255, 181], [143, 124, 0], [157, 204, 0],
-    [194, 0, 136], [0, 51, 128], [255, 164, 5], [255, 168, 187], [66, 102, 0],
-    [255, 0, 16], [94, 241, 242], [0, 153, 143], [224, 255, 102],
-    [116, 10, 255], [153, 0, 0], [255, 255, 128], [255, 225, 0], [255, 80, 5]
+    [225, 225, 225],
+    [240, 163, 255],
+    [0, 117, 220],
+    [153, 63, 0],
+    [76, 0, 92],
+    [25, 25, 25],
+    [0, 92, 49],
+    [43, 206, 72],
+    [255, 204, 153],
+    [128, 128, 128],
+    [148, 255, 181],
+    [143, 124, 0],
+    [157, 204, 0],
+    [194, 0, 136],
+    [0, 51, 128],
+    [255, 164, 5],
+    [255, 168, 187],
+    [66, 102, 0],
+    [255, 0, 16],
+    [94, 241, 242],
+    [0, 153, 143],
+    [224, 255, 102],
+    [116, 10, 255],
+    [153, 0, 0],
+    [255, 255, 128],
+    [255, 225, 0],
+    [255, 80, 5],
 ]
 SCENE_METAINFO = dict(classes=SCENE_CLASSES, palette=SCENE_PALETTE)
 
@@ -192,15 +228,18 @@ class GlyphSceneDataset(BaseSegDataset):
     Raises:
         ValueError: If an argument is out of its range.
     """
+
     METAINFO = SCENE_METAINFO
 
-    def __init__(self,
-                 faces: Union[str, Sequence[str]],
-                 num_images: int,
-                 seed: int = 0,
-                 size: Tuple[int, int] = (96, 96),
-                 style: Union[str, dict] = 'clean',
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        faces: Union[str, Sequence[str]],
+        num_images: int,
+        seed: int = 0,
+        size: Tuple[int, int] = (96, 96),
+        style: Union[str, dict] = 'clean',
+        **kwargs,
+    ) -> None:
         check_integers(0, seed=seed)
         check_integers(1, num_images=num_images)
         self.faces = faces_from(faces, SCENE_CHARS)
@@ -218,15 +257,21 @@ class GlyphSceneDataset(BaseSegDataset):
                 img_path=f'scene_{index:06d}',
                 reduce_zero_label=self.reduce_zero_label,
                 label_map=self.label_map,
-                seg_fields=[]) for index in range(self.num_images)
+                seg_fields=[],
+            )
+            for index in range(self.num_images)
         ]
 
     def get_data_info(self, idx: int) -> Dict[str, Any]:
         """Return the data info with the scene and its annotation drawn."""
         info = super().get_data_info(idx)
         info['img'], annotation = render_scene(
-            SCENE_CHARS, self.faces, (self.seed, info['scene_index']),
-            self.size, self.style)
+            SCENE_CHARS,
+            self.faces,
+            (self.seed, info['scene_index']),
+            self.size,
+            self.style,
+        )
         info['gt_seg_map'] = self._loaded_annotation(annotation)
         info['seg_fields'].append('gt_seg_map')
         info['img_shape'] = info['ori_shape'] = self.size
@@ -247,4 +292,5 @@ class GlyphSceneDataset(BaseSegDataset):
 @DATASETS.register_module()
 class GlyphADE20KDataset(ADE20KDataset):
     """The stock ADE20K reader with the class names of the glyph scenes."""
+
     METAINFO = SCENE_METAINFO

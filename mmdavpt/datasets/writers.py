@@ -1,4 +1,5 @@
 """Write glyph scenes to disk in the layouts of the real datasets."""
+
 import json
 import multiprocessing
 import os
@@ -24,15 +25,17 @@ IMAGE_FORMATS: Dict[str, Dict[str, Any]] = {
 SETTINGS_FILE = 'glyph_scenes.json'
 
 
-def write_scenes_ade20k(out_dir: str,
-                        split: str,
-                        num_images: int,
-                        seed: int = 0,
-                        faces: Union[str, Sequence[str], None] = None,
-                        size: Tuple[int, int] = (96, 96),
-                        style: Union[str, dict] = 'clean',
-                        img_suffix: str = '.jpg',
-                        num_workers: int = 0) -> int:
+def write_scenes_ade20k(
+    out_dir: str,
+    split: str,
+    num_images: int,
+    seed: int = 0,
+    faces: Union[str, Sequence[str], None] = None,
+    size: Tuple[int, int] = (96, 96),
+    style: Union[str, dict] = 'clean',
+    img_suffix: str = '.jpg',
+    num_workers: int = 0,
+) -> int:
     """Write one split of glyph scenes in the layout of ADE20K.
 
     Scene ``i`` becomes ``images/{split}/scene_{i:06d}.jpg`` and
@@ -64,28 +67,36 @@ def write_scenes_ade20k(out_dir: str,
             something else.
     """
     if split not in ADE20K_FACES:
-        raise ValueError(f'split should be one of {sorted(ADE20K_FACES)}, '
-                         f'but got {split!r}')
+        raise ValueError(
+            f'split should be one of {sorted(ADE20K_FACES)}, but got {split!r}'
+        )
     if img_suffix not in IMAGE_FORMATS:
-        raise ValueError('img_suffix should be one of '
-                         f'{sorted(IMAGE_FORMATS)}, but got {img_suffix!r}')
+        raise ValueError(
+            'img_suffix should be one of '
+            f'{sorted(IMAGE_FORMATS)}, but got {img_suffix!r}'
+        )
     check_integers(0, seed=seed, num_workers=num_workers)
     check_integers(1, num_images=num_images)
     faces = faces_from(faces or ADE20K_FACES[split], SCENE_CHARS)
     size, style = scene_size(size), style_from(style)
 
     folders = tuple(
-        osp.join(out_dir, kind, split) for kind in ('images', 'annotations'))
+        osp.join(out_dir, kind, split) for kind in ('images', 'annotations')
+    )
     for folder in folders:
         os.makedirs(folder, exist_ok=True)
     _claim_folder(
-        out_dir, split, folders,
+        out_dir,
+        split,
+        folders,
         dict(
             seed=int(seed),
             faces=list(faces),
             size=list(size),
             style={k: _jsonable(v) for k, v in vars(style).items()},
-            img_suffix=img_suffix))
+            img_suffix=img_suffix,
+        ),
+    )
     todo = _missing_scenes(folders, num_images, img_suffix)
     draw = partial(_write_scene, folders, img_suffix, faces, seed, size, style)
     _run(draw, todo, num_workers, f'{split} scenes')
@@ -96,8 +107,9 @@ def _jsonable(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _claim_folder(out_dir: str, split: str, folders: Sequence[str],
-                  settings: dict) -> None:
+def _claim_folder(
+    out_dir: str, split: str, folders: Sequence[str], settings: dict
+) -> None:
     """Note the settings of a split; refuse a folder with other contents."""
     path = osp.join(out_dir, SETTINGS_FILE)
     noted = {}
@@ -108,21 +120,26 @@ def _claim_folder(out_dir: str, split: str, folders: Sequence[str],
         if any(map(os.listdir, folders)):
             raise ValueError(
                 f'{" or ".join(folders)} holds files that are not glyph '
-                'scenes of this writer; choose another folder')
+                'scenes of this writer; choose another folder'
+            )
         noted[split] = settings
-        _replace(path,
-                 lambda file: file.write(json.dumps(noted, indent=1).encode()))
+        _replace(
+            path, lambda file: file.write(json.dumps(noted, indent=1).encode())
+        )
     elif noted[split] != settings:
-        changed = sorted(k for k in settings
-                         if noted[split].get(k) != settings[k])
+        changed = sorted(
+            k for k in settings if noted[split].get(k) != settings[k]
+        )
         raise ValueError(
             f'{out_dir} holds {split} scenes that were drawn with another '
             f'{" and ".join(changed)} (see {path}); delete it or choose '
-            'another folder')
+            'another folder'
+        )
 
 
-def _missing_scenes(folders: Sequence[str], num_images: int,
-                    img_suffix: str) -> list:
+def _missing_scenes(
+    folders: Sequence[str], num_images: int, img_suffix: str
+) -> list:
     """List the scenes that are not complete; remove what a stop left."""
     found = []
     for folder, suffix in zip(folders, (img_suffix, '.png'), strict=True):
@@ -137,9 +154,11 @@ def _missing_scenes(folders: Sequence[str], num_images: int,
         raise ValueError(
             f'{folders[0]} holds {surplus} images beyond the {num_images} '
             'asked for, which a reader would read too; delete the folder, '
-            'choose another, or ask for more')
+            'choose another, or ask for more'
+        )
     return [
-        index for index, name in enumerate(wanted)
+        index
+        for index, name in enumerate(wanted)
         if name + img_suffix not in found[0] or name + '.png' not in found[1]
     ]
 
@@ -148,18 +167,27 @@ def _scene_name(index: int) -> str:
     return f'scene_{index:06d}'
 
 
-def _write_scene(folders: Sequence[str], img_suffix: str,
-                 faces: Sequence[str], seed: int, size: Tuple[int, int],
-                 style: GlyphStyle, index: int) -> None:
+def _write_scene(
+    folders: Sequence[str],
+    img_suffix: str,
+    faces: Sequence[str],
+    seed: int,
+    size: Tuple[int, int],
+    style: GlyphStyle,
+    index: int,
+) -> None:
     """Draw scene ``index`` and write its annotation, then its image."""
-    image, annotation = render_scene(SCENE_CHARS, faces, (seed, index), size,
-                                     style)
+    image, annotation = render_scene(
+        SCENE_CHARS, faces, (seed, index), size, style
+    )
     for folder, suffix, pixels, options in (
         (folders[1], '.png', annotation, IMAGE_FORMATS['.png']),
-        (folders[0], img_suffix, image[..., ::-1], IMAGE_FORMATS[img_suffix])):
+        (folders[0], img_suffix, image[..., ::-1], IMAGE_FORMATS[img_suffix]),
+    ):
         _replace(
             osp.join(folder, _scene_name(index) + suffix),
-            partial(Image.fromarray(pixels).save, **options))
+            partial(Image.fromarray(pixels).save, **options),
+        )
 
 
 def _replace(path: str, write: Callable[[Any], Any]) -> None:
@@ -170,13 +198,18 @@ def _replace(path: str, write: Callable[[Any], Any]) -> None:
     os.replace(temporary, path)
 
 
-def _run(draw: Callable[[int], None], todo: Sequence[int], num_workers: int,
-         description: str) -> None:
+def _run(
+    draw: Callable[[int], None],
+    todo: Sequence[int],
+    num_workers: int,
+    description: str,
+) -> None:
     """Draw all scenes with a progress bar that tells the time left."""
     if not todo:
         return
     track = partial(
-        track_on_main_process, description=description, total=len(todo))
+        track_on_main_process, description=description, total=len(todo)
+    )
     if num_workers == 0:
         for index in track(todo):
             draw(index)

@@ -1,4 +1,5 @@
 """Class statistics of the pre-trained backbone, before training."""
+
 import copy
 import math
 from typing import Callable, List, Optional, Sequence
@@ -13,9 +14,12 @@ from torch import nn
 from torch.utils.data import DataLoader, Subset
 
 
-def first_pass_loader(dataloader: DataLoader, pipeline: Optional[List[dict]],
-                      max_samples_per_class: Optional[int],
-                      seed: int) -> DataLoader:
+def first_pass_loader(
+    dataloader: DataLoader,
+    pipeline: Optional[List[dict]],
+    max_samples_per_class: Optional[int],
+    seed: int,
+) -> DataLoader:
     """Return a loader that goes over the training set once, in order.
 
     Args:
@@ -34,21 +38,23 @@ def first_pass_loader(dataloader: DataLoader, pipeline: Optional[List[dict]],
     dataset = dataloader.dataset
     if pipeline is not None:
         dataset = with_pipeline(dataset, Compose(pipeline))
-    if max_samples_per_class is not None and hasattr(dataset,
-                                                     'get_gt_labels'):
+    if max_samples_per_class is not None and hasattr(dataset, 'get_gt_labels'):
         dataset = Subset(
             dataset,
-            capped_indices(dataset.get_gt_labels(), max_samples_per_class,
-                           seed))
+            capped_indices(
+                dataset.get_gt_labels(), max_samples_per_class, seed
+            ),
+        )
     return Runner.build_dataloader(
         dict(
             dataset=dataset,
             batch_size=batch_size_of(dataloader),
             num_workers=dataloader.num_workers,
             collate_fn=dataloader.collate_fn,
-            sampler=dict(
-                type='DefaultSampler', shuffle=False, round_up=False)),
-        seed=seed)
+            sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
+        ),
+        seed=seed,
+    )
 
 
 def batch_size_of(dataloader: DataLoader) -> int:
@@ -73,7 +79,8 @@ def with_pipeline(dataset, pipeline: Compose):
         raise TypeError(
             'PromptMappingHook(pipeline=...) needs a dataset with a pipeline, '
             f'but got {type(dataset).__name__}; leave `pipeline` out to use '
-            'the training one')
+            'the training one'
+        )
     return dataset
 
 
@@ -89,10 +96,11 @@ def capped_indices(labels: Sequence[int], limit: int, seed: int) -> List[int]:
 
 @torch.no_grad()
 def observe_training_set(
-        model: nn.Module,
-        loader: DataLoader,
-        labels_of: Callable[[int, Sequence], List[int]],
-        max_samples_per_class: Optional[int] = None) -> None:
+    model: nn.Module,
+    loader: DataLoader,
+    labels_of: Callable[[int, Sequence], List[int]],
+    max_samples_per_class: Optional[int] = None,
+) -> None:
     """Feed the un-prompted [CLS] feature of each sample to the guidance.
 
     Args:
@@ -135,7 +143,8 @@ def observe_training_set(
             raise ValueError(
                 'the backbone gives NaN or infinite features for '
                 f'{paths}; check these images, and the pre-trained weights '
-                'if it is all of them')
+                'if it is all of them'
+            )
         guidance.observe(cls, torch.tensor(labels, device=cls.device))
         if bar is not None:
             bar.update()

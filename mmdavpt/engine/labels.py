@@ -1,4 +1,5 @@
 """The labels of a raw batch: checked, and drawn for guidance."""
+
 from contextlib import contextmanager
 from typing import Callable, List, Sequence
 
@@ -20,19 +21,24 @@ def read_class_labels(data_samples: Sequence, num_classes: int) -> List[int]:
     labels = []
     for sample in data_samples:
         given = sample.get('gt_label')
-        if given is None or given.numel() != 1 or not (0 <= int(given) <
-                                                       num_classes):
+        if (
+            given is None
+            or given.numel() != 1
+            or not (0 <= int(given) < num_classes)
+        ):
             raise ValueError(
                 'training needs one label per image, at least 0 and below '
                 f'num_classes={num_classes}, but '
                 f'{sample.get("img_path", "an image")} has {given}; check '
-                "the annotations and the head's `num_classes`")
+                "the annotations and the head's `num_classes`"
+            )
         labels.append(int(given))
     return labels
 
 
-def check_annotations(data_samples: Sequence, num_classes: int,
-                      ignore_index: int) -> None:
+def check_annotations(
+    data_samples: Sequence, num_classes: int, ignore_index: int
+) -> None:
     """Check the pixel labels of a batch.
 
     Args:
@@ -45,14 +51,18 @@ def check_annotations(data_samples: Sequence, num_classes: int,
     """
     for sample in data_samples:
         with _naming(sample):
-            check_pixel_labels(sample.gt_sem_seg.data.numpy(), num_classes,
-                               ignore_index)
+            check_pixel_labels(
+                sample.gt_sem_seg.data.numpy(), num_classes, ignore_index
+            )
 
 
 def draw_class_labels(
-        data_samples: Sequence, num_classes: int, excluded: Sequence[int],
-        ignore_index: int,
-        generator_of: Callable[[int], np.random.Generator]) -> List[int]:
+    data_samples: Sequence,
+    num_classes: int,
+    excluded: Sequence[int],
+    ignore_index: int,
+    generator_of: Callable[[int], np.random.Generator],
+) -> List[int]:
     """Draw one class of each sample's cropped annotation (appendix A.2).
 
     Args:
@@ -73,9 +83,14 @@ def draw_class_labels(
     for i, sample in enumerate(data_samples):
         with _naming(sample):
             labels.append(
-                draw_guidance_label(sample.gt_sem_seg.data.numpy(),
-                                    num_classes, excluded, ignore_index,
-                                    generator_of(i)))
+                draw_guidance_label(
+                    sample.gt_sem_seg.data.numpy(),
+                    num_classes,
+                    excluded,
+                    ignore_index,
+                    generator_of(i),
+                )
+            )
     return labels
 
 
@@ -86,7 +101,8 @@ def _naming(sample):
     if 'gt_sem_seg' not in sample:
         raise ValueError(
             f'training needs an annotation of each image, but {where} has '
-            'none; add `LoadAnnotations` to the training pipeline')
+            'none; add `LoadAnnotations` to the training pipeline'
+        )
     try:
         yield
     except ValueError as error:

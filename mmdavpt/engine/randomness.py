@@ -1,4 +1,5 @@
 """Random draws that leave the training's own stream alone."""
+
 import random
 from contextlib import contextmanager
 
@@ -18,8 +19,9 @@ def isolated_randomness(seed: int):
     """
     python_state, numpy_state = random.getstate(), np.random.get_state()
     # Only the own device: by default all of the machine would be touched.
-    devices = ([torch.cuda.current_device()]
-               if torch.cuda.is_available() else [])
+    devices = (
+        [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    )
     with torch.random.fork_rng(devices):
         random.seed(seed)
         np.random.seed(seed % 2**32)

@@ -6,7 +6,12 @@ from .segmentor import DAVPTEncoderDecoder
 from .trainable import count_parameters, parameter_table, select_trainable
 
 __all__ = [
-    'DAVPTEncoderDecoder', 'DAVPTImageClassifier', 'DAVPTLoss',
-    'DAVPTVisionTransformer', 'PromptGuidance', 'count_parameters',
-    'parameter_table', 'select_trainable'
+    'DAVPTEncoderDecoder',
+    'DAVPTImageClassifier',
+    'DAVPTLoss',
+    'DAVPTVisionTransformer',
+    'PromptGuidance',
+    'count_parameters',
+    'parameter_table',
+    'select_trainable',
 ]

@@ -1,4 +1,5 @@
 """The image classifier with guided prompts."""
+
 from typing import Dict, List, Optional
 
 import torch
@@ -24,21 +25,26 @@ class DAVPTImageClassifier(GuidedModelMixin, ImageClassifier):
 
     def __init__(self, *args, guidance: Optional[dict] = None, **kwargs):
         super().__init__(*args, **kwargs)
-        if guidance is not None and getattr(self.data_preprocessor,
-                                            'batch_augments', None):
+        if guidance is not None and getattr(
+            self.data_preprocessor, 'batch_augments', None
+        ):
             raise ValueError(
                 'guidance needs one class per image, but the data '
                 'preprocessor mixes images (batch_augments); remove '
-                '`train_cfg.augments` or set guidance=None')
+                '`train_cfg.augments` or set guidance=None'
+            )
         if guidance is not None and not hasattr(self.head, 'num_classes'):
             raise ValueError(
                 'a guided classifier needs a head with `num_classes`, but '
-                f'got {type(self.head).__name__}')
+                f'got {type(self.head).__name__}'
+            )
         self.guidance = build_guidance(
-            guidance, self.backbone, getattr(self.head, 'num_classes', 0))
+            guidance, self.backbone, getattr(self.head, 'num_classes', 0)
+        )
 
-    def loss(self, inputs: Tensor,
-             data_samples: List[DataSample]) -> Dict[str, Tensor]:
+    def loss(
+        self, inputs: Tensor, data_samples: List[DataSample]
+    ) -> Dict[str, Tensor]:
         """Return the head's losses and, in training, the guidance losses.
 
         Args:
@@ -48,7 +54,8 @@ class DAVPTImageClassifier(GuidedModelMixin, ImageClassifier):
         if self.guidance is None or not self.training:
             return super().loss(inputs, data_samples)
         features, losses = self.features_and_guidance(
-            inputs, self.guidance_labels(data_samples))
+            inputs, self.guidance_labels(data_samples)
+        )
         losses.update(self.head.loss(features, data_samples))
         return losses
 
@@ -64,5 +71,6 @@ class DAVPTImageClassifier(GuidedModelMixin, ImageClassifier):
                 raise ValueError(
                     'guidance needs exactly one `gt_label` per image, but '
                     f'got {sample.get("gt_label")} for '
-                    f'{sample.get("img_path", "an image")}')
+                    f'{sample.get("img_path", "an image")}'
+                )
         return torch.cat([sample.gt_label for sample in data_samples])

@@ -1,4 +1,5 @@
 """The state of guidance, and what a guided model does with it in training."""
+
 from typing import Dict, Optional, Sequence
 
 import torch
@@ -49,53 +50,63 @@ class PromptGuidance(nn.Module):
             not part of the state.
     """
 
-    def __init__(self,
-                 num_classes: int,
-                 num_prompts: int,
-                 embed_dims: int,
-                 guided_layers: Sequence[int],
-                 loss: dict,
-                 background_class: Optional[int] = None,
-                 normalize: str = 'l2',
-                 saliency_keys: str = 'patches') -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        num_prompts: int,
+        embed_dims: int,
+        guided_layers: Sequence[int],
+        loss: dict,
+        background_class: Optional[int] = None,
+        normalize: str = 'l2',
+        saliency_keys: str = 'patches',
+    ) -> None:
         super().__init__()
         if saliency_keys not in SALIENCY_KEYS:
-            raise ValueError(f'`saliency_keys` should be one of '
-                             f'{SALIENCY_KEYS}, but got {saliency_keys!r}')
+            raise ValueError(
+                f'`saliency_keys` should be one of '
+                f'{SALIENCY_KEYS}, but got {saliency_keys!r}'
+            )
         if normalize not in NORMALIZATIONS:
-            raise ValueError(f'`normalize` should be one of {NORMALIZATIONS}, '
-                             f'but got {normalize!r}')
-        if background_class is not None and not (0 <= background_class <
-                                                 num_classes):
+            raise ValueError(
+                f'`normalize` should be one of {NORMALIZATIONS}, '
+                f'but got {normalize!r}'
+            )
+        if background_class is not None and not (
+            0 <= background_class < num_classes
+        ):
             raise ValueError(
                 f'`background_class` should be one of the {num_classes} '
-                f'classes or None, but got {background_class}')
+                f'classes or None, but got {background_class}'
+            )
         self.num_classes = num_classes
         self.num_prompts = num_prompts
         self.guided_layers = tuple(guided_layers)
-        self.excluded = (() if background_class is None else
-                         (background_class, ))
+        self.excluded = () if background_class is None else (background_class,)
         self.normalize = normalize
         self.saliency_keys = saliency_keys
         self.loss = MODELS.build(loss)
         self.has_hook = False
-        self.register_buffer('mapping', torch.full((num_classes, ), -1))
+        self.register_buffer('mapping', torch.full((num_classes,), -1))
         self.register_buffer('centroids', torch.zeros(num_prompts, embed_dims))
-        self.register_buffer('representations',
-                             torch.zeros(num_classes, embed_dims))
+        self.register_buffer(
+            'representations', torch.zeros(num_classes, embed_dims)
+        )
         self.register_buffer('seen', torch.zeros(num_classes, dtype=bool))
-        self.register_buffer('class_sums', torch.zeros(num_classes,
-                                                       embed_dims))
-        self.register_buffer('class_counts',
-                             torch.zeros(num_classes, dtype=torch.int64))
+        self.register_buffer(
+            'class_sums', torch.zeros(num_classes, embed_dims)
+        )
+        self.register_buffer(
+            'class_counts', torch.zeros(num_classes, dtype=torch.int64)
+        )
         self.register_buffer('initialized', torch.tensor(False))
         # What this process saw since the last reduction over processes.
         self.register_buffer(
-            'new_sums', torch.zeros_like(self.class_sums), persistent=False)
+            'new_sums', torch.zeros_like(self.class_sums), persistent=False
+        )
         self.register_buffer(
-            'new_counts',
-            torch.zeros_like(self.class_counts),
-            persistent=False)
+            'new_counts', torch.zeros_like(self.class_counts), persistent=False
+        )
 
     def targets(self, labels: Tensor) -> Tensor:
         """Return the prompt that each sample's class maps to.
@@ -110,11 +121,16 @@ class PromptGuidance(nn.Module):
 
     def request(self, labels: Tensor) -> TokenRequest:
         """Return what the guided layers are to hand out for a batch."""
-        return TokenRequest(self.guided_layers, self.loss.required_tokens,
-                            self.targets(labels), self.saliency_keys)
+        return TokenRequest(
+            self.guided_layers,
+            self.loss.required_tokens,
+            self.targets(labels),
+            self.saliency_keys,
+        )
 
-    def forward(self, tokens: BackboneTokens,
-                targets: Tensor) -> Dict[str, Tensor]:
+    def forward(
+        self, tokens: BackboneTokens, targets: Tensor
+    ) -> Dict[str, Tensor]:
         """Return the weighted terms of the guidance loss (eq. 5).
 
         Args:
@@ -122,7 +138,8 @@ class PromptGuidance(nn.Module):
             targets (Tensor): The prompt of each sample, int64, (B, ).
         """
         assigned = torch.zeros(
-            self.num_prompts + 1, dtype=torch.bool, device=targets.device)
+            self.num_prompts + 1, dtype=torch.bool, device=targets.device
+        )
         assigned[self.mapping + 1] = True
         return self.loss(tokens.guided, targets, assigned[1:])
 
@@ -158,11 +175,11 @@ class PromptGuidance(nn.Module):
                 f'classes {bad.nonzero().flatten().tolist()} are not: an '
                 'image holds NaN or infinite values, or training diverged; '
                 'check the images of these classes, or lower the learning '
-                'rate')
-        representations, seen = means_of_classes(self.class_sums,
-                                                 self.class_counts,
-                                                 self.representations,
-                                                 self.seen)
+                'rate'
+            )
+        representations, seen = means_of_classes(
+            self.class_sums, self.class_counts, self.representations, self.seen
+        )
         self.representations.copy_(representations)
         self.seen.copy_(seen)
         self.class_sums.zero_()
@@ -181,10 +198,12 @@ class PromptGuidance(nn.Module):
             self.seen.cpu().numpy(),
             self.num_prompts,
             centroids=self.centroids.cpu().numpy()
-            if self.initialized else None,
+            if self.initialized
+            else None,
             excluded=self.excluded,
             normalize=self.normalize,
-            seed=seed)
+            seed=seed,
+        )
 
     @torch.no_grad()
     def set_mapping(self, result: MappingResult) -> None:

@@ -1,4 +1,5 @@
 """What the guided classifier and the guided segmentor have in common."""
+
 import inspect
 from difflib import get_close_matches
 from typing import Optional, Sequence
@@ -9,8 +10,9 @@ from .backbones import DAVPTVisionTransformer
 from .guidance import PromptGuidance
 
 
-def build_guidance(guidance: Optional[dict], backbone: nn.Module,
-                   num_classes: int) -> Optional[PromptGuidance]:
+def build_guidance(
+    guidance: Optional[dict], backbone: nn.Module, num_classes: int
+) -> Optional[PromptGuidance]:
     """Build the guidance of a model, checked against backbone and head.
 
     Args:
@@ -36,12 +38,14 @@ def build_guidance(guidance: Optional[dict], backbone: nn.Module,
         raise TypeError(
             "a guided model's backbone should be a DAVPTVisionTransformer, "
             f'but got {type(backbone).__name__}; set '
-            "backbone.type='mmdavpt.DAVPTVisionTransformer' or guidance=None")
+            "backbone.type='mmdavpt.DAVPTVisionTransformer' or guidance=None"
+        )
     if backbone.cls_token is None or backbone.propagate:
         raise ValueError(
             'guidance needs a backbone with `with_cls_token=True` and '
             f'`propagate=False`, but got with_cls_token='
-            f'{backbone.with_cls_token}, propagate={backbone.propagate}')
+            f'{backbone.with_cls_token}, propagate={backbone.propagate}'
+        )
     guidance = dict(guidance)
     check_guidance_keys(guidance)
     guidance.setdefault('loss', dict(type='mmdavpt.DAVPTLoss'))
@@ -50,15 +54,18 @@ def build_guidance(guidance: Optional[dict], backbone: nn.Module,
         raise ValueError(
             f'the guidance has num_classes={given}, but the head has '
             f'num_classes={num_classes}; make them equal, or leave the '
-            'former out')
+            'former out'
+        )
     layers = resolve_guided_layers(
-        guidance.pop('guided_layers', (-1, )), backbone.prompts.counts)
+        guidance.pop('guided_layers', (-1,)), backbone.prompts.counts
+    )
     return PromptGuidance(
         num_classes=num_classes,
         num_prompts=backbone.prompts.counts[layers[0]],
         embed_dims=backbone.embed_dims,
         guided_layers=layers,
-        **guidance)
+        **guidance,
+    )
 
 
 def check_guidance_keys(guidance: dict) -> None:
@@ -73,12 +80,14 @@ def check_guidance_keys(guidance: dict) -> None:
         if key not in known:
             near = get_close_matches(key, known, n=1)
             raise ValueError(
-                f'`guidance` has no key {key!r}; it has {sorted(known)}' +
-                (f'; did you mean {near[0]!r}?' if near else ''))
+                f'`guidance` has no key {key!r}; it has {sorted(known)}'
+                + (f'; did you mean {near[0]!r}?' if near else '')
+            )
 
 
-def resolve_guided_layers(guided_layers: Sequence[int],
-                          counts: Sequence[int]) -> Sequence[int]:
+def resolve_guided_layers(
+    guided_layers: Sequence[int], counts: Sequence[int]
+) -> Sequence[int]:
     """Return the indices of the guided layers, all non-negative and sorted.
 
     Args:
@@ -92,18 +101,23 @@ def resolve_guided_layers(guided_layers: Sequence[int],
     """
     num_layers = len(counts)
     resolved = sorted(i + num_layers if i < 0 else i for i in guided_layers)
-    if not resolved or len(set(resolved)) != len(resolved) or not all(
-            0 <= i < num_layers for i in resolved):
+    if (
+        not resolved
+        or len(set(resolved)) != len(resolved)
+        or not all(0 <= i < num_layers for i in resolved)
+    ):
         raise ValueError(
             f'`guided_layers` should hold different layers out of the '
             f'{num_layers} that are used (0 to {num_layers - 1}, or '
-            f'negative), but got {tuple(guided_layers)}')
+            f'negative), but got {tuple(guided_layers)}'
+        )
     numbers = {counts[i] for i in resolved}
     if len(numbers) != 1 or 0 in numbers:
         raise ValueError(
             'guided layers should all have the same number of prompts, at '
             f'least one, but the layers {resolved} have '
-            f'{[counts[i] for i in resolved]}')
+            f'{[counts[i] for i in resolved]}'
+        )
     return resolved
 
 
@@ -137,7 +151,8 @@ class GuidedModelMixin:
                 'model: add '
                 "custom_hooks=[dict(type='mmdavpt.PromptMappingHook')] to "
                 'the config, or set model.guidance=None for plain prompt '
-                'tuning')
+                'tuning'
+            )
         request = guidance.request(labels)
         features, tokens = self.backbone.forward_with_tokens(inputs, request)
         losses = guidance(tokens, request.targets)

@@ -1,4 +1,5 @@
 """The segmentor with guided prompts."""
+
 from typing import Dict, List, Optional
 
 import torch
@@ -27,11 +28,13 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
 
     def __init__(self, *args, guidance: Optional[dict] = None, **kwargs):
         super().__init__(*args, **kwargs)
-        self.guidance = build_guidance(guidance, self.backbone,
-                                       self.num_classes)
+        self.guidance = build_guidance(
+            guidance, self.backbone, self.num_classes
+        )
 
-    def loss(self, inputs: Tensor,
-             data_samples: List[SegDataSample]) -> Dict[str, Tensor]:
+    def loss(
+        self, inputs: Tensor, data_samples: List[SegDataSample]
+    ) -> Dict[str, Tensor]:
         """Return the heads' losses and, in training, the guidance losses.
 
         Args:
@@ -46,7 +49,8 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
         losses.update(self._decode_head_forward_train(features, data_samples))
         if self.with_auxiliary_head:
             losses.update(
-                self._auxiliary_head_forward_train(features, data_samples))
+                self._auxiliary_head_forward_train(features, data_samples)
+            )
         return losses
 
     @staticmethod
@@ -60,6 +64,6 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
             raise RuntimeError(
                 'the samples have no guidance label: add custom_hooks='
                 "[dict(type='mmdavpt.PromptMappingHook')] to the config, or "
-                'set model.guidance=None for plain prompt tuning')
-        return torch.tensor(
-            [sample.guidance_label for sample in data_samples])
+                'set model.guidance=None for plain prompt tuning'
+            )
+        return torch.tensor([sample.guidance_label for sample in data_samples])

@@ -1,4 +1,5 @@
 """Which parameters train: one list of name patterns, and a table to read."""
+
 from fnmatch import fnmatchcase
 from typing import Dict, Sequence, Tuple
 
@@ -24,10 +25,12 @@ def select_trainable(module: nn.Module, patterns: Sequence[str]) -> None:
                 f'the pattern {pattern!r} of trainable parameters matches no '
                 f'parameter of {type(module).__name__}; there are for '
                 f'example {list(parameters)[:4]} and '
-                f'{list(parameters)[-4:]}')
+                f'{list(parameters)[-4:]}'
+            )
     for name, parameter in parameters.items():
         parameter.requires_grad_(
-            any(fnmatchcase(name, pattern) for pattern in patterns))
+            any(fnmatchcase(name, pattern) for pattern in patterns)
+        )
 
 
 def count_parameters(model: nn.Module) -> Dict[str, Tuple[int, int]]:
@@ -59,9 +62,13 @@ def parameter_table(model: nn.Module) -> str:
     groups = count_parameters(model)
     total = [sum(counts[i] for counts in groups.values()) for i in range(2)]
     rows = [('group', 'trainable', 'frozen')]
-    rows += [(name, f'{trainable:,}', f'{frozen:,}')
-             for name, (trainable, frozen) in groups.items()]
+    rows += [
+        (name, f'{trainable:,}', f'{frozen:,}')
+        for name, (trainable, frozen) in groups.items()
+    ]
     rows += [('total', f'{total[0]:,}', f'{total[1]:,}')]
     width = max(len(row[0]) for row in rows)
-    return '\n'.join(f'{name:<{width}}  {trainable:>13}  {frozen:>13}'
-                     for name, trainable, frozen in rows)
+    return '\n'.join(
+        f'{name:<{width}}  {trainable:>13}  {frozen:>13}'
+        for name, trainable, frozen in rows
+    )

@@ -1,4 +1,5 @@
 """A checkpoint of another model is an error, and not a warning."""
+
 from collections.abc import Iterable
 
 from mmengine.hooks import Hook
@@ -23,7 +24,8 @@ def missing_parameters(model: nn.Module, state_dict: dict) -> list[str]:
         for name, value in state_dict.items()
     }
     return [
-        name for name, parameter in model.named_parameters()
+        name
+        for name, parameter in model.named_parameters()
         if shapes.get(name) != parameter.shape
     ]
 
@@ -43,6 +45,7 @@ class CheckpointFitHook(Hook):
     are not asked for. Loading in order to start a training (``load_from``
     without ``resume``) is left alone, since there a part may be wanted.
     """
+
     # After hooks that complete a checkpoint.
     priority = 'LOWEST'
 
@@ -63,13 +66,15 @@ class CheckpointFitHook(Hook):
             return
         model = unwrap(runner.model)
         missing = missing_parameters(
-            model, checkpoint.get('state_dict', checkpoint))
+            model, checkpoint.get('state_dict', checkpoint)
+        )
         if missing:
             raise UsageError(
                 f'{runner._load_from or "the checkpoint"} lacks '
                 f'{_some(missing)} of the {_count(model.parameters())} '
                 'parameters of this model, or has them in another shape: it '
-                'was made with another config')
+                'was made with another config'
+            )
 
 
 def _count(items: Iterable) -> int:

@@ -3,6 +3,7 @@
 Of two values for one thing, a specific flag (``--work-dir``) beats
 ``--cfg-options``, which beats the config.
 """
+
 import argparse
 import copy
 import os.path as osp
@@ -33,10 +34,20 @@ from .preflight import (
 )
 
 __all__ = [
-    'add_common_arguments', 'apply_command_line', 'build_runner',
-    'check_files', 'draw_predictions', 'enable_amp', 'exit_with_sentence',
-    'load_config', 'metrics_file', 'prepare_launcher', 'set_resume',
-    'summary_line', 'use_tta', 'write_predictions'
+    'add_common_arguments',
+    'apply_command_line',
+    'build_runner',
+    'check_files',
+    'draw_predictions',
+    'enable_amp',
+    'exit_with_sentence',
+    'load_config',
+    'metrics_file',
+    'prepare_launcher',
+    'set_resume',
+    'summary_line',
+    'use_tta',
+    'write_predictions',
 ]
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
@@ -50,18 +61,21 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """
     parser.add_argument(
         '--work-dir',
-        help='folder of logs and checkpoints; by default ./work_dirs/CONFIG')
+        help='folder of logs and checkpoints; by default ./work_dirs/CONFIG',
+    )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=DictAction,
         help='values that replace those of the config, as KEY=VALUE with a '
         'dotted key, such as model.backbone.num_prompts=10; a list is '
-        '"[a,b]" or a,b, quoted and without spaces')
+        '"[a,b]" or a,b, quoted and without spaces',
+    )
     parser.add_argument(
         '--launcher',
         choices=LAUNCHERS,
-        help='what started this process; dist_*.sh and slurm_*.sh set it')
+        help='what started this process; dist_*.sh and slurm_*.sh set it',
+    )
     # torch.distributed.launch passes the form with the hyphen.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
 
@@ -159,8 +173,10 @@ def set_resume(cfg: Config, checkpoint: str) -> None:
     pointer = osp.join(cfg.work_dir, 'last_checkpoint')
     if not osp.isfile(pointer):
         cfg.resume = False
-        sys.stderr.write(f'--resume: {cfg.work_dir} has no last_checkpoint, '
-                         'so the training starts from the beginning\n')
+        sys.stderr.write(
+            f'--resume: {cfg.work_dir} has no last_checkpoint, '
+            'so the training starts from the beginning\n'
+        )
         return
     with open(pointer, encoding='utf-8') as file:
         last = file.read().strip()
@@ -185,7 +201,7 @@ def check_files(cfg: Config, training: bool) -> None:
         check_pretrained(cfg.model)
         if cfg.get('load_from'):
             check_checkpoint_exists(cfg.load_from, '`load_from`')
-    check_data(cfg, ('train', 'val') if training else ('test', ))
+    check_data(cfg, ('train', 'val') if training else ('test',))
 
 
 def build_runner(cfg: Config, training: bool) -> Runner:
@@ -199,7 +215,8 @@ def build_runner(cfg: Config, training: bool) -> Runner:
         Runner: The runner.
     """
     runner = (
-        RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg))
+        RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    )
     runner.register_hook(CheckpointFitHook(training))
     return runner
 

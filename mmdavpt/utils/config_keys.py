@@ -1,4 +1,5 @@
 """Which keys a config may have: so that no key is dead and no typo silent."""
+
 import inspect
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,9 +18,18 @@ from .errors import UsageError
 
 #: Top-level keys that a run reads besides the arguments of ``Runner``.
 RUN_KEYS = {
-    'activation_checkpointing', 'compile', 'custom_imports', 'default_scope',
-    'efficient_conv_bn_eval', 'find_unused_parameters', 'launcher',
-    'model_wrapper_cfg', 'runner_type', 'sync_bn', 'tta_model', 'tta_pipeline'
+    'activation_checkpointing',
+    'compile',
+    'custom_imports',
+    'default_scope',
+    'efficient_conv_bn_eval',
+    'find_unused_parameters',
+    'launcher',
+    'model_wrapper_cfg',
+    'runner_type',
+    'sync_bn',
+    'tta_model',
+    'tta_pipeline',
 }
 
 #: What is read from dicts that have no ``type``, by the key that holds them.
@@ -28,14 +38,17 @@ PLAIN_DICTS = {
     'randomness': {'seed', 'diff_rank_seed', 'deterministic'},
     'auto_scale_lr': {'enable', 'base_batch_size'},
     'paramwise_cfg': {
-        'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult',
-        'flat_decay_mult', 'dwconv_decay_mult', 'dcn_offset_lr_mult',
-        'bypass_duplicate', 'custom_keys'
+        'bias_lr_mult',
+        'bias_decay_mult',
+        'norm_decay_mult',
+        'flat_decay_mult',
+        'dwconv_decay_mult',
+        'dcn_offset_lr_mult',
+        'bypass_duplicate',
+        'custom_keys',
     },
     'test_cfg': {'mode', 'crop_size', 'stride', 'size', 'size_divisor'},
-    'arch': {
-        'embed_dims', 'num_layers', 'num_heads', 'feedforward_channels'
-    },
+    'arch': {'embed_dims', 'num_layers', 'num_heads', 'feedforward_channels'},
 }
 
 #: Types of dicts that may go without, by their path.
@@ -60,15 +73,17 @@ BUILDER_KEYS = {
     'guidance': {'guided_layers'},
 }
 
-DATALOADER_KEYS = (
-    set(inspect.signature(DataLoader).parameters)
-    | {'num_batch_per_epoch', 'disable_subprocess_warning'})
+DATALOADER_KEYS = set(inspect.signature(DataLoader).parameters) | {
+    'num_batch_per_epoch',
+    'disable_subprocess_warning',
+}
 
 
 def runner_keys() -> set[str]:
     """Return the top-level keys that have an effect on a run."""
-    return (set(inspect.signature(Runner.__init__).parameters)
-            - {'self', 'cfg'}) | RUN_KEYS
+    return (
+        set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
+    ) | RUN_KEYS
 
 
 def accepted_arguments(target: Any) -> set[str] | None:
@@ -86,7 +101,8 @@ def accepted_arguments(target: Any) -> set[str] | None:
         functions = [target]
     else:
         functions = [
-            vars(cls)['__init__'] for cls in target.__mro__
+            vars(cls)['__init__']
+            for cls in target.__mro__
             if '__init__' in vars(cls) and cls is not object
         ]
     names: set[str] = set()
@@ -99,8 +115,9 @@ def accepted_arguments(target: Any) -> set[str] | None:
         }
         if not any(p.kind == p.VAR_KEYWORD for p in parameters):
             return names - {'self'}
-    if functions and not (inspect.isclass(target)
-                          and issubclass(target, nn.Module)):
+    if functions and not (
+        inspect.isclass(target) and issubclass(target, nn.Module)
+    ):
         return None
     return names - {'self'}
 
@@ -189,8 +206,10 @@ def accepted_keys(path: str, node: dict, scope: str) -> set[str] | None:
         return PLAIN_DICTS.get(name)
     targets = resolve_type(kind, scope)
     if not targets:
-        raise UsageError(f'`{path}.type` is {kind!r}, which no registry of '
-                         f'the scope {scope!r} knows')
+        raise UsageError(
+            f'`{path}.type` is {kind!r}, which no registry of '
+            f'the scope {scope!r} knows'
+        )
     keys: set[str] = set()
     for target in targets:
         taken = accepted_arguments(target)
@@ -202,8 +221,11 @@ def accepted_keys(path: str, node: dict, scope: str) -> set[str] | None:
 
 def _default_type(path: str, node: dict) -> str | None:
     if path == 'train_cfg':
-        return ('EpochBasedTrainLoop'
-                if node.get('by_epoch', True) else 'IterBasedTrainLoop')
+        return (
+            'EpochBasedTrainLoop'
+            if node.get('by_epoch', True)
+            else 'IterBasedTrainLoop'
+        )
     return DEFAULT_TYPES.get(path)
 
 
@@ -230,7 +252,8 @@ def check_option(cfg: dict | Config, key: str) -> None:
             if not name.isdigit() or int(name) >= len(node):
                 raise UsageError(
                     f'--cfg-options {key}: `{path}` is a list of '
-                    f'{len(node)}, so `{name}` should be an index below that')
+                    f'{len(node)}, so `{name}` should be an index below that'
+                )
             node = node[int(name)]
         elif isinstance(node, dict):
             if path == '' and name in node and name not in runner_keys():
@@ -242,35 +265,53 @@ def check_option(cfg: dict | Config, key: str) -> None:
         else:
             raise UsageError(
                 f'--cfg-options {key}: `{path}` is {node!r} and has no key '
-                f'`{name}`; to replace it, set `{path}` itself')
-        path = '.'.join(names[:depth + 1])
+                f'`{name}`; to replace it, set `{path}` itself'
+            )
+        path = '.'.join(names[: depth + 1])
 
 
-def _check_new_key(key: str, path: str, node: dict, name: str,
-                   scope: str) -> None:
+def _check_new_key(
+    key: str, path: str, node: dict, name: str, scope: str
+) -> None:
     accepted = accepted_keys(path, node, scope)
     if accepted is None or name in accepted:
         return
     near = get_close_matches(name, {*node, *accepted}, n=3)
-    hint = (f'did you mean {" or ".join(f"`{n}`" for n in near)}?' if near else
-            'it takes ' + ', '.join(f'`{n}`' for n in sorted(accepted)))
-    raise UsageError(f'--cfg-options {key}: '
-                     f'{f"`{path}`" if path else "the config"} has no key '
-                     f'`{name}`; {hint}')
+    hint = (
+        f'did you mean {" or ".join(f"`{n}`" for n in near)}?'
+        if near
+        else 'it takes ' + ', '.join(f'`{n}`' for n in sorted(accepted))
+    )
+    raise UsageError(
+        f'--cfg-options {key}: '
+        f'{f"`{path}`" if path else "the config"} has no key '
+        f'`{name}`; {hint}'
+    )
 
 
 def _variable_sentence(cfg: dict, name: str) -> str:
     """Say that a variable of the config file is set too late."""
     value = cfg[name]
     fed = [
-        f'`{path}.{key}`' for path, node in walk(cfg)
+        f'`{path}.{key}`'
+        for path, node in walk(cfg)
         for key, other in node.items()
-        if path and path.split('.')[0] in runner_keys() and
-        (key == name or (isinstance(value, (str, list, tuple)) and value
-                         and type(other) is type(value) and other == value))
+        if path
+        and path.split('.')[0] in runner_keys()
+        and (
+            key == name
+            or (
+                isinstance(value, (str, list, tuple))
+                and value
+                and type(other) is type(value)
+                and other == value
+            )
+        )
     ]
     hint = f' such as {", ".join(fed[:3])}' if fed else ''
-    return (f'--cfg-options {name}: this is a variable of the config file, '
-            'which has already been used to fill in other keys, so setting it '
-            f'now would change nothing; set those keys{hint}, or write a '
-            'config that inherits from this one')
+    return (
+        f'--cfg-options {name}: this is a variable of the config file, '
+        'which has already been used to fill in other keys, so setting it '
+        f'now would change nothing; set those keys{hint}, or write a '
+        'config that inherits from this one'
+    )

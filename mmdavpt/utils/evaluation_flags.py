@@ -1,4 +1,5 @@
 """What the flags of ``test.py`` do with a config."""
+
 import copy
 import os
 import os.path as osp
@@ -31,7 +32,8 @@ def write_predictions(cfg: Config, out: str) -> None:
             raise UsageError(
                 '--out of a segmentation config is a folder, which `IoUMetric`'
                 f' of `test_evaluator` fills with label maps; but got {out} '
-                f'and evaluators {[e.type for e in evaluators]}')
+                f'and evaluators {[e.type for e in evaluators]}'
+            )
         writers[0].output_dir = out
         # The metric makes it on rank 0 only, and other ranks do not wait.
         os.makedirs(out, exist_ok=True)
@@ -41,7 +43,8 @@ def write_predictions(cfg: Config, out: str) -> None:
     elif suffix != '.json':
         raise UsageError(
             '--out of a classification config is a file that ends in .pkl '
-            f'(predictions) or .json (metrics), but got {out}')
+            f'(predictions) or .json (metrics), but got {out}'
+        )
 
 
 def metrics_file(cfg: Config, out: str | None) -> str | None:
@@ -56,8 +59,9 @@ def metrics_file(cfg: Config, out: str | None) -> str | None:
     return out
 
 
-def draw_predictions(cfg: Config, show: bool, show_dir: str | None,
-                     wait_time: float) -> None:
+def draw_predictions(
+    cfg: Config, show: bool, show_dir: str | None, wait_time: float
+) -> None:
     """Draw predictions of a test, in a window or into a folder.
 
     Args:
@@ -71,18 +75,23 @@ def draw_predictions(cfg: Config, show: bool, show_dir: str | None,
     """
     hook = cfg.get('default_hooks', {}).get('visualization')
     if hook is None:
-        kind = ('SegVisualizationHook'
-                if is_segmentation(cfg) else 'VisualizationHook')
+        kind = (
+            'SegVisualizationHook'
+            if is_segmentation(cfg)
+            else 'VisualizationHook'
+        )
         raise UsageError(
             '--show and --show-dir need the config to have '
             f'default_hooks.visualization=dict(type={kind!r}), but it has '
-            'none')
+            'none'
+        )
     if is_segmentation(cfg):
         hook.update(draw=True, show=show, wait_time=wait_time)
         if show_dir is not None:
             cfg.setdefault('visualizer', ConfigDict(type='SegLocalVisualizer'))
-            cfg.visualizer.setdefault('vis_backends',
-                                      [ConfigDict(type='LocalVisBackend')])
+            cfg.visualizer.setdefault(
+                'vis_backends', [ConfigDict(type='LocalVisBackend')]
+            )
             cfg.visualizer.save_dir = show_dir
     else:
         hook.update(
@@ -90,7 +99,8 @@ def draw_predictions(cfg: Config, show: bool, show_dir: str | None,
             show=show,
             out_dir=show_dir,
             wait_time=wait_time,
-            interval=1)
+            interval=1,
+        )
 
 
 def is_segmentation(cfg: Config) -> bool:
@@ -110,11 +120,13 @@ def use_tta(cfg: Config) -> None:
     if 'tta_pipeline' not in cfg:
         raise UsageError(
             '--tta needs a `tta_pipeline` in the config, which lists the '
-            'augmentations of `TestTimeAug`; it has none')
+            'augmentations of `TestTimeAug`; it has none'
+        )
     if 'tta_model' not in cfg and is_segmentation(cfg):
         raise UsageError(
             "--tta needs tta_model=dict(type='SegTTAModel') in the config, "
-            'which averages the predictions; it has none')
+            'which averages the predictions; it has none'
+        )
     tta_model = copy.deepcopy(cfg.get('tta_model')) or ConfigDict()
     tta_model.setdefault('type', 'mmpretrain.AverageClsScoreTTA')
     tta_model.module = cfg.model

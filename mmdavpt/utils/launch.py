@@ -1,4 +1,5 @@
 """Mixed precision and distributed runs, with and without a GPU."""
+
 import os
 
 import torch
@@ -27,13 +28,20 @@ def enable_amp(cfg: Config) -> None:
     """
     wrapper = cfg.optim_wrapper
     kind = wrapper.get('type', 'OptimWrapper')
-    mixed = ('AmpOptimWrapper'
-             if has_accelerator() else 'mmdavpt.CpuAmpOptimWrapper')
-    if kind not in ('OptimWrapper', 'AmpOptimWrapper',
-                    'mmdavpt.CpuAmpOptimWrapper'):
+    mixed = (
+        'AmpOptimWrapper'
+        if has_accelerator()
+        else 'mmdavpt.CpuAmpOptimWrapper'
+    )
+    if kind not in (
+        'OptimWrapper',
+        'AmpOptimWrapper',
+        'mmdavpt.CpuAmpOptimWrapper',
+    ):
         raise UsageError(
             '--amp replaces the `OptimWrapper` of a config, but '
-            f'`optim_wrapper.type` is {kind!r}; leave --amp out, or change it')
+            f'`optim_wrapper.type` is {kind!r}; leave --amp out, or change it'
+        )
     wrapper.type = mixed
     if has_accelerator():
         wrapper.setdefault('loss_scale', 'dynamic')
@@ -67,13 +75,15 @@ def prepare_launcher(cfg: Config, local_rank: int = 0) -> None:
             raise UsageError(
                 '--launcher pytorch is for processes that torchrun started, '
                 f'but {", ".join(absent)} is not in the environment; use '
-                'tools/dist_train.sh or tools/dist_test.sh')
+                'tools/dist_train.sh or tools/dist_test.sh'
+            )
     if has_accelerator():
         return
     if launcher != 'pytorch':
         raise UsageError(
             f'--launcher {launcher} needs a GPU in each process and finds '
-            'none; without GPUs use --launcher pytorch')
+            'none; without GPUs use --launcher pytorch'
+        )
     if not torch.distributed.is_initialized():
         torch.distributed.init_process_group('gloo')
     use_cpu_wrapper(cfg)
@@ -90,7 +100,8 @@ def use_cpu_wrapper(cfg: Config) -> None:
         device_ids=None,
         # What mmengine does by itself without a `model_wrapper_cfg`.
         broadcast_buffers=False,
-        find_unused_parameters=cfg.get('find_unused_parameters', False))
+        find_unused_parameters=cfg.get('find_unused_parameters', False),
+    )
     cfg.pop('sync_bn', None)
     for _, node in walk(cfg.model):
         if node.get('type') in ('SyncBN', 'MMSyncBN'):

@@ -1,4 +1,5 @@
 """Checks of files before a run loads anything."""
+
 import inspect
 import os
 import os.path as osp
@@ -32,9 +33,12 @@ def check_config_exists(path: str) -> None:
     found += [p for p in CONFIGS.rglob('*.py') if '_base_' not in p.parts]
     by_name = {p.name: p for p in reversed(found)}
     near = get_close_matches(Path(path).name, by_name, n=3, cutoff=0.5)
-    hint = ('similar ones are ' + ', '.join(
-        osp.relpath(by_name[name]) for name in near)
-            if near else f'the configs are in {osp.relpath(CONFIGS)}')
+    hint = (
+        'similar ones are '
+        + ', '.join(osp.relpath(by_name[name]) for name in near)
+        if near
+        else f'the configs are in {osp.relpath(CONFIGS)}'
+    )
     raise UsageError(f'the config {path} does not exist; {hint}')
 
 
@@ -48,10 +52,20 @@ def check_checkpoint_exists(path: str, use: str) -> None:
     if not is_local(path) or osp.isfile(osp.expanduser(path)):
         return
     folder = Path(osp.expanduser(path)).parent
-    found = sorted(p.name for kind in ('*.pth', '*.safetensors')
-                   for p in folder.glob(kind)) if folder.is_dir() else []
-    hint = (f'its folder has {", ".join(found[:5])}'
-            if found else f'its folder {folder} has no checkpoint')
+    found = (
+        sorted(
+            p.name
+            for kind in ('*.pth', '*.safetensors')
+            for p in folder.glob(kind)
+        )
+        if folder.is_dir()
+        else []
+    )
+    hint = (
+        f'its folder has {", ".join(found[:5])}'
+        if found
+        else f'its folder {folder} has no checkpoint'
+    )
     raise UsageError(f'{use} {path} does not exist; {hint}')
 
 
@@ -69,7 +83,8 @@ def check_pretrained(model: dict) -> None:
                     f'the pre-trained weights {weights} do not exist; '
                     'docs/data.md says what the file must hold; to name '
                     'another file, use '
-                    f'--cfg-options {path}.checkpoint=FILE')
+                    f'--cfg-options {path}.checkpoint=FILE'
+                )
 
 
 def datasets_of(dataset: dict, path: str) -> Iterator[tuple[str, dict]]:
@@ -108,8 +123,9 @@ def check_data(cfg: dict, splits: Sequence[str]) -> None:
         loader = cfg.get(f'{split}_dataloader')
         if loader is None:
             continue
-        for path, dataset in datasets_of(loader['dataset'],
-                                         f'{split}_dataloader.dataset'):
+        for path, dataset in datasets_of(
+            loader['dataset'], f'{split}_dataloader.dataset'
+        ):
             places = _places(dataset, scope)
             for place in places.values():
                 if is_local(place) and not osp.exists(place):
@@ -136,8 +152,11 @@ def _places(dataset: dict, scope: str) -> dict[str, str]:
     if not _reads_labels(dataset):
         below.pop('seg_map_path', None)
     places = dict(data_root=root) if root else {}
-    places.update((key, osp.join(root, name)) for key, name in below.items()
-                  if name or root)
+    places.update(
+        (key, osp.join(root, name))
+        for key, name in below.items()
+        if name or root
+    )
     if ann_file:
         places['ann_file'] = osp.join(root, ann_file)
     return places
@@ -149,21 +168,27 @@ def _reads_labels(dataset: dict) -> bool:
         return False
     return 'pipeline' not in dataset or any(
         'Annotation' in str(node.get('type'))
-        for _, node in walk(dataset['pipeline']))
+        for _, node in walk(dataset['pipeline'])
+    )
 
 
 def _raise_missing(path: str, place: str) -> NoReturn:
-    tilde = (" and '~' stands for no folder here, so write the full path"
-             if '~' in Path(place).parts else '')
+    tilde = (
+        " and '~' stands for no folder here, so write the full path"
+        if '~' in Path(place).parts
+        else ''
+    )
     raise UsageError(
         f'{path} reads {place}, which does not exist (looked in '
         f'{Path.cwd()}){tilde}; docs/data.md shows where the data comes from '
         'and how it is laid out; to name another place, use --cfg-options '
-        f'{path}.data_root=FOLDER')
+        f'{path}.data_root=FOLDER'
+    )
 
 
-def _check_listing(path: str, dataset: dict, places: dict[str, str],
-                   kind: Any) -> None:
+def _check_listing(
+    path: str, dataset: dict, places: dict[str, str], kind: Any
+) -> None:
     """Check what a dataset would list, if the hosts' code lists it."""
     folder = places.get('img_path', places.get('data_root', ''))
     if not osp.isdir(folder):
@@ -171,13 +196,15 @@ def _check_listing(path: str, dataset: dict, places: dict[str, str],
     if _lists_by(kind, 'seg_map_suffix') and 'img_path' in places:
         suffix, label_suffix = (
             dataset.get(key, _default(kind, key))
-            for key in ('img_suffix', 'seg_map_suffix'))
+            for key in ('img_suffix', 'seg_map_suffix')
+        )
         _check_segmentation(path, places, suffix, label_suffix)
     elif _lists_by(kind, 'extensions') and 'ann_file' not in places:
         extensions = dataset.get('extensions', _default(kind, 'extensions'))
         endings = tuple(sorted(e.lower() for e in extensions))
-        _check_classification(path, folder, endings,
-                              dataset.get('with_label', True))
+        _check_classification(
+            path, folder, endings, dataset.get('with_label', True)
+        )
 
 
 def _lists_by(kind: Any, key: str) -> bool:
@@ -185,19 +212,25 @@ def _lists_by(kind: Any, key: str) -> bool:
     if not inspect.isclass(kind):
         return False
     owners = [
-        cls for cls in kind.__mro__
+        cls
+        for cls in kind.__mro__
         if key in inspect.signature(cls.__init__).parameters
     ]
-    return bool(owners) and (getattr(kind, 'load_data_list', None) is getattr(
-        owners[-1], 'load_data_list', None))
+    return bool(owners) and (
+        getattr(kind, 'load_data_list', None)
+        is getattr(owners[-1], 'load_data_list', None)
+    )
 
 
 def _default(kind: type, key: str) -> Any:
     """Return the default of an argument of a class or of its bases."""
     return next(
-        parameters[key].default for parameters in (
-            inspect.signature(cls.__init__).parameters for cls in kind.__mro__)
-        if key in parameters)
+        parameters[key].default
+        for parameters in (
+            inspect.signature(cls.__init__).parameters for cls in kind.__mro__
+        )
+        if key in parameters
+    )
 
 
 def _files(folder: str) -> Iterator[tuple[str, os.DirEntry]]:
@@ -218,14 +251,18 @@ def _is_listed(name: str) -> bool:
     return not osp.basename(name).startswith('.')
 
 
-def _raise_no_image(path: str, folder: str, expected: str,
-                    option: str) -> NoReturn:
+def _raise_no_image(
+    path: str, folder: str, expected: str, option: str
+) -> NoReturn:
     endings = _endings(name for name, _ in _files(folder) if _is_listed(name))
     raise UsageError(
         f'{path} reads images that end in {expected} from {folder}, but '
-        + (f'the files there end in {", ".join(endings)}; if those are the '
-           f'images, use --cfg-options {option.format(path, endings[0])}'
-           if endings else 'it has no files; put the images there')
+        + (
+            f'the files there end in {", ".join(endings)}; if those are the '
+            f'images, use --cfg-options {option.format(path, endings[0])}'
+            if endings
+            else 'it has no files; put the images there'
+        )
         + f'; to name another place, use --cfg-options {path}.data_root=FOLDER'
     )
 
@@ -236,8 +273,9 @@ def _endings(names: Iterable[str]) -> list[str]:
     return [ending for ending, _ in counts.most_common() if ending]
 
 
-def _check_classification(path: str, folder: str, endings: tuple[str, ...],
-                          labelled: bool) -> None:
+def _check_classification(
+    path: str, folder: str, endings: tuple[str, ...], labelled: bool
+) -> None:
     """Check that a folder, or the folders of its classes, have an image."""
     beside = False
     for name, _ in _files(folder):
@@ -249,19 +287,22 @@ def _check_classification(path: str, folder: str, endings: tuple[str, ...],
         raise UsageError(
             f'{path} takes each folder of {folder} for a class, but the '
             'images lie in none; make a folder for each class, or set '
-            f'{path}.ann_file or {path}.with_label=False')
-    _raise_no_image(path, folder, ' or '.join(endings),
-                    "'{}.extensions=[{}]'")
+            f'{path}.ann_file or {path}.with_label=False'
+        )
+    _raise_no_image(path, folder, ' or '.join(endings), "'{}.extensions=[{}]'")
 
 
-def _check_segmentation(path: str, places: dict[str, str], suffix: str,
-                        label_suffix: str) -> None:
+def _check_segmentation(
+    path: str, places: dict[str, str], suffix: str, label_suffix: str
+) -> None:
     """Check that images and their label maps are there and not empty."""
     folder = places['img_path']
     images = dict(_files(folder))
     stems = sorted(
-        name.removesuffix(suffix) for name in images
-        if name.endswith(suffix) and _is_listed(name))
+        name.removesuffix(suffix)
+        for name in images
+        if name.endswith(suffix) and _is_listed(name)
+    )
     if not stems:
         _raise_no_image(path, folder, suffix, '{}.img_suffix={}')
     ann_file = places.get('ann_file', '')
@@ -271,17 +312,34 @@ def _check_segmentation(path: str, places: dict[str, str], suffix: str,
         of = f'in {ann_file} '
     else:
         of = ''
-    _check_each(f'{path}: each image {of}', folder, images, stems, suffix,
-                f'{path}.img_suffix')
+    _check_each(
+        f'{path}: each image {of}',
+        folder,
+        images,
+        stems,
+        suffix,
+        f'{path}.img_suffix',
+    )
     labels = places.get('seg_map_path', '')
     if osp.isdir(labels):
-        _check_each(f'{path}: the label of each image {of}', labels,
-                    dict(_files(labels)), stems, label_suffix,
-                    f'{path}.seg_map_suffix')
+        _check_each(
+            f'{path}: the label of each image {of}',
+            labels,
+            dict(_files(labels)),
+            stems,
+            label_suffix,
+            f'{path}.seg_map_suffix',
+        )
 
 
-def _check_each(what: str, folder: str, files: dict[str, os.DirEntry],
-                stems: Sequence[str], suffix: str, option: str) -> None:
+def _check_each(
+    what: str,
+    folder: str,
+    files: dict[str, os.DirEntry],
+    stems: Sequence[str],
+    suffix: str,
+    option: str,
+) -> None:
     """Check that each stem with the suffix is a file that is not empty."""
     names = [stem + suffix for stem in stems]
     missing = [name for name in names if name not in files]
@@ -291,10 +349,12 @@ def _check_each(what: str, folder: str, files: dict[str, os.DirEntry],
             f'{what}should be a file in {folder} that ends in {suffix}, but '
             f'{len(missing)} of {len(names)} are missing, such as '
             f'{missing[0]}; add them, or, if the suffix is another (the files '
-            f'there end in {endings}), set {option}')
+            f'there end in {endings}), set {option}'
+        )
     empty = [name for name in names if files[name].stat().st_size == 0]
     if empty:
         raise UsageError(
             f'{what}should have content, but {len(empty)} of {len(names)} in '
             f'{folder} are empty (0 bytes), such as {empty[0]}; copy them '
-            'again, or leave those images out')
+            'again, or leave those images out'
+        )

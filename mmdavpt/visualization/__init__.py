@@ -1,4 +1,5 @@
 """Pictures: predictions beside ground truth, and who shares a prompt."""
+
 from .figures import save_figure
 from .mapping import draw_mapping, mapping_figure, moved_classes, prompt_groups
 from .segmentation import (
@@ -8,7 +9,12 @@ from .segmentation import (
 )
 
 __all__ = [
-    'colour_segmentation', 'draw_mapping', 'draw_predictions',
-    'mapping_figure', 'moved_classes', 'predictions_figure', 'prompt_groups',
-    'save_figure'
+    'colour_segmentation',
+    'draw_mapping',
+    'draw_predictions',
+    'mapping_figure',
+    'moved_classes',
+    'predictions_figure',
+    'prompt_groups',
+    'save_figure',
 ]

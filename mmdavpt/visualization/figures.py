@@ -1,4 +1,5 @@
 """What all pictures share: their looks and how they are saved."""
+
 import os
 import os.path as osp
 

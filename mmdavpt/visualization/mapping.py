@@ -1,4 +1,5 @@
 """Which classes share a prompt, at several times side by side."""
+
 from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -10,8 +11,9 @@ from .figures import ACCENT, INK, PALE, save_figure
 _LINE, _LETTER, _LEFT, _COLUMN, _GAP = 0.36, 0.31, 1.05, 4.65, 0.35
 
 
-def prompt_groups(mapping: Sequence[int],
-                  num_prompts: Optional[int] = None) -> List[List[int]]:
+def prompt_groups(
+    mapping: Sequence[int], num_prompts: Optional[int] = None
+) -> List[List[int]]:
     """Group classes by their prompt.
 
     Args:
@@ -29,15 +31,17 @@ def prompt_groups(mapping: Sequence[int],
     """
     mapping = np.asarray(mapping)
     if mapping.ndim != 1 or not len(mapping):
-        raise ValueError('a mapping should have the shape (K, ), but got '
-                         f'{mapping.shape}')
+        raise ValueError(
+            f'a mapping should have the shape (K, ), but got {mapping.shape}'
+        )
     if num_prompts is None:
         num_prompts = int(mapping.max()) + 1
     if mapping.min() < -1 or mapping.max() >= num_prompts:
         raise ValueError(
             f'a mapping to {num_prompts} prompts should lie in '
             f'[-1, {num_prompts}), but got values from {int(mapping.min())} '
-            f'to {int(mapping.max())}')
+            f'to {int(mapping.max())}'
+        )
     return [np.flatnonzero(mapping == p).tolist() for p in range(num_prompts)]
 
 
@@ -51,13 +55,16 @@ def moved_classes(before: Sequence[int], after: Sequence[int]) -> List[int]:
     if before.shape != after.shape:
         raise ValueError(
             'mappings can only be compared over the same classes, but got '
-            f'{len(before)} and {len(after)} of them')
+            f'{len(before)} and {len(after)} of them'
+        )
     return np.flatnonzero(before != after).tolist()
 
 
-def mapping_figure(class_names: Sequence[str],
-                   mappings: Sequence[Tuple[str, Sequence[int]]],
-                   num_prompts: Optional[int] = None) -> Figure:
+def mapping_figure(
+    class_names: Sequence[str],
+    mappings: Sequence[Tuple[str, Sequence[int]]],
+    num_prompts: Optional[int] = None,
+) -> Figure:
     """Lay out the classes of each prompt, one row a prompt.
 
     A class whose prompt changes to the next mapping is coloured in both.
@@ -82,7 +89,8 @@ def mapping_figure(class_names: Sequence[str],
         if len(mapping) != len(class_names):
             raise ValueError(
                 f'the mapping {title!r} has {len(mapping)} classes, but '
-                f'{len(class_names)} class names were given')
+                f'{len(class_names)} class names were given'
+            )
     values = [np.asarray(mapping) for _, mapping in mappings]
     if num_prompts is None:
         num_prompts = max(int(v.max()) for v in values) + 1
@@ -96,8 +104,10 @@ def mapping_figure(class_names: Sequence[str],
     columns = [prompt_groups(v, num_prompts) for v in values]
     without = [np.flatnonzero(v == -1).tolist() for v in values]
     labels = [f'prompt {p}' for p in range(num_prompts)]
-    rows = [[_lines(c[p], class_names) for c in columns]
-            for p in range(num_prompts)]
+    rows = [
+        [_lines(c[p], class_names) for c in columns]
+        for p in range(num_prompts)
+    ]
     if any(without):
         labels.append('no prompt')
         rows.append([_lines(w, class_names) for w in without])
@@ -123,7 +133,8 @@ def mapping_figure(class_names: Sequence[str],
             size=10,
             color=PALE,
             ha='right',
-            va='center')
+            va='center',
+        )
         for c, lines in enumerate(row):
             if not lines and label.startswith('prompt'):
                 ax.text(
@@ -133,9 +144,11 @@ def mapping_figure(class_names: Sequence[str],
                     size=10,
                     style='italic',
                     color=PALE,
-                    va='center')
-            _draw_lines(ax, lines, class_names, moved[c], _start(c),
-                        top + 0.07, large)
+                    va='center',
+                )
+            _draw_lines(
+                ax, lines, class_names, moved[c], _start(c), top + 0.07, large
+            )
         top += row_height
     if len(values) > 1:
         ax.text(
@@ -145,14 +158,17 @@ def mapping_figure(class_names: Sequence[str],
             'changed their prompt',
             size=10,
             color=ACCENT,
-            va='center')
+            va='center',
+        )
     return figure
 
 
-def draw_mapping(class_names: Sequence[str],
-                 mappings: Sequence[Tuple[str, Sequence[int]]],
-                 path: str,
-                 num_prompts: Optional[int] = None) -> None:
+def draw_mapping(
+    class_names: Sequence[str],
+    mappings: Sequence[Tuple[str, Sequence[int]]],
+    path: str,
+    num_prompts: Optional[int] = None,
+) -> None:
     """Draw :func:`mapping_figure` into the file ``path``."""
     save_figure(mapping_figure(class_names, mappings, num_prompts), path)
 
@@ -166,8 +182,9 @@ def _advance(name: str) -> float:
     return _LETTER if len(name) <= 2 else 0.095 * len(name) + 0.16
 
 
-def _lines(classes: Sequence[int],
-           class_names: Sequence[str]) -> List[List[int]]:
+def _lines(
+    classes: Sequence[int], class_names: Sequence[str]
+) -> List[List[int]]:
     """Break classes into lines that fit a column."""
     lines, used = [], _COLUMN
     for k in classes:
@@ -180,9 +197,15 @@ def _lines(classes: Sequence[int],
     return lines
 
 
-def _draw_lines(ax, lines: Sequence[Sequence[int]],
-                class_names: Sequence[str], moved: set, left: float,
-                top: float, large: bool) -> None:
+def _draw_lines(
+    ax,
+    lines: Sequence[Sequence[int]],
+    class_names: Sequence[str],
+    moved: set,
+    left: float,
+    top: float,
+    large: bool,
+) -> None:
     for i, line in enumerate(lines):
         x = left
         for k in line:
@@ -197,5 +220,6 @@ def _draw_lines(ax, lines: Sequence[Sequence[int]],
                 color=ACCENT if k in moved else INK,
                 weight='bold' if k in moved else 'normal',
                 va='baseline',
-                parse_math=False)
+                parse_math=False,
+            )
             x += _advance(name)

@@ -1,4 +1,5 @@
 """Segmentations beside the images and the ground truth."""
+
 from typing import Sequence
 
 import numpy as np
@@ -10,9 +11,11 @@ from .figures import INK, PALE, save_figure
 _GREY, _WHITE = (150, 150, 150), (255, 255, 255)
 
 
-def colour_segmentation(segmentation: np.ndarray,
-                        palette: Sequence[Sequence[int]],
-                        ignore_index: int = 255) -> np.ndarray:
+def colour_segmentation(
+    segmentation: np.ndarray,
+    palette: Sequence[Sequence[int]],
+    ignore_index: int = 255,
+) -> np.ndarray:
     """Return a segmentation in colours; ignored pixels are hatched grey.
 
     Args:
@@ -30,8 +33,10 @@ def colour_segmentation(segmentation: np.ndarray,
     """
     segmentation = np.asarray(segmentation)
     if segmentation.ndim != 2:
-        raise ValueError('a segmentation should have the shape (H, W), but '
-                         f'got {segmentation.shape}')
+        raise ValueError(
+            'a segmentation should have the shape (H, W), but '
+            f'got {segmentation.shape}'
+        )
     colours = np.asarray(palette, dtype=np.uint8).reshape(-1, 3)
     ignored = segmentation == ignore_index
     labels = np.where(ignored, 0, segmentation).astype(np.int64)
@@ -40,7 +45,8 @@ def colour_segmentation(segmentation: np.ndarray,
         raise ValueError(
             f'labels should lie in [0, {len(colours)}), the length of the '
             f'palette, or be {ignore_index} (ignored), but got '
-            f'{[int(k) for k in wrong[:10]]}')
+            f'{[int(k) for k in wrong[:10]]}'
+        )
     picture = colours[labels]
     rows, columns = np.indices(segmentation.shape)
     stripe = (rows + columns) % 4 == 0
@@ -48,13 +54,15 @@ def colour_segmentation(segmentation: np.ndarray,
     return picture.astype(np.uint8)
 
 
-def predictions_figure(images: Sequence[np.ndarray],
-                       ground_truths: Sequence[np.ndarray],
-                       predictions: Sequence[np.ndarray],
-                       class_names: Sequence[str],
-                       palette: Sequence[Sequence[int]],
-                       ignore_index: int = 255,
-                       columns: int = 6) -> Figure:
+def predictions_figure(
+    images: Sequence[np.ndarray],
+    ground_truths: Sequence[np.ndarray],
+    predictions: Sequence[np.ndarray],
+    class_names: Sequence[str],
+    palette: Sequence[Sequence[int]],
+    ignore_index: int = 255,
+    columns: int = 6,
+) -> Figure:
     """Lay out images, ground truths and predictions, one below the other.
 
     Args:
@@ -79,10 +87,13 @@ def predictions_figure(images: Sequence[np.ndarray],
         raise ValueError(
             'images, ground truths and predictions should be equally many and '
             f'at least one, but got {number}, {len(ground_truths)} and '
-            f'{len(predictions)}')
+            f'{len(predictions)}'
+        )
     if len(class_names) != len(palette):
-        raise ValueError(f'{len(class_names)} class names need as many '
-                         f'colours, but got {len(palette)}')
+        raise ValueError(
+            f'{len(class_names)} class names need as many '
+            f'colours, but got {len(palette)}'
+        )
     blocks = -(-number // columns)
     columns = -(-number // blocks)
     height, width = np.shape(images[0])[:2]
@@ -93,24 +104,29 @@ def predictions_figure(images: Sequence[np.ndarray],
     legend_height = 0.3 + 0.24 * -(-len(handles) // legend_columns)
 
     figure = Figure(
-        figsize=(0.9 + columns * width * cell,
-                 legend_height + 3.15 * blocks * height * cell),
-        layout='constrained')
+        figsize=(
+            0.9 + columns * width * cell,
+            legend_height + 3.15 * blocks * height * cell,
+        ),
+        layout='constrained',
+    )
     axes = figure.subplots(3 * blocks, columns, squeeze=False)
     for ax in axes.flat:
         ax.set_axis_off()
     for i in range(number):
         block, column = divmod(i, columns)
-        pictures = (np.asarray(images[i], dtype=np.uint8),
-                    colour_segmentation(ground_truths[i], palette,
-                                        ignore_index),
-                    colour_segmentation(predictions[i], palette,
-                                        ignore_index))
+        pictures = (
+            np.asarray(images[i], dtype=np.uint8),
+            colour_segmentation(ground_truths[i], palette, ignore_index),
+            colour_segmentation(predictions[i], palette, ignore_index),
+        )
         for row, picture in enumerate(pictures):
             axes[3 * block + row, column].imshow(
-                picture, interpolation='nearest')
-    for row, name in enumerate(('image', 'ground truth', 'prediction') *
-                               blocks):
+                picture, interpolation='nearest'
+            )
+    for row, name in enumerate(
+        ('image', 'ground truth', 'prediction') * blocks
+    ):
         axes[row, 0].text(
             -0.06,
             0.5,
@@ -119,43 +135,60 @@ def predictions_figure(images: Sequence[np.ndarray],
             ha='right',
             va='center',
             color=INK,
-            transform=axes[row, 0].transAxes)
+            transform=axes[row, 0].transAxes,
+        )
     figure.legend(
         handles=handles,
         loc='outside lower center',
         ncols=legend_columns,
         frameon=False,
         handlelength=1.2,
-        columnspacing=1.2)
+        columnspacing=1.2,
+    )
     return figure
 
 
-def draw_predictions(images: Sequence[np.ndarray],
-                     ground_truths: Sequence[np.ndarray],
-                     predictions: Sequence[np.ndarray],
-                     class_names: Sequence[str],
-                     palette: Sequence[Sequence[int]],
-                     path: str,
-                     ignore_index: int = 255) -> None:
+def draw_predictions(
+    images: Sequence[np.ndarray],
+    ground_truths: Sequence[np.ndarray],
+    predictions: Sequence[np.ndarray],
+    class_names: Sequence[str],
+    palette: Sequence[Sequence[int]],
+    path: str,
+    ignore_index: int = 255,
+) -> None:
     """Draw :func:`predictions_figure` into the file ``path``."""
     save_figure(
-        predictions_figure(images, ground_truths, predictions, class_names,
-                           palette, ignore_index), path)
+        predictions_figure(
+            images,
+            ground_truths,
+            predictions,
+            class_names,
+            palette,
+            ignore_index,
+        ),
+        path,
+    )
 
 
 def _labels_in(*segmentations: np.ndarray) -> Sequence[int]:
     return sorted({int(k) for s in segmentations for k in np.unique(s)})
 
 
-def _legend_handles(present: Sequence[int], class_names: Sequence[str],
-                    palette: Sequence[Sequence[int]],
-                    ignore_index: int) -> list:
+def _legend_handles(
+    present: Sequence[int],
+    class_names: Sequence[str],
+    palette: Sequence[Sequence[int]],
+    ignore_index: int,
+) -> list:
     handles = [
         Patch(
             facecolor=np.asarray(palette[k]) / 255,
             edgecolor=PALE,
             linewidth=0.5,
-            label=class_names[k]) for k in present
+            label=class_names[k],
+        )
+        for k in present
         if k != ignore_index and 0 <= k < len(palette)
     ]
     if ignore_index in present:
@@ -164,5 +197,7 @@ def _legend_handles(present: Sequence[int], class_names: Sequence[str],
                 facecolor=np.asarray(_GREY) / 255,
                 edgecolor='white',
                 hatch='////',
-                label='nothing (ignored)'))
+                label='nothing (ignored)',
+            )
+        )
     return handles

@@ -1,4 +1,5 @@
 """Tests of the guidance label of a segmentation sample."""
+
 import numpy as np
 import pytest
 
@@ -7,8 +8,12 @@ from mmdavpt.clustering import draw_guidance_label
 
 def draw(labels, num_classes=5, excluded=(), ignore_index=255, seed=0):
     return draw_guidance_label(
-        np.array(labels), num_classes, excluded, ignore_index,
-        np.random.default_rng(seed))
+        np.array(labels),
+        num_classes,
+        excluded,
+        ignore_index,
+        np.random.default_rng(seed),
+    )
 
 
 def test_is_uniform_over_classes_not_over_pixels():
@@ -17,7 +22,8 @@ def test_is_uniform_over_classes_not_over_pixels():
     rng = np.random.default_rng(0)
     counts = np.bincount(
         [draw_guidance_label(labels, 5, (), 255, rng) for _ in range(3000)],
-        minlength=5)
+        minlength=5,
+    )
     assert counts[[1, 3]].tolist() == [0, 0]
     # 1000 each, standard deviation 26.
     assert (abs(counts[[0, 2, 4]] - 1000) < 130).all()
@@ -31,18 +37,18 @@ def test_excluded_classes_are_never_drawn():
 
 
 def test_ignored_label_is_never_drawn_though_it_is_a_class():
-    drawn = {
-        draw([0, 1, 2], ignore_index=1, seed=seed)
-        for seed in range(20)
-    }
+    drawn = {draw([0, 1, 2], ignore_index=1, seed=seed) for seed in range(20)}
     assert drawn == {0, 2}
 
 
-@pytest.mark.parametrize('labels, excluded', [
-    ([[255, 255]], ()),
-    ([[0, 255]], (0, )),
-    (np.zeros((0, 3), int), ()),
-])
+@pytest.mark.parametrize(
+    'labels, excluded',
+    [
+        ([[255, 255]], ()),
+        ([[0, 255]], (0,)),
+        (np.zeros((0, 3), int), ()),
+    ],
+)
 def test_no_class_gives_no_label_and_uses_no_randomness(labels, excluded):
     rng = np.random.default_rng(0)
     state = rng.bit_generator.state
@@ -57,11 +63,11 @@ def test_is_the_same_for_a_seed():
     assert len({draw(labels, 100, seed=seed) for seed in range(5)}) > 1
 
 
-@pytest.mark.parametrize('dtype',
-                         [np.uint8, np.int16, np.int64, np.uint64])
+@pytest.mark.parametrize('dtype', [np.uint8, np.int16, np.int64, np.uint64])
 def test_integer_types(dtype):
     label = draw_guidance_label(
-        np.array([[3, 3, 255]], dtype), 5, (), 255, np.random.default_rng(0))
+        np.array([[3, 3, 255]], dtype), 5, (), 255, np.random.default_rng(0)
+    )
     assert label == 3 and type(label) is int
 
 
@@ -79,4 +85,4 @@ def test_labels_out_of_range():
 
 def test_labels_that_are_no_integers():
     with pytest.raises(TypeError, match='should be integers, but got float'):
-        draw([0., 1.])
+        draw([0.0, 1.0])

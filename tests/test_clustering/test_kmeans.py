@@ -1,4 +1,5 @@
 """Tests of k-means on points that can be drawn by hand."""
+
 import warnings
 
 import numpy as np
@@ -25,16 +26,19 @@ def test_hand_worked():
     assignment, centroids = cluster(GROUPS, 3, normalize='none')
     assert assignment.dtype == np.int64 and centroids.dtype == np.float64
     assert partition(assignment) == {
-        frozenset({0, 3}), frozenset({1, 4}), frozenset({2, 5})
+        frozenset({0, 3}),
+        frozenset({1, 4}),
+        frozenset({2, 5}),
     }
-    np.testing.assert_allclose(centroids[assignment[:3]],
-                               [[0, .5], [10.5, 0], [0, 10.5]])
+    np.testing.assert_allclose(
+        centroids[assignment[:3]], [[0, 0.5], [10.5, 0], [0, 10.5]]
+    )
 
 
 def test_normalization_decides_who_is_near():
     # By direction 0 and 1 belong together, by place 1 and 2, and by the
     # order of the channels 1 and 2 again, however far 2 is.
-    points = np.array([[1, .1], [9, 1], [9.5, 10], [0, 5]])
+    points = np.array([[1, 0.1], [9, 1], [9.5, 10], [0, 5]])
     by_place = cluster(points, 3, normalize='none')[0]
     by_direction = cluster(points, 3, normalize='l2')[0]
     by_order = cluster(points, 2, normalize='layer')[0]
@@ -44,16 +48,20 @@ def test_normalization_decides_who_is_near():
 
 
 def test_normalize_rows():
-    x = np.array([[3., 4.], [0., 0.], [5., 5.]], np.float32)
+    x = np.array([[3.0, 4.0], [0.0, 0.0], [5.0, 5.0]], np.float32)
     np.testing.assert_allclose(
-        normalize_rows(x, 'l2'), [[.6, .8], [0, 0], [.5**.5, .5**.5]])
+        normalize_rows(x, 'l2'), [[0.6, 0.8], [0, 0], [0.5**0.5, 0.5**0.5]]
+    )
     np.testing.assert_allclose(
-        normalize_rows(x, 'layer'), [[-1, 1], [0, 0], [0, 0]], atol=1e-5)
+        normalize_rows(x, 'layer'), [[-1, 1], [0, 0], [0, 0]], atol=1e-5
+    )
     # The mean is (4/3, 5/3): the rows less it have known directions.
     centered = normalize_rows(x, 'centered')
     np.testing.assert_allclose(
         centered * np.linalg.norm(x - x.mean(0), axis=1)[:, None],
-        x - x.mean(0), atol=1e-6)
+        x - x.mean(0),
+        atol=1e-6,
+    )
     np.testing.assert_allclose(np.linalg.norm(centered, axis=1), 1)
     assert (normalize_rows(x, 'none') == x).all()
     assert normalize_rows(x, 'none').dtype == np.float64
@@ -68,11 +76,12 @@ def test_each_point_is_nearest_to_its_own_centroid():
     x = normalize_rows(points)
     for init in (None, x[:12]):
         assignment, centroids = cluster(points, 12, init)
-        distances = ((x[:, None] - centroids)**2).sum(-1)
+        distances = ((x[:, None] - centroids) ** 2).sum(-1)
         assert (distances.argmin(1) == assignment).all()
         for p in range(12):
-            np.testing.assert_allclose(centroids[p],
-                                       x[assignment == p].mean(0))
+            np.testing.assert_allclose(
+                centroids[p], x[assignment == p].mean(0)
+            )
 
 
 def test_is_the_same_for_a_seed_and_differs_between_seeds():
@@ -86,12 +95,11 @@ def test_is_the_same_for_a_seed_and_differs_between_seeds():
 @pytest.mark.parametrize('order', [[0, 1, 2], [2, 0, 1], [1, 2, 0]])
 def test_warm_start_keeps_the_identity_of_clusters(order):
     previous = np.array([[1, 1], [9, 1], [1, 9]], float)[order]
-    assignment, centroids = cluster(
-        GROUPS, 3, init=previous, normalize='none')
+    assignment, centroids = cluster(GROUPS, 3, init=previous, normalize='none')
     assert assignment[:3].tolist() == np.argsort(order).tolist()
-    np.testing.assert_allclose(centroids,
-                               np.array([[0, .5], [10.5, 0],
-                                         [0, 10.5]])[order])
+    np.testing.assert_allclose(
+        centroids, np.array([[0, 0.5], [10.5, 0], [0, 10.5]])[order]
+    )
     assert (previous == np.array([[1, 1], [9, 1], [1, 9]])[order]).all()
 
 
@@ -109,7 +117,7 @@ def test_fill_empty_clusters():
     # Cluster 0 has mean 2.5: the point at 7 is farthest and moves to 1.
     # Then the mean is 1: 0 and 2 are equally far, and the first moves to 2.
     # The pair in cluster 3 never gets a chance, the single one in 4 neither.
-    x = np.array([[0.], [2], [1], [7], [20], [20.1], [99]])
+    x = np.array([[0.0], [2], [1], [7], [20], [20.1], [99]])
     before = np.array([0, 0, 0, 0, 3, 3, 4])
     after = fill_empty_clusters(x, before, 5)
     assert after.tolist() == [2, 0, 0, 1, 3, 3, 4]
@@ -143,19 +151,21 @@ def test_every_cluster_has_a_member(data):
     points = np.array(
         data.draw(
             st.lists(
-                st.tuples(coordinate, coordinate),
-                min_size=size,
-                max_size=size)), float)
+                st.tuples(coordinate, coordinate), min_size=size, max_size=size
+            )
+        ),
+        float,
+    )
     clusters = data.draw(st.integers(1, size))
     warm = data.draw(st.booleans())
     normalize = data.draw(st.sampled_from(['l2', 'layer', 'none']))
     with warnings.catch_warnings():
         warnings.simplefilter('error')
-        assignment, centroids = cluster(points, clusters,
-                                        points[:clusters] if warm else None,
-                                        normalize)
+        assignment, centroids = cluster(
+            points, clusters, points[:clusters] if warm else None, normalize
+        )
     assert set(assignment) == set(range(clusters))
-    assert assignment.shape == (size, )
+    assert assignment.shape == (size,)
     assert centroids.shape == (clusters, 2) and np.isfinite(centroids).all()
 
 

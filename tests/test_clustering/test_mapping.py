@@ -1,4 +1,5 @@
 """Tests of the rules that send classes to prompts."""
+
 import dataclasses
 
 import numpy as np
@@ -11,7 +12,7 @@ from mmdavpt.clustering import assign_prompts, describe, moved
 from mmdavpt.clustering.mapping import _place
 
 #: Directions in the plane: classes 0 and 3 right, 1 and 4 up, 2 and 5 left.
-SIX = np.array([[2, 0], [0, 1], [-1, 0], [1, .1], [.1, 3], [-1, .1]], float)
+SIX = np.array([[2, 0], [0, 1], [-1, 0], [1, 0.1], [0.1, 3], [-1, 0.1]], float)
 ALL = np.ones(6, dtype=bool)
 
 
@@ -27,7 +28,6 @@ def unit(x):
 
 
 class TestMoreClassesThanPrompts:
-
     def test_classes_of_a_cluster_share_a_prompt(self):
         result = assign_prompts(SIX, ALL, 3)
         assert result.mapping.dtype == result.sizes.dtype == np.int64
@@ -37,23 +37,23 @@ class TestMoreClassesThanPrompts:
         assert result.never_seen == ()
         for p in range(3):
             np.testing.assert_allclose(
-                result.centroids[p],
-                unit(SIX)[result.mapping == p].mean(0))
+                result.centroids[p], unit(SIX)[result.mapping == p].mean(0)
+            )
 
     def test_warm_start_keeps_the_identity_of_prompts(self):
         first = assign_prompts(SIX, ALL, 3)
         order = [2, 0, 1]
         # Prompt p is called order.index(p) from here on.
-        renamed = assign_prompts(
-            SIX, ALL, 3, centroids=first.centroids[order])
-        np.testing.assert_array_equal(renamed.mapping,
-                                      np.argsort(order)[first.mapping])
+        renamed = assign_prompts(SIX, ALL, 3, centroids=first.centroids[order])
+        np.testing.assert_array_equal(
+            renamed.mapping, np.argsort(order)[first.mapping]
+        )
         np.testing.assert_allclose(renamed.centroids, first.centroids[order])
 
     def test_a_class_that_turns_moves_alone(self):
         first = assign_prompts(SIX, ALL, 3)
         turned = SIX.copy()
-        turned[3] = [-2, -.1]
+        turned[3] = [-2, -0.1]
         second = assign_prompts(turned, ALL, 3, centroids=first.centroids)
         assert second.mapping[3] == first.mapping[2]
         assert moved(first.mapping, second.mapping) == 1
@@ -65,8 +65,9 @@ class TestMoreClassesThanPrompts:
         result = assign_prompts(SIX, ALL, 3, unassigned, seed=4)
         np.testing.assert_array_equal(result.mapping, first.mapping)
         kept = np.array([[-1, 0], [1, 0], [0, 1]], float)
-        assert assign_prompts(
-            SIX, ALL, 3, kept, seed=4).mapping[:3].tolist() == [1, 2, 0]
+        assert assign_prompts(SIX, ALL, 3, kept, seed=4).mapping[
+            :3
+        ].tolist() == [1, 2, 0]
 
     def test_excluded_classes_have_no_prompt_and_no_influence(self):
         representations = SIX.copy()
@@ -83,8 +84,9 @@ class TestMoreClassesThanPrompts:
         representations[[1, 5]] = np.nan
         result = assign_prompts(representations, without(1, 5), 3)
         seen_only = assign_prompts(SIX[[0, 2, 3, 4]], ALL[:4], 3)
-        np.testing.assert_array_equal(result.mapping[[0, 2, 3, 4]],
-                                      seen_only.mapping)
+        np.testing.assert_array_equal(
+            result.mapping[[0, 2, 3, 4]], seen_only.mapping
+        )
         # 1 * 3 // 6 = 0 and 5 * 3 // 6 = 2.
         assert result.mapping[[1, 5]].tolist() == [0, 2]
         assert result.never_seen == (1, 5)
@@ -104,11 +106,12 @@ class TestMoreClassesThanPrompts:
         assert result.mapping[2] == 1
 
     def test_options_reach_k_means(self):
-        lengths = np.array([[1, .1], [9, 1], [9.5, 10], [0, 5]])
+        lengths = np.array([[1, 0.1], [9, 1], [9.5, 10], [0, 5]])
         seen = ALL[:4]
         by_name = {
             name: tuple(
-                assign_prompts(lengths, seen, 3, normalize=name).mapping)
+                assign_prompts(lengths, seen, 3, normalize=name).mapping
+            )
             for name in ('l2', 'none')
         }
         assert by_name['l2'][0] == by_name['l2'][1]
@@ -116,8 +119,8 @@ class TestMoreClassesThanPrompts:
         points = np.random.default_rng(0).normal(size=(40, 4))
         mappings = {
             tuple(
-                assign_prompts(points, np.ones(40, bool), 8,
-                               seed=seed).mapping)
+                assign_prompts(points, np.ones(40, bool), 8, seed=seed).mapping
+            )
             for seed in range(3)
         }
         assert len(mappings) > 1
@@ -125,8 +128,9 @@ class TestMoreClassesThanPrompts:
     @pytest.mark.parametrize('as_type', [torch.tensor, np.ndarray.tolist])
     def test_takes_whatever_numpy_takes(self, as_type):
         result = assign_prompts(as_type(SIX), as_type(ALL), 3)
-        np.testing.assert_array_equal(result.mapping,
-                                      assign_prompts(SIX, ALL, 3).mapping)
+        np.testing.assert_array_equal(
+            result.mapping, assign_prompts(SIX, ALL, 3).mapping
+        )
 
     def test_one_prompt_takes_all(self):
         result = assign_prompts(SIX, ALL, 1)
@@ -134,7 +138,6 @@ class TestMoreClassesThanPrompts:
 
 
 class TestFewSeenClasses:
-
     def test_one_prompt_per_seen_class(self):
         # 3 prompts, seen: 1 and 4.
         result = assign_prompts(SIX, without(0, 2, 3, 5), 3)
@@ -143,8 +146,9 @@ class TestFewSeenClasses:
         assert result.mapping[[0, 2, 3, 5]].tolist() == [0, 1, 1, 1]
         assert result.sizes.tolist() == [2, 4, 0]
         assert result.never_seen == (0, 2, 3, 5)
-        np.testing.assert_allclose(result.centroids,
-                                   [[0, 1], *unit(SIX[4:5]), [0, 0]])
+        np.testing.assert_allclose(
+            result.centroids, [[0, 1], *unit(SIX[4:5]), [0, 0]]
+        )
 
     def test_as_many_seen_classes_as_prompts(self):
         result = assign_prompts(SIX, without(0, 3, 5), 3)
@@ -164,12 +168,12 @@ class TestFewSeenClasses:
     def test_next_epoch_starts_anew_when_all_are_seen(self):
         few = assign_prompts(SIX, without(0, 2, 3, 5), 3)
         result = assign_prompts(SIX, ALL, 3, few.centroids)
-        np.testing.assert_array_equal(result.mapping,
-                                      assign_prompts(SIX, ALL, 3).mapping)
+        np.testing.assert_array_equal(
+            result.mapping, assign_prompts(SIX, ALL, 3).mapping
+        )
 
 
 class TestNoMoreClassesThanPrompts:
-
     @pytest.mark.parametrize('num_prompts', [6, 8])
     def test_one_prompt_per_class_in_order(self, num_prompts):
         result = assign_prompts(SIX, ALL, num_prompts)
@@ -184,7 +188,7 @@ class TestNoMoreClassesThanPrompts:
         representations[2] = np.nan
         result = assign_prompts(representations, without(2), 7)
         assert result.mapping.tolist() == [0, 1, 2, 3, 4, 5]
-        assert result.never_seen == (2, )
+        assert result.never_seen == (2,)
         assert (result.centroids[2] == 0).all()
 
     def test_excluded_classes_take_no_prompt(self):
@@ -202,11 +206,13 @@ class TestNoMoreClassesThanPrompts:
         np.testing.assert_array_equal(result.centroids, SIX)
 
 
-@pytest.mark.parametrize('classes, excluded', [(1, ()), (6, range(5)),
-                                               (6, range(6)), (0, ())])
+@pytest.mark.parametrize(
+    'classes, excluded', [(1, ()), (6, range(5)), (6, range(6)), (0, ())]
+)
 def test_one_class_turns_the_guidance_off(classes, excluded):
     result = assign_prompts(
-        SIX[:classes], np.zeros(classes, bool), 3, excluded=excluded)
+        SIX[:classes], np.zeros(classes, bool), 3, excluded=excluded
+    )
     assert result.mapping.tolist() == [-1] * classes
     assert result.sizes.tolist() == [0, 0, 0]
     assert result.centroids.shape == (3, 2) and not result.centroids.any()
@@ -216,14 +222,17 @@ def test_one_class_turns_the_guidance_off(classes, excluded):
 @given(
     seen=st.lists(st.booleans(), min_size=2, max_size=9).filter(any),
     num_prompts=st.integers(1, 10),
-    seed=st.integers(0, 3))
+    seed=st.integers(0, 3),
+)
 def test_every_class_has_a_prompt_with_a_seen_class(seen, num_prompts, seed):
     seen = np.array(seen)
     points = np.random.default_rng(seed).normal(size=(len(seen), 2))
     result = assign_prompts(points, seen, num_prompts)
     assert ((result.mapping >= 0) & (result.mapping < num_prompts)).all()
-    assert result.sizes.tolist() == np.bincount(
-        result.mapping, minlength=num_prompts).tolist()
+    assert (
+        result.sizes.tolist()
+        == np.bincount(result.mapping, minlength=num_prompts).tolist()
+    )
     if len(seen) <= num_prompts:
         assert result.sizes.max() == 1
     else:
@@ -243,7 +252,7 @@ def test_no_class_seen(num_prompts):
     with pytest.raises(ValueError, match='none of the 6 classes was; check'):
         assign_prompts(SIX, ~ALL, num_prompts)
     with pytest.raises(ValueError, match='none of the 5 classes'):
-        assign_prompts(SIX, without(1, 2, 3, 4, 5), 3, excluded=(0, ))
+        assign_prompts(SIX, without(1, 2, 3, 4, 5), 3, excluded=(0,))
 
 
 def test_wrong_inputs():
@@ -255,7 +264,7 @@ def test_wrong_inputs():
         assign_prompts(SIX, ALL, 0)
     with pytest.raises(ValueError, match=r'lie in \[0, 6\), but got -1, 6'):
         assign_prompts(SIX, ALL, 3, excluded=(6, 2, -1))
-    for shape in [(2, 2), (3, 3), (3, )]:
+    for shape in [(2, 2), (3, 3), (3,)]:
         with pytest.raises(ValueError, match='previous centroids should'):
             assign_prompts(SIX, ALL, 3, centroids=np.ones(shape))
     broken = SIX.copy()
@@ -274,15 +283,17 @@ def test_moved():
 
 def test_describe():
     result = assign_prompts(SIX, ALL, 3)
-    assert describe(result, 2, .1234) == (
+    assert describe(result, 2, 0.1234) == (
         'Mapping: 6 classes on 3 prompts, cluster sizes [2, 2, 2], '
-        '2 classes moved, 0.12 s')
-    assert '1 class moved' in describe(result, 1, 0.)
-    assert 'first mapping' in describe(result, None, 0.)
-    assert describe(assign_prompts(SIX, without(2), 8), 0, 1.) == (
+        '2 classes moved, 0.12 s'
+    )
+    assert '1 class moved' in describe(result, 1, 0.0)
+    assert 'first mapping' in describe(result, None, 0.0)
+    assert describe(assign_prompts(SIX, without(2), 8), 0, 1.0) == (
         'Mapping: 6 classes on 6 prompts, 2 unassigned, cluster sizes '
-        '[1, 1, 1, 1, 1, 1, 0, 0], 0 classes moved, 1.00 s, never seen: 2')
+        '[1, 1, 1, 1, 1, 1, 0, 0], 0 classes moved, 1.00 s, never seen: 2'
+    )
     off = assign_prompts(SIX[:1], ALL[:1], 3)
-    assert describe(off, 0, 0.).endswith('the guidance is off')
+    assert describe(off, 0, 0.0).endswith('the guidance is off')
     many = dataclasses.replace(result, never_seen=tuple(range(12)))
-    assert describe(many, 0, 0.).endswith('8, 9 and 2 more')
+    assert describe(many, 0, 0.0).endswith('8, 9 and 2 more')

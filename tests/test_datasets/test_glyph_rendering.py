@@ -1,4 +1,5 @@
 """Glyphs and scenes are pure functions of their seeds, and can be told."""
+
 import zlib
 
 import numpy as np
@@ -22,34 +23,43 @@ ALL_LATIN = LATIN_FACES['train'] + LATIN_FACES['test']
 LETTERS = ALPHABETS['latin_upper']
 # An ink that no style reaches, on plain paper: what is dark is the glyph.
 PLAIN = GlyphStyle(
-    ink=(0.0, 0.0), paper=(1.0, 1.0), colour=0.0, texture=0.0, noise=0.0)
+    ink=(0.0, 0.0), paper=(1.0, 1.0), colour=0.0, texture=0.0, noise=0.0
+)
 
 
 def crc(array):
     return zlib.crc32(array.tobytes())
 
 
-@pytest.mark.parametrize('index, char, style, expected', [
-    (0, 'A', 'clean', 3477345760),
-    (1, 'Ω', 'clean', 1615323372),
-    (2, 'ж', 'rough', 162877550),
-    (3, 'g', 'rough', 3631901948),
-])
+@pytest.mark.parametrize(
+    'index, char, style, expected',
+    [
+        (0, 'A', 'clean', 3477345760),
+        (1, 'Ω', 'clean', 1615323372),
+        (2, 'ж', 'rough', 162877550),
+        (3, 'g', 'rough', 3631901948),
+    ],
+)
 def test_glyphs_are_the_same_bytes_everywhere(index, char, style, expected):
     # Seen with Python 3.10, 3.11 and 3.12 and their pinned versions.
     image = render_glyph(
-        char, MULTISCRIPT_FACES, (7, index), style=STYLES[style])
+        char, MULTISCRIPT_FACES, (7, index), style=STYLES[style]
+    )
     assert image.shape == (48, 48, 3) and image.dtype == np.uint8
     assert crc(image) == expected
 
 
-@pytest.mark.parametrize('index, style, expected', [
-    (0, 'clean', (1641807043, 45585392)),
-    (1, 'rough', (662410281, 3719722131)),
-])
+@pytest.mark.parametrize(
+    'index, style, expected',
+    [
+        (0, 'clean', (1641807043, 45585392)),
+        (1, 'rough', (662410281, 3719722131)),
+    ],
+)
 def test_scenes_are_the_same_bytes_everywhere(index, style, expected):
-    image, annotation = render_scene(LETTERS, LATIN_FACES['train'], (7, index),
-                                     (96, 128), STYLES[style])
+    image, annotation = render_scene(
+        LETTERS, LATIN_FACES['train'], (7, index), (96, 128), STYLES[style]
+    )
     assert image.shape == (96, 128, 3) and image.dtype == np.uint8
     assert annotation.shape == (96, 128) and annotation.dtype == np.uint8
     assert (crc(image), crc(annotation)) == expected
@@ -61,7 +71,8 @@ def test_bytes_do_not_depend_on_what_was_drawn_before():
     for i in range(5):
         render_glyph('R', MULTISCRIPT_FACES, (0, i))
     assert np.array_equal(
-        one, render_glyph('Q', MULTISCRIPT_FACES, (0, 5), (300, 300)))
+        one, render_glyph('Q', MULTISCRIPT_FACES, (0, 5), (300, 300))
+    )
 
 
 @settings(max_examples=30, deadline=None)
@@ -69,15 +80,19 @@ def test_bytes_do_not_depend_on_what_was_drawn_before():
 def test_other_seeds_are_other_images(first, second):
     same = np.array_equal(
         render_glyph('A', ALL_LATIN, (first, 0)),
-        render_glyph('A', ALL_LATIN, (second, 0)))
+        render_glyph('A', ALL_LATIN, (second, 0)),
+    )
     assert same == (first == second)
 
 
-@pytest.mark.parametrize('alphabet, faces', [
-    ('greek_cyrillic', MULTISCRIPT_FACES),
-    ('latin', LATIN_FACES['train']),
-    ('latin', LATIN_FACES['test']),
-])
+@pytest.mark.parametrize(
+    'alphabet, faces',
+    [
+        ('greek_cyrillic', MULTISCRIPT_FACES),
+        ('latin', LATIN_FACES['train']),
+        ('latin', LATIN_FACES['test']),
+    ],
+)
 def test_no_two_characters_are_one_picture_in_all_faces(alphabet, faces):
     chars = ALPHABETS[alphabet]
     check_faces(faces, chars)
@@ -89,14 +104,17 @@ def test_no_two_characters_are_one_picture_in_all_faces(alphabet, faces):
 
 
 def test_characters_are_drawn_whole():
-    for chars, faces in ((ALPHABETS['greek_cyrillic'], MULTISCRIPT_FACES),
-                         (ALPHABETS['latin'], ALL_LATIN)):
+    for chars, faces in (
+        (ALPHABETS['greek_cyrillic'], MULTISCRIPT_FACES),
+        (ALPHABETS['latin'], ALL_LATIN),
+    ):
         for face in faces:
             for char in chars:
                 ink = np.asarray(_em_square(char, face, 32))
                 assert ink.max() > 100, (char, face)
                 border = np.concatenate(
-                    [ink[0], ink[-1], ink[:, 0], ink[:, -1]])
+                    [ink[0], ink[-1], ink[:, 0], ink[:, -1]]
+                )
                 assert not border.any(), (char, face)
 
 
@@ -111,14 +129,18 @@ def test_faces_are_shipped_by_every_matplotlib_that_is_allowed():
     # Newer ones ship more, such as cmti10 since 3.11.
     for face in ALL_LATIN + MULTISCRIPT_FACES:
         assert face.startswith(('DejaVu', 'STIXGeneral')) or face in (
-            'cmb10', 'cmr10', 'cmss10', 'cmtt10')
+            'cmb10',
+            'cmr10',
+            'cmss10',
+            'cmtt10',
+        )
 
 
 def test_alphabets_hold_each_character_once():
     assert {k: len(v) for k, v in ALPHABETS.items()} == {
         'greek_cyrillic': 101,
         'latin': 62,
-        'latin_upper': 26
+        'latin_upper': 26,
     }
     assert all(len(set(v)) == len(v) for v in ALPHABETS.values())
 
@@ -137,23 +159,27 @@ def test_swap_exchanges_ink_and_paper():
     assert np.abs(negative.astype(int) - (255 - image)).max() <= 1
 
 
-@pytest.mark.parametrize('field, value', [
-    ('swap', 1.0),
-    ('colour', 0.5),
-    ('texture', 0.5),
-    ('noise', 0.5),
-    ('size', (0.3, 0.4)),
-    ('rotation', 90.0),
-    ('shift', 0.4),
-    ('strokes', 5),
-    ('ink', (0.3, 0.35)),
-    ('paper', (0.5, 0.6)),
-])
+@pytest.mark.parametrize(
+    'field, value',
+    [
+        ('swap', 1.0),
+        ('colour', 0.5),
+        ('texture', 0.5),
+        ('noise', 0.5),
+        ('size', (0.3, 0.4)),
+        ('rotation', 90.0),
+        ('shift', 0.4),
+        ('strokes', 5),
+        ('ink', (0.3, 0.35)),
+        ('paper', (0.5, 0.6)),
+    ],
+)
 def test_every_field_of_a_style_changes_the_image(field, value):
     changed = style_from({field: value})
     assert not np.array_equal(
         render_glyph('A', ALL_LATIN, (0, 0)),
-        render_glyph('A', ALL_LATIN, (0, 0), style=changed))
+        render_glyph('A', ALL_LATIN, (0, 0), style=changed),
+    )
 
 
 @settings(max_examples=40, deadline=None)
@@ -169,7 +195,8 @@ def test_annotations_hold_nothing_paper_and_characters(index, size):
 def test_annotation_tells_where_the_ink_is():
     for index in range(20):
         image, annotation = render_scene(
-            LETTERS, ALL_LATIN, (3, index), style=PLAIN)
+            LETTERS, ALL_LATIN, (3, index), style=PLAIN
+        )
         characters = annotation >= 2
         assert 1 <= len(np.unique(annotation[characters])) <= 4
         assert image[characters].max() < 128
@@ -181,28 +208,33 @@ def test_annotation_tells_where_the_ink_is():
 def test_number_of_glyphs_is_obeyed():
     for number in (1, 3):
         counts = [
-            len(set(np.unique(a).tolist()) - {0, 1}) for _, a in (
+            len(set(np.unique(a).tolist()) - {0, 1})
+            for _, a in (
                 render_scene(
-                    LETTERS,
-                    ALL_LATIN, (0, i),
-                    num_glyphs=(number, number)) for i in range(10))
+                    LETTERS, ALL_LATIN, (0, i), num_glyphs=(number, number)
+                )
+                for i in range(10)
+            )
         ]
         assert max(counts) == number
 
 
 def test_characters_are_counted_before_labels_overflow():
     with pytest.raises(ValueError, match='253 labels'):
-        render_scene(''.join(map(chr, range(300, 600))), ALL_LATIN, (0, ))
+        render_scene(''.join(map(chr, range(300, 600))), ALL_LATIN, (0,))
 
 
-@pytest.mark.parametrize('style, sentence', [
-    ('smooth', "one of .*'clean', 'inverted', 'rough'.* but got 'smooth'"),
-    (dict(base='rough', ink_colour=1), r"no field \['ink_colour'\]"),
-    (dict(noise=-0.1), "'noise' should be a number that is not negative"),
-    (dict(size=(0.9, 0.5)), "'size' should be a range"),
-    (dict(size=(0.0, 0.5)), "'size' should be above 0"),
-    (dict(ink=(0.1, 0.2, 0.3)), "'ink' should be a range"),
-])
+@pytest.mark.parametrize(
+    'style, sentence',
+    [
+        ('smooth', "one of .*'clean', 'inverted', 'rough'.* but got 'smooth'"),
+        (dict(base='rough', ink_colour=1), r"no field \['ink_colour'\]"),
+        (dict(noise=-0.1), "'noise' should be a number that is not negative"),
+        (dict(size=(0.9, 0.5)), "'size' should be a range"),
+        (dict(size=(0.0, 0.5)), "'size' should be above 0"),
+        (dict(ink=(0.1, 0.2, 0.3)), "'ink' should be a range"),
+    ],
+)
 def test_bad_styles_give_sentences(style, sentence):
     with pytest.raises(ValueError, match=sentence):
         style_from(style)

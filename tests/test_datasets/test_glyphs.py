@@ -1,4 +1,5 @@
 """The registered datasets: labels, order, pipelines, sentences."""
+
 import pickle
 
 import numpy as np
@@ -21,17 +22,18 @@ from mmdavpt.datasets.glyph_rendering import render_scene
 
 
 def glyphs(**kwargs):
-    return GlyphDataset(**{
-        **dict(chars='latin', faces='latin_train', num_images=130),
-        **kwargs
-    })
+    return GlyphDataset(
+        **{
+            **dict(chars='latin', faces='latin_train', num_images=130),
+            **kwargs,
+        }
+    )
 
 
 def scenes(**kwargs):
-    return GlyphSceneDataset(**{
-        **dict(faces='latin_train', num_images=6),
-        **kwargs
-    })
+    return GlyphSceneDataset(
+        **{**dict(faces='latin_train', num_images=6), **kwargs}
+    )
 
 
 def test_labels_are_balanced_and_known_without_drawing(monkeypatch):
@@ -50,9 +52,11 @@ def test_images_do_not_depend_on_the_order_of_access():
     backwards = [other[i]['img'] for i in reversed(range(5))][::-1]
     assert all(map(np.array_equal, forwards, backwards))
     assert not any(
-        np.array_equal(a, b) for a, b in zip(
-            forwards, (glyphs(seed=1)[i]['img'] for i in range(5)),
-            strict=True))
+        np.array_equal(a, b)
+        for a, b in zip(
+            forwards, (glyphs(seed=1)[i]['img'] for i in range(5)), strict=True
+        )
+    )
 
 
 def test_a_subset_keeps_images_and_labels_together():
@@ -70,12 +74,16 @@ def test_datasets_are_reachable_from_both_scopes(scope):
                 type='mmdavpt.GlyphDataset',
                 chars='AB',
                 faces='latin_test',
-                num_images=3))
+                num_images=3,
+            )
+        )
         scene = ROOT.build(
             dict(
                 type='mmdavpt.GlyphSceneDataset',
                 faces='latin_test',
-                num_images=1))
+                num_images=1,
+            )
+        )
     assert type(dataset) is GlyphDataset and len(dataset) == 3
     assert type(scene) is GlyphSceneDataset and len(scene) == 1
 
@@ -85,14 +93,14 @@ def test_glyphs_go_through_a_pipeline_and_workers():
         dataset = glyphs(
             pipeline=[
                 dict(type='RandomCrop', crop_size=48, padding=4),
-                dict(type='PackInputs')
+                dict(type='PackInputs'),
             ],
-            num_images=4)
+            num_images=4,
+        )
     copy = pickle.loads(pickle.dumps(dataset))
     plain = glyphs(num_images=4)
     assert np.array_equal(copy.get_data_info(1)['img'], plain[1]['img'])
-    seen = list(
-        DataLoader(copy, batch_size=2, num_workers=1, collate_fn=list))
+    seen = list(DataLoader(copy, batch_size=2, num_workers=1, collate_fn=list))
     assert len(seen) == 2
     for i, item in enumerate(sum(seen, [])):
         assert item['inputs'].shape == (3, 48, 48)
@@ -104,21 +112,25 @@ def test_class_names_can_be_replaced():
     named = glyphs(chars='01', metainfo=dict(classes=('zero', 'one'), year=1))
     assert named.metainfo == dict(classes=('zero', 'one'), year=1)
     with pytest.raises(ValueError, match='name 2 classes.* but got 3'):
-        glyphs(chars='01', metainfo=dict(classes=CIFAR10.METAINFO['classes']
-                                         [:3]))
+        glyphs(
+            chars='01', metainfo=dict(classes=CIFAR10.METAINFO['classes'][:3])
+        )
 
 
-@pytest.mark.parametrize('changes, sentence', [
-    (dict(num_images=0), 'num_images should be an integer of at least 1'),
-    (dict(num_images=2.5), 'num_images should be an integer'),
-    (dict(seed=-1), 'seed should be an integer of at least 0, but got -1'),
-    (dict(img_size=0), 'img_size should be an integer of at least 1'),
-    (dict(img_size=(48, 48)), 'img_size should be an integer'),
-    (dict(faces='serif'), "one of .*'latin_test'.*but got 'serif'"),
-    (dict(faces=[]), 'a list of font names'),
-    (dict(chars='greek_cyrillic'), "'cmr10' lacks the characters"),
-    (dict(style='smooth'), "but got 'smooth'"),
-])
+@pytest.mark.parametrize(
+    'changes, sentence',
+    [
+        (dict(num_images=0), 'num_images should be an integer of at least 1'),
+        (dict(num_images=2.5), 'num_images should be an integer'),
+        (dict(seed=-1), 'seed should be an integer of at least 0, but got -1'),
+        (dict(img_size=0), 'img_size should be an integer of at least 1'),
+        (dict(img_size=(48, 48)), 'img_size should be an integer'),
+        (dict(faces='serif'), "one of .*'latin_test'.*but got 'serif'"),
+        (dict(faces=[]), 'a list of font names'),
+        (dict(chars='greek_cyrillic'), "'cmr10' lacks the characters"),
+        (dict(style='smooth'), "but got 'smooth'"),
+    ],
+)
 def test_bad_arguments_of_glyphs_give_sentences(changes, sentence):
     with pytest.raises(ValueError, match=sentence):
         glyphs(**changes)
@@ -129,7 +141,8 @@ def test_faces_of_the_named_sets_hold_their_alphabets():
         glyphs(
             chars='latin' if 'latin' in name else 'greek_cyrillic',
             faces=name,
-            num_images=1)
+            num_images=1,
+        )
         glyphs(faces=faces[:1], chars='AB', num_images=1)
 
 
@@ -137,8 +150,12 @@ def test_scenes_are_as_loaded_with_reduce_zero_label():
     dataset = scenes(size=(40, 64), seed=4, style='rough')
     for i in (3, 0):
         image, annotation = render_scene(
-            ALPHABETS['latin_upper'], dataset.faces, (4, i), (40, 64),
-            dataset.style)
+            ALPHABETS['latin_upper'],
+            dataset.faces,
+            (4, i),
+            (40, 64),
+            dataset.style,
+        )
         item = dataset[i]
         assert np.array_equal(item['img'], image)
         expected = np.where(annotation == 0, 255, annotation.astype(int) - 1)
@@ -169,13 +186,16 @@ def test_scene_classes_have_a_colour_each():
     assert distance.min() > 50
 
 
-@pytest.mark.parametrize('changes, sentence', [
-    (dict(num_images=0), 'num_images should be an integer of at least 1'),
-    (dict(seed=-1), 'seed should be an integer of at least 0'),
-    (dict(size=96), r'should be \(height, width\), but got 96'),
-    (dict(size=(96, 8)), 'width should be an integer of at least 16'),
-    (dict(faces='serif'), 'but got .serif.'),
-])
+@pytest.mark.parametrize(
+    'changes, sentence',
+    [
+        (dict(num_images=0), 'num_images should be an integer of at least 1'),
+        (dict(seed=-1), 'seed should be an integer of at least 0'),
+        (dict(size=96), r'should be \(height, width\), but got 96'),
+        (dict(size=(96, 8)), 'width should be an integer of at least 16'),
+        (dict(faces='serif'), 'but got .serif.'),
+    ],
+)
 def test_bad_arguments_of_scenes_give_sentences(changes, sentence):
     with pytest.raises(ValueError, match=sentence):
         scenes(**changes)

@@ -1,4 +1,5 @@
 """Scenes on disk: the stock reader reads them, and a stop does no harm."""
+
 import importlib.util
 import json
 import os.path as osp
@@ -26,17 +27,20 @@ def read(root, split='training', reader=GlyphADE20KDataset, **kwargs):
         return reader(
             data_root=str(root),
             data_prefix=dict(
-                img_path=f'images/{split}',
-                seg_map_path=f'annotations/{split}'),
+                img_path=f'images/{split}', seg_map_path=f'annotations/{split}'
+            ),
             pipeline=LOAD,
-            **kwargs)
+            **kwargs,
+        )
 
 
-@pytest.mark.parametrize('split, faces', [('training', 'latin_train'),
-                                          ('validation', 'latin_test')])
+@pytest.mark.parametrize(
+    'split, faces', [('training', 'latin_train'), ('validation', 'latin_test')]
+)
 @pytest.mark.parametrize('num_workers', [0, 2])
-def test_png_scenes_equal_those_drawn_on_the_fly(tmp_path, split, faces,
-                                                 num_workers):
+def test_png_scenes_equal_those_drawn_on_the_fly(
+    tmp_path, split, faces, num_workers
+):
     made = write_scenes_ade20k(
         tmp_path,
         split,
@@ -45,11 +49,11 @@ def test_png_scenes_equal_those_drawn_on_the_fly(tmp_path, split, faces,
         size=(40, 56),
         style='rough',
         img_suffix='.png',
-        num_workers=num_workers)
+        num_workers=num_workers,
+    )
     assert made == 4
     written = read(tmp_path, split, img_suffix='.png')
-    drawn = GlyphSceneDataset(
-        faces, 4, seed=5, size=(40, 56), style='rough')
+    drawn = GlyphSceneDataset(faces, 4, seed=5, size=(40, 56), style='rough')
     assert len(written) == 4
     for i in range(4):
         a, b = written[i], drawn[i]
@@ -71,8 +75,10 @@ def test_the_stock_reader_reads_them_as_they_are(tmp_path):
         # JPEG at quality 95 is close, with the channels in their places.
         error = np.abs(a['img'].astype(int) - b['img'])
         assert error.mean() < 4
-        assert error.mean() < np.abs(a['img'][..., ::-1].astype(int) -
-                                     b['img']).mean()
+        assert (
+            error.mean()
+            < np.abs(a['img'][..., ::-1].astype(int) - b['img']).mean()
+        )
     named = read(tmp_path, 'validation')
     assert named.metainfo['classes'] == SCENE_CLASSES
 
@@ -82,20 +88,23 @@ def test_both_kinds_go_through_the_same_training_pipeline(tmp_path):
     rest = [
         dict(type='RandomCrop', crop_size=(48, 48), cat_max_ratio=0.9),
         dict(type='RandomFlip', prob=1.0),
-        dict(type='PackSegInputs')
+        dict(type='PackSegInputs'),
     ]
     with DefaultScope.overwrite_default_scope('mmseg'):
         pipeline = Compose(rest)
         packed = []
-        for dataset in (read(tmp_path, img_suffix='.png'),
-                        GlyphSceneDataset('latin_train', 1)):
+        for dataset in (
+            read(tmp_path, img_suffix='.png'),
+            GlyphSceneDataset('latin_train', 1),
+        ):
             np.random.seed(0)
             packed.append(pipeline(dataset[0]))
     a, b = packed
     assert a['inputs'].shape == (3, 48, 48)
     assert (a['inputs'] == b['inputs']).all()
-    assert (a['data_samples'].gt_sem_seg.data ==
-            b['data_samples'].gt_sem_seg.data).all()
+    assert (
+        a['data_samples'].gt_sem_seg.data == b['data_samples'].gt_sem_seg.data
+    ).all()
 
 
 def test_a_stopped_run_goes_on(tmp_path):
@@ -129,18 +138,22 @@ def test_a_failed_write_leaves_no_file(tmp_path, monkeypatch):
     assert not (tmp_path / 'scene.png').exists()
 
 
-@pytest.mark.parametrize('changes, named', [
-    (dict(seed=1), 'seed'),
-    (dict(size=(32, 48)), 'size'),
-    (dict(style='rough', seed=1), 'seed and style'),
-    (dict(img_suffix='.png'), 'img_suffix'),
-    (dict(faces='latin_test'), 'faces'),
-])
+@pytest.mark.parametrize(
+    'changes, named',
+    [
+        (dict(seed=1), 'seed'),
+        (dict(size=(32, 48)), 'size'),
+        (dict(style='rough', seed=1), 'seed and style'),
+        (dict(img_suffix='.png'), 'img_suffix'),
+        (dict(faces='latin_test'), 'faces'),
+    ],
+)
 def test_other_settings_do_not_mix_into_a_folder(tmp_path, changes, named):
     write_scenes_ade20k(tmp_path, 'training', 1, size=(32, 32))
     with pytest.raises(ValueError, match=f'with another {named} '):
-        write_scenes_ade20k(tmp_path, 'training', 1,
-                            **{**dict(size=(32, 32)), **changes})
+        write_scenes_ade20k(
+            tmp_path, 'training', 1, **{**dict(size=(32, 32)), **changes}
+        )
 
 
 def test_splits_do_not_disturb_each_other(tmp_path):
@@ -166,34 +179,53 @@ def test_fewer_scenes_than_there_are_is_refused(tmp_path):
         write_scenes_ade20k(tmp_path, 'training', 1, size=(32, 32))
 
 
-@pytest.mark.parametrize('changes, sentence', [
-    (dict(split='train'), "one of .*'training'.* but got 'train'"),
-    (dict(img_suffix='.bmp'), r"one of \['.jpg', '.png'\]"),
-    (dict(num_images=0), 'num_images should be an integer of at least 1'),
-    (dict(num_workers=-1), 'num_workers should be an integer of at least 0'),
-    (dict(seed=-1), 'seed should be'),
-    (dict(size=(96, )), 'height, width'),
-])
+@pytest.mark.parametrize(
+    'changes, sentence',
+    [
+        (dict(split='train'), "one of .*'training'.* but got 'train'"),
+        (dict(img_suffix='.bmp'), r"one of \['.jpg', '.png'\]"),
+        (dict(num_images=0), 'num_images should be an integer of at least 1'),
+        (
+            dict(num_workers=-1),
+            'num_workers should be an integer of at least 0',
+        ),
+        (dict(seed=-1), 'seed should be'),
+        (dict(size=(96,)), 'height, width'),
+    ],
+)
 def test_bad_arguments_give_sentences(tmp_path, changes, sentence):
     with pytest.raises(ValueError, match=sentence):
         write_scenes_ade20k(
-            tmp_path, **{
-                **dict(split='training', num_images=1),
-                **changes
-            })
+            tmp_path, **{**dict(split='training', num_images=1), **changes}
+        )
     assert not list(tmp_path.iterdir())
 
 
 def test_the_tool_writes_both_splits(tmp_path, capsys):
     path = osp.join(
-        osp.dirname(__file__), *['..'] * 2, 'tools', 'dataset_converters',
-        'glyphs2ade20k.py')
+        osp.dirname(__file__),
+        *['..'] * 2,
+        'tools',
+        'dataset_converters',
+        'glyphs2ade20k.py',
+    )
     spec = importlib.util.spec_from_file_location('glyphs2ade20k', path)
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
     arguments = [
-        str(tmp_path), '--train', '2', '--val', '1', '--height', '32',
-        '--width', '40', '--seed', '3', '--style', 'rough'
+        str(tmp_path),
+        '--train',
+        '2',
+        '--val',
+        '1',
+        '--height',
+        '32',
+        '--width',
+        '40',
+        '--seed',
+        '3',
+        '--style',
+        'rough',
     ]
     tool.main(arguments)
     assert 'training: 2 scenes drawn, 0 were there' in capsys.readouterr().out
@@ -206,6 +238,8 @@ def test_the_tool_writes_both_splits(tmp_path, capsys):
     # Other seeds, or both splits would show the same scenes in other faces.
     assert [noted[s]['seed'] for s in ('training', 'validation')] == [3, 4]
     drawn = GlyphSceneDataset(
-        'latin_test', 1, seed=4, size=(32, 40), style='rough')
+        'latin_test', 1, seed=4, size=(32, 40), style='rough'
+    )
     assert np.array_equal(
-        read(tmp_path, 'validation')[0]['gt_seg_map'], drawn[0]['gt_seg_map'])
+        read(tmp_path, 'validation')[0]['gt_seg_map'], drawn[0]['gt_seg_map']
+    )

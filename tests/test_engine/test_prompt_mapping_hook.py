@@ -1,4 +1,5 @@
 """The hook in both loops: first mapping, refresh, labels, errors."""
+
 import logging
 
 import numpy as np
@@ -34,21 +35,23 @@ class Recorder(Hook):
         self.first = state_of(runner.model)
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
-        self.labels.append([
-            sample.get('guidance_label')
-            for sample in data_batch['data_samples']
-        ])
+        self.labels.append(
+            [
+                sample.get('guidance_label')
+                for sample in data_batch['data_samples']
+            ]
+        )
 
-    def after_train_iter(self, runner, batch_idx, data_batch=None,
-                         outputs=None):
+    def after_train_iter(
+        self, runner, batch_idx, data_batch=None, outputs=None
+    ):
         self.after.append(state_of(runner.model))
         self.outputs = outputs
 
 
 def state_of(model):
     return {
-        name: buffer.clone()
-        for name, buffer in model.guidance.named_buffers()
+        name: buffer.clone() for name, buffer in model.guidance.named_buffers()
     }
 
 
@@ -66,55 +69,67 @@ def test_first_mapping_is_of_the_unprompted_backbone(runner_from, tmp_path):
     sums = torch.zeros(6, 32)
     for index in range(24):
         data = runner.train_dataloader.dataset[index]
-        image = model.data_preprocessor(
-            dict(inputs=[data['inputs']]))['inputs']
+        image = model.data_preprocessor(dict(inputs=[data['inputs']]))[
+            'inputs'
+        ]
         model.backbone.eval()
         sums[index % 6] += model.backbone.class_tokens(image)[0]
     torch.testing.assert_close(
-        recorder.first['representations'], sums / 4, rtol=1e-4, atol=1e-4)
+        recorder.first['representations'], sums / 4, rtol=1e-4, atol=1e-4
+    )
     expected = assign_prompts(
-        recorder.first['representations'].numpy(), np.ones(6, bool), 3)
+        recorder.first['representations'].numpy(), np.ones(6, bool), 3
+    )
     assert recorder.first['mapping'].tolist() == expected.mapping.tolist()
     assert set(expected.mapping) == {0, 1, 2}
 
 
 def test_epoch_loop_reclusters_what_the_epoch_observed(runner_from, tmp_path):
     runner = runner_from(
-        toy.classification(tmp_path, {'train_cfg.max_epochs': 1}))
+        toy.classification(tmp_path, {'train_cfg.max_epochs': 1})
+    )
     recorder = run(runner)
     last = recorder.after[-1]  # after 3 iterations of 8 images
     assert last['class_counts'].tolist() == [4] * 6
     final = state_of(runner.model)
-    torch.testing.assert_close(final['representations'],
-                               last['class_sums'] / 4)
+    torch.testing.assert_close(
+        final['representations'], last['class_sums'] / 4
+    )
     assert final['class_counts'].sum() == 0
     assert final['class_sums'].abs().sum() == 0
     expected = assign_prompts(
         final['representations'].numpy(),
         np.ones(6, bool),
         3,
-        centroids=last['centroids'].numpy())
+        centroids=last['centroids'].numpy(),
+    )
     assert final['mapping'].tolist() == expected.mapping.tolist()
 
 
 def test_observed_features_are_those_of_the_forward_pass(
-        runner_from, tmp_path):
+    runner_from, tmp_path
+):
     runner = runner_from(
         toy.classification(
-            tmp_path, {
+            tmp_path,
+            {
                 'train_cfg.max_epochs': 1,
                 'train_dataloader.batch_size': 24,
-                'optim_wrapper.optimizer.lr': 0.
-            }))
+                'optim_wrapper.optimizer.lr': 0.0,
+            },
+        )
+    )
     recorder = run(runner)
     model, sums = runner.model, torch.zeros(6, 32)
     for index in range(24):
         data = runner.train_dataloader.dataset[index]
-        image = model.data_preprocessor(
-            dict(inputs=[data['inputs']]))['inputs']
+        image = model.data_preprocessor(dict(inputs=[data['inputs']]))[
+            'inputs'
+        ]
         sums[index % 6] += model.backbone(image)[0][0].detach()
     torch.testing.assert_close(
-        recorder.after[-1]['class_sums'], sums, rtol=1e-4, atol=1e-4)
+        recorder.after[-1]['class_sums'], sums, rtol=1e-4, atol=1e-4
+    )
 
 
 def test_iteration_loop_reclusters_after_each_pass(runner_from, tmp_path):
@@ -131,31 +146,51 @@ def test_iteration_loop_reclusters_after_each_pass(runner_from, tmp_path):
     assert losses == ['loss_guidance_token', 'loss_guidance_cls']
 
 
-@pytest.mark.parametrize('options, totals', [
-    (dict(interval=2), [4, 8, 12, 0]),
-    (dict(iters_per_epoch=1), [0, 0, 0, 0]),
-    (dict(iters_per_epoch=3), [4, 8, 0, 4]),
-])
-def test_interval_of_the_iteration_loop(runner_from, tmp_path, options,
-                                        totals):
+@pytest.mark.parametrize(
+    'options, totals',
+    [
+        (dict(interval=2), [4, 8, 12, 0]),
+        (dict(iters_per_epoch=1), [0, 0, 0, 0]),
+        (dict(iters_per_epoch=3), [4, 8, 0, 4]),
+    ],
+)
+def test_interval_of_the_iteration_loop(
+    runner_from, tmp_path, options, totals
+):
     runner = runner_from(
-        toy.segmentation(tmp_path, {
-            'custom_hooks':
-            [dict(type='mmdavpt.PromptMappingHook', **options)]
-        }))
+        toy.segmentation(
+            tmp_path,
+            {
+                'custom_hooks': [
+                    dict(type='mmdavpt.PromptMappingHook', **options)
+                ]
+            },
+        )
+    )
     recorder = run(runner)
     assert [int(s['class_counts'].sum()) for s in recorder.after] == totals
 
 
 def test_interval_of_the_epoch_loop(runner_from, tmp_path):
     runner = runner_from(
-        toy.classification(tmp_path, {
-            'custom_hooks':
-            [dict(type='mmdavpt.PromptMappingHook', interval=2)]
-        }))
+        toy.classification(
+            tmp_path,
+            {
+                'custom_hooks': [
+                    dict(type='mmdavpt.PromptMappingHook', interval=2)
+                ]
+            },
+        )
+    )
     recorder = run(runner)
-    assert [int(s['class_counts'].sum()) for s in recorder.after
-            ] == [8, 16, 24, 32, 40, 48]
+    assert [int(s['class_counts'].sum()) for s in recorder.after] == [
+        8,
+        16,
+        24,
+        32,
+        40,
+        48,
+    ]
     assert runner.model.guidance.class_counts.sum() == 0
 
 
@@ -183,10 +218,15 @@ def test_draws_depend_on_seed_and_iteration_alone(runner_from, tmp_path):
         recorder = run(
             runner_from(
                 toy.segmentation(
-                    tmp_path / name, {
-                        'custom_hooks':
-                        [dict(type='mmdavpt.PromptMappingHook', seed=seed)]
-                    })))
+                    tmp_path / name,
+                    {
+                        'custom_hooks': [
+                            dict(type='mmdavpt.PromptMappingHook', seed=seed)
+                        ]
+                    },
+                )
+            )
+        )
         return recorder.labels
 
     first = labels('a', 0)
@@ -196,14 +236,15 @@ def test_draws_depend_on_seed_and_iteration_alone(runner_from, tmp_path):
 
 
 def test_the_first_pass_leaves_the_training_stream_alone(
-        runner_from, tmp_path):
+    runner_from, tmp_path
+):
     """A guided run draws the same augmentation as an unguided one."""
 
     def draws(name, guidance):
         changes = {
             'train_dataloader.dataset.pipeline': [
                 dict(type='RandomCrop', crop_size=28),
-                dict(type='PackInputs')
+                dict(type='PackInputs'),
             ]
         }
         if not guidance:
@@ -212,7 +253,6 @@ def test_the_first_pass_leaves_the_training_stream_alone(
         seen = []
 
         class Look(Hook):
-
             def before_train_iter(self, runner, batch_idx, data_batch=None):
                 seen.append(torch.stack(data_batch['inputs']).float().sum())
 
@@ -224,8 +264,7 @@ def test_the_first_pass_leaves_the_training_stream_alone(
 
 
 def test_unguided_model_is_left_alone(runner_from, tmp_path):
-    runner = runner_from(
-        toy.segmentation(tmp_path, {'model.guidance': None}))
+    runner = runner_from(toy.segmentation(tmp_path, {'model.guidance': None}))
     runner.train()
     assert not [k for k in runner.model.state_dict() if 'guidance' in k]
 
@@ -233,21 +272,30 @@ def test_unguided_model_is_left_alone(runner_from, tmp_path):
 @pytest.mark.parametrize('build', [toy.classification, toy.segmentation])
 def test_stop_and_resume_keeps_all_state(runner_from, tmp_path, build):
     """Stopped in the middle of an epoch, a run ends as if never stopped."""
-    by_iter = {
-        'custom_hooks':
-        [dict(type='mmdavpt.PromptMappingHook', iters_per_epoch=3)]
-    } if build is toy.segmentation else {}
+    by_iter = (
+        {
+            'custom_hooks': [
+                dict(type='mmdavpt.PromptMappingHook', iters_per_epoch=3)
+            ]
+        }
+        if build is toy.segmentation
+        else {}
+    )
     whole = runner_from(build(tmp_path / 'whole', by_iter))
     whole.train()
-    unit = ('train_cfg.max_iters'
-            if build is toy.segmentation else 'train_cfg.max_epochs')
+    unit = (
+        'train_cfg.max_iters'
+        if build is toy.segmentation
+        else 'train_cfg.max_epochs'
+    )
     stop = 2 if build is toy.segmentation else 1
     half = runner_from(build(tmp_path / 'half', {**by_iter, unit: stop}))
     half.train()
     resumed = runner_from(
         build(tmp_path / 'half', by_iter),
         resume=True,
-        experiment_name=f'resumed_{unit}')
+        experiment_name=f'resumed_{unit}',
+    )
     resumed.train()
     expected = whole.model.state_dict()
     for name, value in resumed.model.state_dict().items():
@@ -260,11 +308,13 @@ def test_load_from_makes_a_new_mapping(runner_from, tmp_path):
     runner.train()
     loaded = runner_from(
         toy.classification(tmp_path / 'b'),
-        load_from=str(tmp_path / 'a' / 'epoch_2.pth'))
+        load_from=str(tmp_path / 'a' / 'epoch_2.pth'),
+    )
     recorder = run(loaded)
     fresh = run(runner_from(toy.classification(tmp_path / 'c')))
-    torch.testing.assert_close(recorder.first['representations'],
-                               fresh.first['representations'])
+    torch.testing.assert_close(
+        recorder.first['representations'], fresh.first['representations']
+    )
 
 
 def test_cap_of_the_first_pass(runner_from, tmp_path, monkeypatch):
@@ -277,13 +327,17 @@ def test_cap_of_the_first_pass(runner_from, tmp_path, monkeypatch):
     for build, most in ((toy.classification, 6), (toy.segmentation, 26)):
         runner = runner_from(
             build(
-                tmp_path / build.__name__, {
+                tmp_path / build.__name__,
+                {
                     'custom_hooks': [
                         dict(
                             type='mmdavpt.PromptMappingHook',
-                            max_samples_per_class=1)
+                            max_samples_per_class=1,
+                        )
                     ]
-                }))
+                },
+            )
+        )
         finish = PromptGuidance.finish_epoch
         counts = []
 
@@ -300,13 +354,17 @@ def test_cap_of_the_first_pass(runner_from, tmp_path, monkeypatch):
 def test_pipeline_of_the_first_pass(runner_from, tmp_path):
     hook = dict(
         type='mmdavpt.PromptMappingHook',
-        pipeline=[dict(type='RandomFlip', prob=1.), dict(type='PackInputs')])
+        pipeline=[dict(type='RandomFlip', prob=1.0), dict(type='PackInputs')],
+    )
     flipped = run(
         runner_from(
-            toy.classification(tmp_path / 'a', {'custom_hooks': [hook]})))
+            toy.classification(tmp_path / 'a', {'custom_hooks': [hook]})
+        )
+    )
     plain = run(runner_from(toy.classification(tmp_path / 'b')))
-    assert not torch.allclose(flipped.first['representations'],
-                              plain.first['representations'])
+    assert not torch.allclose(
+        flipped.first['representations'], plain.first['representations']
+    )
 
 
 class Lines(logging.Handler):
@@ -334,11 +392,13 @@ def test_one_log_line_per_reclustering(runner_from, tmp_path):
 
 def test_one_class_turns_guidance_off_with_a_warning(runner_from, tmp_path):
     cfg = toy.segmentation(
-        tmp_path, {
+        tmp_path,
+        {
             'model.decode_head.num_classes': 2,
             'model.auxiliary_head.0.num_classes': 2,
             'train_dataloader.dataset.type': 'OneLetter',
-        })
+        },
+    )
 
     from mmseg.registry import DATASETS as SEG_DATASETS
 
@@ -346,8 +406,9 @@ def test_one_class_turns_guidance_off_with_a_warning(runner_from, tmp_path):
 
     @SEG_DATASETS.register_module(force=True)
     class OneLetter(GlyphSceneDataset):
-        METAINFO = dict(classes=('background', 'letter'),
-                        palette=[[0, 0, 0], [1, 1, 1]])
+        METAINFO = dict(
+            classes=('background', 'letter'), palette=[[0, 0, 0], [1, 1, 1]]
+        )
 
         def get_data_info(self, idx):
             info = super().get_data_info(idx)
@@ -364,25 +425,40 @@ def test_one_class_turns_guidance_off_with_a_warning(runner_from, tmp_path):
     assert recorder.outputs['loss_guidance_cls'].item() == 0
 
 
-@pytest.mark.parametrize('build, changes, message', [
-    (toy.classification, {'model.head.num_classes': 7},
-     'training set has 6 classes, but the model has num_classes=7'),
-    (toy.classification, {'custom_hooks': []},
-     'nothing keeps the class-to-prompt mapping.* add custom_hooks'),
-    (toy.segmentation, {'custom_hooks': []},
-     'no guidance label: add custom_hooks'),
-    (toy.segmentation, {'model.guidance.num_classes': 9},
-     'num_classes=9, but the head has num_classes=27'),
-])
-def test_misfits_fail_at_start(runner_from, tmp_path, build, changes,
-                               message):
+@pytest.mark.parametrize(
+    'build, changes, message',
+    [
+        (
+            toy.classification,
+            {'model.head.num_classes': 7},
+            'training set has 6 classes, but the model has num_classes=7',
+        ),
+        (
+            toy.classification,
+            {'custom_hooks': []},
+            'nothing keeps the class-to-prompt mapping.* add custom_hooks',
+        ),
+        (
+            toy.segmentation,
+            {'custom_hooks': []},
+            'no guidance label: add custom_hooks',
+        ),
+        (
+            toy.segmentation,
+            {'model.guidance.num_classes': 9},
+            'num_classes=9, but the head has num_classes=27',
+        ),
+    ],
+)
+def test_misfits_fail_at_start(runner_from, tmp_path, build, changes, message):
     with pytest.raises((ValueError, RuntimeError), match=message):
         runner_from(build(tmp_path, changes)).train()
     assert not list(tmp_path.glob('*.pth'))
 
 
-@pytest.mark.parametrize('name', ['interval', 'iters_per_epoch',
-                                  'max_samples_per_class'])
+@pytest.mark.parametrize(
+    'name', ['interval', 'iters_per_epoch', 'max_samples_per_class']
+)
 def test_bad_numbers(runner_from, tmp_path, name):
     hook = dict(type='mmdavpt.PromptMappingHook', **{name: 0})
     with pytest.raises(ValueError, match=f'`{name}` should be at least 1'):
@@ -398,7 +474,8 @@ def test_a_stale_mapping_without_the_hook_is_refused(runner_from, tmp_path):
     runner_from(toy.classification(tmp_path / 'a')).train()
     again = runner_from(
         toy.classification(tmp_path / 'b', {'custom_hooks': []}),
-        load_from=str(tmp_path / 'a' / 'epoch_2.pth'))
+        load_from=str(tmp_path / 'a' / 'epoch_2.pth'),
+    )
     with pytest.raises(RuntimeError, match='add custom_hooks'):
         again.train()
 
@@ -406,24 +483,26 @@ def test_a_stale_mapping_without_the_hook_is_refused(runner_from, tmp_path):
 def test_resume_within_an_epoch_counts_no_sample_twice(runner_from, tmp_path):
     """The epoch-based loop starts an interrupted epoch anew."""
     by_iter = {
-        'default_hooks.checkpoint':
-        dict(type='CheckpointHook', by_epoch=False, interval=2),
-        'train_cfg.max_epochs':
-        1,
+        'default_hooks.checkpoint': dict(
+            type='CheckpointHook', by_epoch=False, interval=2
+        ),
+        'train_cfg.max_epochs': 1,
     }
     runner_from(toy.classification(tmp_path, by_iter)).train()
     resumed = runner_from(
         toy.classification(tmp_path, by_iter),
         resume=True,
         load_from=str(tmp_path / 'iter_2.pth'),
-        experiment_name='resumed_within')
+        experiment_name='resumed_within',
+    )
     recorder = run(resumed)
     assert recorder.after[-1]['class_counts'].sum() == 24
 
 
 def test_images_with_nan_are_named_in_the_first_pass(runner_from, tmp_path):
-    cfg = toy.classification(tmp_path, {'custom_hooks': [
-        dict(type='mmdavpt.PromptMappingHook')]})
+    cfg = toy.classification(
+        tmp_path, {'custom_hooks': [dict(type='mmdavpt.PromptMappingHook')]}
+    )
     runner = runner_from(cfg)
     dataset = runner.train_dataloader.dataset
     draw = dataset.get_data_info
@@ -465,9 +544,9 @@ def test_crops_without_a_class_take_no_part(runner_from, tmp_path):
     runner = runner_from(toy.segmentation(tmp_path))
 
     class Ignore(Hook):
-
-        def after_train_iter(self, runner, batch_idx, data_batch=None,
-                             outputs=None):
+        def after_train_iter(
+            self, runner, batch_idx, data_batch=None, outputs=None
+        ):
             ignore_all(runner)
 
     runner.register_hook(Ignore())
@@ -487,9 +566,12 @@ def test_pipeline_of_the_first_pass_reaches_into_wrappers():
                 chars=toy.CHARS,
                 faces='latin_train',
                 num_images=12,
-                img_size=32),
-            num_splits=2),
-        batch_size=2)
+                img_size=32,
+            ),
+            num_splits=2,
+        ),
+        batch_size=2,
+    )
     pipeline = [dict(type='PackInputs')]
     first = first_pass_loader(loader, pipeline, None, 0).dataset
     assert 'data_samples' in first[0]

@@ -1,4 +1,5 @@
 """What cannot go well stops with a sentence, guided or not."""
+
 import numpy as np
 import pytest
 from mmengine.hooks import Hook
@@ -18,20 +19,26 @@ def train(runner_from, cfg):
 
 
 @pytest.mark.parametrize('guided', [True, False])
-@pytest.mark.parametrize('make, head, classes', [
-    (toy.classification, 'head', 6),
-    (toy.segmentation, 'decode_head', 27),
-    (toy.segmentation, 'auxiliary_head.0', 27),
-])
+@pytest.mark.parametrize(
+    'make, head, classes',
+    [
+        (toy.classification, 'head', 6),
+        (toy.segmentation, 'decode_head', 27),
+        (toy.segmentation, 'auxiliary_head.0', 27),
+    ],
+)
 @pytest.mark.parametrize('more', [-1, 2])
-def test_class_count_of_each_head(runner_from, tmp_path, make, head, classes,
-                                  guided, more):
+def test_class_count_of_each_head(
+    runner_from, tmp_path, make, head, classes, guided, more
+):
     changes = {**CHECKED, f'model.{head}.num_classes': classes + more}
     if not guided:
         changes['model.guidance'] = None
-    message = (f'has {classes} classes, but the model has num_classes='
-               f'{classes + more} in its {head}; set model.{head}.num_classes='
-               f'{classes}')
+    message = (
+        f'has {classes} classes, but the model has num_classes='
+        f'{classes + more} in its {head}; set model.{head}.num_classes='
+        f'{classes}'
+    )
     with pytest.raises(ValueError, match=message):
         train(runner_from, make(tmp_path, changes))
 
@@ -40,10 +47,10 @@ def test_class_count_of_each_head(runner_from, tmp_path, make, head, classes,
 def test_label_out_of_range(runner_from, tmp_path, guided):
     runner = runner_from(
         toy.classification(
-            tmp_path, {
-                **CHECKED,
-                **({} if guided else {'model.guidance': None})
-            }))
+            tmp_path,
+            {**CHECKED, **({} if guided else {'model.guidance': None})},
+        )
+    )
     runner.train_dataloader.dataset.load_data_list = None
     draw = runner.train_dataloader.dataset.get_data_info
 
@@ -52,7 +59,8 @@ def test_label_out_of_range(runner_from, tmp_path, guided):
 
     runner.train_dataloader.dataset.get_data_info = wrong
     with pytest.raises(
-            ValueError, match='below num_classes=6, but birds/0.png has'):
+        ValueError, match='below num_classes=6, but birds/0.png has'
+    ):
         runner.train()
 
 
@@ -60,10 +68,10 @@ def test_label_out_of_range(runner_from, tmp_path, guided):
 def test_pixel_label_out_of_range(runner_from, tmp_path, guided):
     runner = runner_from(
         toy.segmentation(
-            tmp_path, {
-                **CHECKED,
-                **({} if guided else {'model.guidance': None})
-            }))
+            tmp_path,
+            {**CHECKED, **({} if guided else {'model.guidance': None})},
+        )
+    )
     draw = runner.train_dataloader.dataset.get_data_info
 
     def wrong(index):
@@ -73,14 +81,16 @@ def test_pixel_label_out_of_range(runner_from, tmp_path, guided):
 
     runner.train_dataloader.dataset.get_data_info = wrong
     with pytest.raises(
-            ValueError,
-            match=r'scene_0.*: pixel labels should lie in \[0, 27\).* \[98\]'):
+        ValueError,
+        match=r'scene_0.*: pixel labels should lie in \[0, 27\).* \[98\]',
+    ):
         runner.train()
 
 
 def test_missing_annotation(runner_from, tmp_path):
     runner = runner_from(
-        toy.segmentation(tmp_path, {**CHECKED, 'model.guidance': None}))
+        toy.segmentation(tmp_path, {**CHECKED, 'model.guidance': None})
+    )
     draw = runner.train_dataloader.dataset.get_data_info
 
     def without(index):
@@ -106,21 +116,22 @@ def test_nan_image_is_named(runner_from, tmp_path, make):
 
     runner.train_dataloader.dataset.get_data_info = broken
     with pytest.raises(
-            ValueError, match=r'is nan in iteration 1 .*birds/\d+.png.*NaN'):
+        ValueError, match=r'is nan in iteration 1 .*birds/\d+.png.*NaN'
+    ):
         runner.train()
 
 
 def test_no_images(runner_from, tmp_path):
     runner = runner_from(toy.classification(tmp_path, CHECKED))
-    hook = next(h for h in runner.hooks
-                if type(h).__name__ == 'TrainingCheckHook')
+    hook = next(
+        h for h in runner.hooks if type(h).__name__ == 'TrainingCheckHook'
+    )
 
     class Empty(list):
         pass
 
     runner.train_dataloader  # noqa: B018  (a property that builds)
-    runner.train_loop.dataloader = type(
-        'Loader', (), dict(dataset=Empty()))()
+    runner.train_loop.dataloader = type('Loader', (), dict(dataset=Empty()))()
     with pytest.raises(ValueError, match='Empty should have images'):
         hook.before_train(runner)
 
@@ -129,7 +140,6 @@ def test_good_training_is_left_alone(runner_from, tmp_path):
     seen = []
 
     class Last(Hook):
-
         def after_train(self, runner):
             seen.append(runner.iter)
 

@@ -1,4 +1,5 @@
 """Two gloo processes end with the mapping of one process on the same data."""
+
 import os
 import socket
 
@@ -12,37 +13,42 @@ from mmengine.runner import Runner
 
 from .. import toy
 
-FROZEN = {'optim_wrapper.optimizer.lr': 0.}
+FROZEN = {'optim_wrapper.optimizer.lr': 0.0}
 #: What is trained: weights stand still where one and two processes are
 #: compared, since the guidance loss of each sees its own samples only.
 RUNS = {
     # 20 images do not divide evenly between batches or processes.
-    'classification':
-    (toy.classification, {
-        **FROZEN, 'train_dataloader.dataset.num_images': 20
-    }),
-    'segmentation':
-    (toy.segmentation, {
-        **FROZEN, 'train_dataloader.dataset.num_images': 16,
-        'custom_hooks':
-        [dict(type='mmdavpt.PromptMappingHook', iters_per_epoch=3)]
-    }),
+    'classification': (
+        toy.classification,
+        {**FROZEN, 'train_dataloader.dataset.num_images': 20},
+    ),
+    'segmentation': (
+        toy.segmentation,
+        {
+            **FROZEN,
+            'train_dataloader.dataset.num_images': 16,
+            'custom_hooks': [
+                dict(type='mmdavpt.PromptMappingHook', iters_per_epoch=3)
+            ],
+        },
+    ),
     # 8 images of each class, of which 3 are looked at before training.
-    'capped':
-    (toy.classification, {
-        **FROZEN, 'train_dataloader.dataset.num_images': 48,
-        'train_cfg.max_epochs': 1,
-        'custom_hooks': [
-            dict(
-                type='mmdavpt.PromptMappingHook',
-                interval=5,
-                max_samples_per_class=3)
-        ]
-    }),
-    'moving':
-    (toy.classification, {
-        'optim_wrapper.optimizer.lr': 0.05
-    }),
+    'capped': (
+        toy.classification,
+        {
+            **FROZEN,
+            'train_dataloader.dataset.num_images': 48,
+            'train_cfg.max_epochs': 1,
+            'custom_hooks': [
+                dict(
+                    type='mmdavpt.PromptMappingHook',
+                    interval=5,
+                    max_samples_per_class=3,
+                )
+            ],
+        },
+    ),
+    'moving': (toy.classification, {'optim_wrapper.optimizer.lr': 0.05}),
 }
 
 
@@ -55,25 +61,30 @@ class LabelRecorder(Hook):
         self.labels = []
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
-        self.labels.append([
-            sample.get('guidance_label')
-            for sample in data_batch['data_samples']
-        ])
+        self.labels.append(
+            [
+                sample.get('guidance_label')
+                for sample in data_batch['data_samples']
+            ]
+        )
 
 
 def train(name, folder, world_size):
     """Train one of the runs; return what this process ends with."""
     make, changes = RUNS[name]
-    cfg = make(folder / f'{name}_{world_size}', {
-        **changes, 'train_dataloader.batch_size': 8 // world_size
-    })
+    cfg = make(
+        folder / f'{name}_{world_size}',
+        {**changes, 'train_dataloader.batch_size': 8 // world_size},
+    )
     if world_size > 1:
         cfg.update(
             launcher='pytorch',
             model_wrapper_cfg=dict(
                 type='MMDistributedDataParallel',
                 device_ids=None,
-                broadcast_buffers=False))
+                broadcast_buffers=False,
+            ),
+        )
     runner = Runner.from_cfg(Config(cfg))
     recorder = LabelRecorder()
     runner.register_hook(recorder)
@@ -90,7 +101,8 @@ def train_on_one_of_two(rank, port, folder):
         LOCAL_RANK=str(rank),
         WORLD_SIZE='2',
         MASTER_ADDR='127.0.0.1',
-        MASTER_PORT=str(port))
+        MASTER_PORT=str(port),
+    )
     dist.init_process_group('gloo')
     results = {name: train(name, folder, 2) for name in RUNS}
     torch.save(results, folder / f'rank{rank}.pth')
@@ -107,9 +119,7 @@ def two_processes(tmp_path_factory):
     return [torch.load(folder / f'rank{rank}.pth') for rank in range(2)]
 
 
-@pytest.mark.parametrize('name', [
-    'classification', 'segmentation', 'capped'
-])
+@pytest.mark.parametrize('name', ['classification', 'segmentation', 'capped'])
 def test_same_mapping_as_one_process(tmp_path, two_processes, name):
     one = train(name, tmp_path, 1)
     first, second = (results[name] for results in two_processes)
@@ -117,13 +127,15 @@ def test_same_mapping_as_one_process(tmp_path, two_processes, name):
     for key, value in first['guidance'].items():
         assert torch.equal(value, second['guidance'][key]), key
         torch.testing.assert_close(
-            value, one['guidance'][key], rtol=1e-4, atol=1e-4, msg=key)
+            value, one['guidance'][key], rtol=1e-4, atol=1e-4, msg=key
+        )
     if name == 'segmentation':
         # The statistics of the unfinished epoch are whole on each rank.
         assert first['guidance']['class_counts'].sum() == 8
-        merged = [[label for pair in zip(a, b, strict=True) for label in pair]
-                  for a, b in zip(
-                      first['labels'], second['labels'], strict=True)]
+        merged = [
+            [label for pair in zip(a, b, strict=True) for label in pair]
+            for a, b in zip(first['labels'], second['labels'], strict=True)
+        ]
         assert merged == one['labels']
 
 

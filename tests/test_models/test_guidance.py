@@ -1,4 +1,5 @@
 """The state of guidance, and the guided models around it."""
+
 import numpy as np
 import pytest
 import torch
@@ -24,8 +25,9 @@ def guidance(**kwargs):
         num_classes=4,
         num_prompts=2,
         embed_dims=3,
-        guided_layers=(1, ),
-        loss=dict(type='mmdavpt.DAVPTLoss'))
+        guided_layers=(1,),
+        loss=dict(type='mmdavpt.DAVPTLoss'),
+    )
     return PromptGuidance(**{**cfg, **kwargs})
 
 
@@ -38,14 +40,13 @@ def build(make, changes=None):
 
 def set_mapping(model, mapping=(0, 1, 2, 0, 1, 2)):
     model.guidance.set_mapping(
-        MappingResult(np.array(mapping), np.ones((3, 32)), np.full(3, 2)))
+        MappingResult(np.array(mapping), np.ones((3, 32)), np.full(3, 2))
+    )
     model.guidance.has_hook = True
 
 
 def batch(num=6):
-    samples = [
-        DataSample().set_gt_label(i % 6) for i in range(num)
-    ]
+    samples = [DataSample().set_gt_label(i % 6) for i in range(num)]
     generator = torch.Generator().manual_seed(0)
     return torch.randn(num, 3, 32, 32, generator=generator), samples
 
@@ -56,13 +57,15 @@ def test_targets_and_request():
     labels = torch.tensor([0, 1, -1, 2, 3])
     assert state.targets(labels).tolist() == [1, -1, -1, 0, 1]
     request = state.request(labels)
-    assert request.layers == (1, ) and 'saliency' in request.names
+    assert request.layers == (1,) and 'saliency' in request.names
 
 
 def test_epoch_of_hand_worked_statistics():
     state = guidance()
-    state.observe(torch.tensor([[1., 2, 3], [3, 2, 1], [9, 9, 9]]),
-                  torch.tensor([2, 2, -1]))
+    state.observe(
+        torch.tensor([[1.0, 2, 3], [3, 2, 1], [9, 9, 9]]),
+        torch.tensor([2, 2, -1]),
+    )
     assert state.class_sums.sum() == 0
     state.take_new()
     assert state.new_sums.sum() == 0 and state.new_counts.sum() == 0
@@ -76,8 +79,7 @@ def test_epoch_of_hand_worked_statistics():
 
 def test_non_finite_sums_are_refused():
     state = guidance()
-    state.observe(
-        torch.tensor([[float('nan'), 0, 0]]), torch.tensor([3]))
+    state.observe(torch.tensor([[float('nan'), 0, 0]]), torch.tensor([3]))
     state.take_new()
     with pytest.raises(ValueError, match=r'classes \[3\] are not'):
         state.finish_epoch()
@@ -87,14 +89,22 @@ def test_all_state_is_saved_and_loaded():
     state = guidance()
     state.set_mapping(
         MappingResult(
-            np.array([0, 1, 1, 0]), np.arange(6.).reshape(2, 3),
-            np.array([2, 2])))
+            np.array([0, 1, 1, 0]),
+            np.arange(6.0).reshape(2, 3),
+            np.array([2, 2]),
+        )
+    )
     state.class_sums += 2
     other = guidance()
     other.load_state_dict(state.state_dict(), strict=True)
     assert set(state.state_dict()) == {
-        'mapping', 'centroids', 'representations', 'seen', 'class_sums',
-        'class_counts', 'initialized'
+        'mapping',
+        'centroids',
+        'representations',
+        'seen',
+        'class_sums',
+        'class_counts',
+        'initialized',
     }
     for name, value in state.state_dict().items():
         assert torch.equal(other.state_dict()[name], value)
@@ -111,7 +121,7 @@ def test_unassigned_prompts_are_not_guided():
     inputs, samples = batch()
     losses = model.train().loss(inputs, samples)
     guided = losses['loss_guidance_token'] + losses['loss_guidance_cls']
-    grad, = torch.autograd.grad(guided, [model.backbone.prompts['1']])
+    (grad,) = torch.autograd.grad(guided, [model.backbone.prompts['1']])
     assert grad[2].abs().max() == 0 and grad[:2].abs().max() > 0
 
 
@@ -123,10 +133,12 @@ def test_prediction_has_no_trace_of_guidance(make):
     inputs, _ = batch()
     called = []
     guided.backbone.prompts.register_forward_hook(
-        lambda *args: called.append(args))
+        lambda *args: called.append(args)
+    )
     assert torch.equal(
         torch.stack(list(guided.extract_feat(inputs))),
-        torch.stack(list(plain.extract_feat(inputs))))
+        torch.stack(list(plain.extract_feat(inputs))),
+    )
     assert guided.backbone.forward_with_tokens(inputs)[1].guided == {}
 
 
@@ -140,23 +152,26 @@ def test_guided_and_unguided_head_losses_are_equal():
     ours, theirs = guided.loss(inputs, samples), plain.loss(inputs, samples)
     assert torch.allclose(ours['loss'], theirs['loss'])
     assert set(ours) - set(theirs) == {
-        'loss_guidance_token', 'loss_guidance_cls'
+        'loss_guidance_token',
+        'loss_guidance_cls',
     }
 
 
 @pytest.mark.parametrize('make', [toy.classification, toy.segmentation])
 def test_every_trainable_parameter_gets_a_gradient_and_no_other(make):
-    model = build(make, {
-        'model.backbone.bias': ('v', ),
-    }).train()
+    model = build(
+        make,
+        {
+            'model.backbone.bias': ('v',),
+        },
+    ).train()
     inputs, samples = batch()
     if make is toy.segmentation:
         set_mapping(model, [-1] + [i % 3 for i in range(26)])
         samples = [SegDataSample() for _ in samples]
         for i, sample in enumerate(samples):
             sample.set_metainfo(dict(guidance_label=i + 1))
-            sample.gt_sem_seg = PixelData(
-                data=torch.full((1, 32, 32), i + 1))
+            sample.gt_sem_seg = PixelData(data=torch.full((1, 32, 32), i + 1))
     else:
         set_mapping(model)
     before = {n: p.clone() for n, p in model.named_parameters()}
@@ -181,7 +196,7 @@ def test_guidance_pulls_a_prompt_towards_its_class():
     model = build(toy.classification).train()
     set_mapping(model)
     inputs, samples = batch()
-    optimizer = torch.optim.SGD(model.backbone.prompts.parameters(), lr=1.)
+    optimizer = torch.optim.SGD(model.backbone.prompts.parameters(), lr=1.0)
     values = []
     for _ in range(8):
         losses = model.loss(inputs, samples)
@@ -193,44 +208,81 @@ def test_guidance_pulls_a_prompt_towards_its_class():
     assert values[-1] < 0.9 * values[0]
 
 
-@pytest.mark.parametrize('layers, counts, expected', [
-    ((-1, ), (3, 3, 3), [2]),
-    ((0, 2), (3, 0, 3), [0, 2]),
-    ((2, 1), (1, 3, 3), [1, 2]),
-])
+@pytest.mark.parametrize(
+    'layers, counts, expected',
+    [
+        ((-1,), (3, 3, 3), [2]),
+        ((0, 2), (3, 0, 3), [0, 2]),
+        ((2, 1), (1, 3, 3), [1, 2]),
+    ],
+)
 def test_resolve_guided_layers(layers, counts, expected):
     assert resolve_guided_layers(layers, counts) == expected
 
 
-@pytest.mark.parametrize('layers, counts, message', [
-    ((), (3, 3), 'guided_layers'),
-    ((2, ), (3, 3), '0 to 1'),
-    ((1, -1), (3, 3), 'different layers'),
-    ((0, ), (0, 3), 'at least one'),
-    ((0, 1), (2, 3), 'same number'),
-])
+@pytest.mark.parametrize(
+    'layers, counts, message',
+    [
+        ((), (3, 3), 'guided_layers'),
+        ((2,), (3, 3), '0 to 1'),
+        ((1, -1), (3, 3), 'different layers'),
+        ((0,), (0, 3), 'at least one'),
+        ((0, 1), (2, 3), 'same number'),
+    ],
+)
 def test_bad_guided_layers(layers, counts, message):
     with pytest.raises(ValueError, match=message):
         resolve_guided_layers(layers, counts)
 
 
-@pytest.mark.parametrize('make, changes, message', [
-    (toy.classification, {'model.backbone': dict(
-        type='VisionTransformer', arch=toy.ARCH, img_size=32, patch_size=8)},
-     'should be a DAVPTVisionTransformer, but got VisionTransformer'),
-    (toy.classification, {'model.backbone.propagate': True}, 'propagate'),
-    (toy.classification, {'model.guidance.num_classes': 9},
-     'num_classes=9, but the head has num_classes=6'),
-    (toy.classification, {'model.guidance.saliency_keys': 'x'},
-     'saliency_keys'),
-    (toy.classification, {'model.guidance.normalize': 'x'}, 'normalize'),
-    (toy.classification, {'model.guidance.normalise': 'l2'},
-     "no key 'normalise'.* did you mean 'normalize'"),
-    (toy.segmentation, {'model.guidance.background_class': 27},
-     'one of the 27 classes'),
-    (toy.classification, {'model.train_cfg': dict(
-        augments=[dict(type='Mixup', alpha=0.8)])}, 'mixes images'),
-])
+@pytest.mark.parametrize(
+    'make, changes, message',
+    [
+        (
+            toy.classification,
+            {
+                'model.backbone': dict(
+                    type='VisionTransformer',
+                    arch=toy.ARCH,
+                    img_size=32,
+                    patch_size=8,
+                )
+            },
+            'should be a DAVPTVisionTransformer, but got VisionTransformer',
+        ),
+        (toy.classification, {'model.backbone.propagate': True}, 'propagate'),
+        (
+            toy.classification,
+            {'model.guidance.num_classes': 9},
+            'num_classes=9, but the head has num_classes=6',
+        ),
+        (
+            toy.classification,
+            {'model.guidance.saliency_keys': 'x'},
+            'saliency_keys',
+        ),
+        (toy.classification, {'model.guidance.normalize': 'x'}, 'normalize'),
+        (
+            toy.classification,
+            {'model.guidance.normalise': 'l2'},
+            "no key 'normalise'.* did you mean 'normalize'",
+        ),
+        (
+            toy.segmentation,
+            {'model.guidance.background_class': 27},
+            'one of the 27 classes',
+        ),
+        (
+            toy.classification,
+            {
+                'model.train_cfg': dict(
+                    augments=[dict(type='Mixup', alpha=0.8)]
+                )
+            },
+            'mixes images',
+        ),
+    ],
+)
 def test_bad_guidance(make, changes, message):
     with pytest.raises((ValueError, TypeError), match=message):
         build(make, changes)
@@ -247,7 +299,7 @@ def test_loss_in_eval_mode_neither_guides_nor_observes():
 
 def test_loss_of_the_guidance_has_a_default():
     model = build(toy.classification, {'model.guidance': dict()})
-    assert model.guidance.guided_layers == (1, )
+    assert model.guidance.guided_layers == (1,)
     assert 'saliency' in model.guidance.loss.required_tokens
 
 
@@ -267,8 +319,13 @@ def test_models_are_reachable_from_both_scopes():
         init_default_scope(scope)
         import mmpretrain.registry
         import mmseg.registry
+
         for registry in (mmseg.registry.MODELS, mmpretrain.registry.MODELS):
-            assert registry.get(
-                'mmdavpt.DAVPTEncoderDecoder') is DAVPTEncoderDecoder
-            assert registry.get(
-                'mmdavpt.DAVPTImageClassifier') is DAVPTImageClassifier
+            assert (
+                registry.get('mmdavpt.DAVPTEncoderDecoder')
+                is DAVPTEncoderDecoder
+            )
+            assert (
+                registry.get('mmdavpt.DAVPTImageClassifier')
+                is DAVPTImageClassifier
+            )

@@ -1,4 +1,5 @@
 """A checkpoint that does not fit the model is refused."""
+
 from types import SimpleNamespace
 
 import pytest
@@ -15,7 +16,6 @@ from mmdavpt.utils.checkpoint_fit import (
 
 
 class Model(BaseModel):
-
     def __init__(self):
         super().__init__()
         self.fc = nn.Linear(2, 3)
@@ -26,7 +26,6 @@ class Model(BaseModel):
 
 
 class Averaging(BaseTTAModel):
-
     def merge_preds(self, data_samples_list):
         return data_samples_list
 
@@ -58,11 +57,14 @@ def test_unwrap():
 def test_testing_refuses(model):
     hook = CheckpointFitHook(training=False)
     hook.after_load_checkpoint(
-        runner(model), dict(state_dict=Model().state_dict()))
+        runner(model), dict(state_dict=Model().state_dict())
+    )
     hook.after_load_checkpoint(runner(model), Model().state_dict())
     with pytest.raises(
-            UsageError, match=r'x.pth lacks 2 \(such as fc.weight, fc.bias\) '
-            'of the 2 parameters'):
+        UsageError,
+        match=r'x.pth lacks 2 \(such as fc.weight, fc.bias\) '
+        'of the 2 parameters',
+    ):
         hook.after_load_checkpoint(runner(model), dict(state_dict={}))
 
 
@@ -71,4 +73,5 @@ def test_training_refuses_only_to_resume():
     hook.after_load_checkpoint(runner(Model()), dict(state_dict={}))
     with pytest.raises(UsageError, match='x.pth lacks 2'):
         hook.after_load_checkpoint(
-            runner(Model(), resume=True), dict(state_dict={}))
+            runner(Model(), resume=True), dict(state_dict={})
+        )

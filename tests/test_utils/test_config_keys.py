@@ -1,4 +1,5 @@
 """Which keys ``--cfg-options`` may set."""
+
 from functools import partial
 from pathlib import Path
 
@@ -24,13 +25,11 @@ def cfg():
 
 
 class Closed:
-
     def __init__(self, first, second=2):
         pass
 
 
 class Passing(Closed):
-
     def __init__(self, *args, third=3, **kwargs):
         super().__init__(*args, **kwargs)
 
@@ -40,13 +39,11 @@ class Inheriting(Passing):
 
 
 class Open:
-
     def __init__(self, first, **kwargs):
         pass
 
 
 class Layer(nn.Module):
-
     def __init__(self, width, **kwargs):
         super().__init__(**kwargs)
 
@@ -64,61 +61,77 @@ def test_accepted_arguments():
 
 
 def test_walk_and_holder():
-    node = dict(a=[dict(b=1), (dict(c=dict()), )])
+    node = dict(a=[dict(b=1), (dict(c=dict()),)])
     assert [path for path, _ in walk(node)] == ['', 'a.0', 'a.1.0', 'a.1.0.c']
     assert holder('model.auxiliary_head.0') == 'auxiliary_head'
     assert holder('') == ''
 
 
 def test_resolve_type_by_scope():
-    seg, = resolve_type('VisionTransformer', 'mmseg')
-    cls, = resolve_type('VisionTransformer', 'mmpretrain')
+    (seg,) = resolve_type('VisionTransformer', 'mmseg')
+    (cls,) = resolve_type('VisionTransformer', 'mmpretrain')
     assert seg.__module__.startswith('mmseg')
     assert cls.__module__.startswith('mmpretrain')
     for scope in ('mmseg', 'mmpretrain'):
-        ours, = resolve_type('mmdavpt.DAVPTVisionTransformer', scope)
+        (ours,) = resolve_type('mmdavpt.DAVPTVisionTransformer', scope)
         assert issubclass(ours, cls)
     assert resolve_type('NoSuchThing', 'mmseg') == []
     assert resolve_type('mmdavpt.NoSuchThing', 'mmseg') == []
     assert resolve_type(Closed, 'mmseg') == [Closed]
 
 
-@pytest.mark.parametrize('key', [
-    'model.backbone.num_prompts',  # is there
-    'model.backbone.prompt_drop_rate',  # an argument of the type
-    'model.backbone.drop_path_rate',  # one of the type's parent
-    'model.auxiliary_head.2.num_convs',  # in a list
-    'model.guidance.saliency_keys',  # of a dict without `type`
-    'train_dataloader.dataset.indices',  # of the dataset's base class
-    'train_dataloader.num_batch_per_epoch',  # mmengine's own
-    'train_cfg.val_begin',  # of the loop
-    'optim_wrapper.clip_grad.max_norm',  # two levels that are not there
-    'optim_wrapper.paramwise_cfg.custom_keys.prompts.lr_mult',  # free dict
-    'default_hooks.checkpoint.save_best',
-    'find_unused_parameters',  # read by runs, not in the config
-    'work_dir',
-    'model.backbone',  # a whole part
-])
+@pytest.mark.parametrize(
+    'key',
+    [
+        'model.backbone.num_prompts',  # is there
+        'model.backbone.prompt_drop_rate',  # an argument of the type
+        'model.backbone.drop_path_rate',  # one of the type's parent
+        'model.auxiliary_head.2.num_convs',  # in a list
+        'model.guidance.saliency_keys',  # of a dict without `type`
+        'train_dataloader.dataset.indices',  # of the dataset's base class
+        'train_dataloader.num_batch_per_epoch',  # mmengine's own
+        'train_cfg.val_begin',  # of the loop
+        'optim_wrapper.clip_grad.max_norm',  # two levels that are not there
+        'optim_wrapper.paramwise_cfg.custom_keys.prompts.lr_mult',  # free dict
+        'default_hooks.checkpoint.save_best',
+        'find_unused_parameters',  # read by runs, not in the config
+        'work_dir',
+        'model.backbone',  # a whole part
+    ],
+)
 def test_options_that_have_an_effect(cfg, key):
     check_option(cfg, key)
 
 
-@pytest.mark.parametrize('key,sentence', [
-    ('model.backbone.num_promts', 'has no key `num_promts`; did you mean '
-     '`num_prompts`'),
-    ('worl_dir', 'the config has no key `worl_dir`; did you mean `work_dir`'),
-    ('train_cfg.max_iter', 'did you mean `max_iters`'),
-    ('train_dataloader.batchsize', 'did you mean `batch_size`'),
-    ('env_cfg.xyz', 'it takes `cudnn_benchmark`, `dist_cfg`'),
-    ('model.backbone.num_prompts.x', '`model.backbone.num_prompts` is 20 and '
-     'has no key `x`; to replace it, set'),
-    ('model.auxiliary_head.3.num_convs', 'is a list of 3, so `3` should be an '
-     'index below'),
-    ('model.auxiliary_head.x', 'so `x` should be an index'),
-    ('lr', 'variable of the config file.*`optim_wrapper.optimizer.lr`'),
-    ('feature_layers', 'variable .*such as `model.backbone.out_indices`'),
-    ('data_root', '`train_dataloader.dataset.data_root`'),
-])
+@pytest.mark.parametrize(
+    'key,sentence',
+    [
+        (
+            'model.backbone.num_promts',
+            'has no key `num_promts`; did you mean `num_prompts`',
+        ),
+        (
+            'worl_dir',
+            'the config has no key `worl_dir`; did you mean `work_dir`',
+        ),
+        ('train_cfg.max_iter', 'did you mean `max_iters`'),
+        ('train_dataloader.batchsize', 'did you mean `batch_size`'),
+        ('env_cfg.xyz', 'it takes `cudnn_benchmark`, `dist_cfg`'),
+        (
+            'model.backbone.num_prompts.x',
+            '`model.backbone.num_prompts` is 20 and '
+            'has no key `x`; to replace it, set',
+        ),
+        (
+            'model.auxiliary_head.3.num_convs',
+            'is a list of 3, so `3` should be an index below',
+        ),
+        ('model.auxiliary_head.x', 'so `x` should be an index'),
+        ('lr', 'variable of the config file.*`optim_wrapper.optimizer.lr`'),
+        ('feature_layers', 'variable .*such as `model.backbone.out_indices`'),
+        ('data_root', '`train_dataloader.dataset.data_root`'),
+    ],
+)
 def test_options_that_would_change_nothing(cfg, key, sentence):
     with pytest.raises(UsageError, match=f'--cfg-options {key}: .*{sentence}'):
         check_option(cfg, key)

@@ -1,4 +1,5 @@
 """The optimizer wrapper for CPUs and the constructor for frozen models."""
+
 import pytest
 import torch
 from mmengine.config import ConfigDict
@@ -11,7 +12,6 @@ from mmdavpt.engine.optimizers import (
 
 
 class Model(nn.Module):
-
     def __init__(self):
         super().__init__()
         self.backbone = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 4))
@@ -32,15 +32,20 @@ def build(model, constructor, lr=1.0, **kwargs):
             optimizer=dict(type='SGD', lr=lr, weight_decay=0.1),
             paramwise_cfg=dict(
                 custom_keys={
-                    'head': dict(lr_mult=10.),
-                    'prompts': dict(decay_mult=0.)
-                }),
-            **kwargs))
+                    'head': dict(lr_mult=10.0),
+                    'prompts': dict(decay_mult=0.0),
+                }
+            ),
+            **kwargs,
+        ),
+    )
 
 
 def groups(wrapper):
-    return [(g['params'][0], g['lr'], g['weight_decay'])
-            for g in wrapper.optimizer.param_groups]
+    return [
+        (g['params'][0], g['lr'], g['weight_decay'])
+        for g in wrapper.optimizer.param_groups
+    ]
 
 
 def test_same_groups_as_the_parent():
@@ -48,8 +53,7 @@ def test_same_groups_as_the_parent():
     expected = groups(build(model, 'DefaultOptimWrapperConstructor'))
     ours = groups(build(model, 'mmdavpt.TrainableOptimWrapperConstructor'))
     assert len(ours) == len(expected) == 3
-    for (p, lr, decay), (q, *rest) in zip(
-            ours, expected, strict=True):
+    for (p, lr, decay), (q, *rest) in zip(ours, expected, strict=True):
         assert p is q and [lr, decay] == rest
     by_lr = {id(p): (lr, decay) for p, lr, decay in ours}
     assert by_lr[id(model.head.weight)] == (10.0, 0.1)
@@ -60,7 +64,8 @@ def test_constructor_says_nothing_about_frozen_modules(monkeypatch):
     said = []
     monkeypatch.setattr(
         'mmengine.optim.optimizer.default_constructor.print_log',
-        lambda message, **kwargs: said.append(message))
+        lambda message, **kwargs: said.append(message),
+    )
     build(Model(), 'mmdavpt.TrainableOptimWrapperConstructor')
     assert not [m for m in said if 'is skipped' in m]
     assert [m for m in said if 'head.weight:lr=10.0' in m]
@@ -78,7 +83,8 @@ def test_cpu_wrapper_computes_in_bfloat16_and_learns():
         lr=0.02,
         type='mmdavpt.CpuAmpOptimWrapper',
         clip_grad=dict(max_norm=1.0),
-        accumulative_counts=2)
+        accumulative_counts=2,
+    )
     assert isinstance(wrapper, CpuAmpOptimWrapper)
     x, losses = torch.randn(8, 3), []
     before = model.backbone[0].weight.clone()

@@ -1,4 +1,5 @@
 """Missing files are named before anything heavy starts."""
+
 import os
 
 import pytest
@@ -36,7 +37,8 @@ def scenes(tmp_path):
     return dict(
         type=SEG,
         data_root=str(tmp_path),
-        data_prefix=dict(img_path='img', seg_map_path='ann'))
+        data_prefix=dict(img_path='img', seg_map_path='ann'),
+    )
 
 
 def test_config_with_similar_names(tmp_path):
@@ -61,12 +63,15 @@ def test_checkpoint(tmp_path):
     check_checkpoint_exists(str(path), 'the checkpoint')
     check_checkpoint_exists('https://example.org/x.pth', 'the checkpoint')
     with pytest.raises(
-            UsageError, match='the checkpoint .* its folder has epoch_3.pth'):
-        check_checkpoint_exists(str(tmp_path / 'epoch_4.pth'),
-                                'the checkpoint')
+        UsageError, match='the checkpoint .* its folder has epoch_3.pth'
+    ):
+        check_checkpoint_exists(
+            str(tmp_path / 'epoch_4.pth'), 'the checkpoint'
+        )
     with pytest.raises(UsageError, match='nowhere has no checkpoint'):
         check_checkpoint_exists(
-            str(tmp_path / 'nowhere/x.pth'), 'the checkpoint')
+            str(tmp_path / 'nowhere/x.pth'), 'the checkpoint'
+        )
 
 
 def test_pretrained_weights(tmp_path):
@@ -74,9 +79,10 @@ def test_pretrained_weights(tmp_path):
     init_cfg = dict(type='Pretrained', checkpoint=str(weights))
     model = dict(backbone=dict(init_cfg=[dict(type='Kaiming'), init_cfg]))
     with pytest.raises(
-            UsageError,
-            match='docs/data.md says what the file must hold.*'
-            '--cfg-options model.backbone.init_cfg.1.checkpoint=FILE'):
+        UsageError,
+        match='docs/data.md says what the file must hold.*'
+        '--cfg-options model.backbone.init_cfg.1.checkpoint=FILE',
+    ):
         check_pretrained(model)
     weights.touch()
     check_pretrained(model)
@@ -84,20 +90,24 @@ def test_pretrained_weights(tmp_path):
     check_pretrained(model)
 
 
-@pytest.mark.parametrize('dataset,missing', [
-    (dict(data_root='none'), 'none'),
-    (dict(data_root='here', data_prefix=dict(img_path='a')), 'here/a'),
-    (dict(data_root='here', data_prefix='a'), 'here/a'),
-    (dict(data_root='here', ann_file='list.txt'), 'here/list.txt'),
-    (dict(data_prefix=dict(img_path='a')), 'a'),
-])
+@pytest.mark.parametrize(
+    'dataset,missing',
+    [
+        (dict(data_root='none'), 'none'),
+        (dict(data_root='here', data_prefix=dict(img_path='a')), 'here/a'),
+        (dict(data_root='here', data_prefix='a'), 'here/a'),
+        (dict(data_root='here', ann_file='list.txt'), 'here/list.txt'),
+        (dict(data_prefix=dict(img_path='a')), 'a'),
+    ],
+)
 def test_missing_data(tmp_path, monkeypatch, dataset, missing):
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'here').mkdir()
     with pytest.raises(
-            UsageError,
-            match=f'train_dataloader.dataset reads {missing}, which does not '
-            'exist.*docs/data.md.*train_dataloader.dataset.data_root=FOLDER'):
+        UsageError,
+        match=f'train_dataloader.dataset reads {missing}, which does not '
+        'exist.*docs/data.md.*train_dataloader.dataset.data_root=FOLDER',
+    ):
         check_data(loader(**dataset), ['train'])
     check_data(loader(**dataset), ['test'])  # which is not there at all
 
@@ -109,10 +119,14 @@ def test_data_that_is_there(tmp_path):
         loader(
             data_root=str(tmp_path),
             data_prefix=dict(img_path='images', seg_map_path=''),
-            ann_file='list.txt'), ['train'])
+            ann_file='list.txt',
+        ),
+        ['train'],
+    )
     check_data(
         loader(data_root=str(tmp_path), ann_file=str(tmp_path / 'list.txt')),
-        ['train'])
+        ['train'],
+    )
     check_data(loader(data_root='s3://bucket'), ['train'])
     check_data(loader(seed=0), ['train'])
 
@@ -122,8 +136,7 @@ def test_data_inside_wrappers():
     with pytest.raises(UsageError, match='train_dataloader.dataset.dataset '):
         check_data(loader(dataset=inner), ['train'])
     with pytest.raises(UsageError, match='dataset.datasets.1.dataset '):
-        check_data(
-            loader(datasets=[dict(), dict(dataset=inner)]), ['train'])
+        check_data(loader(datasets=[dict(), dict(dataset=inner)]), ['train'])
 
 
 def test_home_folder_is_expanded_for_checkpoints_alone(tmp_path, monkeypatch):
@@ -132,15 +145,17 @@ def test_home_folder_is_expanded_for_checkpoints_alone(tmp_path, monkeypatch):
     write(tmp_path, 'x.pth', 'list.txt')
     check_checkpoint_exists('~/x.pth', 'the checkpoint')
     check_pretrained(dict(type='Pretrained', checkpoint='~/x.pth'))
-    for dataset in (dict(data_root='~/data'),
-                    dict(data_prefix=dict(img_path='~/data')),
-                    dict(ann_file='~/list.txt')):
-        with pytest.raises(UsageError, match="reads ~/.*write the full path"):
+    for dataset in (
+        dict(data_root='~/data'),
+        dict(data_prefix=dict(img_path='~/data')),
+        dict(ann_file='~/list.txt'),
+    ):
+        with pytest.raises(UsageError, match='reads ~/.*write the full path'):
             check(**dataset)
     # MMPretrain expands these two, so they are no mistake there.
     check(type='mmpretrain.CIFAR10', data_prefix='~/data')
     check(type='mmpretrain.CIFAR10', ann_file='~/list.txt')
-    with pytest.raises(UsageError, match="write the full path"):
+    with pytest.raises(UsageError, match='write the full path'):
         check(type='mmpretrain.CIFAR10', data_root='~/data')
 
 
@@ -157,9 +172,10 @@ def test_scenes_that_are_fine(scenes, tmp_path):
 def test_no_image_with_the_suffix(scenes, tmp_path):
     path = 'train_dataloader.dataset'
     with pytest.raises(
-            UsageError,
-            match=rf'{path} reads images that end in \.tif from .*img, but '
-            rf'the files there end in \.jpg; .* {path}\.img_suffix=\.jpg'):
+        UsageError,
+        match=rf'{path} reads images that end in \.tif from .*img, but '
+        rf'the files there end in \.jpg; .* {path}\.img_suffix=\.jpg',
+    ):
         check(**scenes, img_suffix='.tif')
     # The default is that of the class.
     with pytest.raises(UsageError, match='end in _leftImg8bit.png from'):
@@ -172,10 +188,11 @@ def test_no_image_with_the_suffix(scenes, tmp_path):
 def test_images_without_label(scenes, tmp_path):
     (tmp_path / 'ann/sub/b.png').rename(tmp_path / 'ann/b.png')
     with pytest.raises(
-            UsageError,
-            match=r'train_dataloader.dataset: the label of each image should '
-            r'be a file in .*ann that ends in \.png, but 1 of 2 are missing, '
-            r'such as sub/b\.png; .* set .*dataset\.seg_map_suffix'):
+        UsageError,
+        match=r'train_dataloader.dataset: the label of each image should '
+        r'be a file in .*ann that ends in \.png, but 1 of 2 are missing, '
+        r'such as sub/b\.png; .* set .*dataset\.seg_map_suffix',
+    ):
         check(**scenes)
     with pytest.raises(UsageError, match='2 of 2 are .*there end in .png'):
         check(**scenes, seg_map_suffix='.tif')
@@ -185,8 +202,8 @@ def test_images_without_label(scenes, tmp_path):
 def test_empty_files_of_scenes(scenes, tmp_path, name):
     write(tmp_path, name, content='')
     with pytest.raises(
-            UsageError,
-            match=rf'1 of 2 in .* \(0 bytes\), such as {name[4:]}'):
+        UsageError, match=rf'1 of 2 in .* \(0 bytes\), such as {name[4:]}'
+    ):
         check(**scenes)
 
 
@@ -197,7 +214,8 @@ def test_listed_scenes(scenes, tmp_path):
     check(**scenes)
     write(tmp_path, 'list.txt', content='a\nd\n')
     with pytest.raises(
-            UsageError, match=r'in .*list.txt should have .*d\.jpg'):
+        UsageError, match=r'in .*list.txt should have .*d\.jpg'
+    ):
         check(**scenes)
     write(tmp_path, 'list.txt', content='a\nz\n')
     with pytest.raises(UsageError, match=r'1 of 2 are missing, .* z\.jpg'):
@@ -207,11 +225,14 @@ def test_listed_scenes(scenes, tmp_path):
         check(**scenes)
 
 
-@pytest.mark.parametrize('unlabelled', [
-    dict(test_mode=True),
-    dict(pipeline=[dict(type='LoadImageFromFile')]),
-    dict(data_prefix=dict(img_path='img')),
-])
+@pytest.mark.parametrize(
+    'unlabelled',
+    [
+        dict(test_mode=True),
+        dict(pipeline=[dict(type='LoadImageFromFile')]),
+        dict(data_prefix=dict(img_path='img')),
+    ],
+)
 def test_labels_that_are_not_read(scenes, tmp_path, unlabelled):
     write(tmp_path, 'img/c.jpg')
     nested = dict(transforms=[[dict(type='mmseg.LoadAnnotations')]])
@@ -227,7 +248,6 @@ def test_datasets_that_list_by_themselves_are_left_alone(scenes):
     from mmseg.datasets import BaseSegDataset
 
     class Own(BaseSegDataset):
-
         def load_data_list(self):
             return []
 
@@ -242,8 +262,10 @@ def test_images_of_classes(tmp_path):
     check(**dataset, extensions=['.webp'])
     path = 'train_dataloader.dataset'
     with pytest.raises(
-            UsageError, match=rf"\.bmp or \.jpeg or .* end in \.webp, .* "
-            rf"'{path}\.extensions=\[\.webp\]'"):
+        UsageError,
+        match=rf'\.bmp or \.jpeg or .* end in \.webp, .* '
+        rf"'{path}\.extensions=\[\.webp\]'",
+    ):
         write(tmp_path, 'dog/c.webp')
         check(**dataset)
     write(tmp_path, 'a.png')
@@ -260,17 +282,19 @@ def test_images_of_classes(tmp_path):
 
 def test_files_are_listed_as_the_host_lists_them(scenes, tmp_path):
     from mmengine.fileio import list_dir_or_file
+
     write(tmp_path, 'img/.hidden/e.jpg', 'ann/.hidden/e.png', 'img/.f.jpg')
     (tmp_path / 'more').mkdir()
     write(tmp_path, 'more/g.jpg', 'more/g.png')
     os.symlink(tmp_path / 'more', tmp_path / 'img/link')
     os.symlink(tmp_path / 'nothing.jpg', tmp_path / 'img/broken.jpg')
     from mmdavpt.utils.preflight import _files, _is_listed
+
     assert sorted(
-        name for name, _ in _files(str(tmp_path / 'img'))
-        if _is_listed(name)) == sorted(
-            list_dir_or_file(
-                str(tmp_path / 'img'), list_dir=False, recursive=True))
+        name for name, _ in _files(str(tmp_path / 'img')) if _is_listed(name)
+    ) == sorted(
+        list_dir_or_file(str(tmp_path / 'img'), list_dir=False, recursive=True)
+    )
     with pytest.raises(UsageError, match='1 of 4 are missing.* link/g.png'):
         check(**scenes)
     os.symlink(tmp_path / 'more', tmp_path / 'ann/link')

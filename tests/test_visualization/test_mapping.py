@@ -1,4 +1,5 @@
 """Which classes share a prompt: groups, pictures, and the tool."""
+
 import importlib.util
 import os.path as osp
 
@@ -24,7 +25,8 @@ def words(figure):
 
 def coloured(figure):
     return [
-        t.get_text() for t in figure.axes[0].texts
+        t.get_text()
+        for t in figure.axes[0].texts
         if to_hex(t.get_color()) == ACCENT
     ]
 
@@ -39,17 +41,21 @@ def test_groups_by_hand():
 def test_groups_hold_each_class_once(mapping):
     groups = prompt_groups(mapping, 7)
     assert len(groups) == 7
-    assert all(mapping[k] == p for p, group in enumerate(groups)
-               for k in group)
+    assert all(
+        mapping[k] == p for p, group in enumerate(groups) for k in group
+    )
     assert sum(map(len, groups)) == sum(p >= 0 for p in mapping)
 
 
-@pytest.mark.parametrize('mapping, sentence', [
-    ([0, 5], r'lie in \[-1, 3\), but got values from 0 to 5'),
-    ([-2, 0], 'values from -2 to 0'),
-    ([], r'shape \(K, \), but got \(0,\)'),
-    ([[0, 1]], r'but got \(1, 2\)'),
-])
+@pytest.mark.parametrize(
+    'mapping, sentence',
+    [
+        ([0, 5], r'lie in \[-1, 3\), but got values from 0 to 5'),
+        ([-2, 0], 'values from -2 to 0'),
+        ([], r'shape \(K, \), but got \(0,\)'),
+        ([[0, 1]], r'but got \(1, 2\)'),
+    ],
+)
 def test_bad_mappings_give_sentences(mapping, sentence):
     with pytest.raises(ValueError, match=sentence):
         prompt_groups(mapping, 3)
@@ -62,16 +68,20 @@ def test_moved_classes_by_hand():
 
 
 def test_picture_names_each_class_once_a_column():
-    figure = mapping_figure('ABC', [('before', [0, 0, 1]),
-                                    ('after', [0, 1, 1])], 3)
+    figure = mapping_figure(
+        'ABC', [('before', [0, 0, 1]), ('after', [0, 1, 1])], 3
+    )
     texts = words(figure)
     assert [texts.count(c) for c in 'ABC'] == [2, 2, 2]
     assert {'before', 'after', 'prompt 0', 'prompt 1', 'prompt 2'} <= set(
-        texts)
+        texts
+    )
     assert texts.count('unassigned') == 2
     assert 'no prompt' not in texts
     assert coloured(figure) == [
-        'B', 'B', '1 of 3 classes changed their prompt'
+        'B',
+        'B',
+        '1 of 3 classes changed their prompt',
     ]
 
 
@@ -97,9 +107,11 @@ def test_many_classes_are_broken_into_lines_inside_their_column():
     figure = mapping_figure(names, [('a', mapping), ('b', mapping)])
     figure.canvas.draw()
     width, height = figure.get_size_inches() * figure.dpi
-    second = [
-        t for t in figure.axes[0].texts if t.get_text() == 'b'
-    ][0].get_window_extent().x0
+    second = (
+        [t for t in figure.axes[0].texts if t.get_text() == 'b'][0]
+        .get_window_extent()
+        .x0
+    )
     for text in figure.axes[0].texts:
         box = text.get_window_extent()
         assert 0 <= box.x0 and box.x1 <= width
@@ -126,8 +138,12 @@ def test_bad_pictures_give_sentences():
 @pytest.fixture(scope='module')
 def tool():
     path = osp.join(
-        osp.dirname(__file__), *['..'] * 2, 'tools', 'visualization',
-        'show_mapping.py')
+        osp.dirname(__file__),
+        *['..'] * 2,
+        'tools',
+        'visualization',
+        'show_mapping.py',
+    )
     spec = importlib.util.spec_from_file_location('show_mapping', path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -151,10 +167,18 @@ def test_tool_prints_and_draws(tool, tmp_path, capsys):
     tool.main([first, last, '--out', str(out)])
     lines = capsys.readouterr().out.splitlines()
     assert lines == [
-        first, 'prompt   0: w x', 'prompt   1: z', 'prompt   2: (unassigned)',
-        'no prompt : y', last, 'prompt   0: w', 'prompt   1: x z',
-        'prompt   2: (unassigned)', 'no prompt : y',
-        '1 classes changed their prompt: x', f'picture: {out}'
+        first,
+        'prompt   0: w x',
+        'prompt   1: z',
+        'prompt   2: (unassigned)',
+        'no prompt : y',
+        last,
+        'prompt   0: w',
+        'prompt   1: x z',
+        'prompt   2: (unassigned)',
+        'no prompt : y',
+        '1 classes changed their prompt: x',
+        f'picture: {out}',
     ]
     assert out.stat().st_size > 1000
 
@@ -170,8 +194,9 @@ def test_tool_takes_names(tool):
 
 
 def test_tool_refuses_what_holds_no_mapping(tool, tmp_path):
-    torch.save(dict(state_dict=dict(weight=torch.zeros(1))),
-               tmp_path / 'plain.pth')
+    torch.save(
+        dict(state_dict=dict(weight=torch.zeros(1))), tmp_path / 'plain.pth'
+    )
     with pytest.raises(ValueError, match='is it the checkpoint of a guided'):
         tool.read_mapping(str(tmp_path / 'plain.pth'))
     path = save(tmp_path / 'fresh.pth', [-1, -1])

@@ -1,4 +1,5 @@
 """Segmentations in colours, and beside images and ground truth."""
+
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
@@ -29,10 +30,13 @@ def samples(number, size=(12, 16)):
 
 def test_colours_by_hand():
     picture = colour_segmentation(
-        np.array([[0, 1, 255], [2, 255, 255]], np.uint8), PALETTE)
+        np.array([[0, 1, 255], [2, 255, 255]], np.uint8), PALETTE
+    )
     # Pixels whose row and column add up to a multiple of 4 would be white.
-    assert picture.tolist() == [[PALETTE[0], PALETTE[1], GREY],
-                                [PALETTE[2], GREY, GREY]]
+    assert picture.tolist() == [
+        [PALETTE[0], PALETTE[1], GREY],
+        [PALETTE[2], GREY, GREY],
+    ]
     assert picture.dtype == np.uint8
 
 
@@ -50,18 +54,22 @@ def test_colours_equal_a_loop():
     assert colour_segmentation(segmentation, PALETTE).tolist() == expected
 
 
-@pytest.mark.parametrize('segmentation, sentence', [
-    (np.array([[0, 3, 4]]), r'\[0, 3\).* but got \[3, 4\]'),
-    (np.array([[-1, 0]]), r'but got \[-1\]'),
-    (np.zeros((1, 2, 3)), r'\(H, W\), but got \(1, 2, 3\)'),
-])
+@pytest.mark.parametrize(
+    'segmentation, sentence',
+    [
+        (np.array([[0, 3, 4]]), r'\[0, 3\).* but got \[3, 4\]'),
+        (np.array([[-1, 0]]), r'but got \[-1\]'),
+        (np.zeros((1, 2, 3)), r'\(H, W\), but got \(1, 2, 3\)'),
+    ],
+)
 def test_bad_segmentations_give_sentences(segmentation, sentence):
     with pytest.raises(ValueError, match=sentence):
         colour_segmentation(segmentation, PALETTE)
 
 
-@pytest.mark.parametrize('number, rows, columns', [(1, 3, 1), (6, 3, 6),
-                                                   (8, 6, 4), (7, 6, 4)])
+@pytest.mark.parametrize(
+    'number, rows, columns', [(1, 3, 1), (6, 3, 6), (8, 6, 4), (7, 6, 4)]
+)
 def test_each_sample_has_three_pictures(number, rows, columns):
     images, truths, predictions = samples(number)
     predictions[-1][3] = 2
@@ -71,8 +79,10 @@ def test_each_sample_has_three_pictures(number, rows, columns):
     shown = [ax.images[0].get_array() for ax in axes if ax.images]
     assert len(shown) == 3 * number
     last = axes[(rows - 1) * columns + (number - 1) % columns]
-    assert np.array_equal(last.images[0].get_array(),
-                          colour_segmentation(predictions[-1], PALETTE))
+    assert np.array_equal(
+        last.images[0].get_array(),
+        colour_segmentation(predictions[-1], PALETTE),
+    )
     assert np.array_equal(axes[0].images[0].get_array(), images[0])
     words = [t.get_text() for ax in axes for t in ax.texts]
     assert words == ['image', 'ground truth', 'prediction'] * (rows // 3)
@@ -93,7 +103,8 @@ def test_legend_names_the_classes_that_are_to_be_seen():
     words = [t.get_text() for t in figure.legends[0].get_texts()]
     assert words == ['paper', 'A', 'B']
     figure = predictions_figure(
-        images, truths, predictions, NAMES, PALETTE, ignore_index=2)
+        images, truths, predictions, NAMES, PALETTE, ignore_index=2
+    )
     words = [t.get_text() for t in figure.legends[0].get_texts()]
     assert words == ['paper', 'A', 'nothing (ignored)']
 

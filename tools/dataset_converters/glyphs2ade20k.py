@@ -5,6 +5,7 @@
 Training scenes and validation scenes share no font face. A stopped run goes
 on where it was when it is started again.
 """
+
 import argparse
 
 from mmdavpt.datasets import STYLES, write_scenes_ade20k
@@ -14,41 +15,51 @@ def parse_args(argv=None) -> argparse.Namespace:
     """Return the parsed command line."""
     parser = argparse.ArgumentParser(
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument('out_dir', help='folder to write to')
     parser.add_argument(
-        '--train', type=int, default=400, help='training scenes (400)')
+        '--train', type=int, default=400, help='training scenes (400)'
+    )
     parser.add_argument(
-        '--val', type=int, default=100, help='validation scenes (100)')
+        '--val', type=int, default=100, help='validation scenes (100)'
+    )
     parser.add_argument(
-        '--height', type=int, default=96, help='in pixels (96)')
+        '--height', type=int, default=96, help='in pixels (96)'
+    )
     parser.add_argument('--width', type=int, default=96, help='in pixels (96)')
     parser.add_argument(
         '--seed',
         type=int,
         default=0,
-        help='seed of the training scenes (0); validation takes the next one')
+        help='seed of the training scenes (0); validation takes the next one',
+    )
     parser.add_argument(
         '--style',
         choices=sorted(STYLES),
         default='clean',
-        help='how the scenes look (clean)')
+        help='how the scenes look (clean)',
+    )
     parser.add_argument(
         '--img-suffix',
         choices=('.jpg', '.png'),
         default='.jpg',
         help='.jpg: quality 95, what the ADE20K reader expects by default '
-        '(default); .png: lossless, needs img_suffix=".png" in the config')
+        '(default); .png: lossless, needs img_suffix=".png" in the config',
+    )
     parser.add_argument(
-        '--workers', type=int, default=0, help='processes that draw (0)')
+        '--workers', type=int, default=0, help='processes that draw (0)'
+    )
     return parser.parse_args(argv)
 
 
 def main(argv=None) -> None:
     """Write both splits."""
     args = parse_args(argv)
-    for split, number, seed in (('training', args.train, args.seed),
-                                ('validation', args.val, args.seed + 1)):
+    for split, number, seed in (
+        ('training', args.train, args.seed),
+        ('validation', args.val, args.seed + 1),
+    ):
         drawn = write_scenes_ade20k(
             args.out_dir,
             split,
@@ -57,10 +68,13 @@ def main(argv=None) -> None:
             size=(args.height, args.width),
             style=args.style,
             img_suffix=args.img_suffix,
-            num_workers=args.workers)
+            num_workers=args.workers,
+        )
         print(f'{split}: {drawn} scenes drawn, {number - drawn} were there')
-    print(f'Read them with data_root={args.out_dir!r} and '
-          "type='mmdavpt.GlyphADE20KDataset'.")
+    print(
+        f'Read them with data_root={args.out_dir!r} and '
+        "type='mmdavpt.GlyphADE20KDataset'."
+    )
 
 
 if __name__ == '__main__':

@@ -4,6 +4,7 @@
 needs (optimizer, schedules, logs) goes, and floats become float16, to which
 loading casts back.
 """
+
 import argparse
 import sys
 from collections.abc import Sequence
@@ -39,7 +40,9 @@ def publish(checkpoint: dict) -> dict:
         meta=dict(
             iter=meta.get('iter'),
             classes=list(meta.get('dataset_meta', {}).get('classes', [])),
-            mmdavpt_version=__version__))
+            mmdavpt_version=__version__,
+        ),
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -49,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument('out', help='the file to write')
     args = parser.parse_args(argv)
     checkpoint = CheckpointLoader.load_checkpoint(
-        args.checkpoint, map_location='cpu')
+        args.checkpoint, map_location='cpu'
+    )
     torch.save(publish(checkpoint), args.out)
     size = Path(args.out).stat().st_size / 1e6
     print(f'{args.out}: {size:.1f} MB')

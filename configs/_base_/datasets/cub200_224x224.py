@@ -3,6 +3,7 @@
 A tenth of the training images, chosen by a fixed seed, is held out for
 validation, as in the paper; test images choose nothing.
 """
+
 data_root = 'data/CUB_200_2011'
 num_splits = 10  # one of them is the validation split
 split_seed = 0
@@ -13,7 +14,8 @@ data_preprocessor = dict(
     # with 127.5 and 127.5.
     mean=[123.675, 116.28, 103.53],
     std=[58.395, 57.12, 57.375],
-    to_rgb=True)
+    to_rgb=True,
+)
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -21,7 +23,8 @@ train_pipeline = [
         type='RandomResizedCrop',
         scale=224,
         backend='pillow',
-        interpolation='bicubic'),
+        interpolation='bicubic',
+    ),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='PackInputs'),
 ]
@@ -32,7 +35,8 @@ resize_crop = [
         scale=256,
         edge='short',
         backend='pillow',
-        interpolation='bicubic'),
+        interpolation='bicubic',
+    ),
     dict(type='CenterCrop', crop_size=224),
 ]
 test_pipeline = [*resize_crop, dict(type='PackInputs')]
@@ -42,11 +46,12 @@ tta_pipeline = [
         type='TestTimeAug',
         transforms=[
             [
-                dict(type='RandomFlip', prob=0., direction='horizontal'),
-                dict(type='RandomFlip', prob=1., direction='horizontal'),
+                dict(type='RandomFlip', prob=0.0, direction='horizontal'),
+                dict(type='RandomFlip', prob=1.0, direction='horizontal'),
             ],
             [dict(type='PackInputs')],
-        ]),
+        ],
+    ),
 ]
 
 train_dataloader = dict(
@@ -63,7 +68,10 @@ train_dataloader = dict(
             type='CUB',
             data_root=data_root,
             split='train',
-            pipeline=train_pipeline)))
+            pipeline=train_pipeline,
+        ),
+    ),
+)
 val_dataloader = dict(
     batch_size=64,
     num_workers=4,
@@ -79,16 +87,18 @@ val_dataloader = dict(
             type='CUB',
             data_root=data_root,
             split='train',
-            pipeline=test_pipeline)))
+            pipeline=test_pipeline,
+        ),
+    ),
+)
 test_dataloader = dict(
     batch_size=64,
     num_workers=4,
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type='CUB',
-        data_root=data_root,
-        split='test',
-        pipeline=test_pipeline))
+        type='CUB', data_root=data_root, split='test', pipeline=test_pipeline
+    ),
+)
 val_evaluator = dict(type='Accuracy', topk=(1, 5))
 test_evaluator = val_evaluator

@@ -2,6 +2,7 @@
 
 Class 0 is the background; it counts in the mIoU.
 """
+
 data_root = 'data/VOCdevkit/VOC2010'
 scale = (520, 520)  # longest and shortest side at most, in pixels
 
@@ -12,7 +13,8 @@ train_pipeline = [
         type='RandomResize',
         scale=scale,
         ratio_range=(0.5, 2.0),
-        keep_ratio=True),
+        keep_ratio=True,
+    ),
     dict(type='RandomCrop', crop_size=(480, 480), cat_max_ratio=0.75),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PhotoMetricDistortion'),
@@ -36,23 +38,27 @@ tta_pipeline = [
                 dict(
                     type='Resize',
                     scale=(int(scale[0] * r), int(scale[1] * r)),
-                    keep_ratio=True)
+                    keep_ratio=True,
+                )
                 for r in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
             ],
             [
-                dict(type='RandomFlip', prob=0., direction='horizontal'),
-                dict(type='RandomFlip', prob=1., direction='horizontal'),
+                dict(type='RandomFlip', prob=0.0, direction='horizontal'),
+                dict(type='RandomFlip', prob=1.0, direction='horizontal'),
             ],
             [dict(type='LoadAnnotations')],
             [dict(type='PackSegInputs')],
-        ]),
+        ],
+    ),
 ]
 
 dataset = dict(
     type='PascalContextDataset',
     data_root=data_root,
     data_prefix=dict(
-        img_path='JPEGImages', seg_map_path='SegmentationClassContext'))
+        img_path='JPEGImages', seg_map_path='SegmentationClassContext'
+    ),
+)
 train_dataloader = dict(
     batch_size=2,
     num_workers=4,
@@ -61,7 +67,9 @@ train_dataloader = dict(
     dataset=dict(
         **dataset,
         ann_file='ImageSets/SegmentationContext/train.txt',
-        pipeline=train_pipeline))
+        pipeline=train_pipeline,
+    ),
+)
 val_dataloader = dict(
     batch_size=1,  # images keep their shapes, which differ
     num_workers=4,
@@ -70,7 +78,9 @@ val_dataloader = dict(
     dataset=dict(
         **dataset,
         ann_file='ImageSets/SegmentationContext/val.txt',
-        pipeline=test_pipeline))
+        pipeline=test_pipeline,
+    ),
+)
 test_dataloader = val_dataloader
 val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
 test_evaluator = val_evaluator

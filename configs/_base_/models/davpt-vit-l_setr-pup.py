@@ -4,6 +4,7 @@ One main and three auxiliary heads, each on one of four feature layers. The
 auxiliary heads are a list, which a config that inherits replaces as a whole:
 it builds its own from ``aux_head``.
 """
+
 # nn.SyncBatchNorm; runs on one process or without a GPU use BN instead.
 norm_cfg = dict(type='SyncBN', requires_grad=True)
 head = dict(
@@ -13,13 +14,16 @@ head = dict(
     dropout_ratio=0,
     norm_cfg=norm_cfg,
     kernel_size=3,
-    align_corners=False)
+    align_corners=False,
+)
 aux_head = dict(
     **head,
     num_convs=2,
     up_scale=4,
     loss_decode=dict(
-        type='CrossEntropyLoss', use_sigmoid=False, loss_weight=0.4))
+        type='CrossEntropyLoss', use_sigmoid=False, loss_weight=0.4
+    ),
+)
 
 model = dict(
     type='mmdavpt.DAVPTEncoderDecoder',
@@ -32,7 +36,8 @@ model = dict(
         bgr_to_rgb=True,
         pad_val=0,
         seg_pad_val=255,
-        size=(512, 512)),
+        size=(512, 512),
+    ),
     backbone=dict(
         type='mmdavpt.DAVPTVisionTransformer',
         arch='l',
@@ -42,7 +47,8 @@ model = dict(
         out_indices=(9, 14, 19, 23),
         final_norm=False,
         interpolate_mode='bilinear',
-        num_prompts=20),
+        num_prompts=20,
+    ),
     decode_head=dict(
         **head,
         in_index=3,
@@ -50,13 +56,18 @@ model = dict(
         num_convs=4,
         up_scale=2,
         loss_decode=dict(
-            type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0)),
+            type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0
+        ),
+    ),
     auxiliary_head=[
         dict(**aux_head, in_index=i, num_classes=150) for i in range(3)
     ],
     guidance=dict(
-        guided_layers=(-1, ),
+        guided_layers=(-1,),
         normalize='centered',  # docs/deviations.md
         loss=dict(
-            type='mmdavpt.DAVPTLoss', token_weight=0.01, cls_weight=0.01)),
-    test_cfg=dict(mode='slide', crop_size=(512, 512), stride=(341, 341)))
+            type='mmdavpt.DAVPTLoss', token_weight=0.01, cls_weight=0.01
+        ),
+    ),
+    test_cfg=dict(mode='slide', crop_size=(512, 512), stride=(341, 341)),
+)

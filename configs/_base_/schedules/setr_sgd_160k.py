@@ -5,16 +5,19 @@ segmentation, where it follows SETR. SETR's recipe is complete, its heads were
 tuned with it, and published scores of other methods that keep ViT-L frozen
 come from it or near it; so it is what results can be compared under.
 """
+
 optim_wrapper = dict(
     type='OptimWrapper',
     constructor='mmdavpt.TrainableOptimWrapperConstructor',
     # No weight decay, as in SETR: neither heads nor prompts are shrunk.
     optimizer=dict(type='SGD', lr=1e-3, momentum=0.9, weight_decay=0.0),
-    paramwise_cfg=dict(custom_keys=dict(head=dict(lr_mult=10.))))
+    paramwise_cfg=dict(custom_keys=dict(head=dict(lr_mult=10.0))),
+)
 param_scheduler = [
     dict(type='PolyLR', eta_min=1e-4, power=0.9, end=160000, by_epoch=False),
 ]
 train_cfg = dict(
-    type='IterBasedTrainLoop', max_iters=160000, val_interval=16000)
+    type='IterBasedTrainLoop', max_iters=160000, val_interval=16000
+)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

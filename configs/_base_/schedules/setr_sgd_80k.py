@@ -1,4 +1,5 @@
 """SETR's schedule with half the iterations."""
+
 _base_ = './setr_sgd_160k.py'
 
 param_scheduler = [

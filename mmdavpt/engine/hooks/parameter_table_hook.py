@@ -1,4 +1,5 @@
 """The hook that logs which parameters train."""
+
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner

@@ -1,4 +1,5 @@
 """The hook that keeps the class-to-prompt mapping fresh."""
+
 import math
 import time
 from typing import List, Optional, Sequence
@@ -66,22 +67,26 @@ class PromptMappingHook(Hook):
     # Before CheckpointHook, so that the new mapping is in the checkpoint.
     priority = 'NORMAL'
 
-    def __init__(self,
-                 interval: int = 1,
-                 iters_per_epoch: Optional[int] = None,
-                 max_samples_per_class: Optional[int] = None,
-                 pipeline: Optional[List[dict]] = None,
-                 seed: int = 0) -> None:
+    def __init__(
+        self,
+        interval: int = 1,
+        iters_per_epoch: Optional[int] = None,
+        max_samples_per_class: Optional[int] = None,
+        pipeline: Optional[List[dict]] = None,
+        seed: int = 0,
+    ) -> None:
         for name, value in dict(
-                interval=interval,
-                iters_per_epoch=iters_per_epoch,
-                max_samples_per_class=max_samples_per_class,
-                seed=seed + 1).items():
+            interval=interval,
+            iters_per_epoch=iters_per_epoch,
+            max_samples_per_class=max_samples_per_class,
+            seed=seed + 1,
+        ).items():
             if value is not None and value < 1:
                 least = 0 if name == 'seed' else 1
                 raise ValueError(
                     f'PromptMappingHook: `{name}` should be at least {least}, '
-                    f'but got {value - (name == "seed")}')
+                    f'but got {value - (name == "seed")}'
+                )
         self.interval = interval
         self.iters_per_epoch = iters_per_epoch
         self.max_samples_per_class = max_samples_per_class
@@ -92,8 +97,10 @@ class PromptMappingHook(Hook):
         """Check the model against the data, and make the first mapping."""
         model = guided_model_of(runner)
         if model.guidance is None:
-            runner.logger.info('PromptMappingHook: the model is not guided '
-                               '(guidance=None), nothing to do.')
+            runner.logger.info(
+                'PromptMappingHook: the model is not guided '
+                '(guidance=None), nothing to do.'
+            )
             return
         check_classes(model, runner.train_dataloader.dataset)
         model.guidance.has_hook = True
@@ -101,25 +108,35 @@ class PromptMappingHook(Hook):
             self._forget_interrupted_epoch(runner, model)
             return
         start = time.perf_counter()
-        runner.logger.info('PromptMappingHook: first pass over the training '
-                           'set with the un-prompted backbone.')
+        runner.logger.info(
+            'PromptMappingHook: first pass over the training '
+            'set with the un-prompted backbone.'
+        )
         model.guidance.reset()
         with isolated_randomness(self.seed):
-            loader = first_pass_loader(runner.train_dataloader, self.pipeline,
-                                       self.max_samples_per_class, self.seed)
+            loader = first_pass_loader(
+                runner.train_dataloader,
+                self.pipeline,
+                self.max_samples_per_class,
+                self.seed,
+            )
             observe_training_set(
-                model, loader, lambda number, samples: self._labels(
-                    model, samples, number, first_pass=True),
+                model,
+                loader,
+                lambda number, samples: self._labels(
+                    model, samples, number, first_pass=True
+                ),
                 # Where the loader does not keep the limit already.
-                None if isinstance(loader.dataset, Subset) else
-                self.max_samples_per_class)
+                None
+                if isinstance(loader.dataset, Subset)
+                else self.max_samples_per_class,
+            )
         self._reduce_new(model)
         self._recluster(runner, model, start, first=True)
 
-    def before_train_iter(self,
-                          runner: Runner,
-                          batch_idx: int,
-                          data_batch: Optional[dict] = None) -> None:
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None
+    ) -> None:
         """Check the labels of the batch, and draw guidance labels."""
         model = guided_model_of(runner)
         if model.guidance is None:
@@ -130,11 +147,13 @@ class PromptMappingHook(Hook):
             for sample, label in zip(samples, labels, strict=True):
                 sample.set_metainfo(dict(guidance_label=label))
 
-    def after_train_iter(self,
-                         runner: Runner,
-                         batch_idx: int,
-                         data_batch: Optional[dict] = None,
-                         outputs: Optional[dict] = None) -> None:
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Optional[dict] = None,
+        outputs: Optional[dict] = None,
+    ) -> None:
         """Share what was observed; re-cluster in iteration-based loops."""
         model = guided_model_of(runner)
         if model.guidance is None:
@@ -149,8 +168,11 @@ class PromptMappingHook(Hook):
         """Re-cluster in epoch-based loops."""
         model = guided_model_of(runner)
         counts_epochs = isinstance(runner.train_loop, EpochBasedTrainLoop)
-        if (model.guidance is not None and counts_epochs
-                and self.every_n_epochs(runner, self.interval)):
+        if (
+            model.guidance is not None
+            and counts_epochs
+            and self.every_n_epochs(runner, self.interval)
+        ):
             self._recluster(runner, model, time.perf_counter())
 
     def _iters_per_epoch(self, runner: Runner) -> int:
@@ -158,22 +180,30 @@ class PromptMappingHook(Hook):
             return self.iters_per_epoch
         loader = runner.train_dataloader
         return math.ceil(
-            len(loader.dataset) / (batch_size_of(loader) * get_world_size()))
+            len(loader.dataset) / (batch_size_of(loader) * get_world_size())
+        )
 
-    def _labels(self,
-                model: nn.Module,
-                data_samples: Sequence,
-                iteration: int,
-                first_pass: bool = False) -> List[int]:
+    def _labels(
+        self,
+        model: nn.Module,
+        data_samples: Sequence,
+        iteration: int,
+        first_pass: bool = False,
+    ) -> List[int]:
         """Return the guidance labels of a raw batch, -1 for none."""
         guidance = model.guidance
         if not is_segmentor(model):
             return read_class_labels(data_samples, guidance.num_classes)
         rank, world_size = get_rank(), get_world_size()
         return draw_class_labels(
-            data_samples, guidance.num_classes, guidance.excluded,
-            model.decode_head.ignore_index, lambda i: np.random.default_rng(
-                [self.seed, first_pass, iteration, i * world_size + rank]))
+            data_samples,
+            guidance.num_classes,
+            guidance.excluded,
+            model.decode_head.ignore_index,
+            lambda i: np.random.default_rng(
+                [self.seed, first_pass, iteration, i * world_size + rank]
+            ),
+        )
 
     @staticmethod
     def _forget_interrupted_epoch(runner: Runner, model: nn.Module) -> None:
@@ -183,7 +213,8 @@ class PromptMappingHook(Hook):
         interrupted, and so sees its samples again.
         """
         if isinstance(runner.train_loop, EpochBasedTrainLoop) and (
-                runner.iter % len(runner.train_dataloader)):
+            runner.iter % len(runner.train_dataloader)
+        ):
             model.guidance.class_sums.zero_()
             model.guidance.class_counts.zero_()
 
@@ -199,11 +230,13 @@ class PromptMappingHook(Hook):
         all_reduce(model.guidance.new_counts)
         model.guidance.take_new()
 
-    def _recluster(self,
-                   runner: Runner,
-                   model: nn.Module,
-                   start: float,
-                   first: bool = False) -> None:
+    def _recluster(
+        self,
+        runner: Runner,
+        model: nn.Module,
+        start: float,
+        first: bool = False,
+    ) -> None:
         """Cluster on rank 0 and give every rank the result."""
         guidance = model.guidance
         guidance.finish_epoch()
@@ -218,13 +251,17 @@ class PromptMappingHook(Hook):
         if isinstance(payload[0], ValueError):
             raise payload[0]
         result = payload[0]
-        changed = None if first else moved(guidance.mapping.cpu().numpy(),
-                                           result.mapping)
+        changed = (
+            None
+            if first
+            else moved(guidance.mapping.cpu().numpy(), result.mapping)
+        )
         guidance.set_mapping(result)
         line = describe(result, changed, time.perf_counter() - start)
         if (result.mapping < 0).all():
             runner.logger.warning(
-                f'{line}: guidance needs at least two classes')
+                f'{line}: guidance needs at least two classes'
+            )
         else:
             runner.logger.info(line)
 
@@ -240,5 +277,6 @@ def guided_model_of(runner: Runner) -> nn.Module:
         raise TypeError(
             'PromptMappingHook needs a DAVPTImageClassifier or a '
             f'DAVPTEncoderDecoder, but got {type(model).__name__}; set '
-            "model.type='mmdavpt....' or remove the hook")
+            "model.type='mmdavpt....' or remove the hook"
+        )
     return model

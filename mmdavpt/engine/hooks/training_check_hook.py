@@ -1,4 +1,5 @@
 """The hook that stops a training that cannot go well."""
+
 import math
 from typing import Dict, Optional
 
@@ -31,10 +32,9 @@ class TrainingCheckHook(Hook):
         """
         check_classes(unwrap(runner.model), runner.train_dataloader.dataset)
 
-    def before_train_iter(self,
-                          runner: Runner,
-                          batch_idx: int,
-                          data_batch: Optional[dict] = None) -> None:
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None
+    ) -> None:
         """Check that all labels are in range.
 
         Raises:
@@ -42,16 +42,21 @@ class TrainingCheckHook(Hook):
         """
         model, samples = unwrap(runner.model), data_batch['data_samples']
         if is_segmentor(model):
-            check_annotations(samples, model.decode_head.num_classes,
-                              model.decode_head.ignore_index)
+            check_annotations(
+                samples,
+                model.decode_head.num_classes,
+                model.decode_head.ignore_index,
+            )
         elif 'head' in classes_of_heads(model):
             read_class_labels(samples, model.head.num_classes)
 
-    def after_train_iter(self,
-                         runner: Runner,
-                         batch_idx: int,
-                         data_batch: Optional[dict] = None,
-                         outputs: Optional[dict] = None) -> None:
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Optional[dict] = None,
+        outputs: Optional[dict] = None,
+    ) -> None:
         """Check that the loss is finite.
 
         Raises:
@@ -69,7 +74,8 @@ class TrainingCheckHook(Hook):
             f'the loss should be finite, but is {loss} in iteration '
             f'{runner.iter + 1} ({terms}); check the images {paths} for NaN, '
             'or lower the learning rate, and go on from the last checkpoint '
-            f'in {runner.work_dir} with --resume')
+            f'in {runner.work_dir} with --resume'
+        )
 
 
 def unwrap(model: nn.Module) -> nn.Module:
@@ -93,7 +99,8 @@ def classes_of_heads(model: nn.Module) -> Dict[str, int]:
             heads[f'auxiliary_head.{i}'] = head
     return {
         name: head.num_classes
-        for name, head in heads.items() if hasattr(head, 'num_classes')
+        for name, head in heads.items()
+        if hasattr(head, 'num_classes')
     }
 
 
@@ -106,7 +113,8 @@ def check_classes(model: nn.Module, dataset) -> None:
     if not len(dataset):
         raise ValueError(
             f'the training set {type(dataset).__name__} should have images, '
-            'but it has none; check its data_root, data_prefix and img_suffix')
+            'but it has none; check its data_root, data_prefix and img_suffix'
+        )
     classes = getattr(dataset, 'metainfo', {}).get('classes')
     if classes is None:
         return
@@ -115,4 +123,5 @@ def check_classes(model: nn.Module, dataset) -> None:
             raise ValueError(
                 f'the training set has {len(classes)} classes, but the model '
                 f'has num_classes={number} in its {name}; set '
-                f'model.{name}.num_classes={len(classes)}')
+                f'model.{name}.num_classes={len(classes)}'
+            )

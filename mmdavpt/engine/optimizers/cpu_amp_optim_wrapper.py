@@ -1,4 +1,5 @@
 """Mixed precision where mmengine's own wrapper refuses to start."""
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 

@@ -15,11 +15,13 @@ class TrainableOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     the same groups.
     """
 
-    def add_params(self,
-                   params: list[dict],
-                   module: nn.Module,
-                   prefix: str = '',
-                   is_dcn_module: int | float | None = None) -> None:
+    def add_params(
+        self,
+        params: list[dict],
+        module: nn.Module,
+        prefix: str = '',
+        is_dcn_module: int | float | None = None,
+    ) -> None:
         """Add the trainable parameters of a module to the groups.
 
         Args:

@@ -1,4 +1,5 @@
 """The prompted Vision Transformer, for classification and segmentation."""
+
 from typing import Dict, NamedTuple, Optional, Sequence, Tuple, Union
 
 import torch
@@ -23,6 +24,7 @@ class BackboneTokens(NamedTuple):
             shape (B, C); None without a [CLS] token.
         guided (Dict[int, Dict[str, Tensor]]): Guided layer to named tokens.
     """
+
     cls: Optional[Tensor]
     guided: Dict[int, Dict[str, Tensor]]
 
@@ -61,31 +63,38 @@ class DAVPTVisionTransformer(VisionTransformer):
         ValueError: If an argument does not fit the architecture.
     """
 
-    def __init__(self,
-                 *args,
-                 num_prompts: Union[int, Sequence[int]] = 20,
-                 prompt_drop_rate: float = 0.,
-                 propagate: bool = False,
-                 bias: Sequence[str] = (),
-                 trainable: Sequence[str] = (),
-                 with_cp: bool = False,
-                 frozen_stages: int = -1,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        *args,
+        num_prompts: Union[int, Sequence[int]] = 20,
+        prompt_drop_rate: float = 0.0,
+        propagate: bool = False,
+        bias: Sequence[str] = (),
+        trainable: Sequence[str] = (),
+        with_cp: bool = False,
+        frozen_stages: int = -1,
+        **kwargs,
+    ) -> None:
         if frozen_stages != -1:
             raise ValueError(
                 '`frozen_stages` has no meaning here, since everything is '
                 'frozen that `trainable` does not name; leave it out, but got '
-                f'{frozen_stages}')
+                f'{frozen_stages}'
+            )
         if not 0 <= prompt_drop_rate < 1:
-            raise ValueError('`prompt_drop_rate` should be in [0, 1), but got '
-                             f'{prompt_drop_rate}')
+            raise ValueError(
+                '`prompt_drop_rate` should be in [0, 1), but got '
+                f'{prompt_drop_rate}'
+            )
         init_cfg = kwargs.get('init_cfg')
         if isinstance(init_cfg, (list, tuple)) and any(
-                cfg.get('type') == 'Pretrained' for cfg in init_cfg):
+            cfg.get('type') == 'Pretrained' for cfg in init_cfg
+        ):
             if len(init_cfg) > 1:
                 raise ValueError(
                     "`init_cfg` of type 'Pretrained' loads all weights, so it "
-                    f'should stand alone, but got {init_cfg}')
+                    f'should stand alone, but got {init_cfg}'
+                )
             kwargs['init_cfg'] = init_cfg[0]
         if isinstance(kwargs.get('out_indices'), tuple):
             # The parent writes resolved indices into the sequence.
@@ -96,18 +105,26 @@ class DAVPTVisionTransformer(VisionTransformer):
             prompts_per_layer(num_prompts, self.num_used_layers),
             self.embed_dims,
             prompt_init_bound(self._patch_size(), self.embed_dims),
-            prompt_drop_rate)
+            prompt_drop_rate,
+        )
         self.propagate = propagate
         self.with_cp = with_cp
         self.bias_delta = nn.ParameterDict(
-            self._zero_deltas(bias, self.layers[0].attn.qkv.bias is not None))
+            self._zero_deltas(bias, self.layers[0].attn.qkv.bias is not None)
+        )
         if isinstance(trainable, str):
-            raise ValueError('`trainable` should be a list of strings, but '
-                             f'got the string {trainable!r}')
-        select_trainable(self, [
-            *trainable, *(['prompts.*'] if self.prompts else []),
-            *(['bias_delta.*'] if self.bias_delta else [])
-        ])
+            raise ValueError(
+                '`trainable` should be a list of strings, but '
+                f'got the string {trainable!r}'
+            )
+        select_trainable(
+            self,
+            [
+                *trainable,
+                *(['prompts.*'] if self.prompts else []),
+                *(['bias_delta.*'] if self.bias_delta else []),
+            ],
+        )
         self._freeze_unused()
 
     def _freeze_unused(self) -> None:
@@ -115,7 +132,7 @@ class DAVPTVisionTransformer(VisionTransformer):
 
         It would have no gradient, which distributed training refuses.
         """
-        unused = [*self.layers[self.num_used_layers:]]
+        unused = [*self.layers[self.num_used_layers :]]
         if self.final_norm and self.num_used_layers < self.num_layers:
             unused.append(self.ln1)
         for module in unused:
@@ -124,17 +141,23 @@ class DAVPTVisionTransformer(VisionTransformer):
     def _patch_size(self) -> Tuple[int, int]:
         return self.patch_embed.projection.kernel_size
 
-    def _zero_deltas(self, bias: Sequence[str],
-                     has_bias: bool) -> Dict[str, Tensor]:
+    def _zero_deltas(
+        self, bias: Sequence[str], has_bias: bool
+    ) -> Dict[str, Tensor]:
         if not set(bias) <= set('qkv') or len(set(bias)) != len(bias):
-            raise ValueError("`bias` should name parts out of 'q', 'k' and "
-                             f"'v', each once, but got {bias!r}")
+            raise ValueError(
+                "`bias` should name parts out of 'q', 'k' and "
+                f"'v', each once, but got {bias!r}"
+            )
         if bias and not has_bias:
-            raise ValueError('`bias` tunes the qkv bias, but `qkv_bias=False` '
-                             f'leaves none; got bias={bias!r}')
+            raise ValueError(
+                '`bias` tunes the qkv bias, but `qkv_bias=False` '
+                f'leaves none; got bias={bias!r}'
+            )
         return {
             part: nn.Parameter(
-                torch.zeros(self.num_used_layers, self.embed_dims))
+                torch.zeros(self.num_used_layers, self.embed_dims)
+            )
             for part in bias
         }
 
@@ -144,8 +167,9 @@ class DAVPTVisionTransformer(VisionTransformer):
         Prompts and bias deltas were initialised on construction.
         """
         init_cfg = self.init_cfg
-        if not (isinstance(init_cfg, dict)
-                and init_cfg.get('type') == 'Pretrained'):
+        if not (
+            isinstance(init_cfg, dict) and init_cfg.get('type') == 'Pretrained'
+        ):
             super().init_weights()
             return
         # The host would load with a mere warning for missing keys.
@@ -156,7 +180,8 @@ class DAVPTVisionTransformer(VisionTransformer):
             self,
             init_cfg['checkpoint'],
             prefix=init_cfg.get('prefix'),
-            own=('prompts.', 'bias_delta.'))
+            own=('prompts.', 'bias_delta.'),
+        )
 
     def train(self, mode: bool = True) -> 'DAVPTVisionTransformer':
         """Set the mode; what is wholly frozen stays in eval mode.
@@ -173,7 +198,8 @@ class DAVPTVisionTransformer(VisionTransformer):
                 self.drop_after_pos.eval()
                 self.pre_norm.eval()
             norms = [
-                getattr(self, name) for name in ('ln1', 'ln2')
+                getattr(self, name)
+                for name in ('ln1', 'ln2')
                 if hasattr(self, name)
             ]
             for module in [*self.layers, *norms]:
@@ -192,7 +218,8 @@ class DAVPTVisionTransformer(VisionTransformer):
             self.patch_resolution,
             grid,
             mode=self.interpolate_mode,
-            num_extra_tokens=self.num_extra_tokens)
+            num_extra_tokens=self.num_extra_tokens,
+        )
         return self.pre_norm(self.drop_after_pos(x)), grid
 
     def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
@@ -219,9 +246,7 @@ class DAVPTVisionTransformer(VisionTransformer):
         return self._run(x, None, prompted=False)[1].cls
 
     def forward_with_tokens(
-        self,
-        x: Tensor,
-        request: Optional[TokenRequest] = None
+        self, x: Tensor, request: Optional[TokenRequest] = None
     ) -> Tuple[Tuple[Tensor, ...], BackboneTokens]:
         """Return the features, and besides them [CLS] and guided tokens.
 
@@ -243,16 +268,24 @@ class DAVPTVisionTransformer(VisionTransformer):
         for i in range(self.num_used_layers):
             last = i == self.num_used_layers - 1
             prompts = (
-                self.prompts.of_layer(i, batch_size) if prompted else None)
+                self.prompts.of_layer(i, batch_size) if prompted else None
+            )
             if self.propagate and prompts is not None:
                 prefix = prompts.expand(batch_size, -1, -1)
-                x = torch.cat((x[:, :extra], prefix, x[:, extra + carried:]),
-                              1)
+                x = torch.cat(
+                    (x[:, :extra], prefix, x[:, extra + carried :]), 1
+                )
                 carried, prompts = prefix.shape[1], None
-            delta = ({part: rows[i] for part, rows in self.bias_delta.items()}
-                     if prompted else {})
-            asked = (request if request is not None and i in request.layers
-                     else None)
+            delta = (
+                {part: rows[i] for part, rows in self.bias_delta.items()}
+                if prompted
+                else {}
+            )
+            asked = (
+                request
+                if request is not None and i in request.layers
+                else None
+            )
             x, tokens = self._run_layer(i, x, prompts, delta, last, asked)
             if asked is not None:
                 guided[i] = tokens
@@ -261,8 +294,9 @@ class DAVPTVisionTransformer(VisionTransformer):
             if i in self.out_indices:
                 shown = x
                 if carried and x.shape[1] > extra:
-                    shown = torch.cat((x[:, :extra], x[:, extra + carried:]),
-                                      1)
+                    shown = torch.cat(
+                        (x[:, :extra], x[:, extra + carried :]), 1
+                    )
                 outs.append(self._format_output(shown, grid))
         cls = x[:, 0] if self.cls_token is not None else None
         return tuple(outs), BackboneTokens(cls, guided)
@@ -270,27 +304,41 @@ class DAVPTVisionTransformer(VisionTransformer):
     def _run_layer(self, i, x, prompts, delta, last, asked):
         layer = self.layers[i]
         cls_only = last and self.out_type == 'cls_token'
-        plain = (prompts is None and not delta and asked is None
-                 and not (cls_only and len(self.prompts)))
+        plain = (
+            prompts is None
+            and not delta
+            and asked is None
+            and not (cls_only and len(self.prompts))
+        )
         if plain:
-            run, inputs = (lambda x: (layer(x), {})), (x, )
+            run, inputs = (lambda x: (layer(x), {})), (x,)
         else:
             raw = self.prompts[str(i)] if asked is not None else None
-            run, inputs = prompted_layer, (layer, x, prompts, delta,
-                                           self.num_extra_tokens, cls_only,
-                                           asked, raw)
+            run, inputs = (
+                prompted_layer,
+                (
+                    layer,
+                    x,
+                    prompts,
+                    delta,
+                    self.num_extra_tokens,
+                    cls_only,
+                    asked,
+                    raw,
+                ),
+            )
         if self.with_cp and torch.is_grad_enabled() and self.training:
             return checkpoint(run, *inputs, use_reentrant=False)
         return run(*inputs)
 
-    def get_layer_depth(self,
-                        param_name: str,
-                        prefix: str = '') -> Tuple[int, int]:
+    def get_layer_depth(
+        self, param_name: str, prefix: str = ''
+    ) -> Tuple[int, int]:
         """Get the layer-wise depth of a parameter, as the parent does.
 
         The prompts of a layer have that layer's depth.
         """
         if param_name.startswith(f'{prefix}prompts.'):
-            layer = int(param_name[len(prefix):].split('.')[1])
+            layer = int(param_name[len(prefix) :].split('.')[1])
             return layer + 1, self.num_layers + 2
         return super().get_layer_depth(param_name, prefix)

@@ -6,6 +6,7 @@ just that, over the parent layer's own modules: the projection of the prompts
 runs once per batch, and queries, output projection and FFN run for [CLS] and
 the patches only. The result equals the concatenated form to rounding.
 """
+
 from dataclasses import dataclass
 from typing import Dict, FrozenSet, Mapping, Optional, Tuple
 
@@ -14,11 +15,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 #: What a guided layer can hand out, all before the output projection.
-TOKEN_NAMES = frozenset([
-    'prompt_raw', 'prompt_input', 'prompt_query', 'cls_input', 'cls_query',
-    'patch_raw', 'patch_input', 'patch_query', 'patch_key', 'patch_output',
-    'saliency'
-])
+TOKEN_NAMES = frozenset(
+    [
+        'prompt_raw',
+        'prompt_input',
+        'prompt_query',
+        'cls_input',
+        'cls_query',
+        'patch_raw',
+        'patch_input',
+        'patch_query',
+        'patch_key',
+        'patch_output',
+        'saliency',
+    ]
+)
 
 #: What the prompts' queries attend to when the saliency is computed.
 SALIENCY_KEYS = ('patches', 'all')
@@ -47,14 +58,16 @@ class TokenRequest:
             keys only, as the released code's ``mask: true``; ``'all'``: they
             see prompts, [CLS] and patches. Defaults to 'patches'.
     """
+
     layers: Tuple[int, ...]
     names: FrozenSet[str]
     targets: Optional[Tensor] = None
     saliency_keys: str = 'patches'
 
 
-def shifted_qkv_bias(qkv: nn.Linear,
-                     delta: Mapping[str, Tensor]) -> Optional[Tensor]:
+def shifted_qkv_bias(
+    qkv: nn.Linear, delta: Mapping[str, Tensor]
+) -> Optional[Tensor]:
     """Return the bias of the fused projection plus the learnable deltas.
 
     Args:
@@ -129,28 +142,34 @@ def prompted_layer(
 
     normed = layer.ln1(x)
     if cls_only and not names & {'patch_query', 'patch_output'}:
-        query = F.linear(normed[:, :1], weight[:channels],
-                         None if bias is None else bias[:channels])
-        key, value = F.linear(normed, weight[channels:],
-                              key_value_bias).chunk(2, dim=-1)
+        query = F.linear(
+            normed[:, :1],
+            weight[:channels],
+            None if bias is None else bias[:channels],
+        )
+        key, value = F.linear(normed, weight[channels:], key_value_bias).chunk(
+            2, dim=-1
+        )
     else:
         query, key, value = F.linear(normed, weight, bias).chunk(3, dim=-1)
 
     all_keys, all_values = key, value
     if prompts is not None:
         prompt_keys, prompt_values = F.linear(
-            layer.ln1(prompts), weight[channels:],
-            key_value_bias).chunk(2, dim=-1)
+            layer.ln1(prompts), weight[channels:], key_value_bias
+        ).chunk(2, dim=-1)
         all_keys = torch.cat((_batched(prompt_keys, batch_size), key), dim=1)
-        all_values = torch.cat((_batched(prompt_values, batch_size), value),
-                               dim=1)
+        all_values = torch.cat(
+            (_batched(prompt_values, batch_size), value), dim=1
+        )
 
     def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         out = attn.scaled_dot_product_attention(
             _split_heads(queries, heads),
             _split_heads(keys, heads),
             _split_heads(values, heads),
-            dropout_p=attn.attn_drop if attn.training else 0.)
+            dropout_p=attn.attn_drop if attn.training else 0.0,
+        )
         return _merge_heads(out)
 
     attended = attend(query, all_keys, all_values)
@@ -164,17 +183,19 @@ def prompted_layer(
             patch_input=lambda: normed[:, extra:],
             patch_query=lambda: query[:, extra:],
             patch_key=lambda: key[:, extra:],
-            patch_output=lambda: attended[:, extra:])
+            patch_output=lambda: attended[:, extra:],
+        )
         tokens = {
-            name: take()
-            for name, take in available.items() if name in names
+            name: take() for name, take in available.items() if name in names
         }
-        tokens.update(
-            _prompt_tokens(layer, raw_prompts, weight, bias, names))
+        tokens.update(_prompt_tokens(layer, raw_prompts, weight, bias, names))
         if 'saliency' in names:
             chosen = tokens['prompt_query'][request.targets.clamp(min=0)]
-            seen = ((all_keys, all_values) if request.saliency_keys == 'all'
-                    else (key[:, extra:], value[:, extra:]))
+            seen = (
+                (all_keys, all_values)
+                if request.saliency_keys == 'all'
+                else (key[:, extra:], value[:, extra:])
+            )
             tokens['saliency'] = attend(chosen.unsqueeze(1), *seen).squeeze(1)
         tokens = {name: tokens[name] for name in names}
 
@@ -185,9 +206,13 @@ def prompted_layer(
     return layer.ffn(layer.ln2(x), identity=x), tokens
 
 
-def _prompt_tokens(layer: nn.Module, prompts: Tensor, weight: Tensor,
-                   bias: Optional[Tensor],
-                   names: FrozenSet[str]) -> Dict[str, Tensor]:
+def _prompt_tokens(
+    layer: nn.Module,
+    prompts: Tensor,
+    weight: Tensor,
+    bias: Optional[Tensor],
+    names: FrozenSet[str],
+) -> Dict[str, Tensor]:
     """Return the prompts' own tokens, each with shape (P, C)."""
     tokens = {'prompt_raw': prompts}
     if names & {'prompt_input', 'prompt_query', 'saliency'}:
@@ -195,6 +220,8 @@ def _prompt_tokens(layer: nn.Module, prompts: Tensor, weight: Tensor,
     if names & {'prompt_query', 'saliency'}:
         channels = prompts.shape[-1]
         tokens['prompt_query'] = F.linear(
-            tokens['prompt_input'], weight[:channels],
-            None if bias is None else bias[:channels])
+            tokens['prompt_input'],
+            weight[:channels],
+            None if bias is None else bias[:channels],
+        )
     return tokens

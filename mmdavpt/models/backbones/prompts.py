@@ -1,4 +1,5 @@
 """Deep prompts: the parameters, their initialisation and their dropout."""
+
 import math
 from typing import Optional, Sequence
 
@@ -30,14 +31,19 @@ def prompts_per_layer(num_prompts, num_layers: int) -> tuple:
     Raises:
         ValueError: If the length or a number does not fit.
     """
-    counts = ((num_prompts, ) * num_layers
-              if not isinstance(num_prompts, Sequence) else tuple(num_prompts))
+    counts = (
+        (num_prompts,) * num_layers
+        if not isinstance(num_prompts, Sequence)
+        else tuple(num_prompts)
+    )
     if len(counts) != num_layers or any(
-            not isinstance(n, int) or n < 0 for n in counts):
+        not isinstance(n, int) or n < 0 for n in counts
+    ):
         raise ValueError(
             '`num_prompts` should be a number of at least 0, or one such '
             f'number for each of the {num_layers} layers that are used, but '
-            f'got {num_prompts!r}')
+            f'got {num_prompts!r}'
+        )
     return counts
 
 
@@ -56,17 +62,22 @@ class DeepPrompts(nn.ParameterDict):
             in training, drawn for each sample. Defaults to 0.
     """
 
-    def __init__(self,
-                 counts: Sequence[int],
-                 embed_dims: int,
-                 bound: float,
-                 drop_rate: float = 0.) -> None:
-        super().__init__({
-            str(layer):
-            nn.Parameter(torch.empty(count, embed_dims).uniform_(
-                -bound, bound))
-            for layer, count in enumerate(counts) if count > 0
-        })
+    def __init__(
+        self,
+        counts: Sequence[int],
+        embed_dims: int,
+        bound: float,
+        drop_rate: float = 0.0,
+    ) -> None:
+        super().__init__(
+            {
+                str(layer): nn.Parameter(
+                    torch.empty(count, embed_dims).uniform_(-bound, bound)
+                )
+                for layer, count in enumerate(counts)
+                if count > 0
+            }
+        )
         self.counts = tuple(counts)
         self.drop_rate = drop_rate
 
@@ -82,5 +93,6 @@ class DeepPrompts(nn.ParameterDict):
         prompts = self[str(layer)]
         if self.training and self.drop_rate > 0:
             prompts = nn.functional.dropout(
-                prompts.expand(batch_size, -1, -1), self.drop_rate)
+                prompts.expand(batch_size, -1, -1), self.drop_rate
+            )
         return prompts

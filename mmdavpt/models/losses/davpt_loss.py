@@ -1,4 +1,5 @@
 """The guidance loss of all guided layers, as a registered module."""
+
 import math
 from collections.abc import Mapping
 from numbers import Real
@@ -21,45 +22,55 @@ METRICS = {
     'proxy_nca': proxy_nca_loss,
     'triplet': triplet_loss,
 }
-TOKENS = ('saliency', 'patch_output', 'patch_input', 'patch_query',
-          'patch_key', 'patch_raw')
+TOKENS = (
+    'saliency',
+    'patch_output',
+    'patch_input',
+    'patch_query',
+    'patch_key',
+    'patch_raw',
+)
 PROMPTS = ('query', 'input', 'raw')
 CLS = ('query', 'input')
 
 #: What the paper describes, and what the released code computes whatever its
 #: ``patch_type`` says.
 PRESETS = {
-    'paper':
-    dict(
+    'paper': dict(
         token='saliency',
         prompt='query',
         cls='query',
         prompt_scale=1.0,
-        positive_mean='positive'),
-    'released':
-    dict(
+        positive_mean='positive',
+    ),
+    'released': dict(
         token='patch_raw',
         prompt='raw',
         cls='query',
         prompt_scale=5.0,
-        positive_mean='all'),
+        positive_mean='all',
+    ),
 }
 
 
 def _check_choice(name: str, value: object, choices: tuple) -> None:
     if value not in choices:
-        raise ValueError(f'{name} of DAVPTLoss should be one of '
-                         f'{tuple(choices)}, but got {value!r}')
+        raise ValueError(
+            f'{name} of DAVPTLoss should be one of '
+            f'{tuple(choices)}, but got {value!r}'
+        )
 
 
 def _check_number(name: str, value: object, least: float = -math.inf) -> None:
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f'{name} of DAVPTLoss should be a number, but got '
-                        f'{value!r}')
+        raise TypeError(
+            f'{name} of DAVPTLoss should be a number, but got {value!r}'
+        )
     if not math.isfinite(value) or value < least:
         bound = '' if least == -math.inf else f' and at least {least:g}'
-        raise ValueError(f'{name} of DAVPTLoss should be finite{bound}, but '
-                         f'got {value!r}')
+        raise ValueError(
+            f'{name} of DAVPTLoss should be finite{bound}, but got {value!r}'
+        )
 
 
 @MODELS.register_module()
@@ -106,18 +117,20 @@ class DAVPTLoss(nn.Module):
         TypeError: If a number is none.
     """
 
-    def __init__(self,
-                 metric: str = 'proxy_anchor',
-                 token: str | None = None,
-                 prompt: str | None = None,
-                 cls: str | None = None,
-                 token_weight: float = 0.01,
-                 cls_weight: float = 0.01,
-                 alpha: float | None = None,
-                 margin: float = 0.1,
-                 prompt_scale: float | None = None,
-                 positive_mean: str | None = None,
-                 preset: str | None = None) -> None:
+    def __init__(
+        self,
+        metric: str = 'proxy_anchor',
+        token: str | None = None,
+        prompt: str | None = None,
+        cls: str | None = None,
+        token_weight: float = 0.01,
+        cls_weight: float = 0.01,
+        alpha: float | None = None,
+        margin: float = 0.1,
+        prompt_scale: float | None = None,
+        positive_mean: str | None = None,
+        preset: str | None = None,
+    ) -> None:
         super().__init__()
         _check_choice('metric', metric, tuple(METRICS))
         if preset is not None:
@@ -125,12 +138,14 @@ class DAVPTLoss(nn.Module):
         if metric == 'triplet' and alpha is not None:
             raise ValueError(
                 "alpha has no meaning for metric='triplet', but got "
-                f'alpha={alpha!r}; leave alpha out or choose another metric')
+                f'alpha={alpha!r}; leave alpha out or choose another metric'
+            )
         if metric != 'proxy_anchor' and positive_mean is not None:
             raise ValueError(
                 f'positive_mean has no meaning for metric={metric!r}, but got '
                 f'positive_mean={positive_mean!r}; leave it out or choose '
-                "metric='proxy_anchor'")
+                "metric='proxy_anchor'"
+            )
         default = PRESETS[preset or 'paper']
 
         def chosen(name: str, value: object) -> object:
@@ -148,7 +163,8 @@ class DAVPTLoss(nn.Module):
             self.metric_args['alpha'] = 32.0 if alpha is None else alpha
         if metric == 'proxy_anchor':
             self.metric_args['positive_mean'] = chosen(
-                'positive_mean', positive_mean)
+                'positive_mean', positive_mean
+            )
         self._check_options()
 
     def _check_options(self) -> None:
@@ -165,16 +181,22 @@ class DAVPTLoss(nn.Module):
         for name, value in positive.items():
             _check_number(name, value)
             if value <= 0:
-                raise ValueError(f'{name} of DAVPTLoss should be positive, '
-                                 f'but got {value!r}')
+                raise ValueError(
+                    f'{name} of DAVPTLoss should be positive, '
+                    f'but got {value!r}'
+                )
         if 'positive_mean' in self.metric_args:
-            _check_choice('positive_mean', self.metric_args['positive_mean'],
-                          POSITIVE_MEANS)
+            _check_choice(
+                'positive_mean',
+                self.metric_args['positive_mean'],
+                POSITIVE_MEANS,
+            )
         if self.token_weight == 0 and self.cls_weight == 0:
             raise ValueError(
                 'token_weight and cls_weight of DAVPTLoss are both 0, which '
                 'guides nothing; give one of them a positive weight, or leave '
-                'the guidance out of the model')
+                'the guidance out of the model'
+            )
 
     @property
     def terms(self) -> dict[str, tuple[float, str]]:
@@ -195,7 +217,8 @@ class DAVPTLoss(nn.Module):
         'saliency' of shape (B, C).
         """
         return frozenset(
-            [f'prompt_{self.prompt}', *(t for _, t in self.terms.values())])
+            [f'prompt_{self.prompt}', *(t for _, t in self.terms.values())]
+        )
 
     def extra_repr(self) -> str:
         """Show the resolved options when the module is printed."""
@@ -207,12 +230,18 @@ class DAVPTLoss(nn.Module):
             token_weight=self.token_weight,
             cls_weight=self.cls_weight,
             prompt_scale=self.prompt_scale,
-            **self.metric_args)
-        return ', '.join(f'{name}={value!r}'
-                         for name, value in options.items())
+            **self.metric_args,
+        )
+        return ', '.join(
+            f'{name}={value!r}' for name, value in options.items()
+        )
 
-    def forward(self, tokens: Mapping[int, Mapping[str, Tensor]],
-                target: Tensor, guided: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self,
+        tokens: Mapping[int, Mapping[str, Tensor]],
+        target: Tensor,
+        guided: Tensor,
+    ) -> dict[str, Tensor]:
         """Compute the weighted guidance terms.
 
         Args:
@@ -234,24 +263,34 @@ class DAVPTLoss(nn.Module):
             ValueError: If there is no layer or a shape does not fit.
         """
         if not tokens:
-            raise ValueError('tokens should hold at least one guided layer, '
-                             'but got none; set guided_layers of the backbone')
-        layers = [self._layer_terms(layer, tokens[layer], target, guided)
-                  for layer in tokens]
+            raise ValueError(
+                'tokens should hold at least one guided layer, '
+                'but got none; set guided_layers of the backbone'
+            )
+        layers = [
+            self._layer_terms(layer, tokens[layer], target, guided)
+            for layer in tokens
+        ]
         return {
             name: weight * torch.stack([term[name] for term in layers]).mean()
             for name, (weight, _) in self.terms.items()
         }
 
-    def _layer_terms(self, layer: int, tokens: Mapping[str, Tensor],
-                     target: Tensor, guided: Tensor) -> dict[str, Tensor]:
+    def _layer_terms(
+        self,
+        layer: int,
+        tokens: Mapping[str, Tensor],
+        target: Tensor,
+        guided: Tensor,
+    ) -> dict[str, Tensor]:
         """Return the unweighted terms of one guided layer by name."""
         missing = sorted(self.required_tokens - set(tokens))
         if missing:
             raise KeyError(
                 f'guided layer {layer} should hand out {missing}, but has '
                 f'only {sorted(tokens)}; ask the backbone for all of '
-                'required_tokens of the loss')
+                'required_tokens of the loss'
+            )
         prompts = tokens[f'prompt_{self.prompt}']
         takes_part = (target >= 0).unsqueeze(1)
         losses = {}
@@ -260,12 +299,15 @@ class DAVPTLoss(nn.Module):
             if token.startswith('patch_'):
                 # Summed in float32: bfloat16 keeps three digits of a mean.
                 x = x.mean(
-                    1, dtype=torch.promote_types(x.dtype, torch.float32))
+                    1, dtype=torch.promote_types(x.dtype, torch.float32)
+                )
             # The gradient of a similarity is the other vector: a NaN here
             # would reach the prompts even with a zero gradient.
             x = torch.where(takes_part, x, torch.zeros_like(x))
-            similarity = cosine_similarity_matrix(x, prompts,
-                                                  self.prompt_scale)
-            losses[name] = METRICS[self.metric](similarity, target, guided,
-                                                **self.metric_args)
+            similarity = cosine_similarity_matrix(
+                x, prompts, self.prompt_scale
+            )
+            losses[name] = METRICS[self.metric](
+                similarity, target, guided, **self.metric_args
+            )
         return losses

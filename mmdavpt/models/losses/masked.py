@@ -3,6 +3,7 @@
 Everything here is free of data-dependent shapes and of Python values read
 from tensors, so that no loss makes the host wait for its accelerator.
 """
+
 import torch
 from torch import Tensor
 
@@ -25,19 +26,26 @@ def check_pairs(similarity: Tensor, target: Tensor, guided: Tensor) -> None:
         TypeError: If a dtype does not fit.
     """
     if similarity.ndim != 2:
-        raise ValueError('similarity should have the shape (samples, prompts),'
-                         f' but got {tuple(similarity.shape)}')
+        raise ValueError(
+            'similarity should have the shape (samples, prompts),'
+            f' but got {tuple(similarity.shape)}'
+        )
     batch, prompts = similarity.shape
-    if target.shape != (batch, ):
-        raise ValueError('target should hold one prompt index per sample, '
-                         f'shape ({batch}, ), but got {tuple(target.shape)}')
-    if guided.shape != (prompts, ):
-        raise ValueError('guided should hold one flag per prompt, '
-                         f'shape ({prompts}, ), but got {tuple(guided.shape)};'
-                         ' all guided layers need the same number of prompts')
+    if target.shape != (batch,):
+        raise ValueError(
+            'target should hold one prompt index per sample, '
+            f'shape ({batch}, ), but got {tuple(target.shape)}'
+        )
+    if guided.shape != (prompts,):
+        raise ValueError(
+            'guided should hold one flag per prompt, '
+            f'shape ({prompts}, ), but got {tuple(guided.shape)};'
+            ' all guided layers need the same number of prompts'
+        )
     if not similarity.is_floating_point():
-        raise TypeError('similarity should be floating point, but got '
-                        f'{similarity.dtype}')
+        raise TypeError(
+            f'similarity should be floating point, but got {similarity.dtype}'
+        )
     if target.dtype != torch.int64:
         raise TypeError(f'target should be int64, but got {target.dtype}')
     if guided.dtype != torch.bool:

@@ -1,4 +1,5 @@
 """Similarity of tokens to prompts, and the Proxy-Anchor loss (eq. 4)."""
+
 import torch
 from torch import Tensor
 
@@ -33,9 +34,9 @@ def unit_vectors(x: Tensor, eps: float = 1e-12) -> Tensor:
     return torch.where(nonzero, x * scale, torch.zeros_like(x))
 
 
-def cosine_similarity_matrix(x: Tensor,
-                             prompts: Tensor,
-                             prompt_scale: float = 1.0) -> Tensor:
+def cosine_similarity_matrix(
+    x: Tensor, prompts: Tensor, prompt_scale: float = 1.0
+) -> Tensor:
     """Compute ``s(x, p)`` of eq. 4 for all pairs, in float32 or better.
 
     Autocast is switched off inside: with alpha = 32 the three digits of
@@ -57,20 +58,24 @@ def cosine_similarity_matrix(x: Tensor,
     if x.ndim != 2 or prompts.ndim != 2 or x.size(1) != prompts.size(1):
         raise ValueError(
             'tokens and prompts should have the shapes (B, C) and (P, C), '
-            f'but got {tuple(x.shape)} and {tuple(prompts.shape)}')
+            f'but got {tuple(x.shape)} and {tuple(prompts.shape)}'
+        )
     dtype = torch.promote_types(
-        torch.promote_types(x.dtype, prompts.dtype), torch.float32)
+        torch.promote_types(x.dtype, prompts.dtype), torch.float32
+    )
     with torch.autocast(device_type=x.device.type, enabled=False):
         prompts = unit_vectors(prompts.to(dtype)) * prompt_scale
         return unit_vectors(x.to(dtype)) @ prompts.t()
 
 
-def proxy_anchor_loss(similarity: Tensor,
-                      target: Tensor,
-                      guided: Tensor,
-                      alpha: float = 32.0,
-                      margin: float = 0.1,
-                      positive_mean: str = 'positive') -> Tensor:
+def proxy_anchor_loss(
+    similarity: Tensor,
+    target: Tensor,
+    guided: Tensor,
+    alpha: float = 32.0,
+    margin: float = 0.1,
+    positive_mean: str = 'positive',
+) -> Tensor:
     r"""Pull samples to their prompt and push the others away (eq. 4).
 
     .. math::
@@ -107,13 +112,16 @@ def proxy_anchor_loss(similarity: Tensor,
     """
     check_pairs(similarity, target, guided)
     if positive_mean not in POSITIVE_MEANS:
-        raise ValueError(f'positive_mean should be one of {POSITIVE_MEANS}, '
-                         f'but got {positive_mean!r}')
+        raise ValueError(
+            f'positive_mean should be one of {POSITIVE_MEANS}, '
+            f'but got {positive_mean!r}'
+        )
     s = full_precision(similarity)
     positive, negative = pair_masks(target, guided)
     pull = log_one_plus_sum_exp(-alpha * (s - margin), positive, dim=0)
     push = log_one_plus_sum_exp(alpha * (s + margin), negative, dim=0)
     num_prompts = guided.sum()
     num_positive = (
-        positive.any(0).sum() if positive_mean == 'positive' else num_prompts)
+        positive.any(0).sum() if positive_mean == 'positive' else num_prompts
+    )
     return mean_over(pull, num_positive) + mean_over(push, num_prompts)

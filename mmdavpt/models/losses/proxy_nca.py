@@ -1,4 +1,5 @@
 """The Proxy-NCA variant of the guidance loss (Table 7)."""
+
 from torch import Tensor
 
 from .masked import (
@@ -10,11 +11,13 @@ from .masked import (
 )
 
 
-def proxy_nca_loss(similarity: Tensor,
-                   target: Tensor,
-                   guided: Tensor,
-                   alpha: float = 32.0,
-                   margin: float = 0.1) -> Tensor:
+def proxy_nca_loss(
+    similarity: Tensor,
+    target: Tensor,
+    guided: Tensor,
+    alpha: float = 32.0,
+    margin: float = 0.1,
+) -> Tensor:
     r"""Sum over the prompts of a sample where Proxy-Anchor sums over samples.
 
     .. math::

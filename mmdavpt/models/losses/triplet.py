@@ -1,14 +1,14 @@
 """The triplet variant of the guidance loss (Table 7)."""
+
 import torch
 from torch import Tensor
 
 from .masked import check_pairs, full_precision, mean_over, pair_masks
 
 
-def triplet_loss(similarity: Tensor,
-                 target: Tensor,
-                 guided: Tensor,
-                 margin: float = 0.1) -> Tensor:
+def triplet_loss(
+    similarity: Tensor, target: Tensor, guided: Tensor, margin: float = 0.1
+) -> Tensor:
     r"""Ask a sample to be nearer to its prompt than to each other prompt.
 
     The mean of :math:`\max(0, s(x,p) - s(x,p_x) + \delta)` over all pairs of
@@ -37,4 +37,5 @@ def triplet_loss(similarity: Tensor,
     own = s.masked_fill(~positive, 0).sum(1, keepdim=True)
     hinge = (s - own + margin).relu()
     return mean_over(
-        torch.where(pairs, hinge, torch.zeros_like(hinge)), pairs.sum())
+        torch.where(pairs, hinge, torch.zeros_like(hinge)), pairs.sum()
+    )

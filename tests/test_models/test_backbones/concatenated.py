@@ -2,6 +2,7 @@
 
 An independent, plain reference that calls the parent's layers whole.
 """
+
 import torch
 
 
@@ -16,10 +17,14 @@ def concatenated_forward(vit, images, with_deltas=False):
             x = torch.cat([x[:, :extra], prompts, x[:, extra:]], dim=1)
         if with_deltas:
             original = layer.attn.qkv.bias
-            shift = torch.cat([
-                vit.bias_delta[part][i] if part in vit.bias_delta else
-                torch.zeros_like(x[0, 0]) for part in 'qkv'
-            ])
+            shift = torch.cat(
+                [
+                    vit.bias_delta[part][i]
+                    if part in vit.bias_delta
+                    else torch.zeros_like(x[0, 0])
+                    for part in 'qkv'
+                ]
+            )
             del layer.attn.qkv.bias
             layer.attn.qkv.bias = original + shift
             x = layer(x)
@@ -27,7 +32,7 @@ def concatenated_forward(vit, images, with_deltas=False):
             layer.attn.qkv.bias = original
         else:
             x = layer(x)
-        x = torch.cat([x[:, :extra], x[:, extra + count:]], dim=1)
+        x = torch.cat([x[:, :extra], x[:, extra + count :]], dim=1)
         if i == len(vit.layers) - 1 and vit.final_norm:
             x = vit.ln1(x)
         if i in vit.out_indices:

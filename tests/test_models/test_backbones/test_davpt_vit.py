@@ -1,4 +1,5 @@
 """The prompted ViT against the parent and against the concatenated form."""
+
 import copy
 
 import pytest
@@ -10,8 +11,7 @@ from mmdavpt.models.backbones import TOKEN_NAMES, TokenRequest
 
 from .concatenated import concatenated_forward
 
-ARCH = dict(
-    embed_dims=32, num_layers=3, num_heads=4, feedforward_channels=48)
+ARCH = dict(embed_dims=32, num_layers=3, num_heads=4, feedforward_channels=48)
 
 
 def build(dtype=torch.float64, perturb=True, **kwargs):
@@ -32,27 +32,33 @@ def images(batch_size=2, size=(32, 32), dtype=torch.float64):
 
 
 def gradients(outs, vit):
-    loss = sum((out * torch.linspace(-1, 1, out.numel()).view_as(out)).sum()
-               for out in outs)
+    loss = sum(
+        (out * torch.linspace(-1, 1, out.numel()).view_as(out)).sum()
+        for out in outs
+    )
     names = [n for n, p in vit.named_parameters() if p.requires_grad]
     grads = torch.autograd.grad(
-        loss, [p for p in vit.parameters() if p.requires_grad],
-        allow_unused=True)
+        loss,
+        [p for p in vit.parameters() if p.requires_grad],
+        allow_unused=True,
+    )
     return dict(zip(names, grads, strict=True))
 
 
-@pytest.mark.parametrize('out_type', ['cls_token', 'featmap', 'avg_featmap',
-                                      'raw'])
-@pytest.mark.parametrize('num_prompts', [
-    0, 1, 5, (5, 0, 0), (0, 5, 0), (0, 0, 5), (2, 3, 7)
-])
+@pytest.mark.parametrize(
+    'out_type', ['cls_token', 'featmap', 'avg_featmap', 'raw']
+)
+@pytest.mark.parametrize(
+    'num_prompts', [0, 1, 5, (5, 0, 0), (0, 5, 0), (0, 0, 5), (2, 3, 7)]
+)
 def test_prefix_equals_concatenated_form(out_type, num_prompts):
     vit = build(
         num_prompts=num_prompts,
         out_type=out_type,
         out_indices=[0, 2],
-        layer_scale_init_value=0.,
-        trainable=['layers.*', 'cls_token', 'pos_embed', 'patch_embed.*'])
+        layer_scale_init_value=0.0,
+        trainable=['layers.*', 'cls_token', 'pos_embed', 'patch_embed.*'],
+    )
     x = images()
     outs, expected = vit(x), concatenated_forward(vit, x)
     assert len(outs) == 2
@@ -72,10 +78,11 @@ def test_prefix_equals_concatenated_form_without_cls(out_type):
     torch.testing.assert_close(outs[0], expected[0], rtol=0, atol=1e-10)
     for name, grad in gradients(expected, vit).items():
         torch.testing.assert_close(
-            gradients(vit(x), vit)[name], grad, rtol=1e-10, atol=1e-9)
+            gradients(vit(x), vit)[name], grad, rtol=1e-10, atol=1e-9
+        )
 
 
-@pytest.mark.parametrize('bias', [('k', 'v'), ('q', ), ('q', 'k', 'v')])
+@pytest.mark.parametrize('bias', [('k', 'v'), ('q',), ('q', 'k', 'v')])
 @pytest.mark.parametrize('num_prompts', [0, 4])
 def test_bias_delta_equals_a_shifted_bias(bias, num_prompts):
     vit = build(bias=bias, num_prompts=num_prompts)
@@ -92,7 +99,8 @@ def test_bias_delta_starts_at_zero_and_moves_the_output():
     vit = build(bias=('k', 'v'), perturb=False)
     plain = build(perturb=False)
     torch.testing.assert_close(
-        vit(images())[0], plain(images())[0], rtol=0, atol=1e-12)
+        vit(images())[0], plain(images())[0], rtol=0, atol=1e-12
+    )
     with torch.no_grad():
         vit.bias_delta['v'].add_(0.5)
     assert (vit(images())[0] - plain(images())[0]).abs().max() > 1e-3
@@ -113,27 +121,31 @@ def test_value_delta_is_a_shift_of_the_projection_bias():
     folded.load_state_dict(vit.state_dict())
     with torch.no_grad():
         for i, layer in enumerate(folded.layers):
-            layer.attn.proj.bias += layer.attn.proj.weight @ (
-                folded.bias_delta['v'][i])
+            layer.attn.proj.bias += (
+                layer.attn.proj.weight @ (folded.bias_delta['v'][i])
+            )
         folded.bias_delta['v'].zero_()
         folded.bias_delta['k'].zero_()
     assert vit.bias_delta['v'].abs().max() > 0.1
     torch.testing.assert_close(
-        folded(images())[0], vit(images())[0], rtol=0, atol=1e-10)
+        folded(images())[0], vit(images())[0], rtol=0, atol=1e-10
+    )
 
 
-@pytest.mark.parametrize('kwargs', [
-    dict(out_type='cls_token'),
-    dict(out_type='featmap', out_indices=[0, 1, 2], final_norm=False),
-    dict(out_type='avg_featmap'),
-    dict(out_type='raw', with_cls_token=False),
-    dict(out_type='raw', pre_norm=True, layer_scale_init_value=0.),
-])
+@pytest.mark.parametrize(
+    'kwargs',
+    [
+        dict(out_type='cls_token'),
+        dict(out_type='featmap', out_indices=[0, 1, 2], final_norm=False),
+        dict(out_type='avg_featmap'),
+        dict(out_type='raw', with_cls_token=False),
+        dict(out_type='raw', pre_norm=True, layer_scale_init_value=0.0),
+    ],
+)
 @pytest.mark.parametrize('size', [(32, 32), (40, 24), (37, 30)])
 def test_no_prompts_equals_parent_bit_for_bit(kwargs, size):
     vit = build(dtype=torch.float32, num_prompts=0, **kwargs)
-    parent = VisionTransformer(
-        arch=ARCH, img_size=32, patch_size=8, **kwargs)
+    parent = VisionTransformer(arch=ARCH, img_size=32, patch_size=8, **kwargs)
     parent.load_state_dict(vit.state_dict(), strict=True)
     vit.eval(), parent.eval()
     x = images(size=size, dtype=torch.float32)
@@ -141,30 +153,42 @@ def test_no_prompts_equals_parent_bit_for_bit(kwargs, size):
         assert torch.equal(ours, theirs)
 
 
-@pytest.mark.parametrize('arch', sorted({
-    'small', 'base', 'large', 'huge', 'eva-g', 'deit-tiny', 'deit-small',
-    'dinov2-g'
-}))
+@pytest.mark.parametrize(
+    'arch',
+    sorted(
+        {
+            'small',
+            'base',
+            'large',
+            'huge',
+            'eva-g',
+            'deit-tiny',
+            'deit-small',
+            'dinov2-g',
+        }
+    ),
+)
 def test_all_parent_architectures_build(arch):
     with torch.device('meta'):
         vit = DAVPTVisionTransformer(arch=arch, num_prompts=20)
     assert len(vit.prompts) == vit.num_layers
-    trainable = sum(
-        p.numel() for p in vit.parameters() if p.requires_grad)
+    trainable = sum(p.numel() for p in vit.parameters() if p.requires_grad)
     assert trainable == 20 * vit.num_layers * vit.embed_dims
 
 
 def test_swiglu_and_layer_scale_layers_run():
     vit = build(
-        layer_cfgs=dict(ffn_type='swiglu_fused'), layer_scale_init_value=0.1)
+        layer_cfgs=dict(ffn_type='swiglu_fused'), layer_scale_init_value=0.1
+    )
     x = images()
     torch.testing.assert_close(
-        vit(x)[0], concatenated_forward(vit, x)[0], rtol=0, atol=1e-10)
+        vit(x)[0], concatenated_forward(vit, x)[0], rtol=0, atol=1e-10
+    )
 
 
 def test_prompts_are_initialised_as_vpt_does():
     vit = build(dtype=torch.float32, perturb=False, num_prompts=200)
-    bound = (6 / (3 * 8 * 8 + 32))**0.5
+    bound = (6 / (3 * 8 * 8 + 32)) ** 0.5
     values = torch.cat(list(vit.prompts.values()))
     assert values.abs().max() <= bound
     assert values.abs().max() > 0.98 * bound
@@ -203,7 +227,8 @@ def test_propagate_with_prompts_everywhere_equals_deep(out_type):
         build(propagate=True, **cfg)(x)[0],
         build(**cfg)(x)[0],
         rtol=0,
-        atol=1e-10)
+        atol=1e-10,
+    )
 
 
 def test_frozen_weights_stay_frozen_and_in_eval_mode():
@@ -213,7 +238,9 @@ def test_frozen_weights_stay_frozen_and_in_eval_mode():
     assert trainable == [f'prompts.{i}' for i in range(3)]
     modes = {n: m.training for n, m in vit.named_modules() if n}
     assert [n for n, mode in modes.items() if mode] == [
-        'layers', 'prompts', 'bias_delta'
+        'layers',
+        'prompts',
+        'bias_delta',
     ]
     x = images()
     assert torch.equal(vit(x)[0], vit(x)[0])  # no dropout acts
@@ -245,8 +272,7 @@ def test_checkpointing_changes_no_gradient(out_type):
     request = TokenRequest((1, 2), TOKEN_NAMES, torch.tensor([0, 3]))
     results = []
     for with_cp in (False, True):
-        vit = build(
-            with_cp=with_cp, out_type=out_type, bias=('v', )).train()
+        vit = build(with_cp=with_cp, out_type=out_type, bias=('v',)).train()
         outs, tokens = vit.forward_with_tokens(images(), request)
         outs = (*outs, *tokens.guided[2].values(), *tokens.guided[1].values())
         results.append(gradients(outs, vit))
@@ -261,7 +287,7 @@ def slow_tokens(vit, x, layer_index, targets, saliency_keys):
     for i in range(layer_index):
         prompts = vit.prompts[str(i)].expand(len(x), -1, -1)
         x = vit.layers[i](torch.cat([x[:, :1], prompts, x[:, 1:]], 1))
-        x = torch.cat([x[:, :1], x[:, 1 + prompts.shape[1]:]], 1)
+        x = torch.cat([x[:, :1], x[:, 1 + prompts.shape[1] :]], 1)
     layer = vit.layers[layer_index]
     prompts = vit.prompts[str(layer_index)]
     count = len(prompts)
@@ -281,16 +307,17 @@ def slow_tokens(vit, x, layer_index, targets, saliency_keys):
             saliency[b, part] = row @ value[b, first:, part]
     return dict(
         prompt_raw=prompts,
-        prompt_input=normed[0, 1:1 + count],
-        prompt_query=query[0, 1:1 + count],
+        prompt_input=normed[0, 1 : 1 + count],
+        prompt_query=query[0, 1 : 1 + count],
         cls_input=normed[:, 0],
         cls_query=query[:, 0],
         patch_raw=x[:, 1:],
-        patch_input=normed[:, 1 + count:],
-        patch_query=query[:, 1 + count:],
-        patch_key=key[:, 1 + count:],
-        patch_output=attended[:, 1 + count:],
-        saliency=saliency)
+        patch_input=normed[:, 1 + count :],
+        patch_query=query[:, 1 + count :],
+        patch_key=key[:, 1 + count :],
+        patch_output=attended[:, 1 + count :],
+        saliency=saliency,
+    )
 
 
 @pytest.mark.parametrize('saliency_keys', ['patches', 'all'])
@@ -299,7 +326,7 @@ def slow_tokens(vit, x, layer_index, targets, saliency_keys):
 def test_guided_tokens_equal_a_slow_reference(layer, saliency_keys, out_type):
     vit = build(out_type=out_type)
     targets = torch.tensor([2, 0])
-    request = TokenRequest((layer, ), TOKEN_NAMES, targets, saliency_keys)
+    request = TokenRequest((layer,), TOKEN_NAMES, targets, saliency_keys)
     plain = vit(images())
     outs, tokens = vit.forward_with_tokens(images(), request)
     torch.testing.assert_close(outs, plain, rtol=0, atol=1e-12)
@@ -308,12 +335,13 @@ def test_guided_tokens_equal_a_slow_reference(layer, saliency_keys, out_type):
     assert set(expected) == TOKEN_NAMES
     for name, value in expected.items():
         torch.testing.assert_close(
-            tokens.guided[layer][name], value, rtol=0, atol=1e-10, msg=name)
+            tokens.guided[layer][name], value, rtol=0, atol=1e-10, msg=name
+        )
 
 
 def test_only_requested_tokens_are_handed_out():
     vit = build()
-    request = TokenRequest((1, ), frozenset(['cls_query']))
+    request = TokenRequest((1,), frozenset(['cls_query']))
     _, tokens = vit.forward_with_tokens(images(), request)
     assert set(tokens.guided[1]) == {'cls_query'}
     assert vit.forward_with_tokens(images())[1].guided == {}
@@ -321,9 +349,10 @@ def test_only_requested_tokens_are_handed_out():
 
 @pytest.mark.parametrize('out_type', ['cls_token', 'featmap'])
 def test_class_tokens_are_those_of_the_parent(out_type):
-    vit = build(bias=('v', ), out_type=out_type)
+    vit = build(bias=('v',), out_type=out_type)
     parent = VisionTransformer(
-        arch=ARCH, img_size=32, patch_size=8, out_type='raw').double()
+        arch=ARCH, img_size=32, patch_size=8, out_type='raw'
+    ).double()
     parent.load_state_dict(vit.state_dict(), strict=False)
     tokens = vit.class_tokens(images())
     torch.testing.assert_close(tokens, parent(images())[0][:, 0])
@@ -344,18 +373,21 @@ def test_layers_above_the_last_output_are_not_run():
     assert vit.get_layer_depth('layers.1.ln1.weight') == (2, 5)
 
 
-@pytest.mark.parametrize('kwargs, message', [
-    (dict(num_prompts=-1), 'at least 0'),
-    (dict(num_prompts=(1, 2)), 'each of the 3 layers'),
-    (dict(num_prompts=2.5), 'num_prompts'),
-    (dict(prompt_drop_rate=1.), r'in \[0, 1\), but got 1'),
-    (dict(bias=('x', )), "out of 'q', 'k' and 'v'"),
-    (dict(bias=('k', 'k')), 'each once'),
-    (dict(bias=('v', ), qkv_bias=False), 'qkv_bias=False'),
-    (dict(trainable=['layers.9.*']), 'matches no parameter'),
-    (dict(trainable='layers.*'), 'list of strings'),
-    (dict(frozen_stages=2), 'frozen_stages'),
-])
+@pytest.mark.parametrize(
+    'kwargs, message',
+    [
+        (dict(num_prompts=-1), 'at least 0'),
+        (dict(num_prompts=(1, 2)), 'each of the 3 layers'),
+        (dict(num_prompts=2.5), 'num_prompts'),
+        (dict(prompt_drop_rate=1.0), r'in \[0, 1\), but got 1'),
+        (dict(bias=('x',)), "out of 'q', 'k' and 'v'"),
+        (dict(bias=('k', 'k')), 'each once'),
+        (dict(bias=('v',), qkv_bias=False), 'qkv_bias=False'),
+        (dict(trainable=['layers.9.*']), 'matches no parameter'),
+        (dict(trainable='layers.*'), 'list of strings'),
+        (dict(frozen_stages=2), 'frozen_stages'),
+    ],
+)
 def test_bad_arguments(kwargs, message):
     with pytest.raises((ValueError, TypeError), match=message):
         build(**kwargs)

@@ -1,4 +1,5 @@
 """Pre-trained weights are loaded wholly, or refused with a sentence."""
+
 import pytest
 import torch
 from mmpretrain.models import VisionTransformer
@@ -9,7 +10,8 @@ from .test_davpt_vit import ARCH, build, images
 def parent(**kwargs):
     torch.manual_seed(3)
     vit = VisionTransformer(
-        **{**dict(arch=ARCH, img_size=32, patch_size=8), **kwargs})
+        **{**dict(arch=ARCH, img_size=32, patch_size=8), **kwargs}
+    )
     vit.init_weights()
     return vit
 
@@ -20,13 +22,20 @@ def save(path, vit, prefix='', **extra):
     return str(path)
 
 
-@pytest.mark.parametrize('prefix, given', [('', None), ('backbone.', None),
-                                           ('backbone.', 'backbone'),
-                                           ('net.', 'net.')])
+@pytest.mark.parametrize(
+    'prefix, given',
+    [
+        ('', None),
+        ('backbone.', None),
+        ('backbone.', 'backbone'),
+        ('net.', 'net.'),
+    ],
+)
 def test_loads_every_weight(tmp_path, prefix, given):
     vit = parent()
     path = save(
-        tmp_path / 'vit.pth', vit, prefix, **{'head.bias': torch.zeros(3)})
+        tmp_path / 'vit.pth', vit, prefix, **{'head.bias': torch.zeros(3)}
+    )
     init_cfg = dict(type='Pretrained', checkpoint=path)
     if given is not None:
         init_cfg['prefix'] = given
@@ -44,7 +53,8 @@ def test_position_embedding_is_resized(tmp_path):
     ours = build(
         torch.float32,
         img_size=64,
-        init_cfg=dict(type='Pretrained', checkpoint=path))
+        init_cfg=dict(type='Pretrained', checkpoint=path),
+    )
     ours.init_weights()
     vit = parent()
     vit.eval()
@@ -53,13 +63,14 @@ def test_position_embedding_is_resized(tmp_path):
 
 
 def test_prompts_in_the_checkpoint_are_loaded(tmp_path):
-    tuned = build(torch.float32, bias=('v', ))
+    tuned = build(torch.float32, bias=('v',))
     path = save(tmp_path / 'vit.pth', tuned)
     ours = build(
         torch.float32,
         perturb=False,
-        bias=('v', ),
-        init_cfg=dict(type='Pretrained', checkpoint=path))
+        bias=('v',),
+        init_cfg=dict(type='Pretrained', checkpoint=path),
+    )
     ours.init_weights()
     for name, value in tuned.state_dict().items():
         assert torch.equal(ours.state_dict()[name], value), name
@@ -68,8 +79,9 @@ def test_prompts_in_the_checkpoint_are_loaded(tmp_path):
 @pytest.mark.parametrize('prefix, given', [('', 'backbone.'), ('x.', None)])
 def test_missing_keys_are_refused(tmp_path, prefix, given):
     path = save(tmp_path / 'vit.pth', parent(), prefix)
-    ours = build(init_cfg=dict(
-        type='Pretrained', checkpoint=path, prefix=given))
+    ours = build(
+        init_cfg=dict(type='Pretrained', checkpoint=path, prefix=given)
+    )
     with pytest.raises(ValueError, match='weights of DAVPT.* are missing'):
         ours.init_weights()
 
@@ -84,7 +96,8 @@ def test_wrong_shapes_are_refused(tmp_path):
 
 def test_missing_file_is_named(tmp_path):
     ours = build(
-        init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'no.pth')))
+        init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'no.pth'))
+    )
     with pytest.raises(FileNotFoundError, match='no.pth; download or convert'):
         ours.init_weights()
 

@@ -1,4 +1,5 @@
 """Slow references: plain Python loops over floats, no tensor maths."""
+
 import math
 
 
@@ -10,8 +11,10 @@ def cosine(x, p):
 
 def similarities(tokens, prompts, scale=1.0):
     """All pairs, as nested lists."""
-    return [[scale * cosine(x, p) for p in prompts.tolist()]
-            for x in tokens.tolist()]
+    return [
+        [scale * cosine(x, p) for p in prompts.tolist()]
+        for x in tokens.tolist()
+    ]
 
 
 def proxy_anchor(s, target, guided, alpha, margin, positive_mean):
@@ -27,9 +30,11 @@ def proxy_anchor(s, target, guided, alpha, margin, positive_mean):
         if inside:
             num_positive += 1
             pull += math.log(
-                1 + sum(math.exp(-alpha * (v - margin)) for v in inside))
+                1 + sum(math.exp(-alpha * (v - margin)) for v in inside)
+            )
         push += math.log(
-            1 + sum(math.exp(alpha * (v + margin)) for v in outside))
+            1 + sum(math.exp(alpha * (v + margin)) for v in outside)
+        )
     if positive_mean == 'all':
         num_positive = num_prompts
     return pull / max(num_positive, 1) + push / max(num_prompts, 1)
@@ -43,8 +48,10 @@ def proxy_nca(s, target, guided, alpha, margin):
             continue
         own = math.exp(-alpha * (row[t] - margin)) if guided[t] else 0.0
         others = sum(
-            math.exp(alpha * (v + margin)) for p, v in enumerate(row)
-            if guided[p] and p != t)
+            math.exp(alpha * (v + margin))
+            for p, v in enumerate(row)
+            if guided[p] and p != t
+        )
         terms.append(math.log(1 + own) + math.log(1 + others))
     return sum(terms) / max(len(terms), 1)
 
@@ -53,7 +60,9 @@ def triplet(s, target, guided, margin):
     """The hinge pair by pair."""
     terms = [
         max(0.0, v - row[t] + margin)
-        for row, t in zip(s, target, strict=True) if t >= 0 and guided[t]
-        for p, v in enumerate(row) if guided[p] and p != t
+        for row, t in zip(s, target, strict=True)
+        if t >= 0 and guided[t]
+        for p, v in enumerate(row)
+        if guided[p] and p != t
     ]
     return sum(terms) / max(len(terms), 1)

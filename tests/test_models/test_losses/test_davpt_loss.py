@@ -1,4 +1,5 @@
 """Tests of the registered guidance loss."""
+
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -20,18 +21,18 @@ def make_tokens(layers=(2, 3), dtype=torch.float64):
 
     def draw(*shape):
         return torch.randn(
-            *shape, generator=generator, dtype=torch.float64).to(dtype)
+            *shape, generator=generator, dtype=torch.float64
+        ).to(dtype)
 
     return {
         layer: {
-            **{f'prompt_{k}': draw(P, C)
-               for k in ('raw', 'input', 'query')},
-            **{f'cls_{k}': draw(B, C)
-               for k in ('input', 'query')},
+            **{f'prompt_{k}': draw(P, C) for k in ('raw', 'input', 'query')},
+            **{f'cls_{k}': draw(B, C) for k in ('input', 'query')},
             **{
                 f'patch_{k}': draw(B, N, C)
                 for k in ('raw', 'input', 'query', 'key', 'output')
-            }, 'saliency': draw(B, C)
+            },
+            'saliency': draw(B, C),
         }
         for layer in layers
     }
@@ -51,13 +52,20 @@ def slow(tokens, token, prompt, cls, scale, positive_mean, weights):
         for layer in tokens.values():
             x = layer[name]
             if x.ndim == 3:
-                x = torch.stack([
-                    sum(sample[n] for n in range(N)) / N for sample in x
-                ])
+                x = torch.stack(
+                    [sum(sample[n] for n in range(N)) / N for sample in x]
+                )
             s = reference.similarities(x, layer[prompt], scale)
             losses.append(
-                reference.proxy_anchor(s, TARGET.tolist(), GUIDED.tolist(),
-                                       32., .1, positive_mean))
+                reference.proxy_anchor(
+                    s,
+                    TARGET.tolist(),
+                    GUIDED.tolist(),
+                    32.0,
+                    0.1,
+                    positive_mean,
+                )
+            )
         terms.append(weight * sum(losses) / len(losses))
     return terms
 
@@ -66,39 +74,56 @@ def test_is_registered():
     assert isinstance(MODELS.build(dict(type='DAVPTLoss')), DAVPTLoss)
 
 
-@pytest.mark.parametrize('kwargs, names', [
-    (dict(), ('saliency', 'prompt_query', 'cls_query', 1., 'positive')),
-    (dict(preset='paper'),
-     ('saliency', 'prompt_query', 'cls_query', 1., 'positive')),
-    (dict(preset='released'),
-     ('patch_raw', 'prompt_raw', 'cls_query', 5., 'all')),
-    (dict(preset='released', token='patch_key', prompt_scale=2.),
-     ('patch_key', 'prompt_raw', 'cls_query', 2., 'all')),
-    (dict(cls='input', prompt='input', positive_mean='all'),
-     ('saliency', 'prompt_input', 'cls_input', 1., 'all')),
-])
+@pytest.mark.parametrize(
+    'kwargs, names',
+    [
+        (dict(), ('saliency', 'prompt_query', 'cls_query', 1.0, 'positive')),
+        (
+            dict(preset='paper'),
+            ('saliency', 'prompt_query', 'cls_query', 1.0, 'positive'),
+        ),
+        (
+            dict(preset='released'),
+            ('patch_raw', 'prompt_raw', 'cls_query', 5.0, 'all'),
+        ),
+        (
+            dict(preset='released', token='patch_key', prompt_scale=2.0),
+            ('patch_key', 'prompt_raw', 'cls_query', 2.0, 'all'),
+        ),
+        (
+            dict(cls='input', prompt='input', positive_mean='all'),
+            ('saliency', 'prompt_input', 'cls_input', 1.0, 'all'),
+        ),
+    ],
+)
 def test_matches_slow_reference(kwargs, names):
     token, prompt, cls, scale, positive_mean = names
-    losses = run(token_weight=.3, cls_weight=.7, **kwargs)
-    expected = slow(make_tokens(), token, prompt, cls, scale, positive_mean,
-                    (.3, .7))
+    losses = run(token_weight=0.3, cls_weight=0.7, **kwargs)
+    expected = slow(
+        make_tokens(), token, prompt, cls, scale, positive_mean, (0.3, 0.7)
+    )
     assert losses['loss_guidance_token'].item() == pytest.approx(
-        expected[0], abs=1e-10)
+        expected[0], abs=1e-10
+    )
     assert losses['loss_guidance_cls'].item() == pytest.approx(
-        expected[1], abs=1e-10)
+        expected[1], abs=1e-10
+    )
     assert set(losses) == {'loss_guidance_token', 'loss_guidance_cls'}
 
 
 @pytest.mark.parametrize('metric', ['proxy_nca', 'triplet'])
 def test_variants_match_slow_reference(metric):
-    tokens = make_tokens(layers=(0, ))
-    s = reference.similarities(tokens[0]['cls_query'],
-                               tokens[0]['prompt_query'])
+    tokens = make_tokens(layers=(0,))
+    s = reference.similarities(
+        tokens[0]['cls_query'], tokens[0]['prompt_query']
+    )
     args = (s, TARGET.tolist(), GUIDED.tolist())
     expected = (
-        reference.triplet(*args, .1) if metric == 'triplet' else
-        reference.proxy_nca(*args, 32., .1))
-    losses = run(tokens, metric=metric, token_weight=0, cls_weight=1.)
+        reference.triplet(*args, 0.1)
+        if metric == 'triplet'
+        else reference.proxy_nca(*args, 32.0, 0.1)
+    )
+    losses = run(tokens, metric=metric, token_weight=0, cls_weight=1.0)
     assert losses['loss_guidance_cls'].item() == pytest.approx(expected)
     assert set(losses) == {'loss_guidance_cls'}
 
@@ -117,17 +142,17 @@ def test_every_option_changes_the_loss():
         dict(prompt='input'),
         dict(prompt='raw'),
         dict(cls='input'),
-        dict(token_weight=.02),
-        dict(cls_weight=.02),
+        dict(token_weight=0.02),
+        dict(cls_weight=0.02),
         dict(token_weight=0),
         dict(cls_weight=0),
-        dict(alpha=16.),
-        dict(margin=.2),
-        dict(prompt_scale=5.),
-        dict(metric='proxy_nca', alpha=16.),
-        dict(metric='proxy_nca', prompt_scale=5.),
-        dict(metric='triplet', margin=.2),
-        dict(metric='triplet', prompt_scale=5.),
+        dict(alpha=16.0),
+        dict(margin=0.2),
+        dict(prompt_scale=5.0),
+        dict(metric='proxy_nca', alpha=16.0),
+        dict(metric='proxy_nca', prompt_scale=5.0),
+        dict(metric='triplet', margin=0.2),
+        dict(metric='triplet', prompt_scale=5.0),
     ]
     # Prompt 2 without a sample, or both means would divide by three.
     target = torch.tensor([0, 1, -1, 0, 1, 1])
@@ -145,36 +170,50 @@ def test_preset_and_explicit_values():
     assert str(DAVPTLoss()) == str(DAVPTLoss(**PRESETS['paper']))
     # A preset's positive_mean does not contradict another metric.
     assert 'positive_mean' not in str(
-        DAVPTLoss(preset='released', metric='triplet'))
+        DAVPTLoss(preset='released', metric='triplet')
+    )
 
 
 def test_required_tokens():
     assert DAVPTLoss().required_tokens == {
-        'saliency', 'prompt_query', 'cls_query'
+        'saliency',
+        'prompt_query',
+        'cls_query',
     }
     assert DAVPTLoss(preset='released').required_tokens == {
-        'patch_raw', 'prompt_raw', 'cls_query'
+        'patch_raw',
+        'prompt_raw',
+        'cls_query',
     }
     assert DAVPTLoss(token_weight=0).required_tokens == {
-        'prompt_query', 'cls_query'
+        'prompt_query',
+        'cls_query',
     }
-    assert DAVPTLoss(
-        cls_weight=0, prompt='input').required_tokens == {
-            'saliency', 'prompt_input'
-        }
+    assert DAVPTLoss(cls_weight=0, prompt='input').required_tokens == {
+        'saliency',
+        'prompt_input',
+    }
 
 
-@pytest.mark.parametrize('token', [
-    'saliency', 'patch_output', 'patch_input', 'patch_query', 'patch_key',
-    'patch_raw'
-])
+@pytest.mark.parametrize(
+    'token',
+    [
+        'saliency',
+        'patch_output',
+        'patch_input',
+        'patch_query',
+        'patch_key',
+        'patch_raw',
+    ],
+)
 @pytest.mark.parametrize('prompt', ['query', 'input', 'raw'])
 @pytest.mark.parametrize('cls', ['query', 'input'])
 def test_reads_no_more_than_required(token, prompt, cls):
     loss = DAVPTLoss(token=token, prompt=prompt, cls=cls)
     tokens = {
-        layer: {name: named[name].requires_grad_()
-                for name in loss.required_tokens}
+        layer: {
+            name: named[name].requires_grad_() for name in loss.required_tokens
+        }
         for layer, named in make_tokens().items()
     }
     sum(loss(tokens, TARGET, GUIDED).values()).backward()
@@ -191,13 +230,16 @@ def test_is_averaged_over_layers():
         torch.testing.assert_close(both[name], (one[name] + two[name]) / 2)
 
 
-@pytest.mark.parametrize('kwargs', [
-    dict(),
-    dict(preset='released'),
-    dict(metric='proxy_nca', token='patch_key'),
-    dict(metric='triplet', token='patch_output', cls='input'),
-])
-@pytest.mark.parametrize('value', [7., float('nan'), float('inf')])
+@pytest.mark.parametrize(
+    'kwargs',
+    [
+        dict(),
+        dict(preset='released'),
+        dict(metric='proxy_nca', token='patch_key'),
+        dict(metric='triplet', token='patch_output', cls='input'),
+    ],
+)
+@pytest.mark.parametrize('value', [7.0, float('nan'), float('inf')])
 def test_tokens_of_a_sample_without_a_target_have_no_influence(kwargs, value):
     loss = DAVPTLoss(**kwargs)
     grads = []
@@ -211,10 +253,14 @@ def test_tokens_of_a_sample_without_a_target_have_no_influence(kwargs, value):
         total = sum(loss(tokens, TARGET, GUIDED).values())
         total.backward()
         assert torch.isfinite(total)
-        grads.append([total] + [
-            tokens[layer][name].grad for layer in tokens
-            for name in sorted(loss.required_tokens)
-        ])
+        grads.append(
+            [total]
+            + [
+                tokens[layer][name].grad
+                for layer in tokens
+                for name in sorted(loss.required_tokens)
+            ]
+        )
     for clean, spoilt in zip(*grads, strict=True):
         assert torch.equal(clean, spoilt)
 
@@ -234,8 +280,7 @@ def test_no_sample_takes_part():
 def test_bfloat16_autocast(preset):
     tokens = make_tokens(dtype=torch.bfloat16)
     exact = {
-        layer: {name: x.double()
-                for name, x in named.items()}
+        layer: {name: x.double() for name, x in named.items()}
         for layer, named in tokens.items()
     }
     expected = run(exact, preset=preset)
@@ -253,35 +298,47 @@ def test_values_are_never_read_back():
             0: {
                 'prompt_raw': torch.empty(P, C, requires_grad=True),
                 'cls_query': torch.empty(B, C),
-                'patch_raw': torch.empty(B, N, C)
+                'patch_raw': torch.empty(B, N, C),
             }
         }
         losses = DAVPTLoss(preset='released')(
-            tokens, torch.empty(B, dtype=torch.int64),
-            torch.empty(P, dtype=torch.bool))
+            tokens,
+            torch.empty(B, dtype=torch.int64),
+            torch.empty(P, dtype=torch.bool),
+        )
         sum(losses.values()).backward()
 
 
-@pytest.mark.parametrize('kwargs, match', [
-    (dict(metric='arcface'), "metric of DAVPTLoss .*'arcface'"),
-    (dict(token='cls'), "token of DAVPTLoss .*'cls'"),
-    (dict(prompt='key'), "prompt of DAVPTLoss .*'key'"),
-    (dict(cls='raw'), "cls of DAVPTLoss .*'raw'"),
-    (dict(preset='best'), "preset of DAVPTLoss .*'best'"),
-    (dict(positive_mean='some'), "positive_mean of DAVPTLoss .*'some'"),
-    (dict(token_weight=-.1), 'token_weight .*at least 0'),
-    (dict(cls_weight=-.1), 'cls_weight .*at least 0'),
-    (dict(cls_weight=float('nan')), 'cls_weight .*finite'),
-    (dict(margin=float('inf')), 'margin .*finite'),
-    (dict(alpha=0), 'alpha .*positive'),
-    (dict(prompt_scale=-1.), 'prompt_scale .*positive'),
-    (dict(token_weight=0, cls_weight=0.), 'guides nothing'),
-    (dict(metric='proxy_nca', positive_mean='all'),
-     "positive_mean has no meaning for metric='proxy_nca'"),
-    (dict(metric='triplet', positive_mean='positive'),
-     "positive_mean has no meaning for metric='triplet'"),
-    (dict(metric='triplet', alpha=32.), "no meaning for metric='triplet'"),
-])
+@pytest.mark.parametrize(
+    'kwargs, match',
+    [
+        (dict(metric='arcface'), "metric of DAVPTLoss .*'arcface'"),
+        (dict(token='cls'), "token of DAVPTLoss .*'cls'"),
+        (dict(prompt='key'), "prompt of DAVPTLoss .*'key'"),
+        (dict(cls='raw'), "cls of DAVPTLoss .*'raw'"),
+        (dict(preset='best'), "preset of DAVPTLoss .*'best'"),
+        (dict(positive_mean='some'), "positive_mean of DAVPTLoss .*'some'"),
+        (dict(token_weight=-0.1), 'token_weight .*at least 0'),
+        (dict(cls_weight=-0.1), 'cls_weight .*at least 0'),
+        (dict(cls_weight=float('nan')), 'cls_weight .*finite'),
+        (dict(margin=float('inf')), 'margin .*finite'),
+        (dict(alpha=0), 'alpha .*positive'),
+        (dict(prompt_scale=-1.0), 'prompt_scale .*positive'),
+        (dict(token_weight=0, cls_weight=0.0), 'guides nothing'),
+        (
+            dict(metric='proxy_nca', positive_mean='all'),
+            "positive_mean has no meaning for metric='proxy_nca'",
+        ),
+        (
+            dict(metric='triplet', positive_mean='positive'),
+            "positive_mean has no meaning for metric='triplet'",
+        ),
+        (
+            dict(metric='triplet', alpha=32.0),
+            "no meaning for metric='triplet'",
+        ),
+    ],
+)
 def test_wrong_options(kwargs, match):
     with pytest.raises(ValueError, match=match):
         DAVPTLoss(**kwargs)

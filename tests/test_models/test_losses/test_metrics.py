@@ -1,4 +1,5 @@
 """Properties that the three metric losses share."""
+
 import functools
 
 import pytest
@@ -17,23 +18,31 @@ from . import reference
 
 #: Each loss with the slow reference of the same signature.
 PAIRS = {
-    'proxy_anchor':
-    (functools.partial(proxy_anchor_loss, alpha=8., margin=.15),
-     functools.partial(
-         reference.proxy_anchor,
-         alpha=8.,
-         margin=.15,
-         positive_mean='positive')),
-    'proxy_anchor_all':
-    (functools.partial(
-        proxy_anchor_loss, alpha=8., margin=.15, positive_mean='all'),
-     functools.partial(
-         reference.proxy_anchor, alpha=8., margin=.15, positive_mean='all')),
-    'proxy_nca': (functools.partial(proxy_nca_loss, alpha=8., margin=.15),
-                  functools.partial(
-                      reference.proxy_nca, alpha=8., margin=.15)),
-    'triplet': (functools.partial(triplet_loss, margin=.15),
-                functools.partial(reference.triplet, margin=.15)),
+    'proxy_anchor': (
+        functools.partial(proxy_anchor_loss, alpha=8.0, margin=0.15),
+        functools.partial(
+            reference.proxy_anchor,
+            alpha=8.0,
+            margin=0.15,
+            positive_mean='positive',
+        ),
+    ),
+    'proxy_anchor_all': (
+        functools.partial(
+            proxy_anchor_loss, alpha=8.0, margin=0.15, positive_mean='all'
+        ),
+        functools.partial(
+            reference.proxy_anchor, alpha=8.0, margin=0.15, positive_mean='all'
+        ),
+    ),
+    'proxy_nca': (
+        functools.partial(proxy_nca_loss, alpha=8.0, margin=0.15),
+        functools.partial(reference.proxy_nca, alpha=8.0, margin=0.15),
+    ),
+    'triplet': (
+        functools.partial(triplet_loss, margin=0.15),
+        functools.partial(reference.triplet, margin=0.15),
+    ),
 }
 LOSSES = {name: pair[0] for name, pair in PAIRS.items()}
 
@@ -46,8 +55,9 @@ def loss_fn(request):
 def example(batch=6, prompts=4, dtype=torch.float64):
     """A batch with a sample that takes no part and an unguided prompt."""
     generator = torch.Generator().manual_seed(0)
-    similarity = 2 * torch.rand(
-        batch, prompts, generator=generator, dtype=dtype) - 1
+    similarity = (
+        2 * torch.rand(batch, prompts, generator=generator, dtype=dtype) - 1
+    )
     target = torch.tensor([0, 1, -1, 0, 2, 1])
     guided = torch.tensor([True, True, True, False])
     return similarity, target, guided
@@ -59,14 +69,15 @@ def batches(draw):
     batch, prompts = draw(st.integers(0, 5)), draw(st.integers(1, 5))
     value = st.floats(-1, 1)
     row = st.lists(value, min_size=prompts, max_size=prompts)
-    return (draw(st.lists(row, min_size=batch, max_size=batch)),
-            draw(
-                st.lists(
-                    st.integers(-1, prompts - 1),
-                    min_size=batch,
-                    max_size=batch)),
-            draw(
-                st.lists(st.booleans(), min_size=prompts, max_size=prompts)))
+    return (
+        draw(st.lists(row, min_size=batch, max_size=batch)),
+        draw(
+            st.lists(
+                st.integers(-1, prompts - 1), min_size=batch, max_size=batch
+            )
+        ),
+        draw(st.lists(st.booleans(), min_size=prompts, max_size=prompts)),
+    )
 
 
 @pytest.mark.parametrize('name', PAIRS)
@@ -75,12 +86,17 @@ def batches(draw):
 def test_matches_slow_reference(name, batch):
     fast, slow = PAIRS[name]
     similarity, target, guided = batch
-    s = torch.tensor(similarity, dtype=torch.float64).reshape(
-        len(similarity), len(guided)).requires_grad_()
-    loss = fast(s, torch.tensor(target, dtype=torch.int64),
-                torch.tensor(guided))
+    s = (
+        torch.tensor(similarity, dtype=torch.float64)
+        .reshape(len(similarity), len(guided))
+        .requires_grad_()
+    )
+    loss = fast(
+        s, torch.tensor(target, dtype=torch.int64), torch.tensor(guided)
+    )
     assert loss.item() == pytest.approx(
-        slow(similarity, target, guided), abs=1e-10)
+        slow(similarity, target, guided), abs=1e-10
+    )
     loss.backward()
     assert torch.isfinite(s.grad).all()
 
@@ -89,7 +105,8 @@ def test_order_of_samples_does_not_matter(loss_fn):
     s, target, guided = example()
     order = torch.tensor([5, 2, 0, 4, 3, 1])
     torch.testing.assert_close(
-        loss_fn(s[order], target[order], guided), loss_fn(s, target, guided))
+        loss_fn(s[order], target[order], guided), loss_fn(s, target, guided)
+    )
 
 
 def test_order_of_prompts_with_their_targets_does_not_matter(loss_fn):
@@ -97,8 +114,8 @@ def test_order_of_prompts_with_their_targets_does_not_matter(loss_fn):
     order = torch.tensor([2, 3, 0, 1])
     moved = torch.where(target < 0, target, order.argsort()[target])
     torch.testing.assert_close(
-        loss_fn(s[:, order], moved, guided[order]),
-        loss_fn(s, target, guided))
+        loss_fn(s[:, order], moved, guided[order]), loss_fn(s, target, guided)
+    )
 
 
 def test_gradient_pulls_to_the_own_prompt_and_pushes_from_others(loss_fn):
@@ -137,13 +154,14 @@ def test_sample_without_a_target_takes_no_part(loss_fn):
 def test_unguided_prompt_takes_no_part(loss_fn):
     s, target, guided = example()
     expected = loss_fn(s[:, :3], target, guided[:3])
-    s[:, 3] = 100.
+    s[:, 3] = 100.0
     torch.testing.assert_close(loss_fn(s, target, guided), expected)
 
 
 @pytest.mark.parametrize(
-    'case', ['no sample takes part', 'no guided prompt', 'empty batch',
-             'no prompt'])
+    'case',
+    ['no sample takes part', 'no guided prompt', 'empty batch', 'no prompt'],
+)
 def test_nothing_to_compare_gives_a_zero_with_a_graph(loss_fn, case):
     s, target, guided = example()
     if case == 'no sample takes part':
@@ -161,7 +179,7 @@ def test_nothing_to_compare_gives_a_zero_with_a_graph(loss_fn, case):
     assert s.grad.shape == s.shape and (s.grad == 0).all()
 
 
-@pytest.mark.parametrize('size', [0., 60., -60., 1e4])
+@pytest.mark.parametrize('size', [0.0, 60.0, -60.0, 1e4])
 def test_extreme_similarities_stay_finite(loss_fn, size):
     _, target, guided = example()
     s = torch.full((6, 4), size, requires_grad=True)
@@ -184,7 +202,8 @@ def test_gradients(loss_fn):
     s, target, guided = example()
     # Away from the kinks of the hinge.
     assert torch.autograd.gradcheck(
-        lambda s: loss_fn(s, target, guided), s.requires_grad_())
+        lambda s: loss_fn(s, target, guided), s.requires_grad_()
+    )
 
 
 def test_values_are_never_read_back(loss_fn):
@@ -193,7 +212,8 @@ def test_values_are_never_read_back(loss_fn):
         loss = loss_fn(
             torch.empty(6, 4, requires_grad=True),
             torch.empty(6, dtype=torch.int64),
-            torch.empty(4, dtype=torch.bool))
+            torch.empty(4, dtype=torch.bool),
+        )
         loss.backward()
 
 
@@ -217,7 +237,7 @@ class TestHandWorked:
     """Two samples and two prompts, with numbers made for pocket maths."""
 
     # With alpha = 1 and margin = 0 each exponential is e^(-s) or e^s.
-    s = torch.tensor([[1., 0.], [0., -1.]], dtype=torch.float64)
+    s = torch.tensor([[1.0, 0.0], [0.0, -1.0]], dtype=torch.float64)
     guided = torch.tensor([True, True])
     e = 2.718281828459045
 
@@ -230,39 +250,49 @@ class TestHandWorked:
         target = torch.tensor([0, 0])
         for positive_mean, num_positive in [('positive', 1), ('all', 2)]:
             torch.testing.assert_close(
-                proxy_anchor_loss(self.s, target, self.guided, 1., 0.,
-                                  positive_mean),
-                self.log(1 / self.e, 1) / num_positive +
-                self.log(1, 1 / self.e) / 2)
+                proxy_anchor_loss(
+                    self.s, target, self.guided, 1.0, 0.0, positive_mean
+                ),
+                self.log(1 / self.e, 1) / num_positive
+                + self.log(1, 1 / self.e) / 2,
+            )
 
     def test_proxy_anchor_signs_of_the_margin(self):
         # One sample of prompt 0: exp(-2 (1 - .5)) and exp(2 (0 + .5)).
-        result = proxy_anchor_loss(self.s[:1], torch.tensor([0]), self.guided,
-                                   2., .5)
+        result = proxy_anchor_loss(
+            self.s[:1], torch.tensor([0]), self.guided, 2.0, 0.5
+        )
         torch.testing.assert_close(
-            result, self.log(1 / self.e) + self.log(self.e) / 2)
+            result, self.log(1 / self.e) + self.log(self.e) / 2
+        )
 
     def test_proxy_nca(self):
         # Sample 0 of prompt 0: log(1 + e^-1) + log(1 + e^0).
         # Sample 1 of prompt 1: log(1 + e^1) + log(1 + e^0).
         torch.testing.assert_close(
-            proxy_nca_loss(self.s, torch.tensor([0, 1]), self.guided, 1., 0.),
-            (self.log(1 / self.e) + self.log(self.e)) / 2 + self.log(1))
+            proxy_nca_loss(
+                self.s, torch.tensor([0, 1]), self.guided, 1.0, 0.0
+            ),
+            (self.log(1 / self.e) + self.log(self.e)) / 2 + self.log(1),
+        )
 
     def test_triplet(self):
         # Sample 0: 0 - 1 + .25 < 0. Sample 1: 0 - (-1) + .25 = 1.25.
-        result = triplet_loss(self.s, torch.tensor([0, 1]), self.guided, .25)
+        result = triplet_loss(self.s, torch.tensor([0, 1]), self.guided, 0.25)
         assert result.item() == 1.25 / 2
 
     def test_defaults_are_those_of_proxy_anchor(self):
         target = torch.tensor([0, 1])
         torch.testing.assert_close(
             proxy_anchor_loss(self.s, target, self.guided),
-            proxy_anchor_loss(self.s, target, self.guided, 32., .1,
-                              'positive'))
+            proxy_anchor_loss(
+                self.s, target, self.guided, 32.0, 0.1, 'positive'
+            ),
+        )
         torch.testing.assert_close(
             proxy_nca_loss(self.s, target, self.guided),
-            proxy_nca_loss(self.s, target, self.guided, 32., .1))
+            proxy_nca_loss(self.s, target, self.guided, 32.0, 0.1),
+        )
 
 
 def test_unknown_positive_mean():

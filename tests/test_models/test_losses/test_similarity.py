@@ -1,4 +1,5 @@
 """Tests of the cosine similarity matrix."""
+
 import pytest
 import torch
 
@@ -8,21 +9,21 @@ from .reference import similarities
 
 
 def test_hand_worked():
-    x = torch.tensor([[3., 4.], [0., 2.]])
-    prompts = torch.tensor([[10., 0.], [0., -1.], [1., 1.]])
-    expected = torch.tensor([[.6, -.8, 1.4 / 2**.5], [0., -1., .5**.5]])
+    x = torch.tensor([[3.0, 4.0], [0.0, 2.0]])
+    prompts = torch.tensor([[10.0, 0.0], [0.0, -1.0], [1.0, 1.0]])
+    expected = torch.tensor([[0.6, -0.8, 1.4 / 2**0.5], [0.0, -1.0, 0.5**0.5]])
     torch.testing.assert_close(cosine_similarity_matrix(x, prompts), expected)
     torch.testing.assert_close(
-        cosine_similarity_matrix(x, prompts, prompt_scale=5.), 5 * expected)
+        cosine_similarity_matrix(x, prompts, prompt_scale=5.0), 5 * expected
+    )
 
 
 def test_matches_slow_reference():
     torch.manual_seed(0)
     x = torch.randn(5, 7, dtype=torch.float64)
     prompts = torch.randn(3, 7, dtype=torch.float64)
-    expected = torch.tensor(
-        similarities(x, prompts, 2.), dtype=torch.float64)
-    result = cosine_similarity_matrix(x, prompts, 2.)
+    expected = torch.tensor(similarities(x, prompts, 2.0), dtype=torch.float64)
+    result = cosine_similarity_matrix(x, prompts, 2.0)
     assert result.dtype == torch.float64
     torch.testing.assert_close(result, expected, rtol=0, atol=1e-12)
 
@@ -32,7 +33,8 @@ def test_length_of_inputs_does_not_matter():
     x, prompts = torch.randn(4, 8), torch.randn(3, 8)
     torch.testing.assert_close(
         cosine_similarity_matrix(1e4 * x, 1e-4 * prompts),
-        cosine_similarity_matrix(x, prompts))
+        cosine_similarity_matrix(x, prompts),
+    )
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
@@ -44,7 +46,8 @@ def test_half_precision_inputs_are_compared_in_float32(dtype):
     result = cosine_similarity_matrix(x, prompts)
     assert result.dtype == torch.float32
     torch.testing.assert_close(
-        result, cosine_similarity_matrix(x.float(), prompts.float()))
+        result, cosine_similarity_matrix(x.float(), prompts.float())
+    )
 
 
 def test_autocast_changes_nothing():
@@ -59,27 +62,29 @@ def test_autocast_changes_nothing():
 
 
 def test_a_zero_vector_is_similar_to_nothing_and_gets_no_gradient():
-    x = torch.tensor([[0., 0.], [1., 2.]], requires_grad=True)
-    prompts = torch.tensor([[1., 0.], [0., 0.]], requires_grad=True)
+    x = torch.tensor([[0.0, 0.0], [1.0, 2.0]], requires_grad=True)
+    prompts = torch.tensor([[1.0, 0.0], [0.0, 0.0]], requires_grad=True)
     result = cosine_similarity_matrix(x, prompts)
-    assert result[0].tolist() == [0., 0.] and result[1, 1] == 0
+    assert result[0].tolist() == [0.0, 0.0] and result[1, 1] == 0
     result.sum().backward()
-    assert x.grad[0].tolist() == [0., 0.]
-    assert prompts.grad[1].tolist() == [0., 0.]
+    assert x.grad[0].tolist() == [0.0, 0.0]
+    assert prompts.grad[1].tolist() == [0.0, 0.0]
     # 1/5**.5 of (x, y): d/dx = y^2 / r^3, d/dy = -xy / r^3.
-    torch.testing.assert_close(x.grad[1], torch.tensor([4., -2.]) / 5**1.5)
+    torch.testing.assert_close(x.grad[1], torch.tensor([4.0, -2.0]) / 5**1.5)
 
 
 def test_gradients():
     torch.manual_seed(0)
     x = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
     prompts = torch.randn(2, 4, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(cosine_similarity_matrix,
-                                    (x, prompts, 3.))
+    assert torch.autograd.gradcheck(
+        cosine_similarity_matrix, (x, prompts, 3.0)
+    )
 
 
-@pytest.mark.parametrize('shapes', [((2, 3), (2, 4)), ((2, 5, 3), (2, 3)),
-                                    ((3, ), (2, 3))])
+@pytest.mark.parametrize(
+    'shapes', [((2, 3), (2, 4)), ((2, 5, 3), (2, 3)), ((3,), (2, 3))]
+)
 def test_wrong_shapes(shapes):
     with pytest.raises(ValueError, match=r'\(B, C\) and \(P, C\)'):
         cosine_similarity_matrix(*[torch.zeros(shape) for shape in shapes])

@@ -39,6 +39,9 @@ else
     uv=$venv/bin/uv
     if [ ! -x "$uv" ]; then
         say 'fetching uv, which sets up the rest in about a minute'
+        # An environment that uv made has no pip of its own.
+        "$venv/bin/python" -m pip --version >/dev/null 2>&1 ||
+            "$venv/bin/python" -m ensurepip >/dev/null
         "$venv/bin/python" -m pip install --quiet \
             --disable-pip-version-check uv
     fi

@@ -162,7 +162,7 @@ def test_head_says_how_to_run(name):
 @pytest.mark.parametrize('name', COUNTS)
 def test_real_configs_are_short_and_label_the_papers_number(name):
     text = (ROOT / name).read_text(encoding='utf-8')
-    assert len(text.splitlines()) <= 40
+    assert len(text.splitlines()) <= 45
     assert 'Paper: ' in text and 'not run here' in text
     if name in SETR_COUNTS:
         assert f'{SETR_COUNTS[name]:,}' in text

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from mmpretrain.models import VisionTransformer
+from torch.utils.flop_counter import FlopCounterMode
 
 from mmdavpt.models import DAVPTVisionTransformer
 from mmdavpt.models.backbones import TOKEN_NAMES, TokenRequest
@@ -174,6 +175,20 @@ def test_all_parent_architectures_build(arch):
     assert len(vit.prompts) == vit.num_layers
     trainable = sum(p.numel() for p in vit.parameters() if p.requires_grad)
     assert trainable == 20 * vit.num_layers * vit.embed_dims
+
+
+def test_prefix_needs_fewer_operations():
+    """As many prompts as patches: about half of the rows are saved."""
+
+    def operations(run):
+        with FlopCounterMode(display=False) as counter:
+            run().sum().backward()
+        return counter.get_total_flops()
+
+    vit, x = build(num_prompts=16), images()
+    prefix = operations(lambda: vit(x)[0])
+    concatenated = operations(lambda: concatenated_forward(vit, x)[0])
+    assert prefix < 0.7 * concatenated
 
 
 def test_swiglu_and_layer_scale_layers_run():

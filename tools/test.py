@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-import torch.distributed as dist
 from mmengine.dist import is_main_process
 from mmengine.fileio import dump
 
@@ -72,8 +71,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if metrics_file is not None:
             dump(metrics, metrics_file)
         print(cli.summary_line(metrics, args.tta), flush=True)
-    if dist.is_initialized():
-        dist.destroy_process_group()
+    cli.leave_process_group()
 
 
 if __name__ == '__main__':

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-import torch.distributed as dist
-
 if find_spec('mmdavpt') is None:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -56,8 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         cli.check_files(cfg, training=True)
         cli.prepare_launcher(cfg, args.local_rank)
         cli.build_runner(cfg, training=True).train()
-    if dist.is_initialized():
-        dist.destroy_process_group()
+    cli.leave_process_group()
 
 
 if __name__ == '__main__':

@@ -116,7 +116,8 @@ def resolve_guided_layers(
         raise ValueError(
             'guided layers should all have the same number of prompts, at '
             f'least one, but the layers {resolved} have '
-            f'{[counts[i] for i in resolved]}'
+            f'{[counts[i] for i in resolved]}; set `num_prompts` of the '
+            'backbone, or `guidance=None`'
         )
     return resolved
 

@@ -30,6 +30,28 @@ def missing_parameters(model: nn.Module, state_dict: dict) -> list[str]:
     ]
 
 
+def surplus_names(model: nn.Module, state_dict: dict) -> list[str]:
+    """Return what a checkpoint holds beyond a model.
+
+    The state of the guidance does not count: prediction has no use for it, so
+    a guided checkpoint may be tested unguided.
+
+    Args:
+        model (nn.Module): The model, without wrapper.
+        state_dict (dict): Names to tensors; a leading 'module.' is ignored.
+
+    Returns:
+        List[str]: The names that the model lacks.
+    """
+    known = set(model.state_dict())
+    names = (name.removeprefix('module.') for name in state_dict)
+    return [
+        name
+        for name in names
+        if name not in known and not name.startswith('guidance.')
+    ]
+
+
 def unwrap(model: nn.Module) -> nn.Module:
     """Return the model inside distributed and test-time wrappers."""
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
@@ -60,7 +82,7 @@ class CheckpointFitHook(Hook):
             checkpoint (dict): What was read from the file.
 
         Raises:
-            UsageError: If parameters are missing.
+            UsageError: If parameters are missing, or if there are more.
         """
         if self.training and not runner._resume:
             return
@@ -74,6 +96,15 @@ class CheckpointFitHook(Hook):
                 f'{_some(missing)} of the {_count(model.parameters())} '
                 'parameters of this model, or has them in another shape: it '
                 'was made with another config'
+            )
+        surplus = surplus_names(
+            model, checkpoint.get('state_dict', checkpoint)
+        )
+        if surplus:
+            raise UsageError(
+                f'{runner._load_from or "the checkpoint"} has '
+                f'{_some(surplus)} that this model lacks, so it was made with '
+                'another config; give the same --cfg-options as in training'
             )
 
 

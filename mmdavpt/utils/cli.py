@@ -6,11 +6,13 @@ Of two values for one thing, a specific flag (``--work-dir``) beats
 
 import argparse
 import copy
+import gc
 import os.path as osp
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import torch.distributed as dist
 from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
@@ -30,6 +32,7 @@ from .preflight import (
     check_config_exists,
     check_data,
     check_pretrained,
+    check_schedule,
     is_local,
 )
 
@@ -198,10 +201,23 @@ def check_files(cfg: Config, training: bool) -> None:
         UsageError: If a file or folder is missing.
     """
     if training:
+        check_schedule(cfg)
         check_pretrained(cfg.model)
         if cfg.get('load_from'):
             check_checkpoint_exists(cfg.load_from, '`load_from`')
     check_data(cfg, ('train', 'val') if training else ('test',))
+
+
+def leave_process_group() -> None:
+    """End the communication between processes, if there was any.
+
+    The runner and its wrapped model refer to each other and hold on to the
+    group; a group that lives until the interpreter shuts down can abort it.
+    """
+    gc.collect()
+    if dist.is_initialized():
+        dist.barrier()
+        dist.destroy_process_group()
 
 
 def build_runner(cfg: Config, training: bool) -> Runner:

@@ -87,6 +87,29 @@ def check_pretrained(model: dict) -> None:
                 )
 
 
+def check_schedule(cfg: dict) -> None:
+    """Raise a sentence if a schedule begins after the training has ended.
+
+    Args:
+        cfg (dict): The config.
+    """
+    train = cfg.get('train_cfg') or {}
+    schedules = cfg.get('param_scheduler') or []
+    for i, schedule in enumerate(
+        schedules if isinstance(schedules, (list, tuple)) else [schedules]
+    ):
+        unit = 'epochs' if schedule.get('by_epoch', True) else 'iters'
+        total = train.get(f'max_{unit}')
+        if total is not None and schedule.get('begin', 0) >= total:
+            raise UsageError(
+                f'param_scheduler.{i} ({schedule["type"]}) begins after '
+                f'{schedule["begin"]} {unit}, but the training ends after '
+                f'{total}; train longer, or set '
+                f'--cfg-options param_scheduler.{i}.begin=0 (and '
+                'param_scheduler.0.end=1, if that warms up)'
+            )
+
+
 def datasets_of(dataset: dict, path: str) -> Iterator[tuple[str, dict]]:
     """Yield the datasets inside wrappers, with their dotted paths.
 

@@ -147,3 +147,11 @@ def test_good_training_is_left_alone(runner_from, tmp_path):
     runner.register_hook(Last())
     runner.train()
     assert seen == [4]
+
+
+def test_validation_set_has_the_same_classes(runner_from, tmp_path):
+    cfg = toy.classification(
+        tmp_path, {**CHECKED, 'val_dataloader.dataset.chars': 'ABCDEG'}
+    )
+    with pytest.raises(ValueError, match=r"different are \['F', 'G'\]"):
+        runner_from(cfg).train()

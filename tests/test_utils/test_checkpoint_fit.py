@@ -11,6 +11,7 @@ from mmdavpt.utils import UsageError
 from mmdavpt.utils.checkpoint_fit import (
     CheckpointFitHook,
     missing_parameters,
+    surplus_names,
     unwrap,
 )
 
@@ -75,3 +76,20 @@ def test_training_refuses_only_to_resume():
         hook.after_load_checkpoint(
             runner(Model(), resume=True), dict(state_dict={})
         )
+
+
+def test_a_checkpoint_with_more_than_the_model_is_refused():
+    """Such as tuned biases, when the option that adds them is forgotten."""
+    model = Model()
+    state = {f'module.{k}': v for k, v in model.state_dict().items()}
+    assert surplus_names(model, state) == []
+    hook = CheckpointFitHook(training=False)
+    state['guidance.mapping'] = torch.zeros(3)
+    hook.after_load_checkpoint(runner(model), dict(state_dict=state))
+    state['backbone.bias_delta.v'] = torch.zeros(3)
+    with pytest.raises(
+        UsageError, match=r'x.pth has 1 \(such as backbone.bias_delta.v\)'
+    ):
+        hook.after_load_checkpoint(runner(model), dict(state_dict=state))
+    hook = CheckpointFitHook(training=True)  # `load_from`: a part is wanted
+    hook.after_load_checkpoint(runner(model), dict(state_dict=state))

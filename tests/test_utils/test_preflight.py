@@ -10,6 +10,7 @@ from mmdavpt.utils.preflight import (
     check_config_exists,
     check_data,
     check_pretrained,
+    check_schedule,
 )
 
 SEG = 'mmseg.BaseSegDataset'
@@ -299,3 +300,24 @@ def test_files_are_listed_as_the_host_lists_them(scenes, tmp_path):
         check(**scenes)
     os.symlink(tmp_path / 'more', tmp_path / 'ann/link')
     check(**scenes)
+
+
+def test_schedule_that_begins_after_the_end():
+    cfg = dict(
+        train_cfg=dict(by_epoch=True, max_epochs=2),
+        param_scheduler=[
+            dict(type='LinearLR', by_epoch=True, end=2),
+            dict(type='CosineAnnealingLR', by_epoch=True, begin=2),
+        ],
+    )
+    with pytest.raises(
+        UsageError, match='param_scheduler.1 .* begins after 2 epochs, but'
+    ):
+        check_schedule(cfg)
+    cfg['train_cfg']['max_epochs'] = 3
+    check_schedule(cfg)
+    cfg['param_scheduler'] = dict(type='PolyLR', by_epoch=False, begin=50)
+    cfg['train_cfg'] = dict(by_epoch=False, max_iters=50)
+    with pytest.raises(UsageError, match='begins after 50 iters'):
+        check_schedule(cfg)
+    check_schedule(dict(train_cfg=None, param_scheduler=None))

@@ -28,9 +28,14 @@ class TrainingCheckHook(Hook):
         """Compare the number of classes of data and heads.
 
         Raises:
-            ValueError: If they differ, or there are no images.
+            ValueError: If they differ, or there are no images, or if the
+                classes of the validation set are not those of the training
+                set, so that its labels would mean something else.
         """
-        check_classes(unwrap(runner.model), runner.train_dataloader.dataset)
+        training = runner.train_dataloader.dataset
+        check_classes(unwrap(runner.model), training)
+        if runner.val_loop is not None:
+            check_same_classes(training, runner.val_dataloader.dataset)
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None
@@ -125,3 +130,24 @@ def check_classes(model: nn.Module, dataset) -> None:
                 f'has num_classes={number} in its {name}; set '
                 f'model.{name}.num_classes={len(classes)}'
             )
+
+
+def check_same_classes(training, validation) -> None:
+    """Check that two datasets have the same classes in the same order.
+
+    Raises:
+        ValueError: If they have not.
+    """
+    expected, found = (
+        getattr(dataset, 'metainfo', {}).get('classes')
+        for dataset in (training, validation)
+    )
+    if expected is None or found is None or list(expected) == list(found):
+        return
+    different = sorted(set(expected) ^ set(found))[:5]
+    raise ValueError(
+        f'the validation set should have the {len(expected)} classes of the '
+        f'training set in the same order, but it has {len(found)}; different '
+        f'are {different or "their places"}: a class folder is missing or '
+        'superfluous, or `metainfo` differs'
+    )

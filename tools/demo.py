@@ -85,11 +85,9 @@ def tune_segmentor(out: Path) -> str:
         for split in ('train', 'val', 'test')
     }
     say('segmentation: SETR-PUP with DA-VPT (setr_davpt_glyphs.py)')
-    # The test follows at once, so none is needed at the end of training.
     runner = build('setr_davpt_glyphs.py', out / 'setr_davpt', options)
     recorder = MappingRecorder()
     runner.register_hook(recorder)
-    runner.val_loop.run = lambda: None
     runner.train()
     say('segmentation: single-scale test')
     single = runner.test()['mIoU']

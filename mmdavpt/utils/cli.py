@@ -84,11 +84,16 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 @contextmanager
-def exit_with_sentence() -> Iterator[None]:
-    """Turn a :class:`UsageError` into one line on stderr and exit code 2."""
+def exit_with_sentence(*kinds: type[Exception]) -> Iterator[None]:
+    """Turn a :class:`UsageError` into one line on stderr and exit code 2.
+
+    Args:
+        *kinds (type[Exception]): Further errors to treat so, for small tools
+            whose errors all come from what was typed.
+    """
     try:
         yield
-    except UsageError as error:
+    except (UsageError, *kinds) as error:
         program = osp.basename(sys.argv[0])
         sys.stderr.write(f'{program}: error: {error}\n')
         raise SystemExit(2) from None

@@ -51,7 +51,6 @@ def test_label_out_of_range(runner_from, tmp_path, guided):
             {**CHECKED, **({} if guided else {'model.guidance': None})},
         )
     )
-    runner.train_dataloader.dataset.load_data_list = None
     draw = runner.train_dataloader.dataset.get_data_info
 
     def wrong(index):

@@ -9,6 +9,7 @@ on where it was when it is started again.
 import argparse
 
 from mmdavpt.datasets import STYLES, write_scenes_ade20k
+from mmdavpt.utils.cli import exit_with_sentence
 
 
 def parse_args(argv=None) -> argparse.Namespace:
@@ -78,4 +79,5 @@ def main(argv=None) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with exit_with_sentence(ValueError):
+        main()

@@ -13,6 +13,7 @@ from typing import List, NamedTuple, Optional, Sequence
 import numpy as np
 from mmengine.runner import CheckpointLoader
 
+from mmdavpt.utils.cli import exit_with_sentence
 from mmdavpt.visualization import draw_mapping, moved_classes, prompt_groups
 
 
@@ -120,6 +121,12 @@ def main(argv=None) -> None:
     """Print the mapping of each checkpoint; draw all of them."""
     args = parse_args(argv)
     saved = [read_mapping(path) for path in args.checkpoints]
+    numbers = [len(one.mapping) for one in saved]
+    if len(set(numbers)) > 1:
+        raise ValueError(
+            'the checkpoints should be of one model, but they have '
+            f'{numbers} classes; show them one by one'
+        )
     names = class_names_from(
         args.classes, saved[0].class_names, len(saved[0].mapping)
     )
@@ -146,4 +153,5 @@ def main(argv=None) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with exit_with_sentence(ValueError, FileNotFoundError):
+        main()

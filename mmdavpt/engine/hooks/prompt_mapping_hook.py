@@ -61,7 +61,7 @@ class PromptMappingHook(Hook):
             k-means++. Defaults to 0.
 
     Raises:
-        ValueError: If a number is not positive.
+        ValueError: If a number is too small.
     """
 
     # Before CheckpointHook, so that the new mapping is in the checkpoint.
@@ -75,17 +75,16 @@ class PromptMappingHook(Hook):
         pipeline: Optional[List[dict]] = None,
         seed: int = 0,
     ) -> None:
-        for name, value in dict(
-            interval=interval,
-            iters_per_epoch=iters_per_epoch,
-            max_samples_per_class=max_samples_per_class,
-            seed=seed + 1,
-        ).items():
-            if value is not None and value < 1:
-                least = 0 if name == 'seed' else 1
+        for name, value, least in (
+            ('interval', interval, 1),
+            ('iters_per_epoch', iters_per_epoch, 1),
+            ('max_samples_per_class', max_samples_per_class, 1),
+            ('seed', seed, 0),
+        ):
+            if value is not None and value < least:
                 raise ValueError(
                     f'PromptMappingHook: `{name}` should be at least {least}, '
-                    f'but got {value - (name == "seed")}'
+                    f'but got {value}'
                 )
         self.interval = interval
         self.iters_per_epoch = iters_per_epoch

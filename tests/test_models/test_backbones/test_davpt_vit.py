@@ -177,18 +177,29 @@ def test_all_parent_architectures_build(arch):
     assert trainable == 20 * vit.num_layers * vit.embed_dims
 
 
+def remaining_operations(vit, x):
+    """Return the operations of the prefix as a part of the plain form's."""
+    counts = []
+    for run in (lambda: vit(x), lambda: concatenated_forward(vit, x)):
+        with FlopCounterMode(display=False) as counter:
+            run()[0].sum().backward()
+        counts.append(counter.get_total_flops())
+    return counts[0] / counts[1]
+
+
 def test_prefix_needs_fewer_operations():
     """As many prompts as patches: about half of the rows are saved."""
+    assert remaining_operations(build(num_prompts=16), images()) < 0.7
 
-    def operations(run):
-        with FlopCounterMode(display=False) as counter:
-            run().sum().backward()
-        return counter.get_total_flops()
 
-    vit, x = build(num_prompts=16), images()
-    prefix = operations(lambda: vit(x)[0])
-    concatenated = operations(lambda: concatenated_forward(vit, x)[0])
-    assert prefix < 0.7 * concatenated
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    'num_prompts, part', [(5, 0.90), (20, 0.84), (60, 0.72), (100, 0.64)]
+)
+def test_operations_of_vit_b_are_those_of_the_readme(num_prompts, part):
+    vit = DAVPTVisionTransformer(arch='b', num_prompts=num_prompts)
+    x = images(size=(224, 224), dtype=torch.float32)
+    assert round(remaining_operations(vit, x), 2) == part
 
 
 def test_swiglu_and_layer_scale_layers_run():

@@ -1,17 +1,16 @@
 """Write glyph scenes to disk in the layouts of the real datasets."""
 
 import json
-import multiprocessing
 import os
 import os.path as osp
 from functools import partial
-from typing import Any, Callable, Dict, Sequence, Tuple, Union
+from typing import Any, Dict, Sequence, Tuple, Union
 
-from mmpretrain.utils import track_on_main_process
 from PIL import Image
 
 from .glyph_rendering import GlyphStyle, render_scene, style_from
 from .glyphs import SCENE_CHARS, check_integers, faces_from, scene_size
+from .writing import replace_file, run_parallel
 
 #: The splits of ADE20K and the faces that their scenes are drawn with.
 ADE20K_FACES = {'training': 'latin_train', 'validation': 'latin_test'}
@@ -99,7 +98,7 @@ def write_scenes_ade20k(
     )
     todo = _missing_scenes(folders, num_images, img_suffix)
     draw = partial(_write_scene, folders, img_suffix, faces, seed, size, style)
-    _run(draw, todo, num_workers, f'{split} scenes')
+    run_parallel(draw, todo, num_workers, f'{split} scenes')
     return len(todo)
 
 
@@ -123,7 +122,7 @@ def _claim_folder(
                 'scenes of this writer; choose another folder'
             )
         noted[split] = settings
-        _replace(
+        replace_file(
             path, lambda file: file.write(json.dumps(noted, indent=1).encode())
         )
     elif noted[split] != settings:
@@ -184,36 +183,7 @@ def _write_scene(
         (folders[1], '.png', annotation, IMAGE_FORMATS['.png']),
         (folders[0], img_suffix, image[..., ::-1], IMAGE_FORMATS[img_suffix]),
     ):
-        _replace(
+        replace_file(
             osp.join(folder, _scene_name(index) + suffix),
             partial(Image.fromarray(pixels).save, **options),
         )
-
-
-def _replace(path: str, write: Callable[[Any], Any]) -> None:
-    """Write a file under another name first: it is whole or not there."""
-    temporary = f'{path}.{os.getpid()}.tmp'
-    with open(temporary, 'wb') as file:
-        write(file)
-    os.replace(temporary, path)
-
-
-def _run(
-    draw: Callable[[int], None],
-    todo: Sequence[int],
-    num_workers: int,
-    description: str,
-) -> None:
-    """Draw all scenes with a progress bar that tells the time left."""
-    if not todo:
-        return
-    track = partial(
-        track_on_main_process, description=description, total=len(todo)
-    )
-    if num_workers == 0:
-        for index in track(todo):
-            draw(index)
-        return
-    with multiprocessing.Pool(num_workers) as pool:
-        for _ in track(pool.imap_unordered(draw, todo, chunksize=8)):
-            pass

@@ -128,16 +128,6 @@ def test_a_stopped_run_goes_on(tmp_path):
         assert (whole / name).read_bytes() == (parts / name).read_bytes()
 
 
-def test_a_failed_write_leaves_no_file(tmp_path, monkeypatch):
-
-    def fail(*args):
-        raise OSError('disk full')
-
-    with pytest.raises(OSError, match='disk full'):
-        writers._replace(str(tmp_path / 'scene.png'), fail)
-    assert not (tmp_path / 'scene.png').exists()
-
-
 @pytest.mark.parametrize(
     'changes, named',
     [

@@ -1,0 +1,26 @@
+"""What a source of VTAB hands out, and what the sources share."""
+
+from typing import Callable, Dict, List, NamedTuple, Union
+
+from PIL import Image
+
+
+class Example(NamedTuple):
+    """One labelled image of a dataset as it was published.
+
+    Attributes:
+        key (str | int): The key that TensorFlow Datasets gives the example;
+            the order of its split follows from it.
+        label (int): Label of the VTAB task, from 0.
+        read (Callable): Opens the image: RGB, in its original size.
+            Picklable, so that other processes can call it.
+    """
+
+    key: Union[str, int]
+    label: int
+    read: Callable[[], Image.Image]
+
+
+#: Splits of TensorFlow Datasets, each with its examples in the order in which
+#: the builder there yields them.
+Splits = Dict[str, List[Example]]

@@ -19,6 +19,7 @@ from mmengine.runner import Runner
 
 from .checkpoint_fit import CheckpointFitHook
 from .config_keys import check_option
+from .data_check import check_data
 from .errors import UsageError
 from .evaluation_flags import (
     draw_predictions,
@@ -30,7 +31,6 @@ from .launch import enable_amp, prepare_launcher
 from .preflight import (
     check_checkpoint_exists,
     check_config_exists,
-    check_data,
     check_pretrained,
     check_schedule,
     is_local,

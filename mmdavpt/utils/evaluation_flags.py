@@ -6,8 +6,8 @@ import os.path as osp
 
 from mmengine.config import Config, ConfigDict
 
+from .dataset_places import datasets_of
 from .errors import UsageError
-from .preflight import datasets_of
 
 
 def write_predictions(cfg: Config, out: str) -> None:

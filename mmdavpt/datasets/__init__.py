@@ -1,5 +1,6 @@
-"""The embedded task: glyphs and glyph scenes, drawn or written to disk."""
+"""Readers of data on disk, and the embedded task: glyphs, drawn or written."""
 
+from .fgvc import FGVC
 from .glyph_rendering import ALPHABETS, STYLES, GlyphStyle
 from .glyphs import (
     FACES,
@@ -15,6 +16,7 @@ from .writers import write_scenes_ade20k
 __all__ = [
     'ALPHABETS',
     'FACES',
+    'FGVC',
     'GlyphADE20KDataset',
     'GlyphDataset',
     'GlyphSceneDataset',

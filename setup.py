@@ -57,6 +57,7 @@ setup(
         'dev': [
             'hypothesis',
             'interrogate',
+            'open_clip_torch',
             'pytest',
             'pytest-xdist',
             'ruff',

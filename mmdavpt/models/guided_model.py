@@ -1,13 +1,17 @@
 """What the guided classifier and the guided segmentor have in common."""
 
 import inspect
+import logging
 from difflib import get_close_matches
 from typing import Optional, Sequence
 
+import torch
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from .backbones import DAVPTVisionTransformer
 from .guidance import PromptGuidance
+from .pretrained import Normalization
 
 
 def build_guidance(
@@ -122,6 +126,40 @@ def resolve_guided_layers(
     return resolved
 
 
+def normalization_note(
+    data_preprocessor: nn.Module, declared: Optional[Normalization]
+) -> Optional[str]:
+    """Say so if images are normalised otherwise than the weights declare.
+
+    Args:
+        data_preprocessor (nn.Module): The model's, with ``mean`` and ``std``
+            in the order of channels that the backbone sees.
+        declared (Normalization, optional): What the weights declare.
+
+    Returns:
+        str | None: The sentence; None if both are the same or one is unknown.
+    """
+    mean = getattr(data_preprocessor, 'mean', None)
+    if declared is None or mean is None:
+        return None
+    here = [mean.flatten(), data_preprocessor.std.flatten()]
+    there = [torch.tensor(x).to(mean) for x in declared[:2]]
+    if all(
+        torch.allclose(x, y, atol=0.05)
+        for x, y in zip(here, there, strict=True)
+    ):
+        return None
+    return (
+        'images are normalised by mean {} and std {}, but the weights were '
+        'made with mean {} and std {} (as {} declares). Authors who use '
+        "ImageNet's for all weights do so too; to follow the weights, set "
+        'mean and std of the data preprocessor'.format(
+            *([round(v, 3) for v in x.tolist()] for x in [*here, *there]),
+            declared.source,
+        )
+    )
+
+
 class GuidedModelMixin:
     """Adds the guidance loss to the losses of a host's model.
 
@@ -130,6 +168,16 @@ class GuidedModelMixin:
     """
 
     guidance: Optional[PromptGuidance]
+
+    def init_weights(self) -> None:
+        """Initialize the weights; say with what images they were made."""
+        super().init_weights()
+        note = normalization_note(
+            self.data_preprocessor,
+            getattr(self.backbone, 'normalization', None),
+        )
+        if note:
+            print_log(note, logger='current', level=logging.WARNING)
 
     def features_and_guidance(self, inputs: Tensor, labels: Tensor):
         """Run backbone and neck; guide the prompts; observe the classes.

@@ -8,10 +8,10 @@ from mmpretrain.models.utils import resize_pos_embed
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mmdavpt.models.pretrained import Normalization, load_pretrained
 from mmdavpt.models.trainable import select_trainable
 from mmdavpt.registry import MODELS
 
-from .pretrained import load_pretrained
 from .prompted_layer import TokenRequest, prompted_layer
 from .prompts import DeepPrompts, prompt_init_bound, prompts_per_layer
 
@@ -57,7 +57,22 @@ class DAVPTVisionTransformer(VisionTransformer):
             frozen, in eval mode also in training. Defaults to ().
         with_cp (bool): Whether to recompute each layer in backward instead of
             keeping its activations. Defaults to False.
+        pool_norm (bool): Whether ``out_type='avg_featmap'`` normalises the
+            mean over the patches once more (``ln2``, MAE's ``fc_norm``). MAE
+            does so instead of the final norm; the released code of DA-VPT
+            has the final norm and then the mean: ``final_norm=True,
+            pool_norm=False``. Defaults to True, as the parent.
+        pool_prompts (bool): Whether that mean also goes over what the last
+            layer makes of its prompts, as VPT has it for MAE. The last layer
+            then runs in the concatenated form. Defaults to False.
+        init_cfg (dict, optional): Of type 'Pretrained', with ``checkpoint``
+            and optionally ``prefix`` and ``allow_pickle``: see
+            :func:`~mmdavpt.models.pretrained.load_pretrained`.
         **kwargs: Of :class:`mmpretrain.models.VisionTransformer`.
+
+    Attributes:
+        normalization (Normalization | None): With what images the weights
+            were made, known once they are loaded.
 
     Raises:
         ValueError: If an argument does not fit the architecture.
@@ -72,6 +87,8 @@ class DAVPTVisionTransformer(VisionTransformer):
         bias: Sequence[str] = (),
         trainable: Sequence[str] = (),
         with_cp: bool = False,
+        pool_norm: bool = True,
+        pool_prompts: bool = False,
         frozen_stages: int = -1,
         **kwargs,
     ) -> None:
@@ -100,6 +117,8 @@ class DAVPTVisionTransformer(VisionTransformer):
             # The parent writes resolved indices into the sequence.
             kwargs['out_indices'] = list(kwargs['out_indices'])
         super().__init__(*args, **kwargs)
+        self._set_pooling(pool_norm, pool_prompts)
+        self.normalization: Optional[Normalization] = None
         self.num_used_layers = min(max(self.out_indices) + 1, self.num_layers)
         self.prompts = DeepPrompts(
             prompts_per_layer(num_prompts, self.num_used_layers),
@@ -126,6 +145,17 @@ class DAVPTVisionTransformer(VisionTransformer):
             ],
         )
         self._freeze_unused()
+
+    def _set_pooling(self, pool_norm: bool, pool_prompts: bool) -> None:
+        if self.out_type != 'avg_featmap' and (pool_prompts or not pool_norm):
+            raise ValueError(
+                '`pool_norm` and `pool_prompts` say how patches are averaged, '
+                f"so `out_type` should be 'avg_featmap', but got "
+                f'{self.out_type!r}'
+            )
+        if self.out_type == 'avg_featmap' and not pool_norm:
+            self.ln2 = nn.Identity()
+        self.pool_prompts = pool_prompts
 
     def _freeze_unused(self) -> None:
         """Freeze what is never run, whatever `trainable` matches.
@@ -176,10 +206,11 @@ class DAVPTVisionTransformer(VisionTransformer):
         self.init_cfg = None
         super().init_weights()
         self.init_cfg = init_cfg
-        load_pretrained(
+        self.normalization = load_pretrained(
             self,
             init_cfg['checkpoint'],
             prefix=init_cfg.get('prefix'),
+            allow_pickle=init_cfg.get('allow_pickle', False),
             own=('prompts.', 'bias_delta.'),
         )
 
@@ -270,7 +301,8 @@ class DAVPTVisionTransformer(VisionTransformer):
             prompts = (
                 self.prompts.of_layer(i, batch_size) if prompted else None
             )
-            if self.propagate and prompts is not None:
+            pooled = last and self.pool_prompts
+            if (self.propagate or pooled) and prompts is not None:
                 prefix = prompts.expand(batch_size, -1, -1)
                 x = torch.cat(
                     (x[:, :extra], prefix, x[:, extra + carried :]), 1
@@ -286,14 +318,16 @@ class DAVPTVisionTransformer(VisionTransformer):
                 if request is not None and i in request.layers
                 else None
             )
-            x, tokens = self._run_layer(i, x, prompts, delta, last, asked)
+            x, tokens = self._run_layer(
+                i, x, prompts, delta, last, asked, extra + carried
+            )
             if asked is not None:
                 guided[i] = tokens
             if i == self.num_layers - 1 and self.final_norm:
                 x = self.ln1(x)
             if i in self.out_indices:
                 shown = x
-                if carried and x.shape[1] > extra:
+                if carried and x.shape[1] > extra and not pooled:
                     shown = torch.cat(
                         (x[:, :extra], x[:, extra + carried :]), 1
                     )
@@ -301,7 +335,7 @@ class DAVPTVisionTransformer(VisionTransformer):
         cls = x[:, 0] if self.cls_token is not None else None
         return tuple(outs), BackboneTokens(cls, guided)
 
-    def _run_layer(self, i, x, prompts, delta, last, asked):
+    def _run_layer(self, i, x, prompts, delta, last, asked, patch_start):
         layer = self.layers[i]
         cls_only = last and self.out_type == 'cls_token'
         plain = (
@@ -321,7 +355,7 @@ class DAVPTVisionTransformer(VisionTransformer):
                     x,
                     prompts,
                     delta,
-                    self.num_extra_tokens,
+                    patch_start,
                     cls_only,
                     asked,
                     raw,

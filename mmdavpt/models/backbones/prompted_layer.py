@@ -107,7 +107,7 @@ def prompted_layer(
     x: Tensor,
     prompts: Optional[Tensor],
     bias_delta: Mapping[str, Tensor],
-    num_extra_tokens: int = 1,
+    patch_start: int = 1,
     cls_only: bool = False,
     request: Optional[TokenRequest] = None,
     raw_prompts: Optional[Tensor] = None,
@@ -120,7 +120,8 @@ def prompted_layer(
         prompts (Tensor, optional): What the layer sees, with shape (P, C), or
             (B, P, C) under prompt dropout. None if the layer has none.
         bias_delta (Mapping[str, Tensor]): See :func:`shifted_qkv_bias`.
-        num_extra_tokens (int): 1 with [CLS], else 0. Defaults to 1.
+        patch_start (int): The place of the first patch in ``x``: 1 with
+            [CLS], else 0; more if prompts stand between. Defaults to 1.
         cls_only (bool): Whether only [CLS] goes on, so that the queries,
             output projection and FFN of the patches are left out.
             Defaults to False.
@@ -134,7 +135,7 @@ def prompted_layer(
     """
     attn = layer.attn
     batch_size, channels = x.shape[0], attn.embed_dims
-    heads, extra = attn.num_heads, num_extra_tokens
+    heads = attn.num_heads
     weight = attn.qkv.weight
     bias = shifted_qkv_bias(attn.qkv, bias_delta)
     key_value_bias = None if bias is None else bias[channels:]
@@ -179,11 +180,11 @@ def prompted_layer(
         available = dict(
             cls_input=lambda: normed[:, 0],
             cls_query=lambda: query[:, 0],
-            patch_raw=lambda: x[:, extra:],
-            patch_input=lambda: normed[:, extra:],
-            patch_query=lambda: query[:, extra:],
-            patch_key=lambda: key[:, extra:],
-            patch_output=lambda: attended[:, extra:],
+            patch_raw=lambda: x[:, patch_start:],
+            patch_input=lambda: normed[:, patch_start:],
+            patch_query=lambda: query[:, patch_start:],
+            patch_key=lambda: key[:, patch_start:],
+            patch_output=lambda: attended[:, patch_start:],
         )
         tokens = {
             name: take() for name, take in available.items() if name in names
@@ -194,7 +195,7 @@ def prompted_layer(
             seen = (
                 (all_keys, all_values)
                 if request.saliency_keys == 'all'
-                else (key[:, extra:], value[:, extra:])
+                else (key[:, patch_start:], value[:, patch_start:])
             )
             tokens['saliency'] = attend(chosen.unsqueeze(1), *seen).squeeze(1)
         tokens = {name: tokens[name] for name in names}

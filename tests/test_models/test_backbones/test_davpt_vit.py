@@ -417,3 +417,59 @@ def test_layers_above_the_last_output_are_not_run():
 def test_bad_arguments(kwargs, message):
     with pytest.raises((ValueError, TypeError), match=message):
         build(**kwargs)
+
+
+def pooled_forward(vit, images, prompts_too):
+    """Average the last layer's patches, and prompts, the plain way."""
+    x, _ = vit._embed(images)
+    for i, layer in enumerate(vit.layers):
+        prompts = vit.prompts[str(i)].expand(x.shape[0], -1, -1)
+        count = prompts.shape[1]
+        x = layer(torch.cat([x[:, :1], prompts, x[:, 1:]], dim=1))
+        if i < len(vit.layers) - 1:
+            x = torch.cat([x[:, :1], x[:, 1 + count :]], dim=1)
+    if vit.final_norm:
+        x = vit.ln1(x)
+    return vit.ln2(x[:, 1 if prompts_too else 1 + count :].mean(1))
+
+
+@pytest.mark.parametrize('pool_prompts', [False, True])
+@pytest.mark.parametrize(
+    'final_norm, pool_norm', [(True, False), (False, True), (True, True)]
+)
+def test_pooling_rules(final_norm, pool_norm, pool_prompts):
+    vit = build(
+        out_type='avg_featmap',
+        final_norm=final_norm,
+        pool_norm=pool_norm,
+        pool_prompts=pool_prompts,
+    )
+    assert any(n.startswith('ln2.') for n in vit.state_dict()) == pool_norm
+    expected = pooled_forward(vit, images(), pool_prompts)
+    torch.testing.assert_close(vit(images())[0], expected, rtol=0, atol=1e-10)
+    other = pooled_forward(vit, images(), not pool_prompts)
+    assert (other - expected).abs().max() > 1e-4
+
+
+def test_pooled_prompts_are_no_patches_to_guidance():
+    names = frozenset(TOKEN_NAMES)
+    request = TokenRequest((2,), names, torch.tensor([1, 3]))
+    tokens = {}
+    for pool_prompts in (False, True):
+        vit = build(out_type='avg_featmap', pool_prompts=pool_prompts)
+        tokens[pool_prompts] = vit.forward_with_tokens(images(), request)[1]
+    for name in names:
+        torch.testing.assert_close(
+            tokens[True].guided[2][name],
+            tokens[False].guided[2][name],
+            rtol=0,
+            atol=1e-10,
+        )
+
+
+@pytest.mark.parametrize(
+    'option', [dict(pool_norm=False), dict(pool_prompts=True)]
+)
+def test_pooling_rules_need_pooling(option):
+    with pytest.raises(ValueError, match="should be 'avg_featmap'"):
+        build(**option)

@@ -1,0 +1,406 @@
+"""Whose checkpoint it is, and what its weights are called here.
+
+The names here are those of mmpretrain's ``VisionTransformer``.
+"""
+
+import re
+from math import isqrt
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+import torch
+from torch import Tensor
+
+from mmdavpt.utils import UsageError
+
+
+class Normalization(NamedTuple):
+    """How the images were normalised that the weights were made with.
+
+    Attributes:
+        mean (Tuple[float, ...]): Of each channel, RGB, from 0 to 255.
+        std (Tuple[float, ...]): The same.
+        source (str): Who declares it.
+    """
+
+    mean: Tuple[float, ...]
+    std: Tuple[float, ...]
+    source: str
+
+
+IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+HALF = ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
+CLIP = (
+    (122.7709383, 116.7460125, 104.09373615),
+    (68.5005327, 66.6321579, 70.32316305),
+)
+
+
+class Family(NamedTuple):
+    """A way to name the weights of a Vision Transformer.
+
+    Attributes:
+        name (str): As messages say it.
+        marker (str): Pattern of a key that no other family has; what stands
+            before it is the prefix of the backbone.
+        rules (Sequence[Tuple[str, str]]): Pattern of a whole key, and the
+            name here. The first that matches counts.
+        backbone (str): Pattern of the beginnings of keys that belong to the
+            backbone. One that no rule names is refused, since the backbone
+            here would compute something else without it.
+        norm_eps (float, optional): Of the layer norms. None if unknown.
+    """
+
+    name: str
+    marker: str
+    rules: Sequence[Tuple[str, str]]
+    backbone: str
+    norm_eps: Optional[float] = None
+
+
+WEIGHT = r'\.(weight|bias)'
+TIMM = Family(
+    name='timm',
+    marker=r'blocks\.(?:0\.)?0\.attn\.qkv\.weight',
+    rules=[
+        ('cls_token|pos_embed', r'\g<0>'),
+        (rf'patch_embed\.proj{WEIGHT}', r'patch_embed.projection.\1'),
+        (rf'norm_pre{WEIGHT}', r'pre_norm.\1'),
+        (rf'norm{WEIGHT}', r'ln1.\1'),
+        (rf'fc_norm{WEIGHT}', r'ln2.\1'),
+        # DINOv2 numbers its blocks by chunk and layer where it has chunks.
+        (r'blocks\.(?:\d+\.)?(\d+)\.norm([12])\.(.*)', r'layers.\1.ln\2.\3'),
+        (
+            rf'blocks\.(?:\d+\.)?(\d+)\.attn\.(qkv|proj){WEIGHT}',
+            r'layers.\1.attn.\2.\3',
+        ),
+        (
+            rf'blocks\.(?:\d+\.)?(\d+)\.mlp\.fc1{WEIGHT}',
+            r'layers.\1.ffn.layers.0.0.\2',
+        ),
+        (
+            rf'blocks\.(?:\d+\.)?(\d+)\.mlp\.fc2{WEIGHT}',
+            r'layers.\1.ffn.layers.1.\2',
+        ),
+        (
+            rf'blocks\.(?:\d+\.)?(\d+)\.mlp\.(w12|w3){WEIGHT}',
+            r'layers.\1.ffn.\2.\3',
+        ),
+        (
+            r'blocks\.(?:\d+\.)?(\d+)\.(?:ls1\.gamma|gamma_1)',
+            r'layers.\1.attn.gamma1.weight',
+        ),
+        (
+            r'blocks\.(?:\d+\.)?(\d+)\.(?:ls2\.gamma|gamma_2)',
+            r'layers.\1.ffn.gamma2.weight',
+        ),
+    ],
+    backbone=r'cls_token|pos_embed|patch_embed\.|norm_pre\.|norm\.|blocks\.'
+    r'|reg_token|register_tokens|dist_token|rel_pos_bias|rope',
+    norm_eps=1e-6,
+)
+OWN_RULES = [
+    (
+        r'cls_token|pos_embed'
+        r'|(patch_embed|pre_norm|ln[12]|layers|prompts|bias_delta)\..*',
+        r'\g<0>',
+    ),
+]
+OWN_BACKBONE = (
+    r'cls_token|pos_embed|patch_embed\.|pre_norm\.|ln1\.|layers\.|prompts\.'
+    r'|bias_delta\.|dist_token|rel_pos_bias'
+)
+MMPRETRAIN = Family(
+    name='mmpretrain',
+    marker=r'layers\.0\.attn\.qkv\.weight',
+    rules=OWN_RULES,
+    backbone=OWN_BACKBONE,
+)
+MMSEG = Family(
+    name='mmseg',
+    marker=r'layers\.0\.attn\.attn\.in_proj_weight',
+    rules=[
+        (
+            r'layers\.(\d+)\.attn\.attn\.in_proj_(weight|bias)',
+            r'layers.\1.attn.qkv.\2',
+        ),
+        (
+            rf'layers\.(\d+)\.attn\.attn\.out_proj{WEIGHT}',
+            r'layers.\1.attn.proj.\2',
+        ),
+        *OWN_RULES,
+    ],
+    backbone=OWN_BACKBONE,
+)
+CLIP_TOWER = Family(
+    name='CLIP',
+    marker=r'transformer\.resblocks\.0\.attn\.in_proj_weight',
+    rules=[
+        ('class_embedding', 'cls_token'),
+        ('positional_embedding', 'pos_embed'),
+        (rf'conv1{WEIGHT}', r'patch_embed.projection.\1'),
+        (rf'ln_pre{WEIGHT}', r'pre_norm.\1'),
+        (rf'ln_post{WEIGHT}', r'ln1.\1'),
+        (
+            rf'transformer\.resblocks\.(\d+)\.ln_([12]){WEIGHT}',
+            r'layers.\1.ln\2.\3',
+        ),
+        (
+            r'transformer\.resblocks\.(\d+)\.attn\.in_proj_(weight|bias)',
+            r'layers.\1.attn.qkv.\2',
+        ),
+        (
+            rf'transformer\.resblocks\.(\d+)\.attn\.out_proj{WEIGHT}',
+            r'layers.\1.attn.proj.\2',
+        ),
+        (
+            rf'transformer\.resblocks\.(\d+)\.mlp\.c_fc{WEIGHT}',
+            r'layers.\1.ffn.layers.0.0.\2',
+        ),
+        (
+            rf'transformer\.resblocks\.(\d+)\.mlp\.c_proj{WEIGHT}',
+            r'layers.\1.ffn.layers.1.\2',
+        ),
+        (
+            r'transformer\.resblocks\.(\d+)\.ls_1\.gamma',
+            r'layers.\1.attn.gamma1.weight',
+        ),
+        (
+            r'transformer\.resblocks\.(\d+)\.ls_2\.gamma',
+            r'layers.\1.ffn.gamma2.weight',
+        ),
+    ],
+    backbone=r'class_embedding|positional_embedding|conv1\.|ln_pre\.'
+    r'|transformer\.',
+    norm_eps=1e-5,
+)
+ENCODER = r'encoder\.layers\.encoder_layer_(\d+)'
+TORCHVISION = Family(
+    name='torchvision',
+    marker=r'encoder\.layers\.encoder_layer_0\.self_attention\.in_proj_weight',
+    rules=[
+        ('class_token', 'cls_token'),
+        (r'encoder\.pos_embedding', 'pos_embed'),
+        (rf'conv_proj{WEIGHT}', r'patch_embed.projection.\1'),
+        (rf'encoder\.ln{WEIGHT}', r'ln1.\1'),
+        (rf'{ENCODER}\.ln_([12]){WEIGHT}', r'layers.\1.ln\2.\3'),
+        (
+            rf'{ENCODER}\.self_attention\.in_proj_(weight|bias)',
+            r'layers.\1.attn.qkv.\2',
+        ),
+        (
+            rf'{ENCODER}\.self_attention\.out_proj{WEIGHT}',
+            r'layers.\1.attn.proj.\2',
+        ),
+        # The second name of each is that of torchvision before 0.13.
+        (
+            rf'{ENCODER}\.mlp\.(?:0|linear_1){WEIGHT}',
+            r'layers.\1.ffn.layers.0.0.\2',
+        ),
+        (
+            rf'{ENCODER}\.mlp\.(?:3|linear_2){WEIGHT}',
+            r'layers.\1.ffn.layers.1.\2',
+        ),
+    ],
+    backbone=r'class_token|conv_proj\.|encoder\.',
+    norm_eps=1e-6,
+)
+FAMILIES = (TIMM, MMPRETRAIN, MMSEG, CLIP_TOWER, TORCHVISION)
+
+#: Of several ViTs in one file, the one that is meant to be used.
+PREFERRED_TOWERS = ('base_encoder', 'teacher', 'visual')
+
+
+class NamedWeights(NamedTuple):
+    """The weights of a checkpoint, in mmpretrain's names.
+
+    Attributes:
+        family (Family): Whose names they had.
+        label (str): The family, and the method if it can be told.
+        weights (Dict[str, Tensor]): The backbone's.
+        surplus (List[str]): Keys of the backbone that have no name here.
+        left_out (List[str]): Keys of heads and other parts.
+        normalization (Normalization, optional): Declared by the method.
+    """
+
+    family: Family
+    label: str
+    weights: Dict[str, Tensor]
+    surplus: List[str]
+    left_out: List[str]
+    normalization: Optional[Normalization] = None
+
+
+def find_backbone(
+    keys: Sequence[str], prefix: Optional[str] = None
+) -> Tuple[Family, str]:
+    """Return the family of a checkpoint and the prefix of its backbone.
+
+    Args:
+        keys (Sequence[str]): The checkpoint's.
+        prefix (str, optional): What the keys of the backbone start with.
+            Defaults to None, which looks for it.
+
+    Raises:
+        UsageError: If there is no Vision Transformer, or if there are
+            several and none is known to be the one that is meant.
+    """
+    found = [
+        (family, match[1] or '')
+        for family in FAMILIES
+        for key in keys
+        if (match := re.fullmatch(rf'(.+\.)?{family.marker}', key))
+    ]
+    if prefix is not None:
+        prefix = prefix if prefix.endswith('.') or not prefix else f'{prefix}.'
+        for family, place in found:
+            if place == prefix:
+                return family, place
+        raise UsageError(
+            f'under the prefix {prefix!r} there should be a Vision '
+            f'Transformer, but there is none{_where(found, keys)}'
+        )
+    if not found:
+        raise UsageError(
+            'the checkpoint should hold a Vision Transformer with the names '
+            f'of {", ".join(f.name for f in FAMILIES)} or of Google, but has '
+            f'{len(keys)} keys such as {list(keys)[:4]}; docs/weights.md '
+            'lists what can be loaded'
+        )
+    for tower in PREFERRED_TOWERS:
+        chosen = [(f, p) for f, p in found if tower in p.split('.')]
+        if len(chosen) == 1:
+            return chosen[0]
+    if len(found) > 1:
+        raise UsageError(
+            'the checkpoint holds several Vision Transformers'
+            f'{_where(found, keys)}'
+        )
+    return found[0]
+
+
+def _where(found: Sequence[Tuple[Family, str]], keys: Sequence[str]) -> str:
+    if not found:
+        return f'; it has {len(keys)} keys such as {list(keys)[:4]}'
+    places = ' and '.join(repr(prefix) for _, prefix in found)
+    return f'; they stand under {places}: set init_cfg.prefix to one of them'
+
+
+def to_mmpretrain(
+    weights: Mapping[str, Tensor], prefix: Optional[str] = None
+) -> NamedWeights:
+    """Give the weights of a backbone mmpretrain's names.
+
+    Args:
+        weights (Mapping[str, Tensor]): A checkpoint's.
+        prefix (str, optional): See :func:`find_backbone`.
+
+    Returns:
+        NamedWeights: The weights, with the shapes that mmpretrain has.
+
+    Raises:
+        UsageError: If there is no Vision Transformer; see
+            :func:`find_backbone`.
+    """
+    family, place = find_backbone(list(weights), prefix)
+    named, surplus, left_out = {}, [], []
+    for key, value in weights.items():
+        name = None
+        if key.startswith(place):
+            short = key[len(place) :]
+            name = _rename(short, family.rules)
+            if name is None and re.match(family.backbone, short):
+                surplus.append(key)
+                continue
+        if name is None:
+            left_out.append(key)
+        else:
+            named[name] = _as_here(name, value)
+    projection = 'patch_embed.projection.'
+    if family is MMSEG and f'{projection}weight' in named:
+        # mmseg's default is a projection without bias: the same as zeros.
+        channels = named[f'{projection}weight'].shape[0]
+        named.setdefault(f'{projection}bias', torch.zeros(channels))
+    method, normalization = _method(family, weights, place, named)
+    eps = family.norm_eps
+    if family is TIMM and 'pre_norm.weight' in named:
+        eps = CLIP_TOWER.norm_eps  # timm's form of CLIP
+    return NamedWeights(
+        family=family._replace(norm_eps=eps),
+        label=f'{family.name} ({method})' if method else family.name,
+        weights=named,
+        surplus=surplus,
+        left_out=left_out,
+        normalization=normalization,
+    )
+
+
+def _rename(key: str, rules: Sequence[Tuple[str, str]]) -> Optional[str]:
+    for pattern, name in rules:
+        match = re.fullmatch(pattern, key)
+        if match:
+            return match.expand(name)
+    return None
+
+
+def _as_here(name: str, value: Tensor) -> Tensor:
+    """Bring a weight into mmpretrain's shape, where that is certain."""
+    if name == 'cls_token':
+        return value.reshape(1, 1, -1)
+    if name == 'pos_embed' and value.ndim == 2:
+        return value[None]
+    if name == 'patch_embed.projection.weight' and value.ndim == 2:
+        # Early files of timm embed patches by a linear layer over (3, p, p).
+        side = isqrt(value.shape[1] // 3)
+        if 3 * side * side == value.shape[1]:
+            return value.reshape(-1, 3, side, side)
+    return value
+
+
+def _method(
+    family: Family,
+    weights: Mapping[str, Tensor],
+    prefix: str,
+    named: Mapping[str, Tensor],
+) -> Tuple[str, Optional[Normalization]]:
+    """Tell what the weights were trained by, where a key gives it away."""
+    if family is CLIP_TOWER:
+        # OpenAI's files hold these three numbers beside the weights.
+        who = 'OpenAI' if 'input_resolution' in weights else ''
+        return who, Normalization(*CLIP, 'CLIP')
+    if family is not TIMM:
+        return '', None
+    if f'{prefix}decoder_embed.weight' in weights:
+        return 'MAE', Normalization(*IMAGENET, 'MAE')
+    if 'base_encoder' in prefix.split('.'):
+        return 'MoCo v3', Normalization(*IMAGENET, 'MoCo v3')
+    if f'{prefix}mask_token' in weights and any(
+        name.endswith('gamma1.weight') for name in named
+    ):
+        return 'DINOv2', Normalization(*IMAGENET, 'DINOv2')
+    return '', None
+
+
+def architecture(weights: Mapping[str, Tensor]) -> str:
+    """Say in words what Vision Transformer the weights make.
+
+    Args:
+        weights (Mapping[str, Tensor]): In mmpretrain's names.
+    """
+    layers = {
+        int(name.split('.')[1])
+        for name in weights
+        if name.startswith('layers.')
+    }
+    projection = weights.get('patch_embed.projection.weight', torch.empty(0))
+    position = weights.get('pos_embed', torch.empty(0))
+    parts = [f'{max(layers, default=-1) + 1} layers']
+    if projection.ndim == 4:
+        parts[0] += f' of {projection.shape[0]} channels'
+        parts.append('patches of {}x{}'.format(*projection.shape[2:]))
+    if position.ndim == 3:
+        parts.append(f'{position.shape[1]} position embeddings')
+    if 'layers.0.attn.gamma1.weight' in weights:
+        parts.append('layer scale')
+    if 'pre_norm.weight' in weights:
+        parts.append('a norm before the layers')
+    return ', '.join(parts)

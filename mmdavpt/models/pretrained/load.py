@@ -1,0 +1,235 @@
+"""Strict loading of pre-trained weights into a prompted backbone."""
+
+import logging
+from collections import Counter
+from typing import Dict, Iterable, List, Optional, Sequence
+
+from mmengine.logging import print_log
+from torch import Tensor, nn
+
+from mmdavpt.utils import UsageError
+
+from .families import (
+    MMPRETRAIN,
+    NamedWeights,
+    Normalization,
+    architecture,
+    to_mmpretrain,
+)
+from .position_embedding import fit_position_embedding
+from .reading import read_checkpoint
+
+#: SwiGLU's projections, which timm calls as those of a plain FFN.
+SWIGLU = {'.ffn.layers.0.0.': '.ffn.w12.', '.ffn.layers.1.': '.ffn.w3.'}
+
+
+def load_pretrained(
+    module: nn.Module,
+    checkpoint: str,
+    prefix: Optional[str] = None,
+    allow_pickle: bool = False,
+    own: Sequence[str] = (),
+) -> Optional[Normalization]:
+    """Load a checkpoint of any family, or refuse it: all fits, or nothing.
+
+    Args:
+        module (nn.Module): The backbone, a ``VisionTransformer`` of
+            mmpretrain.
+        checkpoint (str): See :func:`.read_checkpoint`.
+        prefix (str, optional): What the backbone's keys start with.
+            Defaults to None, which looks for it.
+        allow_pickle (bool): See :func:`.read_checkpoint`. Defaults to False.
+        own (Sequence[str]): Beginnings of names that a pre-trained checkpoint
+            need not have.
+
+    Returns:
+        Normalization | None: With what images the weights were made, where
+        that is declared.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        UsageError: If it cannot be read, or a weight of the backbone is
+            missing, misshapen or would be left over.
+    """
+    read = read_checkpoint(checkpoint, allow_pickle)
+    try:
+        named = to_mmpretrain(read.weights, prefix)
+        weights = fit_to(module, named, own)
+    except UsageError as error:
+        raise UsageError(f'{checkpoint}: {error}') from error
+    module.load_state_dict(weights, strict=False)
+    normalization = read.normalization or named.normalization
+    unread = [name for name in named.weights if name not in weights]
+    print_log(
+        f'Loaded {len(weights)} pre-trained weights with the names of '
+        f'{named.label} from {checkpoint}; '
+        + _made_with(normalization)
+        + _left_out(unread + named.left_out)
+        + _untouched(module, weights, own),
+        logger='current',
+    )
+    _warn_of_other_functions(module, named)
+    return normalization
+
+
+def fit_to(
+    module: nn.Module,
+    named: NamedWeights,
+    own: Sequence[str] = (),
+) -> Dict[str, Tensor]:
+    """Return the weights that a backbone takes, all with its shapes.
+
+    A checkpoint's final norm is left out where the backbone has none
+    (``final_norm=False``), and so is [CLS]. The norm after pooling (``ln2``,
+    MAE's ``fc_norm``) may be absent: it then keeps its start.
+
+    Args:
+        module (nn.Module): See :func:`load_pretrained`.
+        named (NamedWeights): The checkpoint's.
+        own (Sequence[str]): See :func:`load_pretrained`.
+
+    Raises:
+        UsageError: If weights are missing, misshapen or left over.
+    """
+    target = module.state_dict()
+    weights = _swiglu_names(named.weights, target)
+    optional = ('ln2.', *own)
+    expected = {key for key in target if not key.startswith(optional)}
+    missing = sorted(expected - set(weights))
+    absent_here = set(weights) - set(target)
+    dispensable = ('ln1.', 'ln2.', 'cls_token')
+    surplus = named.surplus + sorted(
+        key for key in absent_here if not key.startswith(dispensable)
+    )
+    if missing or surplus:
+        raise UsageError(_misfit(module, named, missing, surplus))
+    weights = {key: weights[key] for key in weights if key in target}
+    grid = module.patch_embed.init_out_size
+    position = weights['pos_embed']
+    # A backbone of these names may have a grid that is not a square.
+    own_grid = (
+        named.family.name == MMPRETRAIN.name
+        and position.shape == target['pos_embed'].shape
+    )
+    if position.ndim == 3 and not own_grid:
+        weights['pos_embed'] = fit_position_embedding(
+            position, module.num_extra_tokens, tuple(grid)
+        )
+    misshapen = [
+        f'{key} should be {tuple(target[key].shape)}, but is '
+        f'{tuple(value.shape)}'
+        for key, value in weights.items()
+        if value.shape != target[key].shape
+    ]
+    if misshapen:
+        raise UsageError(
+            'the checkpoint does not fit: '
+            f'{_some(misshapen, "; ")}. {_compare(module, named)}'
+        )
+    return weights
+
+
+def _swiglu_names(
+    weights: Dict[str, Tensor], target: Dict[str, Tensor]
+) -> Dict[str, Tensor]:
+    if 'layers.0.ffn.w12.weight' not in target:
+        return weights
+    renamed = {}
+    for key, value in weights.items():
+        for plain, gated in SWIGLU.items():
+            key = key.replace(plain, gated)
+        renamed[key] = value
+    return renamed
+
+
+def _some(items: Iterable[str], separator: str = ', ', most: int = 4) -> str:
+    items = list(items)
+    more = f' and {len(items) - most} more' if len(items) > most else ''
+    return separator.join(items[:most]) + more
+
+
+def _misfit(
+    module: nn.Module,
+    named: NamedWeights,
+    missing: List[str],
+    surplus: List[str],
+) -> str:
+    parts = []
+    if missing:
+        parts.append(f'{len(missing)} weights are missing ({_some(missing)})')
+    if surplus:
+        parts.append(
+            f'{len(surplus)} have no place in the backbone ({_some(surplus)})'
+        )
+    return (
+        f'the checkpoint, with the names of {named.label}, should hold exactly '
+        f'the weights of {type(module).__name__}, but {" and ".join(parts)}. '
+        + _compare(module, named)
+    )
+
+
+def _compare(module: nn.Module, named: NamedWeights) -> str:
+    return (
+        f'The checkpoint has {architecture(named.weights)}; the backbone of '
+        f'the config has {architecture(module.state_dict())}. Make arch, '
+        'patch_size, img_size, layer_scale_init_value, pre_norm and '
+        'with_cls_token of the backbone those of the checkpoint '
+        '(docs/weights.md)'
+    )
+
+
+def _made_with(normalization: Optional[Normalization]) -> str:
+    if normalization is None:
+        return 'how images were normalised is not declared'
+    return (
+        f'images were normalised by mean {_numbers(normalization.mean)} and '
+        f'std {_numbers(normalization.std)} (as {normalization.source} '
+        'declares)'
+    )
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return '[' + ', '.join(f'{value:.6g}' for value in values) + ']'
+
+
+def _left_out(keys: List[str]) -> str:
+    """Name the keys that were not loaded, long lists by their beginning."""
+    if len(keys) > 12:
+        groups = Counter(key.split('.')[0].split('/')[0] for key in keys)
+        keys = [f'{name}.* ({n})' for name, n in groups.items()]
+    return f'; left out: {_some(keys, most=12)}' if keys else ''
+
+
+def _untouched(
+    module: nn.Module, weights: Dict[str, Tensor], own: Sequence[str]
+) -> str:
+    kept = [
+        key
+        for key in module.state_dict()
+        if key not in weights and not key.startswith(tuple(own))
+    ]
+    return f'; not in the checkpoint: {_some(kept)}' if kept else ''
+
+
+def _warn_of_other_functions(module: nn.Module, named: NamedWeights) -> None:
+    """Warn where the weights fit, but the functions are others."""
+    layer = module.layers[0]
+    here, there = getattr(layer.ln1, 'eps', None), named.family.norm_eps
+    if there is not None and here is not None and here != there:
+        print_log(
+            f'weights of {named.label} were made with layer norms of eps '
+            f'{there:g}, but the backbone has {here:g}; set '
+            f"norm_cfg=dict(type='LN', eps={there:g}) of the backbone",
+            logger='current',
+            level=logging.WARNING,
+        )
+    inside = {type(part).__name__ for part in layer.ffn.modules()}
+    if named.label == 'CLIP (OpenAI)' and 'QuickGELU' not in inside:
+        print_log(
+            "OpenAI's CLIP was made with QuickGELU, but the backbone has "
+            'another activation; set '
+            "layer_cfgs=dict(act_cfg=dict(type='mmpretrain.QuickGELU')) of "
+            'the backbone',
+            logger='current',
+            level=logging.WARNING,
+        )

@@ -1,0 +1,288 @@
+"""Pre-trained weights are loaded wholly, or refused with a sentence."""
+
+import logging
+from contextlib import contextmanager
+
+import pytest
+import torch
+from mmengine.logging import MMLogger
+from mmpretrain.models import VisionTransformer
+
+from mmdavpt.utils import UsageError
+
+from ..test_backbones.test_davpt_vit import ARCH, build, images
+from . import foreign
+
+
+@contextmanager
+def logged(level='INFO'):
+    """Collect the lines that the loader logs."""
+    lines = []
+    handler = logging.Handler(level)
+    handler.emit = lambda record: lines.append(record.getMessage())
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(handler)
+    try:
+        yield lines
+    finally:
+        logger.removeHandler(handler)
+
+
+def parent(**kwargs):
+    torch.manual_seed(3)
+    vit = VisionTransformer(
+        **{**dict(arch=ARCH, img_size=32, patch_size=8), **kwargs}
+    )
+    vit.init_weights()
+    return vit
+
+
+def save(path, vit, prefix='', **extra):
+    state = {prefix + k: v for k, v in vit.state_dict().items()}
+    torch.save(dict(state_dict={**state, **extra}), path)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    'prefix, given',
+    [
+        ('', None),
+        ('backbone.', None),
+        ('backbone.', 'backbone'),
+        ('net.', 'net.'),
+    ],
+)
+def test_loads_every_weight(tmp_path, prefix, given):
+    vit = parent()
+    path = save(
+        tmp_path / 'vit.pth', vit, prefix, **{'head.bias': torch.zeros(3)}
+    )
+    init_cfg = dict(type='Pretrained', checkpoint=path)
+    if given is not None:
+        init_cfg['prefix'] = given
+    ours = build(torch.float32, perturb=False, init_cfg=init_cfg)
+    prompts = ours.prompts['0'].clone()
+    ours.init_weights()
+    x = images(dtype=torch.float32)
+    vit.eval(), ours.eval()
+    torch.testing.assert_close(ours.class_tokens(x), vit(x)[0])
+    assert torch.equal(ours.prompts['0'], prompts)
+
+
+def test_prompts_in_the_checkpoint_are_loaded(tmp_path):
+    tuned = build(torch.float32, bias=('v',))
+    path = save(tmp_path / 'vit.pth', tuned)
+    ours = build(
+        torch.float32,
+        perturb=False,
+        bias=('v',),
+        init_cfg=dict(type='Pretrained', checkpoint=path),
+    )
+    ours.init_weights()
+    for name, value in tuned.state_dict().items():
+        assert torch.equal(ours.state_dict()[name], value), name
+
+
+def refusal(tmp_path, state, given=None, **kwargs):
+    """Return the sentence that refuses a checkpoint."""
+    torch.save(state, tmp_path / 'vit.pth')
+    ours = build(
+        init_cfg=dict(
+            type='Pretrained',
+            checkpoint=str(tmp_path / 'vit.pth'),
+            prefix=given,
+        ),
+        **kwargs,
+    )
+    before = {k: v.clone() for k, v in ours.state_dict().items()}
+    with pytest.raises(UsageError) as error:
+        ours.init_weights()
+    assert str(tmp_path / 'vit.pth') in str(error.value)
+    changed = [
+        k for k, v in ours.state_dict().items() if (v != before[k]).any()
+    ]
+    # The parent's random start has run, but nothing of the file was taken.
+    assert not any(
+        torch.equal(ours.state_dict()[k].float(), state[k])
+        for k in changed
+        if k in state and state[k].std() > 0
+    )
+    return str(error.value)
+
+
+def test_an_unknown_prefix_is_refused(tmp_path):
+    state = {f'x.{k}': v for k, v in parent().state_dict().items()}
+    message = refusal(tmp_path, state, given='backbone.')
+    assert "under the prefix 'backbone.' there should be a" in message
+    assert "they stand under 'x.': set init_cfg.prefix" in message
+
+
+def test_several_towers_need_a_prefix(tmp_path):
+    state = {
+        f'{tower}.{k}': v
+        for tower in 'ab'
+        for k, v in parent().state_dict().items()
+    }
+    assert "they stand under 'a.' and 'b.'" in refusal(tmp_path, state)
+    init_cfg = dict(
+        type='Pretrained', checkpoint=str(tmp_path / 'vit.pth'), prefix='b'
+    )
+    build(init_cfg=init_cfg).init_weights()
+
+
+def test_no_vision_transformer_is_refused(tmp_path):
+    message = refusal(tmp_path, {'conv1.weight': torch.zeros(3)})
+    assert 'should hold a Vision Transformer with the names of timm' in message
+    assert "such as ['conv1.weight']" in message
+
+
+def test_missing_weights_are_listed(tmp_path):
+    state = parent().state_dict()
+    del state['layers.1.ln2.bias'], state['ln1.weight']
+    message = refusal(tmp_path, state)
+    assert '2 weights are missing (layers.1.ln2.bias, ln1.weight)' in message
+
+
+def test_a_cut_off_layer_is_refused(tmp_path):
+    state = {
+        k: v
+        for k, v in parent().state_dict().items()
+        if not k.startswith('layers.2.')
+    }
+    message = refusal(tmp_path, state)
+    assert '12 weights are missing' in message
+    assert 'The checkpoint has 2 layers of 32 channels' in message
+    assert 'the config has 3 layers of 32 channels' in message
+
+
+@pytest.mark.parametrize(
+    'kwargs, named',
+    [
+        (dict(layer_scale_init_value=0.1), 'layers.0.attn.gamma1.weight'),
+        (dict(pre_norm=True), 'pre_norm.weight'),
+        (dict(arch=dict(ARCH, num_layers=4)), 'layers.3.ln1.weight'),
+    ],
+)
+def test_surplus_weights_are_refused(tmp_path, kwargs, named):
+    """The backbone would compute something else without them."""
+    message = refusal(tmp_path, parent(**kwargs).state_dict())
+    assert 'have no place in the backbone' in message
+    assert named.split('.')[0] in message
+
+
+@pytest.mark.parametrize('key', ['reg_token', 'blocks.0.attn.q_norm.weight'])
+def test_what_the_backbone_lacks_is_refused_in_foreign_names(tmp_path, key):
+    state = foreign.timm_vit(mlp_ratio=1.5).state_dict()
+    state[key] = torch.zeros(1, 4, 32)
+    message = refusal(tmp_path, state)
+    assert f'1 have no place in the backbone ({key})' in message
+
+
+def test_wrong_shapes_are_refused(tmp_path):
+    arch = dict(ARCH, embed_dims=16)
+    message = refusal(tmp_path, parent(arch=arch).state_dict())
+    assert 'cls_token should be (1, 1, 32), but is (1, 1, 16)' in message
+    assert 'and' in message and 'more. The checkpoint has' in message
+
+
+def test_another_patch_size_is_refused(tmp_path):
+    state = parent(patch_size=16).state_dict()
+    message = refusal(tmp_path, state)
+    assert 'should be (32, 3, 8, 8), but is (32, 3, 16, 16)' in message
+    assert 'patches of 16x16, 5 position embeddings' in message
+
+
+def test_positions_that_make_no_square_are_refused(tmp_path):
+    state = parent().state_dict()
+    state['pos_embed'] = state['pos_embed'][:, :13]
+    message = refusal(tmp_path, state)
+    assert '13 position embeddings, which should be a square' in message
+
+
+def test_own_grid_that_is_no_square_is_kept(tmp_path):
+    vit = parent(img_size=(16, 64))  # 2 x 8 patches, as many as 4 x 4
+    torch.save(vit.state_dict(), tmp_path / 'vit.pth')
+    init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'vit.pth'))
+    ours = build(torch.float32, img_size=(16, 64), init_cfg=init_cfg)
+    ours.init_weights()
+    assert torch.equal(ours.pos_embed, vit.pos_embed)
+
+
+def test_final_norm_is_left_out_where_there_is_none(tmp_path):
+    torch.save(parent().state_dict(), tmp_path / 'vit.pth')
+    init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'vit.pth'))
+    ours = build(final_norm=False, out_type='featmap', init_cfg=init_cfg)
+    with logged() as lines:
+        ours.init_weights()
+    assert 'left out: ln1.weight, ln1.bias' in ''.join(lines)
+
+
+def test_norm_after_pooling_may_be_absent(tmp_path):
+    torch.save(parent().state_dict(), tmp_path / 'vit.pth')
+    init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'vit.pth'))
+    ours = build(
+        perturb=False,
+        final_norm=False,
+        out_type='avg_featmap',
+        init_cfg=init_cfg,
+    )
+    with logged() as lines:
+        ours.init_weights()
+    assert 'not in the checkpoint: ln2.weight, ln2.bias' in ''.join(lines)
+    assert torch.equal(ours.ln2.weight, torch.ones_like(ours.ln2.weight))
+
+
+def test_many_head_keys_are_summed_up(tmp_path):
+    state = parent().state_dict()
+    state.update(
+        {f'decode_head.convs.{i}.weight': torch.zeros(1) for i in range(20)}
+    )
+    torch.save(state, tmp_path / 'vit.pth')
+    init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'vit.pth'))
+    with logged() as lines:
+        build(init_cfg=init_cfg).init_weights()
+    loaded = [line for line in lines if line.startswith('Loaded')]
+    assert len(loaded) == 1
+    assert 'left out: decode_head.* (20)' in loaded[0]
+
+
+@pytest.mark.parametrize(
+    'maker, option, expected',
+    [
+        ('timm_clip', {}, 'eps 1e-05, but the backbone has 1e-06'),
+        (
+            'open_clip_tower',
+            dict(quick_gelu=True),
+            'was made with QuickGELU, but the backbone has another',
+        ),
+        ('plain', {}, ''),
+    ],
+)
+def test_other_functions_are_warned_of(tmp_path, maker, option, expected):
+    state, _, here = getattr(foreign, maker)(**option)
+    torch.save(state, tmp_path / 'vit.pth')
+    here = {k: v for k, v in here.items() if k in (*foreign.HERE, 'pre_norm')}
+    init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'vit.pth'))
+    with logged('WARNING') as lines:
+        build(torch.float32, **here, init_cfg=init_cfg).init_weights()
+    assert expected in ''.join(lines)
+    assert bool(lines) == bool(expected)
+
+
+def test_missing_file_is_named(tmp_path):
+    ours = build(
+        init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'no.pth'))
+    )
+    with pytest.raises(FileNotFoundError, match='no.pth; download it'):
+        ours.init_weights()
+
+
+def test_home_folder_and_list_form(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    save(tmp_path / 'vit.pth', parent())
+    init_cfg = dict(type='Pretrained', checkpoint='~/vit.pth')
+    ours = build(torch.float32, init_cfg=[init_cfg])
+    ours.init_weights()
+    assert torch.equal(ours.pos_embed, parent().pos_embed)
+    with pytest.raises(ValueError, match='should stand alone'):
+        build(init_cfg=[dict(type='Kaiming', layer='Conv2d'), init_cfg])

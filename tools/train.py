@@ -37,6 +37,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         action='store_true',
         help='mixed precision: float16 on a GPU, bfloat16 on a CPU',
     )
+    parser.add_argument(
+        '--protocol',
+        metavar='NAME',
+        help='which images train and which choose the epoch, if the config '
+        'has `protocols`: tune, retrain or released (configs/README.md)',
+    )
     cli.add_common_arguments(parser)
     return parser.parse_args(argv)
 
@@ -49,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     args = parse_args(argv)
     with cli.exit_with_sentence():
-        cfg = cli.load_config(args.config, args.cfg_options)
+        cfg = cli.load_config(args.config, args.cfg_options, args.protocol)
         cli.apply_command_line(cfg, args)
         cli.check_files(cfg, training=True)
         cli.prepare_launcher(cfg, args.local_rank)

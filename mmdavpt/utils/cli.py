@@ -35,6 +35,7 @@ from .preflight import (
     check_schedule,
     is_local,
 )
+from .protocol import selection_warning, with_protocol
 
 __all__ = [
     'add_common_arguments',
@@ -99,24 +100,39 @@ def exit_with_sentence(*kinds: type[Exception]) -> Iterator[None]:
         raise SystemExit(2) from None
 
 
-def load_config(path: str, cfg_options: dict | None = None) -> Config:
-    """Load a config and set what ``--cfg-options`` says.
+def load_config(
+    path: str, cfg_options: dict | None = None, protocol: str | None = None
+) -> Config:
+    """Load a config, apply its protocol, set what ``--cfg-options`` says.
 
     Args:
         path (str): Path of the config file.
-        cfg_options (dict, optional): Dotted keys to values.
-            Defaults to None.
+        cfg_options (dict, optional): Dotted keys to values; ``protocol`` is
+            one of them. Defaults to None.
+        protocol (str, optional): What ``--protocol`` says. Defaults to None:
+            what the options say, or else the config.
 
     Returns:
         Config: The config.
 
     Raises:
-        UsageError: If the file is missing, or if a key cannot be set or would
-            change nothing (:func:`.config_keys.check_option`).
+        UsageError: If the file is missing, if a key cannot be set or would
+            change nothing (:func:`.config_keys.check_option`), or if the
+            config does not have the protocol.
     """
     check_config_exists(path)
-    cfg = Config.fromfile(path)
-    for key, value in (cfg_options or {}).items():
+    options = dict(cfg_options or {})
+    chosen = options.pop('protocol', None)
+    cfg = with_protocol(
+        Config.fromfile(path), chosen if protocol is None else protocol
+    )
+    for key, value in options.items():
+        if key.split('.')[0] == 'protocols':
+            raise UsageError(
+                f'--cfg-options {key}: options act on the config after its '
+                'protocol was applied, so set the key itself, such as '
+                'val_dataloader.batch_size=16 with --protocol tune'
+            )
         check_option(cfg, key)
         cfg.merge_from_dict({key: copy.deepcopy(value)})
     return cfg
@@ -239,6 +255,9 @@ def build_runner(cfg: Config, training: bool) -> Runner:
         RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     )
     runner.register_hook(CheckpointFitHook(training))
+    warning = selection_warning(cfg) if training else None
+    if warning is not None:
+        runner.logger.warning(warning)
     return runner
 
 

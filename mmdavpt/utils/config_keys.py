@@ -26,6 +26,8 @@ RUN_KEYS = {
     'find_unused_parameters',
     'launcher',
     'model_wrapper_cfg',
+    'protocol',
+    'protocols',
     'runner_type',
     'sync_bn',
     'tta_model',

@@ -35,8 +35,8 @@ setup(
     python_requires='>=3.10,<3.13',
     packages=find_packages(include=['mmdavpt', 'mmdavpt.*']),
     install_requires=[
-        'torch>=2.4,<3',
-        'torchvision>=0.19,<1',
+        'torch>=2.6,<3',
+        'torchvision>=0.21,<1',
         'numpy>=2,<3',
         'scikit-learn>=1.4,<2',
         'threadpoolctl>=3,<4',

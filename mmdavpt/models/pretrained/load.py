@@ -162,7 +162,7 @@ def _misfit(
             f'{len(surplus)} have no place in the backbone ({_some(surplus)})'
         )
     return (
-        f'the checkpoint, with the names of {named.label}, should hold exactly '
+        f'the checkpoint, with names of {named.label}, should hold exactly '
         f'the weights of {type(module).__name__}, but {" and ".join(parts)}. '
         + _compare(module, named)
     )

@@ -5,10 +5,11 @@ import os.path as osp
 import pickle
 import zipfile
 from argparse import Namespace
-from typing import Any, Dict, Mapping, NamedTuple, Optional
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional
 
 import numpy as np
 import torch
+from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import get_torch_safe_globals
 from torch import Tensor
 
@@ -143,29 +144,39 @@ def _read_safetensors(path: str):
     )
 
 
+def _statistic(owner: Any, name: str) -> Any:
+    """Stand in for ``getattr`` of logs, which hold methods of a class."""
+    if owner is HistoryBuffer and name in ('mean', 'max', 'min', 'current'):
+        return getattr(owner, name)
+    raise pickle.UnpicklingError(f'getattr({owner!r}, {name!r})')
+
+
+def _harmless() -> List[Any]:
+    """Return what may be unpickled: values, and the logs of mmengine."""
+    return [
+        *(x for x in get_torch_safe_globals() if x is not getattr),
+        (_statistic, 'builtins.getattr'),
+        bytes,
+        np.dtypes.Float32DType,
+        Namespace,  # of command lines
+    ]
+
+
 def _read_torch(path: str, allow_pickle: bool) -> Any:
+    kind = 'a checkpoint of PyTorch'
     try:
         if allow_pickle:
             return _read_trusted(path)
-        harmless = [
-            *get_torch_safe_globals(),
-            Namespace,  # of command lines, a mere holder of values
-            np.dtypes.Float32DType,
-        ]
-        with torch.serialization.safe_globals(harmless):
+        with torch.serialization.safe_globals(_harmless()):
             return torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
         if not allow_pickle and _is_pickle(path):
             raise UsageError(_untrusted(path, error)) from error
-        raise UsageError(
-            _unreadable(path, 'a checkpoint of PyTorch', error)
-        ) from error
+        raise UsageError(_unreadable(path, kind, error)) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         if 'TorchScript' in str(error) and not allow_pickle:
             raise UsageError(_untrusted(path, error)) from error
-        raise UsageError(
-            _unreadable(path, 'a checkpoint of PyTorch', error)
-        ) from error
+        raise UsageError(_unreadable(path, kind, error)) from error
 
 
 def _read_trusted(path: str) -> Any:
@@ -185,10 +196,13 @@ def _is_pickle(path: str) -> bool:
 
 
 def _untrusted(path: str, error: Exception) -> str:
-    first = str(error).strip().splitlines()[0]
+    # PyTorch says what it found at the end of several lines of advice.
+    found = str(error).rpartition('WeightsUnpickler error: ')[2].strip()
+    first = (found.splitlines() or [type(error).__name__])[0]
+    reason = first.split('. Please use')[0]
     return (
         f'{path} holds more than tensors, and loading that would execute '
-        f'what the file says ({first[:200]}); if you trust where it comes '
+        f'what the file says ({reason[:200]}); if you trust where it comes '
         'from, set init_cfg.allow_pickle=True, or convert it once by '
         'tools/model_converters/convert_weights.py --allow-pickle'
     )

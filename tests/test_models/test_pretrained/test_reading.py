@@ -1,0 +1,312 @@
+"""Files are read without executing them; what cannot be read is said."""
+
+import json
+import pickle
+import sys
+import types
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer
+from safetensors.torch import save_file
+
+from mmdavpt.models.pretrained import read_checkpoint
+from mmdavpt.utils import UsageError
+
+STATE = {'a.weight': torch.arange(6.0).view(2, 3), 'a.bias': torch.ones(2)}
+EXECUTED = []
+
+
+def execute(what):
+    EXECUTED.append(what)
+
+
+class Trap:
+    """Executes something when it is unpickled."""
+
+    def __reduce__(self):
+        return execute, ('executed',)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_executed():
+    EXECUTED.clear()
+    yield
+    EXECUTED.clear()
+
+
+def read(path, **kwargs):
+    return read_checkpoint(str(path), **kwargs)
+
+
+@pytest.mark.parametrize('new_form', [True, False])
+def test_pickled_objects_are_refused_and_not_executed(tmp_path, new_form):
+    path = tmp_path / 'trap.pth'
+    torch.save(
+        dict(state_dict=STATE, extra=Trap()),
+        path,
+        _use_new_zipfile_serialization=new_form,
+    )
+    with pytest.raises(UsageError, match='would execute.*allow_pickle=True'):
+        read(path)
+    assert EXECUTED == []
+    loaded = read(path, allow_pickle=True)
+    assert EXECUTED == ['executed']
+    assert torch.equal(loaded.weights['a.weight'], STATE['a.weight'])
+
+
+def test_bare_pickles_are_refused_and_not_executed(tmp_path):
+    path = tmp_path / 'trap.bin'
+    path.write_bytes(pickle.dumps(dict(model=Trap())))
+    with pytest.raises(UsageError):
+        read(path)
+    assert EXECUTED == []
+
+
+def test_npz_objects_are_refused_and_not_executed(tmp_path):
+    path = tmp_path / 'trap.npz'
+    np.savez(path, **{'embedding/kernel': np.array([Trap()], dtype=object)})
+    with pytest.raises(UsageError, match='should be an .npz file, but'):
+        read(path)
+    assert EXECUTED == []
+
+
+def test_programs_of_torchscript_need_trust(tmp_path):
+    path = tmp_path / 'ViT-B-16.pt'
+    torch.jit.save(torch.jit.script(torch.nn.Linear(3, 2)), path)
+    with pytest.raises(UsageError, match='allow_pickle=True'):
+        read(path)
+    weights = read(path, allow_pickle=True).weights
+    assert {k: v.shape for k, v in weights.items()} == {
+        'weight': (2, 3),
+        'bias': (2,),
+    }
+
+
+def test_checkpoints_of_the_hosts_need_no_trust(tmp_path):
+    path = tmp_path / 'epoch_1.pth'
+    torch.save(
+        dict(
+            state_dict=STATE,
+            meta=dict(epoch=1),
+            message_hub=dict(
+                log=HistoryBuffer(), best=np.float32(3), at=np.int64(2)
+            ),
+        ),
+        path,
+    )
+    assert read(path).weights.keys() == STATE.keys()
+
+
+class Reach:
+    """Asks for an attribute of something that may be unpickled."""
+
+    def __init__(self, owner, name):
+        self.owner, self.name = owner, name
+
+    def __reduce__(self):
+        return getattr, (self.owner, self.name)
+
+
+@pytest.mark.parametrize(
+    'owner, name', [(np.ndarray, 'tofile'), (HistoryBuffer, '__init__')]
+)
+def test_attributes_are_out_of_reach(tmp_path, owner, name):
+    torch.save(dict(STATE, x=Reach(owner, name)), tmp_path / 'a.pth')
+    with pytest.raises(UsageError, match=f'would execute.*{name}'):
+        read(tmp_path / 'a.pth')
+
+
+@pytest.mark.parametrize(
+    'name, content, expected',
+    [
+        ('a.pth', b'', 'should be a checkpoint of PyTorch, but cannot'),
+        ('a.pth', b'<!DOCTYPE html><html>', 'download it again'),
+        ('a.safetensors', b'', 'should be a .safetensors file, but cannot'),
+        ('a.safetensors', b'\xff' * 64, 'should be a .safetensors file'),
+        ('a.npz', b'PK\x03\x04', 'should be an .npz file, but cannot'),
+    ],
+)
+def test_broken_files_are_named(tmp_path, name, content, expected):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UsageError, match=expected) as error:
+        read(tmp_path / name)
+    assert str(tmp_path / name) in str(error.value)
+
+
+@pytest.mark.parametrize('suffix', ['.pth', '.safetensors', '.npz'])
+@pytest.mark.parametrize('kept', [0.02, 0.5, 0.97])
+def test_files_that_are_cut_off_are_named(tmp_path, suffix, kept):
+    path = tmp_path / f'a{suffix}'
+    state = {'embedding/kernel': torch.randn(40, 40), 'cls': torch.zeros(1)}
+    if suffix == '.pth':
+        torch.save(state, path)
+    elif suffix == '.npz':
+        np.savez(path, **{k: v.numpy() for k, v in state.items()})
+    else:
+        save_file(state, path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(kept * len(whole))])
+    with pytest.raises(UsageError, match='cannot be read as one'):
+        read(path)
+
+
+@pytest.mark.parametrize('content', [[1, 2], dict(epoch=3), dict(model=None)])
+def test_files_without_tensors_are_named(tmp_path, content):
+    torch.save(content, tmp_path / 'a.pth')
+    with pytest.raises(UsageError, match='should hold named tensors'):
+        read(tmp_path / 'a.pth')
+
+
+def test_another_npz_is_refused(tmp_path):
+    np.savez(tmp_path / 'a.npz', **{'params/img/embedding/kernel': np.ones(2)})
+    with pytest.raises(UsageError, match='original Vision Transformer'):
+        read(tmp_path / 'a.npz')
+
+
+def test_npz_without_all_of_attention_is_refused(tmp_path):
+    from . import foreign
+
+    arrays = foreign.google_arrays(foreign.timm_vit())
+    key = (
+        'Transformer/encoderblock_1/MultiHeadDotProductAttention_1/key/kernel'
+    )
+    del arrays[key]
+    np.savez(tmp_path / 'a.npz', **arrays)
+    with pytest.raises(UsageError, match='layer 1 of the .npz file') as error:
+        read(tmp_path / 'a.npz')
+    assert key in str(error.value)
+
+
+@pytest.mark.parametrize('nested', [True, False])
+def test_timms_config_beside_the_file_declares(tmp_path, nested):
+    save_file(STATE, tmp_path / 'model.safetensors')
+    declared = dict(mean=[0.5, 0.25, 1.0], std=[0.5, 0.5, 0.2])
+    config = dict(pretrained_cfg=declared) if nested else declared
+    (tmp_path / 'config.json').write_text(json.dumps(config))
+    normalization = read(tmp_path / 'model.safetensors').normalization
+    assert normalization.mean == (127.5, 63.75, 255.0)
+    assert normalization.std == (127.5, 127.5, 51.0)
+    assert normalization.source == str(tmp_path / 'config.json')
+
+
+@pytest.mark.parametrize('text', ['{', '[1]', '{"mean": 3}'])
+def test_other_configs_beside_the_file_declare_nothing(tmp_path, text):
+    save_file(STATE, tmp_path / 'model.safetensors')
+    (tmp_path / 'config.json').write_text(text)
+    assert read(tmp_path / 'model.safetensors').normalization is None
+
+
+def test_hugging_face(tmp_path, monkeypatch):
+    import huggingface_hub
+
+    save_file(STATE, tmp_path / 'model.safetensors')
+    asked = []
+
+    def download(repo, file, revision):
+        asked.append((repo, file, revision))
+        return str(tmp_path / file)
+
+    monkeypatch.setattr(huggingface_hub, 'hf_hub_download', download)
+    read('hf://timm/vit@v1/sub/model.safetensors'.replace('sub/', ''))
+    assert asked == [
+        ('timm/vit', 'model.safetensors', 'v1'),
+        ('timm/vit', 'config.json', 'v1'),
+    ]
+
+
+def test_hugging_face_without_a_network(monkeypatch):
+    import huggingface_hub
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    def download(repo, file, revision):
+        raise LocalEntryNotFoundError('Please check your connection.\nmore')
+
+    monkeypatch.setattr(huggingface_hub, 'hf_hub_download', download)
+    with pytest.raises(UsageError) as error:
+        read('hf://timm/vit/model.safetensors')
+    assert str(error.value) == (
+        'hf://timm/vit/model.safetensors cannot be fetched (Please check '
+        'your connection.); without a network, download it elsewhere, copy '
+        'the file here, and set init_cfg.checkpoint to its path'
+    )
+
+
+@pytest.mark.parametrize(
+    'source, expected',
+    [
+        ('hf://model.safetensors', 'should be hf://OWNER/REPO/FILE'),
+        ('timm://vit_bse_patch16_224', "timm has no model 'vit_bse"),
+        ('s3://bucket/x.pth', 'should be a file or begin with timm://, hf://'),
+    ],
+)
+def test_misspelt_sources_are_named(source, expected):
+    with pytest.raises(UsageError, match=expected):
+        read(source)
+
+
+def test_timm(monkeypatch):
+    import timm
+
+    created = []
+    original = timm.create_model
+
+    def create_model(name, pretrained):
+        created.append((name, pretrained))
+        return original('test_vit', pretrained=False)
+
+    monkeypatch.setattr(timm, 'create_model', create_model)
+    loaded = read('timm://test_vit.r160_in1k')
+    assert created == [('test_vit.r160_in1k', True)]
+    assert 'blocks.0.attn.qkv.weight' in loaded.weights
+    assert loaded.normalization.mean == (127.5,) * 3
+    assert loaded.normalization.source == 'timm://test_vit.r160_in1k'
+
+
+def test_timm_without_a_network(monkeypatch):
+    import timm
+
+    def create_model(name, pretrained):
+        raise OSError('no route to host')
+
+    monkeypatch.setattr(timm, 'create_model', create_model)
+    with pytest.raises(UsageError, match='no route to host.*save timm.create'):
+        read('timm://test_vit')
+
+
+def test_missing_libraries_are_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'timm', None)
+    with pytest.raises(UsageError, match='needs timm, which is not installed'):
+        read('timm://test_vit')
+    monkeypatch.setitem(
+        sys.modules, 'huggingface_hub', types.ModuleType('huggingface_hub')
+    )
+    with pytest.raises(UsageError, match='needs huggingface_hub'):
+        read('hf://timm/vit/model.safetensors')
+
+
+def test_urls_are_downloaded_once(tmp_path, monkeypatch):
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    fetched = []
+
+    def download(url, path, progress):
+        fetched.append(url)
+        torch.save(STATE, path)
+
+    monkeypatch.setattr(torch.hub, 'download_url_to_file', download)
+    for _ in range(2):
+        loaded = read('https://example.org/a/vit.pth?download=1')
+    assert fetched == ['https://example.org/a/vit.pth?download=1']
+    assert loaded.weights.keys() == STATE.keys()
+
+
+def test_urls_without_a_network(tmp_path, monkeypatch):
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+
+    def download(url, path, progress):
+        raise OSError('Name or service not known')
+
+    monkeypatch.setattr(torch.hub, 'download_url_to_file', download)
+    with pytest.raises(UsageError, match='not known.*download it elsewhere'):
+        read('https://example.org/vit.pth')

@@ -1,0 +1,93 @@
+"""Write a checkpoint of any family with mmpretrain's names.
+
+``python tools/model_converters/convert_weights.py SOURCE OUT.safetensors``:
+configs load SOURCE as it is; this is for other programs, for checkpoints that
+hold pickled objects, and for a copy without heads. Nothing is resized.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+if find_spec('mmdavpt') is None:
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from safetensors.torch import save_file  # noqa: E402
+
+from mmdavpt.models.pretrained import (  # noqa: E402
+    read_checkpoint,
+    to_mmpretrain,
+)
+from mmdavpt.models.pretrained.families import architecture  # noqa: E402
+from mmdavpt.utils import UsageError, cli  # noqa: E402
+
+
+def convert(
+    source: str,
+    out: Path,
+    prefix: str | None = None,
+    allow_pickle: bool = False,
+) -> str:
+    """Convert a checkpoint and return one line about it.
+
+    Args:
+        source (str): See :func:`mmdavpt.models.pretrained.read_checkpoint`.
+        out (Path): The ``.safetensors`` file to write. What the source
+            declares about normalisation goes into its metadata.
+        prefix (str, optional): What the backbone's keys start with.
+        allow_pickle (bool): Whether Python objects may be unpickled.
+
+    Raises:
+        UsageError: If the source cannot be read or has parts that an
+            mmpretrain ViT does not have, or ``out`` has another suffix.
+    """
+    if out.suffix != '.safetensors':
+        raise UsageError(f'OUT should end in .safetensors, but got {out}')
+    read = read_checkpoint(source, allow_pickle)
+    named = to_mmpretrain(read.weights, prefix)
+    if named.surplus:
+        raise UsageError(
+            f'{source} has parts that no VisionTransformer of mmpretrain '
+            f'has: {", ".join(named.surplus[:6])}'
+        )
+    normalization = read.normalization or named.normalization
+    note = dict(format='pt', source=source, family=named.label)
+    if normalization:
+        note['mean'] = json.dumps(normalization.mean)
+        note['std'] = json.dumps(normalization.std)
+    weights = {key: v.contiguous() for key, v in named.weights.items()}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_suffix('.tmp')
+    save_file(weights, temporary, note)
+    temporary.replace(out)
+    return (
+        f'{out}: {len(weights)} weights of {named.label}, '
+        f'{architecture(weights)}; left out {len(named.left_out)} keys'
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Convert the checkpoint that the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        'source', help='a file, a URL, timm://NAME or hf://OWNER/REPO/FILE'
+    )
+    parser.add_argument('out', type=Path, help='the .safetensors to write')
+    parser.add_argument(
+        '--prefix', help='what the keys of the backbone start with'
+    )
+    parser.add_argument(
+        '--allow-pickle',
+        action='store_true',
+        help='unpickle Python objects too, which executes what the file says',
+    )
+    args = parser.parse_args(argv)
+    with cli.exit_with_sentence(FileNotFoundError):
+        print(convert(args.source, args.out, args.prefix, args.allow_pickle))
+
+
+if __name__ == '__main__':
+    main()

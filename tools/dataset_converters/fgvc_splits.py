@@ -1,0 +1,102 @@
+"""Make VPT's train, val and test lists of a fine-grained data set.
+
+    python tools/dataset_converters/fgvc_splits.py cub data/fgvc/CUB_200_2011
+
+reads the original download of CUB-200-2011, NABirds, Oxford Flowers, Stanford
+Dogs or Stanford Cars, and writes train.json, val.json and test.json beside
+it. A tenth of the training images, rounded up, is held out for validation,
+which gives the sizes that VPT published; Oxford Flowers has an official
+validation split. The same seed gives the same lists on every machine.
+"""
+
+import argparse
+import os.path as osp
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+if find_spec('mmdavpt') is None:
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from mmdavpt.datasets.fgvc_sets import SETS  # noqa: E402
+from mmdavpt.datasets.fgvc_writing import MANIFEST, write_splits  # noqa: E402
+from mmdavpt.utils.cli import exit_with_sentence  # noqa: E402
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line.
+
+    Args:
+        argv (Sequence[str], optional): The arguments. Defaults to those of
+            this process.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('name', help=f'{", ".join(SETS)}, or an alias')
+    parser.add_argument(
+        'folder', help='folder that the original archives were unpacked to'
+    )
+    parser.add_argument(
+        '--out',
+        help='folder to write to (FOLDER, where the reader finds the images)',
+    )
+    parser.add_argument(
+        '--val',
+        metavar='FRACTION',
+        help='fraction of the training images to hold out (0.1)',
+    )
+    parser.add_argument(
+        '--seed', type=int, help='another seed gives another choice (0)'
+    )
+    parser.add_argument(
+        '--no-stratify',
+        action='store_true',
+        help='draw from all training images at once, rather than the same '
+        'share from each class',
+    )
+    parser.add_argument(
+        '--no-check-size',
+        action='store_true',
+        help='accept another number of images or classes than published',
+    )
+    parser.add_argument(
+        '--overwrite',
+        action='store_true',
+        help='replace other lists that are there',
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write the lists and say how to read them."""
+    args = parse_args(argv)
+    manifest = write_splits(
+        args.name,
+        args.folder,
+        args.out,
+        check_size=not args.no_check_size,
+        overwrite=args.overwrite,
+        fraction=args.val,
+        seed=args.seed,
+        stratified=not args.no_stratify,
+    )
+    out = args.out or args.folder
+    counts = ', '.join(f'{k} {n}' for k, n in manifest['counts'].items())
+    print(f'{out}: {counts} images; {MANIFEST} says how they were chosen')
+    place = f'data_root={out!r}'
+    if osp.realpath(out) != osp.realpath(args.folder):
+        place += f', data_prefix={osp.abspath(manifest["image_dir"])!r}'
+    if args.no_check_size:
+        place += ', check_size=False'
+    print(
+        f"Read them with type='mmdavpt.FGVC', name={manifest['name']!r}, "
+        f'{place}.'
+    )
+
+
+if __name__ == '__main__':
+    with exit_with_sentence():
+        main()

@@ -1,0 +1,121 @@
+"""Datasets that come as class folders, one for each label."""
+
+import os.path as osp
+from functools import partial
+
+import numpy as np
+
+from .downloads import Download, files_in, subfolders
+from .example import Example, Splits
+from .images import image_from_file
+
+CALTECH101 = Download(
+    'Caltech-101',
+    'caltech-101.zip (with 101_ObjectCategories.tar.gz inside it)',
+    'https://data.caltech.edu/records/mzrjq-6wc02',
+)
+EUROSAT = Download(
+    'EuroSAT (RGB)',
+    'EuroSAT_RGB.zip',
+    'https://zenodo.org/records/7711810',
+)
+RESISC45 = Download(
+    'NWPU-RESISC45',
+    'NWPU-RESISC45.rar',
+    'https://1drv.ms/u/s!AmgKYzARBl5ca3HNaHIlzp_IXjs',
+)
+
+
+def caltech101(folder: str) -> Splits:
+    """Read Caltech-101: 30 images of each of 102 classes are for training.
+
+    TensorFlow Datasets draws the 30 with NumPy's generator, seed 1234, from
+    all files in the order in which the file system happens to list them, so
+    its split differs between machines. Here they are drawn in the same way,
+    but from the sorted images, so that the split is always the same one.
+
+    Args:
+        folder (str): Where the download was unpacked.
+
+    Returns:
+        dict[str, list[Example]]: 'train' and 'test'.
+
+    Raises:
+        UsageError: If something is missing.
+    """
+    background = CALTECH101.locate(
+        folder, 'caltech-101/101_ObjectCategories/BACKGROUND_Google'
+    )
+    root = osp.dirname(background)
+    names = subfolders(root)
+    labels = CALTECH101.class_labels(names, 102)
+    random = np.random.RandomState(1234)
+    splits: Splits = {'train': [], 'test': []}
+    for name in names:
+        files = files_in(osp.join(root, name), '.jpg')
+        if len(files) < 30:
+            CALTECH101.fail(
+                f'{osp.join(root, name)} should hold at least 30 images, '
+                f'but it holds {len(files)}'
+            )
+        drawn = set(random.choice(files, 30, replace=False))
+        for file in files:
+            splits['train' if file in drawn else 'test'].append(
+                Example(
+                    key=f'{name}/{file}',
+                    label=labels[name],
+                    read=partial(image_from_file, osp.join(root, name, file)),
+                )
+            )
+    return splits
+
+
+def eurosat(folder: str) -> Splits:
+    """Read the RGB images of EuroSAT, all of them as 'train'.
+
+    Args:
+        folder (str): Where the download was unpacked; its own folder is
+            named '2750' or 'EuroSAT_RGB', by its version.
+
+    Returns:
+        dict[str, list[Example]]: 'train'.
+
+    Raises:
+        UsageError: If something is missing.
+    """
+    older = EUROSAT.find(folder, '2750/Forest')
+    forest = older or EUROSAT.locate(folder, 'EuroSAT_RGB/Forest')
+    return _one_split(EUROSAT, osp.dirname(forest), 10)
+
+
+def resisc45(folder: str) -> Splits:
+    """Read NWPU-RESISC45, all of it as 'train'.
+
+    Args:
+        folder (str): Where the download was unpacked.
+
+    Returns:
+        dict[str, list[Example]]: 'train'.
+
+    Raises:
+        UsageError: If something is missing.
+    """
+    airplane = RESISC45.locate(folder, 'NWPU-RESISC45/airplane')
+    return _one_split(RESISC45, osp.dirname(airplane), 45)
+
+
+def _one_split(download: Download, root: str, num_classes: int) -> Splits:
+    """Return the images of class folders whose files repeat the class."""
+    names = subfolders(root)
+    labels = download.class_labels(names, num_classes)
+    return {
+        'train': [
+            Example(
+                key=f'{name}_{file}',
+                label=labels[name],
+                read=partial(image_from_file, osp.join(root, name, file)),
+            )
+            for name in names
+            for file in files_in(osp.join(root, name), '.jpg')
+        ]
+    }

@@ -175,6 +175,31 @@ def _labels_in(*segmentations: np.ndarray) -> Sequence[int]:
     return sorted({int(k) for s in segmentations for k in np.unique(s)})
 
 
+def class_patch(name: str, colour: Sequence[int]) -> Patch:
+    """Return the key of a class in a legend.
+
+    Args:
+        name (str): The name of the class.
+        colour (Sequence[int]): Its RGB colour.
+    """
+    return Patch(
+        facecolor=np.asarray(colour) / 255,
+        edgecolor=PALE,
+        linewidth=0.5,
+        label=name,
+    )
+
+
+def ignored_patch() -> Patch:
+    """Return the key of pixels without a class in a legend."""
+    return Patch(
+        facecolor=np.asarray(_GREY) / 255,
+        edgecolor='white',
+        hatch='////',
+        label='nothing (ignored)',
+    )
+
+
 def _legend_handles(
     present: Sequence[int],
     class_names: Sequence[str],
@@ -182,22 +207,10 @@ def _legend_handles(
     ignore_index: int,
 ) -> list:
     handles = [
-        Patch(
-            facecolor=np.asarray(palette[k]) / 255,
-            edgecolor=PALE,
-            linewidth=0.5,
-            label=class_names[k],
-        )
+        class_patch(class_names[k], palette[k])
         for k in present
         if k != ignore_index and 0 <= k < len(palette)
     ]
     if ignore_index in present:
-        handles.append(
-            Patch(
-                facecolor=np.asarray(_GREY) / 255,
-                edgecolor='white',
-                hatch='////',
-                label='nothing (ignored)',
-            )
-        )
+        handles.append(ignored_patch())
     return handles

@@ -1,7 +1,8 @@
 """Readers of data on disk, and the embedded task: glyphs, drawn or written."""
 
+from .alphabets import ALPHABETS
 from .fgvc import FGVC
-from .glyph_rendering import ALPHABETS, STYLES, GlyphStyle
+from .glyph_styles import STYLES, GlyphStyle
 from .glyphs import (
     FACES,
     SCENE_CHARS,

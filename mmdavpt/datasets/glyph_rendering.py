@@ -7,212 +7,20 @@ resampling from Pillow, so that the same versions give the same bytes on every
 machine.
 """
 
-import os.path as osp
-from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Dict, Sequence, Tuple
+from typing import Sequence, Tuple
 
-import matplotlib
 import numpy as np
-from matplotlib.ft2font import FT2Font
 from PIL import Image, ImageDraw, ImageFont
 
-_DEJAVU = [
-    f'DejaVu{family}{style}'
-    for family, styles in (
-        ('Sans', ('', '-Bold', '-Oblique', '-BoldOblique')),
-        ('SansMono', ('', '-Bold', '-Oblique', '-BoldOblique')),
-        ('Serif', ('', '-Bold', '-Italic', '-BoldItalic')),
-    )
-    for style in styles
-]
-_STIX = [f'STIXGeneral{style}' for style in ('', 'Bol', 'Italic', 'BolIta')]
-
-#: Faces that hold Latin, Greek and Cyrillic.
-MULTISCRIPT_FACES = tuple(_DEJAVU + _STIX)
-#: Faces that hold Latin, every second one for each split: the two share no
-#: face. Each has sans, mono, serif and slanted ones, but those of 'train' are
-#: of regular weight and those of 'test' bold. cmti10 is left out, since
-#: Matplotlib ships it from 3.11 on, which needs Python 3.11.
-LATIN_FACES = {
-    'train': tuple(MULTISCRIPT_FACES[::2]) + ('cmr10', 'cmss10', 'cmtt10'),
-    'test': tuple(MULTISCRIPT_FACES[1::2]) + ('cmb10',),
-}
-
-#: Cyrillic letters drawn like a Greek one in every face would be the same
-#: picture with two labels, so they are left out.
-_CYRILLIC_HOMOGLYPHS = 'АВЕКМНОРТХГПФо'
-_UPPER_GREEK = 'ΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩ'
-_LOWER_GREEK = 'αβγδεζηθικλμνξοπρςστυφχψω'
-_CYRILLIC = (
-    'АБВГДЕЁЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯабвгдеёжзийклмнопрстуфхцчшщъыьэюя'
-)
-
-#: Character sets by name: the classes of the pre-training and tuning tasks.
-ALPHABETS: Dict[str, str] = {
-    'greek_cyrillic': _UPPER_GREEK
-    + _LOWER_GREEK
-    + ''.join(c for c in _CYRILLIC if c not in _CYRILLIC_HOMOGLYPHS),
-    'latin': '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz',
-    'latin_upper': 'ABCDEFGHIJKLMNOPQRSTUVWXYZ',
-}
-
-
-@dataclass(frozen=True)
-class GlyphStyle:
-    """How glyphs look. All amplitudes are fractions of the full range 255.
-
-    Attributes:
-        ink (Tuple[float, float]): Range of the grey level of the ink.
-        paper (Tuple[float, float]): Range of the grey level of the paper.
-        swap (float): Probability that ink and paper change places.
-        colour (float): Largest deviation of each channel from the grey level.
-        texture (float): Amplitude of the smooth background texture.
-        noise (float): Amplitude of the noise of single pixels.
-        size (Tuple[float, float]): Range of the em size, as a fraction of the
-            shorter image side.
-        rotation (float): Largest rotation either way, in degrees.
-        shift (float): Largest shift either way, as a fraction of the image.
-        strokes (int): Number of stray lines drawn across the image.
-
-    Raises:
-        ValueError: If an amplitude is negative, a range runs backwards, or
-            the size is not positive.
-    """
-
-    ink: Tuple[float, float] = (0.0, 0.35)
-    paper: Tuple[float, float] = (0.65, 1.0)
-    swap: float = 0.0
-    colour: float = 0.1
-    texture: float = 0.1
-    noise: float = 0.05
-    size: Tuple[float, float] = (0.7, 0.95)
-    rotation: float = 12.0
-    shift: float = 0.1
-    strokes: int = 0
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            ends = value if isinstance(value, (tuple, list)) else (0, value)
-            if len(ends) != 2 or not 0 <= ends[0] <= ends[1]:
-                raise ValueError(
-                    f'glyph style field {field.name!r} should be '
-                    f'{"a range" if ends is value else "a number"} that is '
-                    f'not negative, but got {value!r}'
-                )
-        if self.size[0] == 0:
-            raise ValueError(
-                "glyph style field 'size' should be above 0, "
-                f'but got {self.size!r}'
-            )
-
-
-#: The styles of the embedded tasks. ``clean`` is what the backbone is
-#: pre-trained on, dark on light. ``inverted``, light on dark, is the domain
-#: that it is then tuned to: a linear probe of frozen features falls far behind
-#: full tuning there, and prompts lie between. ``rough`` is hard for all.
-STYLES: Dict[str, GlyphStyle] = {
-    'clean': GlyphStyle(),
-    'inverted': GlyphStyle(swap=1.0, texture=0.15, noise=0.1),
-    'rough': GlyphStyle(
-        ink=(0.0, 0.6),
-        paper=(0.4, 1.0),
-        swap=0.5,
-        colour=0.25,
-        texture=0.3,
-        noise=0.2,
-        rotation=20.0,
-        shift=0.12,
-        strokes=2,
-    ),
-}
-
-
-def style_from(style) -> GlyphStyle:
-    """Return a :class:`GlyphStyle` from a name, a dict of changes, or itself.
-
-    Args:
-        style (str | dict | GlyphStyle): A key of ``STYLES``; or a dict with an
-            optional key ``base`` (a key of ``STYLES``, default ``'clean'``)
-            and the fields to change.
-
-    Raises:
-        ValueError: If the name or a field is unknown.
-    """
-    if isinstance(style, GlyphStyle):
-        return style
-    changes = {'base': style} if isinstance(style, str) else dict(style)
-    base = changes.pop('base', 'clean')
-    if base not in STYLES:
-        raise ValueError(
-            f'glyph style should be one of {sorted(STYLES)}, but got {base!r}'
-        )
-    values = dict(STYLES[base].__dict__)
-    unknown = sorted(set(changes) - set(values))
-    if unknown:
-        raise ValueError(
-            f'glyph style has no field {unknown}; it has {sorted(values)}'
-        )
-    return GlyphStyle(**{**values, **changes})
-
-
-def alphabet_from(chars: str) -> str:
-    """Return the characters of a named alphabet, or ``chars`` itself.
-
-    Raises:
-        TypeError: If ``chars`` is not a string.
-        ValueError: If a character stands twice or fewer than two are given.
-    """
-    if not isinstance(chars, str):
-        raise TypeError(
-            f'glyph characters should be one string, but got {chars!r}'
-        )
-    chars = ALPHABETS.get(chars, chars)
-    if len(chars) < 2 or len(set(chars)) != len(chars):
-        raise ValueError(
-            'glyph characters should be a name out of '
-            f'{sorted(ALPHABETS)} or at least two different '
-            f'characters, but got {chars!r}'
-        )
-    return chars
-
-
-def _font_path(face: str) -> str:
-    return osp.join(matplotlib.get_data_path(), 'fonts', 'ttf', f'{face}.ttf')
-
-
-@lru_cache(maxsize=64)
-def _characters_of(face: str) -> frozenset:
-    return frozenset(map(chr, FT2Font(_font_path(face)).get_charmap()))
-
-
-def check_faces(faces: Sequence[str], chars: str) -> None:
-    """Check that every face is there and holds every character.
-
-    A face draws the same empty box for each character that it lacks.
-
-    Raises:
-        ValueError: If a face is unknown or lacks a character.
-    """
-    for face in faces:
-        if not osp.exists(_font_path(face)):
-            raise ValueError(
-                f'glyph face {face!r} is not among the fonts of Matplotlib in '
-                f'{osp.dirname(_font_path(face))}'
-            )
-        lacking = ''.join(c for c in chars if c not in _characters_of(face))
-        if lacking:
-            raise ValueError(
-                f'glyph face {face!r} lacks the characters '
-                f'{lacking!r}; choose other faces for them'
-            )
+from .alphabets import font_path
+from .glyph_styles import STYLES, GlyphStyle
 
 
 @lru_cache(maxsize=4096)
 def _font(face: str, pixels: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(
-        _font_path(face), pixels, layout_engine=ImageFont.Layout.BASIC
+        font_path(face), pixels, layout_engine=ImageFont.Layout.BASIC
     )
 
 
@@ -326,7 +134,7 @@ def render_glyph(
     faces: Sequence[str],
     seed: Sequence[int],
     size: Tuple[int, int] = (48, 48),
-    style: GlyphStyle = GlyphStyle(),
+    style: GlyphStyle = STYLES['clean'],
 ) -> np.ndarray:
     """Draw one character.
 
@@ -375,7 +183,7 @@ def render_scene(
     faces: Sequence[str],
     seed: Sequence[int],
     size: Tuple[int, int] = (96, 96),
-    style: GlyphStyle = GlyphStyle(),
+    style: GlyphStyle = STYLES['clean'],
     num_glyphs: Tuple[int, int] = (2, 4),
     em: Tuple[float, float] = (0.4, 0.65),
 ):

@@ -9,22 +9,23 @@ from mmseg.datasets import ADE20KDataset, BaseSegDataset
 
 from mmdavpt.registry import DATASETS
 
-from .glyph_rendering import (
+from .alphabets import (
     ALPHABETS,
     LATIN_FACES,
     MULTISCRIPT_FACES,
     alphabet_from,
     check_faces,
-    render_glyph,
-    render_scene,
-    style_from,
 )
+from .glyph_rendering import render_glyph, render_scene
+from .glyph_styles import style_from
 
 #: Sets of faces by name.
 FACES = {
     'multiscript': MULTISCRIPT_FACES,
     'latin_train': LATIN_FACES['train'],
     'latin_test': LATIN_FACES['test'],
+    'multiscript_train': MULTISCRIPT_FACES[::2],
+    'multiscript_test': MULTISCRIPT_FACES[1::2],
 }
 
 

@@ -8,7 +8,8 @@ from typing import Any, Dict, Sequence, Tuple, Union
 
 from PIL import Image
 
-from .glyph_rendering import GlyphStyle, render_scene, style_from
+from .glyph_rendering import render_scene
+from .glyph_styles import GlyphStyle, style_from
 from .glyphs import SCENE_CHARS, check_integers, faces_from, scene_size
 from .writing import replace_file, run_parallel
 

@@ -8,16 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmdavpt.datasets import ALPHABETS, STYLES, GlyphStyle
+from mmdavpt.datasets.alphabets import LATIN_FACES, MULTISCRIPT_FACES
 from mmdavpt.datasets.glyph_rendering import (
-    LATIN_FACES,
-    MULTISCRIPT_FACES,
     _em_square,
-    alphabet_from,
-    check_faces,
     render_glyph,
     render_scene,
-    style_from,
 )
+from mmdavpt.datasets.glyph_styles import style_from
 
 ALL_LATIN = LATIN_FACES['train'] + LATIN_FACES['test']
 LETTERS = ALPHABETS['latin_upper']
@@ -83,66 +80,6 @@ def test_other_seeds_are_other_images(first, second):
         render_glyph('A', ALL_LATIN, (second, 0)),
     )
     assert same == (first == second)
-
-
-@pytest.mark.parametrize(
-    'alphabet, faces',
-    [
-        ('greek_cyrillic', MULTISCRIPT_FACES),
-        ('latin', LATIN_FACES['train']),
-        ('latin', LATIN_FACES['test']),
-    ],
-)
-def test_no_two_characters_are_one_picture_in_all_faces(alphabet, faces):
-    chars = ALPHABETS[alphabet]
-    check_faces(faces, chars)
-    pictures = {
-        tuple(crc(np.asarray(_em_square(c, f, 32))) for f in faces)
-        for c in chars
-    }
-    assert len(pictures) == len(chars)
-
-
-def test_characters_are_drawn_whole():
-    for chars, faces in (
-        (ALPHABETS['greek_cyrillic'], MULTISCRIPT_FACES),
-        (ALPHABETS['latin'], ALL_LATIN),
-    ):
-        for face in faces:
-            for char in chars:
-                ink = np.asarray(_em_square(char, face, 32))
-                assert ink.max() > 100, (char, face)
-                border = np.concatenate(
-                    [ink[0], ink[-1], ink[:, 0], ink[:, -1]]
-                )
-                assert not border.any(), (char, face)
-
-
-def test_faces_of_the_splits_are_disjoint():
-    assert not set(LATIN_FACES['train']) & set(LATIN_FACES['test'])
-    assert len(set(ALL_LATIN)) == len(ALL_LATIN) == 20
-    assert all('Bol' in f or f == 'cmb10' for f in LATIN_FACES['test'])
-    assert not any('Bol' in f for f in LATIN_FACES['train'])
-
-
-def test_faces_are_shipped_by_every_matplotlib_that_is_allowed():
-    # Newer ones ship more, such as cmti10 since 3.11.
-    for face in ALL_LATIN + MULTISCRIPT_FACES:
-        assert face.startswith(('DejaVu', 'STIXGeneral')) or face in (
-            'cmb10',
-            'cmr10',
-            'cmss10',
-            'cmtt10',
-        )
-
-
-def test_alphabets_hold_each_character_once():
-    assert {k: len(v) for k, v in ALPHABETS.items()} == {
-        'greek_cyrillic': 101,
-        'latin': 62,
-        'latin_upper': 26,
-    }
-    assert all(len(set(v)) == len(v) for v in ALPHABETS.values())
 
 
 @pytest.mark.parametrize('index', range(8))
@@ -222,43 +159,3 @@ def test_number_of_glyphs_is_obeyed():
 def test_characters_are_counted_before_labels_overflow():
     with pytest.raises(ValueError, match='253 labels'):
         render_scene(''.join(map(chr, range(300, 600))), ALL_LATIN, (0,))
-
-
-@pytest.mark.parametrize(
-    'style, sentence',
-    [
-        ('smooth', "one of .*'clean', 'inverted', 'rough'.* but got 'smooth'"),
-        (dict(base='rough', ink_colour=1), r"no field \['ink_colour'\]"),
-        (dict(noise=-0.1), "'noise' should be a number that is not negative"),
-        (dict(size=(0.9, 0.5)), "'size' should be a range"),
-        (dict(size=(0.0, 0.5)), "'size' should be above 0"),
-        (dict(ink=(0.1, 0.2, 0.3)), "'ink' should be a range"),
-    ],
-)
-def test_bad_styles_give_sentences(style, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        style_from(style)
-
-
-def test_styles_are_named_changed_or_themselves():
-    assert style_from('rough') is not None
-    assert style_from(dict(base='rough', noise=0.0)).strokes == 2
-    assert style_from(dict(noise=0.0)).noise == 0.0
-    assert style_from(PLAIN) is PLAIN
-
-
-def test_bad_characters_give_sentences():
-    for chars in ('A', 'ABA', ''):
-        with pytest.raises(ValueError, match='at least two different'):
-            alphabet_from(chars)
-    with pytest.raises(TypeError, match='one string'):
-        alphabet_from(['A', 'B'])
-    assert alphabet_from('latin') == ALPHABETS['latin']
-    assert alphabet_from('xy') == 'xy'
-
-
-def test_bad_faces_give_sentences():
-    with pytest.raises(ValueError, match="'Arial' is not among the fonts"):
-        check_faces(['DejaVuSans', 'Arial'], 'AB')
-    with pytest.raises(ValueError, match="'cmr10' lacks the characters 'ж'"):
-        check_faces(['cmr10'], 'Aж')

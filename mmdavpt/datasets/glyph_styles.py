@@ -1,0 +1,103 @@
+"""How glyphs and glyph scenes look."""
+
+from dataclasses import dataclass, fields
+from typing import Dict, Tuple
+
+
+@dataclass(frozen=True)
+class GlyphStyle:
+    """How glyphs look. All amplitudes are fractions of the full range 255.
+
+    Attributes:
+        ink (Tuple[float, float]): Range of the grey level of the ink.
+        paper (Tuple[float, float]): Range of the grey level of the paper.
+        swap (float): Probability that ink and paper change places.
+        colour (float): Largest deviation of each channel from the grey level.
+        texture (float): Amplitude of the smooth background texture.
+        noise (float): Amplitude of the noise of single pixels.
+        size (Tuple[float, float]): Range of the em size, as a fraction of the
+            shorter image side.
+        rotation (float): Largest rotation either way, in degrees.
+        shift (float): Largest shift either way, as a fraction of the image.
+        strokes (int): Number of stray lines drawn across the image.
+
+    Raises:
+        ValueError: If an amplitude is negative, a range runs backwards, or
+            the size is not positive.
+    """
+
+    ink: Tuple[float, float] = (0.0, 0.35)
+    paper: Tuple[float, float] = (0.65, 1.0)
+    swap: float = 0.0
+    colour: float = 0.1
+    texture: float = 0.1
+    noise: float = 0.05
+    size: Tuple[float, float] = (0.7, 0.95)
+    rotation: float = 12.0
+    shift: float = 0.1
+    strokes: int = 0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            ends = value if isinstance(value, (tuple, list)) else (0, value)
+            if len(ends) != 2 or not 0 <= ends[0] <= ends[1]:
+                raise ValueError(
+                    f'glyph style field {field.name!r} should be '
+                    f'{"a range" if ends is value else "a number"} that is '
+                    f'not negative, but got {value!r}'
+                )
+        if self.size[0] == 0:
+            raise ValueError(
+                "glyph style field 'size' should be above 0, "
+                f'but got {self.size!r}'
+            )
+
+
+#: The styles of the embedded tasks. ``clean`` is what the backbone is
+#: pre-trained on, dark on light. ``inverted``, light on dark, is the domain
+#: that it is then tuned to: a linear probe of frozen features falls far behind
+#: full tuning there, and prompts lie between. ``rough`` is hard for all.
+STYLES: Dict[str, GlyphStyle] = {
+    'clean': GlyphStyle(),
+    'inverted': GlyphStyle(swap=1.0, texture=0.15, noise=0.1),
+    'rough': GlyphStyle(
+        ink=(0.0, 0.6),
+        paper=(0.4, 1.0),
+        swap=0.5,
+        colour=0.25,
+        texture=0.3,
+        noise=0.2,
+        rotation=20.0,
+        shift=0.12,
+        strokes=2,
+    ),
+}
+
+
+def style_from(style) -> GlyphStyle:
+    """Return a :class:`GlyphStyle` from a name, a dict of changes, or itself.
+
+    Args:
+        style (str | dict | GlyphStyle): A key of ``STYLES``; or a dict with an
+            optional key ``base`` (a key of ``STYLES``, default ``'clean'``)
+            and the fields to change.
+
+    Raises:
+        ValueError: If the name or a field is unknown.
+    """
+    if isinstance(style, GlyphStyle):
+        return style
+    changes = {'base': style} if isinstance(style, str) else dict(style)
+    base = changes.pop('base', 'clean')
+    if base not in STYLES:
+        raise ValueError(
+            f'glyph style should be one of {sorted(STYLES)}, but got {base!r}'
+        )
+    values = dict(STYLES[base].__dict__)
+    unknown = sorted(set(changes) - set(values))
+    if unknown:
+        raise ValueError(
+            f'glyph style has no field {unknown}; it has {sorted(values)}'
+        )
+    return GlyphStyle(**{**values, **changes})

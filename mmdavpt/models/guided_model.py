@@ -44,11 +44,10 @@ def build_guidance(
             f'but got {type(backbone).__name__}; set '
             "backbone.type='mmdavpt.DAVPTVisionTransformer' or guidance=None"
         )
-    if backbone.cls_token is None or backbone.propagate:
+    if backbone.cls_token is None:
         raise ValueError(
-            'guidance needs a backbone with `with_cls_token=True` and '
-            f'`propagate=False`, but got with_cls_token='
-            f'{backbone.with_cls_token}, propagate={backbone.propagate}'
+            'guidance needs a backbone with `with_cls_token=True`, but got '
+            'False'
         )
     guidance = dict(guidance)
     check_guidance_keys(guidance)

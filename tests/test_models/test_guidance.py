@@ -249,7 +249,6 @@ def test_bad_guided_layers(layers, counts, message):
             },
             'should be a DAVPTVisionTransformer, but got VisionTransformer',
         ),
-        (toy.classification, {'model.backbone.propagate': True}, 'propagate'),
         (
             toy.classification,
             {'model.guidance.num_classes': 9},

@@ -12,6 +12,7 @@ from mmdavpt.models.pretrained import Normalization, load_pretrained
 from mmdavpt.models.trainable import select_trainable
 from mmdavpt.registry import MODELS
 
+from .connections import gate_logits, mix_prompts
 from .prompted_layer import TokenRequest, prompted_layer
 from .prompts import DeepPrompts, prompt_init_bound, prompts_per_layer
 
@@ -44,10 +45,20 @@ class DAVPTVisionTransformer(VisionTransformer):
             Defaults to 20.
         prompt_drop_rate (float): Probability of an element of a prompt to be
             zeroed in training. Defaults to 0.
-        propagate (bool): If True, what a layer makes of the prompts goes on
-            to the next layer, unless that has prompts of its own: VPT-Shallow
-            is ``propagate=True, num_prompts=(P, 0, 0, ...)``. This runs the
-            concatenated form, which costs more. Defaults to False.
+        propagate (bool | str): What becomes of a layer's outputs at the
+            prompts' places. All but False run the concatenated form, which
+            costs more. Defaults to False.
+
+            - False: they are thrown away (VPT-Deep, DA-VPT);
+            - True: they go on to the next layer, unless that has prompts of
+              its own: VPT-Shallow is ``num_prompts=(P, 0, 0, ...)``;
+            - 'sum': they are added to the next layer's prompts (DA-VPT+Conn,
+              Table 7; the paper gives no formula);
+            - 'gate': they are mixed with them, see :func:`.mix_prompts`
+              (DA-VPT+Gate, Table 7).
+        gate_init (float, optional): Start of the gates' logits, with
+            ``propagate='gate'``. Defaults to None, which is -10 as in
+            GateVPT: all but closed.
         bias (Sequence[str]): Out of 'q', 'k' and 'v': the parts of the fused
             qkv bias that get a learnable delta, initially zero. DA-VPT+
             (section 3.5) is ``('k', 'v')``. Defaults to ().
@@ -83,7 +94,8 @@ class DAVPTVisionTransformer(VisionTransformer):
         *args,
         num_prompts: Union[int, Sequence[int]] = 20,
         prompt_drop_rate: float = 0.0,
-        propagate: bool = False,
+        propagate: Union[bool, str] = False,
+        gate_init: Optional[float] = None,
         bias: Sequence[str] = (),
         trainable: Sequence[str] = (),
         with_cp: bool = False,
@@ -127,6 +139,9 @@ class DAVPTVisionTransformer(VisionTransformer):
             prompt_drop_rate,
         )
         self.propagate = propagate
+        self.gate_logits = gate_logits(
+            propagate, gate_init, self.prompts.counts
+        )
         self.with_cp = with_cp
         self.bias_delta = nn.ParameterDict(
             self._zero_deltas(bias, self.layers[0].attn.qkv.bias is not None)
@@ -141,6 +156,7 @@ class DAVPTVisionTransformer(VisionTransformer):
             [
                 *trainable,
                 *(['prompts.*'] if self.prompts else []),
+                *(['gate_logits'] if propagate == 'gate' else []),
                 *(['bias_delta.*'] if self.bias_delta else []),
             ],
         )
@@ -211,7 +227,7 @@ class DAVPTVisionTransformer(VisionTransformer):
             init_cfg['checkpoint'],
             prefix=init_cfg.get('prefix'),
             allow_pickle=init_cfg.get('allow_pickle', False),
-            own=('prompts.', 'bias_delta.'),
+            own=('prompts.', 'bias_delta.', 'gate_logits'),
         )
 
     def train(self, mode: bool = True) -> 'DAVPTVisionTransformer':
@@ -304,6 +320,14 @@ class DAVPTVisionTransformer(VisionTransformer):
             pooled = last and self.pool_prompts
             if (self.propagate or pooled) and prompts is not None:
                 prefix = prompts.expand(batch_size, -1, -1)
+                if carried and self.propagate in ('sum', 'gate'):
+                    prefix = mix_prompts(
+                        prefix,
+                        x[:, extra : extra + carried],
+                        None
+                        if self.gate_logits is None
+                        else self.gate_logits[i - 1],
+                    )
                 x = torch.cat(
                     (x[:, :extra], prefix, x[:, extra + carried :]), 1
                 )

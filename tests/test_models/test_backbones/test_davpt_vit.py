@@ -257,6 +257,81 @@ def test_propagate_with_prompts_everywhere_equals_deep(out_type):
     )
 
 
+def connected_forward(vit, images, gates=None):
+    """Pass the prompts' outputs on to the next layer's, the plain way."""
+    x, _ = vit._embed(images)
+    incoming = None
+    for i, layer in enumerate(vit.layers):
+        prompts = vit.prompts[str(i)].expand(x.shape[0], -1, -1)
+        if incoming is not None and gates is None:
+            prompts = prompts + incoming
+        elif incoming is not None:
+            g = 1 / (1 + torch.exp(-gates[i - 1]))
+            prompts = g * incoming + (1 - g) * prompts
+        count = prompts.shape[1]
+        x = layer(torch.cat([x[:, :1], prompts, x[:, 1:]], dim=1))
+        incoming = x[:, 1 : 1 + count]
+        x = torch.cat([x[:, :1], x[:, 1 + count :]], dim=1)
+    return vit.ln1(x)
+
+
+@pytest.mark.parametrize('out_type', ['cls_token', 'raw'])
+@pytest.mark.parametrize('propagate', ['sum', 'gate'])
+def test_connected_prompts(propagate, out_type):
+    vit = build(propagate=propagate, out_type=out_type)
+    assert (vit.gate_logits is None) == (propagate == 'sum')
+    if propagate == 'gate':
+        assert vit.gate_logits.shape == (2,) and vit.gate_logits.max() < -8
+        with torch.no_grad():
+            vit.gate_logits.copy_(torch.tensor([-0.5, 1.0]))
+    expected = connected_forward(vit, images(), vit.gate_logits)
+    out = vit(images())[0]
+    if out_type == 'cls_token':
+        expected = expected[:, 0]
+    torch.testing.assert_close(out, expected, rtol=0, atol=1e-10)
+    deep = build(out_type=out_type)
+    assert (deep(images())[0] - out).abs().max() > 1e-3
+    grads = gradients([out], vit)
+    assert all(grad.abs().max() > 0 for grad in grads.values())
+
+
+def test_closed_gates_are_vpt_deep():
+    vit = build(propagate='gate', perturb=False, gate_init=-100.0)
+    torch.testing.assert_close(
+        vit(images())[0], build(perturb=False)(images())[0]
+    )
+    opened = build(propagate='gate', perturb=False, gate_init=100.0)
+    shallow = build(propagate=True, num_prompts=(4, 0, 0), perturb=False)
+    shallow.prompts['0'].data.copy_(opened.prompts['0'])
+    torch.testing.assert_close(opened(images())[0], shallow(images())[0])
+
+
+@pytest.mark.parametrize(
+    'kwargs, message',
+    [
+        (dict(propagate='mix'), '`propagate` should be one of'),
+        (dict(gate_init=0.0), "of propagate='gate', but got gate_init=0.0"),
+        (dict(propagate='sum', num_prompts=(4, 4, 3)), 'same number of pro'),
+        (dict(propagate='gate', num_prompts=0), 'at least one, but got'),
+    ],
+)
+def test_connections_that_make_no_sense(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        build(**kwargs)
+
+
+@pytest.mark.parametrize('propagate', [True, 'sum', 'gate'])
+def test_guided_tokens_are_handed_out_where_prompts_go_on(propagate):
+    """Patches are told from prompts, and prompts are the layer's own."""
+    vit = build(propagate=propagate, out_type='featmap')
+    request = TokenRequest((2,), frozenset(TOKEN_NAMES), torch.tensor([1, 3]))
+    tokens = vit.forward_with_tokens(images(), request)[1].guided[2]
+    assert tokens['patch_raw'].shape == (2, 16, 32)
+    assert torch.equal(tokens['prompt_raw'], vit.prompts['2'])
+    out, _ = vit.forward_with_tokens(images(), request)
+    torch.testing.assert_close(out[0], vit(images())[0])
+
+
 def test_frozen_weights_stay_frozen_and_in_eval_mode():
     vit = build(drop_rate=0.3, drop_path_rate=0.3, perturb=False)
     assert vit.train() is vit and vit.training

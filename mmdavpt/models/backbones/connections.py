@@ -1,0 +1,77 @@
+"""How the prompts of one layer reach those of the next (appendix D)."""
+
+from typing import Optional, Sequence, Union
+
+import torch
+from torch import Tensor, nn
+
+PROPAGATE = (False, True, 'sum', 'gate')
+#: GateVPT starts with gates that are all but closed (its ``GATE_INIT`` is
+#: 10, ryongithub/GatedPromptTuning, src/configs/config.py).
+GATE_INIT = -10.0
+
+
+def mix_prompts(
+    own: Tensor, incoming: Tensor, gate_logit: Optional[Tensor] = None
+) -> Tensor:
+    r"""Mix a layer's prompts with what the last layer made of its own.
+
+    .. math::
+        P + P_{out} \quad\text{or}\quad
+        \sigma(g)\, P_{out} + (1 - \sigma(g))\, P
+
+    Args:
+        own (Tensor): The layer's prompts :math:`P`, (B, P, C).
+        incoming (Tensor): The last layer's outputs :math:`P_{out}` at its
+            prompts' places, (B, P, C).
+        gate_logit (Tensor, optional): :math:`g`, a scalar. None adds both.
+
+    Returns:
+        Tensor: With shape (B, P, C).
+    """
+    if gate_logit is None:
+        return own + incoming
+    return torch.lerp(own, incoming, gate_logit.sigmoid())
+
+
+def gate_logits(
+    propagate: Union[bool, str],
+    gate_init: Optional[float],
+    counts: Sequence[int],
+) -> Optional[nn.Parameter]:
+    """Return the logits of the gates between the layers, if there are any.
+
+    Args:
+        propagate (bool | str): Of the backbone.
+        gate_init (float, optional): Of the backbone.
+        counts (Sequence[int]): The number of prompts of each layer.
+
+    Returns:
+        nn.Parameter | None: With shape (layers - 1, ): the k-th gate leads
+        from layer k to layer k + 1.
+
+    Raises:
+        ValueError: If an option is unknown or contradicts another, or if
+            layers that are connected have different numbers of prompts.
+    """
+    if propagate not in PROPAGATE:
+        raise ValueError(
+            f'`propagate` should be one of {PROPAGATE}, but got {propagate!r}'
+        )
+    if gate_init is not None and propagate != 'gate':
+        raise ValueError(
+            "`gate_init` is the start of the gates of propagate='gate', but "
+            f'got gate_init={gate_init} with propagate={propagate!r}'
+        )
+    if propagate in (False, True):
+        return None
+    if len(set(counts)) != 1 or counts[0] == 0 or len(counts) < 2:
+        raise ValueError(
+            f'propagate={propagate!r} connects the prompts of two and more '
+            'layers, so all should have the same number of prompts, at least '
+            f'one, but got {tuple(counts)}'
+        )
+    if propagate == 'sum':
+        return None
+    start = GATE_INIT if gate_init is None else gate_init
+    return nn.Parameter(torch.full((len(counts) - 1,), float(start)))

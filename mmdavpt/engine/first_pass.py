@@ -1,8 +1,8 @@
-"""Class statistics of the pre-trained backbone, before training."""
+"""Passes over training images before training."""
 
 import copy
 import math
-from typing import Callable, List, Optional, Sequence
+from typing import Callable, List, Optional, Sequence, Union
 
 import numpy as np
 import torch
@@ -11,7 +11,13 @@ from mmengine.dist import get_world_size, is_main_process
 from mmengine.runner import Runner
 from mmengine.utils import ProgressBar
 from torch import nn
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    Sampler,
+    SequentialSampler,
+    Subset,
+)
 
 
 def first_pass_loader(
@@ -45,13 +51,52 @@ def first_pass_loader(
                 dataset.get_gt_labels(), max_samples_per_class, seed
             ),
         )
+    return _loader_like(
+        dataloader,
+        dataset,
+        dict(type='DefaultSampler', shuffle=False, round_up=False),
+        seed,
+    )
+
+
+def sample_loader(
+    dataloader: DataLoader,
+    pipeline: Optional[List[dict]],
+    max_images: int,
+    seed: int,
+) -> DataLoader:
+    """Return a loader of some training images, the same on any process.
+
+    Args:
+        dataloader (DataLoader): The training loader.
+        pipeline (List[dict], optional): See :func:`first_pass_loader`.
+        max_images (int): The number of images, chosen by ``seed``.
+        seed (int): Seed of the choice and of the workers.
+
+    Raises:
+        TypeError: If a ``pipeline`` is given and the dataset has none.
+    """
+    dataset = dataloader.dataset
+    if pipeline is not None:
+        dataset = with_pipeline(dataset, Compose(pipeline))
+    chosen = np.random.default_rng(seed).permutation(len(dataset))
+    dataset = Subset(dataset, sorted(chosen[:max_images].tolist()))
+    return _loader_like(dataloader, dataset, SequentialSampler(dataset), seed)
+
+
+def _loader_like(
+    dataloader: DataLoader,
+    dataset: Dataset,
+    sampler: Union[dict, Sampler],
+    seed: int,
+) -> DataLoader:
     return Runner.build_dataloader(
         dict(
             dataset=dataset,
             batch_size=batch_size_of(dataloader),
             num_workers=dataloader.num_workers,
             collate_fn=dataloader.collate_fn,
-            sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
+            sampler=sampler,
         ),
         seed=seed,
     )
@@ -77,7 +122,7 @@ def with_pipeline(dataset, pipeline: Compose):
         dataset.pipeline = pipeline
     else:
         raise TypeError(
-            'PromptMappingHook(pipeline=...) needs a dataset with a pipeline, '
+            'a hook with `pipeline=...` needs a dataset with a pipeline, '
             f'but got {type(dataset).__name__}; leave `pipeline` out to use '
             'the training one'
         )

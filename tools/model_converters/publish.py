@@ -2,7 +2,8 @@
 
 ``python tools/model_converters/publish.py CHECKPOINT OUT``: what resuming
 needs (optimizer, schedules, logs) goes, and floats become float16, to which
-loading casts back.
+loading casts back. ``--fold-bias`` folds the q, k and v deltas of DA-VPT+ into
+the frozen weights, exactly; the config then needs ``backbone.bias=()``.
 """
 
 import argparse
@@ -19,23 +20,29 @@ if find_spec('mmdavpt') is None:
 from mmengine.runner import CheckpointLoader  # noqa: E402
 
 from mmdavpt import __version__  # noqa: E402
+from mmdavpt.models.export import fold_bias_delta  # noqa: E402
 
 
-def publish(checkpoint: dict) -> dict:
+def publish(checkpoint: dict, fold_bias: bool = False) -> dict:
     """Return what is published of a checkpoint.
 
     Args:
         checkpoint (dict): A checkpoint of a Runner.
+        fold_bias (bool): Whether to fold the deltas of DA-VPT+ away.
+            Defaults to False.
 
     Returns:
         dict: ``state_dict`` in half precision, and ``meta`` with the
         iterations, the classes and this package's version.
     """
     meta = checkpoint.get('meta', {})
+    weights = checkpoint['state_dict']
+    if fold_bias:
+        weights = fold_bias_delta(weights)
     return dict(
         state_dict={
             name: value.half() if value.is_floating_point() else value
-            for name, value in checkpoint['state_dict'].items()
+            for name, value in weights.items()
         },
         meta=dict(
             iter=meta.get('iter'),
@@ -50,11 +57,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('checkpoint', help='a checkpoint of a Runner')
     parser.add_argument('out', help='the file to write')
+    parser.add_argument(
+        '--fold-bias',
+        action='store_true',
+        help='fold the deltas of DA-VPT+ into the weights',
+    )
     args = parser.parse_args(argv)
     checkpoint = CheckpointLoader.load_checkpoint(
         args.checkpoint, map_location='cpu'
     )
-    torch.save(publish(checkpoint), args.out)
+    torch.save(publish(checkpoint, args.fold_bias), args.out)
     size = Path(args.out).stat().st_size / 1e6
     print(f'{args.out}: {size:.1f} MB')
 

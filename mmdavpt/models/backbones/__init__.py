@@ -6,13 +6,16 @@ from .prompted_layer import (
     prompted_layer,
 )
 from .prompts import DeepPrompts, prompt_init_bound, prompts_per_layer
+from .token_pools import POOLS, TokenPool
 
 __all__ = [
     'BackboneTokens',
     'DAVPTVisionTransformer',
     'DeepPrompts',
+    'POOLS',
     'SALIENCY_KEYS',
     'TOKEN_NAMES',
+    'TokenPool',
     'TokenRequest',
     'prompt_init_bound',
     'prompted_layer',

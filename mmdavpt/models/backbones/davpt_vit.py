@@ -1,6 +1,6 @@
 """The prompted Vision Transformer, for classification and segmentation."""
 
-from typing import Dict, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Dict, Iterator, NamedTuple, Optional, Sequence, Tuple, Union
 
 import torch
 from mmpretrain.models import VisionTransformer
@@ -291,6 +291,22 @@ class DAVPTVisionTransformer(VisionTransformer):
             Tensor: With shape (B, C).
         """
         return self._run(x, None, prompted=False)[1].cls
+
+    @torch.no_grad()
+    def layer_inputs(self, x: Tensor) -> Iterator[Tensor]:
+        """Yield the patch tokens that enter each layer, without prompts.
+
+        Args:
+            x (Tensor): Images with shape (B, 3, H, W).
+
+        Yields:
+            Tensor: With shape (B, N, C), once for each layer that is used.
+        """
+        x, _ = self._embed(x)
+        for i in range(self.num_used_layers):
+            yield x[:, self.num_extra_tokens :]
+            if i < self.num_used_layers - 1:
+                x = self.layers[i](x)
 
     def forward_with_tokens(
         self, x: Tensor, request: Optional[TokenRequest] = None

@@ -1,6 +1,6 @@
 """Tune SETR-PUP on glyph scenes with DA-VPT, on two CPU cores.
 
-Data: python tools/dataset_converters/glyphs2ade20k.py data/glyph_scenes \
+Data: python tools/dataset_converters/glyphs.py ade20k data/glyph_scenes \
     --train 800 --val 60 --height 64 --width 96
 Command: python tools/train.py configs/glyphs/setr_davpt_glyphs.py
 Hardware: two CPU cores, about two minutes.

@@ -12,7 +12,12 @@ from .glyphs import (
     GlyphDataset,
     GlyphSceneDataset,
 )
-from .writers import write_scenes_ade20k
+from .vtab1k import VTAB1k
+from .writers import (
+    write_glyphs_fgvc,
+    write_scenes_ade20k,
+    write_scenes_pascal_context,
+)
 
 __all__ = [
     'ALPHABETS',
@@ -26,5 +31,8 @@ __all__ = [
     'SCENE_CLASSES',
     'SCENE_METAINFO',
     'STYLES',
+    'VTAB1k',
+    'write_glyphs_fgvc',
     'write_scenes_ade20k',
+    'write_scenes_pascal_context',
 ]

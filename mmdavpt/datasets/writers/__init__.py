@@ -1,0 +1,10 @@
+"""Write glyphs and glyph scenes to disk in the layouts of the data sets."""
+
+from .fgvc import write_glyphs_fgvc
+from .scenes import write_scenes_ade20k, write_scenes_pascal_context
+
+__all__ = [
+    'write_glyphs_fgvc',
+    'write_scenes_ade20k',
+    'write_scenes_pascal_context',
+]

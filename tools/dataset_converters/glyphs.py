@@ -1,0 +1,178 @@
+"""Draw glyphs in the layout of a data set that this package reads.
+
+    python tools/dataset_converters/glyphs.py ade20k data/glyph_scenes
+    python tools/dataset_converters/glyphs.py pascal_context data/glyphs_voc
+    python tools/dataset_converters/glyphs.py fgvc data/glyphs_cub
+
+They stand in for the real data: the same reader, class counts and lists, and
+no download. OUT_DIR becomes the data_root. Test images share no font face
+with training images. A stopped run goes on where it was when it is started
+again. `LAYOUT --help` tells the options of a layout.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+if find_spec('mmdavpt') is None:
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from mmdavpt.datasets import STYLES  # noqa: E402
+from mmdavpt.datasets.fgvc_sets import SETS, set_from  # noqa: E402
+from mmdavpt.datasets.writers import (  # noqa: E402
+    write_glyphs_fgvc,
+    write_scenes_ade20k,
+    write_scenes_pascal_context,
+)
+from mmdavpt.datasets.writers.fgvc import fgvc_sizes  # noqa: E402
+from mmdavpt.utils.cli import exit_with_sentence  # noqa: E402
+
+#: Layouts of scenes: how they are written, and the names of the splits.
+SCENES = {
+    'ade20k': (write_scenes_ade20k, ('training', 'validation')),
+    'pascal_context': (write_scenes_pascal_context, ('train', 'val')),
+}
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line.
+
+    Args:
+        argv (Sequence[str], optional): The arguments. Defaults to those of
+            this process.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    layouts = parser.add_subparsers(
+        dest='layout', required=True, metavar='LAYOUT'
+    )
+    for name, about in (
+        ('ade20k', 'scenes with pixel labels, as in ADE20K'),
+        ('pascal_context', 'scenes as in VOC2010, with a background class'),
+    ):
+        layout = layouts.add_parser(name, help=about, description=about)
+        _add_common(layout, '.jpg')
+        add = layout.add_argument
+        add('--train', type=int, default=400, help='training scenes (400)')
+        add('--val', type=int, default=100, help='validation scenes (100)')
+        add('--height', type=int, default=96, help='in pixels (96)')
+        add('--width', type=int, default=96, help='in pixels (96)')
+    about = 'single glyphs as a fine-grained set, with its number of classes'
+    layout = layouts.add_parser('fgvc', help=about, description=about)
+    _add_common(layout, '.png')
+    add = layout.add_argument
+    add('--size', type=int, default=48, help='height and width (48)')
+    add('--name', default='cub', help=f'{", ".join(SETS)} or an alias (cub)')
+    add(
+        '--scale',
+        type=float,
+        default=1.0,
+        help='fraction of the published numbers of images (1.0); at least '
+        'one training image of each class',
+    )
+    for split in ('train', 'val', 'test'):
+        add(f'--{split}', type=int, help=f'{split} images, whatever --scale')
+    return parser.parse_args(argv)
+
+
+def _add_common(layout: argparse.ArgumentParser, img_suffix: str) -> None:
+    add = layout.add_argument
+    add('out_dir', help='folder to write to, the data_root of the reader')
+    add(
+        '--seed',
+        type=int,
+        default=0,
+        help='seed of the training images (0); other splits take the next',
+    )
+    add(
+        '--style',
+        choices=sorted(STYLES),
+        default='clean',
+        help='how the glyphs look (clean)',
+    )
+    add(
+        '--img-suffix',
+        choices=('.jpg', '.png'),
+        default=img_suffix,
+        help='.jpg: quality 95; .png: lossless, for which readers of scenes '
+        f'need img_suffix=".png" (default {img_suffix})',
+    )
+    add('--workers', type=int, default=0, help='processes that draw (0)')
+
+
+def write_scenes(args: argparse.Namespace) -> str:
+    """Write both splits of scenes; return how to read them."""
+    write, splits = SCENES[args.layout]
+    numbers = zip(splits, (args.train, args.val), strict=True)
+    for shift, (split, number) in enumerate(numbers):
+        drawn = write(
+            args.out_dir,
+            split,
+            number,
+            seed=args.seed + shift,
+            size=(args.height, args.width),
+            style=args.style,
+            img_suffix=args.img_suffix,
+            num_workers=args.workers,
+        )
+        report(split, drawn, number)
+    reader = dict(
+        ade20k="type='mmdavpt.GlyphADE20KDataset'",
+        pascal_context="type='mmseg.PascalContextDataset'",
+    )
+    return reader[args.layout]
+
+
+def write_fgvc(args: argparse.Namespace) -> str:
+    """Write all splits of a fine-grained set; return how to read them."""
+    fgvc_set = set_from(args.name)
+    given = {
+        split: getattr(args, split)
+        for split in fgvc_set.sizes
+        if getattr(args, split, None) is not None
+    }
+    sizes = {**fgvc_sizes(fgvc_set, args.scale), **given}
+    drawn = write_glyphs_fgvc(
+        args.out_dir, fgvc_set.name, sizes, **single_options(args)
+    )
+    for split, number in drawn.items():
+        report(split, number, sizes[split])
+    whole = all(fgvc_set.sizes[split] == sizes[split] for split in sizes)
+    return f"type='mmdavpt.FGVC', name={fgvc_set.name!r}" + (
+        '' if whole else ', check_size=False'
+    )
+
+
+def single_options(args: argparse.Namespace) -> dict:
+    """Return the options of single glyphs from the command line."""
+    return dict(
+        seed=args.seed,
+        size=args.size,
+        style=args.style,
+        img_suffix=args.img_suffix,
+        num_workers=args.workers,
+    )
+
+
+def report(split: str, drawn: int, number: int) -> None:
+    """Print what was drawn of a split."""
+    print(f'{split}: {drawn} images drawn, {number - drawn} were there')
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write the splits of a layout."""
+    args = parse_args(argv)
+    write = dict(
+        ade20k=write_scenes, pascal_context=write_scenes, fgvc=write_fgvc
+    )
+    reader = write[args.layout](args)
+    print(f'Read them with data_root={args.out_dir!r} and {reader}.')
+
+
+if __name__ == '__main__':
+    with exit_with_sentence(ValueError):
+        main()

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from mmdavpt.models.export import fold_bias_delta
-
 from tools.model_converters.publish import main as publish
 
 from .test_backbones.test_davpt_vit import build, images

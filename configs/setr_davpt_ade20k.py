@@ -13,7 +13,7 @@ _base_ = [
     './_base_/default_runtime_seg.py',
 ]
 # ---- frequently modified ----
-checkpoint = 'checkpoints/vit-large-p16_in21k.pth'  # docs/data.md
+checkpoint = 'checkpoints/jx_vit_large_p16_384-b3be5167.pth'  # SETR's
 batch_size = 2  # images on each GPU
 lr = 1e-3  # of the prompts; the heads have ten times that
 num_prompts = 20  # of each layer

@@ -47,13 +47,17 @@ def test_example_loads_and_builds(tmp_path, name, classes):
     )
     assert [head.num_classes for head in heads] == [classes] * len(heads)
     assert model.guidance.num_classes == classes
-    for split in ('train', 'val', 'test'):
+    for split, folder in (('train', 'train'), ('val', 'val'), ('test', 'val')):
         dataset = cfg[f'{split}_dataloader'].dataset
-        assert dataset.pipeline and dataset.data_root in (
-            'scenes',
-            'birds/train',
-            'birds/val',
-        )
+        assert dataset.pipeline
+        if name == 'my_birds':
+            assert dataset.data_root == 'birds'
+            assert dataset.data_prefix == folder
+        else:
+            assert dataset.data_root == 'scenes'
+            assert dataset.data_prefix.seg_map_path == f'{folder}/labels'
+            assert len(dataset.metainfo.classes) == classes
+            assert len(dataset.metainfo.palette) == classes
 
 
 def test_links_lead_somewhere_and_nothing_is_left_open():

@@ -22,7 +22,8 @@ from mmdavpt.utils import UsageError, cli, launch
 ROOT = Path(__file__).parents[1]
 TOOLS = ROOT / 'tools'
 ADE20K = str(ROOT / 'configs/setr_davpt_ade20k.py')
-CUB = str(ROOT / 'configs/davpt_cub200.py')
+CUB = str(ROOT / 'configs/fgvc/in21k/davpt_vit-b-in21k_cub.py')
+FOLDER = str(ROOT / 'configs/recommended/davpt_image_folder.py')
 
 
 def load_tool(name):
@@ -259,7 +260,9 @@ def test_tta_of_classification(checkpoint):
 
 def test_tta_reaches_into_dataset_wrappers():
     cfg = cli.load_config(CUB)
-    cfg.test_dataloader = cfg.val_dataloader
+    cfg.test_dataloader.dataset = dict(
+        type='KFoldDataset', dataset=cfg.test_dataloader.dataset
+    )
     cli.use_tta(cfg)
     inner = cfg.test_dataloader.dataset.dataset
     assert inner.pipeline == cfg.tta_pipeline
@@ -430,9 +433,8 @@ def test_summary_of_classification():
         ),
         (
             train,
-            [CUB, '--cfg-options', 'model.backbone.init_cfg=None'],
-            'train_dataloader.dataset.dataset reads data/CUB_200_2011, '
-            '.*data_root',
+            [FOLDER, '--cfg-options', 'model.backbone.init_cfg=None'],
+            'train_dataloader.dataset reads data/images, .*data_root',
         ),
     ],
 )

@@ -17,12 +17,13 @@ custom_hooks = [
 ]
 default_hooks = dict(
     logger=dict(type='LoggerHook', interval=50),
+    # Two are kept, since the old one is deleted before the new one is whole.
+    # None is kept as the best: a protocol says by which images to choose.
     checkpoint=dict(
         type='CheckpointHook',
-        interval=1,  # epoch
+        interval=10,  # epochs; each holds the whole backbone
         max_keep_ckpts=2,
-        save_best='auto',
-    ),  # by the validation split, never by the test's
+    ),
     visualization=dict(type='VisualizationHook'),
 )
 tta_model = dict(type='AverageClsScoreTTA')

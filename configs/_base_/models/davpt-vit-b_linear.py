@@ -1,4 +1,4 @@
-"""A linear classifier on the [CLS] token of a prompted ViT-B/16."""
+"""A linear classifier on the features of a prompted ViT-B/16."""
 
 model = dict(
     type='mmdavpt.DAVPTImageClassifier',

@@ -1,12 +1,21 @@
 """The paper's classification schedule (A.2): AdamW, 100 epochs, cosine."""
 
+# The weight decay of what is not named below, and the unit of `decay_mult`.
+decay_unit = 0.01
 optim_wrapper = dict(
     type='OptimWrapper',
     constructor='mmdavpt.TrainableOptimWrapperConstructor',
-    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.01),
-    # Prompts act through LN1 only, which ignores their scale: decay would
-    # change nothing but the size of their steps.
-    paramwise_cfg=dict(custom_keys=dict(prompts=dict(decay_mult=0.0))),
+    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=decay_unit),
+    paramwise_cfg=dict(
+        flat_decay_mult=0.0,  # biases and norms
+        custom_keys={
+            'head.fc.weight': dict(decay_mult=1.0),
+            # Prompts act through LN1 only, which ignores their length: decay
+            # keeps them short, and so the steps of their direction large.
+            'prompts': dict(decay_mult=1.0),
+            'bias_delta': dict(decay_mult=0.0),
+        },
+    ),
 )
 param_scheduler = [
     dict(
@@ -25,5 +34,4 @@ param_scheduler = [
     ),
 ]
 train_cfg = dict(by_epoch=True, max_epochs=100, val_interval=1)
-val_cfg = dict()
 test_cfg = dict()

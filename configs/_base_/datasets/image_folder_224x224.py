@@ -1,21 +1,8 @@
-"""CUB-200-2011: 5,994 training and 5,794 test images, 200 classes.
+"""Images in a folder for each class: DATA_ROOT/{train,val}/CLASS/*.jpg.
 
-A tenth of the training images, chosen by a fixed seed, is held out for
-validation, as in the paper; test images choose nothing.
+The classes are the folders' names, sorted. Without a test split, the images
+of val are tested, so nothing may be chosen by them.
 """
-
-data_root = 'data/CUB_200_2011'
-num_splits = 10  # one of them is the validation split
-split_seed = 0
-
-data_preprocessor = dict(
-    num_classes=200,
-    # ImageNet's, as the paper's code has them, although the weights were made
-    # with 127.5 and 127.5.
-    mean=[123.675, 116.28, 103.53],
-    std=[58.395, 57.12, 57.375],
-    to_rgb=True,
-)
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -61,15 +48,11 @@ train_dataloader = dict(
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
-        type='KFoldDataset',
-        num_splits=num_splits,
-        seed=split_seed,
-        dataset=dict(
-            type='CUB',
-            data_root=data_root,
-            split='train',
-            pipeline=train_pipeline,
-        ),
+        type='CustomDataset',
+        data_root='data/images',
+        data_prefix='train',
+        with_label=True,
+        pipeline=train_pipeline,
     ),
 )
 val_dataloader = dict(
@@ -79,26 +62,14 @@ val_dataloader = dict(
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type='KFoldDataset',
-        num_splits=num_splits,
-        seed=split_seed,
-        test_mode=True,
-        dataset=dict(
-            type='CUB',
-            data_root=data_root,
-            split='train',
-            pipeline=test_pipeline,
-        ),
+        type='CustomDataset',
+        data_root='data/images',
+        data_prefix='val',
+        with_label=True,
+        pipeline=test_pipeline,
     ),
 )
-test_dataloader = dict(
-    batch_size=64,
-    num_workers=4,
-    collate_fn=dict(type='default_collate'),
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type='CUB', data_root=data_root, split='test', pipeline=test_pipeline
-    ),
-)
-val_evaluator = dict(type='Accuracy', topk=(1, 5))
+test_dataloader = val_dataloader
+val_evaluator = dict(type='Accuracy', topk=(1,))
 test_evaluator = val_evaluator
+val_cfg = dict()

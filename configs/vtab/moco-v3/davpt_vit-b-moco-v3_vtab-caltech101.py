@@ -1,0 +1,42 @@
+"""DA-VPT on VTAB-1k Caltech101: ViT-B/16, MoCo v3 on ImageNet-1k.
+
+Command: python tools/train.py \
+    configs/vtab/moco-v3/davpt_vit-b-moco-v3_vtab-caltech101.py
+Hardware: one GPU.
+Paper: no number of its own; mean of the natural tasks 74.24 (Table 1).
+Ours: not run here, needs MoCo v3 weights and VTAB-1k.
+Settings: the authors' released ones (configs/released_hparams.csv). Left out:
+prompts scaled by 5 in the guidance, drop path 0.1.
+"""
+
+_base_ = [
+    '../../_base_/weights/vit-b_moco-v3.py',
+    '../../_base_/datasets/vtab1k/caltech101.py',
+    '../../_base_/schedules/adamw_cosine_100e.py',
+    '../../_base_/default_runtime_cls.py',
+]
+# ---- frequently modified ----
+lr = 0.01
+weight_decay = 0.0005  # of the prompts
+head_weight_decay = 0.1
+token_weight = 0.01  # beta of eq. 5
+cls_weight = 0.01  # lambda of eq. 5
+# ---- possibly modified ----
+num_prompts = (0,) * 11 + (5,)  # of each layer
+guided_layers = (11,)  # from 0
+# ---- unmodified in most cases ----
+model = dict(
+    backbone=dict(num_prompts=num_prompts),
+    head=dict(num_classes=_base_.num_classes),
+    guidance=dict(
+        guided_layers=guided_layers,
+        loss=dict(token_weight=token_weight, cls_weight=cls_weight),
+    ),
+)
+custom_keys = {
+    'prompts': dict(decay_mult=weight_decay / _base_.decay_unit),
+    'head.fc.weight': dict(decay_mult=head_weight_decay / _base_.decay_unit),
+}
+optim_wrapper = dict(
+    optimizer=dict(lr=lr), paramwise_cfg=dict(custom_keys=custom_keys)
+)

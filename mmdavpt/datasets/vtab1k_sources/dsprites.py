@@ -63,6 +63,7 @@ def _dsprites(folder: str, column: int, count: int) -> Splits:
         sprites = _packed_sprites(path)
     except (
         EOFError,
+        IndexError,
         KeyError,
         OSError,
         ValueError,

@@ -1,4 +1,4 @@
-"""What a source of VTAB hands out, and what the sources share."""
+"""What a source of VTAB hands out."""
 
 from typing import Callable, Dict, List, NamedTuple, Union
 
@@ -12,8 +12,8 @@ class Example(NamedTuple):
         key (str | int): The key that TensorFlow Datasets gives the example;
             the order of its split follows from it.
         label (int): Label of the VTAB task, from 0.
-        read (Callable): Opens the image: RGB, in its original size.
-            Picklable, so that other processes can call it.
+        read (Callable): Opens the image, in RGB. Picklable, so that other
+            processes can call it.
     """
 
     key: Union[str, int]
@@ -21,6 +21,5 @@ class Example(NamedTuple):
     read: Callable[[], Image.Image]
 
 
-#: Splits of TensorFlow Datasets, each with its examples in the order in which
-#: the builder there yields them.
+#: Splits of TensorFlow Datasets with their examples, whose order says nothing.
 Splits = Dict[str, List[Example]]

@@ -30,6 +30,7 @@ def arrays_from_mat(
         content = loadmat(path, variable_names=names)
         return [content[name] for name in names]
     except (
+        IndexError,
         KeyError,
         MatReadError,
         NotImplementedError,

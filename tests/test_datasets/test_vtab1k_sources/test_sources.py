@@ -1,0 +1,76 @@
+"""What holds for every source, on tiny datasets in the original layout."""
+
+import pickle
+
+import pytest
+from PIL import Image
+
+from mmdavpt.datasets.vtab1k_sources import DOWNLOADS, SOURCES
+from mmdavpt.utils.errors import UsageError
+
+from .archives import WRITERS
+
+TASKS = sorted(SOURCES)
+
+
+@pytest.fixture(scope='module')
+def folder_of(tmp_path_factory):
+    """Return a function that writes the download of a task."""
+
+    def folder_of(task):
+        if task == 'patch_camelyon':
+            pytest.importorskip('h5py')
+        root = tmp_path_factory.mktemp(task)
+        WRITERS[task][0](str(root))
+        return str(root)
+
+    return folder_of
+
+
+def test_every_task_has_a_source_and_a_download():
+    assert len(SOURCES) == 19
+    assert set(SOURCES) == set(DOWNLOADS) == set(WRITERS)
+
+
+@pytest.mark.parametrize('task', TASKS)
+def test_examples(task, folder_of):
+    splits = SOURCES[task](folder_of(task))
+    assert 'train' in splits
+    for examples in splits.values():
+        keys = [example.key for example in examples]
+        assert examples and len(set(keys)) == len(keys)
+        assert {type(key) for key in keys} in ({str}, {int})
+        for example in examples:
+            assert type(example.label) is int
+            assert 0 <= example.label < WRITERS[task][1]
+        # Other processes open the images.
+        image = pickle.loads(pickle.dumps(examples[-1].read))()
+        assert isinstance(image, Image.Image) and image.mode == 'RGB'
+
+
+@pytest.mark.parametrize('task', TASKS)
+def test_empty_folder_is_a_sentence(task, tmp_path):
+    if task == 'patch_camelyon':
+        pytest.importorskip('h5py')
+    with pytest.raises(UsageError) as caught:
+        SOURCES[task](str(tmp_path))
+    message = str(caught.value)
+    assert str(tmp_path) in message and DOWNLOADS[task].title in message
+    if task != 'sun397':  # It asks for the lists first, see its own test.
+        assert DOWNLOADS[task].url in message
+
+
+@pytest.mark.parametrize('task', ['dtd', 'eurosat', 'clevr_count', 'sun397'])
+def test_folder_that_the_archive_brought_along(task, folder_of):
+    root = folder_of(task)
+    inner = {
+        'dtd': 'dtd',
+        'eurosat': 'EuroSAT_RGB',
+        'clevr_count': 'CLEVR_v1.0',
+    }
+    if task in inner:
+        expected = SOURCES[task](root)
+        found = SOURCES[task](f'{root}/{inner[task]}')
+        assert [e[:2] for e in found['train']] == [
+            e[:2] for e in expected['train']
+        ]

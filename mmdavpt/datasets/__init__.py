@@ -15,6 +15,7 @@ from .glyphs import (
 from .vtab1k import VTAB1k
 from .writers import (
     write_glyphs_fgvc,
+    write_glyphs_vtab1k,
     write_scenes_ade20k,
     write_scenes_pascal_context,
 )
@@ -33,6 +34,7 @@ __all__ = [
     'STYLES',
     'VTAB1k',
     'write_glyphs_fgvc',
+    'write_glyphs_vtab1k',
     'write_scenes_ade20k',
     'write_scenes_pascal_context',
 ]

@@ -2,6 +2,7 @@
 
     python tools/dataset_converters/glyphs.py ade20k data/glyph_scenes
     python tools/dataset_converters/glyphs.py pascal_context data/glyphs_voc
+    python tools/dataset_converters/glyphs.py vtab1k data/glyphs_vtab
     python tools/dataset_converters/glyphs.py fgvc data/glyphs_cub
 
 They stand in for the real data: the same reader, class counts and lists, and
@@ -21,8 +22,10 @@ if find_spec('mmdavpt') is None:
 
 from mmdavpt.datasets import STYLES  # noqa: E402
 from mmdavpt.datasets.fgvc_sets import SETS, set_from  # noqa: E402
+from mmdavpt.datasets.vtab1k_tasks import TASKS, task_from  # noqa: E402
 from mmdavpt.datasets.writers import (  # noqa: E402
     write_glyphs_fgvc,
+    write_glyphs_vtab1k,
     write_scenes_ade20k,
     write_scenes_pascal_context,
 )
@@ -61,6 +64,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         add('--val', type=int, default=100, help='validation scenes (100)')
         add('--height', type=int, default=96, help='in pixels (96)')
         add('--width', type=int, default=96, help='in pixels (96)')
+    about = 'single glyphs as a task of VTAB-1k, with its number of classes'
+    layout = layouts.add_parser('vtab1k', help=about, description=about)
+    _add_common(layout, '.png')
+    add = layout.add_argument
+    add('--size', type=int, default=48, help='height and width (48)')
+    add('--task', default='kitti', help=f'{", ".join(TASKS)} (kitti)')
+    add('--test', type=int, help='test images (as many as the task has)')
     about = 'single glyphs as a fine-grained set, with its number of classes'
     layout = layouts.add_parser('fgvc', help=about, description=about)
     _add_common(layout, '.png')
@@ -127,6 +137,21 @@ def write_scenes(args: argparse.Namespace) -> str:
     return reader[args.layout]
 
 
+def write_vtab1k(args: argparse.Namespace) -> str:
+    """Write all splits of a task of VTAB-1k; return how to read them."""
+    task = task_from(args.task)
+    drawn = write_glyphs_vtab1k(
+        args.out_dir, task.name, args.test, **single_options(args)
+    )
+    whole = args.test in (None, task.test_size)
+    sizes = task.sizes if whole else {**task.sizes, 'test': args.test}
+    for split, number in drawn.items():
+        report(split, number, sizes[split])
+    return f"type='mmdavpt.VTAB1k', task={task.name!r}" + (
+        '' if whole else ', check_size=False for the test split'
+    )
+
+
 def write_fgvc(args: argparse.Namespace) -> str:
     """Write all splits of a fine-grained set; return how to read them."""
     fgvc_set = set_from(args.name)
@@ -167,7 +192,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Write the splits of a layout."""
     args = parse_args(argv)
     write = dict(
-        ade20k=write_scenes, pascal_context=write_scenes, fgvc=write_fgvc
+        ade20k=write_scenes,
+        pascal_context=write_scenes,
+        vtab1k=write_vtab1k,
+        fgvc=write_fgvc,
     )
     reader = write[args.layout](args)
     print(f'Read them with data_root={args.out_dir!r} and {reader}.')

@@ -128,8 +128,6 @@ def write_split(
     Raises:
         ValueError: If the folder holds something else.
     """
-    for folder in target.folders:
-        os.makedirs(folder, exist_ok=True)
     _claim(target, settings)
     todo = _missing(target, num_images)
     run_parallel(write_image, todo, num_workers, f'{target.split} images')
@@ -150,21 +148,14 @@ def _claim(target: SplitFolder, settings: Dict[str, Any]) -> None:
             noted = json.load(file)
     split = target.split
     if split not in noted:
-        strangers = [
-            osp.join(folder, name)
-            for folder in target.folders
-            for name in os.listdir(folder)
-            if not name.startswith(target.neighbours)
-        ]
-        if target.list_file is not None:
-            strangers.append(osp.join(target.root, target.list_file))
-        strangers = list(filter(osp.exists, strangers))
+        strangers = _strangers(target, bool(noted))
         if strangers:
             raise ValueError(
                 f'{min(strangers)} is there already and was not drawn by '
-                'this writer; choose another folder'
+                'this writer; choose an empty folder'
             )
         noted[split] = settings
+        os.makedirs(target.root, exist_ok=True)
         replace_file(
             path, lambda file: file.write(json.dumps(noted, indent=1).encode())
         )
@@ -177,6 +168,31 @@ def _claim(target: SplitFolder, settings: Dict[str, Any]) -> None:
             f'{" and ".join(changed)} (see {path}); delete it or choose '
             'another folder'
         )
+    for folder in target.folders:
+        os.makedirs(folder, exist_ok=True)
+
+
+def _strangers(target: SplitFolder, is_ours: bool) -> List[str]:
+    """List what is in the way of a split that was not written before.
+
+    A folder of glyphs may hold other splits; any other should be empty.
+    """
+    if not is_ours:
+        names = os.listdir(target.root) if osp.isdir(target.root) else []
+        return [
+            osp.join(target.root, name)
+            for name in names
+            if not name.startswith('.') and not name.endswith('.tmp')
+        ]
+    files = [
+        osp.join(folder, name)
+        for folder in filter(osp.isdir, target.folders)
+        for name in os.listdir(folder)
+        if not name.startswith(target.neighbours)
+    ]
+    if target.list_file is not None:
+        files.append(osp.join(target.root, target.list_file))
+    return list(filter(osp.exists, files))
 
 
 def _missing(target: SplitFolder, num_images: int) -> List[int]:

@@ -1,7 +1,5 @@
 """Glyphs as a fine-grained set, through the reader of the real ones."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -108,11 +106,14 @@ def test_jpeg_is_close(tmp_path):
         assert error.mean() < 5
 
 
-def test_lists_of_others_are_left_alone(tmp_path):
-    (tmp_path / 'train.json').write_text('{"a.jpg": 1}')
-    with pytest.raises(ValueError, match='train.json is there already'):
+@pytest.mark.parametrize('name', ['train.json', 'images.txt', 'jpg/1.jpg'])
+def test_real_data_is_left_alone(tmp_path, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(b'real')
+    named = name.split('/')[0]
+    with pytest.raises(ValueError, match=f'{named} is there already'):
         write(tmp_path)
-    assert json.loads((tmp_path / 'train.json').read_text()) == {'a.jpg': 1}
+    assert [p.read_bytes() for p in tmp_path.rglob('*.*')] == [b'real']
 
 
 @pytest.mark.parametrize(

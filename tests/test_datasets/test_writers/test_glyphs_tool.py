@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mmdavpt.datasets import FGVC, GlyphSceneDataset
+from mmdavpt.datasets.vtab1k import VTAB1k
 from mmdavpt.utils.errors import UsageError
 
 from .test_pascal_context import read as read_pascal_context
@@ -68,6 +69,19 @@ def test_fgvc(tool, tmp_path, capsys):
     assert [noted[s]['seed'] for s in noted] == [2, 3, 4]
     with pytest.raises(UsageError, match="but got 'birds'"):
         tool.main(['fgvc', str(tmp_path), '--name', 'birds'])
+
+
+def test_vtab1k(tool, tmp_path, capsys):
+    arguments = ['vtab1k', str(tmp_path), '--size', '16', '--seed', '2']
+    tool.main([*arguments, '--test', '5', '--task', 'dspr_loc'])
+    out = capsys.readouterr().out
+    assert 'train800val200: 1000 images drawn, 0 were there' in out
+    assert 'test: 5 images drawn, 0 were there' in out
+    assert "type='mmdavpt.VTAB1k', task='dsprites_loc', check_size" in out
+    task = VTAB1k('dspr_loc', 'val200', str(tmp_path))
+    assert set(task.get_gt_labels()) == set(range(16))
+    with pytest.raises(UsageError, match="but got 'birds'"):
+        tool.main([*arguments, '--task', 'birds'])
 
 
 def test_a_layout_must_be_named(tool, capsys):

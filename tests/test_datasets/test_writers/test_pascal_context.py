@@ -96,13 +96,17 @@ def test_a_stopped_run_goes_on_beside_the_other_split(tmp_path):
         'ImageSets/SegmentationContext/train.txt',
     ],
 )
-def test_real_data_is_left_alone(tmp_path, name):
-    (tmp_path / name).parent.mkdir(parents=True)
+@pytest.mark.parametrize('after', [False, True])
+def test_real_data_is_left_alone(tmp_path, name, after):
+    if after:
+        write(tmp_path, 'val')
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / name).write_bytes(b'real')
-    with pytest.raises(ValueError, match=f'{name} is there already'):
+    named = name if after else name.split('/')[0]
+    with pytest.raises(ValueError, match=f'{named} is there already'):
         write(tmp_path)
     assert (tmp_path / name).read_bytes() == b'real'
-    assert not (tmp_path / 'glyph_scenes.json').exists()
+    assert (tmp_path / 'glyph_scenes.json').exists() == after
 
 
 def test_other_settings_or_splits_are_refused(tmp_path):

@@ -152,15 +152,18 @@ def test_splits_do_not_disturb_each_other(tmp_path):
     assert settings['validation']['size'] == [48, 32]
 
 
-def test_a_folder_with_other_files_is_left_alone(tmp_path):
-    (tmp_path / 'images' / 'training').mkdir(parents=True)
+@pytest.mark.parametrize('after', [False, True])
+def test_a_folder_with_other_files_is_left_alone(tmp_path, after):
+    if after:
+        write_scenes_ade20k(tmp_path, 'validation', 1, size=(32, 32))
     photo = tmp_path / 'images' / 'training' / 'ADE_train_00000001.jpg'
+    photo.parent.mkdir(parents=True)
     photo.write_bytes(b'photo')
-    with pytest.raises(
-        ValueError, match='ADE_train_00000001.jpg is there already'
-    ):
+    named = 'ADE_train_00000001.jpg' if after else 'images'
+    with pytest.raises(ValueError, match=f'{named} is there already'):
         write_scenes_ade20k(tmp_path, 'training', 1)
     assert photo.read_bytes() == b'photo'
+    assert len(list(photo.parent.iterdir())) == 1
 
 
 def test_fewer_scenes_than_there_are_is_refused(tmp_path):

@@ -2,29 +2,54 @@
 
 import os.path as osp
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
-from .config_keys import resolve_type
-from .dataset_places import datasets_of, places_of, raise_missing
+import numpy as np
+
+from .dataset_files import (
+    class_of,
+    lists_by_itself,
+    reads_text_only,
+    sample_check,
+)
+from .dataset_places import (
+    datasets_of,
+    places_of,
+    raise_missing,
+    reads_labels,
+)
+from .errors import UsageError
 from .folder_check import check_folders
+from .image_files import file_defects
 from .preflight import is_local
+from .sample_check import SampleCheck
+
+#: The most files of a dataset of which the ends are read, evenly spread.
+MOST_FILES = 100_000
+
+#: The annotations of a dataset that are decoded, evenly spread.
+MOST_ANNOTATIONS = 64
 
 
 def check_data(cfg: dict, splits: Sequence[str]) -> None:
-    """Raise a sentence if files of a dataset are missing or empty.
+    """Raise a sentence if data are missing or broken.
 
-    Folders are listed, and no file but a list of names is opened, so that
-    20,000 images take well below a second on a local disk.
+    Folders are listed, lists are read, of each image file the beginning and
+    the end are, and a few annotations are decoded. For 10,000 JPEGs of 60 KB
+    all that took 0.4 s when they were in memory, and 0.8 s from a local disk
+    (two cores). ``tools/check_data.py`` decodes everything.
 
     Args:
         cfg (dict): The config.
         splits (Sequence[str]): Out of 'train', 'val' and 'test'.
 
     Raises:
-        UsageError: If a named file or folder does not exist, a folder has no
-            image that the dataset would list, or a segmentation dataset
-            lacks images or labels, or has empty ones.
+        UsageError: If a file or folder does not exist, a folder has no image
+            that the dataset would list, or a class of the training set has
+            none; if a file is empty or truncated; or if a label is no class.
     """
     scope = cfg.get('default_scope', 'mmengine')
+    done = set()
     for split in splits:
         loader = cfg.get(f'{split}_dataloader')
         if loader is None:
@@ -32,10 +57,100 @@ def check_data(cfg: dict, splits: Sequence[str]) -> None:
         for path, dataset in datasets_of(
             loader['dataset'], f'{split}_dataloader.dataset'
         ):
-            places = places_of(dataset, scope)
-            for place in places.values():
-                if is_local(place) and not osp.exists(place):
-                    raise_missing(path, place)
-            if all(map(is_local, places.values())) and 'type' in dataset:
-                for kind in resolve_type(dataset['type'], scope):
-                    check_folders(path, dataset, places, kind)
+            check_places(path, dataset, scope, split == 'train')
+            files = files_key(dataset)
+            if files not in done and reads_text_only(class_of(dataset, scope)):
+                done.add(files)
+                check_samples(path, sample_check(cfg, path, dataset))
+
+
+def check_places(path: str, dataset: dict, scope: str, training: bool) -> None:
+    """Raise a sentence if a place that a dataset reads is missing or bare.
+
+    Args:
+        path (str): Path of the dataset in the config.
+        dataset (dict): Its config, and not that of a wrapper.
+        scope (str): The default scope of the config.
+        training (bool): Whether it is trained on: each class needs images.
+
+    Raises:
+        UsageError: If so. Readers of this package are left out, as they say
+            it themselves.
+    """
+    kind = class_of(dataset, scope)
+    if lists_by_itself(kind):
+        return
+    places = places_of(dataset, scope)
+    for place in places.values():
+        if is_local(place) and not osp.exists(place):
+            raise_missing(path, place)
+    if kind is not None and all(map(is_local, places.values())):
+        check_folders(path, dataset, places, kind, training)
+
+
+def files_key(dataset: dict) -> str:
+    """Return what two configs have in common that read the same files."""
+    named = {k: v for k, v in dataset.items() if k != 'pipeline'}
+    return repr((sorted(named.items()), reads_labels(dataset)))
+
+
+def check_samples(path: str, check: SampleCheck) -> None:
+    """Raise a sentence if a listed file is broken or a label is no class.
+
+    Args:
+        path (str): Path of the dataset in the config.
+        check (SampleCheck): Of the dataset.
+
+    Raises:
+        UsageError: If so; it names the first file and how many there are.
+    """
+    chosen = evenly_spread(len(check.samples), MOST_FILES)
+    files = [check.samples[i]['img_path'] for i in chosen]
+    if check.load_labels is not None:
+        files += [
+            check.samples[i]['seg_map_path']
+            for i in chosen
+            if 'seg_map_path' in check.samples[i]
+        ]
+    _raise_if(path, 'copy them again, or leave them out', file_defects(files))
+    labels = [
+        (info['img_path'], defect)
+        for info in check.samples
+        if (defect := check.class_defect(info)) is not None
+    ]
+    mend = "mend the list, or the head's num_classes"
+    _raise_if(path, mend, labels)
+    with ThreadPoolExecutor(8) as pool:
+        chosen = evenly_spread(len(check.samples), MOST_ANNOTATIONS)
+        found = sum(pool.map(check.annotation_defects, chosen), [])
+    mend = 'check reduce_zero_label and the classes of the dataset'
+    _raise_if(path, mend, found)
+
+
+def evenly_spread(number: int, most: int) -> list[int]:
+    """Return at most that many indices, from the first to the last.
+
+    Args:
+        number (int): How many things there are.
+        most (int): How many indices at most.
+
+    Returns:
+        List[int]: All, or evenly spread ones.
+    """
+    if number <= most:
+        return list(range(number))
+    return np.linspace(0, number - 1, most).round().astype(int).tolist()
+
+
+def _raise_if(path: str, mend: str, found: Sequence[tuple[str, str]]) -> None:
+    if not found:
+        return
+    file, defect = found[0]
+    more = len(found) - 1
+    others = (
+        f' ({more} more file{"s" if more > 1 else ""} too)' if more else ''
+    )
+    raise UsageError(
+        f'{path}: {file} {defect}{others}; {mend}; '
+        'tools/check_data.py lists every defect'
+    )

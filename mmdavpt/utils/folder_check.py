@@ -12,7 +12,11 @@ from .errors import UsageError
 
 
 def check_folders(
-    path: str, dataset: dict, places: dict[str, str], kind: Any
+    path: str,
+    dataset: dict,
+    places: dict[str, str],
+    kind: Any,
+    training: bool = False,
 ) -> None:
     """Check what a dataset would list, if the hosts' code lists it.
 
@@ -21,9 +25,12 @@ def check_folders(
         dataset (dict): Its config.
         places (Dict[str, str]): What :func:`.dataset_places.places_of` says.
         kind (type | Any): What its ``type`` stands for.
+        training (bool): Whether each class needs an image.
+            Defaults to False.
 
     Raises:
-        UsageError: If there is no image, or a file is missing or empty.
+        UsageError: If there is no image, a file is missing or empty, or a
+            class of a training set has no image.
     """
     folder = places.get('img_path', places.get('data_root', ''))
     if not osp.isdir(folder):
@@ -37,9 +44,10 @@ def check_folders(
     elif _lists_by(kind, 'extensions') and 'ann_file' not in places:
         extensions = dataset.get('extensions', _default(kind, 'extensions'))
         endings = tuple(sorted(e.lower() for e in extensions))
-        _check_classification(
-            path, folder, endings, dataset.get('with_label', True)
-        )
+        labelled = dataset.get('with_label', True)
+        _check_classification(path, folder, endings, labelled)
+        if labelled and training:
+            _check_classes(path, folder, endings)
 
 
 def _lists_by(kind: Any, key: str) -> bool:
@@ -125,6 +133,33 @@ def _check_classification(
             f'{path}.ann_file or {path}.with_label=False'
         )
     _raise_no_image(path, folder, ' or '.join(endings), "'{}.extensions=[{}]'")
+
+
+def _check_classes(path: str, folder: str, endings: tuple[str, ...]) -> None:
+    """Check that each folder of a class has an image."""
+    with os.scandir(folder) as entries:
+        classes = sorted(
+            entry.name
+            for entry in entries
+            if entry.is_dir() and _is_listed(entry.name)
+        )
+    empty = [
+        name
+        for name in classes
+        if not any(
+            file.lower().endswith(endings) and _is_listed(file)
+            for file, _ in _files(osp.join(folder, name))
+        )
+    ]
+    if empty:
+        more = f' and {len(empty) - 5} more' if empty[5:] else ''
+        raise UsageError(
+            f'{path} takes each of the {len(classes)} folders of {folder} for '
+            f'a class, but {", ".join(empty[:5])}{more} '
+            f'{"have" if empty[1:] else "has"} no image that ends in '
+            f'{" or ".join(endings)}; put images there, or remove the folder '
+            'from all splits'
+        )
 
 
 def _check_segmentation(

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from mmdavpt.utils import UsageError
+from mmdavpt.utils.data_check import check_data
 
 from .data_files import CLS, SEG, check, write
 
@@ -89,7 +90,7 @@ def test_listed_scenes(scenes, tmp_path):
 @pytest.mark.parametrize(
     'unlabelled',
     [
-        dict(test_mode=True),
+        dict(test_mode=True, metainfo=dict(classes=['a'])),
         dict(pipeline=[dict(type='LoadImageFromFile')]),
         dict(data_prefix=dict(img_path='img')),
     ],
@@ -110,7 +111,7 @@ def test_datasets_that_list_by_themselves_are_left_alone(scenes):
 
     class Own(BaseSegDataset):
         def load_data_list(self):
-            return []
+            return [dict(img_path='s3://bucket/a.jpg')]
 
     check(**{**scenes, 'type': Own}, img_suffix='.tif')
     check(**{**scenes, 'type': lambda: None}, img_suffix='.tif')
@@ -136,9 +137,30 @@ def test_images_of_classes(tmp_path):
     # A list names whole files, so the extensions do not count.
     write(tmp_path, 'list.txt', content='dog/b.webp 1')
     check(**dataset, ann_file='list.txt')
-    write(tmp_path, 'cat/x.JPG')
+    write(tmp_path, 'cat/x.JPG', 'dog/x.jpg')
     check(**dataset)
     check(type=CLS, data_prefix=str(tmp_path))
+
+
+def test_class_without_images(tmp_path):
+    write(tmp_path, 'cat/a.jpg', 'dog/deep/a.jpg', 'dog/b.txt')
+    write(tmp_path, 'eel/a.txt', 'fox/.a.jpg', '.git/a.txt')
+    dataset = dict(type=CLS, data_root=str(tmp_path), extensions=['.jpg'])
+    with pytest.raises(
+        UsageError,
+        match=rf'each of the 4 folders of {tmp_path} for a class, but eel, '
+        r'fox have no image that ends in \.jpg; put images there',
+    ):
+        check(**dataset)
+    # Other splits may lack a class, and a list names its own.
+    cfg = dict(val_dataloader=dict(dataset=dataset))
+    check_data(cfg, ['val'])
+    write(tmp_path, 'fox/a.jpg')
+    with pytest.raises(UsageError, match='but eel has no image'):
+        check(dataset=dict(dataset=dataset))
+    check(**dataset, with_label=False)
+    write(tmp_path, 'list.txt', content='cat/a.jpg 0')
+    check(**dataset, ann_file='list.txt')
 
 
 def test_files_are_listed_as_the_host_lists_them(scenes, tmp_path):

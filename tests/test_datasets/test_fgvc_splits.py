@@ -76,6 +76,14 @@ def test_the_largest_remainders_give_one_more():
     assert given_by == {0: 1, 1: 1, 2: 2, 3: 1}
 
 
+def test_a_class_keeps_its_last_image():
+    # Shares of 0.5, 2 and 2: the first remainder is the largest, but the
+    # class has one image only, so another one gives a third.
+    entries = entries_of([1, 4, 4])
+    given_by = Counter(entries[i] for i in hold_out(entries, 0.5))
+    assert given_by[0] == 0 and sorted(given_by.values())[-2:] == [2, 3]
+
+
 @pytest.mark.parametrize('stratified', [True, False])
 def test_the_choice_is_the_same_everywhere(stratified):
     entries = entries_of([10, 10, 10])

@@ -19,7 +19,7 @@ from mmengine.runner import Runner
 
 from .checkpoint_fit import CheckpointFitHook
 from .config_keys import check_option
-from .data_check import check_data
+from .data_check import check_run_data
 from .errors import UsageError
 from .evaluation_flags import (
     draw_predictions,
@@ -212,21 +212,27 @@ def set_resume(cfg: Config, checkpoint: str) -> None:
 
 
 def check_files(cfg: Config, training: bool) -> None:
-    """Raise a sentence if a file is missing that a run will read.
+    """Raise a sentence if files are missing or broken that a run will read.
+
+    Before a training, a line on stderr names what is wrong with test data.
 
     Args:
         cfg (Config): The config.
         training (bool): Whether it is to train, and not to test.
 
     Raises:
-        UsageError: If a file or folder is missing.
+        UsageError: If a file or folder is missing, or data are broken.
     """
     if training:
         check_schedule(cfg)
         check_pretrained(cfg.model)
         if cfg.get('load_from'):
             check_checkpoint_exists(cfg.load_from, '`load_from`')
-    check_data(cfg, ('train', 'val') if training else ('test',))
+    warning = check_run_data(cfg, training)
+    if warning is not None:
+        sys.stderr.write(
+            f'warning: {warning}; training does not read it, testing will\n'
+        )
 
 
 def leave_process_group() -> None:

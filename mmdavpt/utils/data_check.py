@@ -1,7 +1,7 @@
 """The check of a run's data before anything heavy starts."""
 
 import os.path as osp
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -27,11 +27,42 @@ from .sample_check import SampleCheck
 #: The most files of a dataset of which the ends are read, evenly spread.
 MOST_FILES = 100_000
 
+#: The same for test data before a training, which does without them.
+MOST_TEST_FILES = 1000
+
 #: The annotations of a dataset that are decoded, evenly spread.
 MOST_ANNOTATIONS = 64
 
 
-def check_data(cfg: dict, splits: Sequence[str]) -> None:
+def check_run_data(cfg: dict, training: bool) -> str | None:
+    """Check the data of a run, and before a training also those of its test.
+
+    Args:
+        cfg (dict): The config.
+        training (bool): Whether it is to train, and not to test.
+
+    Returns:
+        str | None: What is wrong with the test data of a training, of which
+        only some files are looked at; None if nothing was found.
+
+    Raises:
+        UsageError: If anything is wrong with what the run reads.
+    """
+    done = check_data(cfg, ('train', 'val') if training else ('test',))
+    if training:
+        try:
+            check_data(cfg, ('test',), MOST_TEST_FILES, done)
+        except UsageError as error:
+            return str(error)
+    return None
+
+
+def check_data(
+    cfg: dict,
+    splits: Sequence[str],
+    most_files: int = MOST_FILES,
+    done: Collection[str] = (),
+) -> set[str]:
     """Raise a sentence if data are missing or broken.
 
     Folders are listed, lists are read, of each image file the beginning and
@@ -42,6 +73,12 @@ def check_data(cfg: dict, splits: Sequence[str]) -> None:
     Args:
         cfg (dict): The config.
         splits (Sequence[str]): Out of 'train', 'val' and 'test'.
+        most_files (int): Of a dataset, of which the ends are read, evenly
+            spread. Defaults to 100,000.
+        done (Collection[str]): What earlier calls returned. Defaults to ().
+
+    Returns:
+        Set[str]: What tells the datasets that have been checked from others.
 
     Raises:
         UsageError: If a file or folder does not exist, a folder has no image
@@ -49,7 +86,7 @@ def check_data(cfg: dict, splits: Sequence[str]) -> None:
             none; if a file is empty or truncated; or if a label is no class.
     """
     scope = cfg.get('default_scope', 'mmengine')
-    done = set()
+    done = set(done)
     for split in splits:
         loader = cfg.get(f'{split}_dataloader')
         if loader is None:
@@ -61,7 +98,10 @@ def check_data(cfg: dict, splits: Sequence[str]) -> None:
             files = files_key(dataset)
             if files not in done and reads_text_only(class_of(dataset, scope)):
                 done.add(files)
-                check_samples(path, sample_check(cfg, path, dataset))
+                check_samples(
+                    path, sample_check(cfg, path, dataset), most_files
+                )
+    return done
 
 
 def check_places(path: str, dataset: dict, scope: str, training: bool) -> None:
@@ -94,17 +134,20 @@ def files_key(dataset: dict) -> str:
     return repr((sorted(named.items()), reads_labels(dataset)))
 
 
-def check_samples(path: str, check: SampleCheck) -> None:
+def check_samples(
+    path: str, check: SampleCheck, most_files: int = MOST_FILES
+) -> None:
     """Raise a sentence if a listed file is broken or a label is no class.
 
     Args:
         path (str): Path of the dataset in the config.
         check (SampleCheck): Of the dataset.
+        most_files (int): See :func:`check_data`.
 
     Raises:
         UsageError: If so; it names the first file and how many there are.
     """
-    chosen = evenly_spread(len(check.samples), MOST_FILES)
+    chosen = evenly_spread(len(check.samples), most_files)
     files = [check.samples[i]['img_path'] for i in chosen]
     if check.load_labels is not None:
         files += [

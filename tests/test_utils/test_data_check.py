@@ -5,7 +5,11 @@ import json
 import pytest
 
 from mmdavpt.utils import UsageError
-from mmdavpt.utils.data_check import check_data, evenly_spread
+from mmdavpt.utils.data_check import (
+    check_data,
+    check_run_data,
+    evenly_spread,
+)
 from mmdavpt.utils.preflight import check_checkpoint_exists, check_pretrained
 
 from .data_files import (
@@ -209,6 +213,24 @@ def test_the_same_files_are_looked_at_once(tmp_path, monkeypatch):
     cfg['val_dataloader']['dataset']['dataset']['ann_file'] = 'other.txt'
     with pytest.raises(UsageError, match='other.txt, which does not exist'):
         check_data(cfg, ['train', 'val'])
+
+
+def test_test_data_stop_no_training(tmp_path):
+    cfg = {
+        f'{split}_dataloader': dict(dataset=scenes(tmp_path / split))
+        for split in ('train', 'test')
+    }
+    assert check_run_data(cfg, training=True) is None
+    label(tmp_path / 'test/ann/1.png', [[0, 9], [1, 1]])
+    warning = check_run_data(cfg, training=True)
+    assert 'test_dataloader.dataset: ' in warning and 'label 9' in warning
+    with pytest.raises(UsageError, match='has the label 9'):
+        check_run_data(cfg, training=False)
+    cfg['test_dataloader']['dataset']['data_root'] = '/nowhere'
+    assert 'reads /nowhere' in check_run_data(cfg, training=True)
+    truncate(tmp_path / 'train/img/0.jpg')
+    with pytest.raises(UsageError, match='train_dataloader.* truncated'):
+        check_run_data(cfg, training=True)
 
 
 def test_readers_of_this_package_say_what_is_missing(tmp_path, monkeypatch):

@@ -1,0 +1,237 @@
+"""One epoch of each suite's real config, on glyphs in that suite's layout.
+
+Of a config only the size is changed: the architecture's width, crops of
+segmentation, batches and epochs, and where the data lies. Readers, pipelines,
+protocols, heads, prompts of each layer, guided layers and losses are its own.
+"""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmdavpt.datasets.writers import (
+    write_glyphs_fgvc,
+    write_glyphs_vtab1k,
+    write_scenes_ade20k,
+    write_scenes_pascal_context,
+)
+from mmdavpt.utils.config_keys import walk
+
+ROOT = Path(__file__).parents[1]
+WIDTH = 16  # channels
+CROP = (64, 64)
+
+
+def load_tool(name):
+    spec = importlib.util.spec_from_file_location(
+        f'tool_{name}_of_suites', ROOT / 'tools' / f'{name}.py'
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+train, test = load_tool('train'), load_tool('test')
+
+
+@pytest.fixture(autouse=True)
+def _plain_dumps(monkeypatch):
+    """Leave dumped configs unformatted, which takes longer than training."""
+    monkeypatch.setattr(
+        'yapf.yapflib.yapf_api.FormatCode', lambda text, **_: (text, True)
+    )
+
+
+def shrink(name, data_root, path):
+    """Write a small twin of a config; return its path."""
+    cfg = Config.fromfile(ROOT / 'configs' / name)
+    for where, node in walk(cfg._cfg_dict):
+        if where.endswith('_dataloader') and 'batch_size' in node:
+            node.update(batch_size=8, num_workers=0, persistent_workers=False)
+            node.dataset.data_root = str(data_root)
+            if node.dataset.type.startswith('mmdavpt.'):
+                node.dataset.check_size = False
+    backbone = cfg.model.backbone
+    layers = dict(b=12, l=24)[backbone.arch]
+    backbone.arch = dict(
+        embed_dims=WIDTH,
+        num_layers=layers,
+        num_heads=2,
+        feedforward_channels=WIDTH,
+    )
+    backbone.init_cfg = None
+    cfg.default_hooks.logger.interval = 1
+    if 'head' in cfg.model:
+        cfg.model.head.in_channels = WIDTH
+        cfg.train_cfg.max_epochs = 1
+        # Both parts of the schedule, of one epoch.
+        for part in cfg.param_scheduler:
+            part.update(begin=0, end=1)
+        for protocol in cfg.protocols.values():
+            protocol.get('train_cfg', {}).pop('val_begin', None)
+    else:
+        shrink_segmentation(cfg)
+    cfg.dump(str(path))
+    return str(path)
+
+
+def shrink_segmentation(cfg):
+    model = cfg.model
+    model.data_preprocessor.size = model.backbone.img_size = CROP
+    model.test_cfg.update(crop_size=CROP, stride=(48, 48))
+    for head in (model.decode_head, *model.auxiliary_head):
+        head.update(in_channels=WIDTH, channels=8)
+    for _, node in walk(cfg._cfg_dict):
+        if node.get('type') == 'RandomCrop':
+            node.crop_size = CROP
+        elif node.get('type') in ('Resize', 'RandomResize'):
+            node.scale = (4 * CROP[0], CROP[1])
+    cfg.train_dataloader.batch_size = 2
+    cfg.val_dataloader.batch_size = cfg.test_dataloader.batch_size = 1
+    cfg.train_cfg.update(max_iters=2, val_interval=2)
+    cfg.param_scheduler[0].end = 2
+    cfg.default_hooks.checkpoint.interval = 2
+
+
+def run(tmp_path, config, *flags):
+    """Train, and return the log and the last checkpoint."""
+    work = tmp_path / 'work'
+    train.main([config, '--work-dir', str(work), *flags])
+    log = '\n'.join(p.read_text() for p in work.glob('*/*.log'))
+    last = Path((work / 'last_checkpoint').read_text().strip())
+    dump = Config.fromfile(work / Path(config).name)
+    return log, torch.load(last, weights_only=False), dump
+
+
+def score_line(tmp_path, config, capsys):
+    """Test the last checkpoint; return the line that is printed."""
+    work = tmp_path / 'work'
+    last = (work / 'last_checkpoint').read_text().strip()
+    capsys.readouterr()
+    test.main([config, last, '--work-dir', str(work)])
+    return capsys.readouterr().out.strip().splitlines()[-1]
+
+
+def write_task(root, task):
+    """Write a task of VTAB-1k, and list a few of its images only."""
+    write_glyphs_vtab1k(str(root), task, num_test=9, size=24)
+    for split, number in (
+        ('train800', 24),
+        ('val200', 8),
+        ('train800val200', 32),
+    ):
+        path = root / task / f'{split}.txt'
+        lines = path.read_text().splitlines()
+        path.write_text('\n'.join(lines[:number]) + '\n')
+
+
+@pytest.mark.parametrize(
+    'name, task, classes, protocol, images',
+    [
+        # 20 prompts, of which 16 have no class.
+        ('moco-v3/davpt_vit-b-moco-v3_vtab-kitti', 'kitti', 4, 'tune', 24),
+        # Prompts in the last layer alone.
+        (
+            'in21k/davpt-plus_vit-b-in21k_vtab-patch_camelyon',
+            'patch_camelyon',
+            2,
+            'retrain',
+            32,
+        ),
+    ],
+)
+def test_vtab(tmp_path, capsys, name, task, classes, protocol, images):
+    write_task(tmp_path / 'tasks', task)
+    config = shrink(
+        f'vtab/{name}.py', tmp_path / 'tasks', tmp_path / 'twin.py'
+    )
+    log, checkpoint, dump = run(tmp_path, config, '--protocol', protocol)
+    assert dump.protocol == protocol
+    assert f'Epoch(train) [1][{images // 8}/{images // 8}]' in log
+    assert ('accuracy/top1' in log) == (protocol == 'tune')
+    state = checkpoint['state_dict']
+    assert state['guidance.mapping'].tolist() == [*range(classes)]
+    prompts = [k for k in state if k.startswith('backbone.prompts.')]
+    assert len(prompts) == (12 if task == 'kitti' else 1)
+    if protocol == 'retrain':
+        assert score_line(tmp_path, config, capsys).startswith('top-1 ')
+
+
+@pytest.fixture
+def flowers(tmp_path):
+    root = tmp_path / 'flowers'
+    sizes = dict(train=102, val=9, test=11)
+    write_glyphs_fgvc(str(root), 'flowers', sizes, size=32)
+    return root
+
+
+@pytest.mark.parametrize(
+    'name, flags, images, validated',
+    [
+        ('davpt-plus_vit-b-mae_flowers.py', (), 111, 0),
+        ('davpt_vit-b-mae_flowers.py', ('--protocol', 'tune'), 102, 9),
+        ('davpt_vit-b-mae_flowers.py', ('--protocol', 'released'), 102, 11),
+    ],
+)
+def test_fgvc(tmp_path, flowers, capsys, name, flags, images, validated):
+    config = shrink(f'fgvc/mae/{name}', flowers, tmp_path / 'twin.py')
+    log, checkpoint, dump = run(tmp_path, config, *flags)
+    assert dump.protocol == (flags[-1] if flags else 'retrain')
+    steps = -(-images // 8)
+    assert re.search(rf'Epoch\(train\) +\[1\]\[{steps}/{steps}\]', log)
+    assert 'loss_guidance_token' in log and 'loss_guidance_cls' in log
+    assert ('accuracy/top1' in log) == (validated > 0)
+    assert ('do not report it as a test result' in log) == (validated == 11)
+    assert bool([*(tmp_path / 'work').glob('best_*.pth')]) == (validated > 0)
+    mapping = checkpoint['state_dict']['guidance.mapping']
+    assert mapping.shape == (102,) and mapping.min() >= 0
+    assert len(mapping.unique()) == 40  # more classes than prompts
+    if not validated:
+        assert score_line(tmp_path, config, capsys).startswith('top-1 ')
+
+
+@pytest.mark.parametrize(
+    'name, write, splits, background, classes',
+    [
+        (
+            'setr_davpt_ade20k.py',
+            write_scenes_ade20k,
+            ('training', 'validation'),
+            None,
+            150,
+        ),
+        (
+            'setr_davpt-plus_pascal_context.py',
+            write_scenes_pascal_context,
+            ('train', 'val'),
+            0,
+            60,
+        ),
+        (
+            'setr_davpt_pascal_context59.py',
+            write_scenes_pascal_context,
+            ('train', 'val'),
+            None,
+            59,
+        ),
+    ],
+)
+def test_segmentation(
+    tmp_path, capsys, name, write, splits, background, classes
+):
+    for seed, split in enumerate(splits):
+        write(str(tmp_path / 'scenes'), split, 4 - 2 * seed, seed, size=CROP)
+    config = shrink(name, tmp_path / 'scenes', tmp_path / 'twin.py')
+    log, checkpoint, _ = run(tmp_path, config)
+    assert 'Iter(train) [2/2]' in log
+    state = checkpoint['state_dict']
+    assert 'loss_guidance_token' in log and 'loss_guidance_cls' in log
+    mapping = state['guidance.mapping']
+    assert mapping.shape == (classes,)
+    without = (mapping < 0).nonzero().flatten().tolist()
+    assert without == ([] if background is None else [background])
+    assert score_line(tmp_path, config, capsys).startswith('mIoU-SS ')

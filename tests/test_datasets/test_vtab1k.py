@@ -1,0 +1,201 @@
+"""The lists of VTAB-1k: tasks, aliases, folders and every mistake."""
+
+import pickle
+
+import pytest
+
+from mmdavpt.datasets import VTAB1k
+from mmdavpt.datasets.vtab1k import SPLITS, TASKS, task_from
+from mmdavpt.registry import DATASETS
+from mmdavpt.utils.errors import UsageError
+
+LINES = ['images/test/000000.jpg 3', 'images/test/000001.png 0']
+
+
+def write(root, task='svhn', split='test', lines=LINES, folder=None):
+    folder = root / (folder or task)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f'{split}.txt').write_text('\n'.join(lines) + '\n')
+    return folder
+
+
+def read(root, task='svhn', split='test', check_size=False, **kwargs):
+    # Serialising collects garbage, which takes most of the time.
+    kwargs.setdefault('serialize_data', False)
+    return VTAB1k(task, split, str(root), check_size=check_size, **kwargs)
+
+
+def test_the_tasks_have_the_published_sizes():
+    assert {t.name: (t.num_classes, t.test_size) for t in TASKS.values()} == {
+        'cifar': (100, 10000),
+        'caltech101': (102, 6084),
+        'dtd': (47, 1880),
+        'oxford_flowers102': (102, 6149),
+        'oxford_iiit_pet': (37, 3669),
+        'svhn': (10, 26032),
+        'sun397': (397, 21750),
+        'patch_camelyon': (2, 32768),
+        'eurosat': (10, 5400),
+        'resisc45': (45, 6300),
+        'diabetic_retinopathy': (5, 42670),
+        'clevr_count': (8, 15000),
+        'clevr_dist': (6, 15000),
+        'dmlab': (6, 22735),
+        'kitti': (4, 711),
+        'dsprites_loc': (16, 73728),
+        'dsprites_ori': (16, 73728),
+        'smallnorb_azi': (18, 12150),
+        'smallnorb_ele': (9, 12150),
+    }
+    assert list(TASKS) == [task.name for task in TASKS.values()]
+    groups = [task.group for task in TASKS.values()]
+    assert {g: groups.count(g) for g in groups} == dict(
+        natural=7, specialized=4, structured=8
+    )
+
+
+@pytest.mark.parametrize(
+    'alias, name',
+    [
+        ('cifar100', 'cifar'),
+        ('CIFAR-100', 'cifar'),
+        ('pets', 'oxford_iiit_pet'),
+        ('oxford_pet', 'oxford_iiit_pet'),
+        ('flowers102', 'oxford_flowers102'),
+        ('camelyon', 'patch_camelyon'),
+        ('Patch Camelyon', 'patch_camelyon'),
+        ('retinopathy', 'diabetic_retinopathy'),
+        ('clerv_count', 'clevr_count'),
+        ('dspr_loc', 'dsprites_loc'),
+        ('dspr_ori', 'dsprites_ori'),
+        ('smallnorb-azi', 'smallnorb_azi'),
+    ],
+)
+def test_a_task_has_other_names(tmp_path, alias, name):
+    assert task_from(alias) is TASKS[name]
+    if alias in TASKS[name].aliases:
+        folder = write(tmp_path, folder=alias, lines=['a.png 1'])
+        info = read(tmp_path, name).get_data_info(0)
+        assert info['img_path'] == str(folder / 'a.png')
+
+
+def test_no_name_means_two_tasks():
+    for task in TASKS.values():
+        for name in (task.name, task.title, *task.aliases):
+            assert task_from(name) is task
+
+
+def test_the_folder_of_the_canonical_name_comes_first(tmp_path):
+    write(tmp_path, folder='cifar100', lines=['a.png 1'])
+    folder = write(tmp_path, folder='cifar', lines=['b.png 2'])
+    (info,) = read(tmp_path, 'cifar100')
+    assert info['img_path'] == str(folder / 'b.png')
+
+
+@pytest.mark.parametrize('split', SPLITS)
+def test_a_split_is_its_list(tmp_path, split):
+    assert SPLITS == ('train800', 'val200', 'train800val200', 'test')
+    folder = write(tmp_path, split=split)
+    dataset = read(tmp_path, split=split)
+    paths = [str(folder / line.split()[0]) for line in LINES]
+    assert [info['img_path'] for info in dataset] == paths
+    assert list(dataset.get_gt_labels()) == [3, 0]
+    assert f'SVHN, {split}' in repr(dataset)
+
+
+@pytest.mark.parametrize('ending', ['\r\n', '\n\n', '  \n'])
+def test_line_ends_make_no_difference(tmp_path, ending):
+    folder = write(tmp_path)
+    (folder / 'test.txt').write_text(ending.join(LINES))
+    assert list(read(tmp_path).get_gt_labels()) == [3, 0]
+
+
+def test_a_path_may_have_spaces(tmp_path):
+    folder = write(tmp_path, lines=['my images/a b.jpg 7'])
+    (info,) = read(tmp_path)
+    assert info['img_path'] == str(folder / 'my images/a b.jpg')
+    assert info['gt_label'] == 7
+
+
+def test_classes_are_named_by_a_file_or_by_their_labels(tmp_path):
+    folder = write(tmp_path)
+    assert read(tmp_path).metainfo['classes'] == tuple('0123456789')
+    names = [f'digit {i}' for i in range(10)]
+    (folder / 'classes.txt').write_text('\n'.join(names))
+    assert read(tmp_path).metainfo['classes'] == tuple(names)
+    own = tuple('abcdefghij')
+    assert read(tmp_path, classes=own).metainfo['classes'] == own
+    (folder / 'classes.txt').write_text('\n'.join(names[1:]))
+    with pytest.raises(UsageError, match='name 10 classes.*names 9'):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    'split, size', [('train800', 800), ('val200', 200), ('test', 711)]
+)
+def test_the_size_of_a_list_is_checked(tmp_path, split, size):
+    lines = [f'images/{i:06d}.png {i % 3}' for i in range(size)]
+    write(tmp_path, 'kitti', split, lines)
+    # One of the four classes has no image, which is no mistake.
+    assert len(read(tmp_path, 'kitti', split, check_size=True)) == size
+    write(tmp_path, 'kitti', split, lines[1:])
+    with pytest.raises(UsageError, match=f'{size - 1} images.*has {size}'):
+        read(tmp_path, 'kitti', split, check_size=True)
+    assert len(read(tmp_path, 'kitti', split)) == size - 1
+
+
+@pytest.mark.parametrize(
+    'line, message',
+    [
+        ('images/test/1.jpg', 'line 2 should be an image path'),
+        ('images/test/1.jpg x', "but is 'images/test/1.jpg x'"),
+        ('images/test/1.jpg -1', 'line 2 should be'),
+        ('images/test/1.jpg 1.0', 'line 2 should be'),
+        ('images/test/1.jpg ²', 'line 2 should be'),
+        ('3', 'line 2 should be'),
+        ('images/test/1.jpg 10', 'line 2: .* from 0 to 9, but is 10'),
+        (LINES[0], 'line 2: images/test/000000.jpg is listed a second time'),
+    ],
+)
+def test_a_broken_line_is_named(tmp_path, line, message):
+    write(tmp_path, lines=[LINES[0], line])
+    with pytest.raises(UsageError, match=message):
+        read(tmp_path)
+
+
+def test_what_is_missing_is_named(tmp_path):
+    with pytest.raises(UsageError, match="no folder 'cifar' or 'cifar100'"):
+        read(tmp_path, 'cifar')
+    with pytest.raises(UsageError, match='does not exist'):
+        read(tmp_path / 'nowhere')
+    folder = write(tmp_path, lines=[])
+    with pytest.raises(UsageError, match='it is empty'):
+        read(tmp_path)
+    with pytest.raises(UsageError, match='train800.txt does not exist'):
+        read(tmp_path, split='train800')
+    (folder / 'test.txt').write_bytes(b'\xff\xfe')
+    with pytest.raises(UsageError, match='cannot be read'):
+        read(tmp_path)
+
+
+def test_unknown_names_are_refused(tmp_path):
+    with pytest.raises(UsageError, match="one of .*'cifar'.*got 'mnist'"):
+        read(tmp_path, 'mnist')
+    with pytest.raises(UsageError, match="'train800val200'.*got 'train'"):
+        read(tmp_path, split='train')
+
+
+def test_it_is_built_from_a_config_and_sent_to_workers(tmp_path):
+    write(tmp_path)
+    dataset = DATASETS.build(
+        dict(
+            type='mmdavpt.VTAB1k',
+            task='SVHN',
+            split='test',
+            data_root=str(tmp_path),
+            check_size=False,
+        )
+    )
+    again = pickle.loads(pickle.dumps(dataset))
+    assert again.get_data_info(1) == dataset.get_data_info(1)
+    assert again.task is not None and again.task.name == 'svhn'

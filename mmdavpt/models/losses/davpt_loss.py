@@ -1,20 +1,21 @@
 """The guidance loss of all guided layers, as a registered module."""
 
-import math
-from collections.abc import Mapping
-from numbers import Real
+import functools
+from collections.abc import Mapping, Sequence
 
-import torch
 from torch import Tensor, nn
 
 from mmdavpt.registry import MODELS
 
-from .proxy_anchor import (
-    POSITIVE_MEANS,
-    cosine_similarity_matrix,
-    proxy_anchor_loss,
+from .options import (
+    PRESETS,
+    check_choice,
+    check_no_surplus,
+    check_values,
 )
+from .proxy_anchor import proxy_anchor_loss
 from .proxy_nca import proxy_nca_loss
+from .steps import check_tokens, mean_over_layers, stack_samples
 from .triplet import triplet_loss
 
 METRICS = {
@@ -22,55 +23,6 @@ METRICS = {
     'proxy_nca': proxy_nca_loss,
     'triplet': triplet_loss,
 }
-TOKENS = (
-    'saliency',
-    'patch_output',
-    'patch_input',
-    'patch_query',
-    'patch_key',
-    'patch_raw',
-)
-PROMPTS = ('query', 'input', 'raw')
-CLS = ('query', 'input')
-
-#: What the paper describes, and what the released code computes whatever its
-#: ``patch_type`` says.
-PRESETS = {
-    'paper': dict(
-        token='saliency',
-        prompt='query',
-        cls='query',
-        prompt_scale=1.0,
-        positive_mean='positive',
-    ),
-    'released': dict(
-        token='patch_raw',
-        prompt='raw',
-        cls='query',
-        prompt_scale=5.0,
-        positive_mean='all',
-    ),
-}
-
-
-def _check_choice(name: str, value: object, choices: tuple) -> None:
-    if value not in choices:
-        raise ValueError(
-            f'{name} of DAVPTLoss should be one of '
-            f'{tuple(choices)}, but got {value!r}'
-        )
-
-
-def _check_number(name: str, value: object, least: float = -math.inf) -> None:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(
-            f'{name} of DAVPTLoss should be a number, but got {value!r}'
-        )
-    if not math.isfinite(value) or value < least:
-        bound = '' if least == -math.inf else f' and at least {least:g}'
-        raise ValueError(
-            f'{name} of DAVPTLoss should be finite{bound}, but got {value!r}'
-        )
 
 
 @MODELS.register_module()
@@ -81,7 +33,28 @@ class DAVPTLoss(nn.Module):
         \beta \mathcal{L}(X, P) + \lambda \mathcal{L}(x_{cls}, P)
 
     Options that are left at None take the value of ``preset``; without a
-    preset, that of 'paper'.
+    preset, that of 'paper'. The presets are
+
+    - 'paper': sections 3.2 and 3.3. The token is the attention output at the
+      prompt, before the output projection (3.3); it and [CLS] are compared
+      with the prompt's query ("comparing the projected Query vector yields
+      better performance", 3.2), all as unit vectors (eq. 3); positives are
+      averaged over the prompts with a sample in the batch (eq. 4).
+    - 'released': what https://github.com/Noahsark/DA-VPT computes at commit
+      1a5ac60, read and not run (``models/criterion.py``). The token is the
+      mean of the block's raw patches, which line 530 puts in place of
+      whatever ``patch_type`` (lines 510 to 519) had chosen; [CLS] is taken
+      as query; both are compared with the raw prompt, a unit vector times
+      5, as in 51 of its 61 configurations (``loss_vpt_scale_ratio``);
+      positives are averaged over all prompts.
+
+    Both have :math:`\alpha = 32` and :math:`\delta = 0.1`, Proxy-Anchor's
+    own values (Kim et al., CVPR 2020), and neither fixes a weight or a
+    metric.
+
+    The loss has three steps, so that samples can be gathered in between:
+    :meth:`samples` and :meth:`prompts` reduce what the layers handed out,
+    :meth:`compare` applies the metric.
 
     Args:
         metric (str): The loss that compares tokens and prompts. Defaults to
@@ -132,20 +105,10 @@ class DAVPTLoss(nn.Module):
         preset: str | None = None,
     ) -> None:
         super().__init__()
-        _check_choice('metric', metric, tuple(METRICS))
+        check_choice('metric', metric, tuple(METRICS))
         if preset is not None:
-            _check_choice('preset', preset, tuple(PRESETS))
-        if metric == 'triplet' and alpha is not None:
-            raise ValueError(
-                "alpha has no meaning for metric='triplet', but got "
-                f'alpha={alpha!r}; leave alpha out or choose another metric'
-            )
-        if metric != 'proxy_anchor' and positive_mean is not None:
-            raise ValueError(
-                f'positive_mean has no meaning for metric={metric!r}, but got '
-                f'positive_mean={positive_mean!r}; leave it out or choose '
-                "metric='proxy_anchor'"
-            )
+            check_choice('preset', preset, tuple(PRESETS))
+        check_no_surplus(metric, alpha, positive_mean)
         default = PRESETS[preset or 'paper']
 
         def chosen(name: str, value: object) -> object:
@@ -165,38 +128,7 @@ class DAVPTLoss(nn.Module):
             self.metric_args['positive_mean'] = chosen(
                 'positive_mean', positive_mean
             )
-        self._check_options()
-
-    def _check_options(self) -> None:
-        """Raise a sentence for the first option that does not fit."""
-        _check_choice('token', self.token, TOKENS)
-        _check_choice('prompt', self.prompt, PROMPTS)
-        _check_choice('cls', self.cls, CLS)
-        _check_number('token_weight', self.token_weight, least=0)
-        _check_number('cls_weight', self.cls_weight, least=0)
-        _check_number('margin', self.metric_args['margin'])
-        positive = dict(prompt_scale=self.prompt_scale)
-        if 'alpha' in self.metric_args:
-            positive['alpha'] = self.metric_args['alpha']
-        for name, value in positive.items():
-            _check_number(name, value)
-            if value <= 0:
-                raise ValueError(
-                    f'{name} of DAVPTLoss should be positive, '
-                    f'but got {value!r}'
-                )
-        if 'positive_mean' in self.metric_args:
-            _check_choice(
-                'positive_mean',
-                self.metric_args['positive_mean'],
-                POSITIVE_MEANS,
-            )
-        if self.token_weight == 0 and self.cls_weight == 0:
-            raise ValueError(
-                'token_weight and cls_weight of DAVPTLoss are both 0, which '
-                'guides nothing; give one of them a positive weight, or leave '
-                'the guidance out of the model'
-            )
+        check_values(self.options)
 
     @property
     def terms(self) -> dict[str, tuple[float, str]]:
@@ -220,9 +152,10 @@ class DAVPTLoss(nn.Module):
             [f'prompt_{self.prompt}', *(t for _, t in self.terms.values())]
         )
 
-    def extra_repr(self) -> str:
-        """Show the resolved options when the module is printed."""
-        options = dict(
+    @property
+    def options(self) -> dict[str, object]:
+        """dict: The resolved options by name, without those of no meaning."""
+        return dict(
             metric=self.metric,
             token=self.token,
             prompt=self.prompt,
@@ -232,8 +165,11 @@ class DAVPTLoss(nn.Module):
             prompt_scale=self.prompt_scale,
             **self.metric_args,
         )
+
+    def extra_repr(self) -> str:
+        """Show the resolved options when the module is printed."""
         return ', '.join(
-            f'{name}={value!r}' for name, value in options.items()
+            f'{name}={value!r}' for name, value in self.options.items()
         )
 
     def forward(
@@ -262,52 +198,75 @@ class DAVPTLoss(nn.Module):
             KeyError: If a layer lacks a token.
             ValueError: If there is no layer or a shape does not fit.
         """
-        if not tokens:
-            raise ValueError(
-                'tokens should hold at least one guided layer, '
-                'but got none; set guided_layers of the backbone'
-            )
-        layers = [
-            self._layer_terms(layer, tokens[layer], target, guided)
-            for layer in tokens
-        ]
-        return {
-            name: weight * torch.stack([term[name] for term in layers]).mean()
-            for name, (weight, _) in self.terms.items()
-        }
+        return self.compare(
+            self.samples(tokens), self.prompts(tokens), target, guided
+        )
 
-    def _layer_terms(
+    def samples(self, tokens: Mapping[int, Mapping[str, Tensor]]) -> Tensor:
+        """Reduce the tokens of a batch to one vector per term and layer.
+
+        Args:
+            tokens (Mapping[int, Mapping[str, Tensor]]): As of
+                :meth:`forward`.
+
+        Returns:
+            Tensor: Shape (B, T, G, C) for the T :attr:`terms` and the G
+            guided layers, in float32 or better.
+
+        Raises:
+            KeyError: If a layer lacks a token.
+            ValueError: If there is no layer.
+        """
+        check_tokens(tokens, self.required_tokens)
+        names = [name for _, name in self.terms.values()]
+        return stack_samples(tokens, names)
+
+    def prompts(
+        self, tokens: Mapping[int, Mapping[str, Tensor]]
+    ) -> list[Tensor]:
+        """Return the prompts that samples are compared with.
+
+        Args:
+            tokens (Mapping[int, Mapping[str, Tensor]]): As of
+                :meth:`forward`.
+
+        Returns:
+            list[Tensor]: Of each guided layer, shape (P, C).
+        """
+        return [named[f'prompt_{self.prompt}'] for named in tokens.values()]
+
+    def compare(
         self,
-        layer: int,
-        tokens: Mapping[str, Tensor],
+        samples: Tensor,
+        prompts: Sequence[Tensor],
         target: Tensor,
         guided: Tensor,
     ) -> dict[str, Tensor]:
-        """Return the unweighted terms of one guided layer by name."""
-        missing = sorted(self.required_tokens - set(tokens))
-        if missing:
-            raise KeyError(
-                f'guided layer {layer} should hand out {missing}, but has '
-                f'only {sorted(tokens)}; ask the backbone for all of '
-                'required_tokens of the loss'
+        """Apply the metric to samples and prompts.
+
+        Args:
+            samples (Tensor): As of :meth:`samples`, shape (B, T, G, C).
+            prompts (Sequence[Tensor]): As of :meth:`prompts`.
+            target (Tensor): As of :meth:`forward`, shape (B, ).
+            guided (Tensor): As of :meth:`forward`, shape (P, ).
+
+        Returns:
+            dict[str, Tensor]: As of :meth:`forward`.
+
+        Raises:
+            ValueError: If a shape does not fit.
+        """
+        terms = mean_over_layers(
+            functools.partial(METRICS[self.metric], **self.metric_args),
+            samples,
+            prompts,
+            target,
+            guided,
+            self.prompt_scale,
+        )
+        return {
+            name: weight * term
+            for (name, (weight, _)), term in zip(
+                self.terms.items(), terms, strict=True
             )
-        prompts = tokens[f'prompt_{self.prompt}']
-        takes_part = (target >= 0).unsqueeze(1)
-        losses = {}
-        for name, (_, token) in self.terms.items():
-            x = tokens[token]
-            if token.startswith('patch_'):
-                # Summed in float32: bfloat16 keeps three digits of a mean.
-                x = x.mean(
-                    1, dtype=torch.promote_types(x.dtype, torch.float32)
-                )
-            # The gradient of a similarity is the other vector: a NaN here
-            # would reach the prompts even with a zero gradient.
-            x = torch.where(takes_part, x, torch.zeros_like(x))
-            similarity = cosine_similarity_matrix(
-                x, prompts, self.prompt_scale
-            )
-            losses[name] = METRICS[self.metric](
-                similarity, target, guided, **self.metric_args
-            )
-        return losses
+        }

@@ -8,14 +8,34 @@ file, and one run of it.
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Dict
 
-from experiment_tables import SUITES, experiments, read_results, with_tables
-from experiment_texts import fgvc_base, leaf_text, plus_text, vtab_base
-from released_settings import CONFIGS, WEIGHTS, read_released, settings_of
+if find_spec('mmdavpt') is None:
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mmdavpt.datasets.fgvc import SETS
-from mmdavpt.datasets.vtab1k import TASKS
+from experiment_tables import (  # noqa: E402
+    SUITES,
+    experiments,
+    read_results,
+    with_tables,
+)
+from experiment_texts import (  # noqa: E402
+    fgvc_base,
+    leaf_text,
+    plus_text,
+    vtab_base,
+)
+from released_settings import (  # noqa: E402
+    CONFIGS,
+    WEIGHTS,
+    read_released,
+    settings_of,
+)
+
+from mmdavpt.datasets.fgvc_sets import SETS  # noqa: E402
+from mmdavpt.datasets.vtab1k_tasks import TASKS  # noqa: E402
 
 
 def all_files() -> Dict[str, str]:

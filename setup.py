@@ -57,7 +57,7 @@ setup(
         'dev': [
             'hypothesis',
             'interrogate',
-            'open_clip_torch',
+            'open-clip-torch',
             'pytest',
             'pytest-xdist',
             'ruff',

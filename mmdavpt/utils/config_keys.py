@@ -73,6 +73,7 @@ BUILDER_KEYS = {
     'norm_cfg': {'requires_grad'},
     'norm_layer': {'requires_grad'},
     'guidance': {'guided_layers'},
+    'init_cfg': {'allow_pickle'},  # taken by the backbone's strict loading
 }
 
 DATALOADER_KEYS = set(inspect.signature(DataLoader).parameters) | {

@@ -76,7 +76,7 @@ def check_pretrained(model: dict) -> None:
             if not osp.isfile(osp.expanduser(weights)):
                 raise UsageError(
                     f'the pre-trained weights {weights} do not exist; '
-                    'docs/data.md says what the file must hold; to name '
+                    'docs/weights.md says what can be loaded; to name '
                     'another file, use '
                     f'--cfg-options {path}.checkpoint=FILE'
                 )

@@ -8,7 +8,11 @@ from mmpretrain.models.utils import resize_pos_embed
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mmdavpt.models.pretrained import Normalization, load_pretrained
+from mmdavpt.models.pretrained import (
+    Normalization,
+    checked_init_cfg,
+    load_pretrained,
+)
 from mmdavpt.models.trainable import select_trainable
 from mmdavpt.registry import MODELS
 
@@ -115,16 +119,7 @@ class DAVPTVisionTransformer(VisionTransformer):
                 '`prompt_drop_rate` should be in [0, 1), but got '
                 f'{prompt_drop_rate}'
             )
-        init_cfg = kwargs.get('init_cfg')
-        if isinstance(init_cfg, (list, tuple)) and any(
-            cfg.get('type') == 'Pretrained' for cfg in init_cfg
-        ):
-            if len(init_cfg) > 1:
-                raise ValueError(
-                    "`init_cfg` of type 'Pretrained' loads all weights, so it "
-                    f'should stand alone, but got {init_cfg}'
-                )
-            kwargs['init_cfg'] = init_cfg[0]
+        kwargs['init_cfg'] = checked_init_cfg(kwargs.get('init_cfg'))
         if isinstance(kwargs.get('out_indices'), tuple):
             # The parent writes resolved indices into the sequence.
             kwargs['out_indices'] = list(kwargs['out_indices'])

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from typing import Dict, Iterable, List, Optional, Sequence
+from typing import Dict, Iterable, List, Optional, Sequence, Union
 
 from mmengine.logging import print_log
 from torch import Tensor, nn
@@ -21,6 +21,43 @@ from .reading import read_checkpoint
 
 #: SwiGLU's projections, which timm calls as those of a plain FFN.
 SWIGLU = {'.ffn.layers.0.0.': '.ffn.w12.', '.ffn.layers.1.': '.ffn.w3.'}
+
+
+#: What ``init_cfg`` of type 'Pretrained' takes.
+INIT_KEYS = {'type', 'checkpoint', 'prefix', 'allow_pickle'}
+
+
+def checked_init_cfg(
+    init_cfg: Union[dict, Sequence[dict], None],
+) -> Union[dict, Sequence[dict], None]:
+    """Return the ``init_cfg`` of a backbone, a list of one as that one.
+
+    Args:
+        init_cfg (dict | Sequence[dict], optional): As the config has it.
+
+    Raises:
+        ValueError: If one of type 'Pretrained' does not stand alone, or has
+            keys that :func:`load_pretrained` does not take.
+    """
+    if isinstance(init_cfg, (list, tuple)):
+        if not any(cfg.get('type') == 'Pretrained' for cfg in init_cfg):
+            return init_cfg
+        if len(init_cfg) > 1:
+            raise ValueError(
+                "`init_cfg` of type 'Pretrained' loads all weights, so it "
+                f'should stand alone, but got {init_cfg}'
+            )
+        init_cfg = init_cfg[0]
+    if init_cfg is None or init_cfg.get('type') != 'Pretrained':
+        return init_cfg
+    unknown = sorted(set(init_cfg) - INIT_KEYS)
+    if unknown or 'checkpoint' not in init_cfg:
+        raise ValueError(
+            "`init_cfg` of type 'Pretrained' should have `checkpoint`, and "
+            'may have `prefix` and `allow_pickle`, but got '
+            f'{sorted(set(init_cfg) - {"type"})}'
+        )
+    return init_cfg
 
 
 def load_pretrained(

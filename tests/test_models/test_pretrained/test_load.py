@@ -286,3 +286,16 @@ def test_home_folder_and_list_form(tmp_path, monkeypatch):
     assert torch.equal(ours.pos_embed, parent().pos_embed)
     with pytest.raises(ValueError, match='should stand alone'):
         build(init_cfg=[dict(type='Kaiming', layer='Conv2d'), init_cfg])
+
+
+@pytest.mark.parametrize(
+    'init_cfg',
+    [
+        dict(checkpoint='a.pth', map_location='cpu'),
+        dict(checkpont='a.pth'),
+        dict(),
+    ],
+)
+def test_keys_that_would_change_nothing_are_refused(init_cfg):
+    with pytest.raises(ValueError, match='should have `checkpoint`, and may'):
+        build(init_cfg=dict(type='Pretrained', **init_cfg))

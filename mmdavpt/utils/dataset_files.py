@@ -143,6 +143,20 @@ def loader_of(dataset: dict, scope: str, what: str) -> Any:
     return None
 
 
+def head_of(cfg: dict) -> dict:
+    """Return the config of the head that learns the labels.
+
+    Args:
+        cfg (dict): The config.
+
+    Returns:
+        dict: Of several in a cascade the last; empty if there is none.
+    """
+    model = cfg.get('model') or {}
+    head = model.get('decode_head') or model.get('head') or {}
+    return head[-1] if isinstance(head, (list, tuple)) else head
+
+
 def sample_check(cfg: dict, path: str, dataset: dict) -> SampleCheck:
     """Return the check of the samples of a dataset.
 
@@ -154,14 +168,13 @@ def sample_check(cfg: dict, path: str, dataset: dict) -> SampleCheck:
     Raises:
         UsageError: If the dataset cannot be built, or lists nothing.
     """
-    scope, model = cfg.get('default_scope', 'mmengine'), cfg.get('model') or {}
+    scope, head = cfg.get('default_scope', 'mmengine'), head_of(cfg)
     built = build_without_pipeline(path, dataset, scope)
     if not len(built):
         raise UsageError(
             f'{path} should list images, but lists none; check its '
             'data_root, data_prefix, ann_file and indices'
         )
-    head = model.get('decode_head') or model.get('head') or {}
     classes = built.metainfo.get('classes')
     return SampleCheck(
         samples=listed_samples(built),

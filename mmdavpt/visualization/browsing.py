@@ -10,6 +10,7 @@ from mmengine.registry import DATASETS, init_default_scope
 
 from mmdavpt.engine.labels import draw_class_labels, read_class_labels
 from mmdavpt.engine.randomness import isolated_randomness
+from mmdavpt.utils.dataset_files import head_of
 from mmdavpt.utils.errors import UsageError
 
 from .figures import save_figure
@@ -57,12 +58,10 @@ def guidance_labels(cfg: dict, data_samples: Sequence) -> Optional[List[int]]:
     background = guidance.get('background_class')
     try:
         if 'decode_head' not in model:
-            return read_class_labels(
-                data_samples, model['head']['num_classes']
-            )
+            return read_class_labels(data_samples, head_of(cfg)['num_classes'])
         return draw_class_labels(
             data_samples,
-            model['decode_head']['num_classes'],
+            head_of(cfg)['num_classes'],
             () if background is None else (background,),
             ignore_index_of(cfg),
             lambda i: np.random.default_rng([seed, False, 0, i]),
@@ -73,7 +72,7 @@ def guidance_labels(cfg: dict, data_samples: Sequence) -> Optional[List[int]]:
 
 def ignore_index_of(cfg: dict) -> int:
     """Return the label of pixels that the head of a config ignores."""
-    return cfg['model'].get('decode_head', {}).get('ignore_index', 255)
+    return head_of(cfg).get('ignore_index', 255)
 
 
 def read_samples(

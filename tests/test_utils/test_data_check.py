@@ -147,6 +147,9 @@ def test_labels_of_pixels_are_judged_as_they_are_read(tmp_path):
     head = dict(model=dict(decode_head=dict(num_classes=4)))
     check_data({**loader(**dataset), **head}, ['train'])
     head['model']['decode_head']['num_classes'] = 3
+    # In a cascade the last head counts.
+    cascade = [dict(num_classes=9), head['model']['decode_head']]
+    head['model']['decode_head'] = cascade
     with pytest.raises(UsageError, match='there are 3 classes'):
         check_data({**loader(**dataset), **head}, ['train'])
 
@@ -252,6 +255,30 @@ def test_readers_of_this_package_say_what_is_missing(tmp_path, monkeypatch):
     check(**{**dataset, 'split': 'test'})
     with pytest.raises(UsageError, match='lists 2 images, but CUB.* has 5394'):
         check(**{**dataset, 'check_size': True})
+
+
+def test_tasks_of_vtab(tmp_path):
+    folder = tmp_path / 'kitti'
+    names = [f'images/test/{i:06d}.png' for i in range(3)]
+    write(folder, *names)
+    lines = [f'{name} {i}' for i, name in enumerate(names)]
+    write(folder, 'test.txt', content='\n'.join(lines))
+    dataset = dict(
+        type='mmdavpt.VTAB1k',
+        task='kitti',
+        split='test',
+        data_root=str(tmp_path),
+        check_size=False,
+    )
+    check(**dataset)
+    with pytest.raises(UsageError, match='dataset: .* lists 3 images, but'):
+        check(**{**dataset, 'check_size': True})
+    truncate(folder / names[2])
+    with pytest.raises(UsageError, match='000002.png is truncated'):
+        check(**dataset)
+    write(folder, 'test.txt', content=f'{names[0]} 4')
+    with pytest.raises(UsageError, match='^train_dataloader.dataset: .*test'):
+        check(**dataset)
 
 
 def test_lists_of_the_hosts_that_are_missing(tmp_path):

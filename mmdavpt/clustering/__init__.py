@@ -2,14 +2,18 @@
 
 from .class_means import accumulate, class_means
 from .guidance_label import check_pixel_labels, draw_guidance_label
-from .kmeans import NORMALIZATIONS, cluster, normalize_rows
-from .mapping import MappingResult, assign_prompts, describe, moved
+from .kmeans import ALGORITHMS, check_options, cluster
+from .mapping import assign_prompts
+from .normalization import NORMALIZATIONS, normalize_rows
+from .result import MappingResult, describe, moved
 
 __all__ = [
+    'ALGORITHMS',
     'MappingResult',
     'NORMALIZATIONS',
     'accumulate',
     'assign_prompts',
+    'check_options',
     'check_pixel_labels',
     'class_means',
     'cluster',

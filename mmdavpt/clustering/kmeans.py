@@ -3,88 +3,18 @@
 import warnings
 
 import numpy as np
-from sklearn.cluster import KMeans
+from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
-NORMALIZATIONS = ('l2', 'centered', 'layer', 'none')
+from .balanced import MAX_ROUNDS, balance
+from .clusters import cluster_means, fill_empty_clusters
+from .normalization import normalize_rows
 
-
-def normalize_rows(x: np.ndarray, normalize: str = 'l2') -> np.ndarray:
-    """Normalise representations before they are clustered.
-
-    Args:
-        x (np.ndarray): Shape (S, C).
-        normalize (str): Defaults to 'l2'.
-
-            - 'l2': unit length, a zero row stays zero;
-            - 'centered': unit length after the mean of all rows is taken
-              away, so that what all classes have in common, and how it drifts
-              while prompts train, plays no role;
-            - 'layer': zero mean and unit variance over the channels, as a
-              layer norm without weights (released code);
-            - 'none': as they are.
-
-    Returns:
-        np.ndarray: Float64, shape (S, C).
-
-    Raises:
-        ValueError: If ``normalize`` is unknown.
-    """
-    x = np.array(x, dtype=np.float64)
-    if normalize == 'none':
-        return x
-    if normalize in ('l2', 'centered'):
-        if normalize == 'centered':
-            x -= x.mean(axis=0)
-        length = np.linalg.norm(x, axis=1, keepdims=True)
-        return x / np.where(length > 1e-12, length, 1.0)
-    if normalize == 'layer':
-        x -= x.mean(axis=1, keepdims=True)
-        return x / np.sqrt(x.var(axis=1, keepdims=True) + 1e-6)
-    raise ValueError(
-        f'normalize should be one of {NORMALIZATIONS}, but got {normalize!r}'
-    )
-
-
-def cluster_means(
-    x: np.ndarray, assignment: np.ndarray, num_clusters: int
-) -> np.ndarray:
-    """Return the mean of each cluster, zero for an empty one, shape (P, C)."""
-    sums = np.zeros((num_clusters, x.shape[1]))
-    np.add.at(sums, assignment, x)
-    sizes = np.bincount(assignment, minlength=num_clusters)
-    return sums / np.maximum(sizes, 1)[:, None]
-
-
-def fill_empty_clusters(
-    x: np.ndarray, assignment: np.ndarray, num_clusters: int
-) -> np.ndarray:
-    """Give every empty cluster one member.
-
-    While a cluster is empty, the point farthest from the mean of its cluster
-    moves to the first empty one; only clusters with more than one member
-    give. Of equally far points the first moves, so that the result is the
-    same every time, also when points coincide.
-
-    Args:
-        x (np.ndarray): Points, shape (S, C), with S >= ``num_clusters``.
-        assignment (np.ndarray): Cluster of each point, shape (S, ).
-        num_clusters (int): The number of clusters.
-
-    Returns:
-        np.ndarray: The new assignment, shape (S, ).
-    """
-    assignment = assignment.copy()
-    while True:
-        sizes = np.bincount(assignment, minlength=num_clusters)
-        empty = np.flatnonzero(sizes == 0)
-        if not len(empty):
-            return assignment
-        means = cluster_means(x, assignment, num_clusters)
-        distance = np.linalg.norm(x - means[assignment], axis=1)
-        distance[sizes[assignment] < 2] = -1
-        assignment[distance.argmax()] = empty[0]
+ALGORITHMS = ('full', 'minibatch')
+#: Products of a point with a centroid, S x P x C times the runs, that a fresh
+#: start may cost for each time that it compares all points with all centroids.
+FRESH_PRODUCTS = 2_500_000_000
 
 
 def cluster(
@@ -93,13 +23,17 @@ def cluster(
     init: np.ndarray | None = None,
     normalize: str = 'l2',
     seed: int = 0,
+    algorithm: str = 'full',
+    restarts: int | None = None,
+    balanced: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cluster class representations by k-means (section 3.4).
 
-    Fresh, it is the best of ten runs from k-means++; with ``init``, one run
-    from there, and cluster ``p`` goes on from centroid ``p``. Computed in
+    Fresh, it is the best of several runs from k-means++; with ``init``, one
+    run from there, and cluster ``p`` goes on from centroid ``p``. Computed in
     float64 on one thread: two threads add in changing order, which can break
-    ties differently from run to run.
+    ties differently from run to run. Memory is two copies of the
+    representations and a few arrays of S x P.
 
     Args:
         representations (np.ndarray): Shape (S, C).
@@ -107,7 +41,19 @@ def cluster(
         init (np.ndarray, optional): Previous centroids, as returned, shape
             (P, C). Defaults to None.
         normalize (str): See :func:`normalize_rows`. Defaults to 'l2'.
-        seed (int): Seed of k-means++. Defaults to 0.
+        seed (int): Seed of k-means++ and of mini-batches. Defaults to 0.
+        algorithm (str): Defaults to 'full'.
+
+            - 'full': every step sees all representations;
+            - 'minibatch': every step sees 1024 of them. Coarser; faster only
+              with many thousands of classes.
+        restarts (int, optional): Runs of a fresh start, of which the best
+            counts. Defaults to None: ten, and fewer, down to one, where
+            S x P x C is above 250 million, such as 10,000 classes, 200
+            prompts and 1024 channels.
+        balanced (bool): Whether every cluster gets floor(S / P) or
+            ceil(S / P) representations, see :func:`balance`. A warm start
+            then needs no ``algorithm``. Defaults to False.
 
     Returns:
         tuple[np.ndarray, np.ndarray]: Cluster of each representation, int64,
@@ -116,10 +62,11 @@ def cluster(
         shape (P, C).
 
     Raises:
-        ValueError: If the number of clusters or a shape does not fit, or a
-            value is not finite.
+        ValueError: If the number of clusters or a shape does not fit, a value
+            is not finite, or an option is unknown.
     """
-    x = np.asarray(representations, dtype=np.float64)
+    check_options(algorithm, restarts, balanced)
+    x = np.asarray(representations)
     if x.ndim != 2 or not np.isfinite(x).all():
         raise ValueError(
             'representations should be finite and have the shape (S, C), but '
@@ -143,16 +90,71 @@ def cluster(
                 f'{(num_clusters, x.shape[1])}, but got the shape '
                 f'{init.shape}; leave it out to start anew'
             )
-    kmeans = KMeans(
-        num_clusters,
-        init='k-means++' if init is None else init,
-        n_init=10 if init is None else 1,
-        tol=0,
-        random_state=seed,
-    )
-    with warnings.catch_warnings(), threadpool_limits(limits=1):
-        # Fewer distinct points than clusters: dealt with below.
-        warnings.simplefilter('ignore', ConvergenceWarning)
-        assignment = kmeans.fit(x).labels_.astype(np.int64)
-    assignment = fill_empty_clusters(x, assignment, num_clusters)
+    with threadpool_limits(limits=1):
+        if not balanced or init is None:
+            assignment = _k_means(
+                x, num_clusters, init, seed, algorithm, restarts
+            )
+            assignment = fill_empty_clusters(x, assignment, num_clusters)
+        if balanced:
+            start = (
+                cluster_means(x, assignment, num_clusters)
+                if init is None
+                else init
+            )
+            assignment = balance(x, start)
     return assignment, cluster_means(x, assignment, num_clusters)
+
+
+def check_options(
+    algorithm: str, restarts: int | None, balanced: bool
+) -> None:
+    """Check the options of :func:`cluster` that do not depend on data.
+
+    Raises:
+        ValueError: If one is unknown or out of range.
+    """
+    if algorithm not in ALGORITHMS:
+        raise ValueError(
+            f'`algorithm` should be one of {ALGORITHMS}, but got {algorithm!r}'
+        )
+    if restarts is not None and (
+        isinstance(restarts, bool)
+        or not isinstance(restarts, int)
+        or restarts < 1
+    ):
+        raise ValueError(
+            '`restarts` should be a whole number of at least 1, or None to '
+            f'choose by size, but got {restarts!r}'
+        )
+    if not isinstance(balanced, bool):
+        raise ValueError(
+            f'`balanced` should be True or False, but got {balanced!r}'
+        )
+
+
+def _k_means(
+    x: np.ndarray,
+    num_clusters: int,
+    init: np.ndarray | None,
+    seed: int,
+    algorithm: str,
+    restarts: int | None,
+) -> np.ndarray:
+    """Run scikit-learn's k-means; a cluster may be empty."""
+    options = dict(init=init, n_init=1, tol=0, random_state=seed)
+    if init is None:
+        affordable = FRESH_PRODUCTS // (x.size * num_clusters)
+        runs = min(max(affordable, 1), 10) if restarts is None else restarts
+        options.update(init='k-means++', n_init=runs)
+    if algorithm == 'full':
+        kmeans = KMeans(num_clusters, max_iter=MAX_ROUNDS, **options)
+    else:
+        if init is not None:
+            # Clusters would lose their identity at random.
+            options['reassignment_ratio'] = 0
+        kmeans = MiniBatchKMeans(num_clusters, batch_size=1024, **options)
+    with warnings.catch_warnings():
+        # Fewer distinct points than clusters: dealt with by the caller.
+        warnings.simplefilter('ignore', ConvergenceWarning)
+        return kmeans.fit(x).labels_.astype(np.int64)

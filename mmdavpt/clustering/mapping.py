@@ -1,33 +1,12 @@
 """The rules that send every class to a prompt (section 3.4)."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 
-from .kmeans import cluster, normalize_rows
-
-
-@dataclass(frozen=True, eq=False)
-class MappingResult:
-    """Which prompt each class belongs to.
-
-    Attributes:
-        mapping (np.ndarray): Prompt of each class, -1 for a class without
-            guidance, int64, shape (K, ).
-        centroids (np.ndarray): Centroid of each prompt among the normalised
-            class representations, zero for an unassigned prompt and for one
-            whose only class was never seen, float64, shape (P, C).
-        sizes (np.ndarray): Number of classes per prompt, 0 for an unassigned
-            prompt, int64, shape (P, ).
-        never_seen (tuple[int, ...]): Classes that have a prompt although no
-            sample of them was ever seen.
-    """
-
-    mapping: np.ndarray
-    centroids: np.ndarray
-    sizes: np.ndarray
-    never_seen: tuple[int, ...] = ()
+from .kmeans import check_options, cluster
+from .normalization import normalize_rows
+from .result import MappingResult, listed
 
 
 def assign_prompts(
@@ -38,6 +17,9 @@ def assign_prompts(
     excluded: Iterable[int] = (),
     normalize: str = 'l2',
     seed: int = 0,
+    algorithm: str = 'full',
+    restarts: int | None = None,
+    balanced: bool = False,
 ) -> MappingResult:
     """Map classes to prompts.
 
@@ -53,7 +35,9 @@ def assign_prompts(
     In 3 and 4 a class that was never seen joins the prompt with a seen class
     whose index is nearest to ``position * P // K``, where the position counts
     the ``K`` classes that are not excluded; of two equally near prompts, the
-    lower one.
+    lower one. With ``balanced``, it joins the nearest that has room: of the U
+    prompts with a seen class, each ends up with floor(K / U) or ceil(K / U)
+    classes.
 
     Args:
         representations (np.ndarray): Class representations, shape (K, C).
@@ -69,15 +53,20 @@ def assign_prompts(
             background. Defaults to ().
         normalize (str): See :func:`normalize_rows`. Defaults to 'l2'.
         seed (int): Seed of k-means++. Defaults to 0.
+        algorithm (str): See :func:`cluster`. Defaults to 'full'.
+        restarts (int, optional): See :func:`cluster`. Defaults to None.
+        balanced (bool): Whether prompts get equally many classes, as nearly
+            as that goes. Defaults to False.
 
     Returns:
         MappingResult: The mapping.
 
     Raises:
         ValueError: If a shape or number does not fit, if an excluded class
-            does not exist, if no class was seen, or if the representation of
-            a seen class is not finite.
+            does not exist, if no class was seen, if the representation of a
+            seen class is not finite, or if an option is unknown.
     """
+    check_options(algorithm, restarts, balanced)
     representations = np.asarray(representations)
     seen = np.asarray(seen, dtype=bool)
     classes = _guided_classes(representations, seen, num_prompts, excluded)
@@ -104,13 +93,20 @@ def assign_prompts(
         broken = seen_classes[~np.isfinite(points).all(axis=1)]
         raise ValueError(
             'class representations should be finite, but those of the '
-            f'classes {_some(broken)} are not; check the images for NaN and '
+            f'classes {listed(broken)} are not; check the images for NaN and '
             'the training for divergence'
         )
 
     if len(seen_classes) > num_prompts:
         mapping[seen_classes], new_centroids = cluster(
-            points, num_prompts, _warm_start(centroids), normalize, seed
+            points,
+            num_prompts,
+            _warm_start(centroids),
+            normalize,
+            seed,
+            algorithm,
+            restarts,
+            balanced,
         )
     else:
         one_each = classes if len(classes) <= num_prompts else seen_classes
@@ -119,62 +115,8 @@ def assign_prompts(
         new_centroids[mapping[seen_classes]] = normalize_rows(
             points, normalize
         )
-    _place(mapping, classes, never_seen, num_prompts)
+    _place(mapping, classes, never_seen, num_prompts, balanced)
     return _result(mapping, new_centroids, never_seen)
-
-
-def moved(previous: np.ndarray, current: np.ndarray) -> int:
-    """Count the classes whose prompt changed.
-
-    Args:
-        previous (np.ndarray): Mapping before, shape (K, ).
-        current (np.ndarray): Mapping after, shape (K, ).
-
-    Returns:
-        int: The number of classes.
-
-    Raises:
-        ValueError: If the mappings are not of the same classes.
-    """
-    previous, current = np.asarray(previous), np.asarray(current)
-    if previous.shape != current.shape:
-        raise ValueError(
-            'two mappings of the same classes should be '
-            f'compared, but got {len(previous)} and '
-            f'{len(current)} classes'
-        )
-    return int((previous != current).sum())
-
-
-def describe(result: MappingResult, moved: int | None, seconds: float) -> str:
-    """Write the log line of a re-clustering.
-
-    Args:
-        result (MappingResult): The new mapping.
-        moved (int, optional): Classes that changed prompt; None for the
-            first mapping.
-        seconds (float): How long the clustering took.
-
-    Returns:
-        str: One line.
-    """
-    if (result.mapping < 0).all():
-        return 'Mapping: no class has a prompt, the guidance is off'
-    sizes = result.sizes.tolist()
-    unassigned = sizes.count(0)
-    parts = [
-        f'{sum(sizes)} classes on {len(sizes) - unassigned} prompts',
-        f'cluster sizes {sizes}',
-        'first mapping'
-        if moved is None
-        else f'{moved} class{"" if moved == 1 else "es"} moved',
-        f'{seconds:.2f} s',
-    ]
-    if unassigned:
-        parts.insert(1, f'{unassigned} unassigned')
-    if result.never_seen:
-        parts.append(f'never seen: {_some(result.never_seen)}')
-    return 'Mapping: ' + ', '.join(parts)
 
 
 def _guided_classes(
@@ -198,7 +140,7 @@ def _guided_classes(
     if unknown:
         raise ValueError(
             f'excluded classes should lie in [0, {len(seen)}), but got '
-            f'{_some(unknown)}'
+            f'{listed(unknown)}'
         )
     return np.setdiff1d(np.arange(len(seen)), excluded)
 
@@ -215,13 +157,22 @@ def _place(
     classes: np.ndarray,
     never_seen: np.ndarray,
     num_prompts: int,
+    balanced: bool = False,
 ) -> None:
     """Send classes without a prompt to the nearest by index, in place."""
-    used = np.unique(mapping[mapping >= 0])
+    used, sizes = np.unique(mapping[mapping >= 0], return_counts=True)
+    least, extra = divmod(len(classes), len(used))
     for k in never_seen[mapping[never_seen] < 0]:
         position = int(np.searchsorted(classes, k))
         wanted = position * num_prompts // len(classes)
-        mapping[k] = used[np.abs(used - wanted).argmin()]
+        far = np.abs(used - wanted).astype(float)
+        if balanced:
+            # Only so many prompts may have one class more than the others.
+            full = least + ((sizes > least).sum() < extra)
+            far[sizes >= full] = np.inf
+        nearest = far.argmin()
+        mapping[k] = used[nearest]
+        sizes[nearest] += 1
 
 
 def _result(
@@ -235,11 +186,3 @@ def _result(
         sizes.astype(np.int64),
         tuple(int(k) for k in never_seen),
     )
-
-
-def _some(indices: Iterable[int], limit: int = 10) -> str:
-    """List at most ``limit`` class indices."""
-    indices = [int(k) for k in indices]
-    more = len(indices) - limit
-    listed = ', '.join(str(k) for k in indices[:limit])
-    return f'{listed} and {more} more' if more > 0 else listed

@@ -1,0 +1,77 @@
+"""Means of clusters, and clusters without a member."""
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from .normalization import CHUNK
+
+
+def cluster_means(
+    x: np.ndarray, assignment: np.ndarray, num_clusters: int
+) -> np.ndarray:
+    """Return the mean of each cluster, zero for an empty one, shape (P, C)."""
+    sizes = np.bincount(assignment, minlength=num_clusters)
+    # A product with zeros and ones adds the rows of a cluster in their order.
+    members = csr_matrix(
+        (
+            np.ones(len(x)),
+            np.argsort(assignment, kind='stable'),
+            np.concatenate([[0], np.cumsum(sizes)]),
+        ),
+        shape=(num_clusters, len(x)),
+    )
+    return (members @ x) / np.maximum(sizes, 1)[:, None]
+
+
+def fill_empty_clusters(
+    x: np.ndarray, assignment: np.ndarray, num_clusters: int
+) -> np.ndarray:
+    """Give every empty cluster one member.
+
+    While a cluster is empty, the point farthest from the mean of its cluster
+    moves to the first empty one; only clusters with more than one member
+    give. Of equally far points the first moves, so that the result is the
+    same every time, also when points coincide.
+
+    Args:
+        x (np.ndarray): Points, shape (S, C), with S >= ``num_clusters``.
+        assignment (np.ndarray): Cluster of each point, shape (S, ).
+        num_clusters (int): The number of clusters.
+
+    Returns:
+        np.ndarray: The new assignment, shape (S, ).
+    """
+    assignment = assignment.copy()
+    sizes = np.bincount(assignment, minlength=num_clusters)
+    empty = np.flatnonzero(sizes == 0)
+    if not len(empty):
+        return assignment
+    distance = _distances(x, assignment, num_clusters)
+    distance[sizes[assignment] < 2] = -1
+    for receiver in empty:
+        mover = distance.argmax()
+        giver = assignment[mover]
+        assignment[mover] = receiver
+        distance[mover] = -1
+        left = np.flatnonzero(assignment == giver)
+        distance[left] = (
+            _distances(x[left], np.zeros(len(left), int), 1)
+            if len(left) > 1
+            else -1
+        )
+    return assignment
+
+
+def _distances(
+    x: np.ndarray, assignment: np.ndarray, num_clusters: int
+) -> np.ndarray:
+    """Return the distance of each point from the mean of its cluster."""
+    means = cluster_means(x, assignment, num_clusters)
+    return np.concatenate(
+        [
+            np.linalg.norm(
+                x[i : i + CHUNK] - means[assignment[i : i + CHUNK]], axis=1
+            )
+            for i in range(0, len(x), CHUNK)
+        ]
+    )

@@ -1,0 +1,50 @@
+"""Normalisation of class representations before they are clustered."""
+
+import numpy as np
+
+NORMALIZATIONS = ('l2', 'centered', 'layer', 'none')
+#: Rows that are worked on at once, so that no second array of the size of all
+#: representations is needed.
+CHUNK = 512
+
+
+def normalize_rows(x: np.ndarray, normalize: str = 'l2') -> np.ndarray:
+    """Normalise representations before they are clustered.
+
+    Args:
+        x (np.ndarray): Shape (S, C).
+        normalize (str): Defaults to 'l2'.
+
+            - 'l2': unit length, a zero row stays zero;
+            - 'centered': unit length after the mean of all rows is taken
+              away, so that what all classes have in common, and how it drifts
+              while prompts train, plays no role;
+            - 'layer': zero mean and unit variance over the channels, as a
+              layer norm without weights (released code);
+            - 'none': as they are.
+
+    Returns:
+        np.ndarray: Float64, shape (S, C).
+
+    Raises:
+        ValueError: If ``normalize`` is unknown.
+    """
+    if normalize not in NORMALIZATIONS:
+        raise ValueError(
+            f'normalize should be one of {NORMALIZATIONS}, but got '
+            f'{normalize!r}'
+        )
+    x = np.array(x, dtype=np.float64)
+    if normalize == 'centered':
+        x -= x.mean(axis=0)
+    if normalize == 'none':
+        return x
+    for start in range(0, len(x), CHUNK):
+        rows = x[start : start + CHUNK]
+        if normalize == 'layer':
+            rows -= rows.mean(axis=1, keepdims=True)
+            rows /= np.sqrt(rows.var(axis=1, keepdims=True) + 1e-6)
+        else:
+            length = np.linalg.norm(rows, axis=1, keepdims=True)
+            rows /= np.where(length > 1e-12, length, 1.0)
+    return x

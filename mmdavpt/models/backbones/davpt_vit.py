@@ -16,7 +16,9 @@ from mmdavpt.models.pretrained import (
 from mmdavpt.models.trainable import select_trainable
 from mmdavpt.registry import MODELS
 
+from .bias_delta import zero_bias_deltas
 from .connections import gate_logits, mix_prompts
+from .freezing import eval_frozen, freeze_unused
 from .prompted_layer import TokenRequest, prompted_layer
 from .prompts import DeepPrompts, prompt_init_bound, prompts_per_layer
 
@@ -138,8 +140,8 @@ class DAVPTVisionTransformer(VisionTransformer):
             propagate, gate_init, self.prompts.counts
         )
         self.with_cp = with_cp
-        self.bias_delta = nn.ParameterDict(
-            self._zero_deltas(bias, self.layers[0].attn.qkv.bias is not None)
+        self.bias_delta = zero_bias_deltas(
+            bias, self.layers[0].attn.qkv, self.num_used_layers
         )
         if isinstance(trainable, str):
             raise ValueError(
@@ -155,7 +157,7 @@ class DAVPTVisionTransformer(VisionTransformer):
                 *(['bias_delta.*'] if self.bias_delta else []),
             ],
         )
-        self._freeze_unused()
+        freeze_unused(self)
 
     def _set_pooling(self, pool_norm: bool, pool_prompts: bool) -> None:
         if self.out_type != 'avg_featmap' and (pool_prompts or not pool_norm):
@@ -168,39 +170,8 @@ class DAVPTVisionTransformer(VisionTransformer):
             self.ln2 = nn.Identity()
         self.pool_prompts = pool_prompts
 
-    def _freeze_unused(self) -> None:
-        """Freeze what is never run, whatever `trainable` matches.
-
-        It would have no gradient, which distributed training refuses.
-        """
-        unused = [*self.layers[self.num_used_layers :]]
-        if self.final_norm and self.num_used_layers < self.num_layers:
-            unused.append(self.ln1)
-        for module in unused:
-            module.requires_grad_(False)
-
     def _patch_size(self) -> Tuple[int, int]:
         return self.patch_embed.projection.kernel_size
-
-    def _zero_deltas(
-        self, bias: Sequence[str], has_bias: bool
-    ) -> Dict[str, Tensor]:
-        if not set(bias) <= set('qkv') or len(set(bias)) != len(bias):
-            raise ValueError(
-                "`bias` should name parts out of 'q', 'k' and "
-                f"'v', each once, but got {bias!r}"
-            )
-        if bias and not has_bias:
-            raise ValueError(
-                '`bias` tunes the qkv bias, but `qkv_bias=False` '
-                f'leaves none; got bias={bias!r}'
-            )
-        return {
-            part: nn.Parameter(
-                torch.zeros(self.num_used_layers, self.embed_dims)
-            )
-            for part in bias
-        }
 
     def init_weights(self) -> None:
         """Initialize the weights; load pre-trained ones strictly, and last.
@@ -232,21 +203,7 @@ class DAVPTVisionTransformer(VisionTransformer):
         """
         super().train(mode)
         if mode:
-            stem = [*self.patch_embed.parameters(), self.pos_embed]
-            stem += [*self.pre_norm.parameters()]
-            stem += [] if self.cls_token is None else [self.cls_token]
-            if not any(p.requires_grad for p in stem):
-                self.patch_embed.eval()
-                self.drop_after_pos.eval()
-                self.pre_norm.eval()
-            norms = [
-                getattr(self, name)
-                for name in ('ln1', 'ln2')
-                if hasattr(self, name)
-            ]
-            for module in [*self.layers, *norms]:
-                if not any(p.requires_grad for p in module.parameters()):
-                    module.eval()
+            eval_frozen(self)
         return self
 
     def _embed(self, x: Tensor) -> Tuple[Tensor, Tuple[int, int]]:

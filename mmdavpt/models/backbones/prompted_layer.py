@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .bias_delta import shifted_qkv_bias
+
 #: What a guided layer can hand out, all before the output projection.
 TOKEN_NAMES = frozenset(
     [
@@ -63,28 +65,6 @@ class TokenRequest:
     names: FrozenSet[str]
     targets: Optional[Tensor] = None
     saliency_keys: str = 'patches'
-
-
-def shifted_qkv_bias(
-    qkv: nn.Linear, delta: Mapping[str, Tensor]
-) -> Optional[Tensor]:
-    """Return the bias of the fused projection plus the learnable deltas.
-
-    Args:
-        qkv (nn.Linear): The fused projection, C to 3C.
-        delta (Mapping[str, Tensor]): Deltas with shape (C, ), keyed by 'q',
-            'k' or 'v' (section 3.5).
-
-    Returns:
-        Tensor | None: With shape (3C, ); the layer's own bias, even if that
-        is None, without deltas.
-    """
-    if not delta:
-        return qkv.bias
-    channels = qkv.out_features // 3
-    zero = qkv.weight.new_zeros(channels)
-    shift = torch.cat([delta.get(part, zero) for part in 'qkv'])
-    return shift if qkv.bias is None else qkv.bias + shift
 
 
 def _split_heads(x: Tensor, num_heads: int) -> Tensor:

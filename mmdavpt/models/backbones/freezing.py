@@ -1,0 +1,41 @@
+"""What of a backbone is frozen, and in which mode it runs."""
+
+from torch import nn
+
+
+def freeze_unused(vit: nn.Module) -> None:
+    """Freeze what is never run, whatever the patterns of ``trainable`` match.
+
+    It would have no gradient, which distributed training refuses.
+
+    Args:
+        vit (nn.Module): A ``DAVPTVisionTransformer``.
+    """
+    unused = [*vit.layers[vit.num_used_layers :]]
+    if vit.final_norm and vit.num_used_layers < vit.num_layers:
+        unused.append(vit.ln1)
+    for module in unused:
+        module.requires_grad_(False)
+
+
+def eval_frozen(vit: nn.Module) -> None:
+    """Put what is wholly frozen into eval mode.
+
+    So dropout and stochastic depth act only in parts that train.
+
+    Args:
+        vit (nn.Module): A ``DAVPTVisionTransformer``.
+    """
+    stem = [*vit.patch_embed.parameters(), vit.pos_embed]
+    stem += [*vit.pre_norm.parameters()]
+    stem += [] if vit.cls_token is None else [vit.cls_token]
+    if not any(p.requires_grad for p in stem):
+        vit.patch_embed.eval()
+        vit.drop_after_pos.eval()
+        vit.pre_norm.eval()
+    norms = [
+        getattr(vit, name) for name in ('ln1', 'ln2') if hasattr(vit, name)
+    ]
+    for module in [*vit.layers, *norms]:
+        if not any(p.requires_grad for p in module.parameters()):
+            module.eval()

@@ -78,9 +78,7 @@ def build_without_pipeline(
             f'{path} should be a dataset of mmengine to be looked into, but '
             f'its type is {dataset.get("type")!r}'
         )
-    arguments = copy.deepcopy(dict(dataset))
-    arguments.pop('type')
-    arguments.pop('_scope_', None)
+    arguments = _arguments(dataset)
     arguments.update(pipeline=[], lazy_init=False)
     if _downloads(kind):
         arguments['download'] = False
@@ -93,8 +91,19 @@ def build_without_pipeline(
         if error.filename is None:
             raise UsageError(f'{path}: {error}') from error
         raise_missing(path, error.filename)
-    except (UsageError, AssertionError, RuntimeError) as error:
+    except UsageError as error:
         raise UsageError(f'{path}: {error}') from error
+    except (AssertionError, RuntimeError, ValueError) as error:
+        reason = str(error) or type(error).__name__
+        raise UsageError(
+            f'{path} cannot be read ({reason}); check its lists and folders'
+        ) from error
+
+
+def _arguments(node: dict) -> dict:
+    """Return what a config passes to its type."""
+    builders = ('type', '_scope_')
+    return copy.deepcopy({k: v for k, v in node.items() if k not in builders})
 
 
 def _is_dataset(kind: Any) -> bool:
@@ -139,7 +148,7 @@ def loader_of(dataset: dict, scope: str, what: str) -> Any:
         name = str(node.get('type')).rpartition('.')[2]
         kind = class_of(node, scope) if name.startswith(what) else None
         if kind is not None:
-            return kind(**{k: v for k, v in node.items() if k != 'type'})
+            return kind(**_arguments(node))
     return None
 
 

@@ -2,11 +2,14 @@
 
 import io
 import os
+import struct
+import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import cv2
 import mmcv
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 #: How formats begin that say where they end, how they end, and their names.
 ENDINGS = {
@@ -19,7 +22,7 @@ ENDINGS = {
 TAIL = 4096
 
 #: What Pillow raises for a file that is no whole image.
-BROKEN = (OSError, SyntaxError, ValueError, EOFError)
+BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 
 
 def file_defect(path: str) -> str | None:
@@ -69,7 +72,7 @@ def _decodes(path: str) -> bool:
             image.load()
     except BROKEN:
         return False
-    return mmcv.imfrombytes(content, backend='cv2') is not None
+    return _opencv_decodes(content)
 
 
 def _is_image(path: str) -> bool:
@@ -77,9 +80,16 @@ def _is_image(path: str) -> bool:
     try:
         with Image.open(path):
             return True
-    except UnidentifiedImageError:
+    except OSError:
         with open(path, 'rb') as file:
-            return mmcv.imfrombytes(file.read(), backend='cv2') is not None
+            return _opencv_decodes(file.read())
+
+
+def _opencv_decodes(content: bytes) -> bool:
+    try:
+        return mmcv.imfrombytes(content, backend='cv2') is not None
+    except cv2.error:
+        return False
 
 
 def file_defects(

@@ -1,7 +1,5 @@
 """The check of one sample: its image and its labels are decoded."""
 
-import struct
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,14 +15,7 @@ from .label_check import (
 )
 
 #: What the backends of ``LoadImageFromFile`` raise for a broken image.
-UNDECODABLE = (
-    *BROKEN,
-    AssertionError,
-    TypeError,
-    cv2.error,
-    struct.error,
-    zlib.error,
-)
+UNDECODABLE = (*BROKEN, AssertionError, TypeError, cv2.error)
 
 
 @dataclass

@@ -189,6 +189,11 @@ def test_lists_of_images(tmp_path):
     (tmp_path / 'a.jpg').unlink()
     with pytest.raises(UsageError, match=r'a.jpg does not exist \(1 more'):
         check(**dataset)
+    (tmp_path / 'list.txt').write_text('a.jpg apple')
+    with pytest.raises(
+        UsageError, match=r'cannot be read \(invalid .*check its lists'
+    ):
+        check(**dataset)
     (tmp_path / 'list.txt').write_text('')
     with pytest.raises(UsageError, match='should list images, but lists none'):
         check(**dataset)

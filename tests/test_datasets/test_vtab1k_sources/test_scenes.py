@@ -52,7 +52,7 @@ def test_clevr_finds_scenes_by_the_name_of_their_image(tmp_path):
 def test_clevr_with_a_missing_image_or_another_file(tmp_path):
     archives.clevr(str(tmp_path))
     os.remove(tmp_path / 'CLEVR_v1.0/images/train/CLEVR_train_000002.png')
-    with pytest.raises(UsageError, match='the 6 images that .* it holds 5 im'):
+    with pytest.raises(UsageError, match='the 7 images that .* it holds 6 im'):
         SOURCES['clevr_count'](str(tmp_path))
     path = tmp_path / 'CLEVR_v1.0/scenes/CLEVR_train_scenes.json'
     for text in ('{', '{"scenes": [{"image_filename": "a"}]}', '[]'):

@@ -17,7 +17,7 @@ from mmdavpt.datasets.vtab1k_sources.images import (
 )
 from mmdavpt.utils.errors import UsageError
 
-from .archives import encoded, write
+from .archives import encoded, pixels, write
 
 TOYS = Download('Toys', 'toys.zip', 'https://toys.test')
 
@@ -94,6 +94,12 @@ def test_damaged_image_is_a_sentence(read, content, tmp_path):
         pytest.skip('OpenCV fills up a JPEG that ends early')
     with pytest.raises(UsageError, match='image.jpg should be an image'):
         read(path)
+
+
+def test_format_that_opencv_does_not_know(tmp_path):
+    path = str(tmp_path / 'image.jpg')
+    write(path, encoded(3, form='PCX'))
+    assert np.array_equal(bgr_from_file(path)[:, :, ::-1], pixels(3, 8, 12, 3))
 
 
 def test_grey_and_colour_arrays():

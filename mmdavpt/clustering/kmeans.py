@@ -45,8 +45,9 @@ def cluster(
         algorithm (str): Defaults to 'full'.
 
             - 'full': every step sees all representations;
-            - 'minibatch': every step sees 1024 of them. Coarser; faster only
-              with many thousands of classes.
+            - 'minibatch': every step sees 1024 of them. A fresh start is
+              faster with many thousands of classes; a warm start is not, and
+              moves more classes, as it draws the batches anew.
         restarts (int, optional): Runs of a fresh start, of which the best
             counts. Defaults to None: ten, and fewer, down to one, where
             S x P x C is above 250 million, such as 10,000 classes, 200

@@ -10,6 +10,7 @@ from mmdavpt.clustering import (
     MappingResult,
     accumulate,
     assign_prompts,
+    check_options,
 )
 from mmdavpt.clustering import class_means as means_of_classes
 from mmdavpt.registry import MODELS
@@ -35,6 +36,13 @@ class PromptGuidance(nn.Module):
         normalize (str): How class representations are normalised for
             k-means, see :func:`mmdavpt.clustering.normalize_rows`.
             Defaults to 'l2'.
+        algorithm (str): Of k-means, 'full' or 'minibatch', see
+            :func:`mmdavpt.clustering.cluster`. Defaults to 'full'.
+        restarts (int, optional): Runs of the first k-means, of which the best
+            counts. Defaults to None: ten, and fewer with many thousands of
+            classes, see :func:`mmdavpt.clustering.cluster`.
+        balanced (bool): Whether all prompts get equally many classes, as
+            nearly as that goes. Defaults to False.
         saliency_keys (str): What the prompts' queries attend to: 'patches' or
             'all'. Defaults to 'patches'.
 
@@ -59,6 +67,9 @@ class PromptGuidance(nn.Module):
         loss: dict,
         background_class: Optional[int] = None,
         normalize: str = 'l2',
+        algorithm: str = 'full',
+        restarts: Optional[int] = None,
+        balanced: bool = False,
         saliency_keys: str = 'patches',
     ) -> None:
         super().__init__()
@@ -72,6 +83,7 @@ class PromptGuidance(nn.Module):
                 f'`normalize` should be one of {NORMALIZATIONS}, '
                 f'but got {normalize!r}'
             )
+        check_options(algorithm, restarts, balanced)
         if background_class is not None and not (
             0 <= background_class < num_classes
         ):
@@ -84,6 +96,9 @@ class PromptGuidance(nn.Module):
         self.guided_layers = tuple(guided_layers)
         self.excluded = () if background_class is None else (background_class,)
         self.normalize = normalize
+        self.k_means = dict(
+            algorithm=algorithm, restarts=restarts, balanced=balanced
+        )
         self.saliency_keys = saliency_keys
         self.loss = MODELS.build(loss)
         self.has_hook = False
@@ -191,7 +206,8 @@ class PromptGuidance(nn.Module):
         k-means starts from the previous centroids, if there are any.
 
         Args:
-            seed (int): Seed of k-means++ where there are none.
+            seed (int): Seed of k-means++ where there are none, and of
+                mini-batches.
         """
         return assign_prompts(
             self.representations.cpu().numpy(),
@@ -203,6 +219,7 @@ class PromptGuidance(nn.Module):
             excluded=self.excluded,
             normalize=self.normalize,
             seed=seed,
+            **self.k_means,
         )
 
     @torch.no_grad()

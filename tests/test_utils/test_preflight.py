@@ -50,7 +50,7 @@ def test_pretrained_weights(tmp_path):
     model = dict(backbone=dict(init_cfg=[dict(type='Kaiming'), init_cfg]))
     with pytest.raises(
         UsageError,
-        match='docs/data.md says what the file must hold.*'
+        match='docs/weights.md says what can be loaded.*'
         '--cfg-options model.backbone.init_cfg.1.checkpoint=FILE',
     ):
         check_pretrained(model)

@@ -26,7 +26,7 @@ def test_checksum_of_the_standard():
 def test_parse_example():
     content = archives.dmlab_example('name', b'pixels', 300, packed=True)
     values = parse_example(content)
-    assert values['label'] == [300] and values['distance'] == []
+    assert values['label'] == [300]
     ((start, stop),) = values['filename']
     assert content[start:stop] == b'name'
     ((start, stop),) = values['image']
@@ -39,6 +39,27 @@ def test_integers(label, packed):
     content = archives.dmlab_example('', b'', label, packed)
     expected = label - 2**64 if label >= 2**63 else label
     assert parse_example(content)['label'] == [expected]
+
+
+@pytest.mark.parametrize('packed', [True, False])
+def test_floats(packed):
+    numbers = [struct.pack('<f', number) for number in (1.5, -0.25, 8.0)]
+    if packed:
+        floats = archives.field(1, b''.join(numbers))
+    else:
+        floats = b''.join(b'\x0d' + number for number in numbers)
+    value = archives.field(1, b'at') + archives.field(
+        2, archives.field(2, floats)
+    )
+    content = archives.field(1, archives.field(1, value))
+    assert parse_example(content) == {'at': [1.5, -0.25, 8.0]}
+    if packed:
+        broken = archives.field(
+            2, archives.field(2, archives.field(1, floats[2:-1]))
+        )
+        value = archives.field(1, b'at') + broken
+        with pytest.raises(ValueError, match='ends within one'):
+            parse_example(archives.field(1, archives.field(1, value)))
 
 
 def test_unknown_fields_are_skipped():

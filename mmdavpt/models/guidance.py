@@ -3,6 +3,7 @@
 from typing import Dict, Optional, Sequence
 
 import torch
+from mmengine.dist import get_world_size
 from torch import Tensor, nn
 
 from mmdavpt.clustering import (
@@ -14,8 +15,11 @@ from mmdavpt.clustering import (
 )
 from mmdavpt.clustering import class_means as means_of_classes
 from mmdavpt.registry import MODELS
+from mmdavpt.utils.errors import UsageError
 
 from .backbones import SALIENCY_KEYS, BackboneTokens, TokenRequest
+from .losses.gathering import gather_samples
+from .losses.sample_queue import SampleQueue
 
 
 class PromptGuidance(nn.Module):
@@ -45,6 +49,20 @@ class PromptGuidance(nn.Module):
             nearly as that goes. Defaults to False.
         saliency_keys (str): What the prompts' queries attend to: 'patches' or
             'all'. Defaults to 'patches'.
+        gather (bool): Whether the loss of each rank sees the samples of all
+            ranks, with gradient. The loss and its gradients are then those of
+            one process on the whole batch. Without several processes it
+            changes nothing. Defaults to False.
+        queue_size (int): How many samples of past iterations take part in the
+            loss, without gradient on their side: the last ones, over all
+            ranks with ``gather``. See
+            :class:`~mmdavpt.models.losses.sample_queue.SampleQueue` for what
+            they cost and what they are worth. Proxy-NCA and triplet are means
+            over samples, so the queue takes weight from the batch there.
+            Defaults to 0, none.
+
+    Raises:
+        ValueError: If an argument does not fit.
 
     Attributes:
         mapping (Tensor): Prompt of each class, int64, (K, ); -1 for none.
@@ -54,6 +72,7 @@ class PromptGuidance(nn.Module):
         class_sums (Tensor): Sum of this epoch's [CLS] features, (K, C).
         class_counts (Tensor): Their number, int64, (K, ).
         initialized (Tensor): Whether the mapping was ever set, bool, ().
+        queue (SampleQueue | None): The samples of past iterations.
         has_hook (bool): Whether a hook keeps the mapping in this run; it is
             not part of the state.
     """
@@ -71,6 +90,8 @@ class PromptGuidance(nn.Module):
         restarts: Optional[int] = None,
         balanced: bool = False,
         saliency_keys: str = 'patches',
+        gather: bool = False,
+        queue_size: int = 0,
     ) -> None:
         super().__init__()
         if saliency_keys not in SALIENCY_KEYS:
@@ -91,6 +112,13 @@ class PromptGuidance(nn.Module):
                 f'`background_class` should be one of the {num_classes} '
                 f'classes or None, but got {background_class}'
             )
+        if isinstance(queue_size, bool) or not (
+            isinstance(queue_size, int) and queue_size >= 0
+        ):
+            raise ValueError(
+                '`queue_size` should be the number of past samples, 0 for '
+                f'none, but got {queue_size!r}'
+            )
         self.num_classes = num_classes
         self.num_prompts = num_prompts
         self.guided_layers = tuple(guided_layers)
@@ -101,6 +129,17 @@ class PromptGuidance(nn.Module):
         )
         self.saliency_keys = saliency_keys
         self.loss = MODELS.build(loss)
+        self.gather = gather
+        self.queue = (
+            SampleQueue(
+                queue_size,
+                len(self.loss.terms),
+                len(self.guided_layers),
+                embed_dims,
+            )
+            if queue_size
+            else None
+        )
         self.has_hook = False
         self.register_buffer('mapping', torch.full((num_classes,), -1))
         self.register_buffer('centroids', torch.zeros(num_prompts, embed_dims))
@@ -144,19 +183,49 @@ class PromptGuidance(nn.Module):
         )
 
     def forward(
-        self, tokens: BackboneTokens, targets: Tensor
+        self, tokens: BackboneTokens, labels: Tensor
     ) -> Dict[str, Tensor]:
         """Return the weighted terms of the guidance loss (eq. 5).
 
         Args:
             tokens (BackboneTokens): What the guided layers handed out.
-            targets (Tensor): The prompt of each sample, int64, (B, ).
+            labels (Tensor): The class of each sample, int64, (B, ); -1 for a
+                sample that takes no part.
+
+        Raises:
+            UsageError: If several processes would keep a queue each.
         """
         assigned = torch.zeros(
-            self.num_prompts + 1, dtype=torch.bool, device=targets.device
+            self.num_prompts + 1, dtype=torch.bool, device=labels.device
         )
         assigned[self.mapping + 1] = True
-        return self.loss(tokens.guided, targets, assigned[1:])
+        guided = assigned[1:]
+        if not self.gather and self.queue is None:
+            return self.loss(tokens.guided, self.targets(labels), guided)
+        samples = self.loss.samples(tokens.guided)
+        prompts = self.loss.prompts(tokens.guided)
+        if self.gather:
+            samples, labels = gather_samples(samples, labels)
+        if self.queue is not None and self.training:
+            samples, labels = self._with_past(samples, labels)
+        return self.loss.compare(
+            samples, prompts, self.targets(labels), guided
+        )
+
+    def _with_past(self, samples: Tensor, labels: Tensor):
+        if not self.gather and get_world_size() > 1:
+            raise UsageError(
+                'the queue of past samples is part of the checkpoint, which '
+                'holds the state of one process, but each of '
+                f'{get_world_size()} processes would fill its own; set '
+                'guidance.gather=True, or guidance.queue_size=0'
+            )
+        # A class without a prompt: its saliency is that of no prompt of its
+        # own, and would still be once the class has one.
+        kept = torch.where(self.targets(labels) >= 0, labels, -1)
+        extended = self.queue.extend(samples, labels)
+        self.queue.push(samples.detach(), kept)
+        return extended
 
     @torch.no_grad()
     def observe(self, cls: Tensor, labels: Tensor) -> None:
@@ -231,7 +300,9 @@ class PromptGuidance(nn.Module):
 
     @torch.no_grad()
     def reset(self) -> None:
-        """Forget the mapping, the centroids and all statistics."""
+        """Forget the mapping, the centroids, all statistics, past samples."""
         for buffer in self.buffers(recurse=False):
             buffer.zero_()
         self.mapping.fill_(-1)
+        if self.queue is not None:
+            self.queue.reset()

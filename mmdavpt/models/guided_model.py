@@ -27,8 +27,8 @@ def build_guidance(
               the last layer.
             - ``loss`` (dict): Defaults to ``dict(type='mmdavpt.DAVPTLoss')``.
             - ``num_classes`` (int): Defaults to the head's.
-            - ``background_class``, ``normalize`` and ``saliency_keys``: see
-              :class:`PromptGuidance`.
+            - ``background_class``, ``normalize``, ``saliency_keys``,
+              ``gather`` and ``queue_size``: see :class:`PromptGuidance`.
         backbone (nn.Module): The backbone of the model.
         num_classes (int): The number of classes of the head.
 
@@ -203,7 +203,7 @@ class GuidedModelMixin:
             )
         request = guidance.request(labels)
         features, tokens = self.backbone.forward_with_tokens(inputs, request)
-        losses = guidance(tokens, request.targets)
+        losses = guidance(tokens, labels)
         guidance.observe(tokens.cls.detach(), labels)
         if self.with_neck:
             features = self.neck(features)

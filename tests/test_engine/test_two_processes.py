@@ -1,4 +1,4 @@
-"""Two gloo processes end with the mapping of one process on the same data."""
+"""Two gloo processes end with what one process ends with on the same data."""
 
 import os
 import socket
@@ -11,9 +11,20 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from mmdavpt.utils import UsageError
+
 from .. import toy
+from . import whole_batch
 
 FROZEN = {'optim_wrapper.optimizer.lr': 0.0}
+#: SGD, since Adam would blow differences of rounding up to whole steps.
+MOVING = {
+    'optim_wrapper.optimizer': dict(type='SGD', lr=0.1),
+    'model.guidance.loss.token_weight': 1.0,
+    'model.guidance.loss.cls_weight': 1.0,
+    'train_dataloader.dataset.num_images': 20,
+}
+GATHERED = {'model.guidance.gather': True, 'model.guidance.queue_size': 5}
 #: What is trained: weights stand still where one and two processes are
 #: compared, since the guidance loss of each sees its own samples only.
 RUNS = {
@@ -49,6 +60,8 @@ RUNS = {
         },
     ),
     'moving': (toy.classification, {'optim_wrapper.optimizer.lr': 0.05}),
+    # Weights may move too where the guidance loss sees the whole batch.
+    'gathered': (toy.classification, {**MOVING, **GATHERED}),
 }
 
 
@@ -90,7 +103,22 @@ def train(name, folder, world_size):
     runner.register_hook(recorder)
     runner.train()
     model = runner.model.module if world_size > 1 else runner.model
-    return dict(guidance=model.guidance.state_dict(), labels=recorder.labels)
+    return dict(
+        guidance=model.guidance.state_dict(),
+        labels=recorder.labels,
+        parameters={
+            n: p.detach()
+            for n, p in model.named_parameters()
+            if p.requires_grad
+        },
+    )
+
+
+def message_of_a_queue_of_ones_own(rank):
+    """Return what a queue on several processes without gathering says."""
+    with pytest.raises(UsageError) as info:
+        whole_batch.tiny_steps(rank, 2, 'equal', 'paper', queue_size=4)
+    return str(info.value)
 
 
 def train_on_one_of_two(rank, port, folder):
@@ -104,7 +132,11 @@ def train_on_one_of_two(rank, port, folder):
         MASTER_PORT=str(port),
     )
     dist.init_process_group('gloo')
-    results = {name: train(name, folder, 2) for name in RUNS}
+    results = {
+        **{name: train(name, folder, 2) for name in RUNS},
+        'whole_batch': whole_batch.run_all(rank, 2),
+        'message': message_of_a_queue_of_ones_own(rank),
+    }
     torch.save(results, folder / f'rank{rank}.pth')
     dist.destroy_process_group()
 
@@ -143,3 +175,67 @@ def test_ranks_agree_while_weights_move(two_processes):
     first, second = (results['moving'] for results in two_processes)
     for key, value in first['guidance'].items():
         assert torch.equal(value, second['guidance'][key]), key
+
+
+def test_gathered_run_ends_with_the_weights_of_one_process(
+    tmp_path, two_processes
+):
+    one = train('gathered', tmp_path, 1)
+    first, second = (results['gathered'] for results in two_processes)
+    assert (first['guidance']['queue.labels'] >= 0).all()
+    for kind in ('guidance', 'parameters'):
+        for key, value in first[kind].items():
+            assert torch.equal(value, second[kind][key]), key
+            torch.testing.assert_close(
+                value, one[kind][key], rtol=1e-4, atol=1e-4, msg=key
+            )
+
+
+@pytest.mark.parametrize('name', whole_batch.COMPARISONS)
+def test_gathered_loss_is_that_of_the_whole_batch(two_processes, name):
+    """Losses, gradients after DDP's mean, weights and queue, in float64."""
+    one = whole_batch.COMPARISONS[name](0, 1)
+    for results in two_processes:
+        two = results['whole_batch']['gathered'][name]
+        for kind in ('losses', 'gradients', 'parameters'):
+            for key, value in one.get(kind, {}).items():
+                torch.testing.assert_close(
+                    two[kind][key], value, rtol=1e-9, atol=1e-12, msg=key
+                )
+        for key, value in one['state'].items():
+            if key.startswith('queue.'):
+                torch.testing.assert_close(two['state'][key], value)
+    if not name.startswith('nobody'):
+        for key, value in one['gradients'].items():
+            if not key.startswith('backbone.bias_delta.k'):
+                assert value.abs().max() > 1e-6, key
+
+
+@pytest.mark.parametrize('name', whole_batch.APART)
+def test_without_gathering_each_rank_sees_its_own_samples(two_processes, name):
+    one = whole_batch.APART[name](0, 1)
+    apart = [
+        results['whole_batch']['apart'][name] for results in two_processes
+    ]
+    for key, value in one['losses'].items():
+        assert abs(apart[0]['losses'][key] - apart[1]['losses'][key]) > 1e-3
+        assert abs(apart[0]['losses'][key] - value) > 1e-3
+    key = max(
+        one['gradients'],
+        key=lambda k: (
+            (apart[0]['gradients'][k] - one['gradients'][k]).abs().max()
+        ),
+    )
+    assert torch.equal(apart[0]['gradients'][key], apart[1]['gradients'][key])
+    with pytest.raises(AssertionError):
+        torch.testing.assert_close(
+            apart[0]['gradients'][key],
+            one['gradients'][key],
+            rtol=1e-3,
+            atol=0,
+        )
+
+
+def test_a_queue_on_several_processes_needs_gathering(two_processes):
+    for results in two_processes:
+        assert 'set guidance.gather=True' in results['message']

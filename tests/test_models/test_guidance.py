@@ -14,6 +14,7 @@ from mmdavpt.models import (
     DAVPTImageClassifier,
     PromptGuidance,
 )
+from mmdavpt.models.backbones import BackboneTokens
 from mmdavpt.models.guided_model import resolve_guided_layers
 from mmdavpt.registry import MODELS
 
@@ -327,3 +328,174 @@ def test_models_are_reachable_from_both_scopes():
                 registry.get('mmdavpt.DAVPTImageClassifier')
                 is DAVPTImageClassifier
             )
+
+
+def queued(**kwargs):
+    """A guidance of two layers with a mapping of its own."""
+    state = guidance(guided_layers=(0, 1), **kwargs)
+    state.set_mapping(
+        MappingResult(
+            np.array([1, 0, 0, -1]), np.zeros((2, 3)), np.array([2, 1])
+        )
+    )
+    return state
+
+
+def tokens_of(seed, num=3):
+    """Tokens of a batch, in float64."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    return BackboneTokens(
+        None,
+        {
+            layer: dict(
+                saliency=draw(num, 3),
+                cls_query=draw(num, 3),
+                prompt_query=torch.tensor(
+                    [[1.0, 2, 3], [3, -1, layer]], dtype=torch.float64
+                ),
+            )
+            for layer in (0, 1)
+        },
+    )
+
+
+def joined(batches):
+    """Several batches as one, with the prompts of the last."""
+    return BackboneTokens(
+        None,
+        {
+            layer: {
+                name: batches[-1].guided[layer][name]
+                if name.startswith('prompt')
+                else torch.cat([b.guided[layer][name] for b in batches])
+                for name in batches[0].guided[layer]
+            }
+            for layer in (0, 1)
+        },
+    )
+
+
+@pytest.mark.parametrize('metric', ['proxy_anchor', 'proxy_nca', 'triplet'])
+def test_queue_equals_the_plain_loss_of_the_batches_together(metric):
+    cfg = dict(loss=dict(type='mmdavpt.DAVPTLoss', metric=metric))
+    state, plain = queued(queue_size=6, **cfg).double(), queued(**cfg)
+    labels = torch.tensor([[0, 1, 2], [1, 1, 0], [2, 0, 1], [1, 0, 2]])
+    batches = [tokens_of(seed) for seed in range(4)]
+    for batch in batches:
+        for named in batch.guided.values():
+            for x in named.values():
+                x.requires_grad_()
+    for i, batch in enumerate(batches):
+        losses = state(batch, labels[i])
+        # The batch and the six samples before it, if there are so many.
+        first = max(0, i - 2)
+        expected = plain(
+            joined(batches[first : i + 1]), labels[first : i + 1].flatten()
+        )
+        assert set(losses) == set(expected)
+        for name, value in losses.items():
+            torch.testing.assert_close(
+                value, expected[name], rtol=0, atol=1e-12
+            )
+        wanted = [x for named in batch.guided.values() for x in named.values()]
+        for ours, theirs in zip(
+            torch.autograd.grad(sum(losses.values()), wanted),
+            torch.autograd.grad(sum(expected.values()), wanted),
+            strict=True,
+        ):
+            torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+    assert losses['loss_guidance_cls'] != plain(batch, labels[3])
+
+
+def test_queue_follows_the_mapping_of_today():
+    state, plain = queued(queue_size=3).double(), queued()
+    first, second = tokens_of(0), tokens_of(1)
+    state(first, torch.tensor([0, 1, 2]))
+    for each in (state, plain):
+        each.mapping.copy_(torch.tensor([0, 1, 0, 1]))
+    losses = state(second, torch.tensor([1, 2, 0]))
+    expected = plain(joined([first, second]), torch.tensor([0, 1, 2, 1, 2, 0]))
+    for name, value in losses.items():
+        torch.testing.assert_close(value, expected[name], rtol=0, atol=1e-12)
+
+
+def test_queue_leaves_out_who_takes_no_part():
+    """A saliency without a prompt is none, also once its class has one."""
+    state = queued(queue_size=3)
+    state(tokens_of(0), torch.tensor([3, 1, -1]))
+    assert sorted(state.queue.labels.tolist()) == [-1, -1, 1]
+    assert torch.equal(
+        state.queue.samples[-1, :, 1],
+        torch.stack(
+            [
+                tokens_of(0).guided[1][name][1].float()
+                for name in ('saliency', 'cls_query')
+            ]
+        ),
+    )
+
+
+def test_evaluation_neither_reads_nor_fills_the_queue():
+    state, plain = queued(queue_size=3), queued()
+    state(tokens_of(0), torch.tensor([0, 1, 2]))
+    before = state.queue.samples.clone()
+    losses = state.eval()(tokens_of(1), torch.tensor([0, 1, 2]))
+    expected = plain(tokens_of(1), torch.tensor([0, 1, 2]))
+    for name, value in losses.items():
+        assert torch.equal(value, expected[name])
+    assert torch.equal(state.queue.samples, before)
+
+
+def test_queue_is_saved_and_reset():
+    state, other = queued(queue_size=4), queued(queue_size=4)
+    state(tokens_of(0), torch.tensor([0, 1, 2]))
+    other.load_state_dict(state.state_dict(), strict=True)
+    after = [
+        each(tokens_of(1), torch.tensor([1, 1, 0])) for each in (state, other)
+    ]
+    assert after[0] == after[1]
+    for name, value in state.state_dict().items():
+        assert torch.equal(other.state_dict()[name], value)
+    state.reset()
+    fresh = guidance(guided_layers=(0, 1), queue_size=4).state_dict()
+    assert {'queue.samples', 'queue.labels'} < set(fresh)
+    for name, value in state.state_dict().items():
+        assert torch.equal(value, fresh[name])
+
+
+@pytest.mark.parametrize('gather', [False, True])
+def test_one_process_gathers_nothing(gather):
+    losses = queued(gather=gather)(tokens_of(0), torch.tensor([0, 1, 2]))
+    expected = queued()(tokens_of(0), torch.tensor([0, 1, 2]))
+    for name, value in losses.items():
+        assert torch.equal(value, expected[name])
+
+
+@pytest.mark.parametrize('build', [toy.classification, toy.segmentation])
+def test_queue_survives_stop_and_resume(runner_from, tmp_path, build):
+    by_iter = build is toy.segmentation
+    unit = 'train_cfg.max_iters' if by_iter else 'train_cfg.max_epochs'
+    changes = {'model.guidance.queue_size': 11}
+    whole = runner_from(build(tmp_path / 'whole', changes))
+    whole.train()
+    runner_from(build(tmp_path / 'half', {**changes, unit: 1})).train()
+    resumed = runner_from(
+        build(tmp_path / 'half', changes),
+        resume=True,
+        experiment_name=f'queue_{unit}',
+    )
+    resumed.train()
+    state = resumed.model.state_dict()
+    assert (state['guidance.queue.labels'] >= 0).all()
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(state[name], value), name
+
+
+@pytest.mark.parametrize('size', [-1, 2.0, True, '8'])
+def test_wrong_size_of_the_queue(size):
+    with pytest.raises(ValueError, match='`queue_size` should be the number'):
+        guidance(queue_size=size)

@@ -10,7 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
-from mmdavpt.utils.config_keys import (
+from mmdavpt.checks.config_keys import (
     accepted_keys,
     resolve_type,
     runner_keys,

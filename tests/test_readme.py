@@ -9,8 +9,8 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from mmdavpt.checks.config_keys import accepted_keys, runner_keys, walk
 from mmdavpt.registry import MODELS
-from mmdavpt.utils.config_keys import accepted_keys, runner_keys, walk
 
 ROOT = Path(__file__).parents[1]
 

@@ -13,13 +13,13 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from mmdavpt.checks.config_keys import walk
 from mmdavpt.datasets.writers import (
     write_glyphs_fgvc,
     write_glyphs_vtab1k,
     write_scenes_ade20k,
     write_scenes_pascal_context,
 )
-from mmdavpt.utils.config_keys import walk
 
 ROOT = Path(__file__).parents[1]
 WIDTH = 16  # channels

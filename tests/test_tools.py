@@ -418,7 +418,7 @@ def test_summary_of_classification():
     'tool,argv,sentence',
     [
         (train, ['setr_davpt_ade2k.py'], 'similar ones are .*davpt_ade20k.py'),
-        (train, [ADE20K], 'pre-trained weights .* docs/data.md'),
+        (train, [ADE20K], 'pre-trained weights .* docs/weights.md'),
         (train, [ADE20K, '--cfg-options', 'modl.x=1'], 'did you mean `model`'),
         (test, [ADE20K, 'no.pth'], 'the checkpoint no.pth does not exist'),
         (

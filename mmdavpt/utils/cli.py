@@ -17,9 +17,17 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from .checkpoint_fit import CheckpointFitHook
-from .config_keys import check_option
-from .data_check import check_run_data
+from mmdavpt.checks.checkpoint_fit import CheckpointFitHook
+from mmdavpt.checks.config_keys import check_option
+from mmdavpt.checks.data_check import check_run_data
+from mmdavpt.checks.preflight import (
+    check_checkpoint_exists,
+    check_config_exists,
+    check_pretrained,
+    check_schedule,
+    is_local,
+)
+
 from .errors import UsageError
 from .evaluation_flags import (
     draw_predictions,
@@ -28,13 +36,6 @@ from .evaluation_flags import (
     write_predictions,
 )
 from .launch import enable_amp, prepare_launcher
-from .preflight import (
-    check_checkpoint_exists,
-    check_config_exists,
-    check_pretrained,
-    check_schedule,
-    is_local,
-)
 from .protocol import selection_warning, with_protocol
 
 __all__ = [

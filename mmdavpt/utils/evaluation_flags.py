@@ -6,7 +6,8 @@ import os.path as osp
 
 from mmengine.config import Config, ConfigDict
 
-from .dataset_places import datasets_of
+from mmdavpt.checks.dataset_places import datasets_of
+
 from .errors import UsageError
 
 

@@ -6,7 +6,8 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 
-from .config_keys import walk
+from mmdavpt.checks.config_keys import walk
+
 from .errors import UsageError
 
 TORCHRUN_VARIABLES = ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT')

@@ -7,14 +7,14 @@ import pytest
 from mmengine.config import Config
 from torch import nn
 
-from mmdavpt.utils import UsageError
-from mmdavpt.utils.config_keys import (
+from mmdavpt.checks.config_keys import (
     accepted_arguments,
     check_option,
     holder,
     resolve_type,
     walk,
 )
+from mmdavpt.utils import UsageError
 
 CONFIG = Path(__file__).parents[2] / 'configs/setr_davpt_ade20k.py'
 

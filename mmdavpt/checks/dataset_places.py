@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
+from mmdavpt.utils import UsageError
+
 from .config_keys import walk
-from .errors import UsageError
 
 
 def datasets_of(dataset: dict, path: str) -> Iterator[tuple[str, dict]]:

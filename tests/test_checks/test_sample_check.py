@@ -6,7 +6,7 @@ from mmcv.transforms import LoadImageFromFile
 from mmseg.datasets.transforms import LoadAnnotations
 from PIL import Image
 
-from mmdavpt.utils.sample_check import SampleCheck
+from mmdavpt.checks.sample_check import SampleCheck
 
 from .data_files import label, truncate
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.progress import track
 
+from mmdavpt.utils import UsageError
+
 from .data_check import check_places, files_key
 from .dataset_files import sample_check
 from .dataset_places import datasets_of
-from .errors import UsageError
 from .sample_check import SampleCheck
 
 

@@ -7,9 +7,10 @@ from typing import Any
 from mmcv.transforms import LoadImageFromFile
 from mmengine.dataset import BaseDataset
 
+from mmdavpt.utils import UsageError
+
 from .config_keys import accepted_arguments, resolve_type, walk
 from .dataset_places import raise_missing, reads_labels
-from .errors import UsageError
 from .preflight import is_local
 from .sample_check import SampleCheck
 

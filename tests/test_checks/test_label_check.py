@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmdavpt.utils.label_check import (
+from mmdavpt.checks.label_check import (
     annotation_defect,
     class_label_defect,
     wide_value_defect,

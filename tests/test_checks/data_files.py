@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from mmdavpt.utils.data_check import check_data
+from mmdavpt.checks.data_check import check_data
 
 SEG = 'mmseg.BaseSegDataset'
 CLS = 'mmpretrain.CustomDataset'

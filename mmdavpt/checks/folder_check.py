@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .errors import UsageError
+from mmdavpt.utils import UsageError
 
 
 def check_folders(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmdavpt.utils.full_check import check_all
+from mmdavpt.checks.full_check import check_all
 
 from .data_files import label, listed_images, scenes, truncate
 

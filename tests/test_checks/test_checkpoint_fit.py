@@ -7,13 +7,13 @@ import torch
 from mmengine.model import BaseModel, BaseTTAModel
 from torch import nn
 
-from mmdavpt.utils import UsageError
-from mmdavpt.utils.checkpoint_fit import (
+from mmdavpt.checks.checkpoint_fit import (
     CheckpointFitHook,
     missing_parameters,
     surplus_names,
     unwrap,
 )
+from mmdavpt.utils import UsageError
 
 
 class Model(BaseModel):

@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from mmdavpt.utils import UsageError
+
 from .dataset_files import (
     class_of,
     lists_by_itself,
@@ -18,7 +20,6 @@ from .dataset_places import (
     raise_missing,
     reads_labels,
 )
-from .errors import UsageError
 from .folder_check import check_folders
 from .image_files import file_defects
 from .preflight import is_local

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmdavpt.utils import image_files
-from mmdavpt.utils.image_files import TAIL, file_defect, file_defects
+from mmdavpt.checks import image_files
+from mmdavpt.checks.image_files import TAIL, file_defect, file_defects
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
 

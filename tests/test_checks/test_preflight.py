@@ -2,13 +2,13 @@
 
 import pytest
 
-from mmdavpt.utils import UsageError
-from mmdavpt.utils.preflight import (
+from mmdavpt.checks.preflight import (
     check_checkpoint_exists,
     check_config_exists,
     check_pretrained,
     check_schedule,
 )
+from mmdavpt.utils import UsageError
 
 
 def test_config_with_similar_names(tmp_path):

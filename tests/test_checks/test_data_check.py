@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from mmdavpt.utils import UsageError
-from mmdavpt.utils.data_check import (
+from mmdavpt.checks.data_check import (
     check_data,
     check_run_data,
     evenly_spread,
 )
-from mmdavpt.utils.preflight import check_checkpoint_exists, check_pretrained
+from mmdavpt.checks.preflight import check_checkpoint_exists, check_pretrained
+from mmdavpt.utils import UsageError
 
 from .data_files import (
     check,
@@ -156,7 +156,7 @@ def test_labels_of_pixels_are_judged_as_they_are_read(tmp_path):
 
 def test_some_annotations_of_many_are_decoded(tmp_path, monkeypatch):
     dataset = scenes(tmp_path, number=9)
-    monkeypatch.setattr('mmdavpt.utils.data_check.MOST_ANNOTATIONS', 3)
+    monkeypatch.setattr('mmdavpt.checks.data_check.MOST_ANNOTATIONS', 3)
     label(tmp_path / 'ann/1.png', [[9, 0], [1, 1]])
     check(**dataset)
     label(tmp_path / 'ann/8.png', [[9, 0], [1, 1]])
@@ -203,7 +203,7 @@ def test_the_same_files_are_looked_at_once(tmp_path, monkeypatch):
     dataset = listed_images(tmp_path, {'a.jpg': 0})
     calls = []
     monkeypatch.setattr(
-        'mmdavpt.utils.data_check.file_defects',
+        'mmdavpt.checks.data_check.file_defects',
         lambda paths: calls.append(paths) or [],
     )
     cfg = {

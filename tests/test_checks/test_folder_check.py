@@ -4,8 +4,8 @@ import os
 
 import pytest
 
+from mmdavpt.checks.data_check import check_data
 from mmdavpt.utils import UsageError
-from mmdavpt.utils.data_check import check_data
 
 from .data_files import CLS, SEG, check, write
 
@@ -171,7 +171,7 @@ def test_files_are_listed_as_the_host_lists_them(scenes, tmp_path):
     write(tmp_path, 'more/g.jpg', 'more/g.png')
     os.symlink(tmp_path / 'more', tmp_path / 'img/link')
     os.symlink(tmp_path / 'nothing.jpg', tmp_path / 'img/broken.jpg')
-    from mmdavpt.utils.folder_check import _files, _is_listed
+    from mmdavpt.checks.folder_check import _files, _is_listed
 
     assert sorted(
         name for name, _ in _files(str(tmp_path / 'img')) if _is_listed(name)

@@ -4,8 +4,9 @@ import os.path as osp
 from difflib import get_close_matches
 from pathlib import Path
 
+from mmdavpt.utils import UsageError
+
 from .config_keys import walk
-from .errors import UsageError
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 

@@ -55,6 +55,7 @@ setup(
     ],
     extras_require={
         'dev': [
+            'h5py',
             'hypothesis',
             'interrogate',
             'open-clip-torch',

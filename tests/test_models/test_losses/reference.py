@@ -66,3 +66,54 @@ def triplet(s, target, guided, margin):
         if guided[p] and p != t
     ]
     return sum(terms) / max(len(terms), 1)
+
+
+def released(layers, target, guided):
+    """What the released code computes, as docs/deviations.md states it.
+
+    Written from the formulas alone, with nothing of the functions above. The
+    token is the mean of a block's raw patches; it and the query of [CLS] are
+    unit vectors, the raw prompt a unit vector times 5; the exponents are
+    -32 (s - 0.1) for the samples of a prompt's classes and 32 (s + 0.1) for
+    the others; both sums over prompts are divided by the number of all.
+
+    Args:
+        layers: Of each guided layer nested lists 'patch_raw' (B, N, C),
+            'cls_query' (B, C) and 'prompt_raw' (P, C).
+        target: Prompt of each sample, or -1 for one that takes no part.
+        guided: Whether each prompt is guided.
+
+    Returns:
+        The terms of tokens and of [CLS], without weights.
+    """
+    totals = [0.0, 0.0]
+    for layer in layers:
+        means = []
+        for patches in layer['patch_raw']:
+            mean = [0.0] * len(patches[0])
+            for patch in patches:
+                for c, value in enumerate(patch):
+                    mean[c] += value / len(patches)
+            means.append(mean)
+        for term, vectors in enumerate([means, layer['cls_query']]):
+            loss, count = 0.0, 0
+            for p, prompt in enumerate(layer['prompt_raw']):
+                if not guided[p]:
+                    continue
+                count += 1
+                positive = negative = 1.0
+                for x, t in zip(vectors, target, strict=True):
+                    if t == -1:
+                        continue
+                    length_x = math.sqrt(sum(v * v for v in x))
+                    length_p = math.sqrt(sum(v * v for v in prompt))
+                    s = 0.0
+                    for a, b in zip(x, prompt, strict=True):
+                        s += (a / length_x) * (5 * b / length_p)
+                    if t == p:
+                        positive += math.exp(-32 * (s - 0.1))
+                    else:
+                        negative += math.exp(32 * (s + 0.1))
+                loss += math.log(positive) + math.log(negative)
+            totals[term] += loss / count / len(layers)
+    return totals

@@ -1,17 +1,12 @@
 """The hook that keeps the class-to-prompt mapping fresh."""
 
+import logging
 import math
 import time
-from typing import List, Optional, Sequence
+from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
-from mmengine.dist import (
-    all_reduce,
-    broadcast_object_list,
-    get_rank,
-    get_world_size,
-    is_main_process,
-)
+from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
@@ -26,19 +21,28 @@ from ..first_pass import (
     observe_training_set,
 )
 from ..labels import draw_class_labels, read_class_labels
+from ..mapping_update import (
+    cluster_on_main,
+    drop_new,
+    drop_shared,
+    share_new,
+)
 from ..randomness import isolated_randomness
+from ..refresh_schedule import RefreshSchedule
 from .training_check_hook import check_classes, is_segmentor, unwrap
 
 
 @HOOKS.register_module()
 class PromptMappingHook(Hook):
-    """Cluster classes before training and after every epoch (section 3.4).
+    """Cluster classes before training and after epochs (section 3.4).
 
     Before training, one pass over the training set with the un-prompted
     backbone gives the first class representations. In training, the model
-    observes the [CLS] features of its own forward passes; after every epoch
-    k-means starts from the previous centroids. In iteration-based loops an
-    epoch is as many iterations as the dataset has batches.
+    observes the [CLS] features of its own forward passes; after every epoch,
+    or those that ``interval`` and ``begin`` say, k-means starts from the
+    previous centroids. In iteration-based loops an epoch is as many
+    iterations as the dataset has batches. Epochs whose features no
+    re-clustering will use are not summed over processes.
 
     For segmentation the hook also draws each sample's guidance label, one
     class of its cropped annotation per iteration (appendix A.2). The draw
@@ -50,7 +54,11 @@ class PromptMappingHook(Hook):
     one line of a config turns guidance off.
 
     Args:
-        interval (int): Epochs between two re-clusterings. Defaults to 1.
+        interval (int, optional): Epochs between two re-clusterings; None to
+            keep the first mapping. Defaults to 1.
+        begin (int, optional): First epoch, counted from 1, after which
+            classes are re-clustered, and then every ``interval`` epochs; 0 to
+            keep the first mapping. Defaults to None, ``interval``.
         iters_per_epoch (int, optional): What an epoch is in iteration-based
             loops. Defaults to None, ceil(images / global batch size).
         max_samples_per_class (int, optional): Limit of the pass before
@@ -61,7 +69,8 @@ class PromptMappingHook(Hook):
             k-means++. Defaults to 0.
 
     Raises:
-        ValueError: If a number is too small.
+        ValueError: If a number is too small, or if ``interval`` and ``begin``
+            contradict each other.
     """
 
     # Before CheckpointHook, so that the new mapping is in the checkpoint.
@@ -69,14 +78,14 @@ class PromptMappingHook(Hook):
 
     def __init__(
         self,
-        interval: int = 1,
+        interval: Optional[int] = 1,
+        begin: Optional[int] = None,
         iters_per_epoch: Optional[int] = None,
         max_samples_per_class: Optional[int] = None,
         pipeline: Optional[List[dict]] = None,
         seed: int = 0,
     ) -> None:
         for name, value, least in (
-            ('interval', interval, 1),
             ('iters_per_epoch', iters_per_epoch, 1),
             ('max_samples_per_class', max_samples_per_class, 1),
             ('seed', seed, 0),
@@ -86,7 +95,7 @@ class PromptMappingHook(Hook):
                     f'PromptMappingHook: `{name}` should be at least {least}, '
                     f'but got {value}'
                 )
-        self.interval = interval
+        self.schedule = RefreshSchedule(interval, begin)
         self.iters_per_epoch = iters_per_epoch
         self.max_samples_per_class = max_samples_per_class
         self.pipeline = pipeline
@@ -103,8 +112,9 @@ class PromptMappingHook(Hook):
             return
         check_classes(model, runner.train_dataloader.dataset)
         model.guidance.has_hook = True
+        self._say_if_never(runner)
         if runner._resume and model.guidance.initialized:
-            self._forget_interrupted_epoch(runner, model)
+            self._forget_unfit(runner, model)
             return
         start = time.perf_counter()
         runner.logger.info(
@@ -130,7 +140,7 @@ class PromptMappingHook(Hook):
                 if isinstance(loader.dataset, Subset)
                 else self.max_samples_per_class,
             )
-        self._reduce_new(model)
+        share_new(model.guidance)
         self._recluster(runner, model, start, first=True)
 
     def before_train_iter(
@@ -157,22 +167,47 @@ class PromptMappingHook(Hook):
         model = guided_model_of(runner)
         if model.guidance is None:
             return
-        self._reduce_new(model)
+        # Classes are observed in every iteration: what was before the epochs
+        # that count must not be added to them.
+        if not self.schedule.collects(*self._progress(runner)):
+            drop_new(model.guidance)
+            return
+        share_new(model.guidance)
         if not isinstance(runner.train_loop, EpochBasedTrainLoop):
-            period = self.interval * self._iters_per_epoch(runner)
-            if self.every_n_train_iters(runner, period):
-                self._recluster(runner, model, time.perf_counter())
+            self._recluster_if_due(runner, model)
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Re-cluster in epoch-based loops."""
         model = guided_model_of(runner)
         counts_epochs = isinstance(runner.train_loop, EpochBasedTrainLoop)
-        if (
-            model.guidance is not None
-            and counts_epochs
-            and self.every_n_epochs(runner, self.interval)
-        ):
+        if model.guidance is not None and counts_epochs:
+            self._recluster_if_due(runner, model)
+
+    def _recluster_if_due(self, runner: Runner, model: nn.Module) -> None:
+        done, epoch = self._progress(runner)
+        if self.schedule.is_due(done + 1, epoch):
             self._recluster(runner, model, time.perf_counter())
+
+    def _progress(self, runner: Runner) -> Tuple[int, int]:
+        """Return what was done before, in epochs or iterations, per epoch."""
+        if isinstance(runner.train_loop, EpochBasedTrainLoop):
+            return runner.epoch, 1
+        return runner.iter, self._iters_per_epoch(runner)
+
+    def _say_if_never(self, runner: Runner) -> None:
+        """Say so if the first mapping is that of the whole run."""
+        loop = runner.train_loop
+        by_epoch = isinstance(loop, EpochBasedTrainLoop)
+        note = self.schedule.note_if_never(
+            loop.max_epochs if by_epoch else loop.max_iters,
+            self._progress(runner)[1],
+        )
+        if note:
+            asked_for = self.schedule.first is None
+            runner.logger.log(
+                logging.INFO if asked_for else logging.WARNING,
+                f'PromptMappingHook: {note}',
+            )
 
     def _iters_per_epoch(self, runner: Runner) -> int:
         if self.iters_per_epoch is not None:
@@ -204,30 +239,20 @@ class PromptMappingHook(Hook):
             ),
         )
 
-    @staticmethod
-    def _forget_interrupted_epoch(runner: Runner, model: nn.Module) -> None:
-        """Drop what an epoch observed that the loop starts anew.
+    def _forget_unfit(self, runner: Runner, model: nn.Module) -> None:
+        """Drop statistics of a checkpoint that the run does not go on from.
 
         An epoch-based loop resumes at the beginning of an epoch that was
-        interrupted, and so sees its samples again.
+        interrupted, and so sees its samples again. Its samples cannot be told
+        from those of earlier epochs since the last re-clustering, so these
+        are dropped too. And the schedule may have changed to one that does
+        not use them.
         """
-        if isinstance(runner.train_loop, EpochBasedTrainLoop) and (
+        interrupted = isinstance(runner.train_loop, EpochBasedTrainLoop) and (
             runner.iter % len(runner.train_dataloader)
-        ):
-            model.guidance.class_sums.zero_()
-            model.guidance.class_counts.zero_()
-
-    @staticmethod
-    def _reduce_new(model: nn.Module) -> None:
-        """Sum over processes what each newly observed.
-
-        It is done in every iteration, so that the statistics that rank 0
-        saves are whole. It moves as many bytes as the gradient of a linear
-        head.
-        """
-        all_reduce(model.guidance.new_sums)
-        all_reduce(model.guidance.new_counts)
-        model.guidance.take_new()
+        )
+        if interrupted or not self.schedule.collects(*self._progress(runner)):
+            drop_shared(model.guidance)
 
     def _recluster(
         self,
@@ -236,20 +261,10 @@ class PromptMappingHook(Hook):
         start: float,
         first: bool = False,
     ) -> None:
-        """Cluster on rank 0 and give every rank the result."""
+        """Cluster what was observed, take over the mapping, and log it."""
         guidance = model.guidance
         guidance.finish_epoch()
-        payload = [None]
-        if is_main_process():
-            try:
-                payload = [guidance.cluster(self.seed)]
-            except ValueError as error:
-                # The other ranks wait for the result: they get the error.
-                payload = [error]
-        broadcast_object_list(payload)
-        if isinstance(payload[0], ValueError):
-            raise payload[0]
-        result = payload[0]
+        result = cluster_on_main(guidance, self.seed)
         changed = (
             None
             if first

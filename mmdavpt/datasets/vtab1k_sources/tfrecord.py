@@ -11,8 +11,10 @@ import struct
 from typing import Dict, Iterator, List, NamedTuple, Tuple, Union
 
 Span = Tuple[int, int]
+Value = Union[int, float, Span]
 _HEADER = struct.Struct('<QI')
 _CHECKSUM = struct.Struct('<I')
+_FLOAT = struct.Struct('<f')
 #: Kinds of fields of a protocol buffer.
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
@@ -76,27 +78,29 @@ def read_content(path: str, start: int, length: int) -> bytes:
     return content
 
 
-def parse_example(content: bytes) -> Dict[str, List[Union[int, Span]]]:
+def parse_example(content: bytes) -> Dict[str, List[Value]]:
     """Parse a tf.train.Example.
 
     Args:
         content (bytes): Content of a record.
 
     Returns:
-        dict[str, list]: Values by name: integers, or where bytes start and
-        stop in the content. Floats are left out.
+        dict[str, list]: Values by name: integers, floats, or where bytes
+        start and stop in the content.
 
     Raises:
         ValueError: If it has another form.
     """
-    found: Dict[str, List[Union[int, Span]]] = {}
+    found: Dict[str, List[Value]] = {}
     for features in _children(content, (0, len(content)), 1):
         for entry in _children(content, features, 1):
             (start, stop), *_ = [*_children(content, entry, 1), (0, 0)]
-            values: List[Union[int, Span]] = []
+            values: List[Value] = []
             for feature in _children(content, entry, 2):
                 for spans in _children(content, feature, 1):
                     values += _children(content, spans, 1)
+                for floats in _children(content, feature, 2):
+                    values += _floats(content, floats)
                 for integers in _children(content, feature, 3):
                     values += _integers(content, integers)
             found[content[start:stop].decode()] = values
@@ -110,6 +114,18 @@ def _children(content: bytes, span: Span, number: int) -> List[Span]:
         for field, kind, value in _fields(content, span)
         if field == number and kind == _BYTES
     ]
+
+
+def _floats(content: bytes, span: Span) -> List[float]:
+    """Return the numbers of a FloatList, packed or one by one."""
+    values: List[float] = []
+    for number, kind, (start, stop) in _fields(content, span):
+        if number == 1 and kind in (_BYTES, _FIXED32):
+            if (stop - start) % _FLOAT.size:
+                raise ValueError('a list of floats ends within one')
+            part = memoryview(content)[start:stop]
+            values += [value for (value,) in _FLOAT.iter_unpack(part)]
+    return values
 
 
 def _integers(content: bytes, span: Span) -> List[int]:

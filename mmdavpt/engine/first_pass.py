@@ -146,7 +146,7 @@ def observe_training_set(
     labels_of: Callable[[int, Sequence], List[int]],
     max_samples_per_class: Optional[int] = None,
 ) -> None:
-    """Feed the un-prompted [CLS] feature of each sample to the guidance.
+    """Feed the un-prompted feature of each sample to the guidance.
 
     Args:
         model (nn.Module): A guided model.
@@ -169,28 +169,19 @@ def observe_training_set(
     was_training = model.training
     model.eval()
     for number, batch in enumerate(loader):
-        labels = labels_of(number, batch['data_samples'])
-        for i, label in enumerate(labels):
-            if label >= 0 and quota[label] <= 0:
-                labels[i] = -1
-            elif label >= 0:
-                quota[label] -= 1
+        drawn = labels_of(number, batch['data_samples'])
         # As in training, so that crops are padded to one size.
         data = model.data_preprocessor(batch, training=True)
-        cls = model.backbone.class_tokens(data['inputs'])
-        finite = torch.isfinite(cls).all(dim=1)
-        if not finite.all():
-            samples = data['data_samples']
-            paths = [
-                samples[i].get('img_path', 'an image without a path')
-                for i in (~finite).nonzero().flatten().tolist()
-            ]
-            raise ValueError(
-                'the backbone gives NaN or infinite features for '
-                f'{paths}; check these images, and the pre-trained weights '
-                'if it is all of them'
-            )
-        guidance.observe(cls, torch.tensor(labels, device=cls.device))
+        features, labels = model.unprompted_samples(
+            data['inputs'], data['data_samples'], drawn
+        )
+        kept = labels.tolist()
+        for i, label in enumerate(kept):
+            if label >= 0 and quota[label] <= 0:
+                kept[i] = -1
+            elif label >= 0:
+                quota[label] -= 1
+        guidance.observe(features, labels.new_tensor(kept))
         if bar is not None:
             bar.update()
         if not (quota > 0).any():

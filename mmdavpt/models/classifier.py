@@ -38,6 +38,12 @@ class DAVPTImageClassifier(GuidedModelMixin, ImageClassifier):
                 'a guided classifier needs a head with `num_classes`, but '
                 f'got {type(self.head).__name__}'
             )
+        if guidance is not None and guidance.get('labels') == 'present':
+            raise ValueError(
+                "labels='present' guides by the classes of an image's pixels, "
+                'which images of one class have not; leave `guidance.labels` '
+                'out'
+            )
         self.guidance = build_guidance(
             guidance, self.backbone, getattr(self.head, 'num_classes', 0)
         )

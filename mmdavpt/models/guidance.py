@@ -1,6 +1,6 @@
 """The state of guidance, and what a guided model does with it in training."""
 
-from typing import Dict, Optional, Sequence
+from typing import Dict, Optional, Sequence, Union
 
 import torch
 from mmengine.dist import get_world_size
@@ -20,6 +20,9 @@ from mmdavpt.utils.errors import UsageError
 from .backbones import SALIENCY_KEYS, BackboneTokens, TokenRequest
 from .losses.gathering import gather_samples
 from .losses.sample_queue import SampleQueue
+from .regions import Regions
+
+LABELS = ('random', 'present')
 
 
 class PromptGuidance(nn.Module):
@@ -49,6 +52,17 @@ class PromptGuidance(nn.Module):
             nearly as that goes. Defaults to False.
         saliency_keys (str): What the prompts' queries attend to: 'patches' or
             'all'. Defaults to 'patches'.
+        labels (str): What guides of an image with pixel labels. Defaults to
+            'random'.
+
+            - 'random': one of its classes, drawn in each iteration (appendix
+              A.2);
+            - 'present': all its classes. A class's sample is the mean over
+              its patches, in the loss, where the patches' query or input
+              takes the place of that of [CLS], and in the class
+              representations (:mod:`mmdavpt.models.regions`).
+        min_coverage (float, optional): The part of a patch that its class
+            must cover with ``labels='present'``. Defaults to None, a half.
         gather (bool): Whether the loss of each rank sees the samples of all
             ranks, with gradient. The loss and its gradients are then those of
             one process on the whole batch. Without several processes it
@@ -90,6 +104,8 @@ class PromptGuidance(nn.Module):
         restarts: Optional[int] = None,
         balanced: bool = False,
         saliency_keys: str = 'patches',
+        labels: str = 'random',
+        min_coverage: Optional[float] = None,
         gather: bool = False,
         queue_size: int = 0,
     ) -> None:
@@ -129,6 +145,9 @@ class PromptGuidance(nn.Module):
         )
         self.saliency_keys = saliency_keys
         self.loss = MODELS.build(loss)
+        self.labels = labels
+        self.min_coverage = 0.5 if min_coverage is None else min_coverage
+        self._check_labels(min_coverage)
         self.gather = gather
         self.queue = (
             SampleQueue(
@@ -162,6 +181,28 @@ class PromptGuidance(nn.Module):
             'new_counts', torch.zeros_like(self.class_counts), persistent=False
         )
 
+    def _check_labels(self, min_coverage: Optional[float]) -> None:
+        if self.labels not in LABELS:
+            raise ValueError(
+                f'`labels` should be one of {LABELS}, but got {self.labels!r}'
+            )
+        if min_coverage is not None and self.labels != 'present':
+            raise ValueError(
+                "`min_coverage` is the part of a patch that labels='present' "
+                f'asks for, but got {min_coverage} with '
+                f'labels={self.labels!r}'
+            )
+        if not 0 < self.min_coverage <= 1:
+            raise ValueError(
+                f'`min_coverage` should be in (0, 1], but got {min_coverage}'
+            )
+        if self.labels == 'present' and self.loss.token == 'saliency':
+            raise ValueError(
+                "labels='present' makes samples of patches, so the token of "
+                "the loss should be one of them, but is 'saliency'; set "
+                "guidance.loss.token='patch_output'"
+            )
+
     def targets(self, labels: Tensor) -> Tensor:
         """Return the prompt that each sample's class maps to.
 
@@ -173,13 +214,17 @@ class PromptGuidance(nn.Module):
         """
         return torch.where(labels >= 0, self.mapping[labels.clamp(min=0)], -1)
 
-    def request(self, labels: Tensor) -> TokenRequest:
+    def request(self, labels: Union[Tensor, Regions]) -> TokenRequest:
         """Return what the guided layers are to hand out for a batch."""
+        names = self.loss.required_tokens
+        if isinstance(labels, Regions):
+            # [CLS] is of the image; the patches are of its regions.
+            names = frozenset(n.replace('cls_', 'patch_') for n in names)
+            targets = None
+        else:
+            targets = self.targets(labels)
         return TokenRequest(
-            self.guided_layers,
-            self.loss.required_tokens,
-            self.targets(labels),
-            self.saliency_keys,
+            self.guided_layers, names, targets, self.saliency_keys
         )
 
     def forward(

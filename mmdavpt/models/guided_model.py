@@ -3,15 +3,16 @@
 import inspect
 import logging
 from difflib import get_close_matches
-from typing import Optional, Sequence
+from typing import Optional, Sequence, Tuple, Union
 
 import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from .backbones import DAVPTVisionTransformer
+from .backbones import BackboneTokens, DAVPTVisionTransformer
 from .guidance import PromptGuidance
 from .pretrained import Normalization
+from .regions import Regions, region_means, region_tokens
 
 
 def build_guidance(
@@ -159,6 +160,31 @@ def normalization_note(
     )
 
 
+def samples_of(
+    tokens: BackboneTokens, labels: Union[Tensor, Regions]
+) -> Tuple[BackboneTokens, Tensor]:
+    """Return the tokens and classes of the samples of guidance.
+
+    Args:
+        tokens (BackboneTokens): Of the images.
+        labels (Tensor | Regions): See
+            :meth:`GuidedModelMixin.features_and_guidance`.
+
+    Returns:
+        Tuple[BackboneTokens, Tensor]: As they are where an image is a sample;
+        those of the regions where they are, with the mean patch in the place
+        of [CLS].
+    """
+    if not isinstance(labels, Regions):
+        return tokens, labels
+    guided = {
+        layer: region_tokens(of_layer, labels)
+        for layer, of_layer in tokens.guided.items()
+    }
+    means = region_means(tokens.patches, labels)
+    return BackboneTokens(means, guided), labels.labels
+
+
 class GuidedModelMixin:
     """Adds the guidance loss to the losses of a host's model.
 
@@ -178,12 +204,15 @@ class GuidedModelMixin:
         if note:
             print_log(note, logger='current', level=logging.WARNING)
 
-    def features_and_guidance(self, inputs: Tensor, labels: Tensor):
+    def features_and_guidance(
+        self, inputs: Tensor, labels: Union[Tensor, Regions]
+    ):
         """Run backbone and neck; guide the prompts; observe the classes.
 
         Args:
             inputs (Tensor): Images with shape (B, 3, H, W).
-            labels (Tensor): Guidance labels, int64, (B, ); -1 for none.
+            labels (Tensor | Regions): Guidance labels, int64, (B, ), -1 for
+                none; or the regions of the images.
 
         Returns:
             Tuple[tuple, Dict[str, Tensor]]: The features for the head, and
@@ -203,8 +232,71 @@ class GuidedModelMixin:
             )
         request = guidance.request(labels)
         features, tokens = self.backbone.forward_with_tokens(inputs, request)
+        tokens, labels = samples_of(tokens, labels)
         losses = guidance(tokens, labels)
         guidance.observe(tokens.cls.detach(), labels)
         if self.with_neck:
             features = self.neck(features)
         return features, losses
+
+    def unprompted_samples(
+        self, inputs: Tensor, data_samples: Sequence, labels: Sequence[int]
+    ) -> Tuple[Tensor, Tensor]:
+        """Return the samples of the pass before training and their classes.
+
+        Args:
+            inputs (Tensor): Images with shape (B, 3, H, W).
+            data_samples (Sequence): Of these images, after preprocessing.
+            labels (Sequence[int]): The classes that were read or drawn, -1
+                for none.
+
+        Returns:
+            Tuple[Tensor, Tensor]: With the shapes (M, C) and (M, ).
+
+        Raises:
+            ValueError: If an image gives a feature that is not finite.
+        """
+        tokens = self.backbone.unprompted_tokens(inputs)
+        check_finite(tokens.cls, data_samples)
+        tokens, labels = samples_of(
+            tokens, self.first_labels(data_samples, labels, inputs.device)
+        )
+        return tokens.cls, labels
+
+    def first_labels(
+        self,
+        data_samples: Sequence,
+        labels: Sequence[int],
+        device: torch.device,
+    ) -> Union[Tensor, Regions]:
+        """Return the guidance labels of the pass before training.
+
+        Args:
+            data_samples (Sequence): See :meth:`unprompted_samples`.
+            labels (Sequence[int]): See :meth:`unprompted_samples`.
+            device (torch.device): That of the images.
+        """
+        return torch.tensor(labels, device=device)
+
+
+def check_finite(features: Tensor, data_samples: Sequence) -> None:
+    """Raise if a feature is not finite, and name its image.
+
+    Args:
+        features (Tensor): With shape (B, C).
+        data_samples (Sequence): Of the images.
+
+    Raises:
+        ValueError: If one is not.
+    """
+    finite = torch.isfinite(features).all(dim=1)
+    if finite.all():
+        return
+    paths = [
+        data_samples[i].get('img_path', 'an image without a path')
+        for i in (~finite).nonzero().flatten().tolist()
+    ]
+    raise ValueError(
+        f'the backbone gives NaN or infinite features for {paths}; check '
+        'these images, and the pre-trained weights if it is all of them'
+    )

@@ -10,6 +10,7 @@ from torch import Tensor
 from mmdavpt.registry import MODELS
 
 from .guided_model import GuidedModelMixin, build_guidance
+from .regions import Regions, find_regions, patch_labels
 
 
 @MODELS.register_module()
@@ -45,6 +46,8 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
         if self.guidance is None or not self.training:
             return super().loss(inputs, data_samples)
         labels = self.guidance_labels(data_samples).to(inputs.device)
+        if self.guidance.labels == 'present':
+            labels = self.regions(data_samples)
         features, losses = self.features_and_guidance(inputs, labels)
         losses.update(self._decode_head_forward_train(features, data_samples))
         if self.with_auxiliary_head:
@@ -52,6 +55,31 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
                 self._auxiliary_head_forward_train(features, data_samples)
             )
         return losses
+
+    def first_labels(self, data_samples, labels, device):
+        """Return the drawn labels, or the regions of all present classes."""
+        if self.guidance.labels == 'present':
+            return self.regions(data_samples)
+        return super().first_labels(data_samples, labels, device)
+
+    def regions(self, data_samples: List[SegDataSample]) -> Regions:
+        """Return the regions of the classes that are present.
+
+        Args:
+            data_samples (List[SegDataSample]): With ``gt_sem_seg``, as large
+                as the images that the backbone sees.
+        """
+        guidance = self.guidance
+        pixels = torch.cat([s.gt_sem_seg.data for s in data_samples])
+        return find_regions(
+            patch_labels(
+                pixels,
+                self.backbone.patch_size,
+                guidance.num_classes,
+                guidance.excluded,
+                guidance.min_coverage,
+            )
+        )
 
     @staticmethod
     def guidance_labels(data_samples: List[SegDataSample]) -> Tensor:

@@ -73,7 +73,7 @@ def test_first_mapping_is_of_the_unprompted_backbone(runner_from, tmp_path):
             'inputs'
         ]
         model.backbone.eval()
-        sums[index % 6] += model.backbone.class_tokens(image)[0]
+        sums[index % 6] += model.backbone.unprompted_tokens(image).cls[0]
     torch.testing.assert_close(
         recorder.first['representations'], sums / 4, rtol=1e-4, atol=1e-4
     )

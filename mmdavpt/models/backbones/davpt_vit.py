@@ -30,10 +30,13 @@ class BackboneTokens(NamedTuple):
         cls (Tensor | None): [CLS] after the last layer that is used, with
             shape (B, C); None without a [CLS] token.
         guided (Dict[int, Dict[str, Tensor]]): Guided layer to named tokens.
+        patches (Tensor | None): The patches after the last layer, with shape
+            (B, N, C); none of them if only [CLS] is computed.
     """
 
     cls: Optional[Tensor]
     guided: Dict[int, Dict[str, Tensor]]
+    patches: Optional[Tensor] = None
 
 
 @MODELS.register_module()
@@ -132,7 +135,7 @@ class DAVPTVisionTransformer(VisionTransformer):
         self.prompts = DeepPrompts(
             prompts_per_layer(num_prompts, self.num_used_layers),
             self.embed_dims,
-            prompt_init_bound(self._patch_size(), self.embed_dims),
+            prompt_init_bound(self.patch_size, self.embed_dims),
             prompt_drop_rate,
         )
         self.propagate = propagate
@@ -170,7 +173,9 @@ class DAVPTVisionTransformer(VisionTransformer):
             self.ln2 = nn.Identity()
         self.pool_prompts = pool_prompts
 
-    def _patch_size(self) -> Tuple[int, int]:
+    @property
+    def patch_size(self) -> Tuple[int, int]:
+        """Tuple[int, int]: Height and width of a patch in pixels."""
         return self.patch_embed.projection.kernel_size
 
     def init_weights(self) -> None:
@@ -230,19 +235,16 @@ class DAVPTVisionTransformer(VisionTransformer):
         return self.forward_with_tokens(x)[0]
 
     @torch.no_grad()
-    def class_tokens(self, x: Tensor) -> Tensor:
-        """Return [CLS] of the pre-trained backbone, without prompts.
+    def unprompted_tokens(self, x: Tensor) -> BackboneTokens:
+        """Return the tokens of the pre-trained backbone, without prompts.
 
-        The class representations before training are means of these (section
-        3.4).
+        The class representations before training are means of its [CLS]
+        (section 3.4).
 
         Args:
             x (Tensor): Images with shape (B, 3, H, W).
-
-        Returns:
-            Tensor: With shape (B, C).
         """
-        return self._run(x, None, prompted=False)[1].cls
+        return self._run(x, None, prompted=False)[1]
 
     @torch.no_grad()
     def layer_inputs(self, x: Tensor) -> Iterator[Tensor]:
@@ -325,7 +327,8 @@ class DAVPTVisionTransformer(VisionTransformer):
                     )
                 outs.append(self._format_output(shown, grid))
         cls = x[:, 0] if self.cls_token is not None else None
-        return tuple(outs), BackboneTokens(cls, guided)
+        patches = x[:, extra + carried :]
+        return tuple(outs), BackboneTokens(cls, guided, patches)
 
     def _run_layer(self, i, x, prompts, delta, last, asked, patch_start):
         layer = self.layers[i]

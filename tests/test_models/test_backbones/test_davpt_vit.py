@@ -449,13 +449,13 @@ def test_only_requested_tokens_are_handed_out():
 
 
 @pytest.mark.parametrize('out_type', ['cls_token', 'featmap'])
-def test_class_tokens_are_those_of_the_parent(out_type):
+def test_unprompted_tokens_are_those_of_the_parent(out_type):
     vit = build(bias=('v',), out_type=out_type)
     parent = VisionTransformer(
         arch=ARCH, img_size=32, patch_size=8, out_type='raw'
     ).double()
     parent.load_state_dict(vit.state_dict(), strict=False)
-    tokens = vit.class_tokens(images())
+    tokens = vit.unprompted_tokens(images()).cls
     torch.testing.assert_close(tokens, parent(images())[0][:, 0])
     assert (tokens - vit.forward_with_tokens(images())[1].cls).abs().max() > 1
 

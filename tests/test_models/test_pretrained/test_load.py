@@ -65,7 +65,7 @@ def test_loads_every_weight(tmp_path, prefix, given):
     ours.init_weights()
     x = images(dtype=torch.float32)
     vit.eval(), ours.eval()
-    torch.testing.assert_close(ours.class_tokens(x), vit(x)[0])
+    torch.testing.assert_close(ours.unprompted_tokens(x).cls, vit(x)[0])
     assert torch.equal(ours.prompts['0'], prompts)
 
 

@@ -38,14 +38,14 @@ def guidance_labels(cfg: dict, data_samples: Sequence) -> Optional[List[int]]:
 
     Returns:
         List[int] | None: One class a sample, -1 where there is none to draw;
-        None if the model is not guided.
+        None if the model is not guided, or by all classes that are present.
 
     Raises:
         UsageError: If an annotation is missing or a label out of range.
     """
     model = cfg['model']
     guidance = model.get('guidance')
-    if guidance is None:
+    if guidance is None or guidance.get('labels') == 'present':
         return None
     seed = next(
         (

@@ -1,0 +1,134 @@
+"""Write a task of VTAB-1k in the layout that mmdavpt.VTAB1k reads.
+
+    python tools/dataset_converters/vtab1k.py --list
+    python tools/dataset_converters/vtab1k.py cifar downloads/cifar-100-python
+    python tools/dataset_converters/vtab1k.py eurosat --from tfds \\
+        ~/tensorflow_datasets/eurosat/rgb/2.0.0
+    python tools/dataset_converters/vtab1k.py --verify data/vtab-1k
+
+It reads the original download of the task's dataset, unpacked into one
+folder, or the folder of a version that TensorFlow Datasets prepared. Neither
+needs TensorFlow. Images are written as PNG, which loses nothing. A stopped
+run goes on where it was when it is started again. --verify checks what was
+written, and copies that others wrote.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+if find_spec('mmdavpt') is None:
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from mmdavpt.datasets.vtab1k_checking import (  # noqa: E402
+    task_defects,
+    task_folders,
+)
+from mmdavpt.datasets.vtab1k_conversion import KINDS, convert  # noqa: E402
+from mmdavpt.datasets.vtab1k_sources import DOWNLOADS  # noqa: E402
+from mmdavpt.datasets.vtab1k_tasks import TASKS  # noqa: E402
+from mmdavpt.utils.cli import exit_with_sentence  # noqa: E402
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line.
+
+    Args:
+        argv (Sequence[str], optional): The arguments. Defaults to those of
+            this process.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add('task', nargs='?', help=f'{", ".join(TASKS)}, or an alias')
+    add('folder', nargs='?', help='folder of the download')
+    add(
+        '--from',
+        dest='kind',
+        choices=KINDS,
+        default='original',
+        help='what FOLDER is: the unpacked original download, or a version '
+        'prepared by TensorFlow Datasets (original)',
+    )
+    add(
+        '--out',
+        default='data/vtab-1k',
+        help='folder of all tasks, the data_root of the reader (data/vtab-1k)',
+    )
+    add('--workers', type=int, default=0, help='processes (0: this one)')
+    add(
+        '--no-check-size',
+        action='store_true',
+        help='accept another number of images than published',
+    )
+    add('--list', action='store_true', help='say what to download, and where')
+    add(
+        '--verify',
+        metavar='FOLDER',
+        help='check the folder of a task or of all tasks: lists, labels, that '
+        'each image decodes, checksums',
+    )
+    args = parser.parse_args(argv)
+    chosen = [args.list, args.verify is not None, args.folder is not None]
+    if sum(chosen) != 1 or (args.task is None) != (args.folder is None):
+        parser.error('give TASK and FOLDER, or --list, or --verify FOLDER')
+    if args.workers < 0:
+        parser.error(f'--workers should be at least 0, but is {args.workers}')
+    return args
+
+
+def list_downloads() -> None:
+    """Print what to download for each task."""
+    for task in TASKS.values():
+        download = DOWNLOADS[task.name]
+        print(f'{task.name}: {download.files}\n    from {download.url}')
+
+
+def verify(args: argparse.Namespace) -> int:
+    """Print the defects of a folder; return how many there are."""
+    count = 0
+    for folder, task in task_folders(args.verify).items():
+        defects = task_defects(
+            folder, task, args.workers, not args.no_check_size
+        )
+        print(f'{folder}: {len(defects) or "no"} defects')
+        for defect in defects:
+            print(f'  {defect}')
+        count += len(defects)
+    return count
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Convert a task, or list downloads, or check a folder."""
+    args = parse_args(argv)
+    if args.list:
+        list_downloads()
+        return
+    if args.verify is not None:
+        if verify(args):
+            raise SystemExit(1)
+        return
+    task, written = convert(
+        args.task,
+        args.folder,
+        args.out,
+        args.kind,
+        not args.no_check_size,
+        args.workers,
+    )
+    for split, number in written.items():
+        print(f'{split}: {number} images written')
+    print(
+        f"Read them with type='mmdavpt.VTAB1k', task={task.name!r}, "
+        f'data_root={args.out!r}'
+        f'{", check_size=False" if args.no_check_size else ""}.'
+    )
+
+
+if __name__ == '__main__':
+    with exit_with_sentence(OSError):
+        main()

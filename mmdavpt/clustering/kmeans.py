@@ -7,6 +7,8 @@ from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
+from mmdavpt.utils.errors import UsageError
+
 from .balanced import MAX_ROUNDS, balance
 from .clusters import cluster_means, fill_empty_clusters
 from .normalization import normalize_rows
@@ -113,10 +115,10 @@ def check_options(
     """Check the options of :func:`cluster` that do not depend on data.
 
     Raises:
-        ValueError: If one is unknown or out of range.
+        UsageError: If one is unknown or out of range.
     """
     if algorithm not in ALGORITHMS:
-        raise ValueError(
+        raise UsageError(
             f'`algorithm` should be one of {ALGORITHMS}, but got {algorithm!r}'
         )
     if restarts is not None and (
@@ -124,12 +126,12 @@ def check_options(
         or not isinstance(restarts, int)
         or restarts < 1
     ):
-        raise ValueError(
+        raise UsageError(
             '`restarts` should be a whole number of at least 1, or None to '
             f'choose by size, but got {restarts!r}'
         )
     if not isinstance(balanced, bool):
-        raise ValueError(
+        raise UsageError(
             f'`balanced` should be True or False, but got {balanced!r}'
         )
 

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmdavpt.clustering import cluster
-from mmdavpt.clustering.kmeans import fill_empty_clusters, normalize_rows
+from mmdavpt.clustering import cluster, normalize_rows
 
 #: Three tight groups: at the origin, to the right, above.
 GROUPS = np.array([[0, 0], [10, 0], [0, 10], [0, 1], [11, 0], [0, 11]], float)
@@ -45,29 +44,6 @@ def test_normalization_decides_who_is_near():
     assert by_direction[0] == by_direction[1] and len(set(by_direction)) == 3
     assert by_place[0] != by_place[1]
     assert partition(by_order) == {frozenset({0, 1}), frozenset({2, 3})}
-
-
-def test_normalize_rows():
-    x = np.array([[3.0, 4.0], [0.0, 0.0], [5.0, 5.0]], np.float32)
-    np.testing.assert_allclose(
-        normalize_rows(x, 'l2'), [[0.6, 0.8], [0, 0], [0.5**0.5, 0.5**0.5]]
-    )
-    np.testing.assert_allclose(
-        normalize_rows(x, 'layer'), [[-1, 1], [0, 0], [0, 0]], atol=1e-5
-    )
-    # The mean is (4/3, 5/3): the rows less it have known directions.
-    centered = normalize_rows(x, 'centered')
-    np.testing.assert_allclose(
-        centered * np.linalg.norm(x - x.mean(0), axis=1)[:, None],
-        x - x.mean(0),
-        atol=1e-6,
-    )
-    np.testing.assert_allclose(np.linalg.norm(centered, axis=1), 1)
-    assert (normalize_rows(x, 'none') == x).all()
-    assert normalize_rows(x, 'none').dtype == np.float64
-    assert x.tolist() == [[3, 4], [0, 0], [5, 5]]
-    with pytest.raises(ValueError, match="one of .*but got 'max'"):
-        normalize_rows(x, 'max')
 
 
 def test_each_point_is_nearest_to_its_own_centroid():
@@ -111,17 +87,6 @@ def test_warm_start_goes_on_from_where_it_was():
     fresh = cluster(points, 2, normalize='none')[0]
     assert partition(warm) == {frozenset({0, 2}), frozenset({1, 3})}
     assert partition(fresh) == {frozenset({0, 1}), frozenset({2, 3})}
-
-
-def test_fill_empty_clusters():
-    # Cluster 0 has mean 2.5: the point at 7 is farthest and moves to 1.
-    # Then the mean is 1: 0 and 2 are equally far, and the first moves to 2.
-    # The pair in cluster 3 never gets a chance, the single one in 4 neither.
-    x = np.array([[0.0], [2], [1], [7], [20], [20.1], [99]])
-    before = np.array([0, 0, 0, 0, 3, 3, 4])
-    after = fill_empty_clusters(x, before, 5)
-    assert after.tolist() == [2, 0, 0, 1, 3, 3, 4]
-    assert before.tolist() == [0, 0, 0, 0, 3, 3, 4]
 
 
 @pytest.mark.parametrize('normalize', ['l2', 'layer', 'none'])
@@ -190,19 +155,3 @@ def test_wrong_inputs():
         cluster(GROUPS, 3, init=GROUPS[:2])
     with pytest.raises(ValueError, match='finite centroids'):
         cluster(GROUPS, 3, init=broken[:3])
-
-
-def test_centering_keeps_the_mapping_when_all_classes_drift():
-    """A shift that all classes share scrambles clusters of unit vectors."""
-    rng = np.random.default_rng(0)
-    common, drift = rng.normal(size=(2, 16)) * 10
-    before = common + 0.3 * rng.normal(size=(26, 16))
-    after = before + 0.2 * drift
-
-    def moved(normalize):
-        first, centroids = cluster(before, 8, normalize=normalize)
-        second, _ = cluster(after, 8, init=centroids, normalize=normalize)
-        return (first != second).sum()
-
-    assert moved('l2') > 10
-    assert moved('centered') == 0

@@ -1,0 +1,94 @@
+"""What the documentation lists is what there is."""
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from mmdavpt import datasets
+from mmdavpt.engine import hooks, optimizers
+from mmdavpt.models import DAVPTVisionTransformer
+from mmdavpt.models.guidance import PromptGuidance
+from mmdavpt.models.losses import DAVPTLoss
+
+DOCS = Path(__file__).parents[1] / 'docs'
+CONFIG = (DOCS / 'config.md').read_text(encoding='utf-8')
+
+
+def section(title):
+    """Return the part of docs/config.md under a heading."""
+    return re.split(r'^## ', CONFIG.split(f'## {title}', 1)[1], flags=re.M)[0]
+
+
+def keys_of(text):
+    """Return what stands in backquotes in the key columns of tables."""
+    cells = re.findall(
+        r'^\|(?: `mmdavpt\.\w+` \|| \|)? ([^|]+) \|', text, re.M
+    )
+    return {key for cell in cells for key in re.findall(r'`(\w+)`', cell)}
+
+
+@pytest.mark.parametrize(
+    'title, component, not_set',
+    [
+        ('`model.backbone`', DAVPTVisionTransformer, {'frozen_stages'}),
+        ('`model.guidance`', PromptGuidance, {'num_prompts', 'embed_dims'}),
+        ('`model.guidance.loss`', DAVPTLoss, set()),
+    ],
+)
+def test_every_argument_is_listed(title, component, not_set):
+    taken = {
+        name
+        for name, p in inspect.signature(component).parameters.items()
+        if p.kind is p.KEYWORD_ONLY or p.kind is p.POSITIONAL_OR_KEYWORD
+    } - not_set
+    listed = keys_of(section(title))
+    assert taken <= listed
+    extra = {'init_cfg'} if component is DAVPTVisionTransformer else set()
+    assert listed <= taken | extra
+
+
+def test_every_hook_and_its_arguments_are_listed():
+    text = section('Hooks')
+    listed = keys_of(text)
+    for name in hooks.__all__:
+        assert f'`mmdavpt.{name}`' in text
+        assert set(inspect.signature(getattr(hooks, name)).parameters) <= (
+            listed
+        )
+
+
+def test_every_registered_name_is_documented():
+    text = ''.join(p.read_text(encoding='utf-8') for p in DOCS.glob('*.md'))
+    names = [*hooks.__all__, *optimizers.__all__]
+    names += [
+        n
+        for n in datasets.__all__
+        if isinstance(getattr(datasets, n), type)
+        and hasattr(getattr(datasets, n), '__getitem__')
+    ]
+    for name in names:
+        assert name in text, name
+
+
+@pytest.mark.parametrize(
+    'page', sorted(DOCS.glob('*.md')), ids=lambda p: p.name
+)
+def test_links_lead_somewhere(page):
+    text = page.read_text(encoding='utf-8')
+    for target in re.findall(r'\]\(([^)#][^)]*)\)', text):
+        if '://' in target:
+            continue
+        path, _, anchor = target.partition('#')
+        file = (page.parent / path).resolve()
+        assert file.exists(), target
+        if anchor:
+            headings = re.findall(
+                r'^#+ (.+)$', file.read_text(encoding='utf-8'), re.M
+            )
+            slugs = {
+                re.sub(r'[^\w\- ]', '', h.lower()).replace(' ', '-')
+                for h in headings
+            }
+            assert anchor in slugs, target

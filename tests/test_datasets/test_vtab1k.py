@@ -152,6 +152,7 @@ def test_the_size_of_a_list_is_checked(tmp_path, split, size):
         ('images/test/1.jpg -1', 'line 2 should be'),
         ('images/test/1.jpg 1.0', 'line 2 should be'),
         ('images/test/1.jpg ²', 'line 2 should be'),
+        ('images/test/1.jpg ٣', 'line 2 should be'),
         ('3', 'line 2 should be'),
         ('images/test/1.jpg 10', 'line 2: .* from 0 to 9, but is 10'),
         (LINES[0], 'line 2: images/test/000000.jpg is listed a second time'),

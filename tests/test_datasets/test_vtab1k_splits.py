@@ -128,6 +128,8 @@ def test_no_image_is_trained_on_and_tested(name):
         ('oxford_iiit_pet', ('train[0:800]', 'train[2944:3144]', None)),
         ('dtd', ('train[0:800]', 'validation[0:200]', 'test[0:1880]')),
         ('clevr_dist', (None, 'train[63000:63200]', 'validation[0:15000]')),
+        # 90 % of 73,257, rounded down.
+        ('svhn', (None, 'train[65931:66131]', 'test[0:26032]')),
         ('eurosat', (None, 'train[16200:16400]', 'train[21600:27000]')),
         (
             'dsprites_loc',

@@ -178,7 +178,7 @@ def test_the_tool_writes_and_verifies(tmp_path, capsys):
         tool().main(['--verify', out, *options])
     assert stop.value.code == 1
     said = capsys.readouterr().out
-    assert '1 defects' in said and f'{path} cannot be decoded' in said
+    assert ': 1 defect\n' in said and f'{path} cannot be decoded' in said
 
 
 def test_the_tool_lists_downloads(capsys):

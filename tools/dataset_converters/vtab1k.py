@@ -95,7 +95,8 @@ def verify(args: argparse.Namespace) -> int:
         defects = task_defects(
             folder, task, args.workers, not args.no_check_size
         )
-        print(f'{folder}: {len(defects) or "no"} defects')
+        plural = 's' * (len(defects) != 1)
+        print(f'{folder}: {len(defects) or "no"} defect{plural}')
         for defect in defects:
             print(f'  {defect}')
         count += len(defects)

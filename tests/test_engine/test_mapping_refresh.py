@@ -4,6 +4,7 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 
+from mmdavpt.clustering import assign_prompts
 from mmdavpt.models import PromptGuidance
 
 from .. import toy
@@ -169,4 +170,49 @@ def test_a_schedule_that_no_longer_collects_drops_what_was(
 def test_contradictions_end_in_a_sentence(runner_from, tmp_path):
     cfg = with_hook(toy.classification, tmp_path, interval=None, begin=10)
     with pytest.raises(ValueError, match='interval=None never re-clusters'):
+        runner_from(cfg)
+
+
+@pytest.mark.parametrize(
+    'options', [dict(algorithm='minibatch'), dict(restarts=1), dict()]
+)
+def test_options_of_the_guidance_reach_k_means(options):
+    guidance = PromptGuidance(
+        1500, 40, 4, (1,), dict(type='mmdavpt.DAVPTLoss'), **options
+    )
+    points = torch.randn(1500, 4, generator=torch.Generator().manual_seed(0))
+    guidance.representations.copy_(points)
+    guidance.seen.fill_(True)
+    expected = assign_prompts(points, guidance.seen, 40, seed=3, **options)
+    assert guidance.cluster(3).mapping.tolist() == expected.mapping.tolist()
+    if options:
+        plain = assign_prompts(points, guidance.seen, 40, seed=3)
+        assert (plain.mapping != expected.mapping).any()
+
+
+def test_a_balanced_run(runner_from, tmp_path, monkeypatch):
+    """Six classes on four prompts: never three on one."""
+    changes = {
+        'model.backbone.num_prompts': 4,
+        'model.guidance.balanced': True,
+    }
+    runner = runner_from(toy.classification(tmp_path, changes))
+    sizes = []
+    take_over = PromptGuidance.set_mapping
+
+    def record(guidance, result):
+        sizes.append(sorted(result.sizes.tolist()))
+        take_over(guidance, result)
+
+    monkeypatch.setattr(PromptGuidance, 'set_mapping', record)
+    runner.train()
+    assert sizes == [[1, 1, 2, 2]] * 3
+
+
+@pytest.mark.parametrize(
+    'name, value', [('algorithm', 'fast'), ('restarts', 0), ('balanced', 2)]
+)
+def test_unknown_options_of_the_guidance(runner_from, tmp_path, name, value):
+    cfg = toy.classification(tmp_path, {f'model.guidance.{name}': value})
+    with pytest.raises(ValueError, match=f'`{name}` should be'):
         runner_from(cfg)

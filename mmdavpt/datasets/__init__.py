@@ -1,24 +1,25 @@
 """Readers of data on disk, and the embedded task: glyphs, drawn or written."""
 
-from .alphabets import ALPHABETS
 from .fgvc import FGVC
-from .glyph_styles import STYLES, GlyphStyle
 from .glyphs import (
+    ALPHABETS,
     FACES,
     SCENE_CHARS,
     SCENE_CLASSES,
     SCENE_METAINFO,
+    STYLES,
     GlyphADE20KDataset,
     GlyphDataset,
     GlyphSceneDataset,
+    GlyphStyle,
 )
-from .vtab1k import VTAB1k
-from .writers import (
+from .glyphs.writers import (
     write_glyphs_fgvc,
     write_glyphs_vtab1k,
     write_scenes_ade20k,
     write_scenes_pascal_context,
 )
+from .vtab1k import VTAB1k
 
 __all__ = [
     'ALPHABETS',

@@ -6,8 +6,8 @@ from typing import Dict, List, NamedTuple, Tuple
 
 from released_settings import CONFIGS, WEIGHTS
 
-from mmdavpt.datasets.fgvc_sets import SETS
-from mmdavpt.datasets.vtab1k_tasks import TASKS
+from mmdavpt.datasets.fgvc.sets import SETS
+from mmdavpt.datasets.vtab1k.tasks import TASKS
 
 METHODS = {'davpt': 'DA-VPT', 'davpt-plus': 'DA-VPT+'}
 SUITES = {'vtab': 'VTAB-1k', 'fgvc': 'FGVC'}

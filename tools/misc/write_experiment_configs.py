@@ -34,8 +34,8 @@ from released_settings import (  # noqa: E402
     settings_of,
 )
 
-from mmdavpt.datasets.fgvc_sets import SETS  # noqa: E402
-from mmdavpt.datasets.vtab1k_tasks import TASKS  # noqa: E402
+from mmdavpt.datasets.fgvc.sets import SETS  # noqa: E402
+from mmdavpt.datasets.vtab1k.tasks import TASKS  # noqa: E402
 
 
 def all_files() -> Dict[str, str]:

@@ -1,0 +1,6 @@
+"""FGVC: reader, and what makes VPT's lists from the original downloads."""
+
+from .dataset import FGVC
+from .sets import SETS, SPLITS, FGVCSet, default_root, set_from
+
+__all__ = ['FGVC', 'FGVCSet', 'SETS', 'SPLITS', 'default_root', 'set_from']

@@ -1,0 +1,297 @@
+"""Registered datasets of the embedded task, drawn on the fly."""
+
+from numbers import Integral
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+
+import numpy as np
+from mmpretrain.datasets import BaseDataset
+from mmseg.datasets import ADE20KDataset, BaseSegDataset
+
+from mmdavpt.registry import DATASETS
+
+from .alphabets import (
+    ALPHABETS,
+    LATIN_FACES,
+    MULTISCRIPT_FACES,
+    alphabet_from,
+    check_faces,
+)
+from .rendering import render_glyph, render_scene
+from .styles import style_from
+
+#: Sets of faces by name.
+FACES = {
+    'multiscript': MULTISCRIPT_FACES,
+    'latin_train': LATIN_FACES['train'],
+    'latin_test': LATIN_FACES['test'],
+    'multiscript_train': MULTISCRIPT_FACES[::2],
+    'multiscript_test': MULTISCRIPT_FACES[1::2],
+}
+
+
+def faces_from(
+    faces: Union[str, Sequence[str]], chars: str
+) -> Tuple[str, ...]:
+    """Return a named set of faces, or the given faces.
+
+    Args:
+        faces (str | Sequence[str]): A name out of ``FACES`` or font names.
+        chars (str): The characters that every face should hold.
+
+    Raises:
+        ValueError: If the name is unknown, no face is given, or a face lacks
+            a character.
+    """
+    if isinstance(faces, str) and faces not in FACES or not len(faces):
+        raise ValueError(
+            f'glyph faces should be one of {sorted(FACES)} or '
+            f'a list of font names, but got {faces!r}'
+        )
+    faces = FACES[faces] if isinstance(faces, str) else tuple(faces)
+    check_faces(faces, chars)
+    return faces
+
+
+def check_integers(low: int, **values: Any) -> None:
+    """Check that all values are integers of at least ``low``.
+
+    Raises:
+        ValueError: If one is not; the sentence names it.
+    """
+    for name, value in values.items():
+        if (
+            not isinstance(value, Integral)
+            or isinstance(value, bool)
+            or value < low
+        ):
+            raise ValueError(
+                f'{name} should be an integer of at least {low}, '
+                f'but got {value!r}'
+            )
+
+
+def scene_size(size: Sequence[int]) -> Tuple[int, int]:
+    """Return height and width as a tuple.
+
+    Raises:
+        ValueError: If they are not two integers of at least 16, below which
+            no character can be told from another.
+    """
+    if not isinstance(size, (tuple, list)) or len(size) != 2:
+        raise ValueError(
+            f'the size of a scene should be (height, width), but got {size!r}'
+        )
+    check_integers(16, height=size[0], width=size[1])
+    return int(size[0]), int(size[1])
+
+
+@DATASETS.register_module()
+class GlyphDataset(BaseDataset):
+    """Images of single characters for classification.
+
+    Image ``i`` shows character ``i % K`` and depends on ``(seed, i)`` alone.
+
+    Args:
+        chars (str): A name out of ``ALPHABETS`` or the characters themselves;
+            each is a class.
+        faces (str | Sequence[str]): A name out of ``FACES`` or font names.
+        num_images (int): The number of images.
+        seed (int): Seed of the images. Defaults to 0.
+        img_size (int): Height and width in pixels. Defaults to 48.
+        style (str | dict): See :func:`style_from`. Defaults to 'clean'.
+        pipeline (Sequence): Transforms; the image is there already, as
+            ``img``, uint8, BGR. Defaults to ().
+        metainfo (dict, optional): Further meta information. Class names in
+            it replace the characters, in the same order. Defaults to None.
+        **kwargs: Of :class:`mmpretrain.datasets.BaseDataset`.
+
+    Raises:
+        ValueError: If an argument is out of its range, or the class names do
+            not fit the characters.
+    """
+
+    def __init__(
+        self,
+        chars: str,
+        faces: Union[str, Sequence[str]],
+        num_images: int,
+        seed: int = 0,
+        img_size: int = 48,
+        style: Union[str, dict] = 'clean',
+        pipeline: Sequence = (),
+        metainfo: Optional[dict] = None,
+        **kwargs,
+    ) -> None:
+        check_integers(0, seed=seed)
+        check_integers(1, num_images=num_images, img_size=img_size)
+        self.chars = alphabet_from(chars)
+        self.faces = faces_from(faces, self.chars)
+        metainfo = {'classes': tuple(self.chars), **(metainfo or {})}
+        if len(metainfo['classes']) != len(self.chars):
+            raise ValueError(
+                f'metainfo should name {len(self.chars)} classes, one for '
+                f'each character, but got {len(metainfo["classes"])}'
+            )
+        self.num_images = num_images
+        self.seed = seed
+        self.size = (img_size, img_size)
+        self.style = style_from(style)
+        super().__init__(
+            ann_file='', metainfo=metainfo, pipeline=pipeline, **kwargs
+        )
+
+    def load_data_list(self) -> List[dict]:
+        """List the labels; images are drawn when they are asked for."""
+        return [
+            dict(gt_label=index % len(self.chars), glyph_index=index)
+            for index in range(self.num_images)
+        ]
+
+    def get_gt_labels(self) -> np.ndarray:
+        """Return all labels without drawing anything, with shape (n, )."""
+        return np.array([self.get_cat_ids(i)[0] for i in range(len(self))])
+
+    def get_cat_ids(self, idx: int) -> List[int]:
+        """Return the label of one image without drawing it, in a list."""
+        return [super().get_data_info(idx)['gt_label']]
+
+    def get_data_info(self, idx: int) -> Dict[str, Any]:
+        """Return the data info with the drawn image, uint8, BGR."""
+        info = super().get_data_info(idx)
+        info['img'] = render_glyph(
+            self.chars[info['gt_label']],
+            self.faces,
+            (self.seed, info['glyph_index']),
+            self.size,
+            self.style,
+        )
+        info['img_shape'] = info['ori_shape'] = self.size
+        return info
+
+
+#: Classes of the scenes: the paper comes first, as a background class.
+SCENE_CHARS = ALPHABETS['latin_upper']
+SCENE_CLASSES = ('background',) + tuple(SCENE_CHARS)
+
+
+#: RGB colours of the classes: light grey paper, then one for each letter, from
+#: P. Green-Armytage, "A Colour Alphabet and the Limits of Colour Coding"
+#: (2010), which chose them to be told apart.
+SCENE_PALETTE = [
+    [225, 225, 225],
+    [240, 163, 255],
+    [0, 117, 220],
+    [153, 63, 0],
+    [76, 0, 92],
+    [25, 25, 25],
+    [0, 92, 49],
+    [43, 206, 72],
+    [255, 204, 153],
+    [128, 128, 128],
+    [148, 255, 181],
+    [143, 124, 0],
+    [157, 204, 0],
+    [194, 0, 136],
+    [0, 51, 128],
+    [255, 164, 5],
+    [255, 168, 187],
+    [66, 102, 0],
+    [255, 0, 16],
+    [94, 241, 242],
+    [0, 153, 143],
+    [224, 255, 102],
+    [116, 10, 255],
+    [153, 0, 0],
+    [255, 255, 128],
+    [255, 225, 0],
+    [255, 80, 5],
+]
+SCENE_METAINFO = dict(classes=SCENE_CLASSES, palette=SCENE_PALETTE)
+
+
+@DATASETS.register_module()
+class GlyphSceneDataset(BaseSegDataset):
+    """Scenes of several characters with pixel labels, drawn on the fly.
+
+    Scene ``i`` depends on ``(seed, i)`` alone. The annotation follows
+    ADE20K's convention, so that ``reduce_zero_label`` applies.
+
+    Args:
+        faces (str | Sequence[str]): A name out of ``FACES`` or font names.
+        num_images (int): The number of scenes.
+        seed (int): Seed of the scenes. Defaults to 0.
+        size (Tuple[int, int]): Height and width in pixels.
+            Defaults to (96, 96).
+        style (str | dict): See :func:`style_from`. Defaults to 'clean'.
+        **kwargs: Of :class:`mmseg.datasets.BaseSegDataset`; a shorter list
+            of classes in ``metainfo`` makes the others "ignore", as there.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+
+    METAINFO = SCENE_METAINFO
+
+    def __init__(
+        self,
+        faces: Union[str, Sequence[str]],
+        num_images: int,
+        seed: int = 0,
+        size: Tuple[int, int] = (96, 96),
+        style: Union[str, dict] = 'clean',
+        **kwargs,
+    ) -> None:
+        check_integers(0, seed=seed)
+        check_integers(1, num_images=num_images)
+        self.faces = faces_from(faces, SCENE_CHARS)
+        self.num_images = num_images
+        self.seed = seed
+        self.size = scene_size(size)
+        self.style = style_from(style)
+        super().__init__(reduce_zero_label=True, **kwargs)
+
+    def load_data_list(self) -> List[dict]:
+        """List the scenes; they are drawn when they are asked for."""
+        return [
+            dict(
+                scene_index=index,
+                img_path=f'scene_{index:06d}',
+                reduce_zero_label=self.reduce_zero_label,
+                label_map=self.label_map,
+                seg_fields=[],
+            )
+            for index in range(self.num_images)
+        ]
+
+    def get_data_info(self, idx: int) -> Dict[str, Any]:
+        """Return the data info with the scene and its annotation drawn."""
+        info = super().get_data_info(idx)
+        info['img'], annotation = render_scene(
+            SCENE_CHARS,
+            self.faces,
+            (self.seed, info['scene_index']),
+            self.size,
+            self.style,
+        )
+        info['gt_seg_map'] = self._loaded_annotation(annotation)
+        info['seg_fields'].append('gt_seg_map')
+        info['img_shape'] = info['ori_shape'] = self.size
+        return info
+
+    def _loaded_annotation(self, annotation: np.ndarray) -> np.ndarray:
+        """Return the annotation as ``LoadAnnotations`` does from a file.
+
+        0 (nothing) becomes 255, all others move down by one; then chosen
+        classes are renumbered and the others ignored.
+        """
+        lookup = np.arange(-1, 255).astype(np.uint8)
+        for old, new in (self.label_map or {}).items():
+            lookup[old + 1] = new
+        return lookup[annotation]
+
+
+@DATASETS.register_module()
+class GlyphADE20KDataset(ADE20KDataset):
+    """The stock ADE20K reader with the class names of the glyph scenes."""
+
+    METAINFO = SCENE_METAINFO

@@ -1,0 +1,124 @@
+"""Characters can be told from each other, and every face holds them."""
+
+import zlib
+
+import numpy as np
+import pytest
+
+from mmdavpt.datasets import ALPHABETS
+from mmdavpt.datasets.glyphs.alphabets import (
+    LATIN_FACES,
+    MULTISCRIPT_FACES,
+    alphabet_from,
+    check_faces,
+)
+from mmdavpt.datasets.glyphs.rendering import _em_square
+
+ALL_LATIN = LATIN_FACES['train'] + LATIN_FACES['test']
+
+
+def crc(array):
+    return zlib.crc32(array.tobytes())
+
+
+@pytest.mark.parametrize(
+    'alphabet, faces',
+    [
+        ('greek_cyrillic', MULTISCRIPT_FACES),
+        ('latin', LATIN_FACES['train']),
+        ('latin', LATIN_FACES['test']),
+        ('letters', MULTISCRIPT_FACES),
+    ],
+)
+def test_no_two_characters_are_one_picture_in_all_faces(alphabet, faces):
+    chars = ALPHABETS[alphabet]
+    check_faces(faces, chars)
+    pictures = {
+        tuple(crc(np.asarray(_em_square(c, f, 32))) for f in faces)
+        for c in chars
+    }
+    assert len(pictures) == len(chars)
+
+
+def test_no_two_letters_look_the_same_in_most_faces():
+    # Of the ink of two letters, this much lies apart in the median face:
+    # nearly none for A in Latin and Greek, the fewest for two accents.
+    drawn = np.array(
+        [
+            [np.asarray(_em_square(c, f, 16)) for f in MULTISCRIPT_FACES]
+            for c in ALPHABETS['letters'] + 'Α'
+        ],
+        dtype=np.float32,
+    ).reshape(329, len(MULTISCRIPT_FACES), -1)
+    ink = drawn.sum(-1)
+    apart = {
+        (i, j): np.median(
+            np.abs(drawn[i] - drawn[j]).sum(-1) / np.maximum(ink[i], ink[j])
+        )
+        for i in range(329)
+        for j in range(i)
+    }
+    alike = apart.pop((328, ALPHABETS['letters'].index('A')))
+    assert alike < 0.02
+    assert min(v for (i, _), v in apart.items() if i < 328) > 0.03
+
+
+def test_characters_are_drawn_whole():
+    for chars, faces in (
+        (ALPHABETS['greek_cyrillic'], MULTISCRIPT_FACES),
+        (ALPHABETS['latin'], ALL_LATIN),
+        (ALPHABETS['letters'], MULTISCRIPT_FACES),
+    ):
+        for face in faces:
+            for char in chars:
+                ink = np.asarray(_em_square(char, face, 32))
+                assert ink.max() > 100, (char, face)
+                border = np.concatenate(
+                    [ink[0], ink[-1], ink[:, 0], ink[:, -1]]
+                )
+                assert not border.any(), (char, face)
+
+
+def test_faces_of_the_splits_are_disjoint():
+    assert not set(LATIN_FACES['train']) & set(LATIN_FACES['test'])
+    assert len(set(ALL_LATIN)) == len(ALL_LATIN) == 20
+    assert all('Bol' in f or f == 'cmb10' for f in LATIN_FACES['test'])
+    assert not any('Bol' in f for f in LATIN_FACES['train'])
+
+
+def test_faces_are_shipped_by_every_matplotlib_that_is_allowed():
+    # Newer ones ship more, such as cmti10 since 3.11.
+    for face in ALL_LATIN + MULTISCRIPT_FACES:
+        assert face.startswith(('DejaVu', 'STIXGeneral')) or face in (
+            'cmb10',
+            'cmr10',
+            'cmss10',
+            'cmtt10',
+        )
+
+
+def test_alphabets_hold_each_character_once():
+    assert {k: len(v) for k, v in ALPHABETS.items()} == {
+        'greek_cyrillic': 101,
+        'latin': 62,
+        'latin_upper': 26,
+        'letters': 328,
+    }
+    assert all(len(set(v)) == len(v) for v in ALPHABETS.values())
+
+
+def test_bad_characters_give_sentences():
+    for chars in ('A', 'ABA', ''):
+        with pytest.raises(ValueError, match='at least two different'):
+            alphabet_from(chars)
+    with pytest.raises(TypeError, match='one string'):
+        alphabet_from(['A', 'B'])
+    assert alphabet_from('latin') == ALPHABETS['latin']
+    assert alphabet_from('xy') == 'xy'
+
+
+def test_bad_faces_give_sentences():
+    with pytest.raises(ValueError, match="'Arial' is not among the fonts"):
+        check_faces(['DejaVuSans', 'Arial'], 'AB')
+    with pytest.raises(ValueError, match="'cmr10' lacks the characters 'ж'"):
+        check_faces(['cmr10'], 'Aж')

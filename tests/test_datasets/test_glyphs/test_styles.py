@@ -1,0 +1,30 @@
+"""Styles are named, changed, or given; a bad one ends in a sentence."""
+
+import pytest
+
+from mmdavpt.datasets import GlyphStyle
+from mmdavpt.datasets.glyphs.styles import style_from
+
+
+@pytest.mark.parametrize(
+    'style, sentence',
+    [
+        ('smooth', "one of .*'clean', 'inverted', 'rough'.* but got 'smooth'"),
+        (dict(base='rough', ink_colour=1), r"no field \['ink_colour'\]"),
+        (dict(noise=-0.1), "'noise' should be a number that is not negative"),
+        (dict(size=(0.9, 0.5)), "'size' should be a range"),
+        (dict(size=(0.0, 0.5)), "'size' should be above 0"),
+        (dict(ink=(0.1, 0.2, 0.3)), "'ink' should be a range"),
+    ],
+)
+def test_bad_styles_give_sentences(style, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        style_from(style)
+
+
+def test_styles_are_named_changed_or_themselves():
+    assert style_from('rough') is not None
+    assert style_from(dict(base='rough', noise=0.0)).strokes == 2
+    assert style_from(dict(noise=0.0)).noise == 0.0
+    style = GlyphStyle(noise=0.2)
+    assert style_from(style) is style

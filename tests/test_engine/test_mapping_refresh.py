@@ -62,6 +62,11 @@ LONG = {
 NEVER = [dict(interval=None), dict(begin=100)]
 
 
+def slow(*values):
+    """Mark a set of arguments that differs little from the others."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     'options, sizes',
     [
@@ -117,11 +122,11 @@ def test_iteration_loop(
 @pytest.mark.parametrize(
     'build, options, stop, left',
     [
-        (toy.classification, dict(begin=3), 2, [24, 24]),
         (toy.classification, dict(interval=2), 1, [48, 48]),
-        (toy.classification, dict(interval=None), 2, []),
         (toy.segmentation, dict(interval=2, begin=5), 7, [16, 16]),
-        (toy.segmentation, dict(interval=None), 7, []),
+        slow(toy.classification, dict(begin=3), 2, [24, 24]),
+        slow(toy.classification, dict(interval=None), 2, []),
+        slow(toy.segmentation, dict(interval=None), 7, []),
     ],
 )
 def test_resume(

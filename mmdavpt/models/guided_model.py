@@ -28,8 +28,7 @@ def build_guidance(
               the last layer.
             - ``loss`` (dict): Defaults to ``dict(type='mmdavpt.DAVPTLoss')``.
             - ``num_classes`` (int): Defaults to the head's.
-            - ``background_class``, ``normalize``, ``saliency_keys``,
-              ``gather`` and ``queue_size``: see :class:`PromptGuidance`.
+            - all others: see :class:`PromptGuidance`.
         backbone (nn.Module): The backbone of the model.
         num_classes (int): The number of classes of the head.
 

@@ -17,7 +17,8 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
-from mmdavpt.utils import UsageError, cli, launch
+from mmdavpt.errors import UsageError
+from mmdavpt.utils import cli, launch
 
 ROOT = Path(__file__).parents[1]
 TOOLS = ROOT / 'tools'

@@ -19,7 +19,8 @@ if find_spec('mmdavpt') is None:
 from mmengine.config import DictAction  # noqa: E402
 
 from mmdavpt.checks.full_check import check_all  # noqa: E402
-from mmdavpt.utils import UsageError, cli  # noqa: E402
+from mmdavpt.errors import UsageError  # noqa: E402
+from mmdavpt.utils import cli  # noqa: E402
 
 SPLITS = ('train', 'val', 'test')
 

@@ -6,7 +6,7 @@ from mmengine.hooks import Hook
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from torch import nn
 
-from mmdavpt.utils import UsageError
+from mmdavpt.errors import UsageError
 
 
 def missing_parameters(model: nn.Module, state_dict: dict) -> list[str]:

@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mmdavpt.utils import UsageError
+from mmdavpt.errors import UsageError
 
 #: Top-level keys that a run reads besides the arguments of ``Runner``.
 RUN_KEYS = {

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from mmdavpt.utils import UsageError
+from mmdavpt.errors import UsageError
 
 from .dataset_files import (
     class_of,

@@ -7,7 +7,7 @@ from typing import Any
 from mmcv.transforms import LoadImageFromFile
 from mmengine.dataset import BaseDataset
 
-from mmdavpt.utils import UsageError
+from mmdavpt.errors import UsageError
 
 from .config_keys import accepted_arguments, resolve_type, walk
 from .dataset_places import raise_missing, reads_labels

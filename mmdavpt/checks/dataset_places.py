@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
-from mmdavpt.utils import UsageError
+from mmdavpt.errors import UsageError
 
 from .config_keys import walk
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from mmdavpt.utils import UsageError
+from mmdavpt.errors import UsageError
 
 
 def check_folders(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.progress import track
 
-from mmdavpt.utils import UsageError
+from mmdavpt.errors import UsageError
 
 from .data_check import check_places, files_key
 from .dataset_files import sample_check

@@ -4,7 +4,7 @@ import os.path as osp
 from difflib import get_close_matches
 from pathlib import Path
 
-from mmdavpt.utils import UsageError
+from mmdavpt.errors import UsageError
 
 from .config_keys import walk
 

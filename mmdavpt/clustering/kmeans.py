@@ -7,7 +7,7 @@ from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
-from mmdavpt.utils.errors import UsageError
+from mmdavpt.errors import UsageError
 
 from .balanced import MAX_ROUNDS, balance
 from .clusters import cluster_means, fill_empty_clusters

@@ -8,7 +8,7 @@ from typing import Dict, Optional, Sequence
 
 from mmpretrain.utils import track_on_main_process
 
-from mmdavpt.utils.errors import UsageError
+from mmdavpt.errors import UsageError
 
 from .writing import replace_file
 

@@ -2,7 +2,7 @@
 
 from typing import Optional
 
-from mmdavpt.utils.errors import UsageError
+from mmdavpt.errors import UsageError
 
 
 class RefreshSchedule:

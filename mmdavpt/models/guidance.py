@@ -14,8 +14,8 @@ from mmdavpt.clustering import (
     check_options,
 )
 from mmdavpt.clustering import class_means as means_of_classes
+from mmdavpt.errors import UsageError
 from mmdavpt.registry import MODELS
-from mmdavpt.utils.errors import UsageError
 
 from .backbones import SALIENCY_KEYS, BackboneTokens, TokenRequest
 from .losses.gathering import gather_samples

@@ -27,8 +27,8 @@ from mmdavpt.checks.preflight import (
     check_schedule,
     is_local,
 )
+from mmdavpt.errors import UsageError
 
-from .errors import UsageError
 from .evaluation_flags import (
     draw_predictions,
     metrics_file,

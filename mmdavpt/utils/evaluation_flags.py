@@ -7,8 +7,7 @@ import os.path as osp
 from mmengine.config import Config, ConfigDict
 
 from mmdavpt.checks.dataset_places import datasets_of
-
-from .errors import UsageError
+from mmdavpt.errors import UsageError
 
 
 def write_predictions(cfg: Config, out: str) -> None:

@@ -7,8 +7,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 
 from mmdavpt.checks.config_keys import walk
-
-from .errors import UsageError
+from mmdavpt.errors import UsageError
 
 TORCHRUN_VARIABLES = ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT')
 

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 
 from mmengine.config import Config
 
-from .errors import UsageError
+from mmdavpt.errors import UsageError
 
 #: What one dataset loader reads, by which two of them are compared.
 NOT_THE_IMAGES = ('pipeline', 'lazy_init', 'serialize_data', 'test_mode')

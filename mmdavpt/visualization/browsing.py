@@ -11,7 +11,7 @@ from mmengine.registry import DATASETS, init_default_scope
 from mmdavpt.checks.dataset_files import head_of
 from mmdavpt.engine.labels import draw_class_labels, read_class_labels
 from mmdavpt.engine.randomness import isolated_randomness
-from mmdavpt.utils.errors import UsageError
+from mmdavpt.errors import UsageError
 
 from .figures import save_figure
 from .inputs import encoding_of, flips_channels, model_picture

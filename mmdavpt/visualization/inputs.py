@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from mmdavpt.checks.config_keys import walk
-from mmdavpt.utils.errors import UsageError
+from mmdavpt.errors import UsageError
 
 
 class Encoding(NamedTuple):

@@ -13,7 +13,7 @@ from mmdavpt.checks.checkpoint_fit import (
     surplus_names,
     unwrap,
 )
-from mmdavpt.utils import UsageError
+from mmdavpt.errors import UsageError
 
 
 class Model(BaseModel):

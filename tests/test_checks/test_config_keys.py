@@ -14,7 +14,7 @@ from mmdavpt.checks.config_keys import (
     resolve_type,
     walk,
 )
-from mmdavpt.utils import UsageError
+from mmdavpt.errors import UsageError
 
 CONFIG = Path(__file__).parents[2] / 'configs/setr_davpt_ade20k.py'
 

@@ -10,7 +10,7 @@ from mmdavpt.checks.data_check import (
     evenly_spread,
 )
 from mmdavpt.checks.preflight import check_checkpoint_exists, check_pretrained
-from mmdavpt.utils import UsageError
+from mmdavpt.errors import UsageError
 
 from .data_files import (
     check,

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from mmdavpt.checks.data_check import check_data
-from mmdavpt.utils import UsageError
+from mmdavpt.errors import UsageError
 
 from .data_files import CLS, SEG, check, write
 

@@ -8,7 +8,7 @@ from mmdavpt.checks.preflight import (
     check_pretrained,
     check_schedule,
 )
-from mmdavpt.utils import UsageError
+from mmdavpt.errors import UsageError
 
 
 def test_config_with_similar_names(tmp_path):

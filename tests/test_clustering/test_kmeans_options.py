@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from mmdavpt.clustering import assign_prompts, cluster, normalize_rows
 from mmdavpt.clustering import kmeans as module
-from mmdavpt.utils.errors import UsageError
+from mmdavpt.errors import UsageError
 
 
 def plain_k_means(representations, num_clusters, init=None, seed=0):

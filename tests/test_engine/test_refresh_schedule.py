@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmdavpt.engine.refresh_schedule import RefreshSchedule
-from mmdavpt.utils.errors import UsageError
+from mmdavpt.errors import UsageError
 
 
 def epochs(total=12, **options):

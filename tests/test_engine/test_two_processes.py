@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmdavpt.utils import UsageError
+from mmdavpt.errors import UsageError
 
 from .. import toy
 from . import whole_batch

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from mmdavpt.utils import UsageError, cli
+from mmdavpt.errors import UsageError
+from mmdavpt.utils import cli
 from mmdavpt.utils.protocol import selection_warning, with_protocol
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from mmseg.structures import SegDataSample
 from PIL import Image
 
 from mmdavpt.engine.hooks import PromptMappingHook
-from mmdavpt.utils import UsageError
+from mmdavpt.errors import UsageError
 from mmdavpt.visualization.browsing import (
     draw_samples,
     guidance_labels,

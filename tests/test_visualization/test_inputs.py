@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmdavpt.utils import UsageError
+from mmdavpt.errors import UsageError
 from mmdavpt.visualization.inputs import (
     Encoding,
     encoding_of,

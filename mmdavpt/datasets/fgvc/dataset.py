@@ -5,8 +5,8 @@ from typing import Dict, List, Optional, Sequence
 
 from mmpretrain.datasets import BaseDataset
 
+from mmdavpt.errors import UsageError
 from mmdavpt.registry import DATASETS
-from mmdavpt.utils.errors import UsageError
 
 from .lists import (
     ClassId,

@@ -4,7 +4,7 @@ import json
 import os.path as osp
 from typing import Dict, List, Optional, Sequence, Union
 
-from mmdavpt.utils.errors import UsageError
+from mmdavpt.errors import UsageError
 
 #: A class id as the lists have it: numbers, or names such as NABirds' folders.
 ClassId = Union[int, str]

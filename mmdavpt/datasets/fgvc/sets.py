@@ -4,7 +4,7 @@ import os.path as osp
 from dataclasses import dataclass
 from typing import Dict, Tuple
 
-from mmdavpt.utils.errors import UsageError
+from mmdavpt.errors import UsageError
 
 #: The splits of every set, and the lists that each of them is read from.
 SPLITS: Dict[str, Tuple[str, ...]] = {

@@ -12,7 +12,7 @@ from fractions import Fraction
 from functools import partial
 from typing import Any, Dict, List, Optional, Set, Tuple, Union
 
-from mmdavpt.utils.errors import UsageError
+from mmdavpt.errors import UsageError
 
 from .lists import ClassId
 from .sets import FGVCSet

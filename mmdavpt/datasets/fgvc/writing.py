@@ -6,7 +6,7 @@ import os
 import os.path as osp
 from typing import Dict, Optional
 
-from mmdavpt.utils.errors import UsageError
+from mmdavpt.errors import UsageError
 
 from ..writing import replace_file
 from .sets import FGVCSet, set_from

@@ -10,7 +10,7 @@ from mmpretrain.utils import track_on_main_process
 from PIL import Image
 
 from mmdavpt.checks.image_files import BROKEN
-from mmdavpt.utils.errors import UsageError
+from mmdavpt.errors import UsageError
 
 from ..checksums import CHECKSUMS_FILE, checksum_defects, read_checksums
 from .lists import read_class_names, read_split

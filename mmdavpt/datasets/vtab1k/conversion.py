@@ -2,7 +2,7 @@
 
 from typing import Dict, List, Optional, Tuple
 
-from mmdavpt.utils.errors import UsageError
+from mmdavpt.errors import UsageError
 from mmdavpt.version import __version__
 
 from .class_names import class_names, prepared_class_names

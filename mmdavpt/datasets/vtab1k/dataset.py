@@ -5,8 +5,8 @@ from typing import List, Sequence
 
 from mmpretrain.datasets import BaseDataset
 
+from mmdavpt.errors import UsageError
 from mmdavpt.registry import DATASETS
-from mmdavpt.utils.errors import UsageError
 
 from .lists import read_class_names, read_split
 from .tasks import SPLITS, TASKS, VTABTask, folder_of, task_from

@@ -3,7 +3,7 @@
 import os.path as osp
 from typing import List, Optional, Tuple
 
-from mmdavpt.utils.errors import UsageError
+from mmdavpt.errors import UsageError
 
 #: The file of class names in the folder of a task; it may be missing.
 CLASSES_FILE = 'classes.txt'

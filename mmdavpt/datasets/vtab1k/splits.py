@@ -11,7 +11,7 @@ import hashlib
 from collections import Counter
 from typing import Dict, List, NamedTuple, Sequence, Tuple, Union
 
-from mmdavpt.utils.errors import UsageError
+from mmdavpt.errors import UsageError
 
 from .sources.example import Example, Splits
 from .tasks import TRAINING_SIZES, VTABTask

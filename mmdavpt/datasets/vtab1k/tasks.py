@@ -4,7 +4,7 @@ import os.path as osp
 from dataclasses import dataclass
 from typing import Dict, Tuple
 
-from mmdavpt.utils.errors import UsageError
+from mmdavpt.errors import UsageError
 
 #: The splits of every task but 'test', and their numbers of images.
 TRAINING_SIZES: Dict[str, int] = {

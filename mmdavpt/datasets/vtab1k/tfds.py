@@ -14,7 +14,7 @@ from typing import Callable, Dict, List, NamedTuple, NoReturn, Tuple
 
 from PIL import Image
 
-from mmdavpt.utils.errors import UsageError
+from mmdavpt.errors import UsageError
 
 from .sources import clevr, kitti
 from .sources.distances import bin_of

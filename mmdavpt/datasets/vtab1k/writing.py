@@ -7,7 +7,7 @@ import os.path as osp
 from functools import partial
 from typing import Dict, List, Optional, Tuple
 
-from mmdavpt.utils.errors import UsageError
+from mmdavpt.errors import UsageError
 
 from ..checksums import write_checksums
 from ..writing import replace_file, run_parallel

@@ -10,7 +10,7 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 import torch
 from torch import Tensor
 
-from mmdavpt.utils import UsageError
+from mmdavpt.errors import UsageError
 
 
 class Normalization(NamedTuple):

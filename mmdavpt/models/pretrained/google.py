@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmdavpt.utils import UsageError
+from mmdavpt.errors import UsageError
 
 #: Parts of a layer: name in the file, name here.
 LAYER_PARTS = {

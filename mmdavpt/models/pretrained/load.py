@@ -7,7 +7,7 @@ from typing import Dict, Iterable, List, Optional, Sequence, Union
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from mmdavpt.utils import UsageError
+from mmdavpt.errors import UsageError
 
 from .families import (
     MMPRETRAIN,

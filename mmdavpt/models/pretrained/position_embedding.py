@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmdavpt.utils import UsageError
+from mmdavpt.errors import UsageError
 
 
 def fit_position_embedding(

@@ -13,7 +13,7 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import get_torch_safe_globals
 from torch import Tensor
 
-from mmdavpt.utils import UsageError
+from mmdavpt.errors import UsageError
 
 from .families import HALF, Normalization
 from .google import from_google

@@ -8,7 +8,7 @@ from urllib.parse import urlparse
 import torch
 from torch import Tensor
 
-from mmdavpt.utils import UsageError
+from mmdavpt.errors import UsageError
 
 #: Mean and std of the three channels, from 0 to 255.
 Declared = Tuple[Tuple[float, ...], Tuple[float, ...]]

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from mmdavpt.datasets.fgvc import FGVC, SETS, default_root, set_from
+from mmdavpt.errors import UsageError
 from mmdavpt.registry import DATASETS
-from mmdavpt.utils.errors import UsageError
 
 LISTS = dict(
     train={'b/0.jpg': 30, 'a/1.jpg': 5, 'a/2.jpg': 5, 'c/3.jpg': 100},

@@ -8,7 +8,7 @@ from scipy.io import savemat
 
 from mmdavpt.datasets.fgvc.sets import SETS
 from mmdavpt.datasets.fgvc.sources import ORIGINALS
-from mmdavpt.utils.errors import UsageError
+from mmdavpt.errors import UsageError
 
 from .originals import (
     TEST,

@@ -15,7 +15,7 @@ from mmdavpt.datasets.fgvc.splits import (
     make_lists,
     val_size,
 )
-from mmdavpt.utils.errors import UsageError
+from mmdavpt.errors import UsageError
 
 #: The smallest digests of '0\nPATH' by sha256sum: of each class, and of all.
 CHOSEN = {

@@ -10,7 +10,7 @@ from scipy.io import savemat
 
 from mmdavpt.datasets import FGVC
 from mmdavpt.datasets.fgvc.writing import MANIFEST, write_splits
-from mmdavpt.utils.errors import UsageError
+from mmdavpt.errors import UsageError
 
 from .originals import TEST, TRAIN, WRITERS, write_cub, write_flowers
 

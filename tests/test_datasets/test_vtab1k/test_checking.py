@@ -5,7 +5,7 @@ from PIL import Image
 
 from mmdavpt.datasets.checksums import CHECKSUMS_FILE
 from mmdavpt.datasets.vtab1k.checking import task_defects, task_folders
-from mmdavpt.utils.errors import UsageError
+from mmdavpt.errors import UsageError
 
 from .fakes import TASK, write
 

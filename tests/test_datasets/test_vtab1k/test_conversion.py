@@ -19,7 +19,7 @@ from mmdavpt.datasets.vtab1k.conversion import convert
 from mmdavpt.datasets.vtab1k.sources import SOURCES
 from mmdavpt.datasets.vtab1k.splits import hash_of
 from mmdavpt.datasets.vtab1k.tasks import TASKS
-from mmdavpt.utils.errors import UsageError
+from mmdavpt.errors import UsageError
 
 from .test_sources import archives
 from .tfrecords import labelled, prepare

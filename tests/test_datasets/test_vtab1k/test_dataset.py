@@ -6,8 +6,8 @@ import pytest
 
 from mmdavpt.datasets import VTAB1k
 from mmdavpt.datasets.vtab1k import SPLITS, TASKS, task_from
+from mmdavpt.errors import UsageError
 from mmdavpt.registry import DATASETS
-from mmdavpt.utils.errors import UsageError
 
 LINES = ['images/test/000000.jpg 3', 'images/test/000001.png 0']
 

@@ -16,7 +16,7 @@ from mmdavpt.datasets.vtab1k.splits import (
     vtab1k_splits,
 )
 from mmdavpt.datasets.vtab1k.tasks import TASKS
-from mmdavpt.utils.errors import UsageError
+from mmdavpt.errors import UsageError
 
 #: The numbers of examples of each split of TensorFlow Datasets, from its
 #: catalogue.

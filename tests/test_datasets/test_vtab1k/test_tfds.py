@@ -9,7 +9,7 @@ import pytest
 from mmdavpt.datasets.vtab1k.splits import RULES
 from mmdavpt.datasets.vtab1k.tasks import TASKS
 from mmdavpt.datasets.vtab1k.tfds import PREPARED, prepared_splits
-from mmdavpt.utils.errors import UsageError
+from mmdavpt.errors import UsageError
 
 from .tfrecords import labelled, png, prepare
 

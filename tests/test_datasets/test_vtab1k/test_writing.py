@@ -12,7 +12,7 @@ from mmdavpt.datasets import VTAB1k
 from mmdavpt.datasets.checksums import CHECKSUMS_FILE, read_checksums
 from mmdavpt.datasets.vtab1k import writing
 from mmdavpt.datasets.vtab1k.writing import MANIFEST
-from mmdavpt.utils.errors import UsageError
+from mmdavpt.errors import UsageError
 
 from .fakes import NAMES, contents, example, picture, splits, write
 

@@ -8,7 +8,7 @@ import torch
 from mmengine.logging import MMLogger
 from mmpretrain.models import VisionTransformer
 
-from mmdavpt.utils import UsageError
+from mmdavpt.errors import UsageError
 
 from ..test_backbones.test_davpt_vit import ARCH, build, images
 from . import foreign

@@ -11,8 +11,8 @@ import torch
 from mmengine.logging import HistoryBuffer
 from safetensors.torch import save_file
 
+from mmdavpt.errors import UsageError
 from mmdavpt.models.pretrained import read_checkpoint
-from mmdavpt.utils import UsageError
 
 STATE = {'a.weight': torch.arange(6.0).view(2, 3), 'a.bias': torch.ones(2)}
 EXECUTED = []

@@ -3,7 +3,7 @@
 import os.path as osp
 from typing import Dict
 
-from mmdavpt.utils.errors import UsageError
+from mmdavpt.errors import UsageError
 
 from .original import Original, missing_file
 

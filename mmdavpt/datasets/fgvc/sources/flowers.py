@@ -2,7 +2,7 @@
 
 import os.path as osp
 
-from mmdavpt.utils.errors import UsageError
+from mmdavpt.errors import UsageError
 
 from .matlab import integers, read_mat
 from .original import Original

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
-from mmdavpt.utils.errors import UsageError
+from mmdavpt.errors import UsageError
 
 from .original import missing_file
 

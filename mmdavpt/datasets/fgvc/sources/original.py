@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Dict, Optional
 
-from mmdavpt.utils.errors import UsageError
+from mmdavpt.errors import UsageError
 
 
 @dataclass(frozen=True)

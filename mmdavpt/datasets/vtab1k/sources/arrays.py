@@ -6,7 +6,7 @@ from types import ModuleType
 import numpy as np
 from PIL import Image
 
-from mmdavpt.utils.errors import UsageError
+from mmdavpt.errors import UsageError
 
 from .downloads import Download
 from .example import Example, Splits

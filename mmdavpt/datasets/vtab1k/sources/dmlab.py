@@ -7,7 +7,7 @@ from typing import List
 
 from PIL import Image
 
-from mmdavpt.utils.errors import UsageError
+from mmdavpt.errors import UsageError
 
 from .downloads import Download
 from .example import Example, Splits

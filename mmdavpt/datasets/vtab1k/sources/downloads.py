@@ -5,7 +5,7 @@ import os.path as osp
 from dataclasses import dataclass
 from typing import Dict, Iterable, List, NoReturn, Optional, Sequence
 
-from mmdavpt.utils.errors import UsageError
+from mmdavpt.errors import UsageError
 
 
 @dataclass(frozen=True)

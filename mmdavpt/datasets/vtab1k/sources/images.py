@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from mmdavpt.utils.errors import UsageError
+from mmdavpt.errors import UsageError
 
 
 def image_from_file(path: str) -> Image.Image:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from mmdavpt.utils.errors import UsageError
+from mmdavpt.errors import UsageError
 
 from .downloads import Download, lines_of
 from .example import Example, Splits

@@ -9,7 +9,7 @@ import pytest
 
 from mmdavpt.datasets import FGVC, GlyphSceneDataset
 from mmdavpt.datasets.vtab1k import VTAB1k
-from mmdavpt.utils.errors import UsageError
+from mmdavpt.errors import UsageError
 
 from .test_pascal_context import read as read_pascal_context
 from .test_scenes import read as read_ade20k

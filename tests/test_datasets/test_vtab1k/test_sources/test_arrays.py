@@ -6,7 +6,7 @@ import pytest
 from scipy.io import savemat
 
 from mmdavpt.datasets.vtab1k.sources import SOURCES
-from mmdavpt.utils.errors import UsageError
+from mmdavpt.errors import UsageError
 
 from . import archives
 

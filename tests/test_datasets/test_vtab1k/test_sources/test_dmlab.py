@@ -9,7 +9,7 @@ from mmdavpt.datasets.vtab1k.sources.tfrecord import (
     masked_crc32c,
     parse_example,
 )
-from mmdavpt.utils.errors import UsageError
+from mmdavpt.errors import UsageError
 
 from . import archives
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mmdavpt.datasets.vtab1k.sources import SOURCES
-from mmdavpt.utils.errors import UsageError
+from mmdavpt.errors import UsageError
 
 from . import archives
 

@@ -5,7 +5,7 @@ import pytest
 
 from mmdavpt.datasets.vtab1k.sources import SOURCES
 from mmdavpt.datasets.vtab1k.sources.retinopathy import eye_radius, read_eye
-from mmdavpt.utils.errors import UsageError
+from mmdavpt.errors import UsageError
 
 from . import archives
 

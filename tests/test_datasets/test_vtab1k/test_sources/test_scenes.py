@@ -8,7 +8,7 @@ import pytest
 
 from mmdavpt.datasets.vtab1k.sources import SOURCES
 from mmdavpt.datasets.vtab1k.sources.distances import bin_of
-from mmdavpt.utils.errors import UsageError
+from mmdavpt.errors import UsageError
 
 from . import archives
 

@@ -15,7 +15,7 @@ from mmdavpt.datasets.vtab1k.sources.images import (
     image_from_bgr,
     image_from_file,
 )
-from mmdavpt.utils.errors import UsageError
+from mmdavpt.errors import UsageError
 
 from .archives import encoded, pixels, write
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from mmdavpt.datasets.vtab1k.sources import DOWNLOADS, SOURCES
-from mmdavpt.utils.errors import UsageError
+from mmdavpt.errors import UsageError
 
 from .archives import WRITERS
 

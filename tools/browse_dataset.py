@@ -83,10 +83,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def guidance_remark(samples: Sequence, split: str) -> str:
+def guidance_remark(samples: Sequence, split: str, guidance) -> str:
     """Say how the samples guide the prompts."""
     if split != 'train':
         return ''
+    if guidance is not None and guidance.get('labels') == 'present':
+        return '; all classes that are present guide'
     if samples[0].guidance_label is None:
         return '; the model is not guided'
     if samples[0].annotation is None:
@@ -115,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             args.out or osp.join('work_dirs', name, 'browse'),
             args.split,
             f'{name}, {args.split}: {len(samples)} samples after the pipeline'
-            + guidance_remark(samples, args.split),
+            + guidance_remark(samples, args.split, cfg.model.get('guidance')),
             args.each,
             ignore_index_of(cfg),
         )

@@ -9,6 +9,8 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from mmdavpt.errors import UsageError
+
 from .backbones import BackboneTokens, DAVPTVisionTransformer
 from .guidance import PromptGuidance
 from .pretrained import Normalization
@@ -194,7 +196,20 @@ class GuidedModelMixin:
     guidance: Optional[PromptGuidance]
 
     def init_weights(self) -> None:
-        """Initialize the weights; say with what images they were made."""
+        """Initialize the weights; say with what images they were made.
+
+        Raises:
+            UsageError: If the model, and not its backbone, is to be loaded:
+                the host would do so with a mere warning for missing keys.
+        """
+        given = self.init_cfg or []
+        for cfg in [given] if isinstance(given, dict) else given:
+            if cfg.get('type') == 'Pretrained':
+                raise UsageError(
+                    'pre-trained weights should be those of the backbone, '
+                    'model.backbone.init_cfg, which is loaded strictly, but '
+                    f'model.pretrained or model.init_cfg is {cfg}'
+                )
         super().init_weights()
         note = normalization_note(
             self.data_preprocessor,

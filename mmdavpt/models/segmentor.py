@@ -76,7 +76,7 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
                 pixels,
                 self.backbone.patch_size,
                 guidance.num_classes,
-                guidance.excluded,
+                (*guidance.excluded, self.decode_head.ignore_index),
                 guidance.min_coverage,
             )
         )

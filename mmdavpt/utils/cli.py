@@ -66,7 +66,8 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """
     parser.add_argument(
         '--work-dir',
-        help='folder of logs and checkpoints; by default ./work_dirs/CONFIG',
+        help='folder of logs and checkpoints; by default ./work_dirs/CONFIG, '
+        'or CONFIG_PROTOCOL with --protocol',
     )
     parser.add_argument(
         '--cfg-options',
@@ -158,6 +159,9 @@ def apply_command_line(cfg: Config, args: argparse.Namespace) -> Config:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
         name = osp.splitext(osp.basename(args.config))[0]
+        if getattr(args, 'protocol', None):
+            # Their checkpoints must not be taken for one another's.
+            name += f'_{args.protocol}'
         cfg.work_dir = osp.join('./work_dirs', name)
     if getattr(args, 'resume', None) is not None:
         set_resume(cfg, args.resume)

@@ -198,3 +198,12 @@ def test_classifiers_have_no_pixels(tmp_path):
     init_default_scope('mmpretrain')
     with pytest.raises(ValueError, match='which images of one class have not'):
         MODELS.build(cfg['model'])
+
+
+def test_ignored_labels_do_not_guide(tmp_path):
+    heads = ('decode_head', 'auxiliary_head.0')
+    changes = {f'model.{head}.ignore_index': 2 for head in heads}
+    model = build(tmp_path, **changes)
+    labels = model.regions(batch(model)[1]).labels.tolist()
+    assert 2 in build(tmp_path).regions(batch(model)[1]).labels.tolist()
+    assert labels and 2 not in labels

@@ -5,6 +5,7 @@ import pytest
 import torch
 from mmengine.registry import init_default_scope
 
+from mmdavpt.errors import UsageError
 from mmdavpt.registry import MODELS
 
 from .. import toy
@@ -56,3 +57,11 @@ def test_nothing_declared_is_nothing_said(tmp_path):
     with logged('WARNING') as lines:
         model.init_weights()
     assert lines == []
+
+
+def test_weights_of_the_whole_model_are_refused(tmp_path):
+    """The host would load them with a mere warning for missing keys."""
+    model = model_with_weights(tmp_path, [127.5] * 3, [127.5] * 3)
+    model.init_cfg = dict(type='Pretrained', checkpoint='vit.pth')
+    with pytest.raises(UsageError, match='model.backbone.init_cfg, which'):
+        model.init_weights()

@@ -56,6 +56,14 @@ def result_path(work_dir: Path, row: str, seed: int) -> Path:
     return work_dir / name / f'seed_{seed}.json'
 
 
+def kept(path: Path, options: dict) -> dict | None:
+    """Return a result that was kept, if it is of these options."""
+    if not path.exists():
+        return None
+    content = json.loads(path.read_text(encoding='utf-8'))
+    return content if content['options'] == options else None
+
+
 def run(task: tuple[Path, str, int, dict]) -> None:
     """Train and test one row with one seed, and keep the result.
 
@@ -65,9 +73,9 @@ def run(task: tuple[Path, str, int, dict]) -> None:
     """
     work_dir, row, seed, further = task
     path = result_path(work_dir, row, seed)
-    if path.exists():
-        return
     options = {**ROWS[row], **further, 'randomness.seed': seed}
+    if kept(path, options) is not None:
+        return
     cfg = cli.load_config(str(CONFIG), options)
     cfg.work_dir = str(path.with_suffix(''))
     cfg.experiment_name = f'{path.parent.name}_{seed}'
@@ -92,15 +100,21 @@ def run(task: tuple[Path, str, int, dict]) -> None:
 
 
 def collect(
-    work_dir: Path, seeds: Sequence[int]
+    work_dir: Path, seeds: Sequence[int], further: dict
 ) -> dict[str, dict[int, float]]:
-    """Return the top-1 of each row and seed that is done."""
+    """Return the top-1 of each row and seed that is done.
+
+    Args:
+        work_dir (Path): The work folder.
+        seeds (Sequence[int]): The seeds.
+        further (dict): Options beside those of the rows.
+    """
     found: dict[str, dict[int, float]] = {}
     for row in ROWS:
         for seed in seeds:
-            path = result_path(work_dir, row, seed)
-            if path.exists():
-                content = json.loads(path.read_text(encoding='utf-8'))
+            options = {**ROWS[row], **further, 'randomness.seed': seed}
+            content = kept(result_path(work_dir, row, seed), options)
+            if content is not None:
                 found.setdefault(row, {})[seed] = content['top1']
     return found
 
@@ -167,13 +181,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.list:
         print('\n'.join(f'{row}: {change}' for row, change in ROWS.items()))
         return
+    further = {}
+    if args.epochs is not None:
+        further = {
+            'train_cfg.max_epochs': args.epochs,
+            'param_scheduler.1.end': args.epochs,
+        }
     if not args.report:
-        further = {}
-        if args.epochs is not None:
-            further = {
-                'train_cfg.max_epochs': args.epochs,
-                'param_scheduler.1.end': args.epochs,
-            }
         # By seeds first, so that a stop leaves every row with some.
         tasks = [
             (args.work_dir, row, seed, further)
@@ -183,7 +197,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         with multiprocessing.get_context('spawn').Pool(args.workers) as pool:
             for done, _ in enumerate(pool.imap(run, tasks, chunksize=1), 1):
                 print(f'{done}/{len(tasks)}', file=sys.stderr)
-    print(table(collect(args.work_dir, args.seeds)))
+    print(table(collect(args.work_dir, args.seeds, further)))
 
 
 if __name__ == '__main__':

@@ -54,8 +54,9 @@ def convert(
             f'{source} has parts that no VisionTransformer of mmpretrain '
             f'has: {", ".join(named.surplus[:6])}'
         )
-    normalization = read.normalization or named.normalization
-    note = dict(format='pt', source=source, family=named.label)
+    normalization = read.normalization or named.normalization or read.beside
+    family = read.family or named.label
+    note = dict(format='pt', source=source, family=family)
     if normalization:
         note['mean'] = json.dumps(normalization.mean)
         note['std'] = json.dumps(normalization.std)

@@ -100,6 +100,7 @@ class FGVC(BaseDataset):
             if part != 'train':
                 other = self._read(part)
                 self._check_against_train(part, other, train)
+                self._check_apart(part, other)
                 entries.update(other)
             else:
                 entries.update(train)
@@ -151,6 +152,20 @@ class FGVC(BaseDataset):
             raise UsageError(
                 f'{path} shares {len(both)} images, such as {min(both)!r}, '
                 f'with {self._list_path("train")}; use lists that were made '
+                'together'
+            )
+
+    def _check_apart(self, part: str, entries: Dict[str, ClassId]) -> None:
+        """Check that no image is for validation and for the test."""
+        other = 'test' if part == 'val' else 'val'
+        path = self._list_path(other)
+        if not osp.isfile(path):
+            return
+        both = entries.keys() & read_list(path).keys()
+        if both:
+            raise UsageError(
+                f'{self._list_path(part)} shares {len(both)} images, such as '
+                f'{min(both)!r}, with {path}; use lists that were made '
                 'together'
             )
 

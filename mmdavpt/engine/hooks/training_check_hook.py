@@ -8,6 +8,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
+from mmdavpt.errors import UsageError
 from mmdavpt.registry import HOOKS
 
 from ..labels import check_annotations, read_class_labels
@@ -113,10 +114,10 @@ def check_classes(model: nn.Module, dataset) -> None:
     """Check that the dataset has as many classes as each head.
 
     Raises:
-        ValueError: If it has not, or if it has no images.
+        UsageError: If it has not, or if it has no images.
     """
     if not len(dataset):
-        raise ValueError(
+        raise UsageError(
             f'the training set {type(dataset).__name__} should have images, '
             'but it has none; check its data_root, data_prefix and img_suffix'
         )
@@ -125,7 +126,7 @@ def check_classes(model: nn.Module, dataset) -> None:
         return
     for name, number in classes_of_heads(model).items():
         if number != len(classes):
-            raise ValueError(
+            raise UsageError(
                 f'the training set has {len(classes)} classes, but the model '
                 f'has num_classes={number} in its {name}; set '
                 f'model.{name}.num_classes={len(classes)}'
@@ -136,7 +137,7 @@ def check_same_classes(training, validation) -> None:
     """Check that two datasets have the same classes in the same order.
 
     Raises:
-        ValueError: If they have not.
+        UsageError: If they have not.
     """
     expected, found = (
         getattr(dataset, 'metainfo', {}).get('classes')
@@ -145,7 +146,7 @@ def check_same_classes(training, validation) -> None:
     if expected is None or found is None or list(expected) == list(found):
         return
     different = sorted(set(expected) ^ set(found))[:5]
-    raise ValueError(
+    raise UsageError(
         f'the validation set should have the {len(expected)} classes of the '
         f'training set in the same order, but it has {len(found)}; different '
         f'are {different or "their places"}: a class folder is missing or '

@@ -92,6 +92,12 @@ class TokenPool:
         """
         if self.method in ('mean', 'max'):
             pooled = self.pooled
+            if len(pooled) < num_prompts:
+                raise ValueError(
+                    f'{num_prompts} prompts should be made of at least as '
+                    f'many patches, but there are {len(pooled)}: some would '
+                    "be copies, and stay so; choose 'random' or 'kmeans'"
+                )
             if self.method == 'mean':
                 pooled = pooled / self.count
             pool = (

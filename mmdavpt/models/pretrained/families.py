@@ -101,13 +101,14 @@ TIMM = Family(
 OWN_RULES = [
     (
         r'cls_token|pos_embed'
-        r'|(patch_embed|pre_norm|ln[12]|layers|prompts|bias_delta)\..*',
+        r'|(patch_embed|pre_norm|ln[12]|layers|prompts|bias_delta)\..*'
+        r'|gate_logits',
         r'\g<0>',
     ),
 ]
 OWN_BACKBONE = (
     r'cls_token|pos_embed|patch_embed\.|pre_norm\.|ln1\.|layers\.|prompts\.'
-    r'|bias_delta\.|dist_token|rel_pos_bias'
+    r'|bias_delta\.|gate_logits|dist_token|rel_pos_bias'
 )
 MMPRETRAIN = Family(
     name='mmpretrain',
@@ -127,6 +128,7 @@ MMSEG = Family(
             rf'layers\.(\d+)\.attn\.attn\.out_proj{WEIGHT}',
             r'layers.\1.attn.proj.\2',
         ),
+        (rf'ln_pre{WEIGHT}', r'pre_norm.\1'),
         *OWN_RULES,
     ],
     backbone=OWN_BACKBONE,
@@ -318,8 +320,10 @@ def to_mmpretrain(
     projection = 'patch_embed.projection.'
     if family is MMSEG and f'{projection}weight' in named:
         # mmseg's default is a projection without bias: the same as zeros.
+        # With a norm before the layers there is none here either.
         channels = named[f'{projection}weight'].shape[0]
-        named.setdefault(f'{projection}bias', torch.zeros(channels))
+        if 'pre_norm.weight' not in named:
+            named.setdefault(f'{projection}bias', torch.zeros(channels))
     method, normalization = _method(family, weights, place, named)
     eps = family.norm_eps
     if family is TIMM and 'pre_norm.weight' in named:
@@ -331,6 +335,24 @@ def to_mmpretrain(
         surplus=surplus,
         left_out=left_out,
         normalization=normalization,
+    )
+
+
+def of_family(named: NamedWeights, label: str) -> NamedWeights:
+    """Return weights as those of the family that they were converted from.
+
+    Args:
+        named (NamedWeights): With mmpretrain's names.
+        label (str): The family, and the method if it is known.
+    """
+    origin = next(
+        (family for family in FAMILIES if label.startswith(family.name)), None
+    )
+    eps = None if origin is None else origin.norm_eps
+    if origin is TIMM and 'pre_norm.weight' in named.weights:
+        eps = CLIP_TOWER.norm_eps
+    return named._replace(
+        label=label, family=named.family._replace(name=label, norm_eps=eps)
     )
 
 

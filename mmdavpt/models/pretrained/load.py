@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from typing import Dict, Iterable, List, Optional, Sequence, Union
 
+import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
@@ -14,6 +15,7 @@ from .families import (
     NamedWeights,
     Normalization,
     architecture,
+    of_family,
     to_mmpretrain,
 )
 from .position_embedding import fit_position_embedding
@@ -91,12 +93,16 @@ def load_pretrained(
     read = read_checkpoint(checkpoint, allow_pickle)
     try:
         named = to_mmpretrain(read.weights, prefix)
+        if read.family:
+            named = of_family(named, read.family)
+        check_values(named.weights)
         weights = fit_to(module, named, own)
     except UsageError as error:
         raise UsageError(f'{checkpoint}: {error}') from error
     module.load_state_dict(weights, strict=False)
-    normalization = read.normalization or named.normalization
-    unread = [name for name in named.weights if name not in weights]
+    normalization = read.normalization or named.normalization or read.beside
+    renamed = _swiglu_names(named.weights, module.state_dict())
+    unread = [name for name in renamed if name not in weights]
     print_log(
         f'Loaded {len(weights)} pre-trained weights with the names of '
         f'{named.label} from {checkpoint}; '
@@ -107,6 +113,27 @@ def load_pretrained(
     )
     _warn_of_other_functions(module, named)
     return normalization
+
+
+def check_values(weights: Dict[str, Tensor]) -> None:
+    """Raise if weights are no finite floating point numbers.
+
+    Args:
+        weights (Dict[str, Tensor]): By name.
+
+    Raises:
+        UsageError: If some are not: the file is damaged, or was quantised.
+    """
+    bad = [
+        name
+        for name, value in weights.items()
+        if not value.is_floating_point() or not torch.isfinite(value).all()
+    ]
+    if bad:
+        raise UsageError(
+            'the checkpoint should hold finite floating point numbers, but '
+            f'{_some(bad)} do not; it is damaged or quantised: get it again'
+        )
 
 
 def fit_to(

@@ -3,7 +3,10 @@
 import json
 import os.path as osp
 import pickle
+import struct
+import tokenize
 import zipfile
+import zlib
 from argparse import Namespace
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional
 
@@ -29,6 +32,22 @@ CONTAINERS = (
     'net',
 )
 
+#: What readers of damaged files raise, beside what they say on purpose.
+DAMAGE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
 
 class Checkpoint(NamedTuple):
     """What was read.
@@ -36,10 +55,15 @@ class Checkpoint(NamedTuple):
     Attributes:
         weights (Dict[str, Tensor]): Under the names of the file.
         normalization (Normalization, optional): Where it is declared.
+        beside (Normalization, optional): What a file beside it declares.
+        family (str): Whose weights they were before they got mmpretrain's
+            names, where that is known.
     """
 
     weights: Dict[str, Tensor]
     normalization: Optional[Normalization] = None
+    beside: Optional[Normalization] = None
+    family: str = ''
 
 
 def read_checkpoint(source: str, allow_pickle: bool = False) -> Checkpoint:
@@ -57,7 +81,7 @@ def read_checkpoint(source: str, allow_pickle: bool = False) -> Checkpoint:
         FileNotFoundError: If the file does not exist.
         UsageError: If it cannot be had, read or trusted, or holds no tensors.
     """
-    normalization = None
+    normalization, family = None, ''
     if is_remote(source):
         path, weights, declared = fetch(source)
         if declared is not None:
@@ -73,14 +97,14 @@ def read_checkpoint(source: str, allow_pickle: bool = False) -> Checkpoint:
                 'model.backbone.init_cfg.checkpoint to its path'
             )
     if path.endswith('.npz'):
-        weights = from_google(_read_npz(path))
+        weights, family = _read_google(path), 'Google'
         normalization = normalization or Normalization(*HALF, 'Google')
     elif path.endswith('.safetensors'):
-        weights, declared = _read_safetensors(path)
+        weights, declared, family = _read_safetensors(path)
         normalization = normalization or declared
     else:
-        weights = tensors_of(_read_torch(path, allow_pickle), path)
-    return Checkpoint(weights, normalization or _declared_beside(path))
+        weights = tensors_of(read_torch(path, allow_pickle), path)
+    return Checkpoint(weights, normalization, _declared_beside(path), family)
 
 
 def tensors_of(content: Any, path: str) -> Dict[str, Tensor]:
@@ -118,12 +142,14 @@ def tensors_of(content: Any, path: str) -> Dict[str, Tensor]:
     )
 
 
-def _read_npz(path: str) -> Dict[str, np.ndarray]:
+def _read_google(path: str) -> Dict[str, Tensor]:
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError) as e:
-        raise UsageError(_unreadable(path, 'an .npz file', e)) from e
+            return from_google({key: file[key] for key in file.files})
+    except UsageError:
+        raise
+    except (*DAMAGE, tokenize.TokenError) as error:
+        raise UsageError(_unreadable(path, 'an .npz file', error)) from error
 
 
 def _read_safetensors(path: str):
@@ -137,11 +163,15 @@ def _read_safetensors(path: str):
         raise UsageError(
             _unreadable(path, 'a .safetensors file', error)
         ) from error
-    return weights, _normalization(
-        {key: json.loads(note[key]) for key in ('mean', 'std') if key in note},
-        path,
-        scale=1,
-    )
+    try:
+        declared = {
+            key: json.loads(note[key])
+            for key in ('mean', 'std')
+            if key in note
+        }
+    except ValueError:  # another program's metadata
+        declared = {}
+    return weights, _normalization(declared, path, 1), note.get('family', '')
 
 
 def _statistic(owner: Any, name: str) -> Any:
@@ -162,7 +192,16 @@ def _harmless() -> List[Any]:
     ]
 
 
-def _read_torch(path: str, allow_pickle: bool) -> Any:
+def read_torch(path: str, allow_pickle: bool = False) -> Any:
+    """Return what PyTorch has saved; tensors and plain values only.
+
+    Args:
+        path (str): The file.
+        allow_pickle (bool): See :func:`read_checkpoint`. Defaults to False.
+
+    Raises:
+        UsageError: If it cannot be read or trusted.
+    """
     kind = 'a checkpoint of PyTorch'
     try:
         if allow_pickle:
@@ -173,7 +212,7 @@ def _read_torch(path: str, allow_pickle: bool) -> Any:
         if not allow_pickle and _is_pickle(path):
             raise UsageError(_untrusted(path, error)) from error
         raise UsageError(_unreadable(path, kind, error)) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except DAMAGE as error:
         if 'TorchScript' in str(error) and not allow_pickle:
             raise UsageError(_untrusted(path, error)) from error
         raise UsageError(_unreadable(path, kind, error)) from error
@@ -229,7 +268,8 @@ def _declared_beside(path: str) -> Optional[Normalization]:
             return None
     if not isinstance(content, dict):
         return None
-    declared = content.get('pretrained_cfg', content)
+    declared = content.get('pretrained_cfg')
+    declared = declared if isinstance(declared, dict) else content
     return _normalization(declared, config, scale=255)
 
 
@@ -237,7 +277,12 @@ def _normalization(
     declared: Mapping, source: str, scale: float
 ) -> Optional[Normalization]:
     mean, std = declared.get('mean'), declared.get('std')
-    if not (isinstance(mean, list) and isinstance(std, list)):
+    if not all(
+        isinstance(values, list)
+        and len(values) == 3
+        and all(isinstance(value, (int, float)) for value in values)
+        for values in (mean, std)
+    ):
         return None
     return Normalization(
         tuple(scale * float(x) for x in mean),

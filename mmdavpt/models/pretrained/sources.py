@@ -1,5 +1,6 @@
 """Get checkpoints from where they are published."""
 
+import hashlib
 import os
 import os.path as osp
 from typing import Dict, Optional, Tuple
@@ -82,6 +83,11 @@ def _from_timm(name: str) -> Tuple[Dict[str, Tensor], Declared]:
                 f'save timm.create_model({name!r}, pretrained=True)',
             )
         ) from error
+    if getattr(model, 'rope', None) is not None:
+        raise UsageError(
+            f'timm://{name} has rotary position embeddings, which the '
+            'backbone here has not; choose a model without'
+        )
     config = model.pretrained_cfg
     declared = tuple(
         tuple(255 * value for value in config[key]) for key in ('mean', 'std')
@@ -120,7 +126,9 @@ def _from_hugging_face(place: str) -> str:
 
 
 def _from_url(url: str) -> str:
-    folder = osp.join(torch.hub.get_dir(), 'checkpoints')
+    # Files of many publishers have one name, such as model.safetensors.
+    place = hashlib.sha256(url.encode()).hexdigest()[:16]
+    folder = osp.join(torch.hub.get_dir(), 'checkpoints', place)
     path = osp.join(folder, osp.basename(urlparse(url).path))
     if not osp.isfile(path):
         os.makedirs(folder, exist_ok=True)

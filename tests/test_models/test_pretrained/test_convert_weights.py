@@ -8,6 +8,7 @@ from tools.model_converters import convert_weights
 
 from . import foreign
 from .test_families import assert_same_features, images, load_here
+from .test_load import logged
 
 
 def test_converted_file_is_loaded(tmp_path, capsys):
@@ -40,3 +41,15 @@ def test_mistakes_end_in_a_sentence(tmp_path, capsys):
         assert stop.value.code == 2
         assert expected in capsys.readouterr().err
     assert not (tmp_path / 'a.safetensors').exists()
+
+
+def test_warnings_survive_the_conversion(tmp_path):
+    state, _, here = foreign.open_clip_tower(quick_gelu=True)
+    torch.save(state, tmp_path / 'clip.pt')
+    out = tmp_path / 'clip.safetensors'
+    convert_weights.main([str(tmp_path / 'clip.pt'), str(out)])
+    here = {**here, 'layer_cfgs': {}, 'norm_cfg': dict(type='LN', eps=1e-6)}
+    with logged('WARNING') as lines:
+        load_here(out, here)
+    assert 'made with QuickGELU' in ''.join(lines)
+    assert 'layer norms of eps 1e-05' in ''.join(lines)

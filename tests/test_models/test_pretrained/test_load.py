@@ -299,3 +299,22 @@ def test_home_folder_and_list_form(tmp_path, monkeypatch):
 def test_keys_that_would_change_nothing_are_refused(init_cfg):
     with pytest.raises(ValueError, match='should have `checkpoint`, and may'):
         build(init_cfg=dict(type='Pretrained', **init_cfg))
+
+
+@pytest.mark.parametrize(
+    'damage', [lambda x: x * float('nan'), lambda x: x.to(torch.int8)]
+)
+def test_damaged_values_are_refused(tmp_path, damage):
+    state = parent().state_dict()
+    state['layers.1.ln2.weight'] = damage(state['layers.1.ln2.weight'])
+    message = refusal(tmp_path, state)
+    assert 'finite floating point numbers, but layers.1.ln2.weight' in message
+
+
+def test_gates_of_an_own_checkpoint_are_loaded(tmp_path):
+    tuned = build(torch.float32, propagate='gate')
+    path = save(tmp_path / 'vit.pth', tuned, 'backbone.')
+    init_cfg = dict(type='Pretrained', checkpoint=path)
+    ours = build(torch.float32, propagate='gate', init_cfg=init_cfg)
+    ours.init_weights()
+    assert torch.equal(ours.gate_logits, tuned.gate_logits)

@@ -185,17 +185,26 @@ def test_timms_config_beside_the_file_declares(tmp_path, nested):
     declared = dict(mean=[0.5, 0.25, 1.0], std=[0.5, 0.5, 0.2])
     config = dict(pretrained_cfg=declared) if nested else declared
     (tmp_path / 'config.json').write_text(json.dumps(config))
-    normalization = read(tmp_path / 'model.safetensors').normalization
+    normalization = read(tmp_path / 'model.safetensors').beside
     assert normalization.mean == (127.5, 63.75, 255.0)
     assert normalization.std == (127.5, 127.5, 51.0)
     assert normalization.source == str(tmp_path / 'config.json')
 
 
-@pytest.mark.parametrize('text', ['{', '[1]', '{"mean": 3}'])
+@pytest.mark.parametrize(
+    'text',
+    [
+        '{',
+        '[1]',
+        '{"mean": 3}',
+        '{"pretrained_cfg": null}',
+        '{"mean": [null, 1, 1], "std": [1, 1, 1]}',
+    ],
+)
 def test_other_configs_beside_the_file_declare_nothing(tmp_path, text):
     save_file(STATE, tmp_path / 'model.safetensors')
     (tmp_path / 'config.json').write_text(text)
-    assert read(tmp_path / 'model.safetensors').normalization is None
+    assert read(tmp_path / 'model.safetensors').beside is None
 
 
 def test_hugging_face(tmp_path, monkeypatch):
@@ -209,7 +218,7 @@ def test_hugging_face(tmp_path, monkeypatch):
         return str(tmp_path / file)
 
     monkeypatch.setattr(huggingface_hub, 'hf_hub_download', download)
-    read('hf://timm/vit@v1/sub/model.safetensors'.replace('sub/', ''))
+    read('hf://timm/vit@v1/model.safetensors')
     assert asked == [
         ('timm/vit', 'model.safetensors', 'v1'),
         ('timm/vit', 'config.json', 'v1'),
@@ -299,6 +308,37 @@ def test_urls_are_downloaded_once(tmp_path, monkeypatch):
         loaded = read('https://example.org/a/vit.pth?download=1')
     assert fetched == ['https://example.org/a/vit.pth?download=1']
     assert loaded.weights.keys() == STATE.keys()
+
+
+def test_urls_of_one_name_are_told_apart(tmp_path, monkeypatch):
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+
+    def download(url, path, progress):
+        torch.save({url.split('/')[3]: torch.zeros(1)}, path)
+
+    monkeypatch.setattr(torch.hub, 'download_url_to_file', download)
+    for name in ('a', 'b'):
+        loaded = read(f'https://example.org/{name}/model.pth')
+        assert list(loaded.weights) == [name]
+
+
+@pytest.mark.parametrize('content', ['list', 'shape', 'missing'])
+def test_npz_of_another_make_is_named(tmp_path, content):
+    from . import foreign
+
+    arrays = foreign.google_arrays(foreign.timm_vit())
+    if content == 'list':
+        (tmp_path / 'a.npz').write_bytes(b'')
+        with open(tmp_path / 'a.npz', 'wb') as file:
+            np.save(file, np.ones(3))
+    else:
+        if content == 'shape':
+            arrays['embedding/kernel'] = np.ones(3, np.float32)
+        else:
+            del arrays['embedding/bias']
+        np.savez(tmp_path / 'a.npz', **arrays)
+    with pytest.raises(UsageError, match='should be an .npz file, but'):
+        read(tmp_path / 'a.npz')
 
 
 def test_urls_without_a_network(tmp_path, monkeypatch):

@@ -57,3 +57,17 @@ def test_published_checkpoint_is_folded(tmp_path):
     assert published.keys() == expected.keys() < state.keys()
     for name, value in published.items():
         assert torch.equal(value, expected[name].half()), name
+
+
+@pytest.mark.parametrize('content', [None, 'text', [1], dict(model={})])
+def test_what_is_no_checkpoint_is_named(tmp_path, content, capsys):
+    path = tmp_path / 'a.pth'
+    if content == 'text':
+        path.write_text('<html>')
+    elif content is not None:
+        torch.save(content, path)
+    with pytest.raises(SystemExit) as stop:
+        publish([str(path), str(tmp_path / 'b.pth')])
+    assert stop.value.code == 2
+    assert str(path) in capsys.readouterr().err
+    assert not (tmp_path / 'b.pth').exists()

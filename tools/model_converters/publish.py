@@ -17,10 +17,11 @@ import torch
 if find_spec('mmdavpt') is None:
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mmengine.runner import CheckpointLoader  # noqa: E402
-
 from mmdavpt import __version__  # noqa: E402
+from mmdavpt.errors import UsageError  # noqa: E402
 from mmdavpt.models.export import fold_bias_delta  # noqa: E402
+from mmdavpt.models.pretrained.reading import read_torch  # noqa: E402
+from mmdavpt.utils import cli  # noqa: E402
 
 
 def publish(checkpoint: dict, fold_bias: bool = False) -> dict:
@@ -63,10 +64,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         help='fold the deltas of DA-VPT+ into the weights',
     )
     args = parser.parse_args(argv)
-    checkpoint = CheckpointLoader.load_checkpoint(
-        args.checkpoint, map_location='cpu'
-    )
-    torch.save(publish(checkpoint, args.fold_bias), args.out)
+    with cli.exit_with_sentence(FileNotFoundError):
+        checkpoint = read_torch(args.checkpoint)
+        if not isinstance(checkpoint, dict) or 'state_dict' not in checkpoint:
+            raise UsageError(
+                f'{args.checkpoint} should be a checkpoint of a Runner, with '
+                "a 'state_dict', but has none"
+            )
+        published = publish(checkpoint, args.fold_bias)
+    torch.save(published, args.out)
     size = Path(args.out).stat().st_size / 1e6
     print(f'{args.out}: {size:.1f} MB')
 

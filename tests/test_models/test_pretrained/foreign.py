@@ -199,7 +199,7 @@ def torchvision_vit():
     return vit.state_dict(), tokens, HERE
 
 
-def mmseg_vit(patch_bias=False):
+def mmseg_vit(patch_bias=False, pre_norm=False):
     from mmseg.models import VisionTransformer
 
     vit = perturb(
@@ -212,6 +212,7 @@ def mmseg_vit(patch_bias=False):
             final_norm=True,
             output_cls_token=True,
             patch_bias=patch_bias,
+            pre_norm=pre_norm,
             norm_cfg=dict(type='LN', eps=1e-6),
         )
     )
@@ -222,7 +223,8 @@ def mmseg_vit(patch_bias=False):
         features, cls = vit(x)[0]
         return torch.cat([cls[:, None], features.flatten(2).mT], 1)
 
-    return dict(state_dict=state, meta={}), tokens, HERE
+    here = dict(HERE, pre_norm=True) if pre_norm else HERE
+    return dict(state_dict=state, meta={}), tokens, here
 
 
 def mmpretrain_vit():

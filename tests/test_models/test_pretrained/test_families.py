@@ -29,6 +29,7 @@ MAKERS = {
     'torchvision': foreign.torchvision_vit,
     'mmseg': foreign.mmseg_vit,
     'mmseg, patch bias': partial(foreign.mmseg_vit, patch_bias=True),
+    'mmseg, pre-norm': partial(foreign.mmseg_vit, pre_norm=True),
     'mmpretrain': foreign.mmpretrain_vit,
 }
 

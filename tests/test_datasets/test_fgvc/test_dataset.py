@@ -245,6 +245,7 @@ def with_file(name, text):
         (with_file('val.json', '{"a": "5"}'), 'val', "the class '5', of"),
         (with_file('val.json', '{"b/0.jpg": 5}'), 'val', 'shares 1 images'),
         (with_file('val.json', '{"d.jpg": 5}'), 'val', "val split, 'd.jpg'"),
+        (with_file('test.json', '{"a/5.jpg": 5}'), 'val', 'test.json; use'),
         (with_file('classes.json', '["a"]'), 'val', 'name 3 classes, but'),
         (with_file('classes.json', '[1, 2, 3]'), 'val', 'name 3 classes'),
         (with_file('classes.json', '['), 'val', 'is no JSON'),

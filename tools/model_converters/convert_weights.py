@@ -22,7 +22,7 @@ from mmdavpt.models.pretrained import (  # noqa: E402
     read_checkpoint,
     to_mmpretrain,
 )
-from mmdavpt.models.pretrained.families import architecture  # noqa: E402
+from mmdavpt.models.pretrained.naming import architecture  # noqa: E402
 from mmdavpt.utils import cli  # noqa: E402
 
 

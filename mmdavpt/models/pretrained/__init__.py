@@ -1,7 +1,8 @@
 """Pre-trained weights: read safely, renamed, fitted, loaded strictly."""
 
-from .families import NamedWeights, Normalization, to_mmpretrain
+from .families import Normalization
 from .load import checked_init_cfg, fit_to, load_pretrained
+from .naming import NamedWeights, to_mmpretrain
 from .reading import Checkpoint, read_checkpoint
 
 __all__ = [

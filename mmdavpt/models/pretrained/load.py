@@ -10,14 +10,8 @@ from torch import Tensor, nn
 
 from mmdavpt.errors import UsageError
 
-from .families import (
-    MMPRETRAIN,
-    NamedWeights,
-    Normalization,
-    architecture,
-    of_family,
-    to_mmpretrain,
-)
+from .families import MMPRETRAIN, Normalization
+from .naming import NamedWeights, architecture, of_family, to_mmpretrain
 from .position_embedding import fit_position_embedding
 from .reading import read_checkpoint
 

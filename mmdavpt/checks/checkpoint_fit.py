@@ -64,8 +64,8 @@ class CheckpointFitHook(Hook):
 
     mmengine loads what fits and only warns about the rest, so that a
     checkpoint of another config gives the scores of random weights. Buffers
-    are not asked for. Loading in order to start a training (``load_from``
-    without ``resume``) is left alone, since there a part may be wanted.
+    are not asked for. Of what starts a training (``load_from`` without
+    ``resume``) a part may be wanted, but not nothing at all.
     """
 
     # After hooks that complete a checkpoint.
@@ -84,12 +84,20 @@ class CheckpointFitHook(Hook):
         Raises:
             UsageError: If parameters are missing, or if there are more.
         """
-        if self.training and not runner._resume:
-            return
         model = unwrap(runner.model)
         missing = missing_parameters(
             model, checkpoint.get('state_dict', checkpoint)
         )
+        if self.training and not runner._resume:
+            if len(missing) == _count(model.parameters()):
+                raise UsageError(
+                    f'{runner._load_from or "`load_from`"} gives none of the '
+                    f'{len(missing)} parameters of this model; pre-trained '
+                    'weights of a backbone are '
+                    "model.backbone.init_cfg=dict(type='Pretrained', "
+                    'checkpoint=FILE)'
+                )
+            return
         if missing:
             raise UsageError(
                 f'{runner._load_from or "the checkpoint"} lacks '

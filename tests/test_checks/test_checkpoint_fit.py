@@ -69,12 +69,16 @@ def test_testing_refuses(model):
         hook.after_load_checkpoint(runner(model), dict(state_dict={}))
 
 
-def test_training_refuses_only_to_resume():
+def test_training_starts_from_a_part_but_not_from_nothing():
     hook = CheckpointFitHook(training=True)
-    hook.after_load_checkpoint(runner(Model()), dict(state_dict={}))
-    with pytest.raises(UsageError, match='x.pth lacks 2'):
+    part = {'fc.bias': torch.zeros(3)}
+    hook.after_load_checkpoint(runner(Model()), dict(state_dict=part))
+    for state in ({}, {'blocks.0.attn.qkv.weight': torch.zeros(3)}):
+        with pytest.raises(UsageError, match='x.pth gives none of the 2 par'):
+            hook.after_load_checkpoint(runner(Model()), dict(state_dict=state))
+    with pytest.raises(UsageError, match='x.pth lacks 1'):
         hook.after_load_checkpoint(
-            runner(Model(), resume=True), dict(state_dict={})
+            runner(Model(), resume=True), dict(state_dict=part)
         )
 
 

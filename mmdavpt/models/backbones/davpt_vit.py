@@ -18,7 +18,11 @@ from mmdavpt.registry import MODELS
 
 from .bias_delta import zero_bias_deltas
 from .connections import gate_logits, mix_prompts
-from .freezing import eval_frozen, freeze_unused
+from .freezing import (
+    eval_frozen,
+    freeze_unused,
+    warn_of_random_frozen,
+)
 from .prompted_layer import TokenRequest, prompted_layer
 from .prompts import DeepPrompts, prompt_init_bound, prompts_per_layer
 
@@ -188,6 +192,7 @@ class DAVPTVisionTransformer(VisionTransformer):
             isinstance(init_cfg, dict) and init_cfg.get('type') == 'Pretrained'
         ):
             super().init_weights()
+            warn_of_random_frozen(self)
             return
         # The host would load with a mere warning for missing keys.
         self.init_cfg = None

@@ -1,5 +1,8 @@
 """What of a backbone is frozen, and in which mode it runs."""
 
+import logging
+
+from mmengine.logging import print_log
 from torch import nn
 
 
@@ -39,3 +42,22 @@ def eval_frozen(vit: nn.Module) -> None:
     for module in [*vit.layers, *norms]:
         if not any(p.requires_grad for p in module.parameters()):
             module.eval()
+
+
+def warn_of_random_frozen(vit: nn.Module) -> None:
+    """Warn that frozen weights start as random numbers, and stay so.
+
+    It is no error: ``load_from`` may still give them.
+
+    Args:
+        vit (nn.Module): A ``DAVPTVisionTransformer`` without weights.
+    """
+    if all(parameter.requires_grad for parameter in vit.parameters()):
+        return
+    print_log(
+        'the backbone is frozen, but has no pre-trained weights: unless '
+        '`load_from` gives them, prompts are tuned on random features; set '
+        "model.backbone.init_cfg=dict(type='Pretrained', checkpoint=FILE)",
+        logger='current',
+        level=logging.WARNING,
+    )

@@ -3,6 +3,7 @@
 import json
 import os.path as osp
 import pickle
+import re
 import struct
 import tokenize
 import zipfile
@@ -31,6 +32,9 @@ CONTAINERS = (
     'module',
     'net',
 )
+
+#: What timm and others call the weights of a repository on the Hub.
+HUB_NAMES = ('model.safetensors', 'pytorch_model.bin')
 
 #: What readers of damaged files raise, beside what they say on purpose.
 DAMAGE = (
@@ -235,10 +239,14 @@ def _is_pickle(path: str) -> bool:
 
 
 def _untrusted(path: str, error: Exception) -> str:
-    # PyTorch says what it found at the end of several lines of advice.
-    found = str(error).rpartition('WeightsUnpickler error: ')[2].strip()
-    first = (found.splitlines() or [type(error).__name__])[0]
-    reason = first.split('. Please use')[0]
+    # PyTorch says what it found among several lines of advice, which is not
+    # for who only wants weights: it recommends to trust the file.
+    found = re.search(
+        r'(?:Unsupported|unsupported) \w+:? ?[\w. ]*'
+        r'|getattr\(.*?\)|TorchScript archive',
+        str(error),
+    )
+    reason = found[0].strip() if found else 'Python objects'
     return (
         f'{path} holds more than tensors, and loading that would execute '
         f'what the file says ({reason[:200]}); if you trust where it comes '
@@ -259,7 +267,8 @@ def _unreadable(path: str, kind: str, error: Exception) -> str:
 def _declared_beside(path: str) -> Optional[Normalization]:
     """Return what timm's ``config.json`` beside a file declares."""
     config = osp.join(osp.dirname(path), 'config.json')
-    if not osp.isfile(config):
+    # Only beside the names of the Hub is it sure to be of this file.
+    if osp.basename(path) not in HUB_NAMES or not osp.isfile(config):
         return None
     with open(config, encoding='utf-8') as file:
         try:

@@ -318,3 +318,10 @@ def test_gates_of_an_own_checkpoint_are_loaded(tmp_path):
     ours = build(torch.float32, propagate='gate', init_cfg=init_cfg)
     ours.init_weights()
     assert torch.equal(ours.gate_logits, tuned.gate_logits)
+
+
+@pytest.mark.parametrize('trainable', [(), ('*',)])
+def test_a_frozen_random_backbone_is_warned_of(trainable):
+    with logged('WARNING') as lines:
+        build(trainable=trainable).init_weights()
+    assert ('tuned on random features' in ''.join(lines)) == (not trainable)

@@ -1,6 +1,7 @@
 """Files are read without executing them; what cannot be read is said."""
 
 import json
+import os
 import pickle
 import sys
 import types
@@ -350,3 +351,25 @@ def test_urls_without_a_network(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, 'download_url_to_file', download)
     with pytest.raises(UsageError, match='not known.*download it elsewhere'):
         read('https://example.org/vit.pth')
+
+
+def test_a_config_of_another_file_declares_nothing(tmp_path):
+    save_file(STATE, tmp_path / 'dino.safetensors')
+    declared = dict(mean=[0.5] * 3, std=[0.5] * 3)
+    (tmp_path / 'config.json').write_text(json.dumps(declared))
+    assert read(tmp_path / 'dino.safetensors').beside is None
+
+
+class System:
+    """Would call the operating system."""
+
+    def __reduce__(self):
+        return os.system, ('exit 0',)
+
+
+def test_advice_to_trust_a_file_is_not_passed_on(tmp_path):
+    torch.save(dict(STATE, x=System()), tmp_path / 'a.pth')
+    with pytest.raises(UsageError, match='would execute') as error:
+        read(tmp_path / 'a.pth')
+    assert 'system' in str(error.value)
+    assert 'weights_only' not in str(error.value)

@@ -1,6 +1,6 @@
 """A checkpoint of another model is an error, and not a warning."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from mmengine.hooks import Hook
 from mmengine.model import BaseTTAModel, is_model_wrapper
@@ -82,7 +82,8 @@ class CheckpointFitHook(Hook):
             checkpoint (dict): What was read from the file.
 
         Raises:
-            UsageError: If parameters are missing, or if there are more.
+            UsageError: If parameters are missing, or if there are more, or
+                if a test set has other classes than the training.
         """
         model = unwrap(runner.model)
         missing = missing_parameters(
@@ -114,6 +115,43 @@ class CheckpointFitHook(Hook):
                 f'{_some(surplus)} that this model lacks, so it was made with '
                 'another config; give the same --cfg-options as in training'
             )
+        if not self.training:
+            meta = checkpoint.get('meta', {}).get('dataset_meta') or {}
+            dataset = runner.test_dataloader.dataset
+            check_tested_classes(
+                meta.get('classes'),
+                getattr(dataset, 'metainfo', {}).get('classes'),
+            )
+
+
+def check_tested_classes(
+    trained: Sequence[str] | None, tested: Sequence[str] | None
+) -> None:
+    """Raise if a test set numbers its classes otherwise than the training.
+
+    A folder of images that lacks one class moves the labels of all after it.
+
+    Args:
+        trained (Sequence[str], optional): Classes that the checkpoint names.
+        tested (Sequence[str], optional): Classes of the test set.
+
+    Raises:
+        UsageError: If both are known, and are not the same in order.
+    """
+    if trained is None or tested is None or list(trained) == list(tested):
+        return
+    different = sorted(set(trained) ^ set(tested))[:5]
+    raise UsageError(
+        f'the test set should have the {len(trained)} classes that the '
+        'checkpoint was trained on, in the same order, but has '
+        f'{len(tested)}'
+        + (
+            f'; in one of them only: {", ".join(different)}'
+            if different
+            else ''
+        )
+        + "; give the test set the training's `classes`"
+    )
 
 
 def _count(items: Iterable) -> int:

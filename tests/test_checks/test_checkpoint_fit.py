@@ -31,8 +31,14 @@ class Averaging(BaseTTAModel):
         return data_samples_list
 
 
-def runner(model, resume=False):
-    return SimpleNamespace(model=model, _resume=resume, _load_from='x.pth')
+def runner(model, resume=False, classes=None):
+    dataset = SimpleNamespace(metainfo=dict(classes=classes))
+    return SimpleNamespace(
+        model=model,
+        _resume=resume,
+        _load_from='x.pth',
+        test_dataloader=SimpleNamespace(dataset=dataset),
+    )
 
 
 def test_missing_parameters():
@@ -97,3 +103,25 @@ def test_a_checkpoint_with_more_than_the_model_is_refused():
         hook.after_load_checkpoint(runner(model), dict(state_dict=state))
     hook = CheckpointFitHook(training=True)  # `load_from`: a part is wanted
     hook.after_load_checkpoint(runner(model), dict(state_dict=state))
+
+
+@pytest.mark.parametrize(
+    'tested, sentence',
+    [
+        (('a', 'c'), 'has 2; in one of them only: b'),
+        (('a', 'c', 'b'), 'has 3; give'),
+        (('a', 'b', 'c'), None),
+        (None, None),
+    ],
+)
+def test_a_test_set_numbers_its_classes_as_the_training(tested, sentence):
+    model, hook = Model(), CheckpointFitHook(training=False)
+    content = dict(
+        state_dict=model.state_dict(),
+        meta=dict(dataset_meta=dict(classes=('a', 'b', 'c'))),
+    )
+    if sentence is None:
+        hook.after_load_checkpoint(runner(model, classes=tested), content)
+        return
+    with pytest.raises(UsageError, match=sentence):
+        hook.after_load_checkpoint(runner(model, classes=tested), content)

@@ -12,6 +12,7 @@ from mmengine.registry import (
     OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
 )
 from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
+from mmengine.registry import RUNNERS as MMENGINE_RUNNERS
 from mmengine.registry import Registry
 
 MODELS = Registry(
@@ -22,6 +23,9 @@ HOOKS = Registry(
 )
 DATASETS = Registry(
     'dataset', parent=MMENGINE_DATASETS, locations=['mmdavpt.datasets']
+)
+RUNNERS = Registry(
+    'runner', parent=MMENGINE_RUNNERS, locations=['mmdavpt.engine.runner']
 )
 OPTIM_WRAPPERS = Registry(
     'optim wrapper',
@@ -40,4 +44,5 @@ __all__ = [
     'MODELS',
     'OPTIM_WRAPPERS',
     'OPTIM_WRAPPER_CONSTRUCTORS',
+    'RUNNERS',
 ]

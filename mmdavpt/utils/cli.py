@@ -262,9 +262,8 @@ def build_runner(cfg: Config, training: bool) -> Runner:
     Returns:
         Runner: The runner.
     """
-    runner = (
-        RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    )
+    cfg.setdefault('runner_type', 'mmdavpt.DAVPTRunner')
+    runner = RUNNERS.build(cfg)
     runner.register_hook(CheckpointFitHook(training))
     warning = selection_warning(cfg) if training else None
     if warning is not None:

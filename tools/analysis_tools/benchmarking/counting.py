@@ -1,0 +1,140 @@
+"""What a step costs, counted and not timed: the same on every machine."""
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+
+class LiveBytes(TorchDispatchMode):
+    """Counts the bytes of the tensors that are made and are still alive.
+
+    Two tensors of one storage count once, and what was there before does not
+    count. Temporaries inside an operator are not seen.
+
+    Attributes:
+        now (int): Bytes that are alive.
+        peak (int): The most that ever were.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        """Run an operator and note what it returns."""
+        kwargs = kwargs or {}
+        given = {
+            x.untyped_storage()._cdata
+            for x in tree_leaves((args, kwargs))
+            if isinstance(x, Tensor)
+        }
+        out = func(*args, **kwargs)
+        for x in tree_leaves(out):
+            if isinstance(x, Tensor):
+                self._note(x, given)
+        return out
+
+    def _note(self, x: Tensor, given: set[int]) -> None:
+        storage = x.untyped_storage()
+        key = storage._cdata
+        if key in given or key in self._known:
+            return
+        size = storage.nbytes()
+        if isinstance(size, torch.SymInt):
+            # Of a fake tensor as long as some values are: the log's accuracy.
+            return
+        self._known.add(key)
+        self.now += size
+        self.peak = max(self.peak, self.now)
+        weakref.finalize(storage, self._forget, key, size)
+
+    def _forget(self, key: int, size: int) -> None:
+        self._known.discard(key)
+        self.now -= size
+
+
+def count_flops(run: Callable[[], Any]) -> int:
+    """Return the operations of matrix products, convolutions and attention.
+
+    A multiplication and its addition are two, as PyTorch counts them. The
+    backward of fused attention includes the scores that it computes again.
+
+    Args:
+        run (Callable): What is counted.
+    """
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return counter.get_total_flops()
+
+
+def count_training(
+    forward: Callable[[], Tensor], rest: Callable[[Tensor], None]
+) -> dict[str, int]:
+    """Return what a training step costs.
+
+    Args:
+        forward (Callable): Returns the loss.
+        rest (Callable): Backward and step.
+
+    Returns:
+        dict[str, int]: ``flops``; ``kept``, the bytes that forward leaves
+        behind for backward; ``peak``, the most bytes alive in the step
+        beside weights and optimizer state.
+    """
+    flops = count_flops(lambda: rest(forward()))
+    # The optimizer has made its state by now.
+    with LiveBytes() as live:
+        loss = forward()
+        kept = live.now
+        rest(loss)
+    return dict(flops=flops, kept=kept, peak=live.peak)
+
+
+def count_inference(run: Callable[[], Tensor]) -> dict[str, int]:
+    """Return what inference costs, once what it caches is there.
+
+    Args:
+        run (Callable): Returns the outputs.
+
+    Returns:
+        dict[str, int]: ``flops`` and ``peak``.
+    """
+    run()
+    flops = count_flops(run)
+    with LiveBytes() as live:
+        run()
+    return dict(flops=flops, kept=0, peak=live.peak)
+
+
+def saved_bytes(forward: Callable[[], Tensor], known: set[int]) -> int:
+    """Return the bytes that autograd's saved tensors hold.
+
+    Args:
+        forward (Callable): Returns the loss.
+        known (set[int]): Storages that do not count: weights and inputs.
+
+    Returns:
+        int: A second measure of ``kept``, blind to recomputation.
+    """
+    found: dict[int, int] = {}
+
+    def pack(x: Tensor) -> Tensor:
+        storage = x.untyped_storage()
+        if storage._cdata not in known:
+            found[storage._cdata] = storage.nbytes()
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
+        loss = forward()
+    total = sum(found.values())
+    del loss
+    return total

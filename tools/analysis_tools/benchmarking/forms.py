@@ -1,0 +1,94 @@
+"""The forms of a model that are measured side by side."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from mmpretrain.models import VisionTransformer
+from torch import Tensor
+
+from mmdavpt.models import DAVPTVisionTransformer
+
+
+class ConcatenatedViT(DAVPTVisionTransformer):
+    """VPT-Deep as published: prompts run through the layers as tokens.
+
+    Each layer sees ``[cls, prompts, patches]``; the next one replaces what
+    came out at the prompts' places by prompts of its own. Written as the
+    authors' ``forward_deep_prompt`` (KMnP/vpt, src/models/vit_prompt/vit.py),
+    over the host's layers, so that it has their fused attention as well.
+    """
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return the features of ``out_indices``.
+
+        Args:
+            x (Tensor): Images with shape (B, 3, H, W).
+        """
+        x, grid = self._embed(x)
+        extra, before, outs = self.num_extra_tokens, 0, []
+        for i in range(self.num_used_layers):
+            prompts = self.prompts[str(i)].expand(x.shape[0], -1, -1)
+            x = torch.cat((x[:, :extra], prompts, x[:, extra + before :]), 1)
+            before = prompts.shape[1]
+            x = self.layers[i](x)
+            if i == self.num_layers - 1 and self.final_norm:
+                x = self.ln1(x)
+            if i in self.out_indices:
+                shown = (
+                    x
+                    if self.out_type == 'cls_token'
+                    else torch.cat((x[:, :extra], x[:, extra + before :]), 1)
+                )
+                outs.append(self._format_output(shown, grid))
+        return tuple(outs)
+
+
+def _unchanged(num_layers: int, num_prompts: int) -> dict:
+    return {}
+
+
+@dataclass(frozen=True)
+class Form:
+    """One way to tune or to run a model.
+
+    Attributes:
+        note (str): What it is.
+        backbone (type): Defaults to :class:`DAVPTVisionTransformer`.
+        guided (bool): Whether prompts are guided. Defaults to False.
+        changes (Callable): From the number of layers and of prompts to what
+            differs from the backbone of the config. Defaults to nothing.
+    """
+
+    note: str
+    backbone: type = DAVPTVisionTransformer
+    guided: bool = False
+    changes: Callable[[int, int], dict] = _unchanged
+
+
+FORMS: dict[str, Form] = {
+    'plain': Form(
+        "the host's ViT without prompts; training is that of the head",
+        VisionTransformer,
+    ),
+    'concatenated': Form(
+        'VPT-Deep as published, prompts as tokens', ConcatenatedViT
+    ),
+    'vpt': Form('VPT-Deep, prompts as a key/value prefix'),
+    'davpt': Form('the same with guided prompts', guided=True),
+    'davpt-plus': Form(
+        'guided prompts, K and V bias',
+        guided=True,
+        changes=lambda layers, p: dict(bias=('k', 'v')),
+    ),
+    'vpt-upper': Form(
+        'as vpt, prompts in the upper half of the layers only',
+        changes=lambda layers, p: dict(
+            num_prompts=(0,) * (layers // 2) + (p,) * (layers - layers // 2)
+        ),
+    ),
+    'vpt-checkpoint': Form(
+        'as vpt, layers recomputed in backward',
+        changes=lambda layers, p: dict(with_cp=True),
+    ),
+}

@@ -18,11 +18,11 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mmdavpt.checks.checkpoint_fit import CheckpointFitHook
+from mmdavpt.checks.config_file import read_config
 from mmdavpt.checks.config_keys import check_option
 from mmdavpt.checks.data_check import check_run_data
 from mmdavpt.checks.preflight import (
     check_checkpoint_exists,
-    check_config_exists,
     check_pretrained,
     check_schedule,
     is_local,
@@ -118,15 +118,15 @@ def load_config(
         Config: The config.
 
     Raises:
-        UsageError: If the file is missing, if a key cannot be set or would
+        UsageError: If the file cannot be read
+            (:func:`.config_file.read_config`), if a key cannot be set or would
             change nothing (:func:`.config_keys.check_option`), or if the
             config does not have the protocol.
     """
-    check_config_exists(path)
     options = dict(cfg_options or {})
     chosen = options.pop('protocol', None)
     cfg = with_protocol(
-        Config.fromfile(path), chosen if protocol is None else protocol
+        read_config(path), chosen if protocol is None else protocol
     )
     for key, value in options.items():
         if key.split('.')[0] == 'protocols':

@@ -1,13 +1,12 @@
 """Statistics and mapping that all processes share."""
 
-from mmengine.dist import (
-    all_reduce,
-    broadcast_object_list,
-    is_main_process,
-)
+from mmengine.dist import all_reduce
 
 from mmdavpt.clustering import MappingResult
 from mmdavpt.models import PromptGuidance
+
+from .agreement import sum_and_check_mapping
+from .on_main import on_main
 
 
 def share_new(guidance: PromptGuidance) -> None:
@@ -15,17 +14,27 @@ def share_new(guidance: PromptGuidance) -> None:
 
     It is done in every iteration that counts, so that the statistics that
     rank 0 saves are whole. It moves as many bytes as the gradient of a linear
-    head.
+    head. That all processes have the same mapping is checked in passing.
+
+    Raises:
+        RuntimeError: On all processes, if the mapping is not the same on all.
     """
     all_reduce(guidance.new_sums)
-    all_reduce(guidance.new_counts)
+    guidance.new_counts.copy_(
+        sum_and_check_mapping(guidance.new_counts, guidance.mapping)
+    )
     guidance.take_new()
 
 
 def drop_new(guidance: PromptGuidance) -> None:
-    """Forget what this process newly observed."""
+    """Forget what this process newly observed; check the mapping all the same.
+
+    Raises:
+        RuntimeError: On all processes, if the mapping is not the same on all.
+    """
     guidance.new_sums.zero_()
     guidance.new_counts.zero_()
+    sum_and_check_mapping(guidance.new_counts[:0], guidance.mapping)
 
 
 def drop_shared(guidance: PromptGuidance) -> None:
@@ -40,14 +49,4 @@ def cluster_on_main(guidance: PromptGuidance, seed: int) -> MappingResult:
     Raises:
         ValueError: On all ranks, if rank 0 cannot cluster.
     """
-    payload = [None]
-    if is_main_process():
-        try:
-            payload = [guidance.cluster(seed)]
-        except ValueError as error:
-            # The other ranks wait for the result: they get the error.
-            payload = [error]
-    broadcast_object_list(payload)
-    if isinstance(payload[0], ValueError):
-        raise payload[0]
-    return payload[0]
+    return on_main(lambda: guidance.cluster(seed))

@@ -3,7 +3,7 @@
 from typing import Dict, List, Optional
 
 import torch
-from mmengine.dist import broadcast, is_main_process
+from mmengine.dist import broadcast
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.utils import ProgressBar
@@ -14,6 +14,7 @@ from mmdavpt.models.backbones import DAVPTVisionTransformer, TokenPool
 from mmdavpt.registry import HOOKS
 
 from ..first_pass import sample_loader
+from ..on_main import on_main
 from ..randomness import isolated_randomness
 from .training_check_hook import unwrap
 
@@ -73,17 +74,21 @@ class PromptInitHook(Hook):
                 'PromptInitHook needs a backbone of type '
                 f'DAVPTVisionTransformer, but got {type(backbone).__name__}'
             )
-        if is_main_process():
-            runner.logger.info(
-                f'PromptInitHook: prompts of the {self.method} of the tokens '
-                f'of up to {self.max_images} images.'
-            )
-            with isolated_randomness(self.seed):
-                made = self._prompts(model, runner.train_dataloader)
-            for layer, prompts in made.items():
-                backbone.prompts[layer].data.copy_(prompts)
+        runner.logger.info(
+            f'PromptInitHook: prompts of the {self.method} of the tokens '
+            f'of up to {self.max_images} images.'
+        )
+        on_main(lambda: self._set_prompts(model, runner.train_dataloader))
         for prompts in backbone.prompts.values():
             broadcast(prompts.data)
+
+    def _set_prompts(
+        self, model: nn.Module, train_dataloader: DataLoader
+    ) -> None:
+        with isolated_randomness(self.seed):
+            made = self._prompts(model, train_dataloader)
+        for layer, prompts in made.items():
+            model.backbone.prompts[layer].data.copy_(prompts)
 
     @torch.no_grad()
     def _prompts(

@@ -3,11 +3,9 @@
 import inspect
 from collections.abc import Iterator
 from contextlib import suppress
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
-from mmengine import Config
 from mmengine import registry as mmengine_registry
 from mmengine.registry import Registry
 from mmengine.runner import Runner
@@ -50,8 +48,23 @@ PLAIN_DICTS = {
         'custom_keys',
     },
     'test_cfg': {'mode', 'crop_size', 'stride', 'size', 'size_divisor'},
+    'mp_cfg': {'mp_start_method', 'opencv_num_threads'},
+    'clip_grad': {
+        'type',
+        'max_norm',
+        'norm_type',
+        'error_if_nonfinite',
+        'foreach',
+        'clip_value',
+    },
     'arch': {'embed_dims', 'num_layers', 'num_heads', 'feedforward_channels'},
 }
+
+#: Dicts with a ``type`` that is no name of a registry.
+UNREGISTERED = {'clip_grad'}
+
+#: What is read from each dict that one of these holds, by names of any kind.
+NAMED_DICTS = {'custom_keys': {'lr_mult', 'decay_mult'}}
 
 #: Types of dicts that may go without, by their path.
 DEFAULT_TYPES = {
@@ -204,8 +217,11 @@ def accepted_keys(path: str, node: dict, scope: str) -> set[str] | None:
         return runner_keys()
     if name.endswith('_dataloader') and 'type' not in node:
         return DATALOADER_KEYS
-    kind = node.get('type', _default_type(path, node))
-    if kind is None:
+    above = path.split('.')[-2:-1]
+    if above and above[0] in NAMED_DICTS:
+        return NAMED_DICTS[above[0]]
+    kind = node.get('type', default_type(path, node))
+    if kind is None or name in UNREGISTERED:
         return PLAIN_DICTS.get(name)
     targets = resolve_type(kind, scope)
     if not targets:
@@ -222,7 +238,16 @@ def accepted_keys(path: str, node: dict, scope: str) -> set[str] | None:
     return keys | BUILDER_KEYS.get(name, set())
 
 
-def _default_type(path: str, node: dict) -> str | None:
+def default_type(path: str, node: dict) -> str | None:
+    """Return the type that a builder takes for a dict that has none.
+
+    Args:
+        path (str): Dotted path of the dict.
+        node (dict): The dict.
+
+    Returns:
+        str | None: The name; None if the builder has no default.
+    """
     if path == 'train_cfg':
         return (
             'EpochBasedTrainLoop'
@@ -230,91 +255,3 @@ def _default_type(path: str, node: dict) -> str | None:
             else 'IterBasedTrainLoop'
         )
     return DEFAULT_TYPES.get(path)
-
-
-def check_option(cfg: dict | Config, key: str) -> None:
-    """Raise a sentence if setting one key of a config changes nothing.
-
-    A key that the config has may be set, if it is not a mere variable of the
-    config file. A new key may be set where something takes it: an argument of
-    the dict's type, a key that runs read, or any key of a free dict.
-
-    Args:
-        cfg (dict | Config): The config.
-        key (str): Dotted key; numbers are indices of lists.
-
-    Raises:
-        UsageError: If the key cannot be set, or would change nothing.
-    """
-    cfg = cfg.to_dict() if isinstance(cfg, Config) else cfg
-    scope = cfg.get('default_scope', 'mmengine')
-    names = key.split('.')
-    node, path = cfg, ''
-    for depth, name in enumerate(names):
-        if isinstance(node, (list, tuple)):
-            if not name.isdigit() or int(name) >= len(node):
-                raise UsageError(
-                    f'--cfg-options {key}: `{path}` is a list of '
-                    f'{len(node)}, so `{name}` should be an index below that'
-                )
-            node = node[int(name)]
-        elif isinstance(node, dict):
-            if path == '' and name in node and name not in runner_keys():
-                raise UsageError(_variable_sentence(cfg, name))
-            if name not in node:
-                _check_new_key(key, path, node, name, scope)
-                return
-            node = node[name]
-        else:
-            raise UsageError(
-                f'--cfg-options {key}: `{path}` is {node!r} and has no key '
-                f'`{name}`; to replace it, set `{path}` itself'
-            )
-        path = '.'.join(names[: depth + 1])
-
-
-def _check_new_key(
-    key: str, path: str, node: dict, name: str, scope: str
-) -> None:
-    accepted = accepted_keys(path, node, scope)
-    if accepted is None or name in accepted:
-        return
-    near = get_close_matches(name, {*node, *accepted}, n=3)
-    hint = (
-        f'did you mean {" or ".join(f"`{n}`" for n in near)}?'
-        if near
-        else 'it takes ' + ', '.join(f'`{n}`' for n in sorted(accepted))
-    )
-    raise UsageError(
-        f'--cfg-options {key}: '
-        f'{f"`{path}`" if path else "the config"} has no key '
-        f'`{name}`; {hint}'
-    )
-
-
-def _variable_sentence(cfg: dict, name: str) -> str:
-    """Say that a variable of the config file is set too late."""
-    value = cfg[name]
-    fed = [
-        f'`{path}.{key}`'
-        for path, node in walk(cfg)
-        for key, other in node.items()
-        if path
-        and path.split('.')[0] in runner_keys()
-        and (
-            key == name
-            or (
-                isinstance(value, (str, list, tuple))
-                and value
-                and type(other) is type(value)
-                and other == value
-            )
-        )
-    ]
-    hint = f' such as {", ".join(fed[:3])}' if fed else ''
-    return (
-        f'--cfg-options {name}: this is a variable of the config file, '
-        'which has already been used to fill in other keys, so setting it '
-        f'now would change nothing; set those keys{hint}, or write a '
-        'config that inherits from this one'
-    )

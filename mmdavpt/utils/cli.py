@@ -19,7 +19,7 @@ from mmengine.runner import Runner
 
 from mmdavpt.checks.checkpoint_fit import CheckpointFitHook
 from mmdavpt.checks.config_file import read_config
-from mmdavpt.checks.config_keys import check_option
+from mmdavpt.checks.config_options import check_option
 from mmdavpt.checks.data_check import check_run_data
 from mmdavpt.checks.preflight import (
     check_checkpoint_exists,

@@ -170,6 +170,11 @@ def test_options_do_not_change_their_argument():
 # ---- resume ----
 
 
+def save_resumable(path):
+    content = dict(meta=dict(epoch=0, iter=3), state_dict={}, optimizer={})
+    torch.save(dict(content, message_hub={}), path)
+
+
 def test_resume_without_a_checkpoint_says_so(tmp_path, capsys):
     cfg = train_cfg(ADE20K, '--resume', '--work-dir', str(tmp_path))
     assert cfg.resume is False
@@ -178,18 +183,31 @@ def test_resume_without_a_checkpoint_says_so(tmp_path, capsys):
 
 
 def test_resume_from_the_last_checkpoint(tmp_path, checkpoint):
+    save_resumable(checkpoint)
     (tmp_path / 'last_checkpoint').write_text(checkpoint)
     cfg = train_cfg(ADE20K, '--resume', '--work-dir', str(tmp_path))
     assert cfg.resume is True and cfg.load_from == checkpoint
 
 
 def test_resume_in_a_moved_folder(tmp_path, checkpoint):
+    save_resumable(checkpoint)
     (tmp_path / 'last_checkpoint').write_text('/old/place/some.pth')
     cfg = train_cfg(ADE20K, '--resume', '--work-dir', str(tmp_path))
     assert cfg.load_from == checkpoint
-    (tmp_path / 'last_checkpoint').write_text('/old/place/gone.pth')
-    with pytest.raises(UsageError, match='last_checkpoint names'):
+
+
+def test_resume_passes_over_what_is_damaged_and_says_so(
+    tmp_path, checkpoint, capsys
+):
+    (tmp_path / 'last_checkpoint').write_text(checkpoint)
+    with pytest.raises(UsageError, match='has no checkpoint that can be res'):
         train_cfg(ADE20K, '--resume', '--work-dir', str(tmp_path))
+    save_resumable(tmp_path / 'iter_3.pth')
+    cfg = train_cfg(ADE20K, '--resume', '--work-dir', str(tmp_path))
+    assert cfg.load_from == str(tmp_path / 'iter_3.pth')
+    said = capsys.readouterr().err
+    assert f'warning: --resume: {checkpoint} should be a checkpoint' in said
+    assert f'going on from {tmp_path / "iter_3.pth"} of iteration 3' in said
 
 
 def test_resume_from_a_missing_checkpoint():

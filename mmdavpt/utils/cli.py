@@ -17,6 +17,7 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from mmdavpt.checkpoints import last_checkpoint
 from mmdavpt.checks.checkpoint_fit import CheckpointFitHook
 from mmdavpt.checks.config_file import read_config
 from mmdavpt.checks.config_options import check_option
@@ -25,7 +26,6 @@ from mmdavpt.checks.preflight import (
     check_checkpoint_exists,
     check_pretrained,
     check_schedule,
-    is_local,
 )
 from mmdavpt.errors import UsageError
 
@@ -182,8 +182,8 @@ def apply_command_line(cfg: Config, args: argparse.Namespace) -> Config:
 def set_resume(cfg: Config, checkpoint: str) -> None:
     """Go on from a checkpoint, or from the last one in the work folder.
 
-    A work folder that was moved keeps an absolute path of the old place in
-    its ``last_checkpoint``; then the file of the same name beside it counts.
+    If the last one is damaged, as by a power cut, lines on stderr say so, and
+    the newest that is whole counts: :func:`.last_checkpoint`.
 
     Args:
         cfg (Config): The config with its ``work_dir``, changed in place.
@@ -192,28 +192,23 @@ def set_resume(cfg: Config, checkpoint: str) -> None:
             that a job that is requeued can always pass ``--resume``.
 
     Raises:
-        UsageError: If the checkpoint is missing.
+        UsageError: If the checkpoint is missing, or if the work folder has
+            some, but none that is whole.
     """
     cfg.resume = True
     cfg.load_from = None if checkpoint == 'auto' else checkpoint
     if checkpoint != 'auto':
         check_checkpoint_exists(checkpoint, 'the checkpoint to resume from')
         return
-    pointer = osp.join(cfg.work_dir, 'last_checkpoint')
-    if not osp.isfile(pointer):
+    cfg.load_from, notes = last_checkpoint(cfg.work_dir)
+    for note in notes:
+        sys.stderr.write(f'warning: --resume: {note}\n')
+    if cfg.load_from is None:
         cfg.resume = False
         sys.stderr.write(
             f'--resume: {cfg.work_dir} has no last_checkpoint, '
             'so the training starts from the beginning\n'
         )
-        return
-    with open(pointer, encoding='utf-8') as file:
-        last = file.read().strip()
-    beside = osp.join(cfg.work_dir, osp.basename(last))
-    if is_local(last) and not osp.isfile(last) and osp.isfile(beside):
-        last = beside
-    check_checkpoint_exists(last, f'the checkpoint that {pointer} names,')
-    cfg.load_from = last
 
 
 def check_files(cfg: Config, training: bool) -> None:

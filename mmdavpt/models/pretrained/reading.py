@@ -1,22 +1,19 @@
-"""Read checkpoints of all forms without executing what is in them."""
+"""Read pre-trained weights of all forms, without executing them."""
 
 import json
 import os.path as osp
-import pickle
-import re
-import struct
 import tokenize
-import zipfile
-import zlib
-from argparse import Namespace
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional
+from typing import Any, Dict, Mapping, NamedTuple, Optional
 
 import numpy as np
-import torch
-from mmengine.logging import HistoryBuffer
-from mmengine.runner.checkpoint import get_torch_safe_globals
 from torch import Tensor
 
+from mmdavpt.checkpoints.reading import (
+    DAMAGE,
+    read_safetensors,
+    read_torch,
+    unreadable,
+)
 from mmdavpt.errors import UsageError
 
 from .families import HALF, Normalization
@@ -36,20 +33,10 @@ CONTAINERS = (
 #: What timm and others call the weights of a repository on the Hub.
 HUB_NAMES = ('model.safetensors', 'pytorch_model.bin')
 
-#: What readers of damaged files raise, beside what they say on purpose.
-DAMAGE = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    struct.error,
-    zipfile.BadZipFile,
-    zlib.error,
+#: How a user trusts a file that is not only tensors.
+PICKLE_ADVICE = (
+    'set init_cfg.allow_pickle=True, or convert it once by '
+    'tools/model_converters/convert_weights.py --allow-pickle'
 )
 
 
@@ -107,7 +94,9 @@ def read_checkpoint(source: str, allow_pickle: bool = False) -> Checkpoint:
         weights, declared, family = _read_safetensors(path)
         normalization = normalization or declared
     else:
-        weights = tensors_of(read_torch(path, allow_pickle), path)
+        weights = tensors_of(
+            read_torch(path, allow_pickle, PICKLE_ADVICE), path
+        )
     return Checkpoint(weights, normalization, _declared_beside(path), family)
 
 
@@ -153,20 +142,11 @@ def _read_google(path: str) -> Dict[str, Tensor]:
     except UsageError:
         raise
     except (*DAMAGE, tokenize.TokenError) as error:
-        raise UsageError(_unreadable(path, 'an .npz file', error)) from error
+        raise UsageError(unreadable(path, 'an .npz file', error)) from error
 
 
 def _read_safetensors(path: str):
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework='pt') as file:
-            weights = {key: file.get_tensor(key) for key in file.keys()}
-            note = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise UsageError(
-            _unreadable(path, 'a .safetensors file', error)
-        ) from error
+    weights, note = read_safetensors(path)
     try:
         declared = {
             key: json.loads(note[key])
@@ -176,92 +156,6 @@ def _read_safetensors(path: str):
     except ValueError:  # another program's metadata
         declared = {}
     return weights, _normalization(declared, path, 1), note.get('family', '')
-
-
-def _statistic(owner: Any, name: str) -> Any:
-    """Stand in for ``getattr`` of logs, which hold methods of a class."""
-    if owner is HistoryBuffer and name in ('mean', 'max', 'min', 'current'):
-        return getattr(owner, name)
-    raise pickle.UnpicklingError(f'getattr({owner!r}, {name!r})')
-
-
-def _harmless() -> List[Any]:
-    """Return what may be unpickled: values, and the logs of mmengine."""
-    return [
-        *(x for x in get_torch_safe_globals() if x is not getattr),
-        (_statistic, 'builtins.getattr'),
-        bytes,
-        np.dtypes.Float32DType,
-        Namespace,  # of command lines
-    ]
-
-
-def read_torch(path: str, allow_pickle: bool = False) -> Any:
-    """Return what PyTorch has saved; tensors and plain values only.
-
-    Args:
-        path (str): The file.
-        allow_pickle (bool): See :func:`read_checkpoint`. Defaults to False.
-
-    Raises:
-        UsageError: If it cannot be read or trusted.
-    """
-    kind = 'a checkpoint of PyTorch'
-    try:
-        if allow_pickle:
-            return _read_trusted(path)
-        with torch.serialization.safe_globals(_harmless()):
-            return torch.load(path, map_location='cpu', weights_only=True)
-    except pickle.UnpicklingError as error:
-        if not allow_pickle and _is_pickle(path):
-            raise UsageError(_untrusted(path, error)) from error
-        raise UsageError(_unreadable(path, kind, error)) from error
-    except DAMAGE as error:
-        if 'TorchScript' in str(error) and not allow_pickle:
-            raise UsageError(_untrusted(path, error)) from error
-        raise UsageError(_unreadable(path, kind, error)) from error
-
-
-def _read_trusted(path: str) -> Any:
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-        if any(name.endswith('/constants.pkl') for name in names):
-            # OpenAI's files are programs of TorchScript with their weights.
-            return dict(torch.jit.load(path, map_location='cpu').state_dict())
-    return torch.load(path, map_location='cpu', weights_only=False)
-
-
-def _is_pickle(path: str) -> bool:
-    """Return whether a file is whole enough to be what PyTorch saves."""
-    with open(path, 'rb') as file:
-        return zipfile.is_zipfile(path) or file.read(1) == b'\x80'
-
-
-def _untrusted(path: str, error: Exception) -> str:
-    # PyTorch says what it found among several lines of advice, which is not
-    # for who only wants weights: it recommends to trust the file.
-    found = re.search(
-        r'(?:Unsupported|unsupported) \w+:? ?[\w. ]*'
-        r'|getattr\(.*?\)|TorchScript archive',
-        str(error),
-    )
-    reason = found[0].strip() if found else 'Python objects'
-    return (
-        f'{path} holds more than tensors, and loading that would execute '
-        f'what the file says ({reason[:200]}); if you trust where it comes '
-        'from, set init_cfg.allow_pickle=True, or convert it once by '
-        'tools/model_converters/convert_weights.py --allow-pickle'
-    )
-
-
-def _unreadable(path: str, kind: str, error: Exception) -> str:
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return (
-        f'{path} should be {kind}, but cannot be read as one '
-        f'({first[:200]}); it may be cut off or of another kind: download it '
-        'again'
-    )
 
 
 def _declared_beside(path: str) -> Optional[Normalization]:

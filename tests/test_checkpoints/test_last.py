@@ -1,0 +1,94 @@
+"""Which checkpoint a run goes on from, whatever happened to the folder."""
+
+import os
+
+import pytest
+import torch
+
+from mmdavpt.checkpoints import last_checkpoint, write_pointer
+from mmdavpt.errors import UsageError
+
+
+def save(path, iteration, **kwargs):
+    content = dict(
+        meta=dict(epoch=0, iter=iteration),
+        state_dict={'w': torch.zeros(100)},
+        message_hub={},
+        optimizer={},
+    )
+    path.parent.mkdir(exist_ok=True)
+    torch.save(dict(content, **kwargs), path)
+    return str(path)
+
+
+def damage(path):
+    content = bytearray(open(path, 'rb').read())
+    content[len(content) // 2] ^= 0xFF
+    with open(path, 'wb') as file:
+        file.write(content)
+
+
+def test_an_empty_folder_has_none(tmp_path):
+    assert last_checkpoint(str(tmp_path)) == (None, [])
+    assert last_checkpoint(str(tmp_path / 'no')) == (None, [])
+
+
+def test_the_pointer_counts(tmp_path):
+    first = save(tmp_path / 'iter_1.pth', 1)
+    save(tmp_path / 'iter_2.pth', 2)
+    write_pointer(str(tmp_path), first)
+    assert last_checkpoint(str(tmp_path)) == (first, [])
+
+
+def test_a_moved_or_copied_folder_goes_on_from_its_own(tmp_path):
+    old = save(tmp_path / 'old' / 'iter_1.pth', 1)
+    new = save(tmp_path / 'new' / 'iter_1.pth', 1)
+    write_pointer(str(tmp_path / 'new'), old)
+    assert last_checkpoint(str(tmp_path / 'new')) == (new, [])
+    os.remove(new)  # checkpoints may lie elsewhere: `out_dir` of the hook
+    assert last_checkpoint(str(tmp_path / 'new')) == (old, [])
+
+
+@pytest.mark.parametrize('how', ['flipped', 'cut', 'empty', 'gone'])
+def test_a_damaged_one_is_passed_over_and_named(tmp_path, how):
+    save(tmp_path / 'iter_9.pth', 9)
+    whole = save(tmp_path / 'iter_10.pth', 10)
+    last = save(tmp_path / 'iter_11.pth', 11)
+    save(tmp_path / 'best_acc_iter_12.pth', 12)
+    write_pointer(str(tmp_path), last)
+    if how == 'flipped':
+        damage(last)
+    elif how == 'gone':
+        os.remove(last)
+    else:
+        os.truncate(last, 0 if how == 'empty' else 300)
+    path, notes = last_checkpoint(str(tmp_path))
+    assert path == whole
+    assert last in notes[0]
+    assert f'going on from {whole} of iteration 10' in notes[-1]
+
+
+@pytest.mark.parametrize('content', [b'', b'\xff\x00\x9f', b'\n'])
+def test_a_damaged_pointer_is_named(tmp_path, content):
+    whole = save(tmp_path / 'iter_10.pth', 10)
+    (tmp_path / 'last_checkpoint').write_bytes(content)
+    path, notes = last_checkpoint(str(tmp_path))
+    assert path == whole
+    assert 'last_checkpoint is damaged' in notes[0]
+
+
+def test_a_kill_before_the_first_pointer_loses_nothing(tmp_path):
+    whole = save(tmp_path / 'iter_1.pth', 1)
+    assert last_checkpoint(str(tmp_path))[0] == whole
+
+
+def test_what_cannot_be_resumed_is_not_started_anew(tmp_path):
+    path = save(tmp_path / 'iter_1.pth', 1, optimizer=None)
+    write_pointer(str(tmp_path), path)
+    with pytest.raises(UsageError, match='not one that a training can go on'):
+        last_checkpoint(str(tmp_path))
+
+
+def test_storages_of_the_hosts_are_taken_at_their_word(tmp_path):
+    write_pointer(str(tmp_path), 's3://bucket/iter_1.pth')
+    assert last_checkpoint(str(tmp_path)) == ('s3://bucket/iter_1.pth', [])

@@ -62,7 +62,16 @@ class DAVPTImageClassifier(GuidedModelMixin, ImageClassifier):
         features, losses = self.features_and_guidance(
             inputs, self.guidance_labels(data_samples)
         )
-        losses.update(self.head.loss(features, data_samples))
+        # The host logs the sum of all terms as `loss`, which a term of that
+        # name would hide.
+        losses.update(
+            {
+                'loss_head' if name == 'loss' else name: value
+                for name, value in self.head.loss(
+                    features, data_samples
+                ).items()
+            }
+        )
         return losses
 
     @staticmethod

@@ -1,5 +1,6 @@
 """The state of guidance, and what a guided model does with it in training."""
 
+from numbers import Real
 from typing import Dict, Optional, Sequence, Union
 
 import torch
@@ -128,6 +129,11 @@ class PromptGuidance(nn.Module):
                 f'`background_class` should be one of the {num_classes} '
                 f'classes or None, but got {background_class}'
             )
+        if not isinstance(gather, bool) or not isinstance(balanced, bool):
+            raise TypeError(
+                '`gather` and `balanced` should be True or False, but got '
+                f'{gather!r} and {balanced!r}'
+            )
         if isinstance(queue_size, bool) or not (
             isinstance(queue_size, int) and queue_size >= 0
         ):
@@ -186,6 +192,10 @@ class PromptGuidance(nn.Module):
             raise ValueError(
                 f'`labels` should be one of {LABELS}, but got {self.labels!r}'
             )
+        if not isinstance(self.min_coverage, Real):
+            raise TypeError(
+                f'`min_coverage` should be a number, but got {min_coverage!r}'
+            )
         if min_coverage is not None and self.labels != 'present':
             raise ValueError(
                 "`min_coverage` is the part of a patch that labels='present' "
@@ -196,11 +206,17 @@ class PromptGuidance(nn.Module):
             raise ValueError(
                 f'`min_coverage` should be in (0, 1], but got {min_coverage}'
             )
-        if self.labels == 'present' and self.loss.token == 'saliency':
+        used = [token for _, token in self.loss.terms.values()]
+        if self.saliency_keys != 'patches' and 'saliency' not in used:
+            raise ValueError(
+                f'`saliency_keys` is {self.saliency_keys!r}, but the loss '
+                f'uses no saliency ({used}); leave saliency_keys out'
+            )
+        if self.labels == 'present' and 'saliency' in used:
             raise ValueError(
                 "labels='present' makes samples of patches, so the token of "
                 "the loss should be one of them, but is 'saliency'; set "
-                "guidance.loss.token='patch_output'"
+                "guidance.loss.token='patch_output', or token_weight=0"
             )
 
     def targets(self, labels: Tensor) -> Tensor:

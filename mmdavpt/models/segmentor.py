@@ -18,7 +18,8 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
     """An encoder-decoder whose prompts are guided by class (appendix A.2).
 
     In each iteration :class:`mmdavpt.engine.hooks.PromptMappingHook` draws
-    one class of each sample's annotation as its guidance label.
+    one class of each sample's annotation as its guidance label, unless all
+    present classes guide.
 
     Args:
         guidance (dict, optional): See
@@ -40,14 +41,16 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
 
         Args:
             inputs (Tensor): Images with shape (B, 3, H, W).
-            data_samples (List[SegDataSample]): With ``gt_sem_seg`` and the
-                drawn ``guidance_label``.
+            data_samples (List[SegDataSample]): With ``gt_sem_seg`` and, for
+                ``labels='random'``, the drawn ``guidance_label``.
         """
         if self.guidance is None or not self.training:
             return super().loss(inputs, data_samples)
-        labels = self.guidance_labels(data_samples).to(inputs.device)
-        if self.guidance.labels == 'present':
-            labels = self.regions(data_samples)
+        labels = (
+            self.regions(data_samples)
+            if self.guidance.labels == 'present'
+            else self.guidance_labels(data_samples).to(inputs.device)
+        )
         features, losses = self.features_and_guidance(inputs, labels)
         losses.update(self._decode_head_forward_train(features, data_samples))
         if self.with_auxiliary_head:

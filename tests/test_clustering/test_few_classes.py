@@ -132,5 +132,5 @@ def test_training_guides_the_prompts_of_classes_only(
     assert not gradient[num_classes:].any()
     # They still learn from the classification loss.
     model.zero_grad()
-    model.loss(**data)['loss'].backward()
+    model.loss(**data)['loss_head'].backward()
     assert model.backbone.prompts['1'].grad.any(dim=1).all()

@@ -193,6 +193,29 @@ def test_mistakes(tmp_path, changes, message):
         build(tmp_path, **changes)
 
 
+def test_no_label_is_drawn_where_all_guide(tmp_path):
+    model = build(tmp_path)
+    inputs, samples, _ = batch(model)
+    expected = model.loss(inputs, samples)
+    for sample in samples:
+        sample.pop('guidance_label')
+    losses = model.loss(inputs, samples)
+    assert torch.equal(
+        losses['loss_guidance_cls'], expected['loss_guidance_cls']
+    )
+
+
+def test_the_patches_in_the_place_of_cls_may_guide_alone(tmp_path):
+    changes = {
+        'model.guidance.loss.token': None,
+        'model.guidance.loss.token_weight': 0,
+    }
+    model = build(tmp_path, **changes)
+    losses = model.loss(*batch(model)[:2])
+    guided = {name for name in losses if 'guidance' in name}
+    assert guided == {'loss_guidance_cls'}
+
+
 def test_classifiers_have_no_pixels(tmp_path):
     cfg = toy.classification(tmp_path, PRESENT)
     init_default_scope('mmpretrain')

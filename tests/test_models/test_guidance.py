@@ -150,11 +150,22 @@ def test_guided_and_unguided_head_losses_are_equal():
     inputs, samples = batch()
     guided.train(), plain.train()
     ours, theirs = guided.loss(inputs, samples), plain.loss(inputs, samples)
-    assert torch.allclose(ours['loss'], theirs['loss'])
+    assert torch.allclose(ours['loss_head'], theirs['loss'])
     assert set(ours) - set(theirs) == {
+        'loss_head',
         'loss_guidance_token',
         'loss_guidance_cls',
     }
+
+
+def test_the_loss_in_the_log_is_what_is_minimised():
+    model = build(toy.classification).train()
+    set_mapping(model)
+    losses = model.loss(*batch())
+    total, log = model.parse_losses(losses)
+    assert len(losses) == 3
+    assert torch.equal(total, sum(losses.values()))
+    assert torch.equal(log['loss'], total)
 
 
 @pytest.mark.parametrize('make', [toy.classification, toy.segmentation])
@@ -228,10 +239,12 @@ def test_resolve_guided_layers(layers, counts, expected):
         ((1, -1), (3, 3), 'different layers'),
         ((0,), (0, 3), 'at least one'),
         ((0, 1), (2, 3), 'same number'),
+        (1, (3, 3), 'list of layer indices'),
+        ((0.0,), (3, 3), 'list of layer indices'),
     ],
 )
 def test_bad_guided_layers(layers, counts, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         resolve_guided_layers(layers, counts)
 
 
@@ -261,6 +274,24 @@ def test_bad_guided_layers(layers, counts, message):
             'saliency_keys',
         ),
         (toy.classification, {'model.guidance.normalize': 'x'}, 'normalize'),
+        (toy.classification, {'model.guidance.gather': 'no'}, 'True or False'),
+        (toy.classification, {'model.guidance.balanced': 1}, 'True or False'),
+        (
+            toy.classification,
+            {
+                'model.guidance.saliency_keys': 'all',
+                'model.guidance.loss.token': 'patch_output',
+            },
+            'uses no saliency',
+        ),
+        (
+            toy.segmentation,
+            {
+                'model.guidance.labels': 'present',
+                'model.guidance.min_coverage': 'half',
+            },
+            'should be a number',
+        ),
         (
             toy.classification,
             {'model.guidance.normalise': 'l2'},

@@ -150,6 +150,8 @@ class PromptMappingHook(Hook):
         model = guided_model_of(runner)
         if model.guidance is None:
             return
+        if model.guidance.labels == 'present':  # read off the annotation
+            return
         samples = data_batch['data_samples']
         labels = self._labels(model, samples, runner.iter)
         if is_segmentor(model):

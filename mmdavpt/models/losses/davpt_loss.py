@@ -129,6 +129,15 @@ class DAVPTLoss(nn.Module):
                 'positive_mean', positive_mean
             )
         check_values(self.options)
+        for name, given, weight in (
+            ('token', token, token_weight),
+            ('cls', cls, cls_weight),
+        ):
+            if given is not None and weight == 0:
+                raise ValueError(
+                    f'{name}={given!r} has no meaning with {name}_weight=0; '
+                    f'leave {name} out, or give its term a weight'
+                )
 
     @property
     def terms(self) -> dict[str, tuple[float, str]]:

@@ -302,6 +302,14 @@ def test_values_are_never_read_back():
             dict(metric='triplet', alpha=32.0),
             "no meaning for metric='triplet'",
         ),
+        (
+            dict(token='saliency', token_weight=0),
+            "token='saliency' has no meaning with token_weight=0",
+        ),
+        (
+            dict(cls='input', cls_weight=0),
+            "cls='input' has no meaning with cls_weight=0",
+        ),
     ],
 )
 def test_wrong_options(kwargs, match):

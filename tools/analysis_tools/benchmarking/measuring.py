@@ -1,0 +1,163 @@
+"""Counts and times of all forms of a case."""
+
+import gc
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
+
+from mmdavpt.errors import UsageError
+
+from .cases import (
+    Case,
+    build_model,
+    inference_step,
+    share_weights,
+    training_step,
+)
+from .counting import count_inference, count_training
+from .timing import gpu_peak, interleave, matmul_rate
+
+PASSES = ('training', 'inference')
+
+
+@dataclass
+class Row:
+    """What one form costs in one pass; bytes and FLOPs are of the batch.
+
+    Attributes:
+        case (Case): The case.
+        form (str): Key of ``FORMS``.
+        phase (str): 'training' or 'inference'.
+        flops (int): See :func:`.counting.count_flops`.
+        kept (int): Bytes kept for backward; 0 at inference.
+        peak (int): Most bytes beside weights and optimizer state: those of
+            the allocator on a GPU, else those of :class:`.LiveBytes`.
+        seconds (list[float]): Of each round; empty if not timed.
+        matmul (float | None): Operations a second of a large product.
+    """
+
+    case: Case
+    form: str
+    phase: str
+    flops: int
+    kept: int
+    peak: int
+    seconds: list[float]
+    matmul: float | None = None
+
+    def to_dict(self) -> dict:
+        """Return it as JSON takes it."""
+        return asdict(self)
+
+
+def count(case: Case, form: str, phase: str) -> Row:
+    """Count a pass without running it, on fake tensors of a CPU.
+
+    Takes about a second for a ViT-B or a ViT-L, and no memory.
+
+    Args:
+        case (Case): The case.
+        form (str): Key of ``FORMS``.
+        phase (str): 'training' or 'inference'.
+    """
+    # The accuracy in a segmentor's log picks pixels by their values.
+    with FakeTensorMode(shape_env=ShapeEnv()):
+        model = build_model(case, form)
+        if phase == 'training':
+            costs = count_training(*training_step(model.train(), case, 'cpu'))
+        else:
+            costs = count_inference(inference_step(model.eval(), case, 'cpu'))
+    return Row(case, form, phase, seconds=[], **costs)
+
+
+def measure(
+    case: Case,
+    forms: Sequence[str],
+    device: str,
+    rounds: int,
+    warmup: int,
+    phases: Sequence[str] = PASSES,
+) -> list[Row]:
+    """Count all forms, and time them in turn.
+
+    Args:
+        case (Case): The case.
+        forms (Sequence[str]): Keys of ``FORMS``.
+        device (str): Where the time is taken.
+        rounds (int): Timed steps of each form; 0 only counts.
+        warmup (int): Steps before that.
+        phases (Sequence[str]): Out of 'training' and 'inference'.
+
+    Returns:
+        list[Row]: For each phase, a row for each form.
+
+    Raises:
+        UsageError: If forms that should agree give different outputs.
+    """
+    rows = [count(case, form, phase) for phase in phases for form in forms]
+    if not rounds:
+        return rows
+    models = {form: build_model(case, form).to(device) for form in forms}
+    share_weights(models)
+    check_agreement(models, case, device)
+    rate = matmul_rate(device, case.precision)
+    for phase in phases:
+        runs = {}
+        for form, model in models.items():
+            if phase == 'training':
+                runs[form] = _whole_step(model.train(), case, device)
+            else:
+                runs[form] = inference_step(model.eval(), case, device)
+        seconds = interleave(runs, rounds, warmup, device)
+        for row in rows:
+            if row.phase == phase:
+                row.seconds = seconds[row.form]
+                row.matmul = rate
+                peak = gpu_peak(runs[row.form], device)
+                row.peak = row.peak if peak is None else peak
+        runs.clear()
+        gc.collect()
+    return rows
+
+
+def _whole_step(model: nn.Module, case: Case, device: str):
+    forward, rest = training_step(model, case, device)
+    return lambda: rest(forward())
+
+
+def check_agreement(models: dict[str, nn.Module], case: Case, device: str):
+    """Raise if the published form and the prefix are not the same function.
+
+    A benchmark of two things that differ would say nothing.
+
+    Args:
+        models (dict[str, nn.Module]): Form to model, with shared weights.
+        case (Case): The case.
+        device (str): Where they are.
+
+    Raises:
+        UsageError: If outputs differ by more than rounding.
+    """
+    if 'concatenated' not in models:
+        return
+    fp32 = Case(**{**asdict(case), 'precision': 'fp32', 'batch': 1})
+    expected = inference_step(models['concatenated'].eval(), fp32, device)()
+    for form in ('vpt', 'davpt', 'vpt-checkpoint'):
+        if form not in models:
+            continue
+        out = inference_step(models[form].eval(), fp32, device)()
+        error = (_tensor(out) - _tensor(expected)).abs().max()
+        if error > 1e-3 * _tensor(expected).abs().max():
+            raise UsageError(
+                f'{form} and the concatenated form should give the same '
+                f'outputs, but they differ by {error:.1e}; the prefix is '
+                'broken, see tests/test_models/test_backbones'
+            )
+
+
+def _tensor(out) -> torch.Tensor:
+    return out[0] if isinstance(out, (tuple, list)) else out

@@ -1,0 +1,118 @@
+"""How long a step takes, of several forms in turn in one process."""
+
+import resource
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+
+def interleave(
+    runs: Mapping[str, Callable[[], Any]],
+    rounds: int,
+    warmup: int,
+    device: str,
+) -> dict[str, list[float]]:
+    """Time all runs in turn, so that a slower spell of the machine hits all.
+
+    Each round begins one run later than the last: no run always follows the
+    same one.
+
+    Args:
+        runs (Mapping[str, Callable]): Name to what is timed.
+        rounds (int): How often each is timed.
+        warmup (int): Rounds before that, which do not count.
+        device (str): Where they run; a GPU is waited for.
+
+    Returns:
+        dict[str, list[float]]: Name to seconds, in the order of rounds.
+    """
+    names = list(runs)
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    for i in range(warmup + rounds):
+        shift = i % len(names)
+        for name in names[shift:] + names[:shift]:
+            synchronize(device)
+            start = time.perf_counter()
+            runs[name]()
+            synchronize(device)
+            if i >= warmup:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def synchronize(device: str) -> None:
+    """Wait for what the device has been asked to do."""
+    if torch.device(device).type == 'cuda':
+        torch.cuda.synchronize(device)
+
+
+def spread(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return median, first and third quartile.
+
+    Args:
+        values (Sequence[float]): At least one.
+    """
+    if len(values) == 1:
+        return values[0], values[0], values[0]
+    low, middle, high = statistics.quantiles(values, n=4, method='inclusive')
+    return middle, low, high
+
+
+def paired_ratio(
+    values: Sequence[float], reference: Sequence[float]
+) -> tuple[float, float, float]:
+    """Return the spread of the ratios within rounds.
+
+    Args:
+        values (Sequence[float]): Seconds of one run, by round.
+        reference (Sequence[float]): Those of another.
+    """
+    return spread([a / b for a, b in zip(values, reference, strict=True)])
+
+
+def matmul_rate(device: str, precision: str, rounds: int = 10) -> float:
+    """Return the operations a second of a large matrix product.
+
+    The most that the device does in practice: the yardstick for a step.
+
+    Args:
+        device (str): The device.
+        precision (str): 'fp32', 'bf16' or 'fp16'.
+        rounds (int): The best of so many counts. Defaults to 10.
+    """
+    on_gpu = torch.device(device).type == 'cuda'
+    size = 8192 if on_gpu else 1024
+    dtype = dict(fp32=torch.float32, bf16=torch.bfloat16, fp16=torch.float16)[
+        precision
+    ]
+    a, b = torch.randn(2, size, size, device=device, dtype=dtype)
+    seconds = interleave({'product': lambda: a @ b}, rounds, 2, device)
+    return 2 * size**3 / min(seconds['product'])
+
+
+def gpu_peak(run: Callable[[], Any], device: str) -> int | None:
+    """Return the most bytes a run allocates on a GPU, beyond those before.
+
+    Args:
+        run (Callable): What is measured.
+        device (str): The device.
+
+    Returns:
+        int | None: None on a CPU, where :class:`.counting.LiveBytes` counts.
+    """
+    if torch.device(device).type != 'cuda':
+        return None
+    synchronize(device)
+    before = torch.cuda.memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    run()
+    synchronize(device)
+    return torch.cuda.max_memory_allocated(device) - before
+
+
+def resident_peak() -> int:
+    """Return the most memory that this process ever held, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from typing import Dict, Iterable, List, Optional, Sequence, Union
+from typing import Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 import torch
 from mmengine.logging import print_log
@@ -13,7 +13,7 @@ from mmdavpt.errors import UsageError
 from .families import MMPRETRAIN, Normalization
 from .naming import NamedWeights, architecture, of_family, to_mmpretrain
 from .position_embedding import fit_position_embedding
-from .reading import read_checkpoint
+from .reading import Checkpoint, read_checkpoint
 
 #: SwiGLU's projections, which timm calls as those of a plain FFN.
 SWIGLU = {'.ffn.layers.0.0.': '.ffn.w12.', '.ffn.layers.1.': '.ffn.w3.'}
@@ -84,15 +84,9 @@ def load_pretrained(
         UsageError: If it cannot be read, or a weight of the backbone is
             missing, misshapen or would be left over.
     """
-    read = read_checkpoint(checkpoint, allow_pickle)
-    try:
-        named = to_mmpretrain(read.weights, prefix)
-        if read.family:
-            named = of_family(named, read.family)
-        check_values(named.weights)
-        weights = fit_to(module, named, own)
-    except UsageError as error:
-        raise UsageError(f'{checkpoint}: {error}') from error
+    read, named, weights = read_fitting(
+        module, checkpoint, prefix, allow_pickle, own
+    )
     module.load_state_dict(weights, strict=False)
     normalization = read.normalization or named.normalization or read.beside
     renamed = _swiglu_names(named.weights, module.state_dict())
@@ -107,6 +101,39 @@ def load_pretrained(
     )
     _warn_of_other_functions(module, named)
     return normalization
+
+
+def read_fitting(
+    module: nn.Module,
+    checkpoint: str,
+    prefix: Optional[str] = None,
+    allow_pickle: bool = False,
+    own: Sequence[str] = (),
+) -> Tuple[Checkpoint, NamedWeights, Dict[str, Tensor]]:
+    """Read what :func:`load_pretrained` loads, without loading it.
+
+    Only shapes of the module are looked at, so it may be on the meta device.
+
+    Args:
+        module (nn.Module): See :func:`load_pretrained`, as all others.
+
+    Returns:
+        Tuple[Checkpoint, NamedWeights, Dict[str, Tensor]]: What was read,
+        the same with the names of mmpretrain, and what fits the module.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        UsageError: If it cannot be read, or does not fit.
+    """
+    read = read_checkpoint(checkpoint, allow_pickle)
+    try:
+        named = to_mmpretrain(read.weights, prefix)
+        if read.family:
+            named = of_family(named, read.family)
+        check_values(named.weights)
+        return read, named, fit_to(module, named, own)
+    except UsageError as error:
+        raise UsageError(f'{checkpoint}: {error}') from error
 
 
 def check_values(weights: Dict[str, Tensor]) -> None:

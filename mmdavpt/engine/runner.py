@@ -12,3 +12,19 @@ class DAVPTRunner(Runner):
     ``tools/train.py`` and ``tools/test.py`` use it where a config names no
     other ``runner_type``.
     """
+
+    def register_hooks(
+        self,
+        default_hooks: dict | None = None,
+        custom_hooks: list | None = None,
+    ) -> None:
+        """Register the hooks, and one that compares processes.
+
+        Args:
+            default_hooks (dict, optional): See
+                :meth:`mmengine.runner.Runner.register_hooks`. Defaults to
+                None.
+            custom_hooks (list, optional): See there. Defaults to None.
+        """
+        super().register_hooks(default_hooks, custom_hooks)
+        self.register_hook(dict(type='mmdavpt.AgreementHook'))

@@ -1,5 +1,6 @@
 """Two gloo processes end with what one process ends with on the same data."""
 
+import importlib
 import os
 import socket
 
@@ -9,8 +10,8 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
 
+from mmdavpt.engine.runner import DAVPTRunner
 from mmdavpt.errors import UsageError
 
 from .. import toy
@@ -98,7 +99,7 @@ def train(name, folder, world_size):
                 broadcast_buffers=False,
             ),
         )
-    runner = Runner.from_cfg(Config(cfg))
+    runner = DAVPTRunner.from_cfg(Config(cfg))
     recorder = LabelRecorder()
     runner.register_hook(recorder)
     runner.train()
@@ -141,13 +142,22 @@ def train_on_one_of_two(rank, port, folder):
     dist.destroy_process_group()
 
 
+def free_port():
+    """Return a port that nobody listens to."""
+    with socket.socket() as server:
+        server.bind(('127.0.0.1', 0))
+        return server.getsockname()[1]
+
+
 @pytest.fixture(scope='module')
 def two_processes(tmp_path_factory):
     folder = tmp_path_factory.mktemp('two')
-    with socket.socket() as server:
-        server.bind(('127.0.0.1', 0))
-        port = server.getsockname()[1]
-    mp.spawn(train_on_one_of_two, (port, folder), 2)
+    # Imported here, it is so in both: they are forked.
+    importlib.import_module('mmpretrain.models')
+    importlib.import_module('mmseg.models')
+    mp.start_processes(
+        train_on_one_of_two, (free_port(), folder), 2, start_method='fork'
+    )
     return [torch.load(folder / f'rank{rank}.pth') for rank in range(2)]
 
 

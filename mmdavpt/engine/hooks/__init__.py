@@ -1,9 +1,11 @@
+from .agreement_hook import AgreementHook
 from .parameter_table_hook import ParameterTableHook
 from .prompt_init_hook import PromptInitHook
 from .prompt_mapping_hook import PromptMappingHook
 from .training_check_hook import TrainingCheckHook
 
 __all__ = [
+    'AgreementHook',
     'ParameterTableHook',
     'PromptInitHook',
     'PromptMappingHook',

@@ -1,7 +1,12 @@
 """The runner of the tools: mmengine's, with promises that the host lacks."""
 
+import os.path as osp
+
+from mmengine.dist import master_only
+from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
+from mmdavpt.checkpoints import last_checkpoint, replacing
 from mmdavpt.registry import RUNNERS
 
 
@@ -12,6 +17,60 @@ class DAVPTRunner(Runner):
     ``tools/train.py`` and ``tools/test.py`` use it where a config names no
     other ``runner_type``.
     """
+
+    @master_only
+    def save_checkpoint(
+        self, out_dir: str, filename: str, *args, **kwargs
+    ) -> None:
+        """Save a checkpoint whole or not at all.
+
+        Args:
+            out_dir (str): The folder.
+            filename (str): The name of the file.
+            *args: See :meth:`mmengine.runner.Runner.save_checkpoint`.
+            **kwargs: See there.
+
+        Raises:
+            SaveError: If it cannot be written; what was there before is
+                untouched.
+        """
+        if '://' in str(out_dir):  # the hosts' storages replace as a whole
+            super().save_checkpoint(out_dir, filename, *args, **kwargs)
+            return
+        with replacing(osp.join(out_dir, filename)) as partial:
+            super().save_checkpoint(
+                out_dir, osp.basename(partial), *args, **kwargs
+            )
+
+    def load_or_resume(self) -> None:
+        """Load or resume; the newest whole checkpoint, if none is named.
+
+        Raises:
+            UsageError: If the work folder has checkpoints, but none is whole.
+        """
+        if self._resume and self._load_from is None and not self._has_loaded:
+            self._load_from, notes = last_checkpoint(self.work_dir)
+            for note in notes:
+                self.logger.warning(note)
+            self._resume = self._load_from is not None
+        super().load_or_resume()
+
+    def register_default_hooks(self, hooks: dict | None = None) -> None:
+        """Register the default hooks, with a safe one for checkpoints.
+
+        Args:
+            hooks (dict, optional): See
+                :meth:`mmengine.runner.Runner.register_default_hooks`.
+                Defaults to None.
+        """
+        hooks = dict(hooks or {})
+        hook = hooks.get('checkpoint', dict(type='CheckpointHook', interval=1))
+        if isinstance(hook, dict) and hook.get('type') in (
+            'CheckpointHook',
+            CheckpointHook,
+        ):
+            hook = dict(hook, type='mmdavpt.DAVPTCheckpointHook')
+        super().register_default_hooks(dict(hooks, checkpoint=hook))
 
     def register_hooks(
         self,

@@ -92,6 +92,10 @@ class PromptGuidance(nn.Module):
             not part of the state.
     """
 
+    #: Buffers that neither prediction nor a look at the mapping has a use
+    #: for, see `checkpoints.tuned`.
+    resume_only = ('representations', 'class_sums', 'class_counts')
+
     def __init__(
         self,
         num_classes: int,

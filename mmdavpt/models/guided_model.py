@@ -9,6 +9,7 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from mmdavpt.checkpoints.tuned import complete
 from mmdavpt.errors import UsageError
 
 from .backbones import BackboneTokens, DAVPTVisionTransformer
@@ -202,6 +203,15 @@ class GuidedModelMixin:
     """
 
     guidance: Optional[PromptGuidance]
+    #: Whether states without the frozen weights can be loaded.
+    completes_tuned_weights = True
+
+    def _load_from_state_dict(
+        self, state_dict: dict, prefix: str, *args
+    ) -> None:
+        # Here, and not in a tool, so that every way of loading takes them.
+        complete(self, state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def init_weights(self) -> None:
         """Initialize the weights; say with what images they were made.

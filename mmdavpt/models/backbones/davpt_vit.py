@@ -198,6 +198,14 @@ class DAVPTVisionTransformer(VisionTransformer):
         self.init_cfg = None
         super().init_weights()
         self.init_cfg = init_cfg
+        self.load_pretrained_weights()
+
+    def load_pretrained_weights(self) -> None:
+        """Load the weights that an ``init_cfg`` of type 'Pretrained' names.
+
+        What the checkpoint has not, as prompts, stays as it is.
+        """
+        init_cfg = self.init_cfg
         self.normalization = load_pretrained(
             self,
             init_cfg['checkpoint'],

@@ -32,6 +32,9 @@ class SampleQueue(nn.Module):
             not filled yet.
     """
 
+    #: Buffers that prediction has no use for, see `checkpoints.tuned`.
+    resume_only = ('samples', 'labels')
+
     def __init__(
         self, size: int, num_terms: int, num_layers: int, embed_dims: int
     ) -> None:

@@ -1,0 +1,226 @@
+"""Checkpoints without the frozen weights, and models made whole from them.
+
+A state without frozen weights has a fingerprint of them under
+:data:`FINGERPRINT`. A model that loads it fills in its own frozen weights, or
+those that its config names, if they have this fingerprint, and refuses else.
+"""
+
+import copy
+from collections.abc import MutableMapping
+
+from mmengine.model import is_model_wrapper
+from torch import Tensor, nn
+
+from mmdavpt.errors import UsageError
+
+from .fingerprint import fingerprint, same_names, same_values, short
+
+#: The name of the fingerprint among weights.
+FINGERPRINT = 'frozen_fingerprint'
+#: What states within a checkpoint have before the model's names.
+STATES = {'state_dict': '', 'ema_state_dict': 'module.'}
+
+
+def frozen_weights(model: nn.Module) -> dict[str, Tensor]:
+    """Return the parameters of a model that do not train, by name.
+
+    Args:
+        model (nn.Module): The model, without wrapper.
+    """
+    return {
+        name: parameter.detach()
+        for name, parameter in model.named_parameters()
+        if not parameter.requires_grad
+    }
+
+
+def tunable_model(model: nn.Module) -> nn.Module:
+    """Return a model without its wrapper, if it can do without frozen weights.
+
+    Args:
+        model (nn.Module): The model of a run.
+
+    Raises:
+        UsageError: If it is not a model of this package.
+    """
+    while is_model_wrapper(model):
+        model = model.module
+    if not getattr(model, 'completes_tuned_weights', False):
+        raise UsageError(
+            'tuned_only=True needs a DAVPTImageClassifier or a '
+            'DAVPTEncoderDecoder, which find their frozen weights again, but '
+            f'the model is a {type(model).__name__}; leave tuned_only out'
+        )
+    return model
+
+
+def strip_frozen(checkpoint: dict, model: nn.Module) -> None:
+    """Leave the frozen weights out of a checkpoint.
+
+    Without an optimizer a checkpoint is not to be resumed, and also goes
+    without buffers that only resuming needs.
+
+    Args:
+        checkpoint (dict): Of a runner, changed in place.
+        model (nn.Module): Its model, without wrapper.
+    """
+    frozen = frozen_weights(model)
+    if not frozen:
+        return
+    mark = fingerprint(frozen)
+    dropped = set(frozen)
+    if 'optimizer' not in checkpoint:
+        dropped |= resume_only(model)
+    for key, prefix in STATES.items():
+        if key in checkpoint:
+            state = checkpoint[key]
+            for name in dropped:
+                del state[prefix + name]
+            state[prefix + FINGERPRINT] = mark
+
+
+def complete(
+    model: nn.Module, state: MutableMapping[str, Tensor], prefix: str = ''
+) -> None:
+    """Fill the frozen weights of a model into a state that goes without.
+
+    Args:
+        model (nn.Module): The model. If its frozen weights are not those of
+            the state, the pre-trained ones that its config names are loaded.
+        state (MutableMapping[str, Tensor]): Names to tensors, changed in
+            place; one without a fingerprint stays as it is.
+        prefix (str): What the names of the model begin with in the state.
+            Defaults to ''.
+
+    Raises:
+        UsageError: If the state was tuned on other frozen weights, or with
+            another config.
+    """
+    expected = state.pop(prefix + FINGERPRINT, None)
+    if expected is None:
+        return
+    own = model.state_dict()
+    parameters = dict(model.named_parameters())
+    absent = [name for name in own if prefix + name not in state]
+    frozen = {name: own[name] for name in absent if name in parameters}
+    found = fingerprint(frozen)
+    if not same_names(expected, found):
+        trained = [n for n in frozen if parameters[n].requires_grad]
+        raise UsageError(
+            'these tuned weights were made with another config: they leave '
+            'out other weights than this model freezes'
+            + (f', and lack {some(trained)}' if trained else '')
+            + '; use the config of the training'
+        )
+    if not same_values(expected, found):
+        sources = restore(model)
+        found = fingerprint(frozen)
+        if not same_values(expected, found):
+            raise UsageError(
+                'these weights were tuned on frozen weights of fingerprint '
+                f'{short(expected)}, but those of {" and ".join(sources)} '
+                f'have {short(found)}; set init_cfg.checkpoint of the '
+                'backbone to the file of the training'
+            )
+    for name in (*frozen, *resume_only(model).intersection(absent)):
+        state[prefix + name] = own[name]
+
+
+def resume_only(model: nn.Module) -> set[str]:
+    """Return the names of buffers that nothing but resuming needs.
+
+    Args:
+        model (nn.Module): The model; its modules name them in
+            ``resume_only``.
+    """
+    return {
+        f'{name}.{buffer}'
+        for name, module in model.named_modules()
+        for buffer in getattr(module, 'resume_only', ())
+    }
+
+
+def restore(model: nn.Module) -> list[str]:
+    """Load the pre-trained weights that a model's config names.
+
+    Args:
+        model (nn.Module): The model.
+
+    Returns:
+        list[str]: Where they are from.
+
+    Raises:
+        UsageError: If the config names none, or they cannot be read.
+    """
+    restorable = _restorable(model)
+    if not restorable:
+        raise UsageError(
+            'tuned weights need the frozen ones they were tuned on, but the '
+            'config names none; set model.backbone.init_cfg=dict(type='
+            "'Pretrained', checkpoint=FILE)"
+        )
+    for module in restorable.values():
+        try:
+            module.load_pretrained_weights()
+        except FileNotFoundError as error:
+            raise UsageError(
+                f'tuned weights need the frozen ones: {error}'
+            ) from error
+    return [m.init_cfg['checkpoint'] for m in restorable.values()]
+
+
+def check_restorable(model: nn.Module) -> None:
+    """Raise if a model's frozen weights could not be had again.
+
+    Args:
+        model (nn.Module): The model, whose weights are those of the training.
+
+    Raises:
+        UsageError: If some are not those that the config names.
+    """
+    frozen = frozen_weights(model)
+    restorable = _restorable(model)
+    lost = [
+        name
+        for name in frozen
+        if not any(name.startswith(f'{place}.') for place in restorable)
+    ]
+    if lost:
+        raise UsageError(
+            f'tuned_only=True leaves out {some(lost)}, which are frozen, but '
+            'no pre-trained weights that the config names; leave tuned_only '
+            'out, or set init_cfg of the backbone'
+        )
+    for place, module in restorable.items():
+        anew = copy.deepcopy(module).cpu()
+        anew.load_pretrained_weights()
+        if not same_values(
+            fingerprint(frozen_weights(module)),
+            fingerprint(frozen_weights(anew)),
+        ):
+            raise UsageError(
+                f'tuned_only=True leaves out the frozen weights of {place}, '
+                f'but they are not those of {module.init_cfg["checkpoint"]}, '
+                'which the config names (`load_from` may have replaced them);'
+                ' leave tuned_only out'
+            )
+
+
+def _restorable(model: nn.Module) -> dict[str, nn.Module]:
+    """Return the modules that can load the weights that they started from."""
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if hasattr(module, 'load_pretrained_weights')
+        and isinstance(module.init_cfg, dict)
+        and module.init_cfg.get('type') == 'Pretrained'
+    }
+
+
+def some(names: list[str]) -> str:
+    """Return how many names there are, and the first three.
+
+    Args:
+        names (list[str]): At least one.
+    """
+    return f'{len(names)} (such as {", ".join(names[:3])})'

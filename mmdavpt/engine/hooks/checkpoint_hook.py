@@ -1,0 +1,214 @@
+"""The hook that saves checkpoints, and loses none while it does so."""
+
+import logging
+import os.path as osp
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import CheckpointHook
+from mmengine.runner import Runner
+
+from mmdavpt.checkpoints import SaveError, write_pointer
+from mmdavpt.checkpoints.plain import package_versions, plain
+from mmdavpt.checkpoints.tuned import (
+    check_restorable,
+    strip_frozen,
+    tunable_model,
+)
+from mmdavpt.checkpoints.writing import remove_partials
+from mmdavpt.registry import HOOKS
+
+#: What a save changes of the hook.
+OWN = ('last_ckpt', 'keep_ckpt_ids', 'best_ckpt_path', 'best_ckpt_path_dict')
+
+#: What the message hub says of checkpoints; a save that fails changes none.
+RECORDS = ('keep_ckpt_ids', 'last_ckpt', 'best_ckpt', 'best_score')
+
+
+@HOOKS.register_module()
+class DAVPTCheckpointHook(CheckpointHook):
+    """mmengine's hook, which deletes only after it has saved.
+
+    A checkpoint replaces the one before it when it is on the disk and
+    ``last_checkpoint`` names it. One that cannot be written, as on a full
+    disk, leaves the one before it, is logged as an error, and the training
+    goes on; if the last one of a training cannot be written, it ends with
+    that error. :class:`mmdavpt.engine.runner.DAVPTRunner` uses this hook
+    where a config says ``type='CheckpointHook'``.
+
+    Args:
+        tuned_only (bool): Whether to leave out of checkpoints all weights
+            that are frozen, which are most of them: the config's pre-trained
+            weights and this file together are the model. A fingerprint in it
+            tells them from others. Defaults to False.
+        **kwargs: Of :class:`mmengine.hooks.CheckpointHook`.
+    """
+
+    def __init__(self, *args, tuned_only: bool = False, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.tuned_only = tuned_only
+        self._unsaved: SaveError | None = None
+
+    def before_train(self, runner: Runner) -> None:
+        """Find the best checkpoint of a folder that was moved.
+
+        Raises:
+            UsageError: If checkpoints are to hold tuned weights only, but the
+                frozen ones could not be had again from the config.
+        """
+        super().before_train(runner)
+        self._records_of_this_folder()
+        if self.tuned_only:
+            check_restorable(tunable_model(runner.model))
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Leave frozen weights out, and what cannot be read back safely."""
+        checkpoint['meta']['versions'] = package_versions()
+        for key in ('meta', 'message_hub'):
+            checkpoint[key] = plain(checkpoint[key])
+        if self.tuned_only:
+            strip_frozen(checkpoint, tunable_model(runner.model))
+
+    def after_train(self, runner: Runner) -> None:
+        """Publish, as the host does.
+
+        Raises:
+            SaveError: If the last checkpoint could not be written.
+        """
+        if self._unsaved is not None:
+            raise self._unsaved
+        super().after_train(runner)
+
+    def _save_checkpoint_with_step(
+        self, runner: Runner, step: int, meta: dict
+    ) -> None:
+        """Save, then name it as the last, and only then delete the oldest."""
+        with self._nothing_lost(runner):
+            if self.max_keep_ckpts > 0:
+                kept = [s for s in self.keep_ckpt_ids if s != step] + [step]
+                outdated = kept[: -self.max_keep_ckpts]
+                self.keep_ckpt_ids = deque(kept[-self.max_keep_ckpts :])
+                runner.message_hub.update_info(
+                    'keep_ckpt_ids', list(self.keep_ckpt_ids)
+                )
+            else:
+                outdated = []
+            name = self.filename_tmpl.format(step)
+            self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
+            runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+            if is_main_process() and '://' not in self.out_dir:
+                remove_partials(self.out_dir)
+            runner.save_checkpoint(
+                self.out_dir,
+                name,
+                self.file_client_args,
+                save_optimizer=self.save_optimizer,
+                save_param_scheduler=self.save_param_scheduler,
+                meta=meta,
+                by_epoch=self.by_epoch,
+                backend_args=self.backend_args,
+                **self.args,
+            )
+            if is_main_process():
+                write_pointer(runner.work_dir, self.last_ckpt)
+                for old in outdated:
+                    self._remove(self.filename_tmpl.format(old))
+            self._unsaved = None
+
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+        backend = self.file_backend
+        # The host deletes the best so far before it saves the better one.
+        self.file_backend = waiting = _WaitingRemovals(backend)
+        try:
+            with self._nothing_lost(runner):
+                super()._save_best_checkpoint(runner, metrics)
+                # Not while the last checkpoint names the one before.
+                if self._unsaved is None:
+                    waiting.carry_out(self._best_paths())
+        finally:
+            self.file_backend = backend
+
+    @contextmanager
+    def _nothing_lost(self, runner: Runner) -> Iterator[None]:
+        """Forget what was to be saved if it could not, and say so."""
+        hub = runner.message_hub
+        own = {key: _copy(vars(self).get(key)) for key in OWN}
+        records = {
+            key: value
+            for key, value in hub.runtime_info.items()
+            if key.startswith(RECORDS)
+        }
+        try:
+            yield
+        except SaveError as error:
+            for key in [k for k in hub.runtime_info if k.startswith(RECORDS)]:
+                hub.pop_info(key)
+            for key, value in records.items():
+                hub.update_info(key, value)
+            vars(self).update(
+                {key: value for key, value in own.items() if key in vars(self)}
+            )
+            self._unsaved = error
+            runner.logger.log(
+                logging.ERROR,
+                f'No checkpoint was saved: {error}. The last one is '
+                f'{self.last_ckpt or "none of this start"}; the training '
+                'goes on, and saves again when it is time',
+            )
+
+    def _remove(self, name: str) -> None:
+        path = self.file_backend.join_path(self.out_dir, name)
+        if self.file_backend.isfile(path):
+            self.file_backend.remove(path)
+
+    def _best_paths(self) -> list[str]:
+        return [
+            getattr(self, 'best_ckpt_path', None),
+            *getattr(self, 'best_ckpt_path_dict', {}).values(),
+        ]
+
+    def _records_of_this_folder(self) -> None:
+        """Let the records of a moved run name the files of its new place.
+
+        Else the new run would delete the best checkpoint of the old place.
+        """
+
+        def here(path: str | None) -> str | None:
+            if path is None:
+                return None
+            return self.file_backend.join_path(
+                self.out_dir, osp.basename(path)
+            )
+
+        if getattr(self, 'best_ckpt_path', None) is not None:
+            self.best_ckpt_path = here(self.best_ckpt_path)
+        for key, path in getattr(self, 'best_ckpt_path_dict', {}).items():
+            self.best_ckpt_path_dict[key] = here(path)
+
+
+def _copy(value: Any) -> Any:
+    return value.copy() if isinstance(value, (dict, deque)) else value
+
+
+class _WaitingRemovals:
+    """A storage that puts off what it is asked to delete."""
+
+    def __init__(self, backend) -> None:
+        self._backend = backend
+        self._waiting = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+    def remove(self, path: str) -> None:
+        """Delete a file later."""
+        self._waiting.append(path)
+
+    def carry_out(self, needed: list[str]) -> None:
+        """Delete what waits, but for what was written anew meanwhile."""
+        for path in self._waiting:
+            if path not in needed and self._backend.isfile(path):
+                self._backend.remove(path)

@@ -4,10 +4,12 @@ import os.path as osp
 
 from mmengine.dist import master_only
 from mmengine.hooks import CheckpointHook
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 
 from mmdavpt.checkpoints import last_checkpoint, replacing
 from mmdavpt.registry import RUNNERS
+
+from .loops import with_exact_loop
 
 
 @RUNNERS.register_module()
@@ -17,6 +19,18 @@ class DAVPTRunner(Runner):
     ``tools/train.py`` and ``tools/test.py`` use it where a config names no
     other ``runner_type``.
     """
+
+    def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Build the training loop, one that goes on exactly.
+
+        Args:
+            loop (BaseLoop | dict): See
+                :meth:`mmengine.runner.Runner.build_train_loop`. The host's
+                two loops become those of :mod:`.loops`.
+        """
+        if isinstance(loop, dict):
+            loop = with_exact_loop(loop)
+        return super().build_train_loop(loop)
 
     @master_only
     def save_checkpoint(

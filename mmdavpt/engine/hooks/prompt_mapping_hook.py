@@ -244,16 +244,19 @@ class PromptMappingHook(Hook):
     def _forget_unfit(self, runner: Runner, model: nn.Module) -> None:
         """Drop statistics of a checkpoint that the run does not go on from.
 
-        An epoch-based loop resumes at the beginning of an epoch that was
-        interrupted, and so sees its samples again. Its samples cannot be told
-        from those of earlier epochs since the last re-clustering, so these
-        are dropped too. And the schedule may have changed to one that does
-        not use them.
+        mmengine's epoch-based loop, and ours if the data changed, resumes at
+        the beginning of an epoch that was interrupted, and so sees its
+        samples again. They cannot be told from those of earlier epochs since
+        the last re-clustering, so these are dropped too. And the schedule may
+        have changed to one that does not use them.
         """
-        interrupted = isinstance(runner.train_loop, EpochBasedTrainLoop) and (
-            runner.iter % len(runner.train_dataloader)
+        loop = runner.train_loop
+        repeated = (
+            isinstance(loop, EpochBasedTrainLoop)
+            and runner.iter % len(runner.train_dataloader)
+            and not getattr(loop, 'batches_done', 0)
         )
-        if interrupted or not self.schedule.collects(*self._progress(runner)):
+        if repeated or not self.schedule.collects(*self._progress(runner)):
             drop_shared(model.guidance)
 
     def _recluster(

@@ -1,0 +1,46 @@
+"""The checkpoint of a training that was asked to stop."""
+
+import os.path as osp
+import signal
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import CheckpointHook
+from mmengine.runner import Runner
+
+from mmdavpt.checkpoints import write_pointer
+
+from .on_main import on_main
+
+#: One name for all: the next stop replaces it.
+STOPPED = 'stopped.pth'
+
+
+def save_stopped(runner: Runner, number: int) -> None:
+    """Save what a stopped training goes on from, and say so.
+
+    It is for a training between two iterations, or in a validation.
+
+    Args:
+        runner (Runner): The runner.
+        number (int): The number of the signal.
+
+    Raises:
+        SaveError: On all processes, if it cannot be written.
+    """
+    hooks = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
+    folder = hooks[0].out_dir if hooks else runner.work_dir
+    path = osp.join(folder, STOPPED)
+
+    def save() -> None:
+        runner.save_checkpoint(
+            folder, STOPPED, meta=dict(epoch=runner.epoch, iter=runner.iter)
+        )
+        write_pointer(runner.work_dir, path)
+
+    on_main(save)
+    if is_main_process():
+        runner.logger.warning(
+            f'The training was stopped by {signal.Signals(number).name} after '
+            f'iteration {runner.iter} of {runner.max_iters}, and all of it is '
+            f'saved in {path}: start it again with --resume to go on.'
+        )

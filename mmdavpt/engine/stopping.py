@@ -1,0 +1,126 @@
+"""Stopping a training on a signal, so that it can go on later."""
+
+import os
+import signal
+import threading
+import time
+from typing import Callable, Optional, Sequence
+
+import torch
+from mmengine.dist import all_reduce, get_world_size
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+#: Slurm sends SIGTERM before it takes a machine away, and whatever signal
+#: ``--signal`` names, mostly SIGUSR1, before the time is over.
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+#: Launchers pass on a signal that the processes also got themselves.
+SAME_SIGNAL_SECONDS = 3.0
+
+
+class Stopped(SystemExit):
+    """A training stopped because it was asked to; all of it is saved.
+
+    It ends a program that does not catch it, without an error.
+    """
+
+
+class StopRequest:
+    """Notes a signal instead of dying of it, while it is entered.
+
+    A second signal has its usual effect, unless it comes so soon that it is
+    the first, passed on by a launcher. Outside the main thread, where signals
+    cannot be handled, nothing is noted.
+
+    Attributes:
+        signal (int): The number of the first signal, 0 while none came.
+    """
+
+    def __init__(self) -> None:
+        self.signal = 0
+        self._noted = 0.0
+        self._previous = {}
+
+    def __enter__(self) -> 'StopRequest':
+        self.install()
+        return self
+
+    def __exit__(self, *exception) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous = {}
+
+    def install(self) -> None:
+        """Handle the signals from now on."""
+        if threading.current_thread() is threading.main_thread():
+            self._previous = {
+                number: signal.signal(number, self._note) for number in SIGNALS
+            }
+
+    def _note(self, number: int, frame) -> None:
+        now = time.monotonic()
+        if not self.signal:
+            self.signal, self._noted = number, now
+        elif now - self._noted > SAME_SIGNAL_SECONDS:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+    def agreed(self) -> int:
+        """Return the signal that any process got, the same on all of them.
+
+        All processes must call it together: a signal may reach only one.
+        """
+        if get_world_size() == 1:
+            return self.signal
+        noted = torch.tensor(self.signal)
+        all_reduce(noted, 'max')
+        return int(noted)
+
+
+class PatientWorker:
+    """Prepare a worker of a loader: it outlives the first signal.
+
+    A signal often goes to all processes of a job. A worker that died of it
+    would end the training with an error before it could save.
+
+    Args:
+        init_fn (Callable, optional): What prepares the worker otherwise.
+            Defaults to None.
+    """
+
+    def __init__(self, init_fn: Optional[Callable[[int], None]] = None):
+        self.init_fn = init_fn
+
+    def __call__(self, worker_id: int) -> None:
+        StopRequest().install()
+        if self.init_fn is not None:
+            self.init_fn(worker_id)
+
+
+class StopInValidation(Hook):
+    """Stop within a validation too: it may last longer than one is given."""
+
+    def __init__(self) -> None:
+        self._common = 0
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Agree on how many batches all processes have."""
+        # All processes must ask together, and some have a batch less.
+        least = torch.tensor(len(runner.val_dataloader))
+        all_reduce(least, 'min')
+        self._common = int(least)
+
+    def after_val_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Optional[dict] = None,
+        outputs: Optional[Sequence] = None,
+    ) -> None:
+        """Stop if a signal asked for it.
+
+        Raises:
+            Stopped: Then, on all processes.
+        """
+        if batch_idx < self._common:
+            runner.train_loop.stop_if_asked()

@@ -372,13 +372,6 @@ def test_launcher_without_torchrun(monkeypatch):
         cli.prepare_launcher(Config(dict(launcher='pytorch', model=dict())))
 
 
-@pytest.mark.parametrize('launcher', ['slurm', 'mpi'])
-def test_other_launchers_need_a_gpu(monkeypatch, launcher):
-    monkeypatch.setattr(launch, 'has_accelerator', lambda: False)
-    with pytest.raises(UsageError, match=f'--launcher {launcher} needs a GPU'):
-        cli.prepare_launcher(Config(dict(launcher=launcher, model=dict())))
-
-
 def test_a_gpu_run_is_left_to_mmengine(monkeypatch):
     monkeypatch.setattr(launch, 'has_accelerator', lambda: True)
     for name in launch.TORCHRUN_VARIABLES:

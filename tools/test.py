@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mmengine.dist import is_main_process
 from mmengine.fileio import dump
+from torch.distributed.elastic.multiprocessing.errors import record
 
 if find_spec('mmdavpt') is None:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -75,4 +76,5 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    # For torchrun, so that it knows which process failed first, and how.
+    record(main)()

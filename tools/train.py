@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from torch.distributed.elastic.multiprocessing.errors import record
+
 if find_spec('mmdavpt') is None:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -64,4 +66,5 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    # For torchrun, so that it knows which process failed first, and how.
+    record(main)()

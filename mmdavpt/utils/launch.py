@@ -1,6 +1,8 @@
 """Mixed precision and distributed runs, with and without a GPU."""
 
+import datetime
 import os
+import sys
 
 import torch
 from mmengine.config import Config, ConfigDict
@@ -9,7 +11,16 @@ from mmengine.device import get_device
 from mmdavpt.checks.config_keys import walk
 from mmdavpt.errors import UsageError
 
-TORCHRUN_VARIABLES = ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT')
+from .launcher_variables import (
+    OWN_VARIABLES,
+    TORCHRUN_VARIABLES,
+    check_variables,
+    use_variables,
+)
+
+#: Seconds that a process waits for another one, as long as rank 0 may take to
+#: cluster many classes. A process that dies ends the others much sooner.
+TIMEOUT = 1800
 
 
 def has_accelerator() -> bool:
@@ -53,9 +64,14 @@ def enable_amp(cfg: Config) -> None:
 def prepare_launcher(cfg: Config, local_rank: int = 0) -> None:
     """Make a distributed run start, also where there is no GPU.
 
-    mmengine's own start selects a CUDA device before anything else. Without
-    one, the process group is made here with gloo, the distributed wrapper
-    gets no device, and SyncBN becomes BN, since torch's runs on GPUs only.
+    What the launcher says of ranks and addresses is put into the variables
+    of torchrun. mmengine's own start selects a CUDA device before anything
+    else; without one, the process group is made here with gloo, the
+    distributed wrapper gets no device, and SyncBN becomes BN, since torch's
+    runs on GPUs only.
+
+    A process waits for another one for ``env_cfg.dist_cfg.timeout`` seconds,
+    half an hour unless the config says otherwise.
 
     Args:
         cfg (Config): The config with its ``launcher``, changed in place.
@@ -65,32 +81,51 @@ def prepare_launcher(cfg: Config, local_rank: int = 0) -> None:
     Raises:
         UsageError: If the launcher cannot work here.
     """
-    os.environ.setdefault('LOCAL_RANK', str(local_rank))
     launcher = cfg.get('launcher', 'none')
+    if launcher in OWN_VARIABLES:
+        use_variables(launcher)
+    os.environ.setdefault('LOCAL_RANK', str(local_rank))
     if launcher == 'none':
         return
-    if launcher == 'pytorch':
-        absent = [v for v in TORCHRUN_VARIABLES if v not in os.environ]
-        if absent:
-            raise UsageError(
-                '--launcher pytorch is for processes that torchrun started, '
-                f'but {", ".join(absent)} is not in the environment; use '
-                'tools/dist_train.sh or tools/dist_test.sh'
-            )
+    check_variables(launcher, TORCHRUN_VARIABLES)
+    timeout = set_timeout(cfg)
     if has_accelerator():
         return
-    if launcher != 'pytorch':
-        raise UsageError(
-            f'--launcher {launcher} needs a GPU in each process and finds '
-            'none; without GPUs use --launcher pytorch'
-        )
     if not torch.distributed.is_initialized():
-        torch.distributed.init_process_group('gloo')
+        torch.distributed.init_process_group(
+            'gloo', timeout=datetime.timedelta(seconds=timeout)
+        )
     use_cpu_wrapper(cfg)
 
 
+def set_timeout(cfg: Config) -> float:
+    """Return how long processes wait for each other; set it where it is not.
+
+    Args:
+        cfg (Config): The config, changed in place.
+
+    Returns:
+        float: Seconds.
+
+    Raises:
+        UsageError: If it is not a positive number.
+    """
+    env_cfg = cfg.setdefault('env_cfg', ConfigDict())
+    dist_cfg = env_cfg.setdefault('dist_cfg', ConfigDict(backend='nccl'))
+    timeout = dist_cfg.setdefault('timeout', TIMEOUT)
+    if isinstance(timeout, bool) or not (
+        isinstance(timeout, (int, float)) and timeout > 0
+    ):
+        raise UsageError(
+            'env_cfg.dist_cfg.timeout should be the seconds that a process '
+            f'waits for another one, but is {timeout!r}; leave it out for '
+            f'{TIMEOUT}'
+        )
+    return timeout
+
+
 def use_cpu_wrapper(cfg: Config) -> None:
-    """Let a distributed model run without a GPU.
+    """Let a distributed model run without a GPU; say so if SyncBN becomes BN.
 
     Args:
         cfg (Config): The config, changed in place.
@@ -102,7 +137,13 @@ def use_cpu_wrapper(cfg: Config) -> None:
         broadcast_buffers=False,
         find_unused_parameters=cfg.get('find_unused_parameters', False),
     )
-    cfg.pop('sync_bn', None)
+    found = cfg.pop('sync_bn', None) is not None
     for _, node in walk(cfg.model):
         if node.get('type') in ('SyncBN', 'MMSyncBN'):
             node['type'] = 'BN'
+            found = True
+    if found and os.environ.get('RANK', '0') == '0':
+        sys.stderr.write(
+            'SyncBN needs GPUs: here each process normalises by its own part '
+            'of the batch\n'
+        )

@@ -1,0 +1,222 @@
+"""A run saves, and loses nothing when it cannot."""
+
+import logging
+import os
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import ConfigDict
+from mmengine.hooks import CheckpointHook, Hook
+
+from mmdavpt.checkpoints import SaveError, last_checkpoint, read_run_checkpoint
+from mmdavpt.checkpoints.plain import plain
+from mmdavpt.engine import runner as runner_module
+from mmdavpt.engine.hooks import DAVPTCheckpointHook
+
+from . import runs
+
+
+class Scores(Hook):
+    """Gives scores of its own to what keeps the best."""
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self, scores):
+        self.scores = list(scores)
+
+    def after_val_epoch(self, runner, metrics=None):
+        metrics['accuracy/top1'] = np.float32(self.scores.pop(0))
+
+
+class Watch(Hook):
+    """Notes what is in the folder whenever something changed its names."""
+
+    def __init__(self, folder, monkeypatch):
+        self.seen = []
+        for name in ('replace', 'remove'):
+            monkeypatch.setattr(os, name, self._noting(getattr(os, name)))
+        self.folder = folder
+
+    def _noting(self, function):
+        def noting(*args):
+            result = function(*args)
+            last, notes = last_checkpoint(str(self.folder))
+            self.seen.append(last and os.path.basename(last))
+            pointer = self.folder / 'last_checkpoint'
+            assert not notes or not pointer.exists()
+            return result
+
+        return noting
+
+
+def run(folder, weights, epochs=4, scores=(), changes=None, **hook):
+    cfg = runs.config(
+        folder,
+        weights,
+        {
+            'train_cfg.max_epochs': epochs,
+            'train_cfg.val_interval': 1 if scores else 100,
+            **(changes or {}),
+        },
+        **hook,
+    )
+    cfg['val_dataloader']['dataset']['num_images'] = 6
+    return cfg
+
+
+@pytest.fixture(scope='module')
+def weights(tmp_path_factory):
+    return runs.pretrained(tmp_path_factory.mktemp('weights') / 'vit.pth')
+
+
+def names(folder):
+    return sorted(p.name for p in folder.glob('*.p*') if p.suffix != '.py')
+
+
+def test_the_tools_runner_uses_this_hook(tmp_path, weights):
+    for hook in ('CheckpointHook', CheckpointHook):
+        cfg = run(tmp_path, weights)
+        cfg['default_hooks']['checkpoint']['type'] = hook
+        runner = runs.runner(cfg)
+        (found,) = [h for h in runner.hooks if isinstance(h, CheckpointHook)]
+        assert type(found) is DAVPTCheckpointHook
+    cfg['default_hooks']['checkpoint'] = None
+    hooks = runs.runner(cfg).hooks
+    assert not [h for h in hooks if isinstance(h, CheckpointHook)]
+
+
+def test_the_old_one_goes_only_when_the_new_one_is_named(
+    tmp_path, weights, monkeypatch
+):
+    scores = (1, 3, 2, 4)
+    cfg = run(tmp_path, weights, 4, scores, max_keep_ckpts=1, save_best='auto')
+    runner = runs.runner(cfg)
+    runner.register_hook(Scores(scores))
+    (tmp_path / 'epoch_7.pth.partial').touch()
+    watch = Watch(tmp_path, monkeypatch)
+    runner.train()
+    assert None not in watch.seen[2:]
+    assert names(tmp_path) == ['best_accuracy_top1_epoch_4.pth', 'epoch_4.pth']
+    assert (tmp_path / 'last_checkpoint').read_text() == str(
+        tmp_path / 'epoch_4.pth'
+    )
+    content = read_run_checkpoint(str(tmp_path / 'epoch_4.pth'))
+    info = content['message_hub']['runtime_info']
+    assert info['best_score'] == 4.0 and type(info['best_score']) is float
+    assert info['keep_ckpt_ids'] == [4]
+
+
+def full_disk(monkeypatch, times):
+    """Let every file that a runner saves be the one that fills the disk."""
+    original = runner_module.Runner.save_checkpoint
+    count = [0]
+
+    def save(self, out_dir, filename, *args, **kwargs):
+        original(self, out_dir, filename, *args, **kwargs)
+        count[0] += 1
+        if count[0] in times:
+            raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(runner_module.Runner, 'save_checkpoint', save)
+
+
+def test_a_full_disk_leaves_the_one_before_and_says_so(
+    tmp_path, weights, monkeypatch, caplog
+):
+    runner = runs.runner(run(tmp_path, weights, max_keep_ckpts=1))
+    full_disk(monkeypatch, times=(2, 3))
+    runner.logger.addHandler(caplog.handler)
+    seen = []
+
+    class See(Hook):
+        priority = 'LOWEST'
+
+        def after_train_epoch(self, runner):
+            seen.append((names(tmp_path), last_checkpoint(str(tmp_path))[0]))
+
+    runner.register_hook(See())
+    with caplog.at_level(logging.ERROR):
+        runner.train()
+    first = (['epoch_1.pth'], str(tmp_path / 'epoch_1.pth'))
+    assert seen[:3] == [first] * 3
+    assert names(tmp_path) == ['epoch_4.pth']
+    said = [r.getMessage() for r in caplog.records if r.levelname == 'ERROR']
+    assert len(said) == 2
+    assert 'epoch_2.pth could not be written (No space left' in said[0]
+    assert f'The last one is {tmp_path / "epoch_1.pth"};' in said[0]
+
+
+def test_a_training_whose_last_one_is_not_saved_ends_with_that(
+    tmp_path, weights, monkeypatch
+):
+    runner = runs.runner(run(tmp_path, weights, 2))
+    full_disk(monkeypatch, times=(2,))
+    with pytest.raises(SaveError, match='epoch_2.pth could not be written'):
+        runner.train()
+    assert last_checkpoint(str(tmp_path))[0] == str(tmp_path / 'epoch_1.pth')
+
+
+def test_the_best_survives_a_better_one_that_is_not_saved(
+    tmp_path, weights, monkeypatch
+):
+    scores = (1, 2, 0)
+    cfg = run(tmp_path, weights, 3, scores, max_keep_ckpts=1, save_best='auto')
+    runner = runs.runner(cfg)
+    runner.register_hook(Scores(scores))
+    # After 1, its best and 1 again, 2: the best of 2 fails.
+    full_disk(monkeypatch, times=(5,))
+    runner.train()
+    assert names(tmp_path) == ['best_accuracy_top1_epoch_1.pth', 'epoch_3.pth']
+    content = read_run_checkpoint(str(tmp_path / 'epoch_3.pth'))
+    assert content['message_hub']['runtime_info']['best_score'] == 1
+
+
+def test_a_copied_folder_does_not_touch_the_old_ones_best(tmp_path, weights):
+    old, new = tmp_path / 'old', tmp_path / 'new'
+    cfg = run(old, weights, 1, (1,), save_best='auto')
+    runner = runs.runner(cfg)
+    runner.register_hook(Scores((1,)))
+    runner.train()
+    shutil.copytree(old, new)
+    cfg = run(new, weights, 2, (1, 2), save_best='auto')
+    runner = runs.runner(cfg, resume=True)
+    runner.register_hook(Scores((2,)))
+    runner.train()
+    assert runner._load_from == str(new / 'epoch_1.pth')
+    assert names(old) == ['best_accuracy_top1_epoch_1.pth', 'epoch_1.pth']
+    assert names(new) == [
+        'best_accuracy_top1_epoch_2.pth',
+        'epoch_1.pth',
+        'epoch_2.pth',
+    ]
+
+
+def test_resume_true_passes_over_a_damaged_one(tmp_path, weights, caplog):
+    runs.runner(run(tmp_path, weights, 2)).train()
+    os.truncate(tmp_path / 'epoch_2.pth', 1000)
+    runner = runs.runner(run(tmp_path, weights, 3), resume=True)
+    runner.logger.addHandler(caplog.handler)
+    with caplog.at_level(logging.WARNING):
+        runner.train()
+    said = ' '.join(record.getMessage() for record in caplog.records)
+    assert 'epoch_2.pth should be a checkpoint of PyTorch' in said
+    assert 'epoch_1.pth of iteration 3, the newest that is whole' in said
+    assert runner.iter == 9
+
+
+def test_resume_true_without_any_starts(tmp_path, weights):
+    runner = runs.runner(run(tmp_path, weights, 1), resume=True)
+    runner.train()
+    assert runner.iter == 3
+
+
+def test_plain():
+    given = ConfigDict(a=[np.float32(1.5), (np.int64(2), 'x')], b=dict(c=None))
+    result = plain(dict(given=given, tensor=torch.ones(1)))
+    assert result['given'] == dict(a=[1.5, (2, 'x')], b=dict(c=None))
+    assert type(result['given']) is dict and type(result['given']['b']) is dict
+    assert type(result['given']['a'][0]) is float
+    assert type(result['given']['a'][1][0]) is int
+    assert torch.equal(result['tensor'], torch.ones(1))

@@ -1,0 +1,168 @@
+"""Checkpoints of tuned weights do all that full ones do."""
+
+import os
+
+import pytest
+import torch
+
+from mmdavpt.checkpoints import read_run_checkpoint
+from mmdavpt.checkpoints.fingerprint import fingerprint, same_values
+from mmdavpt.checkpoints.tuned import FINGERPRINT
+from mmdavpt.errors import UsageError
+from mmdavpt.registry import MODELS
+
+from . import runs
+
+
+@pytest.fixture(scope='module')
+def weights(tmp_path_factory):
+    return runs.pretrained(tmp_path_factory.mktemp('weights') / 'vit.pth')
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory, weights):
+    """Return the folder of a run with tuned weights, and its last state."""
+    folder = tmp_path_factory.mktemp('run')
+    cfg = runs.config(
+        folder,
+        weights,
+        {'train_cfg.val_interval': 1},
+        tuned_only=True,
+        save_best='auto',
+    )
+    runner = runs.runner(cfg)
+    runner.train()
+    return folder, runs.state(runner)
+
+
+def test_they_hold_what_was_tuned_and_nothing_else(trained, weights):
+    folder, last = trained
+    content = read_run_checkpoint(str(folder / 'epoch_2.pth'))
+    frozen = torch.load(weights).keys()
+    tuned = content['state_dict']
+    assert not [k for k in tuned if k.removeprefix('backbone.') in frozen]
+    assert {f'backbone.{k}' for k in frozen} | set(tuned) == (
+        set(last) | {FINGERPRINT}
+    )
+    assert content['meta']['versions']['mmdavpt']
+    assert content['meta']['dataset_meta']['classes']
+    (best,) = folder.glob('best_*.pth')
+    best = read_run_checkpoint(str(best))
+    assert 'guidance.mapping' in best['state_dict']
+    assert 'guidance.class_sums' in tuned
+    assert 'guidance.class_sums' not in best['state_dict']
+
+
+def test_resuming_from_them_equals_not_stopping(trained, weights, tmp_path):
+    folder, last = trained
+    cfg = runs.config(tmp_path, weights, tuned_only=True)
+    runner = runs.runner(
+        cfg, resume=True, load_from=str(folder / 'epoch_1.pth')
+    )
+    runner.train()
+    runs.assert_equal(runs.state(runner), last)
+
+
+@pytest.mark.parametrize('file', ['epoch_2.pth', 'best'])
+def test_every_way_of_loading_takes_them(trained, weights, tmp_path, file):
+    from mmengine.runner import load_checkpoint
+
+    folder, last = trained
+    path = next(folder.glob(f'{file}*'))
+    cfg = runs.config(tmp_path, weights)
+    runner = runs.runner(cfg)
+    load_checkpoint(runner.model, str(path))  # the inference APIs' way
+    model = runs.state(runner)
+    if file == 'epoch_2.pth':
+        runs.assert_equal(model, last)
+    anew = MODELS.build(cfg['model'])
+    content = read_run_checkpoint(str(path))['state_dict']
+    anew.load_state_dict(content)  # strictly
+    assert FINGERPRINT in content
+    for name, value in anew.state_dict().items():
+        if 'guidance' not in name:
+            assert torch.equal(value, model[name]), name
+
+
+def test_other_frozen_weights_are_refused(trained, tmp_path):
+    folder, _ = trained
+    other = runs.pretrained(tmp_path / 'other.pth', seed=1)
+    cfg = runs.config(tmp_path, other)
+    runner = runs.runner(
+        cfg, resume=True, load_from=str(folder / 'epoch_1.pth')
+    )
+    with pytest.raises(
+        UsageError, match='frozen weights of fingerprint .*other.pth have'
+    ):
+        runner.train()
+
+
+@pytest.mark.parametrize(
+    'changes, sentence',
+    [
+        (
+            {'model.backbone.bias': ('q', 'k', 'v')},
+            'lack 1 .such as backbone.bias_delta.q',
+        ),
+        ({'model.backbone.init_cfg': None}, 'but the config names none'),
+        (
+            {'model.backbone.init_cfg.checkpoint': 'gone.pth'},
+            'tuned weights need the frozen ones: .*gone.pth',
+        ),
+    ],
+)
+def test_other_configs_are_refused(
+    trained, weights, tmp_path, changes, sentence
+):
+    cfg = runs.config(tmp_path, weights, changes)
+    model = MODELS.build(cfg['model'])
+    state = read_run_checkpoint(str(trained[0] / 'epoch_2.pth'))['state_dict']
+    with pytest.raises(UsageError, match=sentence):
+        model.load_state_dict(state)
+
+
+def test_what_could_not_be_had_again_is_not_left_out(weights, tmp_path):
+    cfg = runs.config(
+        tmp_path, weights, {'model.backbone.init_cfg': None}, tuned_only=True
+    )
+    with pytest.raises(UsageError, match='no pre-trained weights that the'):
+        runs.runner(cfg).train()
+    full = runs.runner(
+        runs.config(tmp_path / 'full', weights, {'train_cfg.max_epochs': 1})
+    )
+    full.train()
+    path = str(tmp_path / 'full' / 'epoch_1.pth')
+    content = read_run_checkpoint(path)
+    content['state_dict']['backbone.layers.0.ln1.weight'] += 1
+    torch.save(content, path)
+    cfg = runs.config(tmp_path / 'tuned', weights, tuned_only=True)
+    with pytest.raises(UsageError, match='`load_from` may have replaced'):
+        runs.runner(cfg, load_from=path).train()
+
+
+def test_the_last_bits_of_a_position_embedding_depend_on_the_machine():
+    state = dict(w=torch.randn(3, 4), pos_embed=torch.randn(1, 17, 32))
+    mark = fingerprint(state)
+    near = dict(state, pos_embed=state['pos_embed'] * (1 + 1e-6))
+    assert same_values(mark, fingerprint(near))
+    for other in (
+        dict(state, pos_embed=state['pos_embed'] * 1.01),
+        dict(state, w=state['w'] * (1 + 1e-6)),
+        dict(state, w=state['w'].view(4, 3)),
+        dict(state, pos_embed=state['pos_embed'][:, :16]),
+    ):
+        assert not same_values(mark, fingerprint(other))
+
+
+def test_they_are_small(trained):
+    folder, last = trained
+    frozen = sum(
+        v.nbytes for k, v in last.items() if k.startswith('backbone.layers')
+    )
+    (best,) = folder.glob('best_*.pth')
+    tuned = sum(
+        v.nbytes for v in read_run_checkpoint(str(best))['state_dict'].values()
+    )
+    assert tuned < frozen
+    # Names and places in the archive, and what is said of the run.
+    assert os.path.getsize(best) < tuned + 40_000

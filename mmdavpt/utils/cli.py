@@ -19,13 +19,12 @@ from mmengine.runner import Runner
 
 from mmdavpt.checkpoints import last_checkpoint
 from mmdavpt.checks.checkpoint_fit import CheckpointFitHook
+from mmdavpt.checks.config_check import check_config
 from mmdavpt.checks.config_file import read_config
 from mmdavpt.checks.config_options import check_option
 from mmdavpt.checks.data_check import check_run_data
 from mmdavpt.checks.preflight import (
     check_checkpoint_exists,
-    check_pretrained,
-    check_schedule,
 )
 from mmdavpt.errors import UsageError
 
@@ -212,8 +211,9 @@ def set_resume(cfg: Config, checkpoint: str) -> None:
 
 
 def check_files(cfg: Config, training: bool) -> None:
-    """Raise a sentence if files are missing or broken that a run will read.
+    """Raise a sentence if a run cannot go as its config says.
 
+    The whole config is checked first, then the files that it will read.
     Before a training, a line on stderr names what is wrong with test data.
 
     Args:
@@ -221,13 +221,13 @@ def check_files(cfg: Config, training: bool) -> None:
         training (bool): Whether it is to train, and not to test.
 
     Raises:
-        UsageError: If a file or folder is missing, or data are broken.
+        UsageError: If the config cannot be run
+            (:func:`.config_check.check_config`), a file or folder is missing,
+            or data are broken.
     """
-    if training:
-        check_schedule(cfg)
-        check_pretrained(cfg.model)
-        if cfg.get('load_from'):
-            check_checkpoint_exists(cfg.load_from, '`load_from`')
+    check_config(cfg, training)
+    if training and cfg.get('load_from'):
+        check_checkpoint_exists(cfg.load_from, '`load_from`')
     warning = check_run_data(cfg, training)
     if warning is not None:
         sys.stderr.write(

@@ -1,0 +1,65 @@
+"""The check of a whole config before any data are read."""
+
+import os
+import os.path as osp
+from pathlib import Path
+
+from mmengine import Config
+
+from mmdavpt.errors import UsageError
+
+from .build_check import (
+    built_model,
+    check_forward,
+    check_optimizer,
+    check_transforms,
+)
+from .key_check import check_keys
+from .loop_check import check_loops
+from .model_check import check_model, check_weights
+from .preflight import check_pretrained, check_schedule
+
+
+def check_config(cfg: Config | dict, training: bool) -> None:
+    """Raise a sentence if a config cannot be run, or not as it says.
+
+    Keys and the kinds of their values are compared with the signatures of
+    what reads them; model, optimizer, schedules and transforms are built, the
+    model without memory; numbers that must agree are compared; pre-trained
+    weights are read and fitted.
+
+    Args:
+        cfg (Config | dict): The merged config.
+        training (bool): Whether it is to train, and not to test.
+
+    Raises:
+        UsageError: If anything is wrong; the first thing is named.
+    """
+    values = cfg.to_dict() if isinstance(cfg, Config) else cfg
+    check_keys(values)
+    check_loops(values, training)
+    _check_work_dir(values.get('work_dir'))
+    if training:
+        check_schedule(values)
+        check_optimizer(values)
+    check_transforms(values, ('train', 'val') if training else ('test',))
+    model = built_model(values)
+    check_model(values, model, training)
+    check_forward(model)
+    if training:
+        check_pretrained(values['model'])
+        check_weights(values, model)
+
+
+def _check_work_dir(path: str | None) -> None:
+    """Raise if the folder of logs and checkpoints cannot be made."""
+    if path is None:
+        return
+    place = Path(osp.expanduser(path)).absolute()
+    while not place.exists():
+        place = place.parent
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        raise UsageError(
+            f'`work_dir` {path} cannot be made, since {place} is no folder '
+            'that can be written to; choose another with --work-dir'
+        )

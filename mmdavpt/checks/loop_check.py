@@ -1,0 +1,194 @@
+"""Whether loops, loaders and what counts with them go together."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from mmdavpt.errors import UsageError
+
+from .config_keys import default_type
+
+#: What a loop needs besides its own config.
+PARTS = {
+    'train': ('train_dataloader', 'train_cfg', 'optim_wrapper'),
+    'val': ('val_dataloader', 'val_cfg', 'val_evaluator'),
+    'test': ('test_dataloader', 'test_cfg', 'test_evaluator'),
+}
+
+ENDLESS = ('InfiniteSampler', 'DistributedGroupInBatchSampler')
+
+
+def check_loops(cfg: dict, training: bool) -> None:
+    """Raise if a run's loops cannot work as they are combined.
+
+    Args:
+        cfg (dict): The merged config, with plain values.
+        training (bool): Whether it is to train, and not to test.
+
+    Raises:
+        UsageError: If so.
+    """
+    for sentence in loop_defects(cfg, training):
+        raise UsageError(f'the config cannot be run: {sentence}')
+
+
+def loop_defects(cfg: dict, training: bool) -> Iterator[str]:
+    """Yield what :func:`check_loops` refuses, one sentence each.
+
+    Args:
+        cfg (dict): The merged config, with plain values.
+        training (bool): Whether it is to train, and not to test.
+    """
+    if not cfg.get('model'):
+        yield 'it has no `model`'
+    yield from _parts(cfg, 'train' if training else 'test')
+    for split in PARTS:
+        loader = cfg.get(f'{split}_dataloader')
+        if loader is not None:
+            yield from loader_defects(f'{split}_dataloader', loader)
+        loop = cfg.get(f'{split}_cfg')
+        if isinstance(loop, dict) and {'type', 'by_epoch'} <= set(loop):
+            yield (
+                f'`{split}_cfg` has both `type` and `by_epoch`, which say '
+                'the same; leave one out'
+            )
+    if not training or not cfg.get('train_cfg'):
+        return
+    for key in ('max_epochs', 'max_iters', 'val_interval'):
+        value = cfg['train_cfg'].get(key, 1)
+        if value < 1:
+            yield f'`train_cfg.{key}` should be at least 1, but is {value}'
+    yield from _units(cfg)
+
+
+def _parts(cfg: dict, needed: str) -> Iterator[str]:
+    """Yield which of the parts that belong together are missing."""
+    for split, keys in PARTS.items():
+        absent = [key for key in keys if cfg.get(key) is None]
+        if split == needed and absent:
+            yield (
+                f'a run that {"trains" if split == "train" else "tests"} '
+                f'should have {_listed(keys)}, but {_listed(absent)} '
+                f'{"are" if absent[1:] else "is"} missing'
+            )
+        elif 0 < len(absent) < len(keys):
+            there = [key for key in keys if key not in absent]
+            yield (
+                f'{_listed(keys)} belong together, but of them only '
+                f'{_listed(there)} {"are" if there[1:] else "is"} set'
+            )
+
+
+def _listed(keys: Sequence[str]) -> str:
+    return ', '.join(f'`{key}`' for key in keys)
+
+
+def loader_defects(path: str, loader: dict) -> Iterator[str]:
+    """Yield what is contradictory in a data loader, one sentence each.
+
+    Args:
+        path (str): Its path in the config.
+        loader (dict): Its config.
+    """
+    if 'dataset' not in loader or 'sampler' not in loader:
+        missing = 'dataset' if 'dataset' not in loader else 'sampler'
+        if missing == 'dataset' or 'batch_sampler' not in loader:
+            yield f'`{path}` should have a `{missing}`'
+    workers = loader.get('num_workers', 0)
+    if workers < 0:
+        yield f'`{path}.num_workers` should be 0 or more, but is {workers}'
+    batch_size = loader.get('batch_size')
+    if 'batch_sampler' not in loader and (batch_size or 0) < 1:
+        yield (
+            f'`{path}.batch_size` should be at least 1, but '
+            + ('is missing' if batch_size is None else f'is {batch_size}')
+        )
+    if workers == 0:
+        for key in ('persistent_workers', 'prefetch_factor', 'timeout'):
+            if loader.get(key):
+                yield (
+                    f'`{path}.{key}` is {loader[key]}, but `num_workers` is '
+                    f'0; leave `{key}` out, or have workers'
+                )
+    if not path.startswith('train') and _kind(loader.get('sampler')) in (
+        ENDLESS
+    ):
+        yield (
+            f'`{path}.sampler` is {_kind(loader["sampler"])}, which never '
+            'ends; use DefaultSampler with shuffle=False'
+        )
+
+
+def _kind(node: Any) -> str:
+    """Return the name of a config's type, without its scope."""
+    kind = node.get('type', '') if isinstance(node, dict) else ''
+    return str(kind).rpartition('.')[2]
+
+
+def trains_by_epoch(cfg: dict) -> bool | None:
+    """Return whether a training counts epochs, and not iterations.
+
+    Args:
+        cfg (dict): The config.
+
+    Returns:
+        bool | None: None if its loop is another than mmengine's two.
+    """
+    loop = cfg['train_cfg']
+    kind = _kind(dict(type=loop.get('type', default_type('train_cfg', loop))))
+    return {'EpochBasedTrainLoop': True, 'IterBasedTrainLoop': False}.get(kind)
+
+
+def _units(cfg: dict) -> Iterator[str]:
+    """Yield what counts epochs in a training that counts iterations."""
+    by_epoch = trains_by_epoch(cfg)
+    if by_epoch is None:
+        return
+    loader = cfg.get('train_dataloader') or {}
+    sampler = _kind(loader.get('sampler'))
+    if by_epoch:
+        if sampler in ENDLESS and not loader.get('num_batch_per_epoch'):
+            yield (
+                f'`train_dataloader.sampler` is {sampler}, which never ends, '
+                'but the training counts epochs; use DefaultSampler with '
+                'shuffle=True, or train_cfg=dict(by_epoch=False, '
+                'max_iters=N)'
+            )
+        return
+    hooks = cfg.get('default_hooks') or {}
+    checkpoint = hooks.get('checkpoint', {}) if hooks else {}
+    if checkpoint is not None and checkpoint.get('by_epoch', True):
+        yield (
+            '`default_hooks.checkpoint.by_epoch` is True, but the training '
+            'counts iterations and would save nothing before its end; set it '
+            'to False, and `interval` to iterations'
+        )
+    logger = hooks.get('logger', {}) if hooks else {}
+    if logger is not None and logger.get('log_metric_by_epoch', True):
+        yield (
+            '`default_hooks.logger.log_metric_by_epoch` is True, but the '
+            'training counts iterations; set it to False'
+        )
+    if (cfg.get('log_processor') or {}).get('by_epoch', True):
+        yield (
+            '`log_processor.by_epoch` is True, but the training counts '
+            'iterations; set it to False'
+        )
+    for path, schedule in schedules_of(cfg):
+        if schedule.get('by_epoch', True):
+            yield (
+                f'`{path}.by_epoch` is True, but the training counts '
+                'iterations, so the schedule would never act; set it to '
+                'False, and its `begin` and `end` to iterations'
+            )
+
+
+def schedules_of(cfg: dict) -> list[tuple[str, dict]]:
+    """Return the schedules of a config with their paths.
+
+    Args:
+        cfg (dict): The config.
+    """
+    given = cfg.get('param_scheduler') or []
+    if isinstance(given, dict):
+        return [('param_scheduler', given)]
+    return [(f'param_scheduler.{i}', one) for i, one in enumerate(given)]

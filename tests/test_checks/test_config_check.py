@@ -1,0 +1,129 @@
+"""What a run refuses to start with, found in the config alone."""
+
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from mmdavpt.checks.config_check import check_config
+from mmdavpt.errors import UsageError
+from mmdavpt.utils.protocol import with_protocol
+from tests import toy
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+SLIDE = dict(mode='slide', crop_size=(32, 32), stride=(16, 16))
+RESIZED = [
+    dict(type='RandomCrop', crop_size=(64, 64)),
+    dict(type='PackSegInputs'),
+]
+
+
+def checked(cfg, training=True):
+    check_config(Config(cfg), training)
+
+
+def test_sound_configs_pass(tmp_path):
+    checked(toy.classification(tmp_path))
+    checked(toy.segmentation(tmp_path, {'model.test_cfg': SLIDE}))
+    for name in (
+        'glyphs/davpt_glyphs.py',
+        'glyphs/setr_davpt_glyphs.py',
+        'glyphs/pretrain_glyphs.py',
+    ):
+        for training in (True, False):
+            check_config(Config.fromfile(CONFIGS / name), training)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    'name',
+    sorted(p.name for p in CONFIGS.rglob('*.py') if '_base_' not in p.parts),
+)
+def test_every_config_passes(name, monkeypatch):
+    for part in ('check_pretrained', 'check_weights'):  # may not be there
+        monkeypatch.setattr(
+            f'mmdavpt.checks.config_check.{part}', lambda *args: None
+        )
+    (path,) = CONFIGS.rglob(name)
+    cfg = Config.fromfile(path)
+    for protocol in cfg.get('protocols') or [None]:
+        check_config(with_protocol(cfg, protocol), True)
+
+
+@pytest.mark.parametrize(
+    'changes,sentence',
+    [
+        ({'model.backbone.num_promts': 3}, 'no key `num_promts`; .*prompts`'),
+        ({'model.guidance.loss.tokenweight': 1}, 'mean .*`token_weight`'),
+        ({'default_hooks.checkpoint.intervall': 1}, 'mean `interval`'),
+        ({'default_hooks.chekpoint': {}}, 'mean `checkpoint`'),
+        ({'train_cfg.max_epochs': '3'}, 'max_epochs` should be int, .*3'),
+        ({'train_cfg.max_epochs': 0}, 'max_epochs` should be at least 1'),
+        ({'train_cfg.type': 'EpochBasedTrainLoop'}, 'both `type` and `by'),
+        ({'train_dataloader': 3}, '`train_dataloader` should be .*dict'),
+        ({'train_dataloader': None}, 'but `train_dataloader` is missing'),
+        ({'val_cfg': None}, 'only `val_dataloader`, `val_evaluator` are set'),
+        ({'train_dataloader.batch_size': 0}, 'batch_size` should be at least'),
+        ({'train_dataloader.num_workers': -1}, 'num_workers` should be 0 or'),
+        ({'val_dataloader.persistent_workers': True}, '`num_workers` is 0'),
+        ({'val_dataloader.sampler.type': 'InfiniteSampler'}, 'never ends'),
+        ({'train_dataloader.sampler.type': 'InfiniteSampler'}, 'counts epoch'),
+        ({'train_dataloader.sampler': {}}, 'sampler` should have a `type`'),
+        ({'train_dataloader.dataset.type': 'Gone'}, "'Gone', which no regis"),
+        ({'optim_wrapper.optimizer.lr': -1}, 'optimizer` .*[Ii]nvalid learn'),
+        ({'optim_wrapper.optimizer.type': 'Adm'}, "'Adm', which no registry"),
+        ({'param_scheduler': dict(type='LinearLR', begin=5)}, 'begins after'),
+        ({'param_scheduler': dict(type='StepLR')}, "missing .*'step_size'"),
+        ({'model.head.in_channels': 7}, 'is 7, but the backbone gives 32'),
+        ({'model.head.num_classes': 5}, 'head.num_classes is 5, .* is 6'),
+        ({'model.backbone.arch.num_heads': 5}, 'cannot be run on an image'),
+        ({'model.backbone.num_prompts': -1}, '`model` cannot be built'),
+        ({'model.backbone.out_indices': [9]}, '`model` cannot be built'),
+        ({'model.backbone.num_prompts': [3]}, '`model` cannot be built'),
+        ({'model.guidance.guided_layers': [7]}, 'guided_layers` should hold'),
+        ({'val_evaluator.topk': [1, 7]}, 'topk` is .*only 6 classes'),
+        ({'work_dir': '/dev/null/runs'}, '/dev/null is no folder'),
+        (
+            {
+                'model.backbone.init_cfg': dict(
+                    type='Pretrained', checkpoint='a'
+                )
+            },
+            'weights a do not exist',
+        ),
+    ],
+)
+def test_mistakes_of_classification(tmp_path, changes, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        checked(toy.classification(tmp_path, changes))
+
+
+@pytest.mark.parametrize(
+    'changes,sentence',
+    [
+        ({'default_hooks.checkpoint.by_epoch': True}, 'save nothing before'),
+        ({'default_hooks.logger.log_metric_by_epoch': True}, 'log_metric_by'),
+        ({'log_processor': None}, '`log_processor.by_epoch` is True'),
+        ({'param_scheduler': [dict(type='PolyLR')]}, 'would never act'),
+        ({'model.decode_head.in_index': 2}, 'in_index` is 2, .* 2 features'),
+        ({'model.auxiliary_head.0.num_classes': 5}, 'head.0.num_classes is 5'),
+        ({'model.test_cfg': dict(mode='slide')}, 'crop_size. should'),
+        ({'model.test_cfg': dict(SLIDE, stride=(64, 9))}, 'no stride larger'),
+        ({'model.test_cfg': dict(mode='slid')}, "'whole', but is 'slid'"),
+        ({'model.data_preprocessor.seg_pad_val': 0}, 'learnt as a class'),
+        ({'train_dataloader.dataset.pipeline': RESIZED}, 'larger than'),
+        ({'val_evaluator.iou_metrics': ['mIOU']}, 'out of mIoU, .*has mIOU'),
+        ({'model.decode_head.loss_decode.class_weight': [1]}, 'has 1 weights'),
+    ],
+)
+def test_mistakes_of_segmentation(tmp_path, changes, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        checked(toy.segmentation(tmp_path, changes))
+
+
+def test_weights_that_do_not_fit(tmp_path):
+    cfg = Config.fromfile(CONFIGS / 'glyphs/davpt_glyphs.py')
+    cfg.model.backbone.arch.num_layers = 5
+    with pytest.raises(UsageError, match='vit-tiny_glyphs.pth.*6 layers'):
+        check_config(cfg, True)
+    check_config(cfg, False)  # a test needs them not

@@ -40,9 +40,6 @@ class Case:
         patch (int): Height and width of a patch in pixels. Defaults to 16.
         precision (str): 'fp32', or 'bf16' or 'fp16' under autocast.
             Defaults to 'fp32'.
-
-    Raises:
-        UsageError: If there is no such model.
     """
 
     model: str
@@ -53,15 +50,6 @@ class Case:
     patch: int = 16
     precision: str = 'fp32'
 
-    def __post_init__(self) -> None:
-        family, _, arch = self.model.partition('-')
-        if family not in FAMILIES or arch not in VisionTransformer.arch_zoo:
-            raise UsageError(
-                f'a model should be one of {sorted(FAMILIES)}, a dash and one '
-                f'of {sorted(VisionTransformer.arch_zoo)}, such as vit-b, but '
-                f'got {self.model!r}'
-            )
-
     @property
     def family(self) -> str:
         """'vit' or 'setr'."""
@@ -69,8 +57,19 @@ class Case:
 
     @property
     def arch(self) -> dict:
-        """The sizes of the Vision Transformer, as MMPretrain has them."""
-        return VisionTransformer.arch_zoo[self.model.partition('-')[2]]
+        """The sizes of the Vision Transformer, as MMPretrain has them.
+
+        Raises:
+            UsageError: If there is no such model.
+        """
+        family, _, arch = self.model.partition('-')
+        if family not in FAMILIES or arch not in VisionTransformer.arch_zoo:
+            raise UsageError(
+                f'a model should be one of {sorted(FAMILIES)}, a dash and one '
+                f'of {sorted(VisionTransformer.arch_zoo)}, such as vit-b, but '
+                f'got {self.model!r}'
+            )
+        return VisionTransformer.arch_zoo[arch]
 
 
 def model_config(case: Case, form: str) -> dict:

@@ -73,7 +73,12 @@ class Forwarder:
 
     def give_up(self, number: int, frame: object) -> None:
         """Let torchrun end the processes."""
-        raise SignalException('the processes are ended', signal.SIGTERM)
+        raise SignalException(
+            f'the processes did not end within {self.patience} s'
+            if number == signal.SIGALRM
+            else f'{signal.Signals(number).name} ends the processes at once',
+            signal.SIGTERM,
+        )
 
 
 def children() -> list[int]:

@@ -1,0 +1,163 @@
+"""Starting several processes: signals, failures, several machines."""
+
+import os
+import re
+import signal
+import socket
+import sys
+import time
+
+import pytest
+
+from tools import dist_launch
+
+SCRIPT = """
+import json, os, signal, sys, time
+rank, kind = int(os.environ['RANK']), sys.argv[1]
+folder = sys.argv[2]
+def mark(name):
+    open(os.path.join(folder, f'{name}_{rank}'), 'w').close()
+def saved(number, frame):
+    mark(signal.Signals(number).name)
+    raise SystemExit(3 if kind == 'fails_to_save' and rank == 1 else 0)
+if kind != 'deaf':
+    signal.signal(signal.SIGUSR1, saved)
+if kind != 'dies':
+    signal.signal(
+        signal.SIGTERM, signal.SIG_IGN if kind == 'deaf' else saved)
+mark('started')
+if kind == 'who':
+    names = ('RANK', 'WORLD_SIZE', 'LOCAL_RANK')
+    mark('_'.join(os.environ[name] for name in names))
+    raise SystemExit
+while not os.path.exists(os.path.join(folder, f'started_{1 - rank}')):
+    time.sleep(0.01)
+if rank == 1 and kind == 'dies':
+    os.kill(os.getpid(), signal.SIGKILL)
+if rank == 1 and kind == 'exits':
+    sys.exit(2)
+if kind == 'raises':
+    # What torch's `record` does, without the time to import it.
+    error = ('ValueError: a bad label', 'RuntimeError: Connection closed')
+    message = {'message': error[1 - rank],
+               'extraInfo': {'timestamp': str(int(time.time()))}}
+    with open(os.environ['TORCHELASTIC_ERROR_FILE'], 'w') as file:
+        json.dump({'message': message}, file)
+    sys.exit(1)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Return a function that starts processes; and their folder."""
+    (tmp_path / 'script.py').write_text(SCRIPT)
+    started = []
+
+    def run(kind, *options, patience=20):
+        pid = os.fork()
+        if pid == 0:
+            code = 99
+            try:
+                os.environ['TORCH_ELASTIC_SHUTDOWN_TIMEOUT'] = str(patience)
+                log = open(tmp_path / 'stderr', 'a')  # noqa: SIM115
+                os.dup2(log.fileno(), 2)
+                os.dup2(log.fileno(), 1)
+                sys.stderr = log
+                dist_launch.main(
+                    [
+                        *(options or ('--standalone', '--nproc_per_node=2')),
+                        str(tmp_path / 'script.py'),
+                        kind,
+                        str(tmp_path),
+                    ]
+                )
+                code = 0
+            except SystemExit as error:
+                code = error.code
+            finally:
+                sys.stderr.flush()
+                os._exit(code)
+        started.append(pid)
+        return pid
+
+    yield run
+    for pid in started:
+        if os.path.exists(f'/proc/{pid}'):
+            os.kill(pid, signal.SIGKILL)
+
+
+def code_of(pid):
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def wait_for(*paths):
+    for _ in range(600):
+        if all(path.exists() for path in paths):
+            return
+        time.sleep(0.05)
+    raise TimeoutError(paths)
+
+
+@pytest.mark.parametrize(
+    'kind,code,said',
+    [
+        ('dies', 137, r'rank 1 \(process \d+\) was ended by SIGKILL, as a'),
+        ('exits', 2, r'rank 1 \(process \d+\) ended with exit code 2, as'),
+        # Not the one that only misses the other.
+        ('raises', 1, r'rank 1 \(process \d+\) failed with ValueError: a bad'),
+    ],
+)
+def test_who_failed_first(start, tmp_path, kind, code, said):
+    assert code_of(start(kind)) == code
+    text = (tmp_path / 'stderr').read_text()
+    assert re.search(said, text)
+    assert 'Traceback' not in text.split('dist_launch.py: error:')[1]
+    # The other one is not left alone.
+    assert kind != 'exits' or (tmp_path / 'SIGTERM_0').exists()
+
+
+@pytest.mark.parametrize('name', ['SIGTERM', 'SIGUSR1'])
+def test_processes_that_save_and_end_on_a_signal(start, tmp_path, name):
+    pid = start('waits')
+    wait_for(tmp_path / 'started_0', tmp_path / 'started_1')
+    os.kill(pid, getattr(signal, name))
+    assert code_of(pid) == 0
+    assert (tmp_path / f'{name}_0').exists()
+    assert (tmp_path / f'{name}_1').exists()
+
+
+def test_a_process_that_cannot_save_on_a_signal(start, tmp_path):
+    pid = start('fails_to_save')
+    wait_for(tmp_path / 'started_0', tmp_path / 'started_1')
+    os.kill(pid, signal.SIGTERM)
+    assert code_of(pid) == 3
+    assert 'rank 1 (process' in (tmp_path / 'stderr').read_text()
+
+
+def test_processes_that_do_not_end_are_ended(start, tmp_path):
+    pid = start('deaf', patience=1)
+    wait_for(tmp_path / 'started_0', tmp_path / 'started_1')
+    os.kill(pid, signal.SIGTERM)
+    assert code_of(pid) == 128 + signal.SIGTERM
+    assert 'did not end within 1 s' in (tmp_path / 'stderr').read_text()
+
+
+def test_two_machines(start, tmp_path):
+    with socket.socket() as found:
+        found.bind(('127.0.0.1', 0))
+        port = found.getsockname()[1]
+    pids = [
+        start(
+            'who',
+            '--nnodes=2',
+            f'--node_rank={node}',
+            '--master_addr=127.0.0.1',
+            f'--master_port={port}',
+            '--nproc_per_node=2',
+        )
+        for node in range(2)
+    ]
+    assert [code_of(pid) for pid in pids] == [0, 0]
+    for rank in range(4):
+        assert (tmp_path / f'{rank}_4_{rank % 2}_{rank}').exists()

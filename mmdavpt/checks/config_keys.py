@@ -23,6 +23,7 @@ RUN_KEYS = {
     'efficient_conv_bn_eval',
     'find_unused_parameters',
     'launcher',
+    'load_allowed',
     'model_wrapper_cfg',
     'protocol',
     'protocols',
@@ -47,7 +48,14 @@ PLAIN_DICTS = {
         'bypass_duplicate',
         'custom_keys',
     },
-    'test_cfg': {'mode', 'crop_size', 'stride', 'size', 'size_divisor'},
+    'test_cfg': {
+        'mode',
+        'crop_size',
+        'stride',
+        'window_batch',
+        'size',
+        'size_divisor',
+    },
     'mp_cfg': {'mp_start_method', 'opencv_num_threads'},
     'clip_grad': {
         'type',

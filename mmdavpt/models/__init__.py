@@ -2,6 +2,7 @@ from .backbones import DAVPTVisionTransformer
 from .classifier import DAVPTImageClassifier
 from .guidance import PromptGuidance
 from .losses import DAVPTLoss
+from .seg_tta import RunningSegTTAModel
 from .segmentor import DAVPTEncoderDecoder
 from .trainable import count_parameters, parameter_table, select_trainable
 
@@ -11,6 +12,7 @@ __all__ = [
     'DAVPTLoss',
     'DAVPTVisionTransformer',
     'PromptGuidance',
+    'RunningSegTTAModel',
     'count_parameters',
     'parameter_table',
     'select_trainable',

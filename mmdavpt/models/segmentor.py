@@ -1,9 +1,10 @@
 """The segmentor with guided prompts."""
 
-from typing import Dict, List, Optional
+from typing import Any, Dict, List, Optional
 
 import torch
 from mmseg.models import EncoderDecoder
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
@@ -11,6 +12,7 @@ from mmdavpt.registry import MODELS
 
 from .guided_model import GuidedModelMixin, build_guidance
 from .regions import Regions, find_regions, patch_labels
+from .slide import WINDOW_BATCH, check_window_batch, slide_logits
 
 
 @MODELS.register_module()
@@ -25,11 +27,19 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
         guidance (dict, optional): See
             :func:`~mmdavpt.models.guided_model.build_guidance`. None for
             plain prompt tuning. Defaults to None.
-        **kwargs: Of :class:`mmseg.models.EncoderDecoder`.
+        **kwargs: Of :class:`mmseg.models.EncoderDecoder`. In ``test_cfg``
+            ``window_batch`` bounds how many windows of ``mode='slide'`` go
+            through the backbone at once (int, defaults to 8).
+
+    Raises:
+        UsageError: If ``window_batch`` is no positive integer.
     """
 
     def __init__(self, *args, guidance: Optional[dict] = None, **kwargs):
         super().__init__(*args, **kwargs)
+        check_window_batch(
+            (self.test_cfg or {}).get('window_batch', WINDOW_BATCH)
+        )
         self.guidance = build_guidance(
             guidance, self.backbone, self.num_classes
         )
@@ -98,3 +108,49 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
                 'set model.guidance=None for plain prompt tuning'
             )
         return torch.tensor([sample.guidance_label for sample in data_samples])
+
+    def slide_inference(
+        self, inputs: Tensor, batch_img_metas: List[dict]
+    ) -> Tensor:
+        """Return what the host's method does, with windows in batches.
+
+        Windows go through ``extract_feat`` and ``decode_head``, not through
+        ``encode_decode``.
+
+        Args:
+            inputs (Tensor): Images with shape (B, 3, H, W).
+            batch_img_metas (List[dict]): Meta information of each image.
+
+        Returns:
+            Tensor: Logits with shape (B, K, H, W).
+        """
+
+        def decode(features, image, size):
+            # Only a `torch.Size` makes the heads prefer it to `pad_shape`.
+            meta = {**batch_img_metas[image], 'img_shape': torch.Size(size)}
+            return self._window_logits(features, meta)
+
+        return slide_logits(
+            inputs,
+            self.extract_feat,
+            decode,
+            self.out_channels,
+            self.test_cfg['crop_size'],
+            self.test_cfg['stride'],
+            self.test_cfg.get('window_batch', WINDOW_BATCH),
+        )
+
+    def _window_logits(self, features: Any, meta: dict) -> Tensor:
+        """Return the logits of one window, as large as the window."""
+        head = self.decode_head
+        kind = type(head)
+        if (
+            kind.predict is BaseDecodeHead.predict
+            and kind.predict_by_feat is BaseDecodeHead.predict_by_feat
+        ):
+            logits = head(features)
+            # To resize to the same size would only copy.
+            if logits.shape[2:] == meta['img_shape']:
+                return logits
+            return head.predict_by_feat(logits, [meta])
+        return head.predict(features, [meta], self.test_cfg)

@@ -1,0 +1,91 @@
+"""Averaging of a segmentor's predictions over scales and flips."""
+
+from typing import Dict, Iterator, List, Sequence, Union
+
+from mmengine.structures import PixelData
+from mmseg.models import SegTTAModel
+from mmseg.structures import SegDataSample
+from torch import Tensor
+
+from mmdavpt.registry import MODELS
+
+
+@MODELS.register_module()
+class RunningSegTTAModel(SegTTAModel):
+    """Average scores over augmentations as they come.
+
+    The predictions are those of :class:`mmseg.models.SegTTAModel`, which
+    keeps the logits of all augmentations until the last is done: twelve maps
+    of an image where this holds a sum and one map.
+
+    Args:
+        module (dict | nn.Module): The segmentor.
+        data_preprocessor (dict | nn.Module, optional): Replaces the
+            segmentor's. Defaults to None.
+    """
+
+    def test_step(
+        self, data: Union[Dict[str, list], Sequence[list]]
+    ) -> List[SegDataSample]:
+        """Return one merged prediction for each image.
+
+        Args:
+            data (dict | tuple | list): Under each key, or at each place, one
+                batch for each augmentation.
+
+        Returns:
+            List[SegDataSample]: With the merged ``pred_sem_seg``; all else is
+            the last augmentation's, as in the host.
+
+        Raises:
+            TypeError: If the data are in another form.
+        """
+        sums: List[Tensor] = []
+        paths: List[str] = []
+        number = 0
+        for batch in _augmentations(data):
+            samples = self.module.test_step(batch)
+            number += 1
+            scores = [self._scores(sample) for sample in samples]
+            if not sums:
+                sums, paths = scores, [s.img_path for s in samples]
+            else:
+                for total, score in zip(sums, scores, strict=True):
+                    total.add_(score)
+        for sample, total, path in zip(samples, sums, paths, strict=True):
+            total.div_(number)
+            sample.set_data(
+                {'pred_sem_seg': PixelData(data=self._labels(total))}
+            )
+            sample.set_metainfo({'img_path': path})
+        return samples
+
+    def _scores(self, sample: SegDataSample) -> Tensor:
+        """Return the scores of one prediction, with shape (K, H, W)."""
+        logits = sample.seg_logits.data
+        if self.module.out_channels > 1:
+            return logits.softmax(dim=0)
+        return logits.sigmoid()
+
+    def _labels(self, scores: Tensor) -> Tensor:
+        """Return the labels of averaged scores, with shape (1, H, W)."""
+        if self.module.out_channels > 1:
+            return scores.argmax(dim=0, keepdim=True)
+        return (scores > self.module.decode_head.threshold).to(scores)
+
+
+def _augmentations(
+    data: Union[Dict[str, list], Sequence[list]],
+) -> Iterator[Union[Dict[str, list], list]]:
+    """Yield the batch of each augmentation, as the host takes them apart."""
+    if isinstance(data, dict):
+        for values in zip(*data.values(), strict=True):
+            yield dict(zip(data, values, strict=True))
+    elif isinstance(data, (tuple, list)):
+        yield from map(list, zip(*data, strict=True))
+    else:
+        raise TypeError(
+            'augmented data should be a dict, tuple or list of batches, but '
+            f'got {type(data).__name__}; let the loader collate them with '
+            '`pseudo_collate`'
+        )

@@ -1,0 +1,152 @@
+"""Sliding-window inference whose windows share backbone passes."""
+
+from itertools import product
+from typing import Any, Callable, List, NamedTuple, Sequence, Tuple
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map_only
+
+from mmdavpt.errors import UsageError
+
+#: Windows in one pass of the backbone, unless a config says otherwise.
+WINDOW_BATCH = 8
+
+
+class Window(NamedTuple):
+    """Where a window lies: index of its image, first row, first column."""
+
+    image: int
+    top: int
+    left: int
+
+
+def window_starts(length: int, crop: int, stride: int) -> List[int]:
+    """Return where the windows along one side start, as the host has it.
+
+    The last window ends with the image; an image shorter than the crop has
+    one window, of its own length.
+
+    Args:
+        length (int): Pixels of the image along this side.
+        crop (int): Pixels of a window along this side.
+        stride (int): Pixels between two windows.
+
+    Returns:
+        List[int]: First pixels, ascending.
+
+    Raises:
+        UsageError: If there would be pixels between two windows.
+    """
+    last = max(length - crop, 0)
+    starts = [*range(0, last, stride), last]
+    if len(starts) > 1 and stride > crop:
+        raise UsageError(
+            '`test_cfg.stride` should be at most `test_cfg.crop_size`, so '
+            f'that windows leave no gap, but got {stride} and {crop}; lower '
+            'the stride'
+        )
+    return starts
+
+
+def cover_counts(length: int, starts: Sequence[int], crop: int) -> Tensor:
+    """Return how many windows cover each pixel of one side.
+
+    Args:
+        length (int): Pixels of the image along this side.
+        starts (Sequence[int]): From :func:`window_starts`.
+        crop (int): Pixels of a window along this side.
+
+    Returns:
+        Tensor: float32, with shape (length, ).
+    """
+    counts = torch.zeros(length)
+    for start in starts:
+        counts[start : start + crop] += 1
+    return counts
+
+
+def slide_logits(
+    inputs: Tensor,
+    encode: Callable[[Tensor], Any],
+    decode: Callable[[Any, int, Tuple[int, int]], Tensor],
+    num_channels: int,
+    crop_size: Sequence[int],
+    stride: Sequence[int],
+    window_batch: int = WINDOW_BATCH,
+) -> Tensor:
+    """Return the logits of images, averaged over overlapping windows.
+
+    The windows, their number over each pixel and the order of the sums are
+    those of ``mmseg.models.EncoderDecoder.slide_inference``. Only one map of
+    full size is held, to which windows are added in place. They are decoded
+    one by one: a head at full resolution needs more memory for one window
+    than the backbone for several, and a batch makes it no faster.
+
+    Args:
+        inputs (Tensor): Images with shape (B, C, H, W).
+        encode (Callable): Gives the features of windows with shape
+            (n, C, h, w): tensors with n rows, nested at will.
+        decode (Callable): Gives the logits, with shape (1, K, h, w), of the
+            features of one window, the index of its image, and its size.
+        num_channels (int): The number K of channels of the logits.
+        crop_size (Sequence[int]): Height and width of a window in pixels.
+        stride (Sequence[int]): Rows and columns between two windows.
+        window_batch (int): At most so many windows of all images are encoded
+            at once. Defaults to 8.
+
+    Returns:
+        Tensor: With shape (B, K, H, W).
+
+    Raises:
+        UsageError: If the windows would leave gaps.
+    """
+    batch_size, _, *size = inputs.shape
+    height, width = (
+        min(*sides) for sides in zip(crop_size, size, strict=True)
+    )
+    tops, lefts = map(window_starts, size, crop_size, stride)
+    windows = [Window(*w) for w in product(range(batch_size), tops, lefts)]
+    logits = inputs.new_zeros(batch_size, num_channels, *size)
+    for first in range(0, len(windows), window_batch):
+        encoded = windows[first : first + window_batch]
+        features = encode(
+            torch.stack([_cut(inputs, w, height, width) for w in encoded])
+        )
+        for i, window in enumerate(encoded):
+            one = decode(_row(features, i), window.image, (height, width))
+            _cut(logits, window, height, width).add_(one[0])
+    counts = torch.outer(
+        cover_counts(size[0], tops, height),
+        cover_counts(size[1], lefts, width),
+    )
+    return logits.div_(counts.to(logits))
+
+
+def _cut(images: Tensor, window: Window, height: int, width: int) -> Tensor:
+    """Return the view of one window."""
+    image, top, left = window
+    return images[image, :, top : top + height, left : left + width]
+
+
+def _row(features: Any, index: int) -> Any:
+    """Return the features of one window, as a batch of one."""
+    return tree_map_only(
+        Tensor, lambda feature: feature[index : index + 1], features
+    )
+
+
+def check_window_batch(number: Any) -> None:
+    """Refuse a number of windows that cannot be meant.
+
+    Args:
+        number (Any): ``window_batch`` of a segmentor's ``test_cfg``.
+
+    Raises:
+        UsageError: If it is no positive integer.
+    """
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise UsageError(
+            '`test_cfg.window_batch` should be a positive integer, but got '
+            f'{number!r}; write how many windows the backbone takes at once'
+        )

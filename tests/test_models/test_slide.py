@@ -1,0 +1,311 @@
+"""Windows in batches give what the host's window by window gives."""
+
+import copy
+import itertools
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmseg.models import EncoderDecoder
+from mmseg.models.decode_heads import SETRUPHead
+from mmseg.structures import SegDataSample
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from mmdavpt.errors import UsageError
+from mmdavpt.models.slide import cover_counts, slide_logits, window_starts
+from mmdavpt.registry import MODELS
+
+from .. import toy
+
+SLIDE = dict(mode='slide', crop_size=(32, 32), stride=(21, 17))
+SIZES = [(32, 32), (40, 53), (20, 60), (33, 32), (19, 27), (75, 90)]
+
+
+@pytest.fixture
+def build(tmp_path):
+    """Return a function that builds a segmentor, its weights moved."""
+
+    def build(preprocessor=None, **test_cfg):
+        cfg = Config(toy.segmentation(tmp_path)).model
+        cfg.test_cfg = dict(SLIDE, **test_cfg)
+        cfg.data_preprocessor.update(preprocessor or {})
+        init_default_scope('mmseg')
+        torch.manual_seed(0)
+        model = MODELS.build(cfg)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(0.2 * torch.randn_like(parameter))
+        return model.eval()
+
+    return build
+
+
+def images(size, batch_size=2, dtype=torch.float32):
+    generator = torch.Generator().manual_seed(sum(size))
+    return torch.randn(batch_size, 3, *size, generator=generator).to(dtype)
+
+
+def metas(inputs):
+    return [
+        dict(ori_shape=(30 + i, 50), img_shape=tuple(inputs.shape[2:]))
+        for i in range(len(inputs))
+    ]
+
+
+def host_logits(model, inputs):
+    """Return what the host's method returns."""
+    return EncoderDecoder.slide_inference(model, inputs, metas(inputs))
+
+
+# ---- against the host ----
+
+
+@pytest.mark.parametrize('window_batch', [1, 3, 8, 1000])
+@pytest.mark.parametrize('size', SIZES)
+@torch.no_grad()
+def test_logits_are_the_hosts(build, size, window_batch):
+    model = build(window_batch=window_batch).double()
+    inputs = images(size, dtype=torch.float64)
+    torch.testing.assert_close(
+        model.slide_inference(inputs, metas(inputs)),
+        host_logits(model, inputs),
+        rtol=0,
+        atol=1e-12,
+    )
+
+
+@pytest.mark.parametrize('size', SIZES)
+@torch.no_grad()
+def test_one_window_at_a_time_is_the_host_to_the_bit(build, size):
+    model = build(window_batch=1)
+    inputs = images(size, batch_size=1)
+    ours = model.slide_inference(inputs, metas(inputs))
+    assert torch.equal(ours, host_logits(model, inputs))
+
+
+@torch.no_grad()
+def test_whole_predictions_are_the_hosts(build):
+    """Padding is cut off, flips are undone, sizes are the originals."""
+    model = build(dict(test_cfg=dict(size_divisor=24)))
+    host = copy.deepcopy(model)
+    host.slide_inference = EncoderDecoder.slide_inference.__get__(host)
+    samples = [SegDataSample(), SegDataSample()]
+    samples[0].set_metainfo(dict(ori_shape=(30, 41), img_shape=(37, 50)))
+    samples[1].set_metainfo(
+        dict(
+            ori_shape=(61, 80),
+            img_shape=(37, 50),
+            flip=True,
+            flip_direction='horizontal',
+        )
+    )
+    data = dict(
+        inputs=[(50 * i + 100).byte() for i in images((37, 50))],
+        data_samples=samples,
+    )
+    ours = model.test_step(copy.deepcopy(data))
+    theirs = host.test_step(copy.deepcopy(data))
+    for one, other in zip(ours, theirs, strict=True):
+        assert one.seg_logits.data.shape[1:] == one.ori_shape
+        torch.testing.assert_close(
+            one.seg_logits.data, other.seg_logits.data, rtol=0, atol=1e-5
+        )
+        agree = one.pred_sem_seg.data == other.pred_sem_seg.data
+        assert agree.float().mean() > 0.999
+        assert one.metainfo == other.metainfo
+
+
+@torch.no_grad()
+def test_under_autocast(build):
+    model, inputs = build(), images((40, 53))
+    with torch.autocast('cpu', torch.bfloat16):
+        ours = model.slide_inference(inputs, metas(inputs))
+        theirs = host_logits(model, inputs)
+    assert ours.dtype == theirs.dtype == torch.float32
+    # Another batch size may round other products to bfloat16.
+    torch.testing.assert_close(ours, theirs, rtol=0.05, atol=0.05)
+
+
+def test_gradients_are_the_hosts(build):
+    model, inputs = build().double(), images((40, 53), dtype=torch.float64)
+    weight = model.decode_head.conv_seg.weight
+    grads = [
+        torch.autograd.grad(run().square().mean(), weight)[0]
+        for run in (
+            lambda: model.slide_inference(inputs, metas(inputs)),
+            lambda: host_logits(model, inputs),
+        )
+    ]
+    assert grads[1].abs().max() > 1e-3
+    torch.testing.assert_close(*grads, rtol=0, atol=1e-10)
+
+
+# ---- what it costs ----
+
+
+@torch.no_grad()
+def test_windows_share_passes_of_the_backbone(build):
+    model, inputs = build(window_batch=5), images((40, 53))
+    batches = []
+    model.backbone.register_forward_pre_hook(
+        lambda _, args: batches.append(args[0].shape[0])
+    )
+    model.slide_inference(inputs, metas(inputs))
+    assert batches == [5, 5, 2]  # of 2 x 3 windows in each image
+    model.test_cfg.pop('window_batch')
+    batches.clear()
+    model.slide_inference(inputs, metas(inputs))
+    assert batches == [8, 4]
+
+
+@torch.no_grad()
+def test_operations_are_not_more_than_the_hosts(build):
+    model, inputs = build(), images((40, 53), batch_size=1)
+    counts = []
+    for run in (
+        lambda: model.slide_inference(inputs, metas(inputs)),
+        lambda: host_logits(model, inputs),
+    ):
+        run()
+        with FlopCounterMode(display=False) as counter:
+            run()
+        counts.append(counter.get_total_flops())
+    assert 0 < counts[0] <= counts[1]
+
+
+class FullMaps(TorchDispatchMode):
+    """Count the new tensors that are at least as large as a given one."""
+
+    def __init__(self, numel):
+        super().__init__()
+        self.numel, self.storages, self.kept = numel, set(), []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        if isinstance(out, torch.Tensor) and out.numel() >= self.numel:
+            self.kept.append(out)  # so that no storage is used twice
+            self.storages.add(out.untyped_storage().data_ptr())
+        return out
+
+
+@torch.no_grad()
+def test_one_map_of_full_size_is_held(build):
+    model, inputs = build(), images((75, 90), batch_size=1)
+    found = []
+    for run in (
+        lambda: model.slide_inference(inputs, metas(inputs)),
+        lambda: host_logits(model, inputs),
+    ):
+        with FullMaps(27 * 75 * 90) as maps:
+            run()
+        found.append(len(maps.storages))
+    windows = 4 * 5
+    assert found[0] == 1
+    assert found[1] >= windows  # a padded map for each
+
+
+# ---- heads ----
+
+
+@torch.no_grad()
+def test_logits_of_another_size_are_resized(build):
+    model = build().double()
+    model.decode_head.up_convs[0][1].scale_factor = 2.0
+    inputs = images((40, 53), dtype=torch.float64)
+    torch.testing.assert_close(
+        model.slide_inference(inputs, metas(inputs)),
+        host_logits(model, inputs),
+        rtol=0,
+        atol=1e-12,
+    )
+
+
+class OwnPredict(SETRUPHead):
+    """A head that asks the meta information how large a window is."""
+
+    def predict(self, inputs, batch_img_metas, test_cfg):
+        size = batch_img_metas[0]['img_shape']
+        assert isinstance(size, torch.Size)
+        return 2 * F.interpolate(self(inputs), size, mode='nearest')
+
+
+@torch.no_grad()
+def test_a_heads_own_prediction_is_used(build):
+    model = build().double()
+    model.decode_head.__class__ = OwnPredict
+    inputs = images((40, 53), dtype=torch.float64)
+    given = metas(inputs)
+    ours = model.slide_inference(inputs, given)
+    assert given == metas(inputs)
+    torch.testing.assert_close(
+        ours, host_logits(model, inputs), rtol=0, atol=1e-12
+    )
+
+
+# ---- the pure functions ----
+
+
+def host_starts(length, crop, stride):
+    """Return the host's arithmetic for one side."""
+    grids = max(length - crop + stride - 1, 0) // stride + 1
+    ends = [min(i * stride + crop, length) for i in range(grids)]
+    return [max(end - crop, 0) for end in ends]
+
+
+def test_windows_start_where_the_hosts_do():
+    for length, crop, stride in itertools.product(
+        range(1, 40), range(1, 15), range(1, 15)
+    ):
+        if stride <= crop:
+            starts = window_starts(length, crop, stride)
+            assert starts == host_starts(length, crop, stride)
+            assert cover_counts(length, starts, crop).min() >= 1
+
+
+def test_an_average_divides_by_the_number_of_windows():
+    """Windows that each give their number average to the mean of these."""
+    numbers = itertools.count(1)
+
+    def decode(features, image, size):
+        assert size == (2, 3) and image == 0
+        return torch.full((1, 1, *size), float(next(numbers)))
+
+    logits = slide_logits(
+        torch.zeros(1, 3, 2, 5), lambda x: x, decode, 1, (2, 3), (2, 1)
+    )
+    row = torch.tensor([1.0, 1.5, 2.0, 2.5, 3.0])
+    assert torch.equal(logits, row.expand(1, 1, 2, 5))
+
+
+def test_nested_features_are_cut_alike():
+    inputs = torch.arange(12.0).reshape(1, 1, 2, 6)
+
+    def encode(windows):
+        return [(windows, windows.mean((1, 2, 3)))]
+
+    def decode(features, image, size):
+        windows, means = features[0]
+        assert windows.shape == (1, 1, 2, 2) and means.shape == (1,)
+        assert means == windows.mean()
+        return windows
+
+    logits = slide_logits(inputs, encode, decode, 1, (2, 2), (2, 2))
+    assert torch.equal(logits, inputs)
+
+
+# ---- mistakes ----
+
+
+def test_gaps_are_refused():
+    assert window_starts(5, 5, 9) == [0]
+    with pytest.raises(UsageError, match='leave no gap, but got 9 and 5'):
+        window_starts(6, 5, 9)
+
+
+@pytest.mark.parametrize('number', [0, -1, 1.5, '8', True, None])
+def test_a_number_of_windows_that_is_none(build, number):
+    with pytest.raises(UsageError, match='window_batch. should be a positive'):
+        build(window_batch=number)

@@ -1,0 +1,92 @@
+"""What is asked of a trained classifier is answered rightly."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from .test_models.test_guidance import batch, build, set_mapping, toy
+
+TOOLS = Path(__file__).resolve().parents[1] / 'tools' / 'analysis_tools'
+sys.path.insert(0, str(TOOLS))
+import guidance_effect as effect  # noqa: E402
+
+
+@pytest.fixture
+def model():
+    model = build(toy.classification)
+    set_mapping(model)
+    return model
+
+
+@pytest.fixture
+def data():
+    inputs, data_samples = batch()
+    return [dict(inputs=inputs, data_samples=data_samples)]
+
+
+def test_shares_by_hand(model, data):
+    # All prompts but the first point away from everything.
+    tokens = model.backbone.forward_with_tokens(
+        data[0]['inputs'], model.guidance.request(torch.arange(6))
+    )[1].guided[1]
+    seen = {
+        name: torch.nn.functional.normalize(tokens[name], dim=-1)
+        for name in ('cls_query', 'prompt_query')
+    }
+    near = (seen['cls_query'] @ seen['prompt_query'].T).argmax(dim=1)
+    expected = 100 * (near == torch.arange(6) % 3).float().mean().item()
+    shares = effect.nearest_shares(model, data)
+    assert shares['loss_guidance_cls'] == pytest.approx(expected)
+    # With one prompt for all classes, that prompt's share is the rest.
+    totals = []
+    for prompt in range(3):
+        set_mapping(model, [prompt] * 6)
+        totals.append(effect.nearest_shares(model, data)['loss_guidance_cls'])
+    assert sum(totals) == pytest.approx(100)
+
+
+def test_gradients_are_those_of_the_two_parts(model, data):
+    model.train()
+    losses = model.loss(data[0]['inputs'], data[0]['data_samples'])
+    prompts = model.backbone.prompts['1']
+    head = torch.autograd.grad(
+        losses['loss_head'], prompts, retain_graph=True
+    )[0]
+    guidance = torch.autograd.grad(
+        losses['loss_guidance_token'] + losses['loss_guidance_cls'], prompts
+    )[0]
+    found = effect.prompt_gradients(model, data)[1]
+    assert found['head'] == pytest.approx(head.norm().item(), rel=1e-5)
+    assert found['guidance'] == pytest.approx(guidance.norm().item(), rel=1e-5)
+    cosine = (head * guidance).sum() / head.norm() / guidance.norm()
+    assert found['cosine'] == pytest.approx(cosine.item(), abs=1e-5)
+
+
+def test_prompts_are_left_out_and_come_back(model, data):
+    inputs = data[0]['inputs']
+    model.eval()
+    with torch.no_grad():
+        model.backbone.prompts['1'].mul_(50)
+        whole = model.extract_feat(inputs)[0]
+        with effect.without_prompts(model, 1):
+            without = model.extract_feat(inputs)[0]
+        again = model.extract_feat(inputs)[0]
+    assert not torch.allclose(whole, without)
+    assert torch.equal(whole, again)
+
+
+def test_top1_by_hand(model, data):
+    head = model.head.fc
+    with torch.no_grad():
+        head.weight.zero_()
+        head.bias.copy_(torch.tensor([0.0, 1, 0, 0, 0, 0]))
+    assert effect.top1(model, data) == pytest.approx(100 / 6)
+
+
+def test_report_has_a_row_for_each_layer(model, data):
+    lines = effect.report(model, data, data).splitlines()
+    assert lines[0].startswith('top-1 ')
+    assert [line[:4] for line in lines[-2:]] == ['| 0 ', '| 1 ']
+    assert 'chance 33 %' in '\n'.join(lines)

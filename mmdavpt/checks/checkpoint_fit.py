@@ -1,55 +1,65 @@
 """A checkpoint of another model is an error, and not a warning."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 
 from mmengine.hooks import Hook
 from mmengine.model import BaseTTAModel, is_model_wrapper
-from torch import nn
+from torch import Tensor, nn
 
+from mmdavpt.checkpoints.tuned import FINGERPRINT, resume_only
 from mmdavpt.errors import UsageError
 
+#: Prediction has no use for the state of the guidance, so that a guided
+#: checkpoint may be tested unguided; and a training that is not resumed makes
+#: its own.
+GUIDANCE = 'guidance.*'
 
-def missing_parameters(model: nn.Module, state_dict: dict) -> list[str]:
-    """Return the parameters of a model that a checkpoint does not give.
+
+def misfit(
+    model: nn.Module, state: Mapping[str, Tensor]
+) -> tuple[list[str], list[str], list[str]]:
+    """Return what a state lacks, what it has beyond a model, what misfits.
+
+    A state without frozen weights does not lack those: the model compares
+    them by their fingerprint.
 
     Args:
         model (nn.Module): The model, without wrapper.
-        state_dict (dict): Names to tensors; a leading 'module.' is ignored.
+        state (Mapping[str, Tensor]): Names to tensors; a leading 'module.'
+            is ignored.
 
     Returns:
-        List[str]: The names that are absent, or have another shape.
+        tuple[list[str], list[str], list[str]]: The names that are missing,
+        surplus, and of another shape.
     """
-    shapes = {
+    own = model.state_dict()
+    given = {
         name.removeprefix('module.'): getattr(value, 'shape', None)
-        for name, value in state_dict.items()
+        for name, value in state.items()
     }
-    return [
+    dispensable = set()
+    if FINGERPRINT in given:
+        del given[FINGERPRINT]
+        dispensable = resume_only(model) | {
+            name
+            for name, parameter in model.named_parameters()
+            if not parameter.requires_grad
+        }
+    missing = [
         name
-        for name, parameter in model.named_parameters()
-        if shapes.get(name) != parameter.shape
+        for name in own
+        if name not in given
+        and name not in dispensable
+        and not name.endswith('num_batches_tracked')
     ]
-
-
-def surplus_names(model: nn.Module, state_dict: dict) -> list[str]:
-    """Return what a checkpoint holds beyond a model.
-
-    The state of the guidance does not count: prediction has no use for it, so
-    a guided checkpoint may be tested unguided.
-
-    Args:
-        model (nn.Module): The model, without wrapper.
-        state_dict (dict): Names to tensors; a leading 'module.' is ignored.
-
-    Returns:
-        List[str]: The names that the model lacks.
-    """
-    known = set(model.state_dict())
-    names = (name.removeprefix('module.') for name in state_dict)
-    return [
+    surplus = [name for name in given if name not in own]
+    misshapen = [
         name
-        for name in names
-        if name not in known and not name.startswith('guidance.')
+        for name, value in own.items()
+        if name in given and given[name] != value.shape
     ]
+    return missing, surplus, misshapen
 
 
 def unwrap(model: nn.Module) -> nn.Module:
@@ -60,61 +70,52 @@ def unwrap(model: nn.Module) -> nn.Module:
 
 
 class CheckpointFitHook(Hook):
-    """Refuse a checkpoint that does not have all parameters of the model.
+    """Refuse a checkpoint whose weights are not exactly those of the model.
 
     mmengine loads what fits and only warns about the rest, so that a
-    checkpoint of another config gives the scores of random weights. Buffers
-    are not asked for. Of what starts a training (``load_from`` without
-    ``resume``) a part may be wanted, but not nothing at all.
+    checkpoint of another config gives the scores of random weights.
+
+    Args:
+        training (bool): Whether the run trains, and does not test.
+        allowed (str | Sequence[str]): Patterns of names, such as
+            ``'head.*'``, that may be missing, surplus or of another shape, in
+            what a training starts from (``load_from`` without ``resume``) or
+            a test loads. Defaults to ().
     """
 
     # After hooks that complete a checkpoint.
     priority = 'LOWEST'
 
-    def __init__(self, training: bool) -> None:
+    def __init__(
+        self, training: bool, allowed: str | Sequence[str] = ()
+    ) -> None:
         self.training = training
+        allowed = [allowed] if isinstance(allowed, str) else allowed
+        self.allowed = (GUIDANCE, *allowed)
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Compare names and shapes before the weights are loaded.
 
         Args:
             runner (Runner): The runner.
-            checkpoint (dict): What was read from the file.
+            checkpoint (dict): What was read from the file. Weights of another
+                shape are taken out of it where that is allowed.
 
         Raises:
-            UsageError: If parameters are missing, or if there are more, or
-                if a test set has other classes than the training.
+            UsageError: If something does not fit, or if a test set has other
+                classes than the training.
         """
-        model = unwrap(runner.model)
-        missing = missing_parameters(
-            model, checkpoint.get('state_dict', checkpoint)
-        )
-        if self.training and not runner._resume:
-            if len(missing) == _count(model.parameters()):
-                raise UsageError(
-                    f'{runner._load_from or "`load_from`"} gives none of the '
-                    f'{len(missing)} parameters of this model; pre-trained '
-                    'weights of a backbone are '
-                    "model.backbone.init_cfg=dict(type='Pretrained', "
-                    'checkpoint=FILE)'
-                )
-            return
-        if missing:
+        source = runner._load_from or 'the checkpoint'
+        resumed = self.training and runner._resume
+        if resumed and 'optimizer' not in checkpoint:
             raise UsageError(
-                f'{runner._load_from or "the checkpoint"} lacks '
-                f'{_some(missing)} of the {_count(model.parameters())} '
-                'parameters of this model, or has them in another shape: it '
-                'was made with another config'
+                f'{source} has no state of the optimizer, so a training '
+                'cannot go on from it; resume from a checkpoint without '
+                "'best' in its name, or start from it by `load_from`"
             )
-        surplus = surplus_names(
-            model, checkpoint.get('state_dict', checkpoint)
-        )
-        if surplus:
-            raise UsageError(
-                f'{runner._load_from or "the checkpoint"} has '
-                f'{_some(surplus)} that this model lacks, so it was made with '
-                'another config; give the same --cfg-options as in training'
-            )
+        state = checkpoint.get('state_dict', checkpoint)
+        allowed = () if resumed else self.allowed
+        check_fit(unwrap(runner.model), state, source, allowed)
         if not self.training:
             meta = checkpoint.get('meta', {}).get('dataset_meta') or {}
             dataset = runner.test_dataloader.dataset
@@ -122,6 +123,55 @@ class CheckpointFitHook(Hook):
                 meta.get('classes'),
                 getattr(dataset, 'metainfo', {}).get('classes'),
             )
+
+
+def check_fit(
+    model: nn.Module, state: dict, source: str, allowed: Sequence[str] = ()
+) -> None:
+    """Raise if a state is not exactly that of a model.
+
+    Args:
+        model (nn.Module): The model, without wrapper.
+        state (dict): Names to tensors. Those of another shape that are
+            allowed are taken out.
+        source (str): Where it is from, for the message.
+        allowed (Sequence[str]): See :class:`CheckpointFitHook`.
+
+    Raises:
+        UsageError: If something does not fit that is not allowed.
+    """
+    missing, surplus, misshapen = misfit(model, state)
+    total = _count(model.state_dict())
+    if not set(model.state_dict()) - {*missing, *misshapen}:
+        raise UsageError(
+            f'{source} gives none of the {total} weights of this model; '
+            'pre-trained weights of a backbone are '
+            "model.backbone.init_cfg=dict(type='Pretrained', checkpoint=FILE)"
+        )
+    parts = []
+    for names, sentence in (
+        (missing, 'lacks {}'),
+        (misshapen, 'has {} in another shape'),
+        (surplus, 'has {} that this model lacks'),
+    ):
+        wrong = [name for name in names if not _matches(name, allowed)]
+        if wrong:
+            parts.append(sentence.format(_some(wrong)))
+    if parts:
+        raise UsageError(
+            f'{source} should have exactly the {total} weights of this '
+            f'model, but {", and ".join(parts)}: it was made with another '
+            'config; give the same --cfg-options as in its training, or name '
+            'what may differ in `load_allowed`, such as '
+            '--cfg-options load_allowed=head.*'
+        )
+    for name in misshapen:
+        state.pop(name, None)
+        state.pop(f'module.{name}', None)
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def check_tested_classes(

@@ -259,7 +259,9 @@ def build_runner(cfg: Config, training: bool) -> Runner:
     """
     cfg.setdefault('runner_type', 'mmdavpt.DAVPTRunner')
     runner = RUNNERS.build(cfg)
-    runner.register_hook(CheckpointFitHook(training))
+    runner.register_hook(
+        CheckpointFitHook(training, cfg.get('load_allowed', ()))
+    )
     warning = selection_warning(cfg) if training else None
     if warning is not None:
         runner.logger.warning(warning)

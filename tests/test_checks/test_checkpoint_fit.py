@@ -7,10 +7,10 @@ import torch
 from mmengine.model import BaseModel, BaseTTAModel
 from torch import nn
 
+from mmdavpt.checkpoints.tuned import FINGERPRINT
 from mmdavpt.checks.checkpoint_fit import (
     CheckpointFitHook,
-    missing_parameters,
-    surplus_names,
+    misfit,
     unwrap,
 )
 from mmdavpt.errors import UsageError
@@ -41,17 +41,32 @@ def runner(model, resume=False, classes=None):
     )
 
 
-def test_missing_parameters():
+def test_misfit():
     model = Model()
     state = model.state_dict()
-    assert missing_parameters(model, state) == []
+    assert misfit(model, state) == ([], [], [])
     wrapped = {f'module.{name}': value for name, value in state.items()}
-    assert missing_parameters(model, wrapped) == []
-    del state['mapping']  # a buffer may be made anew
-    assert missing_parameters(model, state) == []
+    assert misfit(model, wrapped) == ([], [], [])
+    del state['mapping']
     state['fc.weight'] = torch.zeros(3, 3)
-    assert missing_parameters(model, state) == ['fc.weight']
-    assert missing_parameters(model, {}) == ['fc.weight', 'fc.bias']
+    state['fc.bia'] = state.pop('fc.bias')
+    assert misfit(model, state) == (
+        ['mapping', 'fc.bias'],
+        ['fc.bia'],
+        ['fc.weight'],
+    )
+
+
+def test_what_is_frozen_is_compared_by_its_fingerprint():
+    model = Model()
+    model.fc.weight.requires_grad_(False)
+    state = model.state_dict()
+    del state['fc.weight']
+    assert misfit(model, state)[0] == ['fc.weight']
+    state[FINGERPRINT] = torch.zeros(64, dtype=torch.uint8)
+    assert misfit(model, state) == ([], [], [])
+    del state['fc.bias']
+    assert misfit(model, state)[0] == ['fc.bias']
 
 
 def test_unwrap():
@@ -69,22 +84,44 @@ def test_testing_refuses(model):
     hook.after_load_checkpoint(runner(model), Model().state_dict())
     with pytest.raises(
         UsageError,
-        match=r'x.pth lacks 2 \(such as fc.weight, fc.bias\) '
-        'of the 2 parameters',
+        match=r'x.pth should have exactly the 3 weights of this model, but '
+        r'lacks 2 \(such as mapping, fc.weight\): it was made with another',
     ):
-        hook.after_load_checkpoint(runner(model), dict(state_dict={}))
+        state = {'fc.bias': torch.zeros(3)}
+        hook.after_load_checkpoint(runner(model), dict(state_dict=state))
 
 
-def test_training_starts_from_a_part_but_not_from_nothing():
+def test_training_starts_from_what_fits_but_for_what_is_allowed():
+    part = {'fc.bias': torch.zeros(3), 'fc.weight': torch.zeros(9, 2)}
     hook = CheckpointFitHook(training=True)
-    part = {'fc.bias': torch.zeros(3)}
-    hook.after_load_checkpoint(runner(Model()), dict(state_dict=part))
+    with pytest.raises(
+        UsageError, match='lacks 1 .*mapping.*, and has 1 .*fc.weight.* in an'
+    ):
+        hook.after_load_checkpoint(runner(Model()), dict(state_dict=part))
+    allowed = CheckpointFitHook(True, ('map*', 'fc.weight'))
+    allowed.after_load_checkpoint(runner(Model()), dict(state_dict=part))
+    assert list(part) == ['fc.bias']  # else the host would warn
+    CheckpointFitHook(True, '*').after_load_checkpoint(
+        runner(Model()), dict(state_dict=dict(part))
+    )
     for state in ({}, {'blocks.0.attn.qkv.weight': torch.zeros(3)}):
-        with pytest.raises(UsageError, match='x.pth gives none of the 2 par'):
-            hook.after_load_checkpoint(runner(Model()), dict(state_dict=state))
-    with pytest.raises(UsageError, match='x.pth lacks 1'):
+        with pytest.raises(UsageError, match='x.pth gives none of the 3 wei'):
+            allowed.after_load_checkpoint(
+                runner(Model()), dict(state_dict=state)
+            )
+
+
+def test_resuming_takes_all_or_nothing():
+    hook = CheckpointFitHook(training=True, allowed='*')
+    state = Model().state_dict()
+    resumed = runner(Model(), resume=True)
+    hook.after_load_checkpoint(resumed, dict(state_dict=state, optimizer={}))
+    with pytest.raises(UsageError, match='no state of the optimizer'):
+        hook.after_load_checkpoint(resumed, dict(state_dict=state))
+    del state['fc.bias']
+    with pytest.raises(UsageError, match='x.pth .* lacks 1 .such as fc.bias'):
         hook.after_load_checkpoint(
-            runner(Model(), resume=True), dict(state_dict=part)
+            resumed, dict(state_dict=state, optimizer={})
         )
 
 
@@ -92,17 +129,14 @@ def test_a_checkpoint_with_more_than_the_model_is_refused():
     """Such as tuned biases, when the option that adds them is forgotten."""
     model = Model()
     state = {f'module.{k}': v for k, v in model.state_dict().items()}
-    assert surplus_names(model, state) == []
     hook = CheckpointFitHook(training=False)
     state['guidance.mapping'] = torch.zeros(3)
     hook.after_load_checkpoint(runner(model), dict(state_dict=state))
     state['backbone.bias_delta.v'] = torch.zeros(3)
     with pytest.raises(
-        UsageError, match=r'x.pth has 1 \(such as backbone.bias_delta.v\)'
+        UsageError, match=r'has 1 \(such as backbone.bias_delta.v\) that th'
     ):
         hook.after_load_checkpoint(runner(model), dict(state_dict=state))
-    hook = CheckpointFitHook(training=True)  # `load_from`: a part is wanted
-    hook.after_load_checkpoint(runner(model), dict(state_dict=state))
 
 
 @pytest.mark.parametrize(

@@ -27,24 +27,22 @@ def data():
 
 
 def test_shares_by_hand(model, data):
-    # All prompts but the first point away from everything.
+    with torch.no_grad():
+        model.backbone.prompts['1'].normal_(std=5.0)
     tokens = model.backbone.forward_with_tokens(
         data[0]['inputs'], model.guidance.request(torch.arange(6))
     )[1].guided[1]
-    seen = {
-        name: torch.nn.functional.normalize(tokens[name], dim=-1)
+    cls, prompts = (
+        torch.nn.functional.normalize(tokens[name], dim=-1)
         for name in ('cls_query', 'prompt_query')
-    }
-    near = (seen['cls_query'] @ seen['prompt_query'].T).argmax(dim=1)
-    expected = 100 * (near == torch.arange(6) % 3).float().mean().item()
-    shares = effect.nearest_shares(model, data)
-    assert shares['loss_guidance_cls'] == pytest.approx(expected)
-    # With one prompt for all classes, that prompt's share is the rest.
-    totals = []
+    )
+    near = (cls @ prompts.T).argmax(dim=1)
+    # With one prompt for all classes, its share is that of who is near it.
     for prompt in range(3):
         set_mapping(model, [prompt] * 6)
-        totals.append(effect.nearest_shares(model, data)['loss_guidance_cls'])
-    assert sum(totals) == pytest.approx(100)
+        share = effect.nearest_shares(model, data)['loss_guidance_cls']
+        expected = 100 * (near == prompt).float().mean().item()
+        assert share == pytest.approx(expected)
 
 
 def test_gradients_are_those_of_the_two_parts(model, data):
@@ -77,12 +75,14 @@ def test_prompts_are_left_out_and_come_back(model, data):
     assert torch.equal(whole, again)
 
 
-def test_top1_by_hand(model, data):
+def test_top1_by_hand(model):
+    inputs, data_samples = batch(7)  # the first class twice
     head = model.head.fc
     with torch.no_grad():
         head.weight.zero_()
-        head.bias.copy_(torch.tensor([0.0, 1, 0, 0, 0, 0]))
-    assert effect.top1(model, data) == pytest.approx(100 / 6)
+        head.bias.copy_(torch.tensor([1.0, 0, 0, 0, 0, -1]))
+    data = [dict(inputs=inputs, data_samples=data_samples)]
+    assert effect.top1(model, data) == pytest.approx(200 / 7)
 
 
 def test_report_has_a_row_for_each_layer(model, data):

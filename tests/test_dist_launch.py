@@ -36,13 +36,21 @@ if rank == 1 and kind == 'dies':
     os.kill(os.getpid(), signal.SIGKILL)
 if rank == 1 and kind == 'exits':
     sys.exit(2)
-if kind == 'raises':
+ERRORS = {
+    'raises': ('RuntimeError: Connection closed', 'ValueError: a bad label'),
+    'waits_in_vain': ('RuntimeError: Timed out waiting 5000ms',)}
+if kind == 'waits_in_vain' and rank == 1:
+    os.kill(os.getpid(), signal.SIGKILL)
+if kind in ERRORS:
     # What torch's `record` does, without the time to import it.
-    error = ('ValueError: a bad label', 'RuntimeError: Connection closed')
-    message = {'message': error[1 - rank],
+    message = {'message': ERRORS[kind][rank],
                'extraInfo': {'timestamp': str(int(time.time()))}}
     with open(os.environ['TORCHELASTIC_ERROR_FILE'], 'w') as file:
         json.dump({'message': message}, file)
+    mark('failed')
+    while kind == 'raises' and not os.path.exists(
+            os.path.join(folder, f'failed_{1 - rank}')):
+        time.sleep(0.01)
     sys.exit(1)
 time.sleep(60)
 """
@@ -104,6 +112,7 @@ def wait_for(*paths):
     [
         ('dies', 137, r'rank 1 \(process \d+\) was ended by SIGKILL, as a'),
         ('exits', 2, r'rank 1 \(process \d+\) ended with exit code 2, as'),
+        ('waits_in_vain', 1, r'rank 0 \(process \d+\) waited in vain for an'),
         # Not the one that only misses the other.
         ('raises', 1, r'rank 1 \(process \d+\) failed with ValueError: a bad'),
     ],

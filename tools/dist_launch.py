@@ -25,12 +25,13 @@ FORWARDED = (signal.SIGTERM, signal.SIGUSR1)
 PATIENCE = 60
 #: A signal that a batch system sends to every process comes here and there.
 SAME_SIGNAL_SECONDS = 3.0
-#: What the error of a process says whose neighbour is gone.
+#: What the error of a process says that waited too long for another one.
+WAITED = 'Timed out'
+#: What it says if the other one is gone.
 ECHOES = (
     'Connection',
     'closed by',
     'Broken pipe',
-    'Timed out',
     'rank 0 ended',
 )
 
@@ -96,7 +97,8 @@ def first_failure(error: ChildFailedError) -> tuple[int, ProcessFailure]:
     """Return the rank that failed first, and how.
 
     The others fail because it is gone, often within the same second. So one
-    that a signal ended counts before one that another's absence ended.
+    that a signal ended counts before one that another's absence ended. But if
+    one waited in vain, torchrun ended the one that it waited for.
 
     Args:
         error (ChildFailedError): Of torchrun.
@@ -107,7 +109,8 @@ def first_failure(error: ChildFailedError) -> tuple[int, ProcessFailure]:
         told_to = failure.exitcode == -signal.SIGTERM
         killed = failure.exitcode < 0 and not told_to
         echo = any(word in text_of(failure) for word in ECHOES)
-        return told_to, not killed, echo, failure.timestamp
+        waited = WAITED in text_of(failure)
+        return not waited, told_to, not killed, echo, failure.timestamp
 
     return min(error.failures.items(), key=order)
 
@@ -134,13 +137,18 @@ def describe(error: ChildFailedError) -> str:
         what = f'was ended by {name}'
         if name == 'SIGKILL':
             what += ', as a machine does that runs out of memory'
+    elif WAITED in said:
+        what = (
+            f'waited in vain for another one ({said}), which hangs or needs '
+            'longer than env_cfg.dist_cfg.timeout allows'
+        )
     elif said:
         what = f'failed with {said}'
     else:
         what = f'ended with exit code {failure.exitcode}, as said above'
-    return (
-        f'{who} {what}; the other processes were ended too. A training goes '
-        'on from its last checkpoint with --resume'
+    advice = '. A training goes on from its last checkpoint with --resume'
+    return f'{who} {what}; the other processes were ended too' + (
+        '' if '--resume' in said else advice
     )
 
 

@@ -35,7 +35,7 @@ MOST_TEST_FILES = 1000
 MOST_ANNOTATIONS = 64
 
 
-def check_run_data(cfg: dict, training: bool) -> str | None:
+def check_run_data(cfg: dict, training: bool) -> list[str]:
     """Check the data of a run, and before a training also those of its test.
 
     Args:
@@ -43,19 +43,38 @@ def check_run_data(cfg: dict, training: bool) -> str | None:
         training (bool): Whether it is to train, and not to test.
 
     Returns:
-        str | None: What is wrong with the test data of a training, of which
-        only some files are looked at; None if nothing was found.
+        List[str]: What a training can begin in spite of: broken files that
+        it is to replace, and what is wrong with the test data, of which only
+        some files are looked at.
 
     Raises:
-        UsageError: If anything is wrong with what the run reads.
+        UsageError: If anything else is wrong with what the run reads.
     """
-    done = check_data(cfg, ('train', 'val') if training else ('test',))
+    notes: list[str] = []
+    splits = ('train', 'val') if training else ('test',)
+    done = check_data(cfg, splits, notes=notes)
     if training:
         try:
             check_data(cfg, ('test',), MOST_TEST_FILES, done)
         except UsageError as error:
-            return str(error)
-    return None
+            notes.append(f'{error}; training does not read it, testing will')
+    return notes
+
+
+def replaceable_files(cfg: dict) -> int:
+    """Return how many broken files of the training set a run is to replace.
+
+    Args:
+        cfg (dict): The config.
+    """
+    return max(
+        (
+            hook.get('max_broken_files', 0)
+            for hook in cfg.get('custom_hooks') or []
+            if str(hook.get('type')).endswith('TrainingCheckHook')
+        ),
+        default=0,
+    )
 
 
 def check_data(
@@ -63,6 +82,7 @@ def check_data(
     splits: Sequence[str],
     most_files: int = MOST_FILES,
     done: Collection[str] = (),
+    notes: list[str] | None = None,
 ) -> set[str]:
     """Raise a sentence if data are missing or broken.
 
@@ -77,6 +97,8 @@ def check_data(
         most_files (int): Of a dataset, of which the ends are read, evenly
             spread. Defaults to 100,000.
         done (Collection[str]): What earlier calls returned. Defaults to ().
+        notes (List[str], optional): Where to append what is wrong with files
+            that a training is to replace. Defaults to None: that is an error.
 
     Returns:
         Set[str]: What tells the datasets that have been checked from others.
@@ -99,9 +121,12 @@ def check_data(
             files = files_key(dataset)
             if files not in done and reads_text_only(class_of(dataset, scope)):
                 done.add(files)
-                check_samples(
-                    path, sample_check(cfg, path, dataset), most_files
-                )
+                check = sample_check(cfg, path, dataset)
+                if split == 'train' and notes is not None:
+                    notes += replaced_note(
+                        path, check, most_files, replaceable_files(cfg)
+                    )
+                check_samples(path, check, most_files)
     return done
 
 
@@ -135,6 +160,52 @@ def files_key(dataset: dict) -> str:
     return repr((sorted(named.items()), reads_labels(dataset)))
 
 
+def replaced_note(
+    path: str, check: SampleCheck, most_files: int, most_broken: int
+) -> list[str]:
+    """Take out of a check the samples whose broken files will be replaced.
+
+    Args:
+        path (str): Path of the dataset in the config.
+        check (SampleCheck): Of the dataset; changed in place.
+        most_files (int): See :func:`check_data`.
+        most_broken (int): How many files may be broken.
+
+    Returns:
+        List[str]: A sentence if there are any, and not too many.
+    """
+    if not most_broken:
+        return []
+    found = dict(file_defects(_files_to_check(check, most_files)))
+    if not 0 < len(found) <= most_broken:
+        return []
+    check.samples = [
+        info
+        for info in check.samples
+        if not {info['img_path'], info.get('seg_map_path')} & set(found)
+    ]
+    file, defect = next(iter(found.items()))
+    more = (
+        f' ({len(found) - 1} more files too)' if found.keys() - {file} else ''
+    )
+    return [
+        f'{path}: {file} {defect}{more}; as max_broken_files allows, such '
+        'samples are replaced by others'
+    ]
+
+
+def _files_to_check(check: SampleCheck, most_files: int) -> list[str]:
+    chosen = evenly_spread(len(check.samples), most_files)
+    files = [check.samples[i]['img_path'] for i in chosen]
+    if check.load_labels is not None:
+        files += [
+            check.samples[i]['seg_map_path']
+            for i in chosen
+            if 'seg_map_path' in check.samples[i]
+        ]
+    return files
+
+
 def check_samples(
     path: str, check: SampleCheck, most_files: int = MOST_FILES
 ) -> None:
@@ -148,14 +219,7 @@ def check_samples(
     Raises:
         UsageError: If so; it names the first file and how many there are.
     """
-    chosen = evenly_spread(len(check.samples), most_files)
-    files = [check.samples[i]['img_path'] for i in chosen]
-    if check.load_labels is not None:
-        files += [
-            check.samples[i]['seg_map_path']
-            for i in chosen
-            if 'seg_map_path' in check.samples[i]
-        ]
+    files = _files_to_check(check, most_files)
     _raise_if(path, 'copy them again, or leave them out', file_defects(files))
     labels = [
         (info['img_path'], defect)

@@ -29,8 +29,8 @@ def check_folders(
             Defaults to False.
 
     Raises:
-        UsageError: If there is no image, a file is missing or empty, or a
-            class of a training set has no image.
+        UsageError: If there is no image, a file is missing, or a class of a
+            training set has no image.
     """
     folder = places.get('img_path', places.get('data_root', ''))
     if not osp.isdir(folder):
@@ -165,7 +165,7 @@ def _check_classes(path: str, folder: str, endings: tuple[str, ...]) -> None:
 def _check_segmentation(
     path: str, places: dict[str, str], suffix: str, label_suffix: str
 ) -> None:
-    """Check that images and their label maps are there and not empty."""
+    """Check that images and their label maps are there."""
     folder = places['img_path']
     images = dict(_files(folder))
     stems = sorted(
@@ -210,7 +210,7 @@ def _check_each(
     suffix: str,
     option: str,
 ) -> None:
-    """Check that each stem with the suffix is a file that is not empty."""
+    """Check that each stem with the suffix is a file."""
     names = [stem + suffix for stem in stems]
     missing = [name for name in names if name not in files]
     if missing:
@@ -220,11 +220,4 @@ def _check_each(
             f'{len(missing)} of {len(names)} are missing, such as '
             f'{missing[0]}; add them, or, if the suffix is another (the files '
             f'there end in {endings}), set {option}'
-        )
-    empty = [name for name in names if files[name].stat().st_size == 0]
-    if empty:
-        raise UsageError(
-            f'{what}should have content, but {len(empty)} of {len(names)} in '
-            f'{folder} are empty (0 bytes), such as {empty[0]}; copy them '
-            'again, or leave those images out'
         )

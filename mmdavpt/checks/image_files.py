@@ -53,17 +53,20 @@ def file_defect(path: str) -> str | None:
         return 'is empty (0 bytes)'
     for signature, (ending, name) in ENDINGS.items():
         if start.startswith(signature):
-            if ending in end or _decodes(path):
+            if ending in end or decodes(path):
                 return None
             return f'is truncated: it is a {name} without its end'
     return None if _is_image(path) else 'is no image file'
 
 
-def _decodes(path: str) -> bool:
+def decodes(path: str) -> bool:
     """Return whether both libraries that pipelines load with decode a file.
 
     Zeros at the end are left out: an interrupted copy can leave them, and
     they decode as pixels, whereas no JPEG or PNG ends in one.
+
+    Args:
+        path (str): The file, which exists.
     """
     with open(path, 'rb') as file:
         content = file.read().rstrip(b'\0')

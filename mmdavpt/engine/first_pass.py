@@ -19,6 +19,8 @@ from torch.utils.data import (
     Subset,
 )
 
+from .watched_pipeline import WatchedPipeline
+
 
 def first_pass_loader(
     dataloader: DataLoader,
@@ -119,7 +121,12 @@ def with_pipeline(dataset, pipeline: Compose):
     if hasattr(dataset, 'dataset'):
         dataset.dataset = with_pipeline(dataset.dataset, pipeline)
     elif hasattr(dataset, 'pipeline'):
-        dataset.pipeline = pipeline
+        watched = isinstance(dataset.pipeline, WatchedPipeline)
+        dataset.pipeline = (
+            WatchedPipeline(pipeline, dataset.pipeline.replace)
+            if watched
+            else pipeline
+        )
     else:
         raise TypeError(
             'a hook with `pipeline=...` needs a dataset with a pipeline, '

@@ -97,7 +97,10 @@ def exit_with_sentence(*kinds: type[Exception]) -> Iterator[None]:
         yield
     except (UsageError, *kinds) as error:
         program = osp.basename(sys.argv[0])
-        sys.stderr.write(f'{program}: error: {error}\n')
+        # A worker of a data loader puts its traceback before the sentence.
+        sentence = str(error).rpartition(f'{UsageError.__module__}.')[2]
+        sentence = sentence.removeprefix(f'{UsageError.__name__}: ')
+        sys.stderr.write(f'{program}: error: {sentence.strip()}\n')
         raise SystemExit(2) from None
 
 
@@ -228,11 +231,8 @@ def check_files(cfg: Config, training: bool) -> None:
     check_config(cfg, training)
     if training and cfg.get('load_from'):
         check_checkpoint_exists(cfg.load_from, '`load_from`')
-    warning = check_run_data(cfg, training)
-    if warning is not None:
-        sys.stderr.write(
-            f'warning: {warning}; training does not read it, testing will\n'
-        )
+    for note in check_run_data(cfg, training):
+        sys.stderr.write(f'warning: {note}\n')
 
 
 def leave_process_group() -> None:

@@ -228,16 +228,38 @@ def test_test_data_stop_no_training(tmp_path):
         f'{split}_dataloader': dict(dataset=scenes(tmp_path / split))
         for split in ('train', 'test')
     }
-    assert check_run_data(cfg, training=True) is None
+    assert check_run_data(cfg, training=True) == []
     label(tmp_path / 'test/ann/1.png', [[0, 9], [1, 1]])
-    warning = check_run_data(cfg, training=True)
+    (warning,) = check_run_data(cfg, training=True)
     assert 'test_dataloader.dataset: ' in warning and 'label 9' in warning
     with pytest.raises(UsageError, match='has the label 9'):
         check_run_data(cfg, training=False)
     cfg['test_dataloader']['dataset']['data_root'] = '/nowhere'
-    assert 'reads /nowhere' in check_run_data(cfg, training=True)
+    (warning,) = check_run_data(cfg, training=True)
+    assert 'reads /nowhere' in warning
     truncate(tmp_path / 'train/img/0.jpg')
     with pytest.raises(UsageError, match='train_dataloader.* truncated'):
+        check_run_data(cfg, training=True)
+
+
+def test_broken_files_that_are_to_be_replaced(tmp_path):
+    hook = dict(type='mmdavpt.TrainingCheckHook', max_broken_files=2)
+    cfg = dict(
+        train_dataloader=dict(dataset=scenes(tmp_path / 'a')),
+        val_dataloader=dict(dataset=scenes(tmp_path / 'b')),
+        custom_hooks=[dict(type='Other'), hook],
+    )
+    assert check_run_data(cfg, training=True) == []
+    truncate(tmp_path / 'a/img/0.jpg')
+    (tmp_path / 'a/ann/2.png').write_bytes(b'')
+    (note,) = check_run_data(cfg, training=True)
+    assert '0.jpg is truncated' in note and '(1 more files too)' in note
+    truncate(tmp_path / 'a/img/3.jpg')  # one too many
+    with pytest.raises(UsageError, match='0.jpg is truncated'):
+        check_run_data(cfg, training=True)
+    hook['max_broken_files'] = 3
+    truncate(tmp_path / 'b/img/3.jpg')  # no score is computed without it
+    with pytest.raises(UsageError, match='val_dataloader.*3.jpg is trunc'):
         check_run_data(cfg, training=True)
 
 

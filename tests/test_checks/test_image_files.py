@@ -35,7 +35,7 @@ def defect(tmp_path):
 @pytest.mark.parametrize('name', WHOLE)
 def test_whole_files(defect, name, monkeypatch):
     # Usual files are never decoded.
-    monkeypatch.setattr(image_files, '_decodes', lambda path: 1 / 0)
+    monkeypatch.setattr(image_files, 'decodes', lambda path: 1 / 0)
     assert defect(WHOLE[name]) is None
     assert defect(WHOLE[name] + bytes(TAIL // 2)) is None
 

@@ -1,8 +1,13 @@
 """What cannot go well stops with a sentence, guided or not."""
 
+import copy
+
 import numpy as np
 import pytest
+import torch
 from mmengine.hooks import Hook
+
+from mmdavpt.errors import UsageError
 
 from .. import toy
 
@@ -115,7 +120,7 @@ def test_nan_image_is_named(runner_from, tmp_path, make):
 
     runner.train_dataloader.dataset.get_data_info = broken
     with pytest.raises(
-        ValueError, match=r'is nan in iteration 1 .*birds/\d+.png.*NaN'
+        ValueError, match=r'is nan in iteration 1 .*birds/\d+.png.*for NaN'
     ):
         runner.train()
 
@@ -154,3 +159,84 @@ def test_validation_set_has_the_same_classes(runner_from, tmp_path):
     )
     with pytest.raises(ValueError, match=r"different are \['F', 'G'\]"):
         runner_from(cfg).train()
+
+
+class Snapshots(Hook):
+    """Keep the state around each iteration, and set images to NaN in some."""
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self, nan_in):
+        self.nan_in = nan_in
+        self.same = []
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.iter in self.nan_in:
+            data_batch['inputs'] = [
+                torch.full_like(image, torch.nan, dtype=torch.float32)
+                for image in data_batch['inputs']
+            ]
+        self.before = self.state_of(runner)
+
+    def after_train_iter(self, runner, *args, **kwargs):
+        after = self.state_of(runner)
+        self.same.append(
+            all(torch.equal(after[name], self.before[name]) for name in after)
+        )
+
+    def state_of(self, runner):
+        state = dict(runner.model.named_parameters())
+        state.update(runner.model.named_buffers())
+        for group in runner.optim_wrapper.optimizer.state.values():
+            state.update({f'{id(group)}{k}': v for k, v in group.items()})
+        return {name: value.clone() for name, value in state.items()}
+
+
+def skipping(make, tmp_path, **options):
+    changes = {**CHECKED}
+    changes['custom_hooks'] = copy.deepcopy(CHECKED['custom_hooks'])
+    changes['custom_hooks'][0].update(options)
+    return make(tmp_path, changes)
+
+
+@pytest.mark.parametrize('make', [toy.classification, toy.segmentation])
+def test_a_skipped_step_leaves_no_trace(runner_from, tmp_path, make):
+    nan_in = (1, 3)
+    cfg = skipping(make, tmp_path, max_skipped_steps=1)
+    runner = runner_from(cfg)
+    snapshots = Snapshots(nan_in)
+    runner.register_hook(snapshots)
+    runner.train()
+    assert snapshots.same == [i in nan_in for i in range(len(snapshots.same))]
+    assert runner.message_hub.get_info('skipped_steps') == 2
+    log = next(tmp_path.rglob('*.log')).read_text()
+    assert '(1 in a row, 2 in all)' in log
+    assert 'in iteration 4' in log
+    assert 'for the images [' in log
+
+
+def test_too_many_skipped_steps_name_the_last_checkpoint(
+    runner_from, tmp_path
+):
+    cfg = skipping(toy.classification, tmp_path, max_skipped_steps=1)
+    runner = runner_from({**cfg, 'runner_type': 'mmdavpt.DAVPTRunner'})
+    runner.register_hook(Snapshots((4, 5)))
+    with pytest.raises(
+        UsageError, match='in 2 iterations in a row.*from .*epoch_1.pth with'
+    ):
+        runner.train()
+
+
+def test_no_checkpoint_of_nan_is_written(runner_from, tmp_path):
+    runner = runner_from(toy.classification(tmp_path, CHECKED))
+
+    class Diverge(Hook):
+        def after_train_epoch(self, runner):
+            runner.model.head.fc.bias.data[0] = torch.inf
+
+    runner.register_hook(Diverge())
+    with pytest.raises(
+        UsageError, match='finite weights, but 1 of .* such as head.fc.bias'
+    ):
+        runner.train()
+    assert not list(tmp_path.glob('*.pth'))

@@ -262,7 +262,7 @@ def test_amp_refuses_another_wrapper():
 
 def test_tta_of_segmentation(checkpoint):
     cfg = test_cfg(ADE20K, checkpoint, '--tta')
-    assert cfg.model.type == 'SegTTAModel'
+    assert cfg.model.type == 'mmdavpt.RunningSegTTAModel'
     assert cfg.model.module.type == 'mmdavpt.DAVPTEncoderDecoder'
     assert cfg.test_dataloader.dataset.pipeline == cfg.tta_pipeline
 

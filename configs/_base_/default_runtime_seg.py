@@ -28,4 +28,4 @@ default_hooks = dict(
     ),
     visualization=dict(type='SegVisualizationHook'),
 )
-tta_model = dict(type='SegTTAModel')
+tta_model = dict(type='mmdavpt.RunningSegTTAModel')

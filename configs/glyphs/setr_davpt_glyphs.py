@@ -145,7 +145,7 @@ tta_pipeline = [
         ],
     ),
 ]
-tta_model = dict(type='SegTTAModel')
+tta_model = dict(type='mmdavpt.RunningSegTTAModel')
 
 train_dataloader = dict(
     batch_size=batch_size,

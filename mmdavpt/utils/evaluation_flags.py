@@ -124,8 +124,8 @@ def use_tta(cfg: Config) -> None:
         )
     if 'tta_model' not in cfg and is_segmentation(cfg):
         raise UsageError(
-            "--tta needs tta_model=dict(type='SegTTAModel') in the config, "
-            'which averages the predictions; it has none'
+            "--tta needs tta_model=dict(type='mmdavpt.RunningSegTTAModel') in "
+            'the config, which averages the predictions; it has none'
         )
     tta_model = copy.deepcopy(cfg.get('tta_model')) or ConfigDict()
     tta_model.setdefault('type', 'mmpretrain.AverageClsScoreTTA')

@@ -1,0 +1,141 @@
+"""Scales and flips are averaged as the host does, with less held."""
+
+import copy
+import gc
+import weakref
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmseg.models import SegTTAModel
+from mmseg.structures import SegDataSample
+
+from mmdavpt.models import RunningSegTTAModel
+from mmdavpt.registry import MODELS
+
+from .. import toy
+
+ORI_SHAPES = [(30, 41), (44, 37)]
+AUGMENTATIONS = [(size, flip) for size in (24, 40, 56) for flip in (0, 1)]
+
+
+@pytest.fixture
+def segmentor(tmp_path):
+    cfg = Config(toy.segmentation(tmp_path)).model
+    cfg.test_cfg = dict(mode='slide', crop_size=(32, 32), stride=(20, 20))
+    init_default_scope('mmseg')
+    torch.manual_seed(0)
+    model = MODELS.build(cfg)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    return model.eval()
+
+
+def data():
+    """Return two images in six augmentations, as a loader collates them."""
+    generator = torch.Generator().manual_seed(0)
+    inputs, samples = [], []
+    for size, flip in AUGMENTATIONS:
+        shape = (3, size, size + 9)
+        inputs.append(
+            [
+                torch.randint(256, shape, generator=generator).byte()
+                for _ in ORI_SHAPES
+            ]
+        )
+        samples.append([])
+        for i, ori_shape in enumerate(ORI_SHAPES):
+            sample = SegDataSample()
+            sample.set_metainfo(
+                dict(
+                    img_path=f'{i}.png',
+                    ori_shape=ori_shape,
+                    img_shape=shape[1:],
+                    flip=bool(flip),
+                    flip_direction='horizontal' if flip else None,
+                )
+            )
+            samples[-1].append(sample)
+    return dict(inputs=inputs, data_samples=samples)
+
+
+def batch_of(data, augmentation):
+    return {key: value[augmentation] for key, value in data.items()}
+
+
+def labels(samples, key='pred_sem_seg'):
+    return [sample.get(key).data for sample in samples]
+
+
+@pytest.mark.filterwarnings('ignore:The shape of value')
+@pytest.mark.parametrize('channels', [27, 1])
+@torch.no_grad()
+def test_predictions_are_the_hosts(segmentor, channels):
+    given = data()
+    if channels == 1:
+        head = segmentor.decode_head
+        head.conv_seg = torch.nn.Conv2d(16, 1, 1)
+        segmentor.out_channels, head.threshold = 1, 0.5
+        logits = labels(segmentor.test_step(batch_of(given, 2)), 'seg_logits')
+        head.threshold = float(logits[0].sigmoid().median())
+    ours = RunningSegTTAModel(segmentor).test_step(copy.deepcopy(given))
+    theirs = SegTTAModel(segmentor).test_step(copy.deepcopy(given))
+    assert len(ours) == len(theirs) == len(ORI_SHAPES)
+    for one, other, shape in zip(ours, theirs, ORI_SHAPES, strict=True):
+        assert one.pred_sem_seg.data.shape == (1, *shape)
+        assert torch.equal(one.pred_sem_seg.data, other.pred_sem_seg.data)
+        assert torch.equal(one.seg_logits.data, other.seg_logits.data)
+        assert one.metainfo == other.metainfo
+        assert one.pred_sem_seg.data.unique().numel() > 1
+    # The average is not the last augmentation's own prediction.
+    last = segmentor.test_step(batch_of(given, -1))
+    assert not torch.equal(labels(last)[0], labels(ours)[0])
+
+
+@torch.no_grad()
+def test_data_as_lists_and_in_another_form(segmentor):
+    class Both(torch.nn.Module):
+        out_channels = segmentor.out_channels
+        decode_head = segmentor.decode_head
+
+        def test_step(self, batch):
+            if not isinstance(batch, dict):
+                assert isinstance(batch, list)
+                batch = dict(inputs=batch[0], data_samples=batch[1])
+            return segmentor.test_step(batch)
+
+    model = RunningSegTTAModel(Both())
+    as_dict = labels(model.test_step(data()))
+    as_lists = labels(model.test_step(tuple(data().values())))
+    assert all(map(torch.equal, as_dict, as_lists))
+    with pytest.raises(TypeError, match='lists? of batches, but got str'):
+        model.test_step('images')
+
+
+@pytest.mark.filterwarnings('ignore:The shape of value')
+@torch.no_grad()
+def test_logits_of_few_augmentations_are_held(segmentor):
+    """The host's six per image are alive at the end; here one or two."""
+    alive, most = weakref.WeakSet(), []
+    test_step = segmentor.test_step
+
+    def watched(batch):
+        samples = test_step(batch)
+        alive.update(sample.seg_logits for sample in samples)
+        gc.collect()
+        most.append(len(alive))
+        return samples
+
+    segmentor.test_step = watched
+    images = len(ORI_SHAPES)
+    held = []
+    for model in (RunningSegTTAModel(segmentor), SegTTAModel(segmentor)):
+        # The collated batches hold the samples, and these the logits.
+        model.test_step(data())
+        held.append(max(most))
+        alive.clear()
+        most.clear()
+    assert held[1] == images * len(AUGMENTATIONS)
+    assert held[0] <= 2 * images

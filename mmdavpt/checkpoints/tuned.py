@@ -8,6 +8,7 @@ those that its config names, if they have this fingerprint, and refuses else.
 import copy
 from collections.abc import MutableMapping
 
+from mmengine.logging import HistoryBuffer
 from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
@@ -17,6 +18,8 @@ from .fingerprint import fingerprint, same_names, same_values, short
 
 #: The name of the fingerprint among weights.
 FINGERPRINT = 'frozen_fingerprint'
+#: How many iterations of logs a checkpoint without frozen weights keeps.
+LOGGED = 10_000
 #: What states within a checkpoint have before the model's names.
 STATES = {'state_dict': '', 'ema_state_dict': 'module.'}
 
@@ -58,7 +61,8 @@ def strip_frozen(checkpoint: dict, model: nn.Module) -> None:
     """Leave the frozen weights out of a checkpoint.
 
     Without an optimizer a checkpoint is not to be resumed, and also goes
-    without buffers that only resuming needs.
+    without logs and without buffers that only resuming needs. Else only the
+    end of the logs stays, which grow with every iteration.
 
     Args:
         checkpoint (dict): Of a runner, changed in place.
@@ -71,6 +75,11 @@ def strip_frozen(checkpoint: dict, model: nn.Module) -> None:
     dropped = set(frozen)
     if 'optimizer' not in checkpoint:
         dropped |= resume_only(model)
+        checkpoint.pop('message_hub', None)
+    logs = checkpoint.get('message_hub', {}).get('log_scalars', {})
+    for name, log in logs.items():
+        values, counts = log.data
+        logs[name] = HistoryBuffer(values[-LOGGED:], counts[-LOGGED:])
     for key, prefix in STATES.items():
         if key in checkpoint:
             state = checkpoint[key]
@@ -124,6 +133,21 @@ def complete(
             )
     for name in (*frozen, *resume_only(model).intersection(absent)):
         state[prefix + name] = own[name]
+
+
+def complete_all(checkpoint: dict, model: nn.Module) -> None:
+    """Fill the frozen weights of a model into all states of a checkpoint.
+
+    Args:
+        checkpoint (dict): Of a runner, changed in place.
+        model (nn.Module): See :func:`complete`.
+
+    Raises:
+        UsageError: See :func:`complete`.
+    """
+    for key, prefix in STATES.items():
+        if key in checkpoint:
+            complete(model, checkpoint[key], prefix)
 
 
 def resume_only(model: nn.Module) -> set[str]:

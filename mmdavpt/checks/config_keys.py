@@ -95,6 +95,7 @@ BUILDER_KEYS = {
     'norm_layer': {'requires_grad'},
     'guidance': {'guided_layers'},
     'init_cfg': {'allow_pickle'},  # taken by the backbone's strict loading
+    'checkpoint': {'tuned_only'},  # the runner has its own hook for these
 }
 
 DATALOADER_KEYS = set(inspect.signature(DataLoader).parameters) | {

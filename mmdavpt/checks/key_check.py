@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 from mmdavpt.errors import UsageError
 
 from .config_keys import (
+    BUILDER_KEYS,
     accepted_keys,
     default_type,
     holder,
@@ -136,7 +137,7 @@ def _defects_of(path: str, node: dict, scope: str) -> Iterator[str]:
             name
             for target in (targets[0], CheckpointHook)
             for name in _named_arguments(target)
-        }
+        } | BUILDER_KEYS['checkpoint']
     yield from _unknown(path, node, accepted)
     if holder(path).endswith('_dataloader'):
         targets = [DataLoader]

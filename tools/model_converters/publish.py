@@ -12,15 +12,17 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-import torch
-
 if find_spec('mmdavpt') is None:
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from mmdavpt import __version__  # noqa: E402
+from mmdavpt.checkpoints import (  # noqa: E402
+    read_run_checkpoint,
+    save_checkpoint,
+)
+from mmdavpt.checkpoints.tuned import FINGERPRINT  # noqa: E402
 from mmdavpt.errors import UsageError  # noqa: E402
 from mmdavpt.models.export import fold_bias_delta  # noqa: E402
-from mmdavpt.models.pretrained.reading import read_torch  # noqa: E402
 from mmdavpt.utils import cli  # noqa: E402
 
 
@@ -35,9 +37,18 @@ def publish(checkpoint: dict, fold_bias: bool = False) -> dict:
     Returns:
         dict: ``state_dict`` in half precision, and ``meta`` with the
         iterations, the classes and this package's version.
+
+    Raises:
+        UsageError: If weights to fold into are not in the checkpoint.
     """
     meta = checkpoint.get('meta', {})
     weights = checkpoint['state_dict']
+    if fold_bias and FINGERPRINT in weights:
+        raise UsageError(
+            '--fold-bias changes frozen weights, which this checkpoint goes '
+            'without; write a whole one first, by '
+            'tools/model_converters/convert_checkpoint.py'
+        )
     if fold_bias:
         weights = fold_bias_delta(weights)
     return dict(
@@ -65,14 +76,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     args = parser.parse_args(argv)
     with cli.exit_with_sentence(FileNotFoundError):
-        checkpoint = read_torch(args.checkpoint)
-        if not isinstance(checkpoint, dict) or 'state_dict' not in checkpoint:
+        checkpoint = read_run_checkpoint(args.checkpoint)
+        if 'state_dict' not in checkpoint:
             raise UsageError(
                 f'{args.checkpoint} should be a checkpoint of a Runner, with '
                 "a 'state_dict', but has none"
             )
         published = publish(checkpoint, args.fold_bias)
-    torch.save(published, args.out)
+        save_checkpoint(published, args.out)
     size = Path(args.out).stat().st_size / 1e6
     print(f'{args.out}: {size:.1f} MB')
 

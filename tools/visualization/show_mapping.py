@@ -11,8 +11,8 @@ import os.path as osp
 from typing import List, NamedTuple, Optional, Sequence
 
 import numpy as np
-from mmengine.runner import CheckpointLoader
 
+from mmdavpt.checkpoints import read_run_checkpoint
 from mmdavpt.utils.cli import exit_with_sentence
 from mmdavpt.visualization import draw_mapping, moved_classes, prompt_groups
 
@@ -37,9 +37,7 @@ def read_mapping(path: str) -> SavedMapping:
     Raises:
         ValueError: If the checkpoint holds no mapping, or it was never set.
     """
-    checkpoint = CheckpointLoader.load_checkpoint(
-        path, map_location='cpu', logger='silent'
-    )
+    checkpoint = read_run_checkpoint(path)
     state = checkpoint.get('state_dict', checkpoint)
     # A model saved from inside a wrapper has its keys one level deeper.
     keys = [k for k in state if f'.{k}'.endswith('.guidance.mapping')]

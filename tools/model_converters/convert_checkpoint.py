@@ -1,0 +1,103 @@
+"""Write a checkpoint in another form: whole or tuned, ``.pth`` or safetensors.
+
+``python tools/model_converters/convert_checkpoint.py CONFIG CHECKPOINT OUT``:
+OUT has all weights, also where CHECKPOINT has only what was tuned; with
+``--tuned`` it has only that, and the config's pre-trained weights are needed
+to load it. An OUT that ends in ``.pth`` can be resumed if CHECKPOINT can; one
+that ends in ``.safetensors`` has the weights, and facts as metadata.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+from mmengine.registry import init_default_scope
+
+if find_spec('mmdavpt') is None:
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from mmdavpt.checkpoints import (  # noqa: E402
+    read_run_checkpoint,
+    save_checkpoint,
+)
+from mmdavpt.checkpoints.tuned import (  # noqa: E402
+    check_restorable,
+    complete_all,
+    strip_frozen,
+    tunable_model,
+)
+from mmdavpt.checks.checkpoint_fit import check_fit  # noqa: E402
+from mmdavpt.errors import UsageError  # noqa: E402
+from mmdavpt.registry import MODELS  # noqa: E402
+from mmdavpt.utils import cli  # noqa: E402
+
+SUFFIXES = ('.pth', '.safetensors')
+
+
+def convert(cfg: Config, source: str, tuned: bool = False) -> dict:
+    """Return a checkpoint with all weights, or with the tuned ones only.
+
+    Args:
+        cfg (Config): The config of its training.
+        source (str): The checkpoint, of either kind.
+        tuned (bool): Whether to leave out the frozen weights.
+            Defaults to False.
+
+    Raises:
+        UsageError: If the checkpoint does not fit the config, or if its
+            frozen weights are not those that the config names.
+    """
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    model = tunable_model(MODELS.build(cfg.model))
+    content = read_run_checkpoint(source)
+    if not isinstance(content.get('state_dict'), dict):
+        raise UsageError(
+            f"{source} should be a checkpoint of a run, with a 'state_dict', "
+            f'but has {sorted(map(str, content))[:6]}'
+        )
+    check_fit(model, content['state_dict'], source)
+    complete_all(content, model)
+    model.load_state_dict(content['state_dict'])
+    if tuned:
+        check_restorable(model)
+        strip_frozen(content, model)
+    return content
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Convert what the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('config', help='the config of the training')
+    parser.add_argument('checkpoint', help='a checkpoint of a run')
+    parser.add_argument(
+        'out', help=f'the file to write, {" or ".join(SUFFIXES)}'
+    )
+    parser.add_argument(
+        '--tuned',
+        action='store_true',
+        help='leave out the frozen weights, which the config names',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='as in the training',
+    )
+    args = parser.parse_args(argv)
+    with cli.exit_with_sentence():
+        if Path(args.out).suffix not in SUFFIXES:
+            raise UsageError(
+                f'OUT should end in {" or ".join(SUFFIXES)}, but got '
+                f'{args.out}'
+            )
+        cfg = cli.load_config(args.config, args.cfg_options)
+        save_checkpoint(convert(cfg, args.checkpoint, args.tuned), args.out)
+    size = Path(args.out).stat().st_size / 1e6
+    print(f'{args.out}: {size:.2f} MB')
+
+
+if __name__ == '__main__':
+    main()

@@ -15,7 +15,7 @@ from mmdavpt.engine.runner import DAVPTRunner
 from mmdavpt.errors import UsageError
 
 from .. import toy
-from . import whole_batch
+from . import disagreements, whole_batch
 
 FROZEN = {'optim_wrapper.optimizer.lr': 0.0}
 #: SGD, since Adam would blow differences of rounding up to whole steps.
@@ -58,6 +58,15 @@ RUNS = {
                     max_samples_per_class=3,
                 )
             ],
+        },
+    ),
+    # Each process sees some of the classes only, and not as many images.
+    'unequal': (
+        toy.classification,
+        {
+            **FROZEN,
+            'train_dataloader.dataset.num_images': 7,
+            'train_dataloader.sampler.round_up': False,
         },
     ),
     'moving': (toy.classification, {'optim_wrapper.optimizer.lr': 0.05}),
@@ -137,6 +146,7 @@ def train_on_one_of_two(rank, port, folder):
         **{name: train(name, folder, 2) for name in RUNS},
         'whole_batch': whole_batch.run_all(rank, 2),
         'message': message_of_a_queue_of_ones_own(rank),
+        'disagreements': disagreements.run_all(rank),
     }
     torch.save(results, folder / f'rank{rank}.pth')
     dist.destroy_process_group()
@@ -161,7 +171,9 @@ def two_processes(tmp_path_factory):
     return [torch.load(folder / f'rank{rank}.pth') for rank in range(2)]
 
 
-@pytest.mark.parametrize('name', ['classification', 'segmentation', 'capped'])
+@pytest.mark.parametrize(
+    'name', ['classification', 'segmentation', 'capped', 'unequal']
+)
 def test_same_mapping_as_one_process(tmp_path, two_processes, name):
     one = train(name, tmp_path, 1)
     first, second = (results[name] for results in two_processes)
@@ -249,3 +261,48 @@ def test_without_gathering_each_rank_sees_its_own_samples(two_processes, name):
 def test_a_queue_on_several_processes_needs_gathering(two_processes):
     for results in two_processes:
         assert 'set guidance.gather=True' in results['message']
+
+
+def test_mappings_are_compared_in_passing(two_processes):
+    for results in two_processes:
+        results = results['disagreements']['sums']
+        assert results['sums'].tolist() == [1, 10]
+        assert results['no sums'].tolist() == []
+        for name, message in (
+            ('one class', 'class 3 has prompt -1 on rank 0 and 0 on rank 1'),
+            ('exchanged', 'class 0 has prompt 0 on rank 0 and 2 on rank 1'),
+            ('moved along', 'class 3 has prompt -1 on rank 0 and 1 on'),
+            ('balanced', 'class 0 has prompt 0 on rank 0 and 1 on rank 1'),
+        ):
+            assert message in results[name]
+
+
+def test_an_error_of_rank_0_reaches_those_that_wait(two_processes):
+    first, second = (
+        results['disagreements']['errors'] for results in two_processes
+    )
+    for got in (first, second):
+        assert got['result'] == 'made by 0'
+        assert got['UsageError'] == ('UsageError', 'a usage')
+        assert got['ValueError'] == ('ValueError', 'a value')
+        assert got['together'] == 2
+    for kind in ('KeyError', 'Exotic', 'KeyboardInterrupt'):
+        assert first[kind][0] == kind
+        assert second[kind][0] == 'RuntimeError'
+        assert f'rank 0 ended with {kind}' in second[kind][1]
+
+
+def test_processes_that_start_differently(two_processes):
+    for results in two_processes:
+        said = results['disagreements']['starts']
+        assert 'the checksum of the weights should be the' in said['weight']
+        assert 'rank 0 has 3 and rank 1 has 0; put' in said['iteration']
+        assert 'rank 0 has 4 and rank 1 has 5; give' in said['batches']
+        assert 'the config should be the same' in said['seed']
+
+
+def test_the_statistics_of_rank_0_are_evaluated(two_processes):
+    for results in two_processes:
+        mean, batches = results['disagreements']['statistics']
+        assert mean.tolist() == [1, 1, 1]
+        assert batches == 7

@@ -82,6 +82,28 @@ def _batched(x: Tensor, batch_size: int) -> Tensor:
     return x if x.dim() == 3 else x.expand(batch_size, -1, -1)
 
 
+def project_prompts(
+    layer: nn.Module, prompts: Tensor, bias_delta: Mapping[str, Tensor]
+) -> Tensor:
+    """Return the keys and values of a layer's prompts, side by side.
+
+    Args:
+        layer (nn.Module): An mmpretrain ``TransformerEncoderLayer``.
+        prompts (Tensor): With shape (P, C) or (B, P, C).
+        bias_delta (Mapping[str, Tensor]): See :func:`shifted_qkv_bias`.
+
+    Returns:
+        Tensor: With shape (P, 2C) or (B, P, 2C).
+    """
+    channels = layer.attn.embed_dims
+    bias = shifted_qkv_bias(layer.attn.qkv, bias_delta)
+    return F.linear(
+        layer.ln1(prompts),
+        layer.attn.qkv.weight[channels:],
+        None if bias is None else bias[channels:],
+    )
+
+
 def prompted_layer(
     layer: nn.Module,
     x: Tensor,
@@ -91,6 +113,7 @@ def prompted_layer(
     cls_only: bool = False,
     request: Optional[TokenRequest] = None,
     raw_prompts: Optional[Tensor] = None,
+    projected: Optional[Tensor] = None,
 ) -> Tuple[Tensor, Dict[str, Tensor]]:
     """Run one layer with its prompts as a key/value prefix.
 
@@ -108,76 +131,48 @@ def prompted_layer(
         request (TokenRequest, optional): What to hand out.
         raw_prompts (Tensor, optional): The prompts before dropout, (P, C),
             which guidance acts on. Needed with a ``request``.
+        projected (Tensor, optional): What :func:`project_prompts` made of
+            ``prompts``, if that is known. Defaults to None.
 
     Returns:
         Tuple[Tensor, Dict[str, Tensor]]: The layer's output, with shape
         (B, 1+N, C) or (B, 1, C) with ``cls_only``; and the tokens by name.
     """
     attn = layer.attn
-    batch_size, channels = x.shape[0], attn.embed_dims
-    heads = attn.num_heads
-    weight = attn.qkv.weight
     bias = shifted_qkv_bias(attn.qkv, bias_delta)
-    key_value_bias = None if bias is None else bias[channels:]
     names = frozenset() if request is None else request.names
+    if prompts is not None and projected is None:
+        projected = project_prompts(layer, prompts, bias_delta)
 
     normed = layer.ln1(x)
+    rows = x.shape[1]
     if cls_only and not names & {'patch_query', 'patch_output'}:
-        query = F.linear(
-            normed[:, :1],
-            weight[:channels],
-            None if bias is None else bias[:channels],
-        )
-        key, value = F.linear(normed, weight[channels:], key_value_bias).chunk(
-            2, dim=-1
-        )
-    else:
-        query, key, value = F.linear(normed, weight, bias).chunk(3, dim=-1)
-
-    all_keys, all_values = key, value
-    if prompts is not None:
-        prompt_keys, prompt_values = F.linear(
-            layer.ln1(prompts), weight[channels:], key_value_bias
-        ).chunk(2, dim=-1)
-        all_keys = torch.cat((_batched(prompt_keys, batch_size), key), dim=1)
-        all_values = torch.cat(
-            (_batched(prompt_values, batch_size), value), dim=1
-        )
-
-    def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        out = attn.scaled_dot_product_attention(
-            _split_heads(queries, heads),
-            _split_heads(keys, heads),
-            _split_heads(values, heads),
-            dropout_p=attn.attn_drop if attn.training else 0.0,
-        )
-        return _merge_heads(out)
-
-    attended = attend(query, all_keys, all_values)
+        rows = 1
+    query, keys, values = _project(attn, normed, bias, rows, projected)
+    attended = _attend(attn, query, keys, values)
 
     tokens: Dict[str, Tensor] = {}
     if names:
+        own = keys.shape[1] - x.shape[1] + patch_start
         available = dict(
             cls_input=lambda: normed[:, 0],
             cls_query=lambda: query[:, 0],
             patch_raw=lambda: x[:, patch_start:],
             patch_input=lambda: normed[:, patch_start:],
             patch_query=lambda: query[:, patch_start:],
-            patch_key=lambda: key[:, patch_start:],
+            patch_key=lambda: keys[:, own:],
             patch_output=lambda: attended[:, patch_start:],
         )
         tokens = {
             name: take() for name, take in available.items() if name in names
         }
-        tokens.update(_prompt_tokens(layer, raw_prompts, weight, bias, names))
+        tokens.update(_prompt_tokens(layer, raw_prompts, bias, names))
         if 'saliency' in names:
             chosen = tokens['prompt_query'][request.targets.clamp(min=0)]
-            seen = (
-                (all_keys, all_values)
-                if request.saliency_keys == 'all'
-                else (key[:, patch_start:], value[:, patch_start:])
-            )
-            tokens['saliency'] = attend(chosen.unsqueeze(1), *seen).squeeze(1)
+            seen = 0 if request.saliency_keys == 'all' else own
+            tokens['saliency'] = _attend(
+                attn, chosen.unsqueeze(1), keys[:, seen:], values[:, seen:]
+            ).squeeze(1)
         tokens = {name: tokens[name] for name in names}
 
     if cls_only:
@@ -187,10 +182,57 @@ def prompted_layer(
     return layer.ffn(layer.ln2(x), identity=x), tokens
 
 
+def _project(
+    attn: nn.Module,
+    normed: Tensor,
+    bias: Optional[Tensor],
+    rows: int,
+    projected: Optional[Tensor],
+) -> Tuple[Tensor, Tensor, Tensor]:
+    """Return the queries of the first rows, and all keys and values.
+
+    Args:
+        attn (nn.Module): An mmpretrain ``MultiheadAttention``.
+        normed (Tensor): What it sees, with shape (B, 1+N, C).
+        bias (Tensor, optional): Of its fused projection, (3C, ).
+        rows (int): The number of rows that have queries.
+        projected (Tensor, optional): The prompts' keys and values, with shape
+            (P, 2C) or (B, P, 2C), which come before the others.
+    """
+    channels, weight = attn.embed_dims, attn.qkv.weight
+    if projected is None and rows == normed.shape[1]:
+        return F.linear(normed, weight, bias).chunk(3, dim=-1)
+    # Queries apart, since backward keeps them: as a view of one fused result
+    # they would keep keys and values as well, next to their copies below.
+    query = F.linear(
+        normed[:, :rows],
+        weight[:channels],
+        None if bias is None else bias[:channels],
+    )
+    both = F.linear(
+        normed, weight[channels:], None if bias is None else bias[channels:]
+    )
+    if projected is not None:
+        both = torch.cat((_batched(projected, len(normed)), both), dim=1)
+    return (query, *both.chunk(2, dim=-1))
+
+
+def _attend(
+    attn: nn.Module, queries: Tensor, keys: Tensor, values: Tensor
+) -> Tensor:
+    """Return the attention output, heads concatenated."""
+    out = attn.scaled_dot_product_attention(
+        _split_heads(queries, attn.num_heads),
+        _split_heads(keys, attn.num_heads),
+        _split_heads(values, attn.num_heads),
+        dropout_p=attn.attn_drop if attn.training else 0.0,
+    )
+    return _merge_heads(out)
+
+
 def _prompt_tokens(
     layer: nn.Module,
     prompts: Tensor,
-    weight: Tensor,
     bias: Optional[Tensor],
     names: FrozenSet[str],
 ) -> Dict[str, Tensor]:
@@ -202,7 +244,7 @@ def _prompt_tokens(
         channels = prompts.shape[-1]
         tokens['prompt_query'] = F.linear(
             tokens['prompt_input'],
-            weight[:channels],
+            layer.attn.qkv.weight[:channels],
             None if bias is None else bias[:channels],
         )
     return tokens

@@ -3,6 +3,7 @@
 import functools
 import json
 import math
+import time
 
 import pytest
 import torch
@@ -37,7 +38,7 @@ def per_image(form, prompts=20, phase='training', model='vit-b', **kwargs):
     return row.flops / row.case.batch, row.kept / row.case.batch
 
 
-@pytest.mark.parametrize('prompts, most', [(20, 0.845), (100, 0.64)])
+@pytest.mark.parametrize('prompts, most', [(20, 0.84), (100, 0.62)])
 def test_training_needs_fewer_operations_than_the_published_form(
     prompts, most
 ):
@@ -50,7 +51,7 @@ def test_training_needs_fewer_operations_than_the_published_form(
 def test_guidance_adds_less_than_a_hundredth(prompts):
     guided, _ = per_image('davpt', prompts)
     unguided, _ = per_image('vpt', prompts)
-    assert 1 < guided / unguided < 1.003
+    assert 1 < guided / unguided < 1.001
 
 
 def test_inference_with_prompts_needs_no_more_than_the_plain_host():
@@ -186,6 +187,13 @@ def test_runs_take_turns_and_warm_up():
     assert {n: len(s) for n, s in seconds.items()} == dict(a=3, b=3, c=3)
 
 
+def test_sleep_is_no_work_of_the_processor():
+    runs = {'sleep': lambda: time.sleep(0.05)}
+    wall = timing.interleave(runs, 1, 0, 'cpu')['sleep'][0]
+    worked = timing.interleave(runs, 1, 0, 'cpu', 'processor')['sleep'][0]
+    assert worked < 0.05 <= wall
+
+
 def test_ratios_are_of_the_same_round():
     """A machine that slows down tenfold changes no ratio."""
     slower = [1.0, 10.0, 100.0]
@@ -239,6 +247,7 @@ def test_command_writes_what_it_prints(tmp_path, capsys):
         (['--models', 'vit-x'], 'a model should be one of'),
         (['--models', 'resnet-50'], 'a model should be one of'),
         (['--precision', 'fp16', '--device', 'cpu'], 'fp16 is for a GPU'),
+        (['--clock', 'processor', '--device', 'cuda'], 'for --device cpu'),
         (['--prompts', '0'], 'should be at least 1'),
     ],
 )

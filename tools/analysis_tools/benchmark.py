@@ -27,6 +27,7 @@ from tools.analysis_tools.benchmarking.measuring import (  # noqa: E402
     PASSES,
     measure,
 )
+from tools.analysis_tools.benchmarking.timing import CLOCKS  # noqa: E402
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -77,6 +78,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         '--warmup', type=int, default=2, help='rounds that do not count'
     )
     parser.add_argument(
+        '--clock',
+        choices=list(CLOCKS),
+        default='wall',
+        help='seconds that pass, or seconds of the processor, all threads '
+        'together, which other work on the machine changes less',
+    )
+    parser.add_argument(
         '--count-only', action='store_true', help='take no times'
     )
     parser.add_argument(
@@ -100,19 +108,23 @@ def cases_of(args: argparse.Namespace) -> list[Case]:
             args.models, args.size, args.prompts, args.batch, args.precision
         )
     ]
+    on_cpu = torch.device(args.device).type == 'cpu'
     for case in cases:
         if min(case.prompts, case.batch, case.size, case.classes) < 1:
             raise UsageError(
                 'prompts, batch, size and classes should be at least 1, but '
                 f'got {case}'
             )
-        if case.precision == 'fp16' and torch.device(args.device) == (
-            torch.device('cpu')
-        ):
+        if case.precision == 'fp16' and on_cpu:
             raise UsageError(
                 'fp16 is for a GPU: a CPU trains in bf16, which has the range '
                 'of fp32; set --precision bf16 or --device cuda'
             )
+    if args.clock == 'processor' and not on_cpu:
+        raise UsageError(
+            '--clock processor is for --device cpu: it does not see what '
+            f'{args.device} does; leave it out'
+        )
     return cases
 
 
@@ -124,7 +136,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     with cli.exit_with_sentence():
         for case in cases_of(args):
             new = measure(
-                case, args.forms, args.device, rounds, args.warmup, args.passes
+                case,
+                args.forms,
+                args.device,
+                rounds,
+                args.warmup,
+                args.passes,
+                args.clock,
             )
             print(report.to_markdown(new), flush=True)
             rows += new
@@ -141,7 +159,7 @@ def write(out: Path, rows: list, args: argparse.Namespace) -> None:
         args (argparse.Namespace): The command line.
     """
     out.mkdir(parents=True, exist_ok=True)
-    content = report.to_json(rows, args.device)
+    content = report.to_json(rows, args.device, args.clock)
     about = ', '.join(f'{k} {v}' for k, v in content['machine'].items())
     text = f'{about}\n\n{report.legend(args.forms)}\n\n'
     (out / 'benchmark.md').write_text(

@@ -81,6 +81,7 @@ def measure(
     rounds: int,
     warmup: int,
     phases: Sequence[str] = PASSES,
+    clock: str = 'wall',
 ) -> list[Row]:
     """Count all forms, and time them in turn.
 
@@ -91,6 +92,8 @@ def measure(
         rounds (int): Timed steps of each form; 0 only counts.
         warmup (int): Steps before that.
         phases (Sequence[str]): Out of 'training' and 'inference'.
+            Defaults to both.
+        clock (str): Key of ``CLOCKS``. Defaults to 'wall'.
 
     Returns:
         list[Row]: For each phase, a row for each form.
@@ -104,7 +107,7 @@ def measure(
     models = {form: build_model(case, form).to(device) for form in forms}
     share_weights(models)
     check_agreement(models, case, device)
-    rate = matmul_rate(device, case.precision)
+    rate = matmul_rate(device, case.precision, clock)
     for phase in phases:
         runs = {}
         for form, model in models.items():
@@ -112,7 +115,7 @@ def measure(
                 runs[form] = _whole_step(model.train(), case, device)
             else:
                 runs[form] = inference_step(model.eval(), case, device)
-        seconds = interleave(runs, rounds, warmup, device)
+        seconds = interleave(runs, rounds, warmup, device, clock)
         for row in rows:
             if row.phase == phase:
                 row.seconds = seconds[row.form]

@@ -113,14 +113,16 @@ def legend(forms: Iterable[str]) -> str:
     return '\n'.join(f'- `{form}`: {FORMS[form].note}' for form in forms)
 
 
-def to_json(rows: Iterable[Row], device: str) -> dict:
+def to_json(rows: Iterable[Row], device: str, clock: str) -> dict:
     """Return all figures, so that other tables can be made of them.
 
     Args:
         rows (Iterable[Row]): The rows.
         device (str): Where the times were taken.
+        clock (str): By which of ``CLOCKS``.
     """
-    return dict(machine=machine(device), rows=[row.to_dict() for row in rows])
+    about = dict(**machine(device), clock=clock)
+    return dict(machine=about, rows=[row.to_dict() for row in rows])
 
 
 def from_json(content: dict) -> list[Row]:

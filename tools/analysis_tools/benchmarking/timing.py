@@ -1,6 +1,5 @@
 """How long a step takes, of several forms in turn in one process."""
 
-import resource
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -8,12 +7,17 @@ from typing import Any
 
 import torch
 
+#: Which seconds count: those that pass, or those that the processor works for
+#: this process, all threads together.
+CLOCKS = dict(wall=time.perf_counter, processor=time.process_time)
+
 
 def interleave(
     runs: Mapping[str, Callable[[], Any]],
     rounds: int,
     warmup: int,
     device: str,
+    clock: str = 'wall',
 ) -> dict[str, list[float]]:
     """Time all runs in turn, so that a slower spell of the machine hits all.
 
@@ -25,21 +29,22 @@ def interleave(
         rounds (int): How often each is timed.
         warmup (int): Rounds before that, which do not count.
         device (str): Where they run; a GPU is waited for.
+        clock (str): Key of ``CLOCKS``. Defaults to 'wall'.
 
     Returns:
         dict[str, list[float]]: Name to seconds, in the order of rounds.
     """
-    names = list(runs)
+    names, now = list(runs), CLOCKS[clock]
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for i in range(warmup + rounds):
         shift = i % len(names)
         for name in names[shift:] + names[:shift]:
             synchronize(device)
-            start = time.perf_counter()
+            start = now()
             runs[name]()
             synchronize(device)
             if i >= warmup:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(now() - start)
     return seconds
 
 
@@ -73,7 +78,9 @@ def paired_ratio(
     return spread([a / b for a, b in zip(values, reference, strict=True)])
 
 
-def matmul_rate(device: str, precision: str, rounds: int = 10) -> float:
+def matmul_rate(
+    device: str, precision: str, clock: str = 'wall', rounds: int = 10
+) -> float:
     """Return the operations a second of a large matrix product.
 
     The most that the device does in practice: the yardstick for a step.
@@ -81,6 +88,7 @@ def matmul_rate(device: str, precision: str, rounds: int = 10) -> float:
     Args:
         device (str): The device.
         precision (str): 'fp32', 'bf16' or 'fp16'.
+        clock (str): Key of ``CLOCKS``. Defaults to 'wall'.
         rounds (int): The best of so many counts. Defaults to 10.
     """
     on_gpu = torch.device(device).type == 'cuda'
@@ -89,7 +97,7 @@ def matmul_rate(device: str, precision: str, rounds: int = 10) -> float:
         precision
     ]
     a, b = torch.randn(2, size, size, device=device, dtype=dtype)
-    seconds = interleave({'product': lambda: a @ b}, rounds, 2, device)
+    seconds = interleave({'product': lambda: a @ b}, rounds, 2, device, clock)
     return 2 * size**3 / min(seconds['product'])
 
 
@@ -111,8 +119,3 @@ def gpu_peak(run: Callable[[], Any], device: str) -> int | None:
     run()
     synchronize(device)
     return torch.cuda.max_memory_allocated(device) - before
-
-
-def resident_peak() -> int:
-    """Return the most memory that this process ever held, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -42,20 +42,16 @@ class StopRequest:
         self._previous = {}
 
     def __enter__(self) -> 'StopRequest':
-        self.install()
+        if threading.current_thread() is threading.main_thread():
+            self._previous = {
+                number: signal.signal(number, self._note) for number in SIGNALS
+            }
         return self
 
     def __exit__(self, *exception) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous = {}
-
-    def install(self) -> None:
-        """Handle the signals from now on."""
-        if threading.current_thread() is threading.main_thread():
-            self._previous = {
-                number: signal.signal(number, self._note) for number in SIGNALS
-            }
 
     def _note(self, number: int, frame) -> None:
         now = time.monotonic()
@@ -78,7 +74,7 @@ class StopRequest:
 
 
 class PatientWorker:
-    """Prepare a worker of a loader: it outlives the first signal.
+    """Prepare a worker of a loader: only the training itself may end it.
 
     A signal often goes to all processes of a job. A worker that died of it
     would end the training with an error before it could save.
@@ -92,9 +88,21 @@ class PatientWorker:
         self.init_fn = init_fn
 
     def __call__(self, worker_id: int) -> None:
-        StopRequest().install()
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        # For all threads, so that only the one that waits for it gets it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(
+            target=_obey, args=(os.getppid(),), daemon=True
+        ).start()
         if self.init_fn is not None:
             self.init_fn(worker_id)
+
+
+def _obey(parent: int) -> None:
+    """End this process when its parent says so."""
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+        pass
+    os._exit(0)
 
 
 class StopInValidation(Hook):

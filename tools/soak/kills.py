@@ -1,0 +1,312 @@
+"""Kill trainings at any moment, and see them end as if nothing had been."""
+
+import gc
+import importlib
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import torch
+
+for folder in (
+    str(Path(__file__).resolve().parents[2]),
+    str(Path(__file__).resolve().parent),
+):
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+
+from kill_runs import RUNS, train  # noqa: E402
+from report import Report  # noqa: E402
+
+NEEDED = [
+    *(f'mmpretrain.{part}' for part in ('models', 'datasets', 'evaluation')),
+    *(f'mmseg.{part}' for part in ('models', 'datasets', 'evaluation')),
+    *(f'mmdavpt.{part}' for part in ('models', 'datasets', 'engine.hooks')),
+    'matplotlib.pyplot',
+    'mmengine.visualization.vis_backend',
+]
+#: A start that lasts longer hangs.
+LIMIT = 120.0
+#: Seconds: a little longer than an iteration and a save.
+LONGEST_DELAY = 0.06
+
+
+@dataclass
+class Kill:
+    """A signal that a run gets.
+
+    Args:
+        number (int): SIGKILL, SIGTERM or SIGUSR1.
+        after (int): How many iterations have begun in this start before it.
+        delay (float): Seconds from then on.
+        rank (int): The process that gets it.
+    """
+
+    number: int
+    after: int
+    delay: float = 0.0
+    rank: int = 0
+
+    def __str__(self) -> str:
+        return (
+            f'{signal.Signals(self.number).name} to rank {self.rank}, '
+            f'{self.delay:.3f} s into iteration {self.after + 1} of a start'
+        )
+
+
+@dataclass
+class Start:
+    """How one start of a run ended.
+
+    Args:
+        exit_codes (list[int]): Of each process.
+        iterations (list[int]): The iterations that were begun, from 0.
+        killed (bool): Whether the signal was sent.
+    """
+
+    exit_codes: list
+    iterations: list
+    killed: bool = False
+
+
+class NotKept(Exception):
+    """A promise was not kept."""
+
+
+def prepare() -> None:
+    """Import all that runs need, so that each start is a fork of this."""
+    for name in NEEDED:
+        importlib.import_module(name)
+    torch.set_num_threads(1)
+    # Going through all modules would take longer than a tiny run.
+    gc.collect()
+    gc.freeze()
+
+
+def start(name: str, work_dir: Path, kill: Kill | None = None) -> Start:
+    """Start a run, or go on with it, and perhaps kill it.
+
+    Args:
+        name (str): A key of :data:`RUNS`.
+        work_dir (Path): Its work folder.
+        kill (Kill, optional): The signal to send. Defaults to None.
+    """
+    context = multiprocessing.get_context('fork')
+    port = _free_port()
+    processes, hears = [], []
+    for rank in range(RUNS[name][2]):
+        hear, told = context.Pipe(duplex=False)
+        process = context.Process(
+            target=train, args=(name, str(work_dir), rank, port, told)
+        )
+        process.start()
+        told.close()
+        processes.append(process)
+        hears.append(hear)
+    deadline = time.monotonic() + LIMIT
+    begun, killed = _listen(hears[0], processes, kill, deadline)
+    if killed and kill.number == signal.SIGKILL:
+        # The others would find out by themselves, later.
+        for process in processes:
+            process.kill()
+    for process in processes:
+        process.join(max(0.1, deadline - time.monotonic()))
+    hung = [process for process in processes if process.is_alive()]
+    for process in processes:
+        process.kill()
+        process.join()
+    for hear in hears:
+        hear.close()
+    if hung:
+        raise NotKept(f'{len(hung)} processes hung for {LIMIT:.0f} s')
+    return Start([process.exitcode for process in processes], begun, killed)
+
+
+def _listen(
+    hear: Connection, processes: list, kill: Kill | None, deadline: float
+) -> tuple[list, bool]:
+    """Return which iterations begin, and whether the signal was sent."""
+    begun, killed = [], False
+    while time.monotonic() < deadline:
+        if hear.poll(0.02):
+            try:
+                begun.append(hear.recv())
+            except EOFError:
+                break
+            if kill and not killed and len(begun) == kill.after + 1:
+                time.sleep(kill.delay)
+                victim = processes[kill.rank]
+                killed = victim.is_alive()
+                if killed:
+                    os.kill(victim.pid, kill.number)
+                if kill.number == signal.SIGKILL:
+                    break
+        elif not all(process.is_alive() for process in processes):
+            break
+    return begun, killed
+
+
+def _free_port() -> int:
+    with socket.socket() as server:
+        server.bind(('127.0.0.1', 0))
+        return server.getsockname()[1]
+
+
+def ends(name: str, work_dir: Path) -> list[dict]:
+    """Return what each process of a run ended with."""
+    return [
+        torch.load(work_dir / f'end_{rank}.pth', weights_only=False)
+        for rank in range(RUNS[name][2])
+    ]
+
+
+def uninterrupted(name: str, work_dir: Path) -> tuple[list[dict], int]:
+    """Train without a stop; return the end, and the number of iterations.
+
+    Args:
+        name (str): A key of :data:`RUNS`.
+        work_dir (Path): An empty folder.
+    """
+    whole = start(name, work_dir)
+    if any(whole.exit_codes):
+        raise NotKept(f'a run that nothing stopped ended with {whole}')
+    return ends(name, work_dir), len(whole.iterations)
+
+
+def kill_and_compare(
+    name: str, work_dir: Path, kills: list[Kill], expected: list[dict]
+) -> list[str]:
+    """Kill a run several times, let it end, and compare it bit for bit.
+
+    Args:
+        name (str): A key of :data:`RUNS`.
+        work_dir (Path): An empty folder.
+        kills (list[Kill]): One for each start but the last.
+        expected (list[dict]): What the uninterrupted run ended with.
+
+    Returns:
+        list[str]: What came of each kill that hit the run.
+
+    Raises:
+        NotKept: If something differs, or a stop was not clean, or an
+            iteration was repeated that a clean stop had saved.
+    """
+    outcomes, saved = [], None
+    for kill in [*kills, None]:
+        done = start(name, work_dir, kill)
+        if saved is not None and done.iterations[:1] not in ([], [saved]):
+            raise NotKept(
+                f'{saved} iterations were saved, but the next start began '
+                f'with number {done.iterations[0]}, counted from 0'
+            )
+        saved = None
+        if not done.killed:
+            if any(done.exit_codes):
+                raise NotKept(f'a start ended with {done.exit_codes}')
+            break
+        ended = (work_dir / 'end_0.pth').exists()
+        if kill.number == signal.SIGKILL:
+            outcomes.append('killed')
+        elif any(done.exit_codes):
+            raise NotKept(f'{kill}: ended with {done.exit_codes}')
+        elif not ended:
+            outcomes.append('stopped')
+            saved = done.iterations[-1] + 1
+    different = compare(expected, ends(name, work_dir))
+    if different:
+        raise NotKept(
+            f'{len(different)} values differ from those of the uninterrupted '
+            f'run: {different[:4]}'
+        )
+    return outcomes
+
+
+def compare(expected, found, path: str = '') -> list[str]:
+    """Return the places where two nested values differ in any bit."""
+    if isinstance(expected, dict) and isinstance(found, dict):
+        if expected.keys() != found.keys():
+            return [f'{path}: {sorted(expected.keys() ^ found.keys())}']
+        pairs = [(f'{path}.{k}', v, found[k]) for k, v in expected.items()]
+    elif isinstance(expected, (list, tuple)) and len(expected) == len(found):
+        pairs = [
+            (f'{path}[{i}]', *both)
+            for i, both in enumerate(zip(expected, found, strict=True))
+        ]
+    elif isinstance(expected, torch.Tensor):
+        return [] if torch.equal(expected, found) else [path]
+    else:
+        return [] if expected == found else [path]
+    return [place for pair in pairs for place in compare(*pair[1:], pair[0])]
+
+
+def draw_kills(
+    rng: random.Random, name: str, iterations: int, number: int
+) -> list[Kill]:
+    """Return kills at random moments of a run.
+
+    Args:
+        rng (random.Random): Where they come from.
+        name (str): A key of :data:`RUNS`.
+        iterations (int): How many iterations the run has.
+        number (int): How many kills.
+    """
+    return [
+        Kill(
+            number=rng.choice(
+                [signal.SIGKILL, signal.SIGKILL, signal.SIGTERM]
+                if rng.random() < 0.9
+                else [signal.SIGUSR1]
+            ),
+            # The earlier, the more starts there are before it ends.
+            after=rng.randrange(max(1, iterations * 2 // 3)),
+            delay=rng.uniform(0, LONGEST_DELAY),
+            rank=rng.randrange(RUNS[name][2]),
+        )
+        for _ in range(number)
+    ]
+
+
+def run(count: int, seed: int, deadline: float) -> Report:
+    """Kill runs many times.
+
+    Args:
+        count (int): How many kills.
+        seed (int): Where the moments come from.
+        deadline (float): When to end at the latest, of ``time.monotonic``.
+
+    Returns:
+        Report: What came of each kill.
+    """
+    began = time.monotonic()
+    report = Report('kills')
+    prepare()
+    folder = Path(tempfile.mkdtemp(prefix='kills_'))
+    expected = {}
+    while report.count < count and time.monotonic() < deadline:
+        rng = random.Random(seed)
+        name = list(RUNS)[seed % len(RUNS)]
+        work_dir = folder / 'killed'
+        shutil.rmtree(work_dir, ignore_errors=True)
+        try:
+            if name not in expected:
+                expected[name] = uninterrupted(name, folder / f'whole {name}')
+            end, iterations = expected[name]
+            kills = draw_kills(rng, name, iterations, rng.randint(1, 4))
+            for outcome in kill_and_compare(name, work_dir, kills, end):
+                report.passed(f'{outcome} and ended equal')
+        except NotKept as error:
+            report.failed(seed, f'{name}: {error}; see {work_dir}')
+            folder = Path(tempfile.mkdtemp(prefix='kills_'))
+        seed += 1
+    shutil.rmtree(folder)
+    report.seconds = time.monotonic() - began
+    return report

@@ -23,6 +23,7 @@ from .freezing import (
     freeze_unused,
     warn_of_random_frozen,
 )
+from .prompt_cache import PromptCache
 from .prompted_layer import TokenRequest, prompted_layer
 from .prompts import DeepPrompts, prompt_init_bound, prompts_per_layer
 
@@ -142,6 +143,7 @@ class DAVPTVisionTransformer(VisionTransformer):
             prompt_init_bound(self.patch_size, self.embed_dims),
             prompt_drop_rate,
         )
+        self.prompt_cache = PromptCache()
         self.propagate = propagate
         self.gate_logits = gate_logits(
             propagate, gate_init, self.prompts.counts
@@ -293,6 +295,11 @@ class DAVPTVisionTransformer(VisionTransformer):
     def _run(self, x, request, prompted):
         x, grid = self._embed(x)
         batch_size, extra = x.shape[0], self.num_extra_tokens
+        cached = (
+            self.prompt_cache.get(self)
+            if prompted and not self.propagate
+            else {}
+        )
         carried = 0  # prompts that stand in x between [CLS] and the patches
         outs, guided = [], {}
         for i in range(self.num_used_layers):
@@ -326,7 +333,14 @@ class DAVPTVisionTransformer(VisionTransformer):
                 else None
             )
             x, tokens = self._run_layer(
-                i, x, prompts, delta, last, asked, extra + carried
+                i,
+                x,
+                prompts,
+                delta,
+                last,
+                asked,
+                extra + carried,
+                None if prompts is None else cached.get(i),
             )
             if asked is not None:
                 guided[i] = tokens
@@ -343,7 +357,9 @@ class DAVPTVisionTransformer(VisionTransformer):
         patches = x[:, extra + carried :]
         return tuple(outs), BackboneTokens(cls, guided, patches)
 
-    def _run_layer(self, i, x, prompts, delta, last, asked, patch_start):
+    def _run_layer(
+        self, i, x, prompts, delta, last, asked, patch_start, projected
+    ):
         layer = self.layers[i]
         cls_only = last and self.out_type == 'cls_token'
         plain = (
@@ -367,6 +383,7 @@ class DAVPTVisionTransformer(VisionTransformer):
                     cls_only,
                     asked,
                     raw,
+                    projected,
                 ),
             )
         if self.with_cp and torch.is_grad_enabled() and self.training:

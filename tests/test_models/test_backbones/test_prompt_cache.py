@@ -1,0 +1,221 @@
+"""Prompts that are projected once for all evaluations, and never stale."""
+
+import copy
+import io
+
+import pytest
+import torch
+from mmengine.model import ExponentialMovingAverage
+from torch import nn
+
+from mmdavpt.models.backbones import prompt_cache
+
+from .test_davpt_vit import build, images
+
+
+def evaluated(vit, x=None):
+    with torch.no_grad():
+        return vit(images() if x is None else x)[0]
+
+
+@pytest.fixture
+def projections(monkeypatch):
+    """Count how often the prompts of a layer are projected for keeping."""
+    calls = []
+
+    def counted(*args):
+        calls.append(args)
+        return project(*args)
+
+    project = prompt_cache.project_prompts
+    monkeypatch.setattr(prompt_cache, 'project_prompts', counted)
+    return calls
+
+
+@pytest.mark.parametrize(
+    'kwargs',
+    [
+        {},
+        dict(num_prompts=(2, 0, 3)),
+        dict(num_prompts=(0, 0, 3), out_type='featmap'),
+        dict(bias=('k', 'v')),
+        dict(qkv_bias=False),
+        dict(out_type='avg_featmap', pool_prompts=True),
+        dict(prompt_drop_rate=0.5),
+    ],
+)
+def test_result_is_that_of_training_code_bit_for_bit(kwargs, projections):
+    vit = build(**kwargs).eval()
+    plain = vit(images())[0]  # with gradients nothing is kept
+    assert not projections
+    first, second = evaluated(vit), evaluated(vit)
+    assert torch.equal(first, plain) and torch.equal(second, plain)
+    assert len(projections) == len(vit.prompts)
+
+
+def step(optimizer, **kwargs):
+    def write(vit):
+        trained = [p for p in vit.parameters() if p.requires_grad]
+        vit(images())[0].square().sum().backward()
+        optimizer(trained, lr=0.1, **kwargs).step()
+
+    return write
+
+
+def load(vit):
+    vit.load_state_dict({k: v + 1 for k, v in vit.state_dict().items()})
+
+
+def average(vit):
+    other = copy.deepcopy(vit)
+    other.prompts['1'].data += 1
+    averaged = ExponentialMovingAverage(other, momentum=0.5)
+    averaged.module = vit
+    averaged.avg_parameters = dict(vit.named_parameters())
+    averaged.steps.add_(1)
+    averaged.update_parameters(other)
+
+
+def there_and_back(vit):
+    vit.half().double()
+
+
+def replace(vit):
+    vit.prompts['1'] = nn.Parameter(vit.prompts['1'].detach() + 1)
+
+
+WRITES = dict(
+    load=load,
+    average=average,
+    there_and_back=there_and_back,
+    replace=replace,
+    sgd=step(torch.optim.SGD),
+    adamw=step(torch.optim.AdamW),
+    fused=step(torch.optim.AdamW, fused=True),
+    data=lambda vit: vit.prompts['2'].data.add_(1),
+    one_element=lambda vit: vit.prompts['0'].data[0, 0].add_(1),
+    delta=lambda vit: vit.bias_delta['v'].data.mul_(2),
+    norm=lambda vit: vit.layers[1].ln1.bias.data.add_(1),
+    bias=lambda vit: vit.layers[1].attn.qkv.bias.data.add_(1),
+    weight=lambda vit: vit.layers[1].attn.qkv.weight.data.mul_(2),
+    row=lambda vit: vit.layers[1].attn.qkv.weight.detach()[-1].mul_(2),
+    new_weight=lambda vit: setattr(
+        vit.layers[1].attn.qkv.weight,
+        'data',
+        2 * vit.layers[1].attn.qkv.weight.data,
+    ),
+)
+
+
+@pytest.mark.parametrize('inference', [False, True])
+@pytest.mark.parametrize('write', WRITES)
+def test_no_write_leaves_a_stale_result(write, inference):
+    """All without a switch of modes, which drops what is kept."""
+    vit = build(bias=('k', 'v'), out_type='featmap').eval()
+    with torch.inference_mode(inference):
+        before = evaluated(vit)
+    WRITES[write](vit)
+    fresh = copy.deepcopy(vit)
+    with torch.inference_mode(inference):
+        after = evaluated(vit)
+        assert torch.equal(after, evaluated(fresh))
+        assert not torch.equal(after, before)
+
+
+def test_modes_and_loading_drop_what_is_kept(projections):
+    vit = build().eval()
+    for change in (
+        lambda: None,
+        vit.eval,
+        lambda: vit.train().eval(),
+        lambda: vit.load_state_dict(vit.state_dict()),
+        vit.double,
+    ):
+        projections.clear()
+        change()
+        evaluated(vit)
+        assert len(projections) == 3
+
+
+def test_results_of_inference_mode_serve_elsewhere():
+    vit = build().eval()
+    with torch.inference_mode():
+        inference = evaluated(vit).clone()
+    assert torch.equal(evaluated(vit), inference)
+    out = vit(images())[0]
+    out.sum().backward()
+    assert torch.equal(out, inference)
+    assert vit.prompts['0'].grad.abs().max() > 0
+
+
+def test_autocast_has_its_own_results():
+    vit = build(torch.float32).eval()
+    x = images(dtype=torch.float32)
+    plain = evaluated(vit, x)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        half = evaluated(vit, x)
+        assert torch.equal(half, evaluated(copy.deepcopy(vit), x))
+    assert not torch.equal(half, plain)
+    assert torch.equal(evaluated(vit, x), plain)
+
+
+def test_nothing_is_kept_where_it_could_be_stale(projections):
+    x = images()
+    for vit in (
+        build().train(),
+        build(trainable=['layers.*.attn.qkv.weight']).eval(),
+        build(propagate=True).eval(),
+        build(num_prompts=0).eval(),
+    ):
+        evaluated(vit, x)
+        vit.unprompted_tokens(x)
+    vit = build().eval()
+    weights = {name: p + 1 for name, p in vit.prompts.named_parameters()}
+    called = torch.func.functional_call(
+        vit, {f'prompts.{name}': p for name, p in weights.items()}, (x,)
+    )
+    assert not projections
+    with torch.no_grad():
+        vit.prompts.load_state_dict(weights)
+    assert torch.equal(called[0], evaluated(vit, x))
+
+
+def test_prompt_dropout_is_not_kept():
+    vit = build(prompt_drop_rate=0.5).eval()
+    vit.prompts.train()
+    assert not torch.equal(evaluated(vit), evaluated(vit))
+
+
+def test_copies_and_files_hold_no_results():
+    vit = build().eval()
+    state = set(vit.state_dict())
+    evaluated(vit)
+    assert vit.prompt_cache._kept is not None
+    assert copy.deepcopy(vit).prompt_cache._kept is None
+    file = io.BytesIO()
+    torch.save(vit, file)
+    file.seek(0)
+    loaded = torch.load(file, weights_only=False)
+    assert loaded.prompt_cache._kept is None
+    assert set(vit.state_dict()) == state
+    assert torch.equal(evaluated(loaded), evaluated(vit))
+
+
+def test_wrapped_for_distributed_training(tmp_path, projections):
+    torch.distributed.init_process_group(
+        'gloo', init_method=f'file://{tmp_path}/store', rank=0, world_size=1
+    )
+    try:
+        vit = build()
+        wrapped = nn.parallel.DistributedDataParallel(vit)
+        for _ in range(2):
+            wrapped.train()
+            wrapped(images())[0].square().sum().backward()
+            torch.optim.SGD(vit.prompts.parameters(), lr=0.1).step()
+            wrapped.eval()
+            result = evaluated(wrapped)
+            assert torch.equal(result, evaluated(copy.deepcopy(vit)))
+            assert torch.equal(result, evaluated(wrapped))
+    finally:
+        torch.distributed.destroy_process_group()
+    assert len(projections) == 4 * 3

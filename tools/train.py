@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -61,7 +62,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         cli.apply_command_line(cfg, args)
         cli.check_files(cfg, training=True)
         cli.prepare_launcher(cfg, args.local_rank)
-        cli.build_runner(cfg, training=True).train()
+        # All processes come here together.
+        with suppress(cli.Stopped):
+            cli.build_runner(cfg, training=True).train()
     cli.leave_process_group()
 
 

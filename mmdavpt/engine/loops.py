@@ -233,7 +233,9 @@ class _EndlessIterator(_InfiniteDataloaderIterator):
 
     def _reset_iterator(self) -> None:
         batches = self._dataloader.batch_sampler
+        # The host counts passes from where it began itself.
         self._epoch = batches.epoch
+        batches.go_to(batches.epoch + 1, skip=0)
         super()._reset_iterator()
 
 

@@ -24,6 +24,9 @@ class Stopped(SystemExit):
     It ends a program that does not catch it, without an error.
     """
 
+    def __init__(self) -> None:
+        super().__init__(0)
+
 
 class StopRequest:
     """Notes a signal instead of dying of it, while it is entered.

@@ -26,6 +26,7 @@ from mmdavpt.checks.data_check import check_run_data
 from mmdavpt.checks.preflight import (
     check_checkpoint_exists,
 )
+from mmdavpt.engine.stopping import Stopped
 from mmdavpt.errors import UsageError
 
 from .evaluation_flags import (
@@ -38,6 +39,7 @@ from .launch import enable_amp, prepare_launcher
 from .protocol import selection_warning, with_protocol
 
 __all__ = [
+    'Stopped',
     'add_common_arguments',
     'apply_command_line',
     'build_runner',

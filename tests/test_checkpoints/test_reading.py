@@ -1,0 +1,140 @@
+"""No way of loading executes a checkpoint, unless the environment says so."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import load_checkpoint
+
+from mmdavpt.checkpoints import read_run_checkpoint
+from mmdavpt.errors import UsageError
+from mmdavpt.registry import MODELS
+
+from .. import toy
+from . import runs
+
+EXECUTED = []
+
+
+def execute(what):
+    EXECUTED.append(what)
+
+
+class Trap:
+    """Executes something when it is unpickled."""
+
+    def __reduce__(self):
+        return execute, ('executed',)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_executed():
+    EXECUTED.clear()
+    yield
+    EXECUTED.clear()
+
+
+@pytest.fixture
+def trap(tmp_path):
+    """Return a config, and a checkpoint of it that executes something."""
+    cfg = toy.classification(tmp_path)
+    state = MODELS.build(cfg['model']).state_dict()
+    path = str(tmp_path / 'trap.pth')
+    torch.save(dict(state_dict=state, meta={}, trap=Trap()), path)
+    return cfg, path
+
+
+def ways(cfg, path):
+    """Yield functions that load a checkpoint."""
+    from mmpretrain.apis import get_model
+
+    def of_runner(**kwargs):
+        runner = runs.runner(cfg, load_from=path, **kwargs)
+        runner.train()
+
+    yield lambda: of_runner()
+    yield lambda: of_runner(resume=True)
+    yield lambda: load_checkpoint(MODELS.build(cfg['model']), path)
+    yield lambda: get_model(Config(cfg), pretrained=path)
+
+
+def test_every_way_of_loading_refuses(trap, monkeypatch):
+    for load in ways(*trap):
+        with pytest.raises(
+            UsageError, match='execute.*set MMDAVPT_ALLOW_PICKLE=1 in the env'
+        ):
+            load()
+    assert EXECUTED == []
+    monkeypatch.setenv('MMDAVPT_ALLOW_PICKLE', '1')
+    read_run_checkpoint(trap[1])
+    assert EXECUTED == ['executed']
+
+
+def test_scores_and_logs_need_no_trust(tmp_path):
+    content = dict(
+        state_dict={},
+        scores=[np.dtype(code).type(1) for code in 'bBhHiIlLqQ?efd'],
+        palette=np.zeros((3, 3), np.uint8),
+    )
+    torch.save(content, tmp_path / 'a.pth')
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        read = read_run_checkpoint(str(tmp_path / 'a.pth'))
+    assert read['scores'] == content['scores']
+
+
+def test_the_best_of_segmentation_is_read(tmp_path):
+    """Its score is a float32 of numpy, which mmengine cannot read safely."""
+    cfg = toy.segmentation(tmp_path, {'train_cfg.val_interval': 2})
+    cfg['default_hooks']['checkpoint'].update(save_best='mIoU', interval=2)
+    runner = runs.runner(cfg)
+    runner.train()
+    runner = runs.runner(cfg, resume=True)
+    runner.load_or_resume()
+    assert runner.message_hub.get_info('best_score') >= 0
+    assert runner._load_from == str(tmp_path / 'iter_4.pth')
+
+
+@pytest.mark.parametrize(
+    'content, sentence',
+    [([1], 'should hold a dict .* but holds list'), (None, 'there is none')],
+)
+def test_what_is_no_checkpoint_is_named(tmp_path, content, sentence):
+    if content is not None:
+        torch.save(content, tmp_path / 'a.pth')
+    with pytest.raises(UsageError, match=sentence):
+        read_run_checkpoint(str(tmp_path / 'a.pth'))
+
+
+def test_a_changed_byte_is_found(tmp_path):
+    path = tmp_path / 'a.pth'
+    torch.save(dict(state_dict={'w': torch.zeros(1000)}), path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    torch.load(path)  # which does not compare checksums
+    with pytest.raises(UsageError, match='is damaged: the checksum of'):
+        read_run_checkpoint(str(path))
+
+
+def test_segmentation_apis_take_tuned_weights(tmp_path):
+    from mmseg.apis import init_model
+
+    weights = runs.pretrained(tmp_path / 'vit.pth')
+    cfg = toy.segmentation(
+        tmp_path,
+        {
+            'model.backbone.init_cfg': dict(
+                type='Pretrained', checkpoint=weights
+            ),
+            'default_hooks.checkpoint.tuned_only': True,
+        },
+    )
+    runner = runs.runner(cfg)
+    runner.train()
+    path = str(tmp_path / 'iter_4.pth')
+    model = init_model(Config(cfg), path, device='cpu')
+    runs.assert_equal(dict(model.state_dict()), runs.state(runner))
+    assert len(model.dataset_meta['classes']) == 27

@@ -1,7 +1,6 @@
 """Tiny trainings in which everything is random that can be."""
 
 import os
-import signal
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -247,7 +246,8 @@ def _be_quiet_and_quick(output: Path) -> None:
     for stream in (1, 2):
         os.dup2(file, stream)
     torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # With its workers it is a group, which can be killed at once.
+    os.setsid()
     yapf_api.FormatCode = lambda text, **options: (text, True)
     DAVPTRunner._log_env = lambda self, cfg: None
     loops.time = _NoSleep

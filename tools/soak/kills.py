@@ -49,16 +49,20 @@ class Kill:
         after (int): How many iterations have begun in this start before it.
         delay (float): Seconds from then on.
         rank (int): The process that gets it.
+        group (bool): Whether the workers of its loader get it too. Defaults
+            to False.
     """
 
     number: int
     after: int
     delay: float = 0.0
     rank: int = 0
+    group: bool = False
 
     def __str__(self) -> str:
         return (
-            f'{signal.Signals(self.number).name} to rank {self.rank}, '
+            f'{signal.Signals(self.number).name} to rank {self.rank}'
+            f'{" and its workers" if self.group else ""}, '
             f'{self.delay:.3f} s into iteration {self.after + 1} of a start'
         )
 
@@ -147,7 +151,9 @@ def _listen(
                 victim = processes[kill.rank]
                 killed = victim.is_alive()
                 if killed:
-                    os.kill(victim.pid, kill.number)
+                    (os.killpg if kill.group else os.kill)(
+                        victim.pid, kill.number
+                    )
                 if kill.number == signal.SIGKILL:
                     break
         elif not all(process.is_alive() for process in processes):
@@ -185,7 +191,7 @@ def uninterrupted(name: str, work_dir: Path) -> tuple[list[dict], int]:
 def kill_and_compare(
     name: str, work_dir: Path, kills: list[Kill], expected: list[dict]
 ) -> list[str]:
-    """Kill a run several times, let it end, and compare it bit for bit.
+    """Kill a run several times, let it end, and compare it bit by bit.
 
     Args:
         name (str): A key of :data:`RUNS`.
@@ -266,10 +272,11 @@ def draw_kills(
                 if rng.random() < 0.9
                 else [signal.SIGUSR1]
             ),
-            # The earlier, the more starts there are before it ends.
-            after=rng.randrange(max(1, iterations * 2 // 3)),
+            # So that mostly none comes after the end.
+            after=rng.randrange(max(1, iterations // number)),
             delay=rng.uniform(0, LONGEST_DELAY),
             rank=rng.randrange(RUNS[name][2]),
+            group=rng.random() < 0.5,
         )
         for _ in range(number)
     ]

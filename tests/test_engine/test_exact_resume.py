@@ -1,0 +1,104 @@
+"""Trainings that are killed end with the bits of one that was not."""
+
+import random
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from mmdavpt.engine.loops import ExactLoop
+
+TOOLS = Path(__file__).resolve().parents[2] / 'tools' / 'soak'
+sys.path.insert(0, str(TOOLS))
+import kill_runs  # noqa: E402
+import kills  # noqa: E402
+from kills import RUNS, Kill, NotKept  # noqa: E402
+
+#: Three for each of eight runs.
+KILLS_OF_EACH = 3
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _imported():
+    kills.prepare()
+
+
+@pytest.mark.parametrize('name', RUNS)
+def test_killed_runs_end_with_the_same_bits(tmp_path, name):
+    expected, iterations = kills.uninterrupted(name, tmp_path / 'whole')
+    # Of the runs, not of the moments: these depend on the machine.
+    rng = random.Random(name)
+    outcomes = []
+    while len(outcomes) < KILLS_OF_EACH:
+        left = KILLS_OF_EACH - len(outcomes)
+        drawn = kills.draw_kills(rng, name, iterations, left)
+        outcomes += kills.kill_and_compare(
+            name, tmp_path / f'killed {left}', drawn, expected
+        )
+
+
+def test_one_draw_that_is_not_derived_would_be_seen(tmp_path, monkeypatch):
+    monkeypatch.setattr(ExactLoop, '_seed', lambda self, kind: None)
+    expected, _ = kills.uninterrupted('epochs', tmp_path / 'whole')
+    stop = Kill(signal.SIGTERM, after=3)
+    with pytest.raises(NotKept, match='values differ'):
+        kills.kill_and_compare('epochs', tmp_path / 'a', [stop], expected)
+
+
+def test_everything_random_matters(tmp_path, monkeypatch):
+    """The compared weights do depend on draws, and on their seed."""
+    make, changes, number = RUNS['epochs']
+    ends = []
+    for seed in (0, 1):
+        changed = {**changes, 'randomness.seed': seed}
+        monkeypatch.setitem(RUNS, 'epochs', (make, changed, number))
+        ends.append(kills.uninterrupted('epochs', tmp_path / str(seed))[0])
+    assert kills.compare(*ends)
+
+
+def test_a_run_without_a_seed_takes_that_of_its_checkpoint(
+    tmp_path, monkeypatch
+):
+    make, changes, number = RUNS['epochs']
+    changes = {
+        **changes,
+        'default_hooks.checkpoint': dict(type='CheckpointHook', interval=1),
+    }
+    monkeypatch.setitem(
+        RUNS, 'unseeded', (make, {**changes, 'randomness.seed': None}, number)
+    )
+    done = kills.start(
+        'unseeded', tmp_path / 'killed', Kill(signal.SIGUSR1, after=3)
+    )
+    assert done.killed and done.exit_codes == [0]
+    assert not any(kills.start('unseeded', tmp_path / 'killed').exit_codes)
+    saved = torch.load(tmp_path / 'killed' / 'epoch_3.pth', weights_only=False)
+    seeded = {**changes, 'randomness.seed': saved['meta']['seed']}
+    monkeypatch.setitem(RUNS, 'seeded', (make, seeded, number))
+    expected, _ = kills.uninterrupted('seeded', tmp_path / 'whole')
+    assert not kills.compare(
+        expected, kills.ends('unseeded', tmp_path / 'killed')
+    )
+
+
+def test_other_data_begin_the_epoch_anew_and_are_named(tmp_path, monkeypatch):
+    make, changes, number = RUNS['epochs']
+    stop = Kill(signal.SIGTERM, after=8)
+    assert kills.start('epochs', tmp_path, stop).exit_codes == [0]
+    changed = {**changes, 'train_dataloader.dataset.num_images': 20}
+    monkeypatch.setitem(RUNS, 'epochs', (make, changed, number))
+    again = kills.start('epochs', tmp_path)
+    # One epoch of six and three of the second are done: two of five are left.
+    assert len(again.iterations) == 10
+    output = (tmp_path / 'output_0.txt').read_text()
+    assert 'another number of training images, batch size' in output
+    assert 'stopped by SIGTERM after iteration 9 of 18' in output
+
+
+def test_the_runs_of_the_test_are_of_all_kinds():
+    made = [kill_runs.config_of(name, 'x') for name in RUNS]
+    assert {cfg.train_cfg.by_epoch for cfg in made} == {True, False}
+    assert {cfg.train_dataloader.num_workers for cfg in made} == {0, 2}
+    assert {number for _, _, number in RUNS.values()} == {1, 2}

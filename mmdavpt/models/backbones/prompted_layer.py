@@ -138,6 +138,34 @@ def prompted_layer(
         Tuple[Tensor, Dict[str, Tensor]]: The layer's output, with shape
         (B, 1+N, C) or (B, 1, C) with ``cls_only``; and the tokens by name.
     """
+    # A call of its own, so that keys and values are gone before the FFN,
+    # which is where inference needs most memory.
+    x, tokens = _prompted_attention(
+        layer,
+        x,
+        prompts,
+        bias_delta,
+        patch_start,
+        cls_only,
+        request,
+        raw_prompts,
+        projected,
+    )
+    return layer.ffn(layer.ln2(x), identity=x), tokens
+
+
+def _prompted_attention(
+    layer: nn.Module,
+    x: Tensor,
+    prompts: Optional[Tensor],
+    bias_delta: Mapping[str, Tensor],
+    patch_start: int,
+    cls_only: bool,
+    request: Optional[TokenRequest],
+    raw_prompts: Optional[Tensor],
+    projected: Optional[Tensor],
+) -> Tuple[Tensor, Dict[str, Tensor]]:
+    """Return what the layer's FFN sees, and the tokens by name."""
     attn = layer.attn
     bias = shifted_qkv_bias(attn.qkv, bias_delta)
     names = frozenset() if request is None else request.names
@@ -179,7 +207,7 @@ def prompted_layer(
         x, attended = x[:, :1], attended[:, :1]
     out = attn.proj_drop(attn.proj(attended))
     x = x + attn.out_drop(attn.gamma1(out))
-    return layer.ffn(layer.ln2(x), identity=x), tokens
+    return x, tokens
 
 
 def _project(

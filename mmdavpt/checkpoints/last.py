@@ -74,7 +74,8 @@ def last_checkpoint(work_dir: str) -> tuple[str | None, list[str]]:
         raise UsageError(
             f'{work_dir} has no checkpoint that can be resumed: '
             + '; '.join(notes)
-            + '. To start anew, name another work folder'
+            + '. Name one by --resume CKPT, or another work folder to start '
+            'anew'
         )
     return None, []
 

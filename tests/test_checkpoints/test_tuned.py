@@ -4,6 +4,7 @@ import os
 
 import pytest
 import torch
+from mmengine.hooks import Hook
 
 from mmdavpt.checkpoints import read_run_checkpoint
 from mmdavpt.checkpoints.fingerprint import fingerprint, same_values
@@ -138,6 +139,24 @@ def test_what_could_not_be_had_again_is_not_left_out(weights, tmp_path):
     cfg = runs.config(tmp_path / 'tuned', weights, tuned_only=True)
     with pytest.raises(UsageError, match='`load_from` may have replaced'):
         runs.runner(cfg, load_from=path).train()
+
+
+def test_frozen_weights_that_changed_are_not_left_out(weights, tmp_path):
+    cfg = runs.config(
+        tmp_path, weights, {'train_cfg.max_epochs': 1}, tuned_only=True
+    )
+    runner = runs.runner(cfg)
+    model = runner.model
+
+    class Change(Hook):
+        def after_train_iter(self, runner, *args, **kwargs):
+            model.backbone.layers[0].ln1.weight.data += 1
+
+    runner.register_hook(Change())
+    runner.train()
+    content = read_run_checkpoint(str(tmp_path / 'epoch_1.pth'))
+    assert FINGERPRINT not in content['state_dict']
+    runs.assert_equal(content['state_dict'], runs.state(runner))
 
 
 def test_the_last_bits_of_a_position_embedding_depend_on_the_machine():

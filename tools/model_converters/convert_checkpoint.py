@@ -23,8 +23,8 @@ from mmdavpt.checkpoints import (  # noqa: E402
     read_run_checkpoint,
     save_checkpoint,
 )
+from mmdavpt.checkpoints.frozen import check_restorable  # noqa: E402
 from mmdavpt.checkpoints.tuned import (  # noqa: E402
-    check_restorable,
     complete_all,
     strip_frozen,
     tunable_model,

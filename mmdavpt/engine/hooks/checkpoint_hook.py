@@ -10,14 +10,13 @@ from typing import Any
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
+from torch import Tensor
 
 from mmdavpt.checkpoints import SaveError, write_pointer
+from mmdavpt.checkpoints.fingerprint import fingerprint
+from mmdavpt.checkpoints.frozen import check_restorable, frozen_weights
 from mmdavpt.checkpoints.plain import package_versions, plain
-from mmdavpt.checkpoints.tuned import (
-    check_restorable,
-    strip_frozen,
-    tunable_model,
-)
+from mmdavpt.checkpoints.tuned import strip_frozen, tunable_model
 from mmdavpt.checkpoints.writing import remove_partials
 from mmdavpt.registry import HOOKS
 
@@ -51,6 +50,7 @@ class DAVPTCheckpointHook(CheckpointHook):
         super().__init__(*args, **kwargs)
         self.tuned_only = tuned_only
         self._unsaved: SaveError | None = None
+        self._frozen: Tensor | None = None
 
     def before_train(self, runner: Runner) -> None:
         """Find the best checkpoint of a folder that was moved.
@@ -62,15 +62,23 @@ class DAVPTCheckpointHook(CheckpointHook):
         super().before_train(runner)
         self._records_of_this_folder()
         if self.tuned_only:
-            check_restorable(tunable_model(runner.model))
+            model = tunable_model(runner.model)
+            check_restorable(model)
+            self._frozen = fingerprint(frozen_weights(model))
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Leave frozen weights out, and what cannot be read back safely."""
         checkpoint['meta']['versions'] = package_versions()
         for key in ('meta', 'message_hub'):
             checkpoint[key] = plain(checkpoint[key])
-        if self.tuned_only:
-            strip_frozen(checkpoint, tunable_model(runner.model))
+        if self.tuned_only and not strip_frozen(
+            checkpoint, tunable_model(runner.model), self._frozen
+        ):
+            runner.logger.warning(
+                'Frozen weights are not as they were when the training '
+                'started, so this checkpoint holds all weights, in spite of '
+                'tuned_only=True.'
+            )
 
     def after_train(self, runner: Runner) -> None:
         """Publish, as the host does.

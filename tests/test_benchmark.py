@@ -61,7 +61,15 @@ def test_inference_with_prompts_needs_no_more_than_the_plain_host():
     assert kept == 0
 
 
-@pytest.mark.parametrize('prompts, most', [(20, 79.0), (100, 84.7)])
+def test_inference_needs_the_memory_of_the_plain_host():
+    peaks = [
+        count(Case('vit-b'), form, 'inference').peak
+        for form in ('vpt', 'plain')
+    ]
+    assert peaks[0] <= 1.01 * peaks[1]
+
+
+@pytest.mark.parametrize('prompts, most', [(20, 66.5), (100, 72.0)])
 def test_bytes_kept_for_backward(prompts, most):
     _, kept = per_image('vpt', prompts)
     assert kept / MIB <= most
@@ -70,7 +78,7 @@ def test_bytes_kept_for_backward(prompts, most):
 def test_guidance_keeps_little():
     _, guided = per_image('davpt')
     _, unguided = per_image('vpt')
-    assert 0 < (guided - unguided) / MIB < 1.4
+    assert 0 < (guided - unguided) / MIB < 0.3
 
 
 def test_layers_below_all_prompts_keep_nothing():

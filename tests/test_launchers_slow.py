@@ -1,0 +1,174 @@
+"""Whole trainings on several machines and under Slurm, as far as one can."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from . import toy
+
+TOOLS = Path(__file__).resolve().parents[1] / 'tools'
+#: A Slurm that starts its tasks on this machine, and ends them all when one
+#: fails, as --kill-on-bad-exit=1 asks for.
+SRUN = """
+import os, signal, subprocess, sys, time
+options = [a for a in sys.argv[1:] if a.startswith('--')]
+given = dict(a[2:].split('=', 1) for a in options if '=' in a)
+command = sys.argv[1 + next(
+    i for i, a in enumerate(sys.argv[1:]) if not a.startswith('-')):]
+assert given['kill-on-bad-exit'] == '1' and 'gres' not in given, given
+number = int(given['ntasks'])
+tasks = [subprocess.Popen(command, env=dict(
+    os.environ, SLURM_PROCID=str(i), SLURM_NTASKS=str(number),
+    SLURM_LOCALID='0', SLURM_JOB_ID=os.environ['JOB'],
+    SLURM_STEP_NODELIST='here[1-2]')) for i in range(number)]
+for number in (signal.SIGTERM, signal.SIGUSR1):
+    signal.signal(number, lambda n, f: [t.send_signal(n) for t in tasks])
+while any(t.poll() is None for t in tasks):
+    if any(t.poll() for t in tasks):
+        [t.kill() for t in tasks]
+    time.sleep(0.1)
+sys.exit(max(abs(t.returncode) for t in tasks))
+"""
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(('127.0.0.1', 0))
+        return found.getsockname()[1]
+
+
+@pytest.fixture
+def config(tmp_path):
+    """Return the path of a config of 2 epochs of 3 iterations."""
+    values = toy.classification(
+        tmp_path / 'work', {'train_dataloader.batch_size': 4}
+    )
+    values.pop('experiment_name')
+    path = tmp_path / 'tiny.py'
+    path.write_text('\n'.join(f'{k} = {v!r}' for k, v in values.items()))
+    return path
+
+
+def environment(**variables):
+    return {
+        **os.environ,
+        'PYTHON': sys.executable,
+        'OMP_NUM_THREADS': '1',
+        **variables,
+    }
+
+
+def start(command, log, **variables):
+    return subprocess.Popen(
+        [str(word) for word in command],
+        stdout=log.open('w'),
+        stderr=subprocess.STDOUT,
+        env=environment(**variables),
+    )
+
+
+@pytest.mark.slow
+def test_two_machines(config, tmp_path):
+    port = str(free_port())
+    logs = [tmp_path / f'{node}.log' for node in range(2)]
+    nodes = [
+        start(
+            [TOOLS / 'dist_train.sh', config, 1],
+            logs[node],
+            NNODES='2',
+            NODE_RANK=str(node),
+            MASTER_ADDR='127.0.0.1',
+            PORT=port,
+        )
+        for node in range(2)
+    ]
+    codes = [node.wait() for node in nodes]
+    assert codes == [0, 0], logs[0].read_text()[-2000:]
+    assert (tmp_path / 'work' / 'epoch_2.pth').is_file()
+    assert 'GPU number: 2' in logs[0].read_text()
+
+
+@pytest.mark.slow
+def test_a_machine_that_is_lost_ends_the_other(config, tmp_path):
+    port = str(free_port())
+    logs = [tmp_path / f'{node}.log' for node in range(2)]
+    nodes = [
+        start(
+            [
+                TOOLS / 'dist_train.sh',
+                config,
+                1,
+                '--cfg-options',
+                'train_cfg.max_epochs=10000',
+            ],
+            logs[node],
+            NNODES='2',
+            NODE_RANK=str(node),
+            MASTER_ADDR='127.0.0.1',
+            PORT=port,
+        )
+        for node in range(2)
+    ]
+    while not (tmp_path / 'work' / 'epoch_2.pth').is_file():
+        assert nodes[0].poll() is None, logs[0].read_text()[-2000:]
+        time.sleep(0.1)
+    children = Path(f'/proc/{nodes[1].pid}/task/{nodes[1].pid}/children')
+    workers = [int(pid) for pid in children.read_text().split()]
+    nodes[1].kill()
+    for pid in workers:
+        os.kill(pid, signal.SIGKILL)
+    lost = time.monotonic()
+    assert nodes[0].wait() == 1
+    # A bound against hanging, not a measurement.
+    assert time.monotonic() - lost < 120
+    last = logs[0].read_text().splitlines()[-1]
+    assert 'dist_launch.py: error: rank 0' in last
+    assert last.endswith('goes on from its last checkpoint with --resume')
+    assert nodes[1].wait() == -signal.SIGKILL
+
+
+@pytest.mark.slow
+def test_slurm_that_takes_its_machines_back(config, tmp_path):
+    """Two tasks train, are told to end, save, and go on when requeued."""
+    for name, text in (
+        ('srun', f'#!{sys.executable}{SRUN}'),
+        ('scontrol', '#!/bin/sh\necho 127.0.0.1\necho other\n'),
+    ):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    command = [TOOLS / 'slurm_train.sh', 'cpu', 'name', config]
+    variables = dict(
+        PATH=f'{tmp_path}:{os.environ["PATH"]}',
+        GPUS='2',
+        GRES='',
+        JOB=str(free_port() % 10000),
+    )
+    epochs = 'train_cfg.max_epochs='
+    first = start(
+        [*command, '--cfg-options', f'{epochs}10000'],
+        tmp_path / 'first.log',
+        **variables,
+    )
+    while not (tmp_path / 'work' / 'epoch_2.pth').is_file():
+        assert first.poll() is None, (tmp_path / 'first.log').read_text()
+        time.sleep(0.1)
+    first.send_signal(signal.SIGTERM)
+    assert first.wait() == 0, (tmp_path / 'first.log').read_text()[-3000:]
+    saved = (tmp_path / 'work').glob('epoch_*.pth')
+    goal = 2 + max(int(path.stem.split('_')[1]) for path in saved)
+    again = start(
+        [*command, '--resume', '--cfg-options', f'{epochs}{goal}'],
+        tmp_path / 'again.log',
+        **variables,
+    )
+    text = (tmp_path / 'again.log').read_text
+    assert again.wait() == 0, text()[-3000:]
+    assert re.search(r'resumed epoch: \d+, iter: [1-9]', text())
+    assert (tmp_path / 'work' / f'epoch_{goal}.pth').is_file()

@@ -1,6 +1,7 @@
 """Tiny trainings in which everything is random that can be."""
 
 import os
+import sys
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -242,9 +243,10 @@ def train(
 def _be_quiet_and_quick(output: Path) -> None:
     """Write to a file, and leave out what takes long and changes nothing."""
     output.parent.mkdir(parents=True, exist_ok=True)
-    file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    file = output.open('a', buffering=1)
     for stream in (1, 2):
-        os.dup2(file, stream)
+        os.dup2(file.fileno(), stream)
+    sys.stdout = sys.stderr = file
     torch.set_num_threads(1)
     # With its workers it is a group, which can be killed at once.
     os.setsid()

@@ -3,28 +3,15 @@
 import copy
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from mmengine.config import ConfigDict
-from mmengine.optim import OptimWrapper
-from mmengine.registry import (
-    MODELS,
-    OPTIM_WRAPPERS,
-    OPTIMIZERS,
-    PARAM_SCHEDULERS,
-    TRANSFORMS,
-    DefaultScope,
-    Registry,
-)
+from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 from mmdavpt.errors import UsageError
-
-from .config_keys import holder, walk
-from .loop_check import schedules_of, trains_by_epoch
 
 #: What constructors raise for arguments that they cannot take.
 BUILD_ERRORS = (
@@ -143,79 +130,3 @@ def heads_of(model: nn.Module) -> dict[str, nn.Module]:
         elif head is not None:
             found[name] = head
     return found
-
-
-def check_transforms(cfg: dict, splits: Sequence[str]) -> None:
-    """Raise if a transform of a pipeline cannot be built.
-
-    Args:
-        cfg (dict): The merged config, with plain values.
-        splits (Sequence[str]): Out of 'train', 'val' and 'test'.
-
-    Raises:
-        UsageError: If so.
-    """
-    with scope_of(cfg):
-        for split in splits:
-            name = f'{split}_dataloader'
-            for path, node in walk(cfg.get(name), name):
-                if holder(path) == 'pipeline':
-                    _build(TRANSFORMS, path, node)
-
-
-def check_optimizer(cfg: dict) -> None:
-    """Raise if the optimizer or a schedule cannot be built.
-
-    They are built for one number, and not for the model.
-
-    Args:
-        cfg (dict): The merged config, with plain values.
-
-    Raises:
-        UsageError: If so.
-    """
-    wrapper = cfg['optim_wrapper']
-    if 'optimizer' not in wrapper:
-        return  # its constructor makes several, or says what is missing
-    number = torch.zeros(1, requires_grad=True)
-    with scope_of(cfg):
-        optimizer = _build(
-            OPTIMIZERS,
-            'optim_wrapper.optimizer',
-            dict(wrapper['optimizer'], params=[number]),
-        )
-        if wrapper.get('type', 'OptimWrapper') == 'OptimWrapper':
-            own = {
-                key: value
-                for key, value in wrapper.items()
-                if key not in ('constructor', 'paramwise_cfg', 'optimizer')
-            }
-            own.setdefault('type', 'OptimWrapper')
-            optimizer = _build(
-                OPTIM_WRAPPERS, 'optim_wrapper', dict(own, optimizer=optimizer)
-            )
-        for path, schedule in schedules_of(cfg):
-            _build_schedule(cfg, path, schedule, optimizer)
-
-
-def _build_schedule(
-    cfg: dict,
-    path: str,
-    schedule: dict,
-    optimizer: OptimWrapper | torch.optim.Optimizer,
-) -> None:
-    arguments = dict(schedule, optimizer=optimizer)
-    arguments.pop('convert_to_iter_based', None)
-    total = cfg['train_cfg'].get(
-        'max_epochs' if trains_by_epoch(cfg) else 'max_iters'
-    )
-    if total is not None and schedule.get('by_epoch', True) == (
-        trains_by_epoch(cfg)
-    ):
-        arguments.setdefault('end', total)
-    _build(PARAM_SCHEDULERS, path, arguments)
-
-
-def _build(registry: Registry, path: str, node: dict) -> Any:
-    with building(path):
-        return registry.build(dict(node))

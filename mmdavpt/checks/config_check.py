@@ -8,15 +8,11 @@ from mmengine import Config
 
 from mmdavpt.errors import UsageError
 
-from .build_check import (
-    built_model,
-    check_forward,
-    check_optimizer,
-    check_transforms,
-)
+from .build_check import built_model, check_forward
 from .key_check import check_keys
 from .loop_check import check_loops
 from .model_check import check_model, check_weights
+from .part_check import check_parts
 from .preflight import check_pretrained, check_schedule
 
 
@@ -41,8 +37,7 @@ def check_config(cfg: Config | dict, training: bool) -> None:
     _check_work_dir(values.get('work_dir'))
     if training:
         check_schedule(values)
-        check_optimizer(values)
-    check_transforms(values, ('train', 'val') if training else ('test',))
+    check_parts(values, training)
     model = built_model(values)
     check_model(values, model, training)
     check_forward(model)

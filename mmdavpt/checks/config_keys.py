@@ -65,6 +65,7 @@ PLAIN_DICTS = {
         'foreach',
         'clip_value',
     },
+    'train_cfg': {'augments', 'probs'},
     'arch': {'embed_dims', 'num_layers', 'num_heads', 'feedforward_channels'},
 }
 
@@ -165,7 +166,7 @@ def resolve_type(name: Any, scope: str) -> list[Any]:
     for root in vars(mmengine_registry).values():
         if isinstance(root, Registry):
             known = _look_up(root.children.get(scope, root), name)
-            if known is not None and known not in found:
+            if callable(known) and known not in found:
                 found.append(known)
     return found
 
@@ -232,6 +233,8 @@ def accepted_keys(path: str, node: dict, scope: str) -> set[str] | None:
     kind = node.get('type', default_type(path, node))
     if kind is None or name in UNREGISTERED:
         return PLAIN_DICTS.get(name)
+    if not isinstance(kind, str) and not callable(kind):
+        raise UsageError(f'`{path}.type` should be a name, but is {kind!r}')
     targets = resolve_type(kind, scope)
     if not targets:
         raise UsageError(

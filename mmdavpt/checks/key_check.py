@@ -50,6 +50,39 @@ NEED_TYPE = {
     'vis_backends',
 }
 
+#: Top-level keys that are dicts, mostly with a ``type``.
+DICTS = {
+    'data_preprocessor',
+    'default_hooks',
+    'env_cfg',
+    'log_processor',
+    'model_wrapper_cfg',
+    'optim_wrapper',
+    'randomness',
+    'test_cfg',
+    'test_dataloader',
+    'train_cfg',
+    'train_dataloader',
+    'val_cfg',
+    'val_dataloader',
+    'visualizer',
+}
+
+#: Parts that may be lists, also of lists.
+SEVERAL = {
+    'auxiliary_head',
+    'custom_hooks',
+    'datasets',
+    'decode_head',
+    'loss_decode',
+    'param_scheduler',
+    'pipeline',
+    'test_evaluator',
+    'tta_pipeline',
+    'val_evaluator',
+    'vis_backends',
+}
+
 #: Arguments that the hosts annotate otherwise than they use them.
 WRONG_HINTS = {'vis_backends'}
 
@@ -98,6 +131,14 @@ def key_defects(cfg: dict) -> Iterator[str]:
     run = {key: value for key, value in cfg.items() if key in known}
     yield from _kinds('', run, _hints(Runner))
     run.pop('protocols', None)
+    for key in DICTS & set(run):
+        if not isinstance(run[key], (dict, type(None))):
+            yield f'`{key}` should be a dict, but is {_short(run[key])}'
+    for key, value in run.items():
+        if key in NEED_TYPE and not _can_be_built(key, value):
+            yield f'`{key}` should be a dict with a `type`, but is ' + (
+                _short(value)
+            )
     for path, node in walk(run):
         if path and not _is_free(path):
             yield from _defects_of(path, node, scope)
@@ -115,11 +156,7 @@ def _defects_of(path: str, node: dict, scope: str) -> Iterator[str]:
         yield f'`{path}` has {odd[0]!r} as a key, which is no name'
         return
     kind = node.get('type', default_type(path, node))
-    if (
-        kind is None
-        and holder(path) in NEED_TYPE
-        and 'custom_keys' not in (path.split('.'))
-    ):
+    if kind is None and _is_part(path):
         yield (
             f'`{path}` should have a `type`, but has only '
             f'{", ".join(f"`{key}`" for key in node) or "no keys"}'
@@ -138,11 +175,25 @@ def _defects_of(path: str, node: dict, scope: str) -> Iterator[str]:
             for target in (targets[0], CheckpointHook)
             for name in _named_arguments(target)
         } | BUILDER_KEYS['checkpoint']
+    for key, value in node.items():
+        if _is_part(f'{path}.{key}') and not _can_be_built(key, value):
+            yield (
+                f'`{path}.{key}` should be a dict with a `type`, but is '
+                f'{_short(value)}'
+            )
     yield from _unknown(path, node, accepted)
     if holder(path).endswith('_dataloader'):
         targets = [DataLoader]
     if len(targets) == 1:
         yield from _kinds(path, node, _hints(targets[0]))
+
+
+def _is_part(path: str) -> bool:
+    """Return whether something is built from what stands at a path."""
+    names = path.split('.')
+    if 'custom_keys' in names:
+        return False
+    return holder(path) in NEED_TYPE or names[-2:-1] == ['default_hooks']
 
 
 def _saves_checkpoints(targets: Sequence[Any]) -> bool:
@@ -211,12 +262,22 @@ def _kinds(
         if key in hints and key not in OWN_KEYS | WRONG_HINTS:
             hint, default = hints[key]
             if not fits(value, hint) and value is not default:
-                shown = repr(value)
                 yield (
                     f'`{path + "." if path else ""}{key}` should be '
-                    f'{_name(hint)}, but is '
-                    f'{shown if len(shown) < 80 else shown[:77] + "..."}'
+                    f'{_name(hint)}, but is {_short(value)}'
                 )
+
+
+def _can_be_built(key: str, value: Any) -> bool:
+    """Return whether a value is a dict, or several where there may be."""
+    if isinstance(value, (list, tuple)) and key in SEVERAL:
+        return all(_can_be_built(key, one) for one in value)
+    return value is None or isinstance(value, dict)
+
+
+def _short(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) < 80 else shown[:77] + '...'
 
 
 def fits(value: Any, hint: Any) -> bool:

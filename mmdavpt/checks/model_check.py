@@ -50,6 +50,7 @@ def model_defects(
     yield from _features(model)
     yield from _classes(cfg, model, training)
     yield from _slide(cfg['model'].get('test_cfg') or {})
+    yield from _normalization(cfg)
     yield from _padding(cfg, model)
     yield from _scores(cfg, model, training)
 
@@ -166,6 +167,27 @@ def _is_size(value: Any) -> bool:
         and len(value) == 2
         and all(isinstance(v, int) and v > 0 for v in value)
     )
+
+
+def _normalization(cfg: dict) -> Iterator[str]:
+    """Yield what is wrong with means and deviations of channels."""
+    for path, node in (
+        ('data_preprocessor', cfg.get('data_preprocessor')),
+        ('model.data_preprocessor', cfg['model'].get('data_preprocessor')),
+    ):
+        node = node or {}
+        lengths = {
+            key: len(node[key])
+            for key in ('mean', 'std')
+            if isinstance(node.get(key), (list, tuple))
+        }
+        if set(lengths.values()) - {3}:
+            yield (
+                f'`{path}` should have `mean` and `std` of 3 channels, but '
+                + ' and '.join(f'{n} in `{key}`' for key, n in lengths.items())
+            )
+        elif lengths and not all(s > 0 for s in node.get('std') or [1]):
+            yield (f'`{path}.std` should be positive, but is {node["std"]}')
 
 
 def _padding(cfg: dict, model: nn.Module) -> Iterator[str]:

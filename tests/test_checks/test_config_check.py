@@ -82,6 +82,14 @@ def test_every_config_passes(name, monkeypatch):
         ({'model.backbone.num_prompts': [3]}, '`model` cannot be built'),
         ({'model.guidance.guided_layers': [7]}, 'guided_layers` should hold'),
         ({'val_evaluator.topk': [1, 7]}, 'topk` is .*only 6 classes'),
+        ({'train_dataloader.dataset.pipeline': []}, 'should end in PackInp'),
+        ({'train_dataloader.dataset.faces': 'x'}, 'dataset` cannot be built'),
+        ({'default_hooks.checkpoint': {}}, 'checkpoint` should have a `type'),
+        ({'optim_wrapper': [3]}, '`optim_wrapper` should be'),
+        ({'model.head': 3}, 'model.head` should be a dict'),
+        ({'model.data_preprocessor.mean': [1, 2]}, '2 in `mean` and 3 in'),
+        ({'model.data_preprocessor.std': [1, 0, 1]}, 'std` should be posi'),
+        ({'val_evaluator.topk': 'x'}, 'topk` should be'),
         ({'work_dir': '/dev/null/runs'}, '/dev/null is no folder'),
         (
             {
@@ -107,7 +115,7 @@ def test_mistakes_of_classification(tmp_path, changes, sentence):
         ({'param_scheduler': [dict(type='PolyLR')]}, 'would never act'),
         ({'model.decode_head.in_index': 2}, 'in_index` is 2, .* 2 features'),
         ({'model.auxiliary_head.0.num_classes': 5}, 'head.0.num_classes is 5'),
-        ({'model.test_cfg': dict(mode='slide')}, 'crop_size. should'),
+        ({'model.test_cfg': dict(mode='slide')}, 'crop_size. '),
         ({'model.test_cfg': dict(SLIDE, stride=(64, 9))}, 'no stride larger'),
         ({'model.test_cfg': dict(mode='slid')}, "'whole', but is 'slid'"),
         ({'model.data_preprocessor.seg_pad_val': 0}, 'learnt as a class'),

@@ -1,0 +1,210 @@
+"""The parts of a run besides the model, built to see that they can be."""
+
+import copy
+import inspect
+import os.path as osp
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from mmengine.dataset import BaseDataset
+from mmengine.optim import OptimWrapper
+from mmengine.registry import (
+    HOOKS,
+    LOG_PROCESSORS,
+    METRICS,
+    OPTIM_WRAPPERS,
+    OPTIMIZERS,
+    PARAM_SCHEDULERS,
+    TRANSFORMS,
+    Registry,
+)
+
+from mmdavpt.errors import UsageError
+
+from .build_check import building, scope_of
+from .config_keys import holder, resolve_type, walk
+from .dataset_places import datasets_of, places_of
+from .loop_check import schedules_of, trains_by_epoch
+
+#: What makes a metric make folders.
+WRITES = {'outfile_prefix', 'output_dir'}
+
+
+def check_parts(cfg: dict, training: bool) -> None:
+    """Raise if a part of a run besides the model cannot be built.
+
+    Datasets list nothing meanwhile. What needs others to be built, such as a
+    sampler or a hook that draws, is left to the run.
+
+    Args:
+        cfg (dict): The merged config, with plain values.
+        training (bool): Whether it is to train, and not to test.
+
+    Raises:
+        UsageError: If so.
+    """
+    splits = ('train', 'val') if training else ('test',)
+    with scope_of(cfg):
+        for split in splits:
+            for path, node in _metrics(cfg, split):
+                _build(METRICS, path, node)
+        if cfg.get('log_processor'):
+            node = dict(cfg['log_processor'])
+            node.setdefault('type', 'LogProcessor')
+            _build(LOG_PROCESSORS, 'log_processor', node)
+        for path, node in _hooks(cfg):
+            _build(HOOKS, path, node)
+    check_transforms(cfg, splits)
+    check_datasets(cfg, splits)
+    if training:
+        check_optimizer(cfg)
+
+
+def _metrics(cfg: dict, split: str) -> Iterator[tuple[str, dict]]:
+    name = f'{split}_evaluator'
+    given = cfg.get(name) or []
+    for i, node in enumerate([given] if isinstance(given, dict) else given):
+        if not WRITES & set(node) and 'metrics' not in node:
+            path = name if isinstance(given, dict) else f'{name}.{i}'
+            yield path, node
+
+
+def _hooks(cfg: dict) -> Iterator[tuple[str, dict]]:
+    default = cfg.get('default_hooks') or {}
+    for path, node in (
+        *((f'default_hooks.{key}', hook) for key, hook in default.items()),
+        *(
+            (f'custom_hooks.{i}', hook)
+            for i, hook in enumerate(cfg.get('custom_hooks') or [])
+        ),
+    ):
+        if node is not None and 'Visualization' not in str(node['type']):
+            # The runner takes it out.
+            yield path, {k: v for k, v in node.items() if k != 'priority'}
+
+
+def check_datasets(cfg: dict, splits: Sequence[str]) -> None:
+    """Raise if a dataset of mmengine's kind cannot be built, still unread.
+
+    Args:
+        cfg (dict): The merged config, with plain values.
+        splits (Sequence[str]): Out of 'train', 'val' and 'test'.
+
+    Raises:
+        UsageError: If so.
+    """
+    for split in splits:
+        loader = cfg.get(f'{split}_dataloader')
+        if loader is None:
+            continue
+        for path, dataset in datasets_of(
+            loader['dataset'], f'{split}_dataloader.dataset'
+        ):
+            kinds = resolve_type(dataset['type'], cfg.get('default_scope'))
+            if not inspect.isclass(kinds[0]) or not issubclass(
+                kinds[0], BaseDataset
+            ):
+                continue
+            arguments = copy.deepcopy(dataset)
+            for key in ('type', '_scope_', 'pipeline'):
+                arguments.pop(key, None)
+            # Some look for their folders, which the check of data names.
+            places = places_of(dataset, cfg.get('default_scope')).values()
+            if all(map(osp.exists, places)):
+                with building(path):
+                    kinds[0](**arguments, pipeline=[], lazy_init=True)
+            _check_packed(path, dataset, cfg.get('default_scope'))
+
+
+def check_transforms(cfg: dict, splits: Sequence[str]) -> None:
+    """Raise if a transform of a pipeline cannot be built.
+
+    Args:
+        cfg (dict): The merged config, with plain values.
+        splits (Sequence[str]): Out of 'train', 'val' and 'test'.
+
+    Raises:
+        UsageError: If so.
+    """
+    with scope_of(cfg):
+        for split in splits:
+            name = f'{split}_dataloader'
+            for path, node in walk(cfg.get(name), name):
+                if holder(path) == 'pipeline':
+                    _build(TRANSFORMS, path, node)
+
+
+def check_optimizer(cfg: dict) -> None:
+    """Raise if the optimizer or a schedule cannot be built.
+
+    They are built for one number, and not for the model.
+
+    Args:
+        cfg (dict): The merged config, with plain values.
+
+    Raises:
+        UsageError: If so.
+    """
+    wrapper = cfg['optim_wrapper']
+    if 'optimizer' not in wrapper:
+        return  # its constructor makes several, or says what is missing
+    number = torch.zeros(1, requires_grad=True)
+    with scope_of(cfg):
+        optimizer = _build(
+            OPTIMIZERS,
+            'optim_wrapper.optimizer',
+            dict(wrapper['optimizer'], params=[number]),
+        )
+        if wrapper.get('type', 'OptimWrapper') == 'OptimWrapper':
+            own = {
+                key: value
+                for key, value in wrapper.items()
+                if key not in ('constructor', 'paramwise_cfg', 'optimizer')
+            }
+            own.setdefault('type', 'OptimWrapper')
+            optimizer = _build(
+                OPTIM_WRAPPERS, 'optim_wrapper', dict(own, optimizer=optimizer)
+            )
+        for path, schedule in schedules_of(cfg):
+            _build_schedule(cfg, path, schedule, optimizer)
+
+
+def _build_schedule(
+    cfg: dict,
+    path: str,
+    schedule: dict,
+    optimizer: OptimWrapper | torch.optim.Optimizer,
+) -> None:
+    arguments = dict(schedule, optimizer=optimizer)
+    arguments.pop('convert_to_iter_based', None)
+    total = cfg['train_cfg'].get(
+        'max_epochs' if trains_by_epoch(cfg) else 'max_iters'
+    )
+    if total is not None and schedule.get('by_epoch', True) == (
+        trains_by_epoch(cfg)
+    ):
+        arguments.setdefault('end', total)
+    _build(PARAM_SCHEDULERS, path, arguments)
+
+
+def _build(registry: Registry, path: str, node: dict) -> Any:
+    with building(path):
+        return registry.build(dict(node))
+
+
+def _check_packed(path: str, dataset: dict, scope: str | None) -> None:
+    """Raise if only hosts' transforms are there, and none packs a sample."""
+    pipeline = dataset.get('pipeline') or []
+    for node in pipeline:
+        kinds = resolve_type(node['type'], scope)
+        if 'Pack' in str(node['type']) or not all(
+            kind.__module__.startswith(('mmcv.', 'mmpretrain.', 'mmseg.'))
+            for kind in kinds
+        ):
+            return
+    raise UsageError(
+        f'the config cannot be run: `{path}.pipeline` should end in '
+        'PackInputs (PackSegInputs for segmentation), but has '
+        f'{[node["type"] for node in pipeline] or "no transforms"}'
+    )

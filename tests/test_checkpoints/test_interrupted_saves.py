@@ -17,6 +17,7 @@ def test_nothing_is_lost():
     assert report.count == 8 and len(report.outcomes) >= 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'owner, name, broken',
     [

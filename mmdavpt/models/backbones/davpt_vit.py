@@ -3,6 +3,7 @@
 from typing import Dict, Iterator, NamedTuple, Optional, Sequence, Tuple, Union
 
 import torch
+from mmcv.cnn.bricks import DropPath
 from mmpretrain.models import VisionTransformer
 from mmpretrain.models.utils import resize_pos_embed
 from torch import Tensor, nn
@@ -134,6 +135,10 @@ class DAVPTVisionTransformer(VisionTransformer):
             # The parent writes resolved indices into the sequence.
             kwargs['out_indices'] = list(kwargs['out_indices'])
         super().__init__(*args, **kwargs)
+        for module in self.modules():
+            if isinstance(module, DropPath):
+                # The parent gives numbers of numpy, which no compiler traces.
+                module.drop_prob = float(module.drop_prob)
         self._set_pooling(pool_norm, pool_prompts)
         self.normalization: Optional[Normalization] = None
         self.num_used_layers = min(max(self.out_indices) + 1, self.num_layers)

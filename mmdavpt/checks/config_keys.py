@@ -1,5 +1,6 @@
 """Which keys a config may have: so that no key is dead and no typo silent."""
 
+import functools
 import inspect
 from collections.abc import Iterator
 from contextlib import suppress
@@ -112,6 +113,7 @@ def runner_keys() -> set[str]:
     ) | RUN_KEYS
 
 
+@functools.lru_cache(maxsize=512)
 def accepted_arguments(target: Any) -> set[str] | None:
     """Return the names of keyword arguments that a class or function takes.
 

@@ -1,5 +1,6 @@
 """Whether each key of a whole config is read, and has a value of its kind."""
 
+import functools
 import inspect
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,6 +38,7 @@ NEED_TYPE = {
     'datasets',
     'decode_head',
     'head',
+    'loss',
     'loss_decode',
     'model',
     'neck',
@@ -74,6 +76,7 @@ SEVERAL = {
     'custom_hooks',
     'datasets',
     'decode_head',
+    'loss',
     'loss_decode',
     'param_scheduler',
     'pipeline',
@@ -232,6 +235,7 @@ def _unknown(
             )
 
 
+@functools.lru_cache(maxsize=512)
 def _hints(target: Any) -> dict[str, tuple[Any, Any]]:
     """Return the annotation and the default of each argument that has one."""
     functions = [target]

@@ -85,19 +85,14 @@ def save_checkpoint(content: dict, path: str) -> None:
         Path(partial).write_bytes(data)
 
 
-def remove_partials(folder: str) -> list[str]:
-    """Remove what writings that were killed have left behind.
+def partials(folder: str) -> list[str]:
+    """Return the files that writings which were killed have left behind.
 
     Args:
-        folder (str): The folder. Only one process may save in it.
-
-    Returns:
-        list[str]: The paths that were removed.
+        folder (str): The folder. If only one process saves in it, and does
+            not do so now, nothing needs them.
     """
-    stale = [str(path) for path in Path(folder).glob(f'*{PARTIAL}')]
-    for path in stale:
-        os.remove(path)
-    return stale
+    return sorted(str(path) for path in Path(folder).glob(f'*{PARTIAL}'))
 
 
 def _to_disk(path: str) -> None:

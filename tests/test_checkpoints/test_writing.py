@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mmdavpt.checkpoints import SaveError, read_run_checkpoint, replacing
-from mmdavpt.checkpoints.writing import remove_partials, save_checkpoint
+from mmdavpt.checkpoints.writing import partials, save_checkpoint
 
 OLD = dict(state_dict={'w': torch.zeros(10_000)}, meta=dict(iter=1))
 NEW = dict(state_dict={'w': torch.ones(10_000)}, meta=dict(iter=2))
@@ -70,11 +70,10 @@ def test_an_error_of_the_writer_leaves_what_was_there(tmp_path):
     assert os.listdir(tmp_path) == ['a.txt']
 
 
-def test_what_a_kill_left_behind_is_removed(tmp_path):
+def test_what_a_kill_left_behind_is_found(tmp_path):
     (tmp_path / 'a.pth').touch()
     (tmp_path / 'b.pth.partial').touch()
-    assert remove_partials(str(tmp_path)) == [str(tmp_path / 'b.pth.partial')]
-    assert os.listdir(tmp_path) == ['a.pth']
+    assert partials(str(tmp_path)) == [str(tmp_path / 'b.pth.partial')]
 
 
 def test_safetensors_keep_weights_and_facts(tmp_path):

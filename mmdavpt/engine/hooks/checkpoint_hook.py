@@ -17,7 +17,7 @@ from mmdavpt.checkpoints.fingerprint import fingerprint
 from mmdavpt.checkpoints.frozen import check_restorable, frozen_weights
 from mmdavpt.checkpoints.plain import package_versions, plain
 from mmdavpt.checkpoints.tuned import strip_frozen, tunable_model
-from mmdavpt.checkpoints.writing import remove_partials
+from mmdavpt.checkpoints.writing import partials
 from mmdavpt.registry import HOOKS
 
 #: What a save changes of the hook.
@@ -108,7 +108,8 @@ class DAVPTCheckpointHook(CheckpointHook):
             self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
             runner.message_hub.update_info('last_ckpt', self.last_ckpt)
             if is_main_process() and '://' not in self.out_dir:
-                remove_partials(self.out_dir)
+                for path in partials(self.out_dir):
+                    self._remove(runner, path)
             runner.save_checkpoint(
                 self.out_dir,
                 name,
@@ -123,7 +124,12 @@ class DAVPTCheckpointHook(CheckpointHook):
             if is_main_process():
                 write_pointer(runner.work_dir, self.last_ckpt)
                 for old in outdated:
-                    self._remove(self.filename_tmpl.format(old))
+                    self._remove(
+                        runner,
+                        self.file_backend.join_path(
+                            self.out_dir, self.filename_tmpl.format(old)
+                        ),
+                    )
             self._unsaved = None
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
@@ -167,10 +173,13 @@ class DAVPTCheckpointHook(CheckpointHook):
                 'goes on, and saves again when it is time',
             )
 
-    def _remove(self, name: str) -> None:
-        path = self.file_backend.join_path(self.out_dir, name)
-        if self.file_backend.isfile(path):
-            self.file_backend.remove(path)
+    def _remove(self, runner: Runner, path: str) -> None:
+        """Remove a file that is needed no more, and say so if that fails."""
+        try:
+            if self.file_backend.isfile(path):
+                self.file_backend.remove(path)
+        except OSError as error:
+            runner.logger.warning(f'{path} could not be removed ({error}).')
 
     def _best_paths(self) -> list[str]:
         return [

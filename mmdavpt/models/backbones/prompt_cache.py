@@ -47,7 +47,6 @@ class PromptCache(nn.Module):
         """
         if (
             torch.is_grad_enabled()
-            or self.training
             or vit.prompts.training
             or torch.compiler.is_compiling()
             or torch.jit.is_tracing()

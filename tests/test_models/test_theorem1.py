@@ -131,7 +131,7 @@ def inputs_of_layer(vit, images):
     )
     vit(images)
     handle.remove()
-    return kept[0]
+    return kept[-1]  # the prompts are normed before
 
 
 def directions(vit, images):

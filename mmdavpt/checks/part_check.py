@@ -196,7 +196,10 @@ def _build(registry: Registry, path: str, node: dict) -> Any:
 def _check_packed(path: str, dataset: dict, scope: str | None) -> None:
     """Raise if only hosts' transforms are there, and none packs a sample."""
     pipeline = dataset.get('pipeline') or []
-    for node in pipeline:
+    # Also those within the transforms of a test with augmentation.
+    for _, node in walk(list(pipeline)):
+        if 'type' not in node:
+            continue
         kinds = resolve_type(node['type'], scope)
         if 'Pack' in str(node['type']) or not all(
             kind.__module__.startswith(('mmcv.', 'mmpretrain.', 'mmseg.'))

@@ -184,7 +184,10 @@ def uninterrupted(name: str, work_dir: Path) -> tuple[list[dict], int]:
     """
     whole = start(name, work_dir)
     if any(whole.exit_codes):
-        raise NotKept(f'a run that nothing stopped ended with {whole}')
+        said = (work_dir / 'output_0.txt').read_text()[-2000:]
+        raise NotKept(
+            f'a run that nothing stopped ended with {whole}, saying\n{said}'
+        )
     return ends(name, work_dir), len(whole.iterations)
 
 

@@ -18,6 +18,15 @@ from mmengine.runner import Runner  # noqa: E402
 torch.set_num_threads(1)
 
 
+def pytest_collection_modifyitems(items):
+    """Run what forks first.
+
+    PyTorch cannot do a backward pass in a fork of a process that has threads
+    for it, as one has after a backward pass on fake tensors.
+    """
+    items.sort(key=lambda item: item.get_closest_marker('forks') is None)
+
+
 #: How many modules were imported when their objects were last set aside.
 _FROZEN = [0]
 

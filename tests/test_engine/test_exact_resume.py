@@ -16,6 +16,8 @@ import kill_runs  # noqa: E402
 import kills  # noqa: E402
 from kills import RUNS, Kill, NotKept  # noqa: E402
 
+pytestmark = pytest.mark.forks
+
 #: The others are for the command that does the same in large.
 HERE = [name for name in RUNS if name != 'epochs, new workers']
 KILLS_OF_EACH = 3

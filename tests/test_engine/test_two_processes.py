@@ -17,6 +17,8 @@ from mmdavpt.errors import UsageError
 from .. import toy
 from . import disagreements, whole_batch
 
+pytestmark = pytest.mark.forks
+
 FROZEN = {'optim_wrapper.optimizer.lr': 0.0}
 #: SGD, since Adam would blow differences of rounding up to whole steps.
 MOVING = {

@@ -1,5 +1,6 @@
 """Many small cases in a process of their own, which may crash or hang."""
 
+import faulthandler
 import multiprocessing
 import os
 import resource
@@ -95,6 +96,8 @@ def _work(
     with open(os.devnull, 'w') as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
+    # A crash is a result here, which needs no report of its own.
+    faulthandler.disable()
     _limit_memory()
     for one in range(seed, seed + count):
         if time.monotonic() > deadline:

@@ -341,6 +341,7 @@ def test_frozen_weights_stay_frozen_and_in_eval_mode():
     assert [n for n, mode in modes.items() if mode] == [
         'layers',
         'prompts',
+        'prompt_cache',
         'bias_delta',
     ]
     x = images()

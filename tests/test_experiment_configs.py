@@ -20,7 +20,7 @@ WEIGHTS = {'sup': 'in21k', 'mae': 'mae', 'moco': 'moco-v3'}
 
 @pytest.fixture(scope='module')
 def tool():
-    folder = str(ROOT / 'tools' / 'misc')
+    folder = str(ROOT / 'tools' / 'experiment_configs')
     sys.path.insert(0, folder)
     yield importlib.import_module('write_experiment_configs')
     sys.path.remove(folder)

@@ -182,6 +182,16 @@ def test_resume_without_a_checkpoint_says_so(tmp_path, capsys):
     assert str(tmp_path) in said and 'starts from the beginning' in said
 
 
+def test_a_first_start_with_resume_keeps_the_weights_to_start_from(
+    tmp_path, capsys
+):
+    cfg = cli.load_config(ADE20K, {'load_from': 'pre.pth'})
+    cfg.work_dir = str(tmp_path)
+    cli.set_resume(cfg, 'auto')
+    assert cfg.resume is False and cfg.load_from == 'pre.pth'
+    assert 'the training starts from pre.pth' in capsys.readouterr().err
+
+
 def test_resume_from_the_last_checkpoint(tmp_path, checkpoint):
     save_resumable(checkpoint)
     (tmp_path / 'last_checkpoint').write_text(checkpoint)
@@ -412,6 +422,15 @@ def test_summary_of_segmentation():
         == 'mIoU-SS 45.10 | mAcc 57.00 | aAcc 80.10'
     )
     assert cli.summary_line(metrics, tta=True).startswith('mIoU-MS 45.10 |')
+
+
+def test_summary_leaves_out_what_is_no_number():
+    metrics = {
+        'accuracy/top1': 90.2,
+        'confusion_matrix/result': torch.eye(3),
+        'single-label/f1-score_classwise': [1.0, 2.0],
+    }
+    assert cli.summary_line(metrics, tta=False) == 'top-1 90.20'
 
 
 def test_summary_of_classification():

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import numpy as np
 import torch.distributed as dist
 from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
@@ -192,27 +193,31 @@ def set_resume(cfg: Config, checkpoint: str) -> None:
     Args:
         cfg (Config): The config with its ``work_dir``, changed in place.
         checkpoint (str): A path, or 'auto' for the last one. Without a last
-            one the training starts from the beginning, and a line says so, so
-            that a job that is requeued can always pass ``--resume``.
+            one the training starts from the beginning, or from the config's
+            ``load_from``, and a line says so, so that a job that is requeued
+            can always pass ``--resume``.
 
     Raises:
         UsageError: If the checkpoint is missing, or if the work folder has
             some, but none that is whole.
     """
     cfg.resume = True
-    cfg.load_from = None if checkpoint == 'auto' else checkpoint
     if checkpoint != 'auto':
+        cfg.load_from = checkpoint
         check_checkpoint_exists(checkpoint, 'the checkpoint to resume from')
         return
-    cfg.load_from, notes = last_checkpoint(cfg.work_dir)
+    last, notes = last_checkpoint(cfg.work_dir)
     for note in notes:
         sys.stderr.write(f'warning: --resume: {note}\n')
-    if cfg.load_from is None:
-        cfg.resume = False
-        sys.stderr.write(
-            f'--resume: {cfg.work_dir} has no last_checkpoint, '
-            'so the training starts from the beginning\n'
-        )
+    if last is not None:
+        cfg.load_from = last
+        return
+    cfg.resume = False
+    begin = cfg.get('load_from') or 'the beginning'
+    sys.stderr.write(
+        f'--resume: {cfg.work_dir} has no last_checkpoint, '
+        f'so the training starts from {begin}\n'
+    )
 
 
 def check_files(cfg: Config, training: bool) -> None:
@@ -280,10 +285,13 @@ def summary_line(metrics: dict, tta: bool) -> str:
 
     Returns:
         str: Such as 'mIoU-SS 45.10 | mAcc 57.20 | aAcc 80.10', in percent.
+        What is no single number, such as a confusion matrix, is left out.
     """
     names = {'mIoU': f'mIoU-{"MS" if tta else "SS"}'}
     parts = []
     for key, value in sorted(metrics.items(), key=_main_first):
+        if np.size(value) != 1 or value is None:
+            continue
         name = key.split('/')[-1]
         if name.startswith('top') and name[3:].isdigit():
             name = f'top-{name[3:]}' + (' (TTA)' if tta else '')

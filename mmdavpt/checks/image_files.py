@@ -45,7 +45,7 @@ def file_defect(path: str) -> str | None:
             start = file.read(16)
             file.seek(max(0, size - TAIL))
             end = file.read()
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):  # of a name with a zero byte
         return 'does not exist'
     except OSError as error:
         return f'cannot be read ({error.strerror})'

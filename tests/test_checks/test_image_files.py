@@ -75,6 +75,7 @@ def test_files_that_are_none(defect, tmp_path):
     assert defect(b'\xff\xd8\xff') is not None
     assert defect(bytes(5000)) == 'is no image file'
     assert file_defect(str(tmp_path / 'b.jpg')) == 'does not exist'
+    assert file_defect(str(tmp_path / 'b\0.jpg')) == 'does not exist'
     assert 'cannot be read (Is a directory)' == file_defect(str(tmp_path))
 
 

@@ -1,6 +1,7 @@
 """Many small cases in a process of their own, which may crash or hang."""
 
 import faulthandler
+import gc
 import multiprocessing
 import os
 import resource
@@ -98,6 +99,10 @@ def _work(
         os.dup2(nowhere.fileno(), 2)
     # A crash is a result here, which needs no report of its own.
     faulthandler.disable()
+    # The hosts collect garbage whenever they make a dataset; going through all
+    # that is imported would take most of the time.
+    gc.collect()
+    gc.freeze()
     _limit_memory()
     for one in range(seed, seed + count):
         if time.monotonic() > deadline:

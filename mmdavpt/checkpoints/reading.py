@@ -103,7 +103,7 @@ def read_torch(
 
 
 def _read_trusted(path: str, map_location: Any) -> Any:
-    if zipfile.is_zipfile(path):
+    if _is_zip(path):
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
         if any(name.endswith('/constants.pkl') for name in names):
@@ -114,10 +114,18 @@ def _read_trusted(path: str, map_location: Any) -> Any:
     return torch.load(path, map_location=map_location, weights_only=False)
 
 
+def _is_zip(path: str) -> bool:
+    """Return whether a file is an archive, also a damaged one."""
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:  # its end names another disk
+        return True
+
+
 def _is_pickle(path: str) -> bool:
     """Return whether a file is whole enough to be what PyTorch saves."""
     with open(path, 'rb') as file:
-        return zipfile.is_zipfile(path) or file.read(1) == b'\x80'
+        return _is_zip(path) or file.read(1) == b'\x80'
 
 
 def _untrusted(path: str, error: Exception, advice: str) -> str:
@@ -224,7 +232,7 @@ def check_sums(path: str) -> None:
     Raises:
         UsageError: If they differ.
     """
-    if not zipfile.is_zipfile(path):
+    if not _is_zip(path):
         return
     try:
         with zipfile.ZipFile(path) as archive:

@@ -119,6 +119,16 @@ def test_a_changed_byte_is_found(tmp_path):
         read_run_checkpoint(str(path))
 
 
+def test_an_archive_whose_end_names_another_disk(tmp_path):
+    path = tmp_path / 'a.pth'
+    torch.save(dict(state_dict={'w': torch.zeros(3)}), path)
+    content = bytearray(path.read_bytes())
+    content[content.rfind(b'PK\x06\x07') + 16] = 3
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match='multiple disks'):
+        read_run_checkpoint(str(path))
+
+
 def test_segmentation_apis_take_tuned_weights(tmp_path):
     from mmseg.apis import init_model
 

@@ -87,17 +87,12 @@ CAUSES = Study(
         'middle layer guided': {GUIDED: [3]},
         'all layers guided': {GUIDED: [0, 1, 2, 3, 4, 5]},
         'prompts without W_q': {f'{LOSS}.prompt': 'input'},
-        'token of mean patch output': {f'{LOSS}.token': 'patch_output'},
-        'mapping never refreshed': {'custom_hooks.1.interval': None},
-        'VPT, 4 prompts': {**UNGUIDED, PROMPTS: 4},
-        'DA-VPT, 4 prompts': {PROMPTS: 4},
         'VPT, 62 prompts': {**UNGUIDED, PROMPTS: 62},
         'DA-VPT, 62 prompts': {PROMPTS: 62},
         'VPT, 5 images per class': {**UNGUIDED, **FEW},
         'DA-VPT, 5 images per class': {**FEW},
     },
     bases={
-        'DA-VPT, 4 prompts': 'VPT, 4 prompts',
         'DA-VPT, 62 prompts': 'VPT, 62 prompts',
         'DA-VPT, 5 images per class': 'VPT, 5 images per class',
     },
@@ -111,9 +106,6 @@ SCENES = Study(
     rows={
         'VPT': UNGUIDED,
         "labels='random'": {},
-        "labels='random', token of mean patch output": {
-            f'{LOSS}.token': 'patch_output'
-        },
         "labels='present'": {
             'model.guidance.labels': 'present',
             f'{LOSS}.token': 'patch_output',

@@ -9,6 +9,7 @@ import torch
 from mmengine.dataset import Compose
 from mmengine.dist import get_world_size, is_main_process
 from mmengine.runner import Runner
+from mmengine.runner.runner import _SlicedDataset
 from mmengine.utils import ProgressBar
 from torch import nn
 from torch.utils.data import (
@@ -19,7 +20,26 @@ from torch.utils.data import (
     Subset,
 )
 
+from .stopping import be_patient
 from .watched_pipeline import WatchedPipeline
+
+
+class _FirstSamples(Dataset):
+    """The first samples of a dataset, as many as the host limits it to.
+
+    The host's own wrapper, of ``num_batch_per_epoch``, cannot be copied: it
+    looks for what it lacks in a dataset that its copy does not have yet.
+    """
+
+    def __init__(self, limited: _SlicedDataset) -> None:
+        self.dataset = limited._dataset
+        self.length = min(len(limited), len(self.dataset))
+
+    def __getitem__(self, index: int) -> dict:
+        return self.dataset[index]
+
+    def __len__(self) -> int:
+        return self.length
 
 
 def first_pass_loader(
@@ -43,15 +63,14 @@ def first_pass_loader(
     Raises:
         TypeError: If a ``pipeline`` is given and the dataset has none.
     """
-    dataset = dataloader.dataset
+    dataset = _dataset_of(dataloader)
     if pipeline is not None:
         dataset = with_pipeline(dataset, Compose(pipeline))
-    if max_samples_per_class is not None and hasattr(dataset, 'get_gt_labels'):
+    given = dataloader.dataset
+    if max_samples_per_class is not None and hasattr(given, 'get_gt_labels'):
+        labels = given.get_gt_labels()[: len(dataset)]
         dataset = Subset(
-            dataset,
-            capped_indices(
-                dataset.get_gt_labels(), max_samples_per_class, seed
-            ),
+            dataset, capped_indices(labels, max_samples_per_class, seed)
         )
     return _loader_like(
         dataloader,
@@ -78,12 +97,20 @@ def sample_loader(
     Raises:
         TypeError: If a ``pipeline`` is given and the dataset has none.
     """
-    dataset = dataloader.dataset
+    dataset = _dataset_of(dataloader)
     if pipeline is not None:
         dataset = with_pipeline(dataset, Compose(pipeline))
     chosen = np.random.default_rng(seed).permutation(len(dataset))
     dataset = Subset(dataset, sorted(chosen[:max_images].tolist()))
     return _loader_like(dataloader, dataset, SequentialSampler(dataset), seed)
+
+
+def _dataset_of(dataloader: DataLoader) -> Dataset:
+    """Return the dataset of a loader in a form that can be copied."""
+    dataset = dataloader.dataset
+    if isinstance(dataset, _SlicedDataset):
+        return _FirstSamples(dataset)
+    return dataset
 
 
 def _loader_like(
@@ -92,15 +119,17 @@ def _loader_like(
     sampler: Union[dict, Sampler],
     seed: int,
 ) -> DataLoader:
-    return Runner.build_dataloader(
-        dict(
-            dataset=dataset,
-            batch_size=batch_size_of(dataloader),
-            num_workers=dataloader.num_workers,
-            collate_fn=dataloader.collate_fn,
-            sampler=sampler,
-        ),
-        seed=seed,
+    return be_patient(
+        Runner.build_dataloader(
+            dict(
+                dataset=dataset,
+                batch_size=batch_size_of(dataloader),
+                num_workers=dataloader.num_workers,
+                collate_fn=dataloader.collate_fn,
+                sampler=sampler,
+            ),
+            seed=seed,
+        )
     )
 
 

@@ -5,6 +5,7 @@ from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from mmengine.runner.loops import _InfiniteDataloaderIterator
 from torch import nn
 
+from .averaged_weights import swapped_back
 from .first_pass import batch_size_of
 from .seeding import (
     STEP,
@@ -15,7 +16,7 @@ from .seeding import (
     with_seeded_batches,
 )
 from .stopped_checkpoint import save_stopped
-from .stopping import PatientWorker, StopInValidation, Stopped, StopRequest
+from .stopping import StopInValidation, Stopped, StopRequest, be_patient
 
 #: What the message hub, which is part of a checkpoint, keeps of a loop.
 VALIDATED, PASS = 'last_validation', 'pass_of_training_set'
@@ -38,11 +39,10 @@ class ExactLoop:
     def __init__(self, runner: Runner, dataloader, *args, **kwargs) -> None:
         if isinstance(dataloader, dict):
             seed = seed_of_run(runner)
-            dataloader = runner.build_dataloader(
-                with_seeded_batches(dataloader, seed), seed=seed
-            )
-            dataloader.worker_init_fn = PatientWorker(
-                dataloader.worker_init_fn
+            dataloader = be_patient(
+                runner.build_dataloader(
+                    with_seeded_batches(dataloader, seed), seed=seed
+                )
             )
         super().__init__(runner, dataloader, *args, **kwargs)
         self.batches_done = 0
@@ -61,6 +61,7 @@ class ExactLoop:
             Stopped: If a signal asked for it, after all was saved.
         """
         self._go_on()
+        self._say_if_between_steps()
         self.runner.call_hook('before_train')
         try:
             with self._stop:
@@ -115,6 +116,19 @@ class ExactLoop:
             )
         self.batches_done = self._batches_done(length, same)
 
+    def _say_if_between_steps(self) -> None:
+        """Say so if gradients that were gathered are lost."""
+        counts = getattr(self.runner.optim_wrapper, '_accumulative_counts', 1)
+        if self._iter % counts and self._iter < self._max_iters:
+            self.runner.logger.warning(
+                f'the checkpoint is of iteration {self._iter}, but a step of '
+                f'the optimizer takes accumulative_counts={counts} '
+                f'iterations, so the gradients of {self._iter % counts} are '
+                'lost: this run goes on, but not as one without a stop would '
+                f'have; save at a multiple of {counts} iterations to go on '
+                'exactly'
+            )
+
     def _batches_done(self, length: int, same: bool) -> int:
         raise NotImplementedError
 
@@ -151,7 +165,8 @@ class ExactLoop:
         # Set before, since the best checkpoint is saved at the end of it.
         hub.update_info(VALIDATED, self._iter)
         try:
-            self.runner.val_loop.run()
+            with swapped_back(self.runner):
+                self.runner.val_loop.run()
         except Stopped:
             hub.update_info(VALIDATED, before)
             raise

@@ -10,6 +10,7 @@ from mmdavpt.checkpoints import last_checkpoint, replacing
 from mmdavpt.registry import RUNNERS
 
 from .loops import with_exact_loop
+from .stopping import be_patient
 
 
 @RUNNERS.register_module()
@@ -31,6 +32,17 @@ class DAVPTRunner(Runner):
         if isinstance(loop, dict):
             loop = with_exact_loop(loop)
         return super().build_train_loop(loop)
+
+    def build_val_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Build the validation loop, whose workers outlive signals too.
+
+        Args:
+            loop (BaseLoop | dict): See
+                :meth:`mmengine.runner.Runner.build_val_loop`.
+        """
+        loop = super().build_val_loop(loop)
+        be_patient(loop.dataloader)
+        return loop
 
     @master_only
     def save_checkpoint(

@@ -10,6 +10,7 @@ import torch
 from mmengine.dist import all_reduce, get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from torch.utils.data import DataLoader
 
 #: Slurm sends SIGTERM before it takes a machine away, and whatever signal
 #: ``--signal`` names, mostly SIGUSR1, before the time is over.
@@ -106,6 +107,20 @@ def _obey(parent: int) -> None:
     while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
         pass
     os._exit(0)
+
+
+def be_patient(dataloader: DataLoader) -> DataLoader:
+    """Let only the training itself end the workers of a loader.
+
+    Args:
+        dataloader (DataLoader): One that was not iterated over yet.
+
+    Returns:
+        DataLoader: The same.
+    """
+    if not isinstance(dataloader.worker_init_fn, PatientWorker):
+        dataloader.worker_init_fn = PatientWorker(dataloader.worker_init_fn)
+    return dataloader
 
 
 class StopInValidation(Hook):

@@ -3,6 +3,7 @@
 from typing import Any, Callable, List, Optional, Tuple
 
 from mmengine.dataset import Compose
+from mmengine.runner.runner import _SlicedDataset
 
 from mmdavpt.checks.image_files import decodes, file_defect
 from mmdavpt.checks.preflight import is_local
@@ -117,6 +118,9 @@ def watch(dataset: Any, replace: bool) -> None:
             left as it is.
         replace (bool): See :class:`WatchedPipeline`.
     """
+    if isinstance(dataset, _SlicedDataset):
+        # It gives what its dataset has, and keeps what it is given.
+        dataset = dataset._dataset
     for inner in (
         getattr(dataset, 'dataset', None),
         *getattr(dataset, 'datasets', ()),

@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+from collections import Counter, defaultdict, namedtuple
 
 import numpy as np
 import pytest
@@ -10,7 +11,12 @@ import torch
 from mmengine.config import ConfigDict
 from mmengine.hooks import CheckpointHook, Hook
 
-from mmdavpt.checkpoints import SaveError, last_checkpoint, read_run_checkpoint
+from mmdavpt.checkpoints import (
+    SaveError,
+    last_checkpoint,
+    read_run_checkpoint,
+    read_torch,
+)
 from mmdavpt.checkpoints.plain import plain
 from mmdavpt.engine import runner as runner_module
 from mmdavpt.engine.hooks import DAVPTCheckpointHook
@@ -210,6 +216,72 @@ def test_resume_true_without_any_starts(tmp_path, weights):
     runner = runs.runner(run(tmp_path, weights, 1), resume=True)
     runner.train()
     assert runner.iter == 3
+
+
+class Break(Hook):
+    """Ends a run after its first epoch with an error."""
+
+    def before_train_epoch(self, runner):
+        if runner.epoch == 1:
+            raise KeyboardInterrupt
+
+
+def test_a_schedule_that_holds_a_function_resumes(tmp_path, weights):
+    def runner(name, **kwargs):
+        cfg = run(tmp_path / name, weights, epochs=2)
+        cfg['param_scheduler'] = [
+            dict(type='OneCycleLR', eta_max=0.1, total_steps=6, by_epoch=False)
+        ]
+        return runs.runner(cfg, **kwargs)
+
+    whole = runner('whole')
+    whole.train()
+    broken = runner('broken')
+    broken.register_hook(Break())
+    with pytest.raises(KeyboardInterrupt):
+        broken.train()
+    resumed = runner('broken', resume=True)
+    resumed.train()
+    assert resumed._load_from == str(tmp_path / 'broken' / 'epoch_1.pth')
+    runs.assert_equal(runs.state(resumed), runs.state(whole))
+    (here,), (there,) = resumed.param_schedulers, whole.param_schedulers
+    assert here.get_last_value() == there.get_last_value()
+
+
+class Odd:
+    """What is not read without being executed."""
+
+
+def test_a_checkpoint_that_is_not_read_back_is_named(tmp_path, weights):
+    class Keep(Hook):
+        def after_train_iter(self, runner, *args, **kwargs):
+            runner.message_hub.update_info('odd', Odd(), resumed=True)
+
+    runner = runs.runner(run(tmp_path, weights, 2))
+    runner.register_hook(Keep())
+    runner.train()
+    log = next(tmp_path.glob('*/*.log')).read_text()
+    assert log.count('cannot be read back') == 1
+    assert 'epoch_1.pth holds more than tensors' in log
+    assert names(tmp_path) == ['epoch_1.pth', 'epoch_2.pth']
+
+
+Pair = namedtuple('Pair', 'one other')
+
+
+def test_what_is_plain_is_read_without_unpickling(tmp_path):
+    counts = defaultdict(int, a=np.int64(1))
+    given = dict(
+        counts=counts,
+        pair=Pair(np.float32(1.5), tmp_path),
+        letters=Counter('aab'),
+    )
+    torch.save(plain(given), tmp_path / 'a.pth')
+    assert read_torch(str(tmp_path / 'a.pth')) == dict(
+        counts=dict(a=1),
+        pair=(1.5, str(tmp_path)),
+        letters=dict(a=2, b=1),
+    )
 
 
 def test_plain():

@@ -354,6 +354,39 @@ def test_cap_of_the_first_pass(runner_from, tmp_path, monkeypatch):
         assert counts[0].max() == 1 and counts[0].sum() <= most
 
 
+def test_the_first_pass_keeps_to_the_hosts_limit(
+    runner_from, tmp_path, monkeypatch
+):
+    finish = PromptGuidance.finish_epoch
+    counts = []
+
+    def record(guidance):
+        counts.append(int(guidance.class_counts.sum()))
+        finish(guidance)
+
+    monkeypatch.setattr(PromptGuidance, 'finish_epoch', record)
+    pipeline = [dict(type='PackInputs')]
+    for options, expected in (
+        (dict(), 16),
+        (dict(pipeline=pipeline), 16),
+        (dict(max_samples_per_class=1), 6),
+    ):
+        cfg = toy.classification(
+            tmp_path / str(options).replace('/', ''),
+            {
+                'custom_hooks': [
+                    dict(type='mmdavpt.PromptMappingHook', **options)
+                ],
+                'train_cfg.max_epochs': 1,
+            },
+        )
+        cfg['train_dataloader']['num_batch_per_epoch'] = 2
+        counts.clear()
+        runner = runner_from(cfg)
+        runner.train()
+        assert runner.iter == 2 and counts[0] == expected
+
+
 def test_pipeline_of_the_first_pass(runner_from, tmp_path):
     hook = dict(
         type='mmdavpt.PromptMappingHook',

@@ -71,6 +71,14 @@ def test_a_broken_file_is_named(runner_from, tmp_path, workers):
         runner_from(cfg).train()
 
 
+def test_a_broken_file_is_named_under_the_hosts_limit(runner_from, tmp_path):
+    cfg = training(tmp_path)
+    cfg['train_dataloader']['num_batch_per_epoch'] = 6
+    truncate(tmp_path / 'data/c/2.jpg')
+    with pytest.raises(UsageError, match='c/2.jpg is truncated.*copy it'):
+        runner_from(cfg).train()
+
+
 @pytest.mark.parametrize('workers', [0, 1])
 def test_broken_files_are_replaced_and_logged(runner_from, tmp_path, workers):
     cfg = training(tmp_path, max_broken_files=2)

@@ -12,12 +12,17 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 from torch import Tensor
 
-from mmdavpt.checkpoints import SaveError, write_pointer
+from mmdavpt.checkpoints import SaveError, read_run_checkpoint, write_pointer
 from mmdavpt.checkpoints.fingerprint import fingerprint
 from mmdavpt.checkpoints.frozen import check_restorable, frozen_weights
-from mmdavpt.checkpoints.plain import package_versions, plain
+from mmdavpt.checkpoints.plain import (
+    package_versions,
+    plain,
+    without_functions,
+)
 from mmdavpt.checkpoints.tuned import strip_frozen, tunable_model
 from mmdavpt.checkpoints.writing import partials
+from mmdavpt.errors import UsageError
 from mmdavpt.registry import HOOKS
 
 #: What a save changes of the hook.
@@ -35,7 +40,8 @@ class DAVPTCheckpointHook(CheckpointHook):
     ``last_checkpoint`` names it. One that cannot be written, as on a full
     disk, leaves the one before it, is logged as an error, and the training
     goes on; if the last one of a training cannot be written, it ends with
-    that error. :class:`mmdavpt.engine.runner.DAVPTRunner` uses this hook
+    that error. The first one of a start is read back, and an error is logged
+    if that fails. :class:`mmdavpt.engine.runner.DAVPTRunner` uses this hook
     where a config says ``type='CheckpointHook'``.
 
     Args:
@@ -50,6 +56,7 @@ class DAVPTCheckpointHook(CheckpointHook):
         super().__init__(*args, **kwargs)
         self.tuned_only = tuned_only
         self._unsaved: SaveError | None = None
+        self._read_back = False
         self._frozen: Tensor | None = None
 
     def before_train(self, runner: Runner) -> None:
@@ -71,6 +78,10 @@ class DAVPTCheckpointHook(CheckpointHook):
         checkpoint['meta']['versions'] = package_versions()
         for key in ('meta', 'message_hub'):
             checkpoint[key] = plain(checkpoint[key])
+        if 'param_schedulers' in checkpoint:
+            checkpoint['param_schedulers'] = without_functions(
+                checkpoint['param_schedulers']
+            )
         if self.tuned_only and not strip_frozen(
             checkpoint, tunable_model(runner.model), self._frozen
         ):
@@ -123,6 +134,7 @@ class DAVPTCheckpointHook(CheckpointHook):
             )
             if is_main_process():
                 write_pointer(runner.work_dir, self.last_ckpt)
+                self._check_first(runner)
                 for old in outdated:
                     self._remove(
                         runner,
@@ -131,6 +143,24 @@ class DAVPTCheckpointHook(CheckpointHook):
                         ),
                     )
             self._unsaved = None
+
+    def _check_first(self, runner: Runner) -> None:
+        """Read the first checkpoint of a start, and say so if that fails.
+
+        What makes it unreadable is in all that follow, and would else be
+        found when they are needed.
+        """
+        if self._read_back or '://' in self.last_ckpt:
+            return
+        self._read_back = True
+        try:
+            # Tensors are read and let go of, one by one.
+            read_run_checkpoint(self.last_ckpt, map_location='meta')
+        except UsageError as error:
+            runner.logger.error(
+                'The first checkpoint cannot be read back, so no run can go '
+                f'on from those of this one as it is: {error}'
+            )
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         backend = self.file_backend

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 from mmengine.config import Config
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import loops
 from yapf.yapflib import yapf_api
 
@@ -88,8 +88,11 @@ RUNS = {
         {
             **CLASSIFICATION,
             **_workers(persistent=True),
+            'val_dataloader.num_workers': 1,
+            'val_dataloader.persistent_workers': True,
             'model.train_cfg': MIXUP,
             'model.guidance': None,
+            'custom_hooks': [dict(type='EMAHook', momentum=0.3)],
             'default_hooks.checkpoint': _every(2, max_keep_ckpts=1),
         },
         1,
@@ -228,6 +231,11 @@ def train(
         model=model.state_dict(),
         optimizer=runner.optim_wrapper.state_dict(),
         schedulers=[s.state_dict() for s in runner.param_schedulers or ()],
+        averages=[
+            hook.ema_model.state_dict()
+            for hook in runner.hooks
+            if isinstance(hook, EMAHook)
+        ],
         best=runner.message_hub.runtime_info.get('best_score'),
     )
     if rank > 0:

@@ -1,17 +1,27 @@
 """What a config describes, built without memory: what cannot be, says so."""
 
 import copy
+import re
 import traceback
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import torch
 from mmengine.config import ConfigDict
 from mmengine.registry import MODELS, DefaultScope
+from mmpretrain.models import ClsHead
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import nn
+from torch.nn.modules.module import (
+    register_module_parameter_registration_hook,
+)
 
+from mmdavpt.engine.randomness import isolated_randomness
 from mmdavpt.errors import UsageError
+
+#: What is raised where values are needed of tensors that have none.
+VALUE_ERRORS = (NotImplementedError, RuntimeError, TypeError, ValueError)
 
 #: What constructors raise for arguments that they cannot take.
 BUILD_ERRORS = (
@@ -75,11 +85,15 @@ def reason_of(error: Exception) -> str:
     return f'`{place.line}` in {place.name} fails ({kind})'
 
 
-def built_model(cfg: dict) -> nn.Module:
+def built_model(cfg: dict) -> nn.Module | None:
     """Return the model of a config, without memory for its weights.
 
     Args:
         cfg (dict): The merged config, with plain values.
+
+    Returns:
+        nn.Module | None: The model on the meta device; None if it can be
+        built only with the values of its weights.
 
     Raises:
         UsageError: If it cannot be built.
@@ -89,31 +103,84 @@ def built_model(cfg: dict) -> nn.Module:
         model.setdefault(
             'data_preprocessor', copy.deepcopy(cfg['data_preprocessor'])
         )
-    with scope_of(cfg), torch.device('meta'), building('model'):
+    with (
+        scope_of(cfg),
+        isolated_randomness(0),
+        _parameters_without_memory(),
+        suppress(_NeedsValues),
+        building('model'),
+        _telling_values(),
+    ):
         # The hosts read some keys as attributes.
-        return MODELS.build(ConfigDict(model))
+        return MODELS.build(ConfigDict(model)).to('meta')
+    return None
+
+
+@contextmanager
+def _parameters_without_memory() -> Iterator[None]:
+    """Give up what parameters hold as soon as modules have them.
+
+    Building on the meta device would be shorter, but many backbones read
+    numbers from small tensors while they are built, as from
+    ``torch.linspace`` for their drop rates, and those would have none.
+    """
+
+    def emptied(
+        module: nn.Module, name: str, parameter: nn.Parameter
+    ) -> nn.Parameter | None:
+        if type(parameter) is not nn.Parameter:  # such as those of lazy layers
+            return None
+        return nn.Parameter(parameter.to('meta'), parameter.requires_grad)
+
+    hook = register_module_parameter_registration_hook(emptied)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 @torch.no_grad()
-def check_forward(model: nn.Module) -> None:
+def check_forward(model: nn.Module, channels: int = 3) -> None:
     """Raise if an image cannot go through a model.
+
+    What needs the values of tensors is left to the run.
 
     Args:
         model (nn.Module): A classifier or segmentor on the meta device.
+        channels (int): Channels of an image. Defaults to 3.
 
     Raises:
         UsageError: If so.
     """
     size = getattr(getattr(model, 'backbone', None), 'img_size', None)
-    if size is None:
+    if not isinstance(size, (list, tuple)):
         return
     model.eval()
-    image = torch.empty(1, 3, *size, device='meta')
-    with building('model', 'run on an image'):
-        features = model.extract_feat(image)
-    for path, head in heads_of(model).items():
-        with building(f'model.{path}', 'run on the features'):
-            head(features)
+    image = torch.empty(1, channels, *size, device='meta')
+    with suppress(_NeedsValues):
+        with building('model', 'run on an image'), _telling_values():
+            features = model.extract_feat(image)
+        for path, head in heads_of(model).items():
+            if isinstance(head, (ClsHead, BaseDecodeHead)):
+                with (
+                    building(f'model.{path}', 'run on the features'),
+                    _telling_values(),
+                ):
+                    head(features)
+
+
+class _NeedsValues(Exception):
+    """Something needs values of tensors that have none."""
+
+
+@contextmanager
+def _telling_values() -> Iterator[None]:
+    try:
+        yield
+    except VALUE_ERRORS as error:
+        if re.search(r'\bmeta\b', str(error), re.IGNORECASE):
+            raise _NeedsValues from error
+        raise
 
 
 def heads_of(model: nn.Module) -> dict[str, nn.Module]:

@@ -11,7 +11,7 @@ from mmdavpt.errors import UsageError
 from .build_check import built_model, check_forward
 from .key_check import check_keys
 from .loop_check import check_loops
-from .model_check import check_model, check_weights
+from .model_check import check_model, check_weights, input_channels
 from .part_check import check_parts
 from .preflight import check_pretrained, check_schedule
 
@@ -39,11 +39,13 @@ def check_config(cfg: Config | dict, training: bool) -> None:
         check_schedule(values)
     check_parts(values, training)
     model = built_model(values)
-    check_model(values, model, training)
-    check_forward(model)
+    if model is not None:
+        check_model(values, model, training)
+        check_forward(model, input_channels(values))
     if training:
         check_pretrained(values['model'])
-        check_weights(values, model)
+        if model is not None:
+            check_weights(values, model)
 
 
 def _check_work_dir(path: str | None) -> None:

@@ -32,10 +32,13 @@ PROGRAM_ERRORS = (
 #: Variables that inference interfaces read.
 READ_ELSEWHERE = {'test_pipeline'}
 
+#: Variables with usual names that are close to those of keys.
+USUAL_VARIABLES = {'train_pipeline', 'val_pipeline', 'test_pipeline'}
+
 #: Top-level keys of configs of mmcv 1, which no run reads any more.
 OLD_KEYS = {
     'checkpoint_config': 'default_hooks.checkpoint',
-    'data': 'train_dataloader, val_dataloader and test_dataloader',
+    'data': 'train_dataloader and val_dataloader',
     'evaluation': 'val_evaluator and train_cfg.val_interval',
     'log_config': 'default_hooks.logger',
     'lr_config': 'param_scheduler',
@@ -169,8 +172,10 @@ def check_names(cfg: Config, files: dict[str, ast.Module]) -> None:
     for name in values:
         if name in known or name in read or _is_used(values, name):
             continue
-        near = get_close_matches(name, known, n=1, cutoff=0.8)
-        if near or name in OLD_KEYS:
+        near = []
+        if name not in USUAL_VARIABLES:
+            near = get_close_matches(name, known, n=1, cutoff=0.8)
+        if near or (name in OLD_KEYS and not _is_renewed(name, files)):
             mend = near[0] if near else OLD_KEYS[name]
             raise UsageError(
                 f'the config sets `{name}`, which no run reads; '
@@ -190,6 +195,20 @@ def check_names(cfg: Config, files: dict[str, ast.Module]) -> None:
                 f'{inherited[name]}, which has already used it to fill in '
                 'other keys, so setting it changes nothing; set those keys'
             )
+
+
+def _is_renewed(name: str, files: dict[str, ast.Module]) -> bool:
+    """Return whether what sets an old key sets the new one beside it.
+
+    Then it is a variable: the dump of a config has those of all files, also
+    where a later file has replaced what they were filled in.
+    """
+    new = {key.split('.')[0] for key in OLD_KEYS[name].split(' and ')}
+    return all(
+        new & set(names)
+        for names in map(_names_set, files.values())
+        if name in names
+    )
 
 
 def _names_set(program: ast.Module) -> list[str]:

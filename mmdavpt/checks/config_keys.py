@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from importlib import import_module
 from typing import Any
@@ -15,90 +15,13 @@ from torch.utils.data import DataLoader
 
 from mmdavpt.errors import UsageError
 
-#: Top-level keys that a run reads besides the arguments of ``Runner``.
-RUN_KEYS = {
-    'activation_checkpointing',
-    'compile',
-    'custom_imports',
-    'default_scope',
-    'efficient_conv_bn_eval',
-    'find_unused_parameters',
-    'launcher',
-    'load_allowed',
-    'model_wrapper_cfg',
-    'protocol',
-    'protocols',
-    'runner_type',
-    'sync_bn',
-    'tta_model',
-    'tta_pipeline',
-}
-
-#: What is read from dicts that have no ``type``, by the key that holds them.
-PLAIN_DICTS = {
-    'env_cfg': {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
-    'randomness': {'seed', 'diff_rank_seed', 'deterministic'},
-    'auto_scale_lr': {'enable', 'base_batch_size'},
-    'paramwise_cfg': {
-        'bias_lr_mult',
-        'bias_decay_mult',
-        'norm_decay_mult',
-        'flat_decay_mult',
-        'dwconv_decay_mult',
-        'dcn_offset_lr_mult',
-        'bypass_duplicate',
-        'custom_keys',
-    },
-    'test_cfg': {
-        'mode',
-        'crop_size',
-        'stride',
-        'window_batch',
-        'size',
-        'size_divisor',
-    },
-    'mp_cfg': {'mp_start_method', 'opencv_num_threads'},
-    'clip_grad': {
-        'type',
-        'max_norm',
-        'norm_type',
-        'error_if_nonfinite',
-        'foreach',
-        'clip_value',
-    },
-    'train_cfg': {'augments', 'probs'},
-    'arch': {'embed_dims', 'num_layers', 'num_heads', 'feedforward_channels'},
-}
-
-#: Dicts with a ``type`` that is no name of a registry.
-UNREGISTERED = {'clip_grad'}
-
-#: What is read from each dict that one of these holds, by names of any kind.
-NAMED_DICTS = {'custom_keys': {'lr_mult', 'decay_mult'}}
-
-#: Types of dicts that may go without, by their path.
-DEFAULT_TYPES = {
-    'val_cfg': 'ValLoop',
-    'test_cfg': 'TestLoop',
-    'optim_wrapper': 'OptimWrapper',
-    'log_processor': 'LogProcessor',
-    'data_preprocessor': 'mmpretrain.ClsDataPreprocessor',
-    'model.data_preprocessor': 'mmpretrain.ClsDataPreprocessor',
-    'model.guidance': 'mmdavpt.models.PromptGuidance',
-    'tta_model': 'mmpretrain.AverageClsScoreTTA',
-}
-
-#: Keys that a builder takes out before it calls the type.
-BUILDER_KEYS = {
-    'optim_wrapper': {'optimizer', 'paramwise_cfg', 'constructor'},
-    'param_scheduler': {'convert_to_iter_based'},
-    'train_cfg': {'by_epoch'},
-    'norm_cfg': {'requires_grad'},
-    'norm_layer': {'requires_grad'},
-    'guidance': {'guided_layers'},
-    'init_cfg': {'allow_pickle'},  # taken by the backbone's strict loading
-    'checkpoint': {'tuned_only'},  # the runner has its own hook for these
-}
+from .known_keys import (
+    BUILDER_KEYS,
+    DEFAULT_TYPES,
+    PLAIN_DICTS,
+    RUN_KEYS,
+    UNREGISTERED,
+)
 
 DATALOADER_KEYS = set(inspect.signature(DataLoader).parameters) | {
     'num_batch_per_epoch',
@@ -162,15 +85,24 @@ def resolve_type(name: Any, scope: str) -> list[Any]:
     """
     if not isinstance(name, str):
         return [name]
+    own: Iterable[Any] = ()
     with suppress(ModuleNotFoundError):  # scopes of user packages
-        import_module(f'{scope}.registry')
+        # Some registries of the hosts stand on their own.
+        own = vars(import_module(f'{scope}.registry')).values()
+    roots = vars(mmengine_registry).values()
     found = []
-    for root in vars(mmengine_registry).values():
-        if isinstance(root, Registry):
-            known = _look_up(root.children.get(scope, root), name)
-            if callable(known) and known not in found:
-                found.append(known)
+    for registry in (
+        *(r.children.get(scope, r) for r in roots if _is_registry(r)),
+        *(r for r in own if _is_registry(r) and r.parent is None),
+    ):
+        known = _look_up(registry, name)
+        if callable(known) and known not in found:
+            found.append(known)
     return found
+
+
+def _is_registry(value: Any) -> bool:
+    return isinstance(value, Registry)
 
 
 def _look_up(registry: Registry, name: str) -> Any:
@@ -229,9 +161,12 @@ def accepted_keys(path: str, node: dict, scope: str) -> set[str] | None:
         return runner_keys()
     if name.endswith('_dataloader') and 'type' not in node:
         return DATALOADER_KEYS
-    above = path.split('.')[-2:-1]
-    if above and above[0] in NAMED_DICTS:
-        return NAMED_DICTS[above[0]]
+    if path == 'optim_wrapper' and {'constructor', 'optimizer'} & set(
+        node
+    ) == {'constructor'}:
+        return None  # several wrappers, by their names
+    if 'custom_keys' in path.split('.')[:-1]:
+        return None
     kind = node.get('type', default_type(path, node))
     if kind is None or name in UNREGISTERED:
         return PLAIN_DICTS.get(name)
@@ -249,7 +184,40 @@ def accepted_keys(path: str, node: dict, scope: str) -> set[str] | None:
         if taken is None:
             return None
         keys |= taken
-    return keys | BUILDER_KEYS.get(name, set())
+    return keys | builder_keys(path)
+
+
+def builder_keys(path: str) -> set[str]:
+    """Return the keys that a builder takes out before it calls a type.
+
+    Args:
+        path (str): Dotted path of the dict with the type.
+    """
+    return listed_for(path, BUILDER_KEYS)
+
+
+def listed_for(path: str, table: Mapping[str, set[str]]) -> set[str]:
+    """Return what a table of keys has for a dict.
+
+    Args:
+        path (str): Dotted path of the dict.
+        table (Mapping[str, Set[str]]): Keys by the name of what holds the
+            dict; 'name.*' stands for every dict directly within one.
+    """
+    names = [name for name in path.split('.') if not name.isdigit()]
+    return table.get(names[-1], set()) | (
+        table.get(f'{names[-2]}.*', set()) if names[1:] else set()
+    )
+
+
+def is_within(path: str, parts: Iterable[str]) -> bool:
+    """Return whether a dict is one of some parts of a config, or in one.
+
+    Args:
+        path (str): Dotted path of the dict.
+        parts (Iterable[str]): Dotted paths of the parts.
+    """
+    return any(path == part or path.startswith(f'{part}.') for part in parts)
 
 
 def default_type(path: str, node: dict) -> str | None:
@@ -268,4 +236,6 @@ def default_type(path: str, node: dict) -> str | None:
             if node.get('by_epoch', True)
             else 'IterBasedTrainLoop'
         )
+    if path in ('val_evaluator', 'test_evaluator') and 'metrics' in node:
+        return 'Evaluator'
     return DEFAULT_TYPES.get(path)

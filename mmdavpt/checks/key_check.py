@@ -1,14 +1,10 @@
 """Whether each key of a whole config is read, and has a value of its kind."""
 
-import functools
 import inspect
-import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
-from types import UnionType
 from typing import Any
 
-import numpy as np
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
@@ -16,94 +12,19 @@ from torch.utils.data import DataLoader
 from mmdavpt.errors import UsageError
 
 from .config_keys import (
-    BUILDER_KEYS,
     accepted_keys,
+    builder_keys,
     default_type,
     holder,
+    is_within,
+    listed_for,
     resolve_type,
     runner_keys,
     walk,
 )
-
-#: What builders and the config's own machinery take out of a dict.
-OWN_KEYS = {'type', '_scope_', '_delete_'}
-
-#: Dicts that cannot be built without a ``type``, by the key that holds them.
-NEED_TYPE = {
-    'auxiliary_head',
-    'backbone',
-    'batch_sampler',
-    'custom_hooks',
-    'dataset',
-    'datasets',
-    'decode_head',
-    'head',
-    'loss',
-    'loss_decode',
-    'model',
-    'neck',
-    'optimizer',
-    'param_scheduler',
-    'pipeline',
-    'sampler',
-    'test_evaluator',
-    'tta_pipeline',
-    'val_evaluator',
-    'vis_backends',
-}
-
-#: Top-level keys that are dicts, mostly with a ``type``.
-DICTS = {
-    'data_preprocessor',
-    'default_hooks',
-    'env_cfg',
-    'log_processor',
-    'model_wrapper_cfg',
-    'optim_wrapper',
-    'randomness',
-    'test_cfg',
-    'test_dataloader',
-    'train_cfg',
-    'train_dataloader',
-    'val_cfg',
-    'val_dataloader',
-    'visualizer',
-}
-
-#: Parts that may be lists, also of lists.
-SEVERAL = {
-    'auxiliary_head',
-    'custom_hooks',
-    'datasets',
-    'decode_head',
-    'loss',
-    'loss_decode',
-    'param_scheduler',
-    'pipeline',
-    'test_evaluator',
-    'tta_pipeline',
-    'val_evaluator',
-    'vis_backends',
-}
-
-#: Arguments that the hosts annotate otherwise than they use them.
-WRONG_HINTS = {'vis_backends'}
-
-#: Free dicts of which some keys are known: one near to those is misspelt.
-EXPECTED_KEYS = {
-    'default_hooks': {
-        'checkpoint',
-        'early_stopping',
-        'logger',
-        'param_scheduler',
-        'runtime_info',
-        'sampler_seed',
-        'timer',
-        'visualization',
-    },
-    'data_prefix': {'img_path', 'seg_map_path'},
-    'metainfo': {'classes', 'palette'},
-}
+from .free_dicts import free_paths
+from .known_keys import DICTS, EXPECTED_KEYS, NEED_TYPE, OWN_KEYS, SEVERAL
+from .value_kinds import kind_defects, named_arguments, short
 
 
 def check_keys(cfg: dict) -> None:
@@ -132,24 +53,20 @@ def key_defects(cfg: dict) -> Iterator[str]:
         return
     known = runner_keys()
     run = {key: value for key, value in cfg.items() if key in known}
-    yield from _kinds('', run, _hints(Runner))
+    yield from kind_defects('', run, Runner)
     run.pop('protocols', None)
     for key in DICTS & set(run):
         if not isinstance(run[key], (dict, type(None))):
-            yield f'`{key}` should be a dict, but is {_short(run[key])}'
+            yield f'`{key}` should be a dict, but is {short(run[key])}'
     for key, value in run.items():
         if key in NEED_TYPE and not _can_be_built(key, value):
             yield f'`{key}` should be a dict with a `type`, but is ' + (
-                _short(value)
+                short(value)
             )
+    free = free_paths(run)
     for path, node in walk(run):
-        if path and not _is_free(path):
+        if path and not is_within(path, free):
             yield from _defects_of(path, node, scope)
-
-
-def _is_free(path: str) -> bool:
-    """Return whether a dict is a value of its own and no part of a run."""
-    return path.split('.')[0] == 'env_cfg' and holder(path) == 'dist_cfg'
 
 
 def _defects_of(path: str, node: dict, scope: str) -> Iterator[str]:
@@ -159,7 +76,7 @@ def _defects_of(path: str, node: dict, scope: str) -> Iterator[str]:
         yield f'`{path}` has {odd[0]!r} as a key, which is no name'
         return
     kind = node.get('type', default_type(path, node))
-    if kind is None and _is_part(path):
+    if kind is None and _is_part(path) and not _are_schedules(path, node):
         yield (
             f'`{path}` should have a `type`, but has only '
             f'{", ".join(f"`{key}`" for key in node) or "no keys"}'
@@ -176,19 +93,19 @@ def _defects_of(path: str, node: dict, scope: str) -> Iterator[str]:
         accepted = {
             name
             for target in (targets[0], CheckpointHook)
-            for name in _named_arguments(target)
-        } | BUILDER_KEYS['checkpoint']
+            for name in named_arguments(target)
+        } | builder_keys(path)
     for key, value in node.items():
         if _is_part(f'{path}.{key}') and not _can_be_built(key, value):
             yield (
                 f'`{path}.{key}` should be a dict with a `type`, but is '
-                f'{_short(value)}'
+                f'{short(value)}'
             )
     yield from _unknown(path, node, accepted)
     if holder(path).endswith('_dataloader'):
         targets = [DataLoader]
     if len(targets) == 1:
-        yield from _kinds(path, node, _hints(targets[0]))
+        yield from kind_defects(path, node, targets[0])
 
 
 def _is_part(path: str) -> bool:
@@ -196,7 +113,17 @@ def _is_part(path: str) -> bool:
     names = path.split('.')
     if 'custom_keys' in names:
         return False
+    words = [name for name in names if not name.isdigit()]
+    if words[0] in ('optim_wrapper', 'param_scheduler') and words[1:]:
+        return words[-1] == 'optimizer'  # others are named by the user
     return holder(path) in NEED_TYPE or names[-2:-1] == ['default_hooks']
+
+
+def _are_schedules(path: str, node: dict) -> bool:
+    """Return whether a dict has those of several optimizers, by names."""
+    return path == 'param_scheduler' and all(
+        isinstance(value, (dict, list, tuple)) for value in node.values()
+    )
 
 
 def _saves_checkpoints(targets: Sequence[Any]) -> bool:
@@ -207,19 +134,10 @@ def _saves_checkpoints(targets: Sequence[Any]) -> bool:
     )
 
 
-def _named_arguments(target: Any) -> Iterator[str]:
-    for name, parameter in inspect.signature(target).parameters.items():
-        if parameter.kind in (
-            parameter.POSITIONAL_OR_KEYWORD,
-            parameter.KEYWORD_ONLY,
-        ):
-            yield name
-
-
 def _unknown(
     path: str, node: dict, accepted: set[str] | None
 ) -> Iterator[str]:
-    expected = EXPECTED_KEYS.get(holder(path), set())
+    expected = listed_for(path, EXPECTED_KEYS)
     for key in node:
         if accepted is None:
             near = get_close_matches(str(key), expected, n=1, cutoff=0.75)
@@ -235,94 +153,8 @@ def _unknown(
             )
 
 
-@functools.lru_cache(maxsize=512)
-def _hints(target: Any) -> dict[str, tuple[Any, Any]]:
-    """Return the annotation and the default of each argument that has one."""
-    functions = [target]
-    if inspect.isclass(target):
-        functions = [
-            vars(cls)['__init__']
-            for cls in reversed(target.__mro__)
-            if inspect.isfunction(vars(cls).get('__init__'))
-        ]
-    found: dict[str, tuple[Any, Any]] = {}
-    for function in functions:
-        try:
-            hints = typing.get_type_hints(function)
-        except (NameError, TypeError, AttributeError):
-            continue  # names that exist for type checkers only
-        parameters = inspect.signature(function).parameters
-        for name in _named_arguments(function):
-            found.pop(name, None)
-            if name in hints:
-                found[name] = (hints[name], parameters[name].default)
-    return found
-
-
-def _kinds(
-    path: str, node: dict, hints: dict[str, tuple[Any, Any]]
-) -> Iterator[str]:
-    for key, value in node.items():
-        if key in hints and key not in OWN_KEYS | WRONG_HINTS:
-            hint, default = hints[key]
-            if not fits(value, hint) and value is not default:
-                yield (
-                    f'`{path + "." if path else ""}{key}` should be '
-                    f'{_name(hint)}, but is {_short(value)}'
-                )
-
-
 def _can_be_built(key: str, value: Any) -> bool:
     """Return whether a value is a dict, or several where there may be."""
     if isinstance(value, (list, tuple)) and key in SEVERAL:
         return all(_can_be_built(key, one) for one in value)
     return value is None or isinstance(value, dict)
-
-
-def _short(value: Any) -> str:
-    shown = repr(value)
-    return shown if len(shown) < 80 else shown[:77] + '...'
-
-
-def fits(value: Any, hint: Any) -> bool:
-    """Return whether a config's value is of the kind of an annotation.
-
-    Args:
-        value (Any): The value.
-        hint (Any): What the signature says. What no config can hold, such
-            as a module, is taken for anything.
-    """
-    origin = typing.get_origin(hint) or hint
-    if origin in (typing.Union, UnionType):
-        return any(fits(value, part) for part in typing.get_args(hint))
-    if origin is typing.Literal:
-        return value in typing.get_args(hint)
-    if origin in (None, type(None)):
-        return value is None
-    if not inspect.isclass(origin) or origin is object:
-        return True
-    plain = (bool, int, float, str, list, tuple, dict, type(None))
-    if issubclass(origin, bool):
-        return isinstance(value, (bool, int, np.bool_))
-    if issubclass(origin, int):
-        return isinstance(value, (int, np.integer))
-    if issubclass(origin, float):
-        return isinstance(value, (int, float, np.number))
-    if issubclass(origin, str):
-        return isinstance(value, str)
-    if origin in (list, tuple, Sequence):
-        return not isinstance(value, plain) or isinstance(value, (list, tuple))
-    if origin in (dict, Mapping):
-        return not isinstance(value, plain) or isinstance(value, dict)
-    # Of a class of the hosts: builders make it from a dict or a name.
-    return isinstance(value, origin) or not isinstance(value, (int, float))
-
-
-def _name(hint: Any) -> str:
-    """Return an annotation in words: 'int or None'."""
-    if typing.get_origin(hint) in (typing.Union, UnionType):
-        return ' or '.join(_name(part) for part in typing.get_args(hint))
-    if hint is type(None):
-        return 'None'
-    origin = typing.get_origin(hint) or hint
-    return getattr(origin, '__name__', str(hint))

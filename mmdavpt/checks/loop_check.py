@@ -5,7 +5,7 @@ from typing import Any
 
 from mmdavpt.errors import UsageError
 
-from .config_keys import default_type
+from .config_keys import default_type, resolve_type
 
 #: What a loop needs besides its own config.
 PARTS = {
@@ -146,7 +146,7 @@ def _units(cfg: dict) -> Iterator[str]:
     loader = cfg.get('train_dataloader') or {}
     sampler = _kind(loader.get('sampler'))
     if by_epoch:
-        if sampler in ENDLESS and not loader.get('num_batch_per_epoch'):
+        if sampler in ENDLESS:
             yield (
                 f'`train_dataloader.sampler` is {sampler}, which never ends, '
                 'but the training counts epochs; use DefaultSampler with '
@@ -162,8 +162,8 @@ def _units(cfg: dict) -> Iterator[str]:
             'counts iterations and would save nothing before its end; set it '
             'to False, and `interval` to iterations'
         )
-    logger = hooks.get('logger', {}) if hooks else {}
-    if logger is not None and logger.get('log_metric_by_epoch', True):
+    logger = hooks.get('logger') or {}
+    if logger.get('log_metric_by_epoch'):
         yield (
             '`default_hooks.logger.log_metric_by_epoch` is True, but the '
             'training counts iterations; set it to False'
@@ -174,12 +174,25 @@ def _units(cfg: dict) -> Iterator[str]:
             'iterations; set it to False'
         )
     for path, schedule in schedules_of(cfg):
-        if schedule.get('by_epoch', True):
+        if schedule.get('by_epoch', True) and not _acts(cfg, schedule):
             yield (
                 f'`{path}.by_epoch` is True, but the training counts '
                 'iterations, so the schedule would never act; set it to '
                 'False, and its `begin` and `end` to iterations'
             )
+
+
+def _acts(cfg: dict, schedule: dict) -> bool:
+    """Return whether a schedule by epochs acts where there are none.
+
+    One that looks at scores steps after each validation.
+    """
+    return bool(schedule.get('convert_to_iter_based')) or any(
+        getattr(kind, 'need_val_args', False)
+        for kind in resolve_type(
+            schedule.get('type', ''), cfg.get('default_scope', 'mmengine')
+        )
+    )
 
 
 def schedules_of(cfg: dict) -> list[tuple[str, dict]]:
@@ -189,6 +202,16 @@ def schedules_of(cfg: dict) -> list[tuple[str, dict]]:
         cfg (dict): The config.
     """
     given = cfg.get('param_scheduler') or []
-    if isinstance(given, dict):
+    if not isinstance(given, dict):
+        several = {'param_scheduler': given}
+    elif 'type' in given:
         return [('param_scheduler', given)]
-    return [(f'param_scheduler.{i}', one) for i, one in enumerate(given)]
+    else:  # of several optimizers, by their names
+        several = {f'param_scheduler.{k}': part for k, part in given.items()}
+    found = []
+    for path, part in several.items():
+        if isinstance(part, dict):
+            found.append((path, part))
+        elif isinstance(part, (list, tuple)):
+            found += [(f'{path}.{i}', one) for i, one in enumerate(part)]
+    return found

@@ -1,9 +1,11 @@
 """Whether the parts of a model go together, and with data and scores."""
 
 import os.path as osp
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
+from mmpretrain.models import VisionTransformer
+from mmseg.models.backbones import VisionTransformer as SegVisionTransformer
 from torch import nn
 
 from mmdavpt.errors import UsageError
@@ -11,8 +13,8 @@ from mmdavpt.models.backbones import DAVPTVisionTransformer
 from mmdavpt.models.pretrained.load import read_fitting
 
 from .build_check import heads_of
-from .config_keys import resolve_type, walk
-from .dataset_places import datasets_of
+from .class_check import class_defects
+from .config_keys import walk
 from .preflight import is_local
 
 #: The beginnings of a prompted backbone's own names.
@@ -48,7 +50,7 @@ def model_defects(
         training (bool): Whether it is to train, and not to test.
     """
     yield from _features(model)
-    yield from _classes(cfg, model, training)
+    yield from class_defects(cfg, model, training)
     yield from _slide(cfg['model'].get('test_cfg') or {})
     yield from _normalization(cfg)
     yield from _padding(cfg, model)
@@ -58,6 +60,9 @@ def model_defects(
 def _features(model: nn.Module) -> Iterator[str]:
     """Yield where a head reads what the backbone does not give."""
     backbone = getattr(model, 'backbone', None)
+    # Others give features of other widths than their first.
+    if not isinstance(backbone, (VisionTransformer, SegVisionTransformer)):
+        return
     width = getattr(backbone, 'embed_dims', None)
     if width is None or getattr(model, 'neck', None) is not None:
         return
@@ -80,64 +85,6 @@ def _features(model: nn.Module) -> Iterator[str]:
                     f'gives {number} features, of `out_indices` '
                     f'{list(indices)}; it should be from 0 to {number - 1}'
                 )
-
-
-def _classes(cfg: dict, model: nn.Module, training: bool) -> Iterator[str]:
-    """Yield where numbers of classes differ."""
-    counts = {
-        f'model.{path}.num_classes': head.num_classes
-        for path, head in heads_of(model).items()
-        if isinstance(getattr(head, 'num_classes', None), int)
-    }
-    for path, node in (
-        ('data_preprocessor', cfg.get('data_preprocessor')),
-        ('model.data_preprocessor', cfg['model'].get('data_preprocessor')),
-    ):
-        if isinstance(node, dict) and node.get('num_classes') is not None:
-            counts[f'{path}.num_classes'] = node['num_classes']
-    for split in ('train', 'val') if training else ('test',):
-        loader = cfg.get(f'{split}_dataloader')
-        if loader is None:
-            continue
-        for path, dataset in datasets_of(
-            loader['dataset'], f'{split}_dataloader.dataset'
-        ):
-            classes = _known_classes(dataset, cfg)
-            if classes is not None:
-                counts[f'the classes of {path}'] = len(classes)
-    if len(set(counts.values())) > 1:
-        yield 'numbers of classes should be the same, but ' + ', '.join(
-            f'{path} {"are" if path[0] == "t" else "is"} {number}'
-            for path, number in counts.items()
-        )
-    yield from _class_weights(model)
-
-
-def _class_weights(model: nn.Module) -> Iterator[str]:
-    for path, head in heads_of(model).items():
-        for name, loss in head.named_modules():
-            weights = getattr(loss, 'class_weight', None)
-            if (
-                isinstance(weights, Sequence)
-                and not isinstance(weights, str)
-                and len(weights) != head.num_classes
-            ):
-                yield (
-                    f'`model.{path}.{name}.class_weight` has {len(weights)} '
-                    f'weights, but the head has {head.num_classes} classes'
-                )
-
-
-def _known_classes(dataset: dict, cfg: dict) -> Sequence[str] | None:
-    """Return the classes that a dataset has, where that needs no data."""
-    given = (dataset.get('metainfo') or {}).get('classes')
-    if isinstance(given, (list, tuple)):
-        return given
-    if given is not None or not isinstance(dataset.get('type'), str):
-        return None
-    kinds = resolve_type(dataset['type'], cfg.get('default_scope', 'mmengine'))
-    known = getattr(kinds[0], 'METAINFO', {}) if kinds else {}
-    return known.get('classes')
 
 
 def _slide(test_cfg: dict) -> Iterator[str]:
@@ -181,7 +128,7 @@ def _normalization(cfg: dict) -> Iterator[str]:
             for key in ('mean', 'std')
             if isinstance(node.get(key), (list, tuple))
         }
-        if set(lengths.values()) - {3}:
+        if set(lengths.values()) - {1, 3, input_channels(cfg)}:
             yield (
                 f'`{path}` should have `mean` and `std` of 3 channels, but '
                 + ' and '.join(f'{n} in `{key}`' for key, n in lengths.items())
@@ -241,13 +188,25 @@ def _scores(cfg: dict, model: nn.Module, training: bool) -> Iterator[str]:
                     f'`{path}.topk` is {topk}, but there are only '
                     f'{classes[0]} classes'
                 )
-        unknown = set(node.get('iou_metrics') or ()) - set(IOU_METRICS)
+        asked = node.get('iou_metrics') or ()
+        asked = {asked} if isinstance(asked, str) else set(asked)
+        unknown = asked - set(IOU_METRICS)
         if kind == 'IoUMetric' and unknown:
             yield (
                 f'`{path}.iou_metrics` should be out of '
                 f'{", ".join(IOU_METRICS)}, but has '
                 f'{", ".join(sorted(map(str, unknown)))}'
             )
+
+
+def input_channels(cfg: dict) -> int:
+    """Return how many channels a model's images have.
+
+    Args:
+        cfg (dict): The config.
+    """
+    channels = (cfg['model'].get('backbone') or {}).get('in_channels')
+    return channels if isinstance(channels, int) else 3
 
 
 def check_weights(cfg: dict, model: nn.Module) -> None:
@@ -262,7 +221,7 @@ def check_weights(cfg: dict, model: nn.Module) -> None:
     Raises:
         UsageError: If they do not, or cannot be read.
     """
-    init = cfg['model'].get('backbone', {}).get('init_cfg')
+    init = (cfg['model'].get('backbone') or {}).get('init_cfg')
     init = init[0] if isinstance(init, (list, tuple)) and init else init
     backbone = getattr(model, 'backbone', None)
     if (

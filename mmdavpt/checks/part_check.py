@@ -19,6 +19,7 @@ from mmengine.registry import (
     TRANSFORMS,
     Registry,
 )
+from mmengine.runner import get_priority
 
 from mmdavpt.errors import UsageError
 
@@ -54,7 +55,11 @@ def check_parts(cfg: dict, training: bool) -> None:
             node.setdefault('type', 'LogProcessor')
             _build(LOG_PROCESSORS, 'log_processor', node)
         for path, node in _hooks(cfg):
-            _build(HOOKS, path, node)
+            with building(f'{path}.priority', 'read'):
+                get_priority(node.get('priority') or 'NORMAL')
+            # The runner takes it out.
+            own = {k: v for k, v in node.items() if k != 'priority'}
+            _build(HOOKS, path, own)
     check_transforms(cfg, splits)
     check_datasets(cfg, splits)
     if training:
@@ -64,8 +69,10 @@ def check_parts(cfg: dict, training: bool) -> None:
 def _metrics(cfg: dict, split: str) -> Iterator[tuple[str, dict]]:
     name = f'{split}_evaluator'
     given = cfg.get(name) or []
+    if isinstance(given, dict) and 'metrics' in given:
+        name, given = f'{name}.metrics', given['metrics'] or []
     for i, node in enumerate([given] if isinstance(given, dict) else given):
-        if not WRITES & set(node) and 'metrics' not in node:
+        if not WRITES & set(node):
             path = name if isinstance(given, dict) else f'{name}.{i}'
             yield path, node
 
@@ -80,8 +87,7 @@ def _hooks(cfg: dict) -> Iterator[tuple[str, dict]]:
         ),
     ):
         if node is not None and 'Visualization' not in str(node['type']):
-            # The runner takes it out.
-            yield path, {k: v for k, v in node.items() if k != 'priority'}
+            yield path, node
 
 
 def check_datasets(cfg: dict, splits: Sequence[str]) -> None:
@@ -107,7 +113,7 @@ def check_datasets(cfg: dict, splits: Sequence[str]) -> None:
             ):
                 continue
             arguments = copy.deepcopy(dataset)
-            for key in ('type', '_scope_', 'pipeline'):
+            for key in ('type', '_scope_', 'pipeline', 'lazy_init'):
                 arguments.pop(key, None)
             # Some look for their folders, which the check of data names.
             places = places_of(dataset, cfg.get('default_scope')).values()

@@ -7,6 +7,7 @@ from pathlib import Path
 from mmdavpt.errors import UsageError
 
 from .config_keys import walk
+from .loop_check import schedules_of
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 
@@ -90,17 +91,14 @@ def check_schedule(cfg: dict) -> None:
         cfg (dict): The config.
     """
     train = cfg.get('train_cfg') or {}
-    schedules = cfg.get('param_scheduler') or []
-    for i, schedule in enumerate(
-        schedules if isinstance(schedules, (list, tuple)) else [schedules]
-    ):
+    for path, schedule in schedules_of(cfg):
         unit = 'epochs' if schedule.get('by_epoch', True) else 'iters'
         total = train.get(f'max_{unit}')
         if total is not None and schedule.get('begin', 0) >= total:
             raise UsageError(
-                f'param_scheduler.{i} ({schedule["type"]}) begins after '
+                f'{path} ({schedule.get("type")}) begins after '
                 f'{schedule["begin"]} {unit}, but the training ends after '
                 f'{total}; train longer, or set '
-                f'--cfg-options param_scheduler.{i}.begin=0 (and '
+                f'--cfg-options {path}.begin=0 (and '
                 'param_scheduler.0.end=1, if that warms up)'
             )

@@ -68,6 +68,28 @@ def test_every_config_passes(name, monkeypatch):
         ({'val_dataloader.persistent_workers': True}, '`num_workers` is 0'),
         ({'val_dataloader.sampler.type': 'InfiniteSampler'}, 'never ends'),
         ({'train_dataloader.sampler.type': 'InfiniteSampler'}, 'counts epoch'),
+        (
+            {
+                'train_dataloader.sampler.type': 'InfiniteSampler',
+                'train_dataloader.num_batch_per_epoch': 2,
+            },
+            'never ends, but the training counts epochs',
+        ),
+        ({'custom_hooks.0.priority': 'HIHG'}, r'priority` cannot be .*HIHG'),
+        ({'custom_hooks.0.priorty': 'HIGH'}, 'mean `priority`'),
+        ({'val_evaluator': dict(metrics=[dict(type='x')])}, 'metrics.0.type'),
+        ({'model.backbone.arch.depths': 3}, 'no key `depths`'),
+        ({'optim_wrapper.paramwise_cfg': dict(layer_decay_rate=1)}, 'no key'),
+        (
+            {
+                'optim_wrapper.paramwise_cfg': dict(
+                    custom_keys=dict(a=dict(lr_mul=2))
+                )
+            },
+            'mean `lr_mult`',
+        ),
+        ({'param_scheduler': dict(begin=2)}, 'er` should have a `type`'),
+        ({'model.head.num_classes': '6'}, 'num_classes` should be int, but'),
         ({'train_dataloader.sampler': {}}, 'sampler` should have a `type`'),
         ({'train_dataloader.dataset.type': 'Gone'}, "'Gone', which no regis"),
         ({'optim_wrapper.optimizer.lr': -1}, 'optimizer` .*[Ii]nvalid learn'),

@@ -44,6 +44,30 @@ def test_mistakes(tmp_path, text, sentence):
         read_config(path)
 
 
+def test_a_dump_has_variables_that_were_replaced(tmp_path):
+    path = write(
+        tmp_path,
+        leaf="""
+_base_ = 'base.py'
+optim_wrapper = dict(_delete_=True, optimizer=dict(type='SGD', lr=1))
+val_dataloader = dict(dataset=dict(pipeline=[]))
+""",
+        base="""
+optimizer = dict(type='AdamW', lr=2)
+test_pipeline = [dict(type='PackInputs')]
+optim_wrapper = dict(optimizer=optimizer)
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+""",
+    )
+    cfg = read_config(path)
+    cfg.dump(str(tmp_path / 'dump.py'))
+    assert read_config(str(tmp_path / 'dump.py')).optimizer.lr == 2
+    # Not where it is meant to replace what the run reads.
+    late = write(tmp_path, late="_base_ = 'dump.py'\noptimizer = dict(lr=3)")
+    with pytest.raises(UsageError, match='sets `optimizer`'):
+        read_config(late)
+
+
 def test_variables_are_free_where_they_are_used(tmp_path):
     path = write(
         tmp_path,

@@ -1,0 +1,42 @@
+"""Dicts of a config whose keys are for others to know."""
+
+from .config_keys import resolve_type, walk
+from .known_keys import DEFAULT_CONSTRUCTOR
+
+
+def free_paths(cfg: dict) -> set[str]:
+    """Return the paths of the dicts of which no key is known to be wrong.
+
+    That is what only a type of the config reads, and not as an argument: the
+    options of an own constructor of optimizers, the architecture of another
+    backbone than a Vision Transformer, what a head is trained and tested
+    with, transforms of Albumentations, and the options of
+    ``torch.distributed``.
+
+    Args:
+        cfg (dict): The config, with plain values.
+
+    Returns:
+        Set[str]: Dotted paths.
+    """
+    scope = cfg.get('default_scope', 'mmengine')
+    free = {'env_cfg.dist_cfg'}
+    for path, node in walk(cfg):
+        own = node.get('constructor', DEFAULT_CONSTRUCTOR)
+        if str(own).rpartition('.')[2] != DEFAULT_CONSTRUCTOR:
+            free.add(f'{path}.paramwise_cfg')
+        if isinstance(node.get('arch'), dict) and not _is_vit(node, scope):
+            free.add(f'{path}.arch')
+        if str(node.get('type')).rpartition('.')[2].startswith('Albu'):
+            free.add(f'{path}.transforms')
+        if path.split('.')[0] == 'model' and path != 'model':
+            free |= {f'{path}.train_cfg', f'{path}.test_cfg'}
+    return free
+
+
+def _is_vit(node: dict, scope: str) -> bool:
+    return any(
+        parent.__name__ == 'VisionTransformer'
+        for kind in resolve_type(node.get('type', ''), scope)
+        for parent in getattr(kind, '__mro__', ())
+    )

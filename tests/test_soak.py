@@ -10,7 +10,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from mmengine.registry import init_default_scope
 
-from mmdavpt.checks.key_check import fits, key_defects
+from mmdavpt.checks.key_check import key_defects
+from mmdavpt.checks.value_kinds import fits
 from mmdavpt.errors import UsageError
 
 from . import toy

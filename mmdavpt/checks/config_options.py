@@ -6,7 +6,8 @@ from mmengine import Config
 
 from mmdavpt.errors import UsageError
 
-from .config_keys import accepted_keys, runner_keys, walk
+from .config_keys import accepted_keys, is_within, runner_keys, walk
+from .free_dicts import free_paths
 
 
 def check_option(cfg: dict | Config, key: str) -> None:
@@ -39,7 +40,8 @@ def check_option(cfg: dict | Config, key: str) -> None:
             if path == '' and name in node and name not in runner_keys():
                 raise UsageError(_variable_sentence(cfg, name))
             if name not in node:
-                _check_new_key(key, path, node, name, scope)
+                if not is_within(path, free_paths(cfg)):
+                    _check_new_key(key, path, node, name, scope)
                 return
             node = node[name]
         else:

@@ -137,6 +137,16 @@ def test_options_that_would_change_nothing(cfg, key, sentence):
         check_option(cfg, key)
 
 
+def test_options_of_an_own_constructor_are_free():
+    wrapper = dict(optimizer=dict(type='SGD'), paramwise_cfg=dict())
+    cfg = dict(optim_wrapper=wrapper)
+    key = 'optim_wrapper.paramwise_cfg.layer_decay_rate'
+    with pytest.raises(UsageError, match='has no key `layer_decay_rate`'):
+        check_option(cfg, key)
+    wrapper['constructor'] = 'LearningRateDecayOptimWrapperConstructor'
+    check_option(cfg, key)
+
+
 def test_an_unknown_type_is_named():
     cfg = dict(default_scope='mmseg', model=dict(type='NoSuchModel'))
     with pytest.raises(UsageError, match="`model.type` is 'NoSuchModel'"):

@@ -2,13 +2,15 @@
 
 import os
 import os.path as osp
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mmengine import Config
 
 from mmdavpt.errors import UsageError
 
-from .build_check import built_model, check_forward
+from .build_check import built_model, check_forward, reason_of
 from .key_check import check_keys
 from .loop_check import check_loops
 from .model_check import check_model, check_weights, input_channels
@@ -33,19 +35,37 @@ def check_config(cfg: Config | dict, training: bool) -> None:
     """
     values = cfg.to_dict() if isinstance(cfg, Config) else cfg
     check_keys(values)
-    check_loops(values, training)
-    _check_work_dir(values.get('work_dir'))
-    if training:
-        check_schedule(values)
-    check_parts(values, training)
+    with _odd_values_named():
+        check_loops(values, training)
+        _check_work_dir(values.get('work_dir'))
+        if training:
+            check_schedule(values)
+        check_parts(values, training)
     model = built_model(values)
-    if model is not None:
-        check_model(values, model, training)
-        check_forward(model, input_channels(values))
-    if training:
-        check_pretrained(values['model'])
+    with _odd_values_named():
         if model is not None:
-            check_weights(values, model)
+            check_model(values, model, training)
+            check_forward(model, input_channels(values))
+        if training:
+            check_pretrained(values['model'])
+            if model is not None:
+                check_weights(values, model)
+
+
+@contextmanager
+def _odd_values_named() -> Iterator[None]:
+    """Say so where a value is of a kind that is not even compared.
+
+    Most kinds are not in the hosts' signatures: a text where all that reads
+    it expects a number shows when it is read first.
+    """
+    try:
+        yield
+    except (AttributeError, LookupError, RuntimeError, TypeError) as error:
+        raise UsageError(
+            'the config cannot be run: a value is of a kind that cannot be '
+            f'there: {reason_of(error)}'
+        ) from error
 
 
 def _check_work_dir(path: str | None) -> None:

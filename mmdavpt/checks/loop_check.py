@@ -1,5 +1,6 @@
 """Whether loops, loaders and what counts with them go together."""
 
+import inspect
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -41,6 +42,7 @@ def loop_defects(cfg: dict, training: bool) -> Iterator[str]:
     if not cfg.get('model'):
         yield 'it has no `model`'
     yield from _parts(cfg, 'train' if training else 'test')
+    yield from _seed(cfg.get('randomness'))
     for split in PARTS:
         loader = cfg.get(f'{split}_dataloader')
         if loader is not None:
@@ -58,6 +60,42 @@ def loop_defects(cfg: dict, training: bool) -> Iterator[str]:
         if value < 1:
             yield f'`train_cfg.{key}` should be at least 1, but is {value}'
     yield from _units(cfg)
+    yield from _mapping(cfg)
+
+
+def _seed(randomness: Any) -> Iterator[str]:
+    """Yield what is wrong with the seed of a run."""
+    if randomness is None:
+        return
+    if not isinstance(randomness, dict) or 'seed' not in randomness:
+        yield f'`randomness` should have a `seed`, but is {randomness!r}'
+        return
+    seed = randomness['seed']
+    if seed is not None and not (
+        isinstance(seed, int) and 0 <= seed < 2**32 - 1
+    ):
+        yield (
+            '`randomness.seed` should be None or a whole number of at least '
+            f'0, but is {seed!r}'
+        )
+
+
+def _mapping(cfg: dict) -> Iterator[str]:
+    """Yield that nothing would keep the mapping of a guided model."""
+    model = cfg.get('model')
+    if not isinstance(model, dict) or model.get('guidance') is None:
+        return
+    for hook in cfg.get('custom_hooks') or ():
+        kinds = resolve_type(hook['type'], cfg.get('default_scope'))
+        # By name, since hooks import these checks.
+        parents = [b for k in kinds if inspect.isclass(k) for b in k.__mro__]
+        if any(base.__name__ == 'PromptMappingHook' for base in parents):
+            return
+    yield (
+        'nothing keeps the class-to-prompt mapping of the guided model: add '
+        "dict(type='mmdavpt.PromptMappingHook') to `custom_hooks`, or set "
+        'model.guidance=None for plain prompt tuning'
+    )
 
 
 def _parts(cfg: dict, needed: str) -> Iterator[str]:

@@ -1,7 +1,9 @@
 """Whether the parts of a model go together, and with data and scores."""
 
+import math
 import os.path as osp
 from collections.abc import Iterator
+from numbers import Real
 from typing import Any
 
 from mmpretrain.models import VisionTransformer
@@ -123,6 +125,17 @@ def _normalization(cfg: dict) -> Iterator[str]:
         ('model.data_preprocessor', cfg['model'].get('data_preprocessor')),
     ):
         node = node or {}
+        odd = [
+            key
+            for key in ('mean', 'std')
+            if node.get(key) is not None and not _are_numbers(node[key])
+        ]
+        if odd:
+            yield (
+                f'`{path}.{odd[0]}` should be a list of finite numbers, but '
+                f'is {node[odd[0]]!r}'
+            )
+            continue
         lengths = {
             key: len(node[key])
             for key in ('mean', 'std')
@@ -135,6 +148,16 @@ def _normalization(cfg: dict) -> Iterator[str]:
             )
         elif lengths and not all(s > 0 for s in node.get('std') or [1]):
             yield (f'`{path}.std` should be positive, but is {node["std"]}')
+
+
+def _are_numbers(values: object) -> bool:
+    """Return whether something is a list of finite numbers."""
+    return isinstance(values, (list, tuple)) and all(
+        isinstance(value, Real)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        for value in values
+    )
 
 
 def _padding(cfg: dict, model: nn.Module) -> Iterator[str]:

@@ -112,6 +112,14 @@ def test_every_config_passes(name, monkeypatch):
         ({'model.data_preprocessor.mean': [1, 2]}, '2 in `mean` and 3 in'),
         ({'model.data_preprocessor.std': [1, 0, 1]}, 'std` should be posi'),
         ({'val_evaluator.topk': 'x'}, 'topk` should be'),
+        ({'train_dataloader.num_workers': '2'}, 'of a kind that cannot be'),
+        ({'randomness': dict(deterministic=True)}, 'should have a `seed`'),
+        ({'randomness.seed': 'a'}, 'seed` should be None or a whole number'),
+        ({'custom_hooks': []}, 'nothing keeps the class-to-prompt mapping'),
+        (
+            {'model.data_preprocessor.mean': [float('inf')] * 3},
+            'mean` should be a list of finite numbers',
+        ),
         ({'work_dir': '/dev/null/runs'}, '/dev/null is no folder'),
         (
             {

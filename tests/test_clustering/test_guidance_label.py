@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mmdavpt.clustering import draw_guidance_label
 
@@ -86,3 +88,20 @@ def test_labels_out_of_range():
 def test_labels_that_are_no_integers():
     with pytest.raises(TypeError, match='should be integers, but got float'):
         draw([0.0, 1.0])
+
+
+@given(
+    labels=st.lists(st.integers(0, 6) | st.just(255), max_size=40),
+    excluded=st.sets(st.integers(0, 6)),
+    seed=st.integers(0, 9),
+)
+def test_any_pattern_of_labels(labels, excluded, seed):
+    drawn = draw_guidance_label(
+        np.array(labels, dtype=np.int64),
+        7,
+        excluded,
+        255,
+        np.random.default_rng(seed),
+    )
+    candidates = set(labels) - excluded - {255}
+    assert drawn in candidates if candidates else drawn == -1

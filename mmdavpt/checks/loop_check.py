@@ -53,14 +53,35 @@ def loop_defects(cfg: dict, training: bool) -> Iterator[str]:
                 f'`{split}_cfg` has both `type` and `by_epoch`, which say '
                 'the same; leave one out'
             )
-    if not training or not cfg.get('train_cfg'):
+    if not training or cfg.get('train_cfg') is None:
         return
-    for key in ('max_epochs', 'max_iters', 'val_interval'):
-        value = cfg['train_cfg'].get(key, 1)
-        if value < 1:
-            yield f'`train_cfg.{key}` should be at least 1, but is {value}'
+    yield from _length(cfg['train_cfg'])
+    wrapper = cfg.get('optim_wrapper') or {}
+    if 'constructor' not in wrapper and not any(
+        isinstance(value, dict) for value in wrapper.values()
+    ):
+        yield '`optim_wrapper` should have an `optimizer`'
     yield from _units(cfg)
     yield from _mapping(cfg)
+
+
+def _length(loop: dict) -> Iterator[str]:
+    """Yield what is wrong with the length of a training."""
+    for key in ('max_epochs', 'max_iters', 'val_interval'):
+        value = loop.get(key, 1)
+        if value < 1:
+            yield f'`train_cfg.{key}` should be at least 1, but is {value}'
+    if 'type' in loop:
+        return
+    by_epoch = loop.get('by_epoch', True)
+    if not isinstance(by_epoch, bool):
+        yield f'`train_cfg.by_epoch` should be a bool, but is {by_epoch!r}'
+    elif ('max_epochs' if by_epoch else 'max_iters') not in loop:
+        yield (
+            f'`train_cfg` with by_epoch={by_epoch} should have '
+            f'`{"max_epochs" if by_epoch else "max_iters"}`, but has '
+            f'{sorted(loop)}'
+        )
 
 
 def _seed(randomness: Any) -> Iterator[str]:
@@ -135,7 +156,9 @@ def loader_defects(path: str, loader: dict) -> Iterator[str]:
     if workers < 0:
         yield f'`{path}.num_workers` should be 0 or more, but is {workers}'
     batch_size = loader.get('batch_size')
-    if 'batch_sampler' not in loader and (batch_size or 0) < 1:
+    if 'batch_sampler' not in loader and not (
+        isinstance(batch_size, int) and batch_size >= 1
+    ):
         yield (
             f'`{path}.batch_size` should be at least 1, but '
             + ('is missing' if batch_size is None else f'is {batch_size}')

@@ -116,6 +116,10 @@ def test_every_config_passes(name, monkeypatch):
         ({'randomness': dict(deterministic=True)}, 'should have a `seed`'),
         ({'randomness.seed': 'a'}, 'seed` should be None or a whole number'),
         ({'custom_hooks': []}, 'nothing keeps the class-to-prompt mapping'),
+        ({'train_cfg': {}}, 'by_epoch=True should have `max_epochs`'),
+        ({'train_cfg.by_epoch': 'x'}, 'by_epoch` should be'),
+        ({'val_dataloader.batch_size': 1.5}, 'batch_size` should be at least'),
+        ({'optim_wrapper': dict(clip_grad=None)}, 'have an `optimizer`'),
         (
             {'model.data_preprocessor.mean': [float('inf')] * 3},
             'mean` should be a list of finite numbers',

@@ -153,6 +153,8 @@ def unreadable(path: str, kind: str, error: Exception) -> str:
         error (Exception): What its reader raised.
     """
     first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    if 'weights_only' in first:  # PyTorch's advice to trust the file
+        first = 'it does not begin as one'
     return (
         f'{path} should be {kind}, but cannot be read as one '
         f'({first[:200]}); it may be cut off or of another kind: download it '

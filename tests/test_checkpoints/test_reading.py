@@ -108,6 +108,14 @@ def test_what_is_no_checkpoint_is_named(tmp_path, content, sentence):
         read_run_checkpoint(str(tmp_path / 'a.pth'))
 
 
+def test_a_text_is_no_checkpoint_and_nobody_is_told_to_trust_it(tmp_path):
+    path = tmp_path / 'README.md'
+    path.write_text('# A title\n')
+    with pytest.raises(UsageError, match='does not begin as one') as info:
+        read_run_checkpoint(str(path))
+    assert 'weights_only' not in str(info.value)
+
+
 def test_a_changed_byte_is_found(tmp_path):
     path = tmp_path / 'a.pth'
     torch.save(dict(state_dict={'w': torch.zeros(1000)}), path)

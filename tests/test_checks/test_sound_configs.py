@@ -54,6 +54,7 @@ NORMAL = dict(type='Normal', layer='Linear', std=0.01)
         {'custom_hooks.0.priority': 'LOW'},
         {
             'custom_hooks': [
+                dict(type='mmdavpt.PromptMappingHook', priority=50),
                 dict(type='EarlyStoppingHook', monitor='loss', priority=80),
                 dict(type='PreciseBNHook', priority='VERY_LOW'),
                 dict(type=OwnHook, priority='HIGHEST'),

@@ -118,7 +118,7 @@ def test_the_command(monkeypatch, capsys):
 
     monkeypatch.setattr(soak, 'soak', run)
     assert soak.main(['all', '--minutes', '2', '--seed', '5']) == 0
-    assert calls[0] == ('kills', 200, 2.0, 5) and len(calls) == 4
+    assert calls[0] == ('kills', 200, 2.0, 5) and len(calls) == 5
     assert soak.main(['files', '--count', '3']) == 0
     assert 'files: 1 cases in 0 s, 0 failed; 1 fine' in capsys.readouterr().out
     with pytest.raises(SystemExit):

@@ -26,7 +26,13 @@ for folder in (
 from report import Report  # noqa: E402
 
 #: The parts, and how many cases each has in full.
-PARTS = {'kills': 200, 'saves': 1000, 'files': 10_000, 'configs': 2000}
+PARTS = {
+    'kills': 200,
+    'saves': 1000,
+    'power': 1000,
+    'files': 10_000,
+    'configs': 2000,
+}
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

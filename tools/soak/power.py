@@ -1,0 +1,193 @@
+"""Cut the power at every moment of a save, as a disk may be found then.
+
+A disk holds for sure only what was waited for: the bytes of a file after
+``fsync`` of it, the names of a folder after ``fsync`` of that. Each case
+records what a save does to its folder and lays out one state that the disk
+could have kept. Names are those that were last waited for, or any that came
+after, in their order, as journals keep them; a file that was not waited for
+is empty, cut in half, or whole. A new start must find its last checkpoint.
+"""
+
+import copy
+import os
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import product
+from pathlib import Path
+from typing import NamedTuple
+from unittest import mock
+
+for place in (
+    str(Path(__file__).resolve().parents[2]),
+    str(Path(__file__).resolve().parent),
+):
+    if place not in sys.path:
+        sys.path.insert(0, place)
+
+from report import Report  # noqa: E402
+from saves import STEPS, Saving  # noqa: E402
+
+
+class Moment(NamedTuple):
+    """What a program sees of a folder, and what it has just waited for.
+
+    Attributes:
+        names (dict[str, int]): Name of a file to what it stands for.
+        contents (dict[int, bytes]): What it stands for, to its bytes.
+        sure (int | None): The file that was waited for just now.
+        sure_names (bool): Whether the folder was.
+    """
+
+    names: dict[str, int]
+    contents: dict[int, bytes]
+    sure: int | None = None
+    sure_names: bool = False
+
+
+#: What a disk may be found with: names and bytes.
+Disk = dict[str, bytes]
+
+
+class Recorder:
+    """Records what is done to a folder, call by call.
+
+    Args:
+        folder (str): The folder; what lies in it counts as on the disk.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self._open = ExitStack()
+        self.moments = [self._look()._replace(sure_names=True)]
+
+    def __enter__(self) -> 'Recorder':
+        for name in STEPS:
+            watched = mock.patch.object(
+                os, name, self._watching(name, getattr(os, name))
+            )
+            self._open.enter_context(watched)
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.moments.append(self._look())
+        self._open.close()
+
+    def _look(self) -> Moment:
+        names, contents = {}, {}
+        for entry in os.scandir(self.folder):
+            if entry.is_file():
+                # Held open, so that its number is given to no other file.
+                file = self._open.enter_context(open(entry.path, 'rb'))
+                number = names[entry.name] = os.fstat(file.fileno()).st_ino
+                contents[number] = file.read()
+        return Moment(names, contents)
+
+    def _watching(self, name: str, function):
+        def call(target, *args):
+            self.moments.append(self._look())
+            function(target, *args)
+            moment = self._look()
+            if name == 'fsync':
+                number = os.fstat(target).st_ino
+                moment = moment._replace(
+                    sure=number,
+                    sure_names=number == os.stat(self.folder).st_ino,
+                )
+            self.moments.append(moment)
+
+        return call
+
+
+def disks(moments: list[Moment]) -> Iterator[Disk]:
+    """Yield what a disk may hold if the power fails after the last moment.
+
+    Args:
+        moments (list[Moment]): From the first, when all was on the disk.
+    """
+    last_sure = max(i for i, moment in enumerate(moments) if moment.sure_names)
+    seen = []
+    for later in moments[last_sure:]:
+        if later.names not in seen:
+            seen.append(later.names)
+    for names in seen:
+        choices = [bytes_of(number, moments) for number in names.values()]
+        for contents in product(*choices):
+            yield dict(zip(names, contents, strict=True))
+
+
+def bytes_of(number: int, moments: list[Moment]) -> list[bytes]:
+    """Return what may be left of a file's bytes, without doubles.
+
+    Args:
+        number (int): The file.
+        moments (list[Moment]): Until the power fails.
+    """
+    kept: list[bytes] = []
+    newest = b''
+    for i, moment in enumerate(moments):
+        if number not in moment.contents:
+            continue
+        newest = moment.contents[number]
+        if i == 0 or moment.sure == number:
+            kept = [newest]
+    if kept != [newest]:
+        kept += [b'', newest[: len(newest) // 2], newest]
+    return list(dict.fromkeys(kept))
+
+
+def run(count: int, seed: int, deadline: float) -> Report:
+    """Cut the power of saves, and look for what is lost.
+
+    Args:
+        count (int): The number of disks.
+        seed (int): Of the first save: it draws how many are kept.
+        deadline (float): When to stop, as ``time.monotonic()`` counts.
+
+    Returns:
+        Report: What came of them.
+    """
+    report, begin = Report('power'), time.monotonic()
+    while report.count < count and time.monotonic() < deadline:
+        draw = random.Random(seed)
+        with tempfile.TemporaryDirectory() as folder:
+            saving = Saving(folder)
+            saving.hook.max_keep_ckpts = draw.choice([1, 2, 3])
+            for _ in range(draw.randrange(3)):
+                saving.save()
+            for problem in cut_save(saving):
+                if report.count == count:
+                    break
+                if problem is None:
+                    report.passed('went on')
+                else:
+                    report.failed(seed, problem)
+        seed += 1
+    report.seconds = time.monotonic() - begin
+    return report
+
+
+def cut_save(saving: Saving) -> Iterator[str | None]:
+    """Save once, and yield what is wrong with each disk it could leave.
+
+    Args:
+        saving (Saving): The run, changed to that after the save.
+    """
+    before = saving.step
+    with Recorder(saving.folder) as recorder:
+        saving.save()
+    moments = recorder.moments
+    for end in range(1, len(moments) + 1):
+        for disk in disks(moments[:end]):
+            with tempfile.TemporaryDirectory() as found:
+                for name, content in disk.items():
+                    Path(found, name).write_bytes(content)
+                started = copy.copy(saving)
+                started.folder = found
+                # What a save that has returned left is as sure as the rest.
+                started.sure = before if end < len(moments) else saving.step
+                problem = started.problem()
+            yield problem and f'after {end} of {len(moments)}: {problem}'

@@ -62,19 +62,21 @@ def start(tmp_path):
     (tmp_path / 'script.py').write_text(SCRIPT)
     started = []
 
-    def run(kind, *options, patience=20):
+    def run(kind, patience=20, **variables):
         pid = os.fork()
         if pid == 0:
             code = 99
             try:
-                os.environ['TORCH_ELASTIC_SHUTDOWN_TIMEOUT'] = str(patience)
+                os.environ.update(
+                    variables, TORCH_ELASTIC_SHUTDOWN_TIMEOUT=str(patience)
+                )
                 log = open(tmp_path / 'stderr', 'a')  # noqa: SIM115
                 os.dup2(log.fileno(), 2)
                 os.dup2(log.fileno(), 1)
                 sys.stderr = log
                 dist_launch.main(
                     [
-                        *(options or ('--standalone', '--nproc_per_node=2')),
+                        '--nproc_per_node=2',
                         str(tmp_path / 'script.py'),
                         kind,
                         str(tmp_path),
@@ -152,6 +154,24 @@ def test_processes_that_do_not_end_are_ended(start, tmp_path):
     assert 'did not end within 1 s' in (tmp_path / 'stderr').read_text()
 
 
+def test_where_processes_meet():
+    assert dist_launch.meeting({'PORT': '', 'NNODES': ''}) == ['--standalone']
+    for name in ('PORT', 'MASTER_PORT'):
+        assert dist_launch.meeting({name: '7'}) == [
+            '--nnodes=1',
+            '--node_rank=0',
+            '--master_addr=127.0.0.1',
+            '--master_port=7',
+        ]
+    several = dict(NNODES='3', NODE_RANK='1', MASTER_ADDR='host')
+    assert dist_launch.meeting(several) == [
+        '--nnodes=3',
+        '--node_rank=1',
+        '--master_addr=host',
+        '--master_port=29500',
+    ]
+
+
 def test_two_machines(start, tmp_path):
     with socket.socket() as found:
         found.bind(('127.0.0.1', 0))
@@ -159,11 +179,10 @@ def test_two_machines(start, tmp_path):
     pids = [
         start(
             'who',
-            '--nnodes=2',
-            f'--node_rank={node}',
-            '--master_addr=127.0.0.1',
-            f'--master_port={port}',
-            '--nproc_per_node=2',
+            NNODES='2',
+            NODE_RANK=str(node),
+            MASTER_ADDR='127.0.0.1',
+            PORT=str(port),
         )
         for node in range(2)
     ]

@@ -545,10 +545,6 @@ def test_scripts_hand_arguments_on(name, given, tool, tmp_path):
             **os.environ,
             'PATH': f'{tmp_path}:{os.environ["PATH"]}',
             'PYTHON': str(tmp_path / 'fake'),
-            'NNODES': '3',
-            'NODE_RANK': '1',
-            'PORT': '1234',
-            'MASTER_ADDR': 'host',
             'GPUS': '6',
             'SRUN_ARGS': '--quiet --exclusive',
         },
@@ -556,13 +552,7 @@ def test_scripts_hand_arguments_on(name, given, tool, tmp_path):
     words = done.stdout.splitlines()
     script = str(TOOLS / f'{name.split("_")[1]}.py')
     assert words[words.index(script) + 1 :] == [*tool, *rest]
-    expected = {
-        '--nnodes=3',
-        '--node_rank=1',
-        '--master_port=1234',
-        '--master_addr=host',
-        '--nproc_per_node=2',
-    }
+    expected = {'--nproc_per_node=2'}
     if name.startswith('slurm'):
         expected = {
             '--partition=part',

@@ -1,13 +1,14 @@
 """Start the processes of a distributed run, and say which one failed first.
 
-It takes the arguments of torchrun; dist_train.sh and dist_test.sh call it.
+dist_train.sh and dist_test.sh call it with arguments of torchrun. Where the
+processes meet is said by the variables of the environment that they name.
 """
 
 import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from torch.distributed import run
@@ -152,14 +153,38 @@ def describe(error: ChildFailedError) -> str:
     )
 
 
+def meeting(environment: Mapping[str, str]) -> list[str]:
+    """Return the arguments of torchrun that say where the processes meet.
+
+    A single machine takes any free port, so that several runs share it, if
+    none is named.
+
+    Args:
+        environment (Mapping[str, str]): With NNODES, NODE_RANK, MASTER_ADDR
+            and PORT or MASTER_PORT, or without.
+    """
+    nodes = environment.get('NNODES') or '1'
+    port = environment.get('PORT') or environment.get('MASTER_PORT')
+    if nodes == '1' and not port:
+        return ['--standalone']
+    return [
+        f'--nnodes={nodes}',
+        f'--node_rank={environment.get("NODE_RANK") or 0}',
+        f'--master_addr={environment.get("MASTER_ADDR") or "127.0.0.1"}',
+        f'--master_port={port or 29500}',
+    ]
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the processes as the command line says.
 
     Args:
-        argv (Sequence[str], optional): The arguments of torchrun.
+        argv (Sequence[str], optional): Arguments of torchrun, but for where
+            the processes meet, which the environment says.
     """
     os.environ.setdefault('TORCH_ELASTIC_SHUTDOWN_TIMEOUT', str(PATIENCE))
-    args = run.parse_args(argv)
+    given = sys.argv[1:] if argv is None else argv
+    args = run.parse_args([*meeting(os.environ), *given])
     if hasattr(args, 'signals_to_handle'):
         # Older ones handle SIGTERM themselves and know no other way.
         Forwarder().install()

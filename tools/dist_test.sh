@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Test with several processes: dist_test.sh CONFIG CHECKPOINT GPUS [arguments of test.py]
-# Several machines: set NNODES, NODE_RANK, MASTER_ADDR and PORT (29500) on each. On a single one
-# any free port is taken, so that several runs share it.
+# Several machines: set NNODES, NODE_RANK, MASTER_ADDR and PORT (29500) on each, for dist_launch.py.
+# On a single one any free port is taken, so that several runs share it.
 set -euo pipefail
 
 if [ $# -lt 3 ]; then
@@ -12,20 +12,7 @@ CONFIG=$1
 CHECKPOINT=$2
 GPUS=$3
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-PORT=${PORT:-${MASTER_PORT:-}}
-
-if [ "${NNODES:-1}" = 1 ] && [ -z "$PORT" ]; then
-    MEETING=(--standalone)
-else
-    MEETING=(
-        --nnodes="${NNODES:-1}"
-        --node_rank="${NODE_RANK:-0}"
-        --master_addr="${MASTER_ADDR:-127.0.0.1}"
-        --master_port="${PORT:-29500}"
-    )
-fi
 
 # Signals are to reach the processes, and not to end this shell alone.
-exec "${PYTHON:-python}" "$HERE/dist_launch.py" "${MEETING[@]}" \
-    --nproc_per_node="$GPUS" \
+exec "${PYTHON:-python}" "$HERE/dist_launch.py" --nproc_per_node="$GPUS" \
     "$HERE/test.py" "$CONFIG" "$CHECKPOINT" --launcher pytorch "${@:4}"

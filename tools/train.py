@@ -57,13 +57,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv (Sequence[str], optional): The arguments.
     """
     args = parse_args(argv)
-    with cli.exit_with_sentence():
+    # All processes stop together.
+    with cli.exit_with_sentence(), suppress(cli.Stopped):
         cfg = cli.load_config(args.config, args.cfg_options, args.protocol)
         cli.apply_command_line(cfg, args)
-        cli.check_files(cfg, training=True)
-        cli.prepare_launcher(cfg, args.local_rank)
-        # All processes come here together.
-        with suppress(cli.Stopped):
+        with cli.ending_at_once(alone=cfg.launcher == 'none'):
+            cli.check_files(cfg, training=True)
+            cli.prepare_launcher(cfg, args.local_rank)
             cli.build_runner(cfg, training=True).train()
     cli.leave_process_group()
 

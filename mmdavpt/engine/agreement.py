@@ -106,6 +106,24 @@ def _different_mappings(mappings: List[List[int]]) -> str:
     )
 
 
+def gather_new(items: List[str]) -> List[str]:
+    """Return what any process has: the same on all, without repetitions.
+
+    Args:
+        items (List[str]): What this process has, mostly nothing: one number
+            is summed, and more is sent only if it is not 0.
+
+    Returns:
+        List[str]: In the order of the ranks.
+    """
+    everyones = [items]
+    if get_world_size() > 1:
+        number = torch.tensor(len(items))
+        all_reduce(number)
+        everyones = all_gather_object(items) if number else []
+    return list(dict.fromkeys(item for own in everyones for item in own))
+
+
 def checksum(tensor: Tensor) -> int:
     """Return the sum of a tensor's bits, read as integers.
 

@@ -20,7 +20,7 @@ from torch.utils.data import (
     Subset,
 )
 
-from .stopping import be_patient
+from .stopping import StopRequest, be_patient
 from .watched_pipeline import WatchedPipeline
 
 
@@ -181,6 +181,7 @@ def observe_training_set(
     loader: DataLoader,
     labels_of: Callable[[int, Sequence], List[int]],
     max_samples_per_class: Optional[int] = None,
+    stop: Optional[StopRequest] = None,
 ) -> None:
     """Feed the un-prompted feature of each sample to the guidance.
 
@@ -192,6 +193,8 @@ def observe_training_set(
         max_samples_per_class (int, optional): Stop counting a class at that
             many samples, shared evenly between processes, and stop early
             once every class has them.
+        stop (StopRequest, optional): End after the batch in which this
+            process got a signal. Defaults to None.
 
     Raises:
         ValueError: If an image gives a feature that is not finite.
@@ -220,6 +223,6 @@ def observe_training_set(
         guidance.observe(features, labels.new_tensor(kept))
         if bar is not None:
             bar.update()
-        if not (quota > 0).any():
+        if not (quota > 0).any() or (stop is not None and stop.signal):
             break
     model.train(was_training)

@@ -7,6 +7,8 @@ from mmengine.runner import Runner
 from mmdavpt.checkpoints import last_checkpoint
 from mmdavpt.errors import UsageError
 
+from .agreement import gather_new
+
 #: Where the message hub, and so each checkpoint, keeps the counts.
 SKIPPED, SKIPPED_IN_A_ROW = 'skipped_steps', 'skipped_steps_in_a_row'
 BROKEN = 'broken_files'
@@ -79,19 +81,21 @@ def count_skipped(
 def count_broken(runner: Runner, found: Sequence[str], most: int) -> None:
     """Count broken files that samples of a batch were replaced for.
 
+    All processes count together and call it together, so that a file counts
+    once, whichever of them meets it, and each checkpoint knows all of them.
+
     Args:
         runner (Runner): The runner.
-        found (Sequence[str]): Files and what is wrong with them.
-        most (int): How many different files there may be in a process.
+        found (Sequence[str]): Files and what is wrong with them, of this
+            process.
+        most (int): How many different files there may be.
 
     Raises:
-        UsageError: If there are more.
+        UsageError: On all processes, if there are more.
     """
     hub = runner.message_hub
     known = list(hub.get_info(BROKEN)) if BROKEN in hub.runtime_info else []
-    for file in found:
-        if file in known:
-            continue
+    for file in gather_new([file for file in found if file not in known]):
         known.append(file)
         hub.update_info(BROKEN, known)
         if len(known) > most:
@@ -101,7 +105,7 @@ def count_broken(runner: Runner, found: Sequence[str], most: int) -> None:
                 f'{"; ".join(known[:-1][:5])}; copy them again, or leave them '
                 'out'
             )
-        runner.logger.error(
+        runner.logger.warning(
             f'{file}; its sample is replaced by another wherever it comes up '
             f'({len(known)} of at most {most} such files)'
         )

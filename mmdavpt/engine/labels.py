@@ -4,8 +4,12 @@ from contextlib import contextmanager
 from typing import Callable, List, Sequence
 
 import numpy as np
+from mmengine.dist import get_rank, get_world_size
+from torch import nn
 
 from mmdavpt.clustering import check_pixel_labels, draw_guidance_label
+
+from .trained_model import is_segmentor
 
 
 def read_class_labels(data_samples: Sequence, num_classes: int) -> List[int]:
@@ -107,3 +111,42 @@ def _naming(sample):
         yield
     except ValueError as error:
         raise ValueError(f'{where}: {error}') from error
+
+
+def labels_of_batch(
+    model: nn.Module,
+    data_samples: Sequence,
+    seed: int,
+    iteration: int,
+    first_pass: bool = False,
+) -> List[int]:
+    """Return the guidance labels of a raw batch, checked, and -1 for none.
+
+    For segmentation they are drawn. A draw depends on the numbers here and on
+    the sample's place in the global batch alone: it needs no state to resume,
+    and is the same on one process as on several.
+
+    Args:
+        model (nn.Module): A guided model, without wrapper.
+        data_samples (Sequence[BaseDataElement]): Of this process.
+        seed (int): Seed of the draws.
+        iteration (int): The number of the iteration or batch.
+        first_pass (bool): Whether it is of the pass before training. Defaults
+            to False.
+
+    Raises:
+        ValueError: If a label is missing or out of range.
+    """
+    guidance = model.guidance
+    if not is_segmentor(model):
+        return read_class_labels(data_samples, guidance.num_classes)
+    rank, world_size = get_rank(), get_world_size()
+    return draw_class_labels(
+        data_samples,
+        guidance.num_classes,
+        guidance.excluded,
+        model.decode_head.ignore_index,
+        lambda i: np.random.default_rng(
+            [seed, first_pass, iteration, i * world_size + rank]
+        ),
+    )

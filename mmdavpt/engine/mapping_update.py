@@ -1,8 +1,10 @@
 """Statistics and mapping that all processes share."""
 
+from typing import Optional
+
 from mmengine.dist import all_reduce
 
-from mmdavpt.clustering import MappingResult
+from mmdavpt.clustering import MappingResult, moved
 from mmdavpt.models import PromptGuidance
 
 from .agreement import sum_and_check_mapping
@@ -50,3 +52,28 @@ def cluster_on_main(guidance: PromptGuidance, seed: int) -> MappingResult:
         ValueError: On all ranks, if rank 0 cannot cluster.
     """
     return on_main(lambda: guidance.cluster(seed))
+
+
+def recluster(
+    guidance: PromptGuidance, seed: int, first: bool
+) -> tuple[MappingResult, Optional[int]]:
+    """Cluster what all processes observed, and take over the mapping.
+
+    Args:
+        guidance (PromptGuidance): Of the model, on every rank.
+        seed (int): Seed of k-means++.
+        first (bool): Whether there was no mapping before.
+
+    Returns:
+        tuple[MappingResult, int | None]: The mapping, and how many classes
+        moved to another prompt; None for the first.
+    """
+    guidance.finish_epoch()
+    result = cluster_on_main(guidance, seed)
+    changed = (
+        None
+        if first
+        else moved(guidance.mapping.cpu().numpy(), result.mapping)
+    )
+    guidance.set_mapping(result)
+    return result, changed

@@ -4,6 +4,7 @@ from typing import Callable, TypeVar
 
 from mmengine.dist import broadcast_object_list, is_main_process
 
+from mmdavpt.checkpoints import SaveError
 from mmdavpt.errors import UsageError
 
 Result = TypeVar('Result')
@@ -24,7 +25,7 @@ def on_main(work: Callable[[], Result]) -> Result:
         Result: What ``work`` returned on rank 0.
 
     Raises:
-        UsageError: On all ranks, if ``work`` raised one.
+        UsageError: On all ranks, if ``work`` raised one; a SaveError as such.
         ValueError: On all ranks, if ``work`` raised one.
         RuntimeError: On the other ranks, if ``work`` raised anything else;
             rank 0 raises the error itself.
@@ -49,7 +50,7 @@ def on_main(work: Callable[[], Result]) -> Result:
 
 def _for_others(error: BaseException) -> tuple:
     """Return an error as a kind that surely can be sent, and a text."""
-    for kind in (UsageError, ValueError):
+    for kind in (SaveError, UsageError, ValueError):
         if isinstance(error, kind):
             return kind, str(error)
     name = type(error).__name__

@@ -1,8 +1,14 @@
 """When the mapping is made anew during training."""
 
-from typing import Optional
+import math
+from typing import Optional, Tuple
+
+from mmengine.dist import get_world_size
+from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from mmdavpt.errors import UsageError
+
+from .first_pass import batch_size_of
 
 
 class RefreshSchedule:
@@ -100,3 +106,26 @@ class RefreshSchedule:
                 f'the training has {total / epoch:g}'
             )
         return None
+
+
+def progress_of(
+    runner: Runner, iters_per_epoch: Optional[int] = None
+) -> Tuple[int, int]:
+    """Return what of a training is done, and how much of it an epoch is.
+
+    Args:
+        runner (Runner): In training.
+        iters_per_epoch (int, optional): What an epoch is in iteration-based
+            loops. Defaults to None, ceil(images / global batch size).
+
+    Returns:
+        Tuple[int, int]: Epochs that are done, and 1; in iteration-based loops
+        iterations that are done, and those of an epoch.
+    """
+    if isinstance(runner.train_loop, EpochBasedTrainLoop):
+        return runner.epoch, 1
+    if iters_per_epoch is None:
+        loader = runner.train_dataloader
+        images = batch_size_of(loader) * get_world_size()
+        iters_per_epoch = math.ceil(len(loader.dataset) / images)
+    return runner.iter, iters_per_epoch

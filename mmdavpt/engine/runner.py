@@ -2,7 +2,6 @@
 
 import os.path as osp
 
-from mmengine.dist import master_only
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import BaseLoop, Runner
 
@@ -10,6 +9,7 @@ from mmdavpt.checkpoints import last_checkpoint, replacing
 from mmdavpt.registry import RUNNERS
 
 from .loops import with_exact_loop
+from .on_main import on_main
 from .stopping import be_patient
 
 
@@ -44,11 +44,13 @@ class DAVPTRunner(Runner):
         be_patient(loop.dataloader)
         return loop
 
-    @master_only
     def save_checkpoint(
         self, out_dir: str, filename: str, *args, **kwargs
     ) -> None:
         """Save a checkpoint whole or not at all.
+
+        Rank 0 saves. All processes call it together, as the host's hooks do:
+        what hinders rank 0 is then an error of all of them.
 
         Args:
             out_dir (str): The folder.
@@ -60,13 +62,16 @@ class DAVPTRunner(Runner):
             SaveError: If it cannot be written; what was there before is
                 untouched.
         """
-        if '://' in str(out_dir):  # the hosts' storages replace as a whole
-            super().save_checkpoint(out_dir, filename, *args, **kwargs)
-            return
-        with replacing(osp.join(out_dir, filename)) as partial:
-            super().save_checkpoint(
-                out_dir, osp.basename(partial), *args, **kwargs
-            )
+        save = super().save_checkpoint
+
+        def work() -> None:
+            if '://' in str(out_dir):  # the hosts' storages replace as a whole
+                save(out_dir, filename, *args, **kwargs)
+                return
+            with replacing(osp.join(out_dir, filename)) as partial:
+                save(out_dir, osp.basename(partial), *args, **kwargs)
+
+        on_main(work)
 
     def load_or_resume(self) -> None:
         """Load or resume; the newest whole checkpoint, if none is named.

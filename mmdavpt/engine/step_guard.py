@@ -14,7 +14,9 @@ class StepGuard:
     All processes leave out a step together if the loss of one is not finite:
     gradients are averaged over them. What the forward pass left in buffers,
     such as the running statistics of batch norm and the class sums, is put
-    back to what it was, so that the iteration leaves no trace.
+    back to what it was, so that the iteration leaves no trace. Where a step
+    takes several iterations (``accumulative_counts``), the gradients of the
+    iteration are left out, and of the last one the whole step.
 
     Args:
         optim_wrapper (OptimWrapper): Its ``update_params`` is replaced.
@@ -24,6 +26,7 @@ class StepGuard:
     """
 
     def __init__(self, optim_wrapper: OptimWrapper) -> None:
+        self._wrapper = optim_wrapper
         self._update = optim_wrapper.update_params
         optim_wrapper.update_params = self
         self._buffers: Dict[str, Tensor] = {}
@@ -48,6 +51,16 @@ class StepGuard:
         for name, buffer in self._buffers.items():
             buffer.copy_(self._kept[name])
 
+    def _count(self) -> None:
+        """Let the next step come when it would have come.
+
+        Gradients that were gathered for this step are dropped: only its last
+        iteration would have averaged them over processes.
+        """
+        self._wrapper._inner_count += 1
+        if self._wrapper.should_update():
+            self._wrapper.zero_grad()
+
     def __call__(self, loss: Tensor, *args, **kwargs) -> None:
         """Update the parameters, or leave no trace of the iteration.
 
@@ -61,6 +74,7 @@ class StepGuard:
         self.skipped = bool(bad.item())
         if self.skipped:
             self._put_back()
+            self._count()
         else:
             self._update(loss, *args, **kwargs)
 

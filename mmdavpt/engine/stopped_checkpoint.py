@@ -3,7 +3,6 @@
 import os.path as osp
 import signal
 
-from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
@@ -18,7 +17,8 @@ STOPPED = 'stopped.pth'
 def save_stopped(runner: Runner, number: int) -> None:
     """Save what a stopped training goes on from, and say so.
 
-    It is for a training between two iterations, or in a validation.
+    It is for a training between two iterations, or in a validation. All
+    processes call it together.
 
     Args:
         runner (Runner): The runner.
@@ -30,17 +30,12 @@ def save_stopped(runner: Runner, number: int) -> None:
     hooks = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
     folder = hooks[0].out_dir if hooks else runner.work_dir
     path = osp.join(folder, STOPPED)
-
-    def save() -> None:
-        runner.save_checkpoint(
-            folder, STOPPED, meta=dict(epoch=runner.epoch, iter=runner.iter)
-        )
-        write_pointer(runner.work_dir, path)
-
-    on_main(save)
-    if is_main_process():
-        runner.logger.warning(
-            f'The training was stopped by {signal.Signals(number).name} after '
-            f'iteration {runner.iter} of {runner.max_iters}, and all of it is '
-            f'saved in {path}: start it again with --resume to go on.'
-        )
+    runner.save_checkpoint(
+        folder, STOPPED, meta=dict(epoch=runner.epoch, iter=runner.iter)
+    )
+    on_main(lambda: write_pointer(runner.work_dir, path))
+    runner.logger.warning(
+        f'The training was stopped by {signal.Signals(number).name} after '
+        f'iteration {runner.iter} of {runner.max_iters}, and all of it is '
+        f'saved in {path}: start it again with --resume to go on.'
+    )

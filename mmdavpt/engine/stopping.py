@@ -2,8 +2,11 @@
 
 import os
 import signal
+import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Callable, Optional, Sequence
 
 import torch
@@ -20,7 +23,7 @@ SAME_SIGNAL_SECONDS = 3.0
 
 
 class Stopped(SystemExit):
-    """A training stopped because it was asked to; all of it is saved.
+    """A training stopped because it was asked to; nothing of it is lost.
 
     It ends a program that does not catch it, without an error.
     """
@@ -36,11 +39,16 @@ class StopRequest:
     the first, passed on by a launcher. Outside the main thread, where signals
     cannot be handled, nothing is noted.
 
+    Args:
+        at_once (bool): Whether the first signal raises :class:`Stopped`
+            wherever the program is. Defaults to False: it is only noted.
+
     Attributes:
         signal (int): The number of the first signal, 0 while none came.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, at_once: bool = False) -> None:
+        self.at_once = at_once
         self.signal = 0
         self._noted = 0.0
         self._previous = {}
@@ -61,6 +69,8 @@ class StopRequest:
         now = time.monotonic()
         if not self.signal:
             self.signal, self._noted = number, now
+            if self.at_once:
+                raise Stopped
         elif now - self._noted > SAME_SIGNAL_SECONDS:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
@@ -75,6 +85,66 @@ class StopRequest:
         noted = torch.tensor(self.signal)
         all_reduce(noted, 'max')
         return int(noted)
+
+    def obey(self) -> None:
+        """Stop if a signal asked any process for it.
+
+        Raises:
+            Stopped: Then, on all processes, which must call it together.
+        """
+        if self.agreed():
+            raise Stopped
+
+
+def stop_of(runner: Runner) -> StopRequest:
+    """Return what notes signals for a runner.
+
+    Args:
+        runner (Runner): A runner; with the host's own loops nothing is noted.
+    """
+    return getattr(runner.train_loop, 'stop', None) or StopRequest()
+
+
+def nothing_lost(number: int) -> str:
+    """Return the sentence on a stop when there is nothing to save.
+
+    Args:
+        number (int): The number of the signal.
+    """
+    return (
+        f'stopped by {signal.Signals(number).name} while no iteration was '
+        'under way, so nothing is lost: start it again with --resume to go on'
+    )
+
+
+@contextmanager
+def ending_at_once(alone: bool = True) -> Iterator[None]:
+    """Let a signal end the program at once, but without an error.
+
+    It is for what a program does before a training and after it.
+
+    Args:
+        alone (bool): Whether the program has one process. Of several, one
+            that ended without an error would leave the others waiting: there
+            signals keep their usual effect, which launchers see. Defaults to
+            True.
+
+    Raises:
+        Stopped: On a signal, with a sentence on stderr. One that a training
+            inside raises is passed on.
+    """
+    if not alone:
+        yield
+        return
+    with StopRequest(at_once=True) as request:
+        try:
+            yield
+        except Stopped:
+            if request.signal:
+                sys.stderr.write(
+                    f'The training was {nothing_lost(request.signal)}.\n'
+                )
+            raise
 
 
 class PatientWorker:
@@ -149,4 +219,4 @@ class StopInValidation(Hook):
             Stopped: Then, on all processes.
         """
         if batch_idx < self._common:
-            runner.train_loop.stop_if_asked()
+            runner.train_loop.stop.obey()

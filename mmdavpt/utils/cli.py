@@ -27,7 +27,7 @@ from mmdavpt.checks.data_check import check_run_data
 from mmdavpt.checks.preflight import (
     check_checkpoint_exists,
 )
-from mmdavpt.engine.stopping import Stopped
+from mmdavpt.engine.stopping import Stopped, ending_at_once
 from mmdavpt.errors import UsageError
 
 from .evaluation_flags import (
@@ -47,6 +47,7 @@ __all__ = [
     'check_files',
     'draw_predictions',
     'enable_amp',
+    'ending_at_once',
     'exit_with_sentence',
     'load_config',
     'metrics_file',

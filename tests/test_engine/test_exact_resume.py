@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmdavpt.engine.loops import ExactLoop
+from mmdavpt.engine.exact_loop import ExactLoop
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools' / 'soak'
 sys.path.insert(0, str(TOOLS))
-import kill_runs  # noqa: E402
+import kill_configs  # noqa: E402
+import kill_starts  # noqa: E402
 import kills  # noqa: E402
-from kills import RUNS, Kill, NotKept  # noqa: E402
+from kill_configs import RUNS  # noqa: E402
+from kill_starts import Kill, NotKept  # noqa: E402
 
 pytestmark = pytest.mark.forks
 
@@ -25,7 +27,7 @@ KILLS_OF_EACH = 3
 
 @pytest.fixture(scope='module', autouse=True)
 def _imported():
-    kills.prepare()
+    kill_starts.prepare()
 
 
 @pytest.mark.parametrize('name', HERE)
@@ -74,28 +76,32 @@ def test_a_run_without_a_seed_takes_that_of_its_checkpoint(
     monkeypatch.setitem(
         RUNS, 'unseeded', (make, {**changes, 'randomness.seed': None}, number)
     )
-    done = kills.start(
+    done = kill_starts.start(
         'unseeded', tmp_path / 'killed', Kill(signal.SIGUSR1, after=3)
     )
     assert done.killed and done.exit_codes == [0]
-    assert not any(kills.start('unseeded', tmp_path / 'killed').exit_codes)
+    assert not any(
+        kill_starts.start('unseeded', tmp_path / 'killed').exit_codes
+    )
     saved = torch.load(tmp_path / 'killed' / 'epoch_3.pth', weights_only=False)
     seeded = {**changes, 'randomness.seed': saved['meta']['seed']}
     monkeypatch.setitem(RUNS, 'seeded', (make, seeded, number))
     expected, _ = kills.uninterrupted('seeded', tmp_path / 'whole')
     assert not kills.compare(
-        expected, kills.ends('unseeded', tmp_path / 'killed')
+        expected, kill_starts.ends('unseeded', tmp_path / 'killed')
     )
 
 
 def test_other_data_begin_the_epoch_anew_and_are_named(tmp_path, monkeypatch):
     make, changes, number = RUNS['epochs']
-    first = kills.start('epochs', tmp_path, Kill(signal.SIGTERM, after=7))
+    first = kill_starts.start(
+        'epochs', tmp_path, Kill(signal.SIGTERM, after=7)
+    )
     assert first.exit_codes == [0]
     done = len(first.iterations)
     changed = {**changes, 'train_dataloader.dataset.num_images': 20}
     monkeypatch.setitem(RUNS, 'epochs', (make, changed, number))
-    again = kills.start('epochs', tmp_path)
+    again = kill_starts.start('epochs', tmp_path)
     # Epochs had six iterations, and have five.
     assert len(again.iterations) == (3 - (done - 1) // 6) * 5
     output = (tmp_path / 'output_0.txt').read_text()
@@ -104,7 +110,7 @@ def test_other_data_begin_the_epoch_anew_and_are_named(tmp_path, monkeypatch):
 
 
 def test_the_runs_of_the_test_are_of_all_kinds():
-    made = [kill_runs.config_of(name, 'x') for name in HERE]
+    made = [kill_configs.config_of(name, 'x') for name in HERE]
     assert len(HERE) * KILLS_OF_EACH >= 20
     assert {cfg.train_cfg.by_epoch for cfg in made} == {True, False}
     assert {cfg.train_dataloader.num_workers for cfg in made} == {0, 2}

@@ -15,7 +15,7 @@ from mmdavpt.engine.runner import DAVPTRunner
 from mmdavpt.errors import UsageError
 
 from .. import toy
-from . import disagreements, whole_batch
+from . import bad_days, disagreements, whole_batch
 
 pytestmark = pytest.mark.forks
 
@@ -149,6 +149,7 @@ def train_on_one_of_two(rank, port, folder):
         'whole_batch': whole_batch.run_all(rank, 2),
         'message': message_of_a_queue_of_ones_own(rank),
         'disagreements': disagreements.run_all(rank),
+        'bad_days': bad_days.run_all(rank, folder),
     }
     torch.save(results, folder / f'rank{rank}.pth')
     dist.destroy_process_group()
@@ -166,6 +167,7 @@ def two_processes(tmp_path_factory):
     folder = tmp_path_factory.mktemp('two')
     # Imported here, it is so in both: they are forked.
     importlib.import_module('mmpretrain.models')
+    importlib.import_module('mmpretrain.datasets')
     importlib.import_module('mmseg.models')
     mp.start_processes(
         train_on_one_of_two, (free_port(), folder), 2, start_method='fork'
@@ -308,3 +310,53 @@ def test_the_statistics_of_rank_0_are_evaluated(two_processes):
         mean, batches = results['disagreements']['statistics']
         assert mean.tolist() == [1, 1, 1]
         assert batches == 7
+
+
+def test_all_processes_leave_out_a_step_together(two_processes):
+    first, second = (
+        results['bad_days']['skipped'] for results in two_processes
+    )
+    for got in (first, second):
+        assert got['same'] == [False, True, False, True, False, False]
+        assert got['skipped'] == 2
+    for key, value in first['state'].items():
+        assert torch.equal(value, second['state'][key]), key
+    for got, whose in ((first, 'of another process '), (second, '')):
+        kind, said = got['too_many']
+        assert kind == 'UsageError'
+        assert f'the loss {whose}should be finite, but was not in 2' in said
+
+
+def test_broken_files_are_counted_over_processes_and_workers(two_processes):
+    for results in two_processes:
+        got = results['bad_days']['broken']
+        assert sorted(
+            said.split('data/')[1].split(' ')[0] for said in got['found']
+        ) == list(bad_days.BROKEN)
+        kind, said = got['too_many']
+        assert kind == 'UsageError'
+        assert 'so are 2 other files of the training set' in said
+    first, second = (r['bad_days']['broken'] for r in two_processes)
+    assert first == second
+
+
+def test_what_hinders_the_saving_reaches_all_processes(two_processes):
+    first, second = (
+        results['bad_days']['refused'] for results in two_processes
+    )
+    for got in (first, second):
+        assert got['UsageError'] == ('UsageError', 'it is not finite')
+        kind, said = got['OSError']
+        assert kind == 'SaveError'
+        assert 'epoch_2.pth could not be written (No space left' in said
+    assert first['KeyError'] == ('KeyError', "'odd'")
+    kind, said = second['KeyError']
+    assert kind == 'RuntimeError'
+    assert said == "rank 0 ended with KeyError: 'odd'"
+
+
+def test_a_signal_before_the_training_stops_all_processes(two_processes):
+    # 12 images on each process; only rank 1 leaves the pass at once.
+    for results, seen in zip(two_processes, (12, 4), strict=True):
+        got = results['bad_days']['stopped']
+        assert got == dict(end=('Stopped', '0'), seen=seen, iterations=0)

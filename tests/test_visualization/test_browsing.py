@@ -10,7 +10,7 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from PIL import Image
 
-from mmdavpt.engine.hooks import PromptMappingHook
+from mmdavpt.engine.labels import labels_of_batch
 from mmdavpt.errors import UsageError
 from mmdavpt.visualization.browsing import (
     draw_samples,
@@ -106,7 +106,7 @@ def test_guidance_is_drawn_as_the_hook_draws_it(tmp_path, seed):
         guidance=SimpleNamespace(num_classes=27, excluded=(0,)),
         decode_head=SimpleNamespace(ignore_index=255),
     )
-    drawn = PromptMappingHook(seed=seed)._labels(model, data_samples, 0)
+    drawn = labels_of_batch(model, data_samples, seed, 0)
     assert [s.guidance_label for s in samples] == drawn
     assert len(set(drawn)) > 2 and 0 not in drawn
     for sample in samples:

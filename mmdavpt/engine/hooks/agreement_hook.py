@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mmdavpt.registry import HOOKS
 
 from ..agreement import check_same, checksum_of
-from .training_check_hook import unwrap
+from ..trained_model import unwrap
 
 #: What is compared, and what to do where it differs.
 ADVICE = {

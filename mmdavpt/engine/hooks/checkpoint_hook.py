@@ -1,7 +1,5 @@
 """The hook that saves checkpoints, and loses none while it does so."""
 
-import logging
-import os.path as osp
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,11 +23,8 @@ from mmdavpt.checkpoints.writing import partials
 from mmdavpt.errors import UsageError
 from mmdavpt.registry import HOOKS
 
-#: What a save changes of the hook.
-OWN = ('last_ckpt', 'keep_ckpt_ids', 'best_ckpt_path', 'best_ckpt_path_dict')
-
-#: What the message hub says of checkpoints; a save that fails changes none.
-RECORDS = ('keep_ckpt_ids', 'last_ckpt', 'best_ckpt', 'best_score')
+from ..checkpoint_records import let_best_be_here, restorer
+from ..on_main import on_main
 
 
 @HOOKS.register_module()
@@ -67,7 +62,7 @@ class DAVPTCheckpointHook(CheckpointHook):
                 frozen ones could not be had again from the config.
         """
         super().before_train(runner)
-        self._records_of_this_folder()
+        let_best_be_here(self)
         if self.tuned_only:
             model = tunable_model(runner.model)
             check_restorable(model)
@@ -132,17 +127,20 @@ class DAVPTCheckpointHook(CheckpointHook):
                 backend_args=self.backend_args,
                 **self.args,
             )
-            if is_main_process():
-                write_pointer(runner.work_dir, self.last_ckpt)
-                self._check_first(runner)
-                for old in outdated:
-                    self._remove(
-                        runner,
-                        self.file_backend.join_path(
-                            self.out_dir, self.filename_tmpl.format(old)
-                        ),
-                    )
+            on_main(lambda: self._name_and_clear_up(runner, outdated))
             self._unsaved = None
+
+    def _name_and_clear_up(self, runner: Runner, outdated: list) -> None:
+        """Name the checkpoint that was saved, and remove those before it."""
+        write_pointer(runner.work_dir, self.last_ckpt)
+        self._check_first(runner)
+        for step in outdated:
+            self._remove(
+                runner,
+                self.file_backend.join_path(
+                    self.out_dir, self.filename_tmpl.format(step)
+                ),
+            )
 
     def _check_first(self, runner: Runner) -> None:
         """Read the first checkpoint of a start, and say so if that fails.
@@ -169,39 +167,29 @@ class DAVPTCheckpointHook(CheckpointHook):
         try:
             with self._nothing_lost(runner):
                 super()._save_best_checkpoint(runner, metrics)
-                # Not while the last checkpoint names the one before.
-                if self._unsaved is None:
-                    waiting.carry_out(self._best_paths())
         finally:
             self.file_backend = backend
+        # Not while the last checkpoint names the one before.
+        if self._unsaved is None:
+            for path in waiting.paths:
+                if path not in self._best_paths():  # not written anew
+                    self._remove(runner, path)
 
     @contextmanager
     def _nothing_lost(self, runner: Runner) -> Iterator[None]:
         """Forget what was to be saved if it could not, and say so."""
-        hub = runner.message_hub
-        own = {key: _copy(vars(self).get(key)) for key in OWN}
-        records = {
-            key: value
-            for key, value in hub.runtime_info.items()
-            if key.startswith(RECORDS)
-        }
+        restore = restorer(self, runner.message_hub)
         try:
             yield
         except SaveError as error:
-            for key in [k for k in hub.runtime_info if k.startswith(RECORDS)]:
-                hub.pop_info(key)
-            for key, value in records.items():
-                hub.update_info(key, value)
-            vars(self).update(
-                {key: value for key, value in own.items() if key in vars(self)}
-            )
+            restore()
             self._unsaved = error
-            runner.logger.log(
-                logging.ERROR,
-                f'No checkpoint was saved: {error}. The last one is '
-                f'{self.last_ckpt or "none of this start"}; the training '
-                'goes on, and saves again when it is time',
-            )
+            if is_main_process():
+                runner.logger.error(
+                    f'No checkpoint was saved: {error}. The last one is '
+                    f'{self.last_ckpt or "none of this start"}; the training '
+                    'goes on, and saves again when it is time'
+                )
 
     def _remove(self, runner: Runner, path: str) -> None:
         """Remove a file that is needed no more, and say so if that fails."""
@@ -217,45 +205,21 @@ class DAVPTCheckpointHook(CheckpointHook):
             *getattr(self, 'best_ckpt_path_dict', {}).values(),
         ]
 
-    def _records_of_this_folder(self) -> None:
-        """Let the records of a moved run name the files of its new place.
-
-        Else the new run would delete the best checkpoint of the old place.
-        """
-
-        def here(path: str | None) -> str | None:
-            if path is None:
-                return None
-            return self.file_backend.join_path(
-                self.out_dir, osp.basename(path)
-            )
-
-        if getattr(self, 'best_ckpt_path', None) is not None:
-            self.best_ckpt_path = here(self.best_ckpt_path)
-        for key, path in getattr(self, 'best_ckpt_path_dict', {}).items():
-            self.best_ckpt_path_dict[key] = here(path)
-
-
-def _copy(value: Any) -> Any:
-    return value.copy() if isinstance(value, (dict, deque)) else value
-
 
 class _WaitingRemovals:
-    """A storage that puts off what it is asked to delete."""
+    """A storage that only notes what it is asked to delete.
+
+    Attributes:
+        paths (list[str]): What was to be deleted.
+    """
 
     def __init__(self, backend) -> None:
         self._backend = backend
-        self._waiting = []
+        self.paths = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._backend, name)
 
     def remove(self, path: str) -> None:
         """Delete a file later."""
-        self._waiting.append(path)
-
-    def carry_out(self, needed: list[str]) -> None:
-        """Delete what waits, but for what was written anew meanwhile."""
-        for path in self._waiting:
-            if path not in needed and self._backend.isfile(path):
-                self._backend.remove(path)
+        self.paths.append(path)

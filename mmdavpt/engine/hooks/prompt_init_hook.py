@@ -16,7 +16,8 @@ from mmdavpt.registry import HOOKS
 from ..first_pass import sample_loader
 from ..on_main import on_main
 from ..randomness import isolated_randomness
-from .training_check_hook import unwrap
+from ..stopping import StopRequest, stop_of
+from ..trained_model import unwrap
 
 
 @HOOKS.register_module()
@@ -78,21 +79,25 @@ class PromptInitHook(Hook):
             f'PromptInitHook: prompts of the {self.method} of the tokens '
             f'of up to {self.max_images} images.'
         )
-        on_main(lambda: self._set_prompts(model, runner.train_dataloader))
+        stop = stop_of(runner)
+        on_main(
+            lambda: self._set_prompts(model, runner.train_dataloader, stop)
+        )
+        stop.obey()
         for prompts in backbone.prompts.values():
             broadcast(prompts.data)
 
     def _set_prompts(
-        self, model: nn.Module, train_dataloader: DataLoader
+        self, model: nn.Module, train_dataloader: DataLoader, stop: StopRequest
     ) -> None:
         with isolated_randomness(self.seed):
-            made = self._prompts(model, train_dataloader)
+            made = self._prompts(model, train_dataloader, stop)
         for layer, prompts in made.items():
             model.backbone.prompts[layer].data.copy_(prompts)
 
     @torch.no_grad()
     def _prompts(
-        self, model: nn.Module, train_dataloader: DataLoader
+        self, model: nn.Module, train_dataloader: DataLoader, stop: StopRequest
     ) -> Dict[str, torch.Tensor]:
         """Return the prompts of each layer that has some, by its index."""
         backbone = model.backbone
@@ -113,6 +118,8 @@ class PromptInitHook(Hook):
                 if str(layer) in pools:
                     pools[str(layer)].add(tokens)
             bar.update()
+            if stop.signal:
+                return {}
         model.train(was_training)
         return {
             layer: pool.prompts(backbone.prompts.counts[int(layer)])

@@ -1,35 +1,25 @@
 """The hook that keeps the class-to-prompt mapping fresh."""
 
 import logging
-import math
 import time
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Optional
 
-import numpy as np
-from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 from torch.utils.data import Subset
 
-from mmdavpt.clustering import describe, moved
+from mmdavpt.clustering import describe
 from mmdavpt.registry import HOOKS
 
-from ..first_pass import (
-    batch_size_of,
-    first_pass_loader,
-    observe_training_set,
-)
-from ..labels import draw_class_labels, read_class_labels
-from ..mapping_update import (
-    cluster_on_main,
-    drop_new,
-    drop_shared,
-    share_new,
-)
+from ..first_pass import first_pass_loader, observe_training_set
+from ..labels import labels_of_batch
+from ..mapping_update import drop_new, drop_shared, recluster, share_new
 from ..randomness import isolated_randomness
-from ..refresh_schedule import RefreshSchedule
-from .training_check_hook import check_classes, is_segmentor, unwrap
+from ..refresh_schedule import RefreshSchedule, progress_of
+from ..stopping import stop_of
+from ..trained_model import guided_model_of, is_segmentor
+from .training_check_hook import check_classes
 
 
 @HOOKS.register_module()
@@ -121,26 +111,7 @@ class PromptMappingHook(Hook):
             'PromptMappingHook: first pass over the training '
             'set with the un-prompted backbone.'
         )
-        model.guidance.reset()
-        with isolated_randomness(self.seed):
-            loader = first_pass_loader(
-                runner.train_dataloader,
-                self.pipeline,
-                self.max_samples_per_class,
-                self.seed,
-            )
-            observe_training_set(
-                model,
-                loader,
-                lambda number, samples: self._labels(
-                    model, samples, number, first_pass=True
-                ),
-                # Where the loader does not keep the limit already.
-                None
-                if isinstance(loader.dataset, Subset)
-                else self.max_samples_per_class,
-            )
-        share_new(model.guidance)
+        self._look_at_training_set(runner, model)
         self._recluster(runner, model, start, first=True)
 
     def before_train_iter(
@@ -153,7 +124,7 @@ class PromptMappingHook(Hook):
         if model.guidance.labels == 'present':  # read off the annotation
             return
         samples = data_batch['data_samples']
-        labels = self._labels(model, samples, runner.iter)
+        labels = labels_of_batch(model, samples, self.seed, runner.iter)
         if is_segmentor(model):
             for sample, label in zip(samples, labels, strict=True):
                 sample.set_metainfo(dict(guidance_label=label))
@@ -185,16 +156,39 @@ class PromptMappingHook(Hook):
         if model.guidance is not None and counts_epochs:
             self._recluster_if_due(runner, model)
 
+    def _look_at_training_set(self, runner: Runner, model: nn.Module) -> None:
+        """Make the first class representations, the same on all processes."""
+        stop = stop_of(runner)
+        model.guidance.reset()
+        with isolated_randomness(self.seed):
+            loader = first_pass_loader(
+                runner.train_dataloader,
+                self.pipeline,
+                self.max_samples_per_class,
+                self.seed,
+            )
+            observe_training_set(
+                model,
+                loader,
+                lambda number, samples: labels_of_batch(
+                    model, samples, self.seed, number, first_pass=True
+                ),
+                # Where the loader does not keep the limit already.
+                None
+                if isinstance(loader.dataset, Subset)
+                else self.max_samples_per_class,
+                stop,
+            )
+        stop.obey()
+        share_new(model.guidance)
+
     def _recluster_if_due(self, runner: Runner, model: nn.Module) -> None:
         done, epoch = self._progress(runner)
         if self.schedule.is_due(done + 1, epoch):
             self._recluster(runner, model, time.perf_counter())
 
-    def _progress(self, runner: Runner) -> Tuple[int, int]:
-        """Return what was done before, in epochs or iterations, per epoch."""
-        if isinstance(runner.train_loop, EpochBasedTrainLoop):
-            return runner.epoch, 1
-        return runner.iter, self._iters_per_epoch(runner)
+    def _progress(self, runner: Runner) -> tuple:
+        return progress_of(runner, self.iters_per_epoch)
 
     def _say_if_never(self, runner: Runner) -> None:
         """Say so if the first mapping is that of the whole run."""
@@ -210,36 +204,6 @@ class PromptMappingHook(Hook):
                 logging.INFO if asked_for else logging.WARNING,
                 f'PromptMappingHook: {note}',
             )
-
-    def _iters_per_epoch(self, runner: Runner) -> int:
-        if self.iters_per_epoch is not None:
-            return self.iters_per_epoch
-        loader = runner.train_dataloader
-        return math.ceil(
-            len(loader.dataset) / (batch_size_of(loader) * get_world_size())
-        )
-
-    def _labels(
-        self,
-        model: nn.Module,
-        data_samples: Sequence,
-        iteration: int,
-        first_pass: bool = False,
-    ) -> List[int]:
-        """Return the guidance labels of a raw batch, -1 for none."""
-        guidance = model.guidance
-        if not is_segmentor(model):
-            return read_class_labels(data_samples, guidance.num_classes)
-        rank, world_size = get_rank(), get_world_size()
-        return draw_class_labels(
-            data_samples,
-            guidance.num_classes,
-            guidance.excluded,
-            model.decode_head.ignore_index,
-            lambda i: np.random.default_rng(
-                [self.seed, first_pass, iteration, i * world_size + rank]
-            ),
-        )
 
     def _forget_unfit(self, runner: Runner, model: nn.Module) -> None:
         """Drop statistics of a checkpoint that the run does not go on from.
@@ -267,15 +231,7 @@ class PromptMappingHook(Hook):
         first: bool = False,
     ) -> None:
         """Cluster what was observed, take over the mapping, and log it."""
-        guidance = model.guidance
-        guidance.finish_epoch()
-        result = cluster_on_main(guidance, self.seed)
-        changed = (
-            None
-            if first
-            else moved(guidance.mapping.cpu().numpy(), result.mapping)
-        )
-        guidance.set_mapping(result)
+        result, changed = recluster(model.guidance, self.seed, first)
         line = describe(result, changed, time.perf_counter() - start)
         if (result.mapping < 0).all():
             runner.logger.warning(
@@ -283,19 +239,3 @@ class PromptMappingHook(Hook):
             )
         else:
             runner.logger.info(line)
-
-
-def guided_model_of(runner: Runner) -> nn.Module:
-    """Return the unwrapped model of a runner.
-
-    Raises:
-        TypeError: If it is not a model that can be guided.
-    """
-    model = unwrap(runner.model)
-    if not hasattr(model, 'guidance'):
-        raise TypeError(
-            'PromptMappingHook needs a DAVPTImageClassifier or a '
-            f'DAVPTEncoderDecoder, but got {type(model).__name__}; set '
-            "model.type='mmdavpt....' or remove the hook"
-        )
-    return model

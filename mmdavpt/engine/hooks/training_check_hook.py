@@ -1,10 +1,9 @@
 """The hook that stops a training that cannot go well."""
 
 import math
-from typing import Dict, Optional
+from typing import Optional
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
@@ -19,6 +18,7 @@ from ..incidents import (
 )
 from ..labels import check_annotations, read_class_labels
 from ..step_guard import StepGuard, not_finite
+from ..trained_model import classes_of_heads, is_segmentor, unwrap
 from ..watched_pipeline import replaced_files, watch
 
 
@@ -37,7 +37,8 @@ class TrainingCheckHook(Hook):
             weights, statistics or class sums. Defaults to 0: it stops at the
             first.
         max_broken_files (int): How many broken or missing files of the
-            training set may be met. Each sample that needs one is replaced
+            training set may be met, by all processes and workers together,
+            before and after a resume. Each sample that needs one is replaced
             by another, drawn at random; each file is one line in the log.
             Defaults to 0: the training stops. Those of other sets always
             stop it, as scores without them would be others.
@@ -159,32 +160,6 @@ class TrainingCheckHook(Hook):
                 f'{runner.iter + 1}, such as {bad[0]}, so it is not written',
                 runner,
             )
-
-
-def unwrap(model: nn.Module) -> nn.Module:
-    """Return the model inside a distributed wrapper."""
-    return model.module if is_model_wrapper(model) else model
-
-
-def is_segmentor(model: nn.Module) -> bool:
-    """Return whether a model learns from annotations of pixels."""
-    return hasattr(model, 'decode_head')
-
-
-def classes_of_heads(model: nn.Module) -> Dict[str, int]:
-    """Return the number of classes of each head that has one."""
-    heads = {
-        name: getattr(model, name, None)
-        for name in ('head', 'decode_head', 'auxiliary_head')
-    }
-    if isinstance(heads['auxiliary_head'], nn.ModuleList):
-        for i, head in enumerate(heads.pop('auxiliary_head')):
-            heads[f'auxiliary_head.{i}'] = head
-    return {
-        name: head.num_classes
-        for name, head in heads.items()
-        if hasattr(head, 'num_classes')
-    }
 
 
 def check_classes(model: nn.Module, dataset) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import re
+import signal
 import socket
 import stat
 import subprocess
@@ -489,6 +490,19 @@ def test_test_checks_the_test_data(checkpoint, capsys, tmp_path, monkeypatch):
     said = capsys.readouterr().err
     assert 'test_dataloader.dataset reads data/ade/ADEChallengeData2016' in (
         said
+    )
+
+
+def test_a_signal_while_the_config_is_checked(monkeypatch, capsys):
+    monkeypatch.setattr(
+        cli,
+        'check_files',
+        lambda cfg, training: os.kill(os.getpid(), signal.SIGTERM),
+    )
+    train.main([ADE20K])
+    assert capsys.readouterr().err == (
+        'The training was stopped by SIGTERM while no iteration was under '
+        'way, so nothing is lost: start it again with --resume to go on.\n'
     )
 
 

@@ -6,10 +6,11 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import torch
 from mmengine.config import ConfigDict
-from mmengine.registry import MODELS, DefaultScope
+from mmengine.registry import MODELS, DefaultScope, Registry
 from mmpretrain.models import ClsHead
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import nn
@@ -69,6 +70,22 @@ def building(path: str, what: str = 'built') -> Iterator[None]:
             f'the config cannot be run: `{path}` cannot be {what}: '
             + reason_of(error)
         ) from error
+
+
+def build_part(registry: Registry, path: str, node: dict) -> Any:
+    """Build one part of a run.
+
+    Args:
+        registry (Registry): What knows its type.
+        path (str): Its path in the config.
+        node (dict): Its config.
+
+    Raises:
+        UsageError: If it cannot be built.
+    """
+    with building(path):
+        # TestTimeAug replaces its own arguments.
+        return registry.build(copy.deepcopy(node))
 
 
 def reason_of(error: Exception) -> str:

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from mmdavpt.checkpoints.tuned import FINGERPRINT, resume_only
 from mmdavpt.errors import UsageError
 
+from .resumed_schedule import schedule_note
+
 #: Prediction has no use for the state of the guidance, so that a guided
 #: checkpoint may be tested unguided; and a training that is not resumed makes
 #: its own.
@@ -96,6 +98,9 @@ class CheckpointFitHook(Hook):
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Compare names and shapes before the weights are loaded.
 
+        A run that is resumed says once which schedules it will not take from
+        its config.
+
         Args:
             runner (Runner): The runner.
             checkpoint (dict): What was read from the file. Weights of another
@@ -113,6 +118,12 @@ class CheckpointFitHook(Hook):
                 'cannot go on from it; resume from a checkpoint without '
                 "'best' in its name, or start from it by `load_from`"
             )
+        if resumed:
+            note = schedule_note(
+                runner.param_schedulers, checkpoint.get('param_schedulers')
+            )
+            if note is not None:
+                runner.logger.warning(note)
         state = checkpoint.get('state_dict', checkpoint)
         allowed = () if resumed else self.allowed
         check_fit(unwrap(runner.model), state, source, allowed)

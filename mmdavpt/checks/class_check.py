@@ -6,8 +6,8 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import nn
 
 from .build_check import heads_of
-from .config_keys import resolve_type
 from .dataset_places import datasets_of
+from .type_places import resolve_type
 
 
 def class_defects(

@@ -16,6 +16,7 @@ from .loop_check import check_loops
 from .model_check import check_model, check_weights, input_channels
 from .part_check import check_parts
 from .preflight import check_pretrained, check_schedule
+from .preprocessor_check import check_preprocessor
 
 
 def check_config(cfg: Config | dict, training: bool) -> None:
@@ -47,6 +48,7 @@ def check_config(cfg: Config | dict, training: bool) -> None:
             check_model(values, model, training)
             check_forward(model, input_channels(values))
         if training:
+            check_preprocessor(values, model)
             check_pretrained(values['model'])
             if model is not None:
                 check_weights(values, model)

@@ -3,17 +3,11 @@
 import functools
 import inspect
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
-from importlib import import_module
 from typing import Any
 
-from mmengine import registry as mmengine_registry
-from mmengine.registry import Registry
 from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
-
-from mmdavpt.errors import UsageError
 
 from .known_keys import (
     BUILDER_KEYS,
@@ -22,6 +16,7 @@ from .known_keys import (
     RUN_KEYS,
     UNREGISTERED,
 )
+from .type_places import types_at
 
 DATALOADER_KEYS = set(inspect.signature(DataLoader).parameters) | {
     'num_batch_per_epoch',
@@ -73,46 +68,6 @@ def accepted_arguments(target: Any) -> set[str] | None:
     return names - {'self'}
 
 
-def resolve_type(name: Any, scope: str) -> list[Any]:
-    """Return what a config's ``type`` may stand for.
-
-    Args:
-        name (str | type): The value of ``type``.
-        scope (str): The default scope of the config.
-
-    Returns:
-        list: One entry for each registry that knows the name.
-    """
-    if not isinstance(name, str):
-        return [name]
-    own: Iterable[Any] = ()
-    with suppress(ModuleNotFoundError):  # scopes of user packages
-        # Some registries of the hosts stand on their own.
-        own = vars(import_module(f'{scope}.registry')).values()
-    roots = vars(mmengine_registry).values()
-    found = []
-    for registry in (
-        *(r.children.get(scope, r) for r in roots if _is_registry(r)),
-        *(r for r in own if _is_registry(r) and r.parent is None),
-    ):
-        known = _look_up(registry, name)
-        if callable(known) and known not in found:
-            found.append(known)
-    return found
-
-
-def _is_registry(value: Any) -> bool:
-    return isinstance(value, Registry)
-
-
-def _look_up(registry: Registry, name: str) -> Any:
-    """Return the entry of a registry, or None if it has none."""
-    try:
-        return registry.get(name)
-    except RuntimeError:  # what `Registry.get` raises for an unknown name
-        return None
-
-
 def walk(node: Any, path: str = '') -> Iterator[tuple[str, dict]]:
     """Yield every dict of a config with its dotted path.
 
@@ -154,7 +109,7 @@ def accepted_keys(path: str, node: dict, scope: str) -> set[str] | None:
         names that the user chooses.
 
     Raises:
-        UsageError: If no registry knows the dict's type.
+        UsageError: If the registry of its place does not know the type.
     """
     name = holder(path)
     if path == '':
@@ -170,16 +125,8 @@ def accepted_keys(path: str, node: dict, scope: str) -> set[str] | None:
     kind = node.get('type', default_type(path, node))
     if kind is None or name in UNREGISTERED:
         return PLAIN_DICTS.get(name)
-    if not isinstance(kind, str) and not callable(kind):
-        raise UsageError(f'`{path}.type` should be a name, but is {kind!r}')
-    targets = resolve_type(kind, scope)
-    if not targets:
-        raise UsageError(
-            f'`{path}.type` is {kind!r}, which no registry of '
-            f'the scope {scope!r} knows'
-        )
     keys: set[str] = set()
-    for target in targets:
+    for target in types_at(path, node, kind, scope):
         taken = accepted_arguments(target)
         if taken is None:
             return None

@@ -9,10 +9,11 @@ from mmengine.dataset import BaseDataset
 
 from mmdavpt.errors import UsageError
 
-from .config_keys import accepted_arguments, resolve_type, walk
+from .config_keys import accepted_arguments, walk
 from .dataset_places import raise_missing, reads_labels
 from .preflight import is_local
 from .sample_check import SampleCheck
+from .type_places import resolve_type
 
 
 def class_of(node: dict, scope: str) -> Any:

@@ -18,12 +18,12 @@ from .config_keys import (
     holder,
     is_within,
     listed_for,
-    resolve_type,
     runner_keys,
     walk,
 )
 from .free_dicts import free_paths
 from .known_keys import DICTS, EXPECTED_KEYS, NEED_TYPE, OWN_KEYS, SEVERAL
+from .type_places import NAMES, is_scope, resolve_type, types_at
 from .value_kinds import kind_defects, named_arguments, short
 
 
@@ -48,8 +48,11 @@ def key_defects(cfg: dict) -> Iterator[str]:
         cfg (dict): The merged config, with plain values.
     """
     scope = cfg.get('default_scope', 'mmengine')
-    if not isinstance(scope, str):
-        yield f'`default_scope` should be a name, but is {scope!r}'
+    if not isinstance(scope, str) or not is_scope(scope):
+        yield (
+            '`default_scope` should be the name of a package with '
+            f"registries, such as 'mmpretrain' or 'mmseg', but is {scope!r}"
+        )
         return
     known = runner_keys()
     run = {key: value for key, value in cfg.items() if key in known}
@@ -63,10 +66,30 @@ def key_defects(cfg: dict) -> Iterator[str]:
             yield f'`{key}` should be a dict with a `type`, but is ' + (
                 short(value)
             )
+    yield from _unknown_names(run, scope)
     free = free_paths(run)
     for path, node in walk(run):
         if path and not is_within(path, free):
             yield from _defects_of(path, node, scope)
+
+
+def _unknown_names(run: dict, scope: str) -> Iterator[str]:
+    """Yield which types are named without a dict, and do not exist."""
+    for path, registry in NAMES.items():
+        *parents, key = path.split('.')
+        node: Any = run
+        for parent in parents:
+            node = node.get(parent) or {}
+        value = node.get(key) if isinstance(node, dict) else None
+        if isinstance(value, str):
+            found = resolve_type(value, scope, registry)
+        else:
+            found = value is None or callable(value)
+        if not found:
+            yield (
+                f'`{path}` should name an entry of the registry '
+                f'{registry.name!r}, but is {short(value)}'
+            )
 
 
 def _defects_of(path: str, node: dict, scope: str) -> Iterator[str]:
@@ -87,7 +110,7 @@ def _defects_of(path: str, node: dict, scope: str) -> Iterator[str]:
     except UsageError as error:
         yield str(error)
         return
-    targets = [] if kind is None else resolve_type(kind, scope)
+    targets = [] if kind is None else types_at(path, node, kind, scope)
     if accepted is None and _saves_checkpoints(targets):
         # It takes anything, and fails at the first checkpoint.
         accepted = {
@@ -156,5 +179,7 @@ def _unknown(
 def _can_be_built(key: str, value: Any) -> bool:
     """Return whether a value is a dict, or several where there may be."""
     if isinstance(value, (list, tuple)) and key in SEVERAL:
-        return all(_can_be_built(key, one) for one in value)
+        return all(isinstance(one, dict) for one in value)
+    if key == 'collate_fn' and callable(value):
+        return True
     return value is None or isinstance(value, dict)

@@ -99,6 +99,7 @@ NEED_TYPE = {
     'auxiliary_head',
     'backbone',
     'batch_sampler',
+    'collate_fn',
     'custom_hooks',
     'dataset',
     'datasets',
@@ -116,6 +117,7 @@ NEED_TYPE = {
     'tta_pipeline',
     'val_evaluator',
     'vis_backends',
+    'visualizer',
 }
 
 #: Top-level keys that are dicts, mostly with a ``type``.
@@ -136,7 +138,7 @@ DICTS = {
     'visualizer',
 }
 
-#: Parts that may be lists, also of lists.
+#: Parts that may be lists.
 SEVERAL = {
     'auxiliary_head',
     'custom_hooks',

@@ -6,7 +6,8 @@ from typing import Any
 
 from mmdavpt.errors import UsageError
 
-from .config_keys import default_type, resolve_type
+from .config_keys import default_type
+from .type_places import resolve_type
 
 #: What a loop needs besides its own config.
 PARTS = {

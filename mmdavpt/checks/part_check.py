@@ -4,29 +4,18 @@ import copy
 import inspect
 import os.path as osp
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-import torch
 from mmengine.dataset import BaseDataset
-from mmengine.optim import OptimWrapper
-from mmengine.registry import (
-    HOOKS,
-    LOG_PROCESSORS,
-    METRICS,
-    OPTIM_WRAPPERS,
-    OPTIMIZERS,
-    PARAM_SCHEDULERS,
-    TRANSFORMS,
-    Registry,
-)
+from mmengine.registry import HOOKS, LOG_PROCESSORS, METRICS, TRANSFORMS
 from mmengine.runner import get_priority
 
 from mmdavpt.errors import UsageError
 
-from .build_check import building, scope_of
-from .config_keys import holder, resolve_type, walk
+from .build_check import build_part, building, scope_of
+from .config_keys import holder, walk
 from .dataset_places import datasets_of, places_of
-from .loop_check import schedules_of, trains_by_epoch
+from .optimizer_check import check_optimizer
+from .type_places import resolve_type
 
 #: What makes a metric make folders.
 WRITES = {'outfile_prefix', 'output_dir'}
@@ -49,17 +38,17 @@ def check_parts(cfg: dict, training: bool) -> None:
     with scope_of(cfg):
         for split in splits:
             for path, node in _metrics(cfg, split):
-                _build(METRICS, path, node)
+                build_part(METRICS, path, node)
         if cfg.get('log_processor'):
             node = dict(cfg['log_processor'])
             node.setdefault('type', 'LogProcessor')
-            _build(LOG_PROCESSORS, 'log_processor', node)
+            build_part(LOG_PROCESSORS, 'log_processor', node)
         for path, node in _hooks(cfg):
             with building(f'{path}.priority', 'read'):
                 get_priority(node.get('priority') or 'NORMAL')
             # The runner takes it out.
             own = {k: v for k, v in node.items() if k != 'priority'}
-            _build(HOOKS, path, own)
+            build_part(HOOKS, path, own)
     check_transforms(cfg, splits)
     check_datasets(cfg, splits)
     if training:
@@ -138,66 +127,7 @@ def check_transforms(cfg: dict, splits: Sequence[str]) -> None:
             name = f'{split}_dataloader'
             for path, node in walk(cfg.get(name), name):
                 if holder(path) == 'pipeline':
-                    _build(TRANSFORMS, path, node)
-
-
-def check_optimizer(cfg: dict) -> None:
-    """Raise if the optimizer or a schedule cannot be built.
-
-    They are built for one number, and not for the model.
-
-    Args:
-        cfg (dict): The merged config, with plain values.
-
-    Raises:
-        UsageError: If so.
-    """
-    wrapper = cfg['optim_wrapper']
-    if 'optimizer' not in wrapper:
-        return  # its constructor makes several, or says what is missing
-    number = torch.zeros(1, requires_grad=True)
-    with scope_of(cfg):
-        optimizer = _build(
-            OPTIMIZERS,
-            'optim_wrapper.optimizer',
-            dict(wrapper['optimizer'], params=[number]),
-        )
-        if wrapper.get('type', 'OptimWrapper') == 'OptimWrapper':
-            own = {
-                key: value
-                for key, value in wrapper.items()
-                if key not in ('constructor', 'paramwise_cfg', 'optimizer')
-            }
-            own.setdefault('type', 'OptimWrapper')
-            optimizer = _build(
-                OPTIM_WRAPPERS, 'optim_wrapper', dict(own, optimizer=optimizer)
-            )
-        for path, schedule in schedules_of(cfg):
-            _build_schedule(cfg, path, schedule, optimizer)
-
-
-def _build_schedule(
-    cfg: dict,
-    path: str,
-    schedule: dict,
-    optimizer: OptimWrapper | torch.optim.Optimizer,
-) -> None:
-    arguments = dict(schedule, optimizer=optimizer)
-    arguments.pop('convert_to_iter_based', None)
-    total = cfg['train_cfg'].get(
-        'max_epochs' if trains_by_epoch(cfg) else 'max_iters'
-    )
-    if total is not None and schedule.get('by_epoch', True) == (
-        trains_by_epoch(cfg)
-    ):
-        arguments.setdefault('end', total)
-    _build(PARAM_SCHEDULERS, path, arguments)
-
-
-def _build(registry: Registry, path: str, node: dict) -> Any:
-    with building(path):
-        # TestTimeAug replaces its own arguments.
-        return registry.build(copy.deepcopy(node))
+                    build_part(TRANSFORMS, path, node)
 
 
 def _check_packed(path: str, dataset: dict, scope: str | None) -> None:

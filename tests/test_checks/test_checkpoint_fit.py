@@ -36,6 +36,7 @@ def runner(model, resume=False, classes=None):
     return SimpleNamespace(
         model=model,
         _resume=resume,
+        param_schedulers=None,
         _load_from='x.pth',
         test_dataloader=SimpleNamespace(dataset=dataset),
     )

@@ -156,6 +156,10 @@ def test_mistakes_of_classification(tmp_path, changes, sentence):
         ({'train_dataloader.dataset.pipeline': RESIZED}, 'larger than'),
         ({'val_evaluator.iou_metrics': ['mIOU']}, 'out of mIoU, .*has mIOU'),
         ({'model.decode_head.loss_decode.class_weight': [1]}, 'has 1 weights'),
+        ({'model.data_preprocessor': None}, 'should have a `data_preproc'),
+        ({'model.data_preprocessor.size': 48}, 'preprocessor` cannot be use'),
+        ({'model.data_preprocessor.size': None}, 'preprocessor` cannot be u'),
+        ({'model.train_cfg': dict(num_points=9)}, 'has no key `num_points`'),
     ],
 )
 def test_mistakes_of_segmentation(tmp_path, changes, sentence):

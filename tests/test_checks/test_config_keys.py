@@ -10,10 +10,10 @@ from torch import nn
 from mmdavpt.checks.config_keys import (
     accepted_arguments,
     holder,
-    resolve_type,
     walk,
 )
 from mmdavpt.checks.config_options import check_option
+from mmdavpt.checks.type_places import resolve_type
 from mmdavpt.errors import UsageError
 
 CONFIG = Path(__file__).parents[2] / 'configs/setr_davpt_ade20k.py'

@@ -8,6 +8,8 @@ from torch import nn
 
 from mmdavpt.checks.build_check import built_model
 from mmdavpt.checks.config_check import check_config
+from mmdavpt.checks.key_check import check_keys
+from mmdavpt.errors import UsageError
 from tests import toy
 
 
@@ -17,6 +19,11 @@ def checked(cfg):
 
 class OwnHook(Hook):
     pass
+
+
+class OwnConstructor:
+    def __init__(self, optim_wrapper_cfg, paramwise_cfg=None):
+        pass
 
 
 UNGUIDED = {'model.guidance': None, 'custom_hooks': []}
@@ -65,7 +72,7 @@ NORMAL = dict(type='Normal', layer='Linear', std=0.01)
         LAYER_DECAY,
         {
             'optim_wrapper': dict(
-                constructor='OwnConstructor',
+                constructor=OwnConstructor,
                 prompts=dict(
                     type='OptimWrapper', optimizer=SGD, paramwise_cfg=None
                 ),
@@ -208,6 +215,35 @@ def test_unguided_segmentors_of_the_host_pass(
         head['in_channels'] = width
     model.update(type='EncoderDecoder', backbone=backbone, **changes)
     checked(cfg)
+
+
+POINTS = dict(
+    type='PointHead',
+    in_channels=[32],
+    in_index=[0],
+    channels=8,
+    num_classes=27,
+    norm_cfg=dict(type='BN'),
+)
+
+
+def test_options_that_a_head_reads_itself_pass(tmp_path):
+    cfg = toy.segmentation(tmp_path, {'custom_hooks': []})
+    model = cfg['model']
+    coarse = dict(model['decode_head'], type='FCNHead')
+    del coarse['up_scale']
+    del model['guidance'], model['auxiliary_head']
+    model.update(
+        type='CascadeEncoderDecoder',
+        num_stages=2,
+        decode_head=[coarse, POINTS],
+        train_cfg=dict(num_points=9, oversample_ratio=3),
+        test_cfg=dict(mode='whole', subdivision_steps=2, scale_factor=2),
+    )
+    check_keys(cfg)
+    model['decode_head'] = [coarse, coarse]
+    with pytest.raises(UsageError, match='has no key `num_points`'):
+        check_keys(cfg)
 
 
 def test_models_are_built_without_memory_and_without_draws(tmp_path):

@@ -5,7 +5,7 @@ import os
 import pytest
 import torch
 
-from mmdavpt.checkpoints import last_checkpoint, write_pointer
+from mmdavpt.checkpoints import SaveError, last_checkpoint, write_pointer
 from mmdavpt.errors import UsageError
 
 
@@ -64,8 +64,9 @@ def test_a_damaged_one_is_passed_over_and_named(tmp_path, how):
         os.truncate(last, 0 if how == 'empty' else 300)
     path, notes = last_checkpoint(str(tmp_path))
     assert path == whole
+    assert len(notes) == 2
     assert last in notes[0]
-    assert f'going on from {whole} of iteration 10' in notes[-1]
+    assert f'going on from {whole} of iteration 10' in notes[1]
 
 
 @pytest.mark.parametrize('content', [b'', b'\xff\x00\x9f', b'\n'])
@@ -82,11 +83,48 @@ def test_a_kill_before_the_first_pointer_loses_nothing(tmp_path):
     assert last_checkpoint(str(tmp_path))[0] == whole
 
 
-def test_what_cannot_be_resumed_is_not_started_anew(tmp_path):
-    path = save(tmp_path / 'iter_1.pth', 1, optimizer=None)
+def test_what_is_passed_over_is_named_wherever_it_lies(tmp_path):
+    """Damaged ones, and weights of no run, in the `out_dir` of the hook."""
+    whole = save(tmp_path / 'out' / 'iter_2.pth', 2)
+    for name in ('iter_3', 'iter_4'):
+        damage(save(tmp_path / 'out' / f'{name}.pth', 3))
+    save(tmp_path / 'out' / 'vit.pth', 9, optimizer=None)
+    write_pointer(str(tmp_path), str(tmp_path / 'out' / 'iter_4.pth'))
+    path, notes = last_checkpoint(str(tmp_path))
+    assert path == whole
+    assert ['iter_4' in notes[0], 'iter_3' in notes[1]] == [True, True]
+    assert len(notes) == 3
+
+
+@pytest.mark.parametrize(
+    'part',
+    [
+        dict(meta=None),
+        dict(meta=dict(epoch=0)),
+        dict(meta=dict(iter=1)),
+        dict(state_dict=None),
+        dict(message_hub=None),
+        dict(optimizer=None),
+    ],
+)
+def test_what_cannot_be_resumed_is_not_started_anew(tmp_path, part):
+    path = save(tmp_path / 'iter_1.pth', 1, **part)
     write_pointer(str(tmp_path), path)
     with pytest.raises(UsageError, match='not one that a training can go on'):
         last_checkpoint(str(tmp_path))
+
+
+def test_a_pointer_that_cannot_be_written_stays(tmp_path, monkeypatch):
+    first = save(tmp_path / 'iter_1.pth', 1)
+    write_pointer(str(tmp_path), first)
+
+    def full(*names):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(os, 'replace', full)
+    with pytest.raises(SaveError, match='last_checkpoint could not be writt'):
+        write_pointer(str(tmp_path), str(tmp_path / 'iter_2.pth'))
+    assert last_checkpoint(str(tmp_path)) == (first, [])
 
 
 def test_storages_of_the_hosts_are_taken_at_their_word(tmp_path):

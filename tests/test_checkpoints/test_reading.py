@@ -7,9 +7,11 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import load_checkpoint
+from mmengine.runner.checkpoint import CheckpointLoader
 
 from mmdavpt.checkpoints import read_run_checkpoint
 from mmdavpt.errors import UsageError
+from mmdavpt.models.pretrained import sources
 from mmdavpt.registry import MODELS
 
 from .. import toy
@@ -66,10 +68,23 @@ def test_every_way_of_loading_refuses(trap, monkeypatch):
             UsageError, match='execute.*set MMDAVPT_ALLOW_PICKLE=1 in the env'
         ):
             load()
+    monkeypatch.setenv('MMDAVPT_ALLOW_PICKLE', '0')
+    with pytest.raises(UsageError, match='execute'):
+        read_run_checkpoint(trap[1])
     assert EXECUTED == []
     monkeypatch.setenv('MMDAVPT_ALLOW_PICKLE', '1')
     read_run_checkpoint(trap[1])
     assert EXECUTED == ['executed']
+
+
+def test_weights_go_where_they_are_asked_for(tmp_path, monkeypatch):
+    path = tmp_path / 'a.pth'
+    torch.save(dict(state_dict={'w': torch.ones(2)}), path)
+    monkeypatch.setenv('HOME', str(tmp_path))
+    monkeypatch.setattr(sources, 'fetch', lambda url: (str(path), None))
+    for name in (str(path), '~/a.pth', 'https://there/a.pth'):
+        read = CheckpointLoader.load_checkpoint(name, map_location='meta')
+        assert read['state_dict']['w'].device.type == 'meta'
 
 
 def test_scores_and_logs_need_no_trust(tmp_path):

@@ -8,9 +8,11 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
+from mmdavpt.errors import UsageError
 from mmdavpt.registry import MODELS
 
-from .guided_model import GuidedModelMixin, build_guidance
+from .guidance_config import build_guidance
+from .guided_model import GuidedModelMixin
 from .regions import Regions, find_regions, patch_labels
 from .slide import WINDOW_BATCH, check_window_batch, slide_logits
 
@@ -25,14 +27,15 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
 
     Args:
         guidance (dict, optional): See
-            :func:`~mmdavpt.models.guided_model.build_guidance`. None for
+            :func:`~mmdavpt.models.guidance_config.build_guidance`. None for
             plain prompt tuning. Defaults to None.
         **kwargs: Of :class:`mmseg.models.EncoderDecoder`. In ``test_cfg``
             ``window_batch`` bounds how many windows of ``mode='slide'`` go
             through the backbone at once (int, defaults to 8).
 
     Raises:
-        UsageError: If ``window_batch`` is no positive integer.
+        UsageError: If ``window_batch`` is no positive integer, or if there
+            is more than one ``decode_head``.
     """
 
     def __init__(self, *args, guidance: Optional[dict] = None, **kwargs):
@@ -43,6 +46,15 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
         self.guidance = build_guidance(
             guidance, self.backbone, self.num_classes
         )
+
+    def _init_decode_head(self, decode_head: Any) -> None:
+        if isinstance(decode_head, (list, tuple)):
+            raise UsageError(
+                '`model.decode_head` should be one head, but got '
+                f'{len(decode_head)} in a list, as of a cascade; leave the '
+                'last one, and list others under `auxiliary_head`'
+            )
+        super()._init_decode_head(decode_head)
 
     def loss(
         self, inputs: Tensor, data_samples: List[SegDataSample]

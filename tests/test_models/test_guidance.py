@@ -15,7 +15,7 @@ from mmdavpt.models import (
     PromptGuidance,
 )
 from mmdavpt.models.backbones import BackboneTokens
-from mmdavpt.models.guided_model import resolve_guided_layers
+from mmdavpt.models.guidance_config import resolve_guided_layers
 from mmdavpt.registry import MODELS
 
 from .. import toy

@@ -1,12 +1,8 @@
-from .davpt_vit import BackboneTokens, DAVPTVisionTransformer
+from .davpt_vit import DAVPTVisionTransformer
+from .forward_pass import BackboneTokens
+from .guided_tokens import SALIENCY_KEYS, TOKEN_NAMES, TokenRequest
 from .prompt_cache import PromptCache
-from .prompted_layer import (
-    SALIENCY_KEYS,
-    TOKEN_NAMES,
-    TokenRequest,
-    project_prompts,
-    prompted_layer,
-)
+from .prompted_layer import LayerTask, project_prompts, prompted_layer
 from .prompts import DeepPrompts, prompt_init_bound, prompts_per_layer
 from .token_pools import POOLS, TokenPool
 
@@ -14,6 +10,7 @@ __all__ = [
     'BackboneTokens',
     'DAVPTVisionTransformer',
     'DeepPrompts',
+    'LayerTask',
     'POOLS',
     'PromptCache',
     'SALIENCY_KEYS',

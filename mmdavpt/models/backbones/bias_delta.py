@@ -41,22 +41,21 @@ def zero_bias_deltas(
 
 
 def shifted_qkv_bias(
-    qkv: nn.Linear, delta: Mapping[str, Tensor]
+    bias: Optional[Tensor], delta: Mapping[str, Tensor]
 ) -> Optional[Tensor]:
     """Return the bias of the fused projection plus the learnable deltas.
 
     Args:
-        qkv (nn.Linear): The fused projection, C to 3C.
+        bias (Tensor, optional): That of the fused projection, (3C, ).
         delta (Mapping[str, Tensor]): Deltas with shape (C, ), keyed by 'q',
             'k' or 'v' (section 3.5).
 
     Returns:
-        Tensor | None: With shape (3C, ); the layer's own bias, even if that
-        is None, without deltas.
+        Tensor | None: With shape (3C, ); the bias as it was, even if that is
+        None, without deltas.
     """
     if not delta:
-        return qkv.bias
-    channels = qkv.out_features // 3
-    zero = qkv.weight.new_zeros(channels)
+        return bias
+    zero = torch.zeros_like(next(iter(delta.values())))
     shift = torch.cat([delta.get(part, zero) for part in 'qkv'])
-    return shift if qkv.bias is None else qkv.bias + shift
+    return shift if bias is None else bias + shift

@@ -1,13 +1,12 @@
 """The prompted Vision Transformer, for classification and segmentation."""
 
-from typing import Dict, Iterator, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Iterator, Optional, Sequence, Tuple, Union
 
 import torch
 from mmcv.cnn.bricks import DropPath
 from mmpretrain.models import VisionTransformer
 from mmpretrain.models.utils import resize_pos_embed
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from mmdavpt.models.pretrained import (
     Normalization,
@@ -18,31 +17,12 @@ from mmdavpt.models.trainable import select_trainable
 from mmdavpt.registry import MODELS
 
 from .bias_delta import zero_bias_deltas
-from .connections import gate_logits, mix_prompts
-from .freezing import (
-    eval_frozen,
-    freeze_unused,
-    warn_of_random_frozen,
-)
+from .connections import gate_logits
+from .forward_pass import BackboneTokens, run_layers
+from .freezing import eval_frozen, freeze_unused, warn_of_random_frozen
+from .guided_tokens import TokenRequest
 from .prompt_cache import PromptCache
-from .prompted_layer import TokenRequest, prompted_layer
 from .prompts import DeepPrompts, prompt_init_bound, prompts_per_layer
-
-
-class BackboneTokens(NamedTuple):
-    """What the backbone hands out besides its features.
-
-    Attributes:
-        cls (Tensor | None): [CLS] after the last layer that is used, with
-            shape (B, C); None without a [CLS] token.
-        guided (Dict[int, Dict[str, Tensor]]): Guided layer to named tokens.
-        patches (Tensor | None): The patches after the last layer, with shape
-            (B, N, C); none of them if only [CLS] is computed.
-    """
-
-    cls: Optional[Tensor]
-    guided: Dict[int, Dict[str, Tensor]]
-    patches: Optional[Tensor] = None
 
 
 @MODELS.register_module()
@@ -264,7 +244,7 @@ class DAVPTVisionTransformer(VisionTransformer):
         Args:
             x (Tensor): Images with shape (B, 3, H, W).
         """
-        return self._run(x, None, prompted=False)[1]
+        return run_layers(self, x, prompted=False)[1]
 
     @torch.no_grad()
     def layer_inputs(self, x: Tensor) -> Iterator[Tensor]:
@@ -295,105 +275,7 @@ class DAVPTVisionTransformer(VisionTransformer):
             Tuple[Tuple[Tensor, ...], BackboneTokens]: The features as
             ``forward`` gives them, and the tokens.
         """
-        return self._run(x, request, prompted=True)
-
-    def _run(self, x, request, prompted):
-        x, grid = self._embed(x)
-        batch_size, extra = x.shape[0], self.num_extra_tokens
-        cached = (
-            self.prompt_cache.get(self)
-            if prompted and not self.propagate
-            else {}
-        )
-        carried = 0  # prompts that stand in x between [CLS] and the patches
-        outs, guided = [], {}
-        for i in range(self.num_used_layers):
-            last = i == self.num_used_layers - 1
-            prompts = (
-                self.prompts.of_layer(i, batch_size) if prompted else None
-            )
-            pooled = last and self.pool_prompts
-            if (self.propagate or pooled) and prompts is not None:
-                prefix = prompts.expand(batch_size, -1, -1)
-                if carried and self.propagate in ('sum', 'gate'):
-                    prefix = mix_prompts(
-                        prefix,
-                        x[:, extra : extra + carried],
-                        None
-                        if self.gate_logits is None
-                        else self.gate_logits[i - 1],
-                    )
-                x = torch.cat(
-                    (x[:, :extra], prefix, x[:, extra + carried :]), 1
-                )
-                carried, prompts = prefix.shape[1], None
-            delta = (
-                {part: rows[i] for part, rows in self.bias_delta.items()}
-                if prompted
-                else {}
-            )
-            asked = (
-                request
-                if request is not None and i in request.layers
-                else None
-            )
-            x, tokens = self._run_layer(
-                i,
-                x,
-                prompts,
-                delta,
-                last,
-                asked,
-                extra + carried,
-                None if prompts is None else cached.get(i),
-            )
-            if asked is not None:
-                guided[i] = tokens
-            if i == self.num_layers - 1 and self.final_norm:
-                x = self.ln1(x)
-            if i in self.out_indices:
-                shown = x
-                if carried and x.shape[1] > extra and not pooled:
-                    shown = torch.cat(
-                        (x[:, :extra], x[:, extra + carried :]), 1
-                    )
-                outs.append(self._format_output(shown, grid))
-        cls = x[:, 0] if self.cls_token is not None else None
-        patches = x[:, extra + carried :]
-        return tuple(outs), BackboneTokens(cls, guided, patches)
-
-    def _run_layer(
-        self, i, x, prompts, delta, last, asked, patch_start, projected
-    ):
-        layer = self.layers[i]
-        cls_only = last and self.out_type == 'cls_token'
-        plain = (
-            prompts is None
-            and not delta
-            and asked is None
-            and not (cls_only and len(self.prompts))
-        )
-        if plain:
-            run, inputs = (lambda x: (layer(x), {})), (x,)
-        else:
-            raw = self.prompts[str(i)] if asked is not None else None
-            run, inputs = (
-                prompted_layer,
-                (
-                    layer,
-                    x,
-                    prompts,
-                    delta,
-                    patch_start,
-                    cls_only,
-                    asked,
-                    raw,
-                    projected,
-                ),
-            )
-        if self.with_cp and torch.is_grad_enabled() and self.training:
-            return checkpoint(run, *inputs, use_reentrant=False)
-        return run(*inputs)
+        return run_layers(self, x, request)
 
     def get_layer_depth(
         self, param_name: str, prefix: str = ''

@@ -4,7 +4,9 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
+from .attention import is_plain_linear
 from .prompted_layer import project_prompts
 
 
@@ -14,17 +16,25 @@ class _Kept(NamedTuple):
     projected: Dict[int, Tensor]
 
 
+class _Sources(NamedTuple):
+    small: List[Tensor]  # prompts, bias deltas, norms and biases
+    weights: List[Tensor]  # of the layers' projections, (3C, C)
+
+
 class PromptCache(nn.Module):
     """Keeps what :func:`.project_prompts` makes of all layers' prompts.
 
-    In evaluation it is the same for every batch. It is never stale: it is
-    dropped by ``train()`` and ``eval()``, by a move to another device or
-    type, and by the loading of a state; and each use compares what it was
-    made of. Prompts, bias deltas, norms and biases are compared by value,
-    since a write through ``.data`` (mmengine's averaged models) and the fused
-    optimizers leave no trace in a tensor's version. The weight of a
-    projection is too large for that: it should be frozen, and is compared by
-    its place, its version and its first row.
+    In evaluation it is the same for every batch. It is dropped by ``train()``
+    and ``eval()``, by a move to another device or type, and by the loading of
+    a state; and each use compares what it was made of. Prompts, bias deltas,
+    norms and biases are compared by value, since a write through ``.data``
+    (mmengine's averaged models) and the fused optimizers leave no trace in a
+    tensor's version. The weight of a projection is too large for that: it
+    should be frozen, and is compared by its place, its version, and by value
+    in the first row of its keys and of its values and in the first column,
+    one of which a write to a whole part and one of low rank change. So the
+    cache is never stale but after a write through ``.data`` to single rows,
+    and that to elements other than the first: ``eval()`` drops it.
 
     A module, so that all that comes over a backbone comes over its cache;
     it has no state that is saved, copied or pickled.
@@ -43,23 +53,15 @@ class PromptCache(nn.Module):
         Returns:
             Dict[int, Tensor]: A layer's index to (P, 2C); empty where they
             cannot be kept: in training, with gradients, while a graph is
-            traced, or where a layer's own projection trains.
+            traced, or where a layer's own projection trains or is more than a
+            linear layer.
         """
-        if (
-            torch.is_grad_enabled()
-            or vit.prompts.training
-            or torch.compiler.is_compiling()
-            or torch.jit.is_tracing()
-        ):
+        if torch.is_grad_enabled() or vit.prompts.training or _is_traced():
             return {}
-        sources, weights = _sources(vit)
-        if not _can_be_watched(sources, weights):
+        sources = _sources(vit)
+        if sources is None or not _can_be_watched(sources):
             return {}
-        key = _key(sources, weights)
-        values = torch.cat(
-            [source.flatten() for source in sources]
-            + [weight[0] for weight in weights]
-        )
+        key, values = _key(sources), _values(sources)
         kept = self._kept
         if kept is None or kept.key != key or not kept.values.equal(values):
             kept = self._kept = _Kept(key, values, _project_all(vit))
@@ -86,41 +88,62 @@ class PromptCache(nn.Module):
         return {**self.__dict__, '_kept': None}
 
 
-def _sources(vit: nn.Module) -> Tuple[List[Tensor], List[Tensor]]:
-    """Return what is small, and the weights of the projections."""
-    sources, weights = [*vit.bias_delta.values()], []
+def _is_traced() -> bool:
+    return (
+        torch.compiler.is_compiling()
+        or torch.jit.is_tracing()
+        # Fake tensors and symbolic traces have no values to compare.
+        or any(m.is_infra_mode() for m in _get_current_dispatch_mode_stack())
+    )
+
+
+def _sources(vit: nn.Module) -> Optional[_Sources]:
+    """Return what the results are made of; None if that cannot be told."""
+    small, weights = [*vit.bias_delta.values()], []
     for name, prompts in vit.prompts.items():
         layer = vit.layers[int(name)]
         qkv = layer.attn.qkv
-        sources += [prompts, *layer.ln1.parameters()]
-        sources += [] if qkv.bias is None else [qkv.bias]
+        if not is_plain_linear(qkv):
+            return None
+        small += [prompts, *layer.ln1.parameters()]
+        small += [] if qkv.bias is None else [qkv.bias]
         weights.append(qkv.weight)
-    return sources, weights
+    return _Sources(small, weights) if weights else None
 
 
-def _can_be_watched(sources: List[Tensor], weights: List[Tensor]) -> bool:
+def _can_be_watched(sources: _Sources) -> bool:
     # Other classes than Parameter stand in for parameters in transformed
     # calls and in sharded or fake models, where values cannot be compared.
+    tensors = [*sources.small, *sources.weights]
     return (
-        bool(weights)
-        and all(
+        all(
             type(tensor) is nn.Parameter
             and not tensor.is_inference()
             and not tensor.is_meta
-            for tensor in (*sources, *weights)
+            for tensor in tensors
         )
-        and not any(weight.requires_grad for weight in weights)
-        and len({tensor.device for tensor in (*sources, *weights)}) == 1
+        and not any(weight.requires_grad for weight in sources.weights)
+        and len({tensor.device for tensor in tensors}) == 1
     )
 
 
-def _key(sources: List[Tensor], weights: List[Tensor]) -> Tuple[Any, ...]:
+def _key(sources: _Sources) -> Tuple[Any, ...]:
+    small, weights = sources
     kind = weights[0].device.type
     return (
         tuple((weight.data_ptr(), weight._version) for weight in weights),
-        tuple((t.dtype, t.shape) for t in (*sources, *weights)),
+        tuple((t.dtype, t.shape) for t in (*small, *weights)),
         torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind),
     )
+
+
+def _values(sources: _Sources) -> Tensor:
+    """Return in one tensor what is compared by value."""
+    parts = [source.flatten() for source in sources.small]
+    for weight in sources.weights:
+        channels = weight.shape[1]
+        parts += [weight[channels::channels].flatten(), weight[channels:, 0]]
+    return torch.cat(parts)
 
 
 def _project_all(vit: nn.Module) -> Dict[int, Tensor]:

@@ -475,6 +475,56 @@ def test_layers_above_the_last_output_are_not_run():
     assert vit.get_layer_depth('layers.1.ln1.weight') == (2, 5)
 
 
+@pytest.mark.parametrize('out_type', ['cls_token', 'featmap', 'avg_featmap'])
+@pytest.mark.parametrize('out_indices', [[2], [0, 1]])
+@pytest.mark.parametrize(
+    'kwargs',
+    [
+        dict(bias=('q', 'k', 'v'), final_norm=False),
+        dict(num_prompts=(2, 0, 0), propagate=True),
+        dict(num_prompts=(0, 2, 0)),
+        dict(propagate='sum', bias=('k', 'v')),
+        dict(propagate='gate'),
+        dict(num_prompts=0),
+    ],
+)
+def test_all_that_trains_has_a_gradient(kwargs, out_indices, out_type):
+    """Distributed training refuses parameters without one."""
+    counts = kwargs.get('num_prompts')
+    if isinstance(counts, tuple):
+        kwargs = dict(kwargs, num_prompts=counts[: max(out_indices) + 1])
+    vit = build(
+        out_type=out_type,
+        out_indices=[*out_indices],
+        trainable=['*'],
+        **kwargs,
+    ).train()
+    grads = gradients(vit(images()), vit)
+    assert [name for name, grad in grads.items() if grad is None] == []
+
+
+@pytest.mark.parametrize(
+    'kwargs, first',
+    [
+        (dict(num_prompts=(0, 0, 4)), 2),
+        (dict(num_prompts=(0, 4, 0)), 1),
+        (dict(num_prompts=(0, 4, 0), with_cp=True), 1),
+        (dict(num_prompts=(0, 4, 0), propagate=True), 1),
+        (dict(num_prompts=(0, 0, 4), trainable=['layers.1.ffn.*']), 1),
+        (dict(num_prompts=(0, 0, 4), bias=('v',)), 0),
+        (dict(num_prompts=(0, 0, 4), trainable=['pos_embed']), 0),
+    ],
+)
+def test_no_graph_below_the_first_layer_that_trains(kwargs, first):
+    vit, graph = build(**kwargs).train(), []
+    for layer in vit.layers:
+        layer.ffn.register_forward_hook(
+            lambda module, args, out: graph.append(out.requires_grad)
+        )
+    vit(images())
+    assert graph == [i >= first for i in range(3)]
+
+
 @pytest.mark.parametrize(
     'kwargs, message',
     [

@@ -7,6 +7,8 @@ import pytest
 import torch
 from mmengine.model import ExponentialMovingAverage
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from mmdavpt.models.backbones import prompt_cache
 
@@ -84,6 +86,12 @@ def replace(vit):
     vit.prompts['1'] = nn.Parameter(vit.prompts['1'].detach() + 1)
 
 
+def merge_low_rank(vit):
+    """As adapters are merged into the values before a test."""
+    up, down = torch.randn(32, 2), torch.randn(2, 32)
+    vit.layers[1].attn.qkv.weight.data[64:] += (up @ down).double()
+
+
 WRITES = dict(
     load=load,
     average=average,
@@ -99,6 +107,11 @@ WRITES = dict(
     bias=lambda vit: vit.layers[1].attn.qkv.bias.data.add_(1),
     weight=lambda vit: vit.layers[1].attn.qkv.weight.data.mul_(2),
     row=lambda vit: vit.layers[1].attn.qkv.weight.detach()[-1].mul_(2),
+    keys=lambda vit: vit.layers[1].attn.qkv.weight.data[32:64].mul_(2),
+    values=lambda vit: vit.layers[2].attn.qkv.weight.data[64:].mul_(2),
+    one_value=lambda vit: vit.layers[0].attn.qkv.weight.data[77].mul_(2),
+    channel=lambda vit: vit.layers[1].attn.qkv.weight.data[:, 5].mul_(2),
+    merged=merge_low_rank,
     new_weight=lambda vit: setattr(
         vit.layers[1].attn.qkv.weight,
         'data',
@@ -181,6 +194,19 @@ def test_nothing_is_kept_where_it_could_be_stale(projections):
     for i in range(2):
         torch.testing.assert_close(many[i], evaluated(vit, x))
         vit.prompts['1'].data.add_(1)
+
+
+def test_traces_see_no_results():
+    """Neither fake tensors nor symbolic traces can compare values."""
+    vit, x = build().eval(), images()
+    expected = evaluated(vit)
+    with torch.no_grad():
+        graph = make_fx(lambda x: vit(x)[0])(x)
+        with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+            fake = vit(mode.from_tensor(x))[0]
+    assert isinstance(fake, FakeTensor) and fake.shape == expected.shape
+    torch.testing.assert_close(graph(x), expected)
+    assert torch.equal(evaluated(vit), expected)
 
 
 def test_prompt_dropout_is_not_kept():

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from mmdavpt.models import DAVPTVisionTransformer
+from mmdavpt.models.backbones.forward_pass import run_layers
 from mmdavpt.models.pretrained import read_checkpoint, to_mmpretrain
 
 from . import foreign
@@ -52,7 +53,7 @@ def load_here(path, here, **init):
 
 @torch.no_grad()
 def tokens_of(vit, x):
-    return vit._run(x, None, prompted=False)[0][0]
+    return run_layers(vit, x, prompted=False)[0][0]
 
 
 def assert_same_features(vit, reference, x):

@@ -1,6 +1,14 @@
 """Averaging of a segmentor's predictions over scales and flips."""
 
-from typing import Dict, Iterator, List, Sequence, Union
+from typing import (
+    Dict,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Union,
+)
 
 from mmengine.structures import PixelData
 from mmseg.models import SegTTAModel
@@ -9,6 +17,8 @@ from torch import Tensor
 
 from mmdavpt.registry import MODELS
 
+from .losses.masked import full_precision
+
 
 @MODELS.register_module()
 class RunningSegTTAModel(SegTTAModel):
@@ -16,7 +26,8 @@ class RunningSegTTAModel(SegTTAModel):
 
     The predictions are those of :class:`mmseg.models.SegTTAModel`, which
     keeps the logits of all augmentations until the last is done: twelve maps
-    of an image where this holds a sum and one map.
+    of an image where this holds a sum and one map. Scores are summed in
+    float32 or better; in lower precision the host's sums round.
 
     Args:
         module (dict | nn.Module): The segmentor.
@@ -34,35 +45,36 @@ class RunningSegTTAModel(SegTTAModel):
                 batch for each augmentation.
 
         Returns:
-            List[SegDataSample]: With the merged ``pred_sem_seg``; all else is
-            the last augmentation's, as in the host.
+            List[SegDataSample]: With the merged ``pred_sem_seg``, and path
+            and annotation of the first augmentation; all else is the last
+            one's, as in the host.
 
         Raises:
             TypeError: If the data are in another form.
         """
+        samples: List[SegDataSample] = []
         sums: List[Tensor] = []
-        paths: List[str] = []
+        firsts: List[_First] = []
         number = 0
         for batch in _augmentations(data):
             samples = self.module.test_step(batch)
             number += 1
             scores = [self._scores(sample) for sample in samples]
-            if not sums:
-                sums, paths = scores, [s.img_path for s in samples]
-            else:
-                for total, score in zip(sums, scores, strict=True):
-                    total.add_(score)
-        for sample, total, path in zip(samples, sums, paths, strict=True):
-            total.div_(number)
-            sample.set_data(
-                {'pred_sem_seg': PixelData(data=self._labels(total))}
-            )
-            sample.set_metainfo({'img_path': path})
+            if number == 1:
+                sums, firsts = scores, [_First.of(s) for s in samples]
+                continue
+            for total, score in zip(sums, scores, strict=True):
+                total.add_(score)
+        for sample, total, first in zip(samples, sums, firsts, strict=True):
+            labels = self._labels(total.div_(number))
+            sample.set_data({'pred_sem_seg': PixelData(data=labels)})
+            first.put_into(sample)
         return samples
 
     def _scores(self, sample: SegDataSample) -> Tensor:
         """Return the scores of one prediction, with shape (K, H, W)."""
-        logits = sample.seg_logits.data
+        # The sum of many scores in bfloat16 would keep two digits.
+        logits = full_precision(sample.seg_logits.data)
         if self.module.out_channels > 1:
             return logits.softmax(dim=0)
         return logits.sigmoid()
@@ -72,6 +84,22 @@ class RunningSegTTAModel(SegTTAModel):
         if self.module.out_channels > 1:
             return scores.argmax(dim=0, keepdim=True)
         return (scores > self.module.decode_head.threshold).to(scores)
+
+
+class _First(NamedTuple):
+    """What a merged prediction has of the first augmentation."""
+
+    img_path: str
+    gt_sem_seg: Optional[PixelData]
+
+    @classmethod
+    def of(cls, sample: SegDataSample) -> '_First':
+        return cls(sample.img_path, sample.get('gt_sem_seg'))
+
+    def put_into(self, sample: SegDataSample) -> None:
+        sample.set_metainfo({'img_path': self.img_path})
+        if self.gt_sem_seg is not None:
+            sample.set_data({'gt_sem_seg': self.gt_sem_seg})
 
 
 def _augmentations(

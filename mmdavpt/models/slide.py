@@ -36,8 +36,14 @@ def window_starts(length: int, crop: int, stride: int) -> List[int]:
         List[int]: First pixels, ascending.
 
     Raises:
-        UsageError: If there would be pixels between two windows.
+        UsageError: If a number is not positive, or if there would be pixels
+            between two windows.
     """
+    if crop < 1 or stride < 1:
+        raise UsageError(
+            '`test_cfg.crop_size` and `test_cfg.stride` should be positive, '
+            f'but got {crop} and {stride} pixels along a side'
+        )
     last = max(length - crop, 0)
     starts = [*range(0, last, stride), last]
     if len(starts) > 1 and stride > crop:
@@ -99,7 +105,8 @@ def slide_logits(
         Tensor: With shape (B, K, H, W).
 
     Raises:
-        UsageError: If the windows would leave gaps.
+        UsageError: If the windows would leave gaps, or if features cannot be
+            told apart by window.
     """
     batch_size, _, *size = inputs.shape
     height, width = (
@@ -115,7 +122,9 @@ def slide_logits(
         )
         for i, window in enumerate(encoded):
             one = decode(_row(features, i), window.image, (height, width))
+            _check_single(one, features)
             _cut(logits, window, height, width).add_(one[0])
+        del features  # before the next windows are encoded
     counts = torch.outer(
         cover_counts(size[0], tops, height),
         cover_counts(size[1], lefts, width),
@@ -134,6 +143,17 @@ def _row(features: Any, index: int) -> Any:
     return tree_map_only(
         Tensor, lambda feature: feature[index : index + 1], features
     )
+
+
+def _check_single(logits: Tensor, features: Any) -> None:
+    """Refuse logits of several windows where those of one were asked for."""
+    if len(logits) != 1:
+        raise UsageError(
+            "features with mode='slide' should be tensors, or tuples, lists "
+            'and dicts of tensors, so that they can be cut by window, but '
+            f'got {type(features).__name__}, of which the head decodes '
+            f'{len(logits)} windows at once; set test_cfg.window_batch=1'
+        )
 
 
 def check_window_batch(number: Any) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from mmengine.structures import PixelData
 from mmseg.models import SegTTAModel
 from mmseg.structures import SegDataSample
 
@@ -61,6 +62,26 @@ def data():
     return dict(inputs=inputs, data_samples=samples)
 
 
+class Logits(torch.nn.Module):
+    """A segmentor whose logits are noise around the same of each image."""
+
+    out_channels = 50
+
+    def __init__(self, dtype):
+        super().__init__()
+        self.dtype = dtype
+
+    def test_step(self, batch):
+        for i, sample in enumerate(batch['data_samples']):
+            noise = torch.Generator().manual_seed(sample.img_shape[0])
+            image = torch.Generator().manual_seed(i)
+            shape = (self.out_channels, *sample.ori_shape)
+            logits = torch.randn(shape, generator=image)
+            logits += 0.3 * torch.randn(shape, generator=noise)
+            sample.seg_logits = PixelData(data=logits.to(self.dtype))
+        return batch['data_samples']
+
+
 def batch_of(data, augmentation):
     return {key: value[augmentation] for key, value in data.items()}
 
@@ -92,6 +113,44 @@ def test_predictions_are_the_hosts(segmentor, channels):
     # The average is not the last augmentation's own prediction.
     last = segmentor.test_step(batch_of(given, -1))
     assert not torch.equal(labels(last)[0], labels(ours)[0])
+
+
+def test_annotation_is_that_of_the_first_augmentation():
+    """Flips and scales may have changed that of the others."""
+    given = data()
+    for number, samples in enumerate(given['data_samples']):
+        for sample in samples:
+            shape = (1, *sample.img_shape)
+            sample.gt_sem_seg = PixelData(data=torch.full(shape, number))
+    merged = [
+        model(Logits(torch.float32)).test_step(copy.deepcopy(given))
+        for model in (RunningSegTTAModel, SegTTAModel)
+    ]
+    for ours, theirs in zip(*merged, strict=True):
+        assert torch.equal(ours.gt_sem_seg.data, theirs.gt_sem_seg.data)
+        assert ours.gt_sem_seg.data.unique() == 0
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_sums_keep_the_precision_of_low_logits(dtype):
+    """Labels are those of the same logits, summed in float64."""
+    wanted = sum(
+        torch.stack(labels(Logits(dtype).test_step(batch), 'seg_logits')[:1])
+        .double()
+        .softmax(dim=1)
+        for batch in (batch_of(data(), i) for i in range(len(AUGMENTATIONS)))
+    ).argmax(dim=1)
+    ours, theirs = (
+        model(Logits(dtype)).test_step(data())[0].pred_sem_seg.data.squeeze(0)
+        for model in (RunningSegTTAModel, SegTTAModel)
+    )
+    assert torch.equal(ours, wanted.squeeze(0))
+    assert not torch.equal(theirs, wanted.squeeze(0))
+
+
+def test_no_augmentation_gives_no_prediction():
+    none = dict(inputs=[], data_samples=[])
+    assert RunningSegTTAModel(Logits(torch.float32)).test_step(none) == []
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -305,6 +306,45 @@ def test_gaps_are_refused():
     assert window_starts(5, 5, 9) == [0]
     with pytest.raises(UsageError, match='leave no gap, but got 9 and 5'):
         window_starts(6, 5, 9)
+
+
+@pytest.mark.parametrize('crop, stride', [(5, 0), (5, -3), (0, 1)])
+def test_windows_that_lead_nowhere(crop, stride):
+    with pytest.raises(UsageError, match=f'got {crop} and {stride} pixels'):
+        window_starts(9, crop, stride)
+
+
+class Boxed(torch.nn.Module):
+    """A neck that hides its features from who would cut them by window."""
+
+    def forward(self, features):
+        return SimpleNamespace(features=features)
+
+
+@torch.no_grad()
+def test_features_that_cannot_be_cut(build):
+    model, inputs = build(), images((40, 53))
+    expected = model.slide_inference(inputs, metas(inputs))
+    model.neck, head = Boxed(), model.decode_head
+    transform = head._transform_inputs
+    head._transform_inputs = lambda boxed: transform(boxed.features)
+    with pytest.raises(UsageError, match='but got SimpleNamespace, of which'):
+        model.slide_inference(inputs, metas(inputs))
+    model.test_cfg.window_batch = 1
+    torch.testing.assert_close(
+        model.slide_inference(inputs, metas(inputs)),
+        expected,
+        rtol=1e-4,
+        atol=1e-4,
+    )
+
+
+def test_several_decode_heads_are_refused(tmp_path):
+    cfg = Config(toy.segmentation(tmp_path)).model
+    cfg.decode_head = [cfg.decode_head, cfg.decode_head]
+    init_default_scope('mmseg')
+    with pytest.raises(UsageError, match='one head, but got 2 in a list'):
+        MODELS.build(cfg)
 
 
 @pytest.mark.parametrize('number', [0, -1, 1.5, '8', True, None])

@@ -8,6 +8,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import load_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
+from safetensors.torch import save_file
 
 from mmdavpt.checkpoints import read_run_checkpoint
 from mmdavpt.errors import UsageError
@@ -85,6 +86,15 @@ def test_weights_go_where_they_are_asked_for(tmp_path, monkeypatch):
     for name in (str(path), '~/a.pth', 'https://there/a.pth'):
         read = CheckpointLoader.load_checkpoint(name, map_location='meta')
         assert read['state_dict']['w'].device.type == 'meta'
+
+
+def test_facts_of_safetensors_may_be_damaged_or_odd(tmp_path):
+    path = str(tmp_path / 'a.safetensors')
+    save_file({'w': torch.ones(2)}, path, metadata=dict(meta='["odd"]'))
+    assert read_run_checkpoint(path)['meta'] == {}
+    save_file({'w': torch.ones(2)}, path, metadata=dict(meta='{"iter"'))
+    with pytest.raises(UsageError, match='a .safetensors file of a run'):
+        read_run_checkpoint(path)
 
 
 def test_scores_and_logs_need_no_trust(tmp_path):

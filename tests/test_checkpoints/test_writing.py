@@ -59,6 +59,11 @@ def test_what_cannot_be_written_is_said(tmp_path):
         save_checkpoint(OLD, str(tmp_path / 'file' / 'a.pth'))
 
 
+def test_a_folder_is_made(tmp_path):
+    save_checkpoint(OLD, str(tmp_path / 'new' / 'a.pth'))
+    assert os.listdir(tmp_path / 'new') == ['a.pth']
+
+
 def test_an_error_of_the_writer_leaves_what_was_there(tmp_path):
     path = tmp_path / 'a.txt'
     path.write_text('old')

@@ -76,6 +76,16 @@ class StopOnce(Hook):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
+class Validated(Hook):
+    """Keeps the iterations after which images were validated."""
+
+    def __init__(self):
+        self.after = set()
+
+    def after_val_epoch(self, runner, metrics=None):
+        self.after.add(runner.iter)
+
+
 def averaged(work_dir, hook):
     """Return the config of a run that keeps averaged weights."""
     cfg = toy.classification(
@@ -86,6 +96,8 @@ def averaged(work_dir, hook):
                 dict(hook, momentum=0.3),
             ],
             'train_cfg.val_interval': 1,
+            # Which is no validation before the training.
+            'train_cfg.val_begin': 0,
         },
     )
     # As the tools say: a signal may also come where nothing was saved.
@@ -130,14 +142,18 @@ def test_averaged_weights_are_not_taken_for_the_weights(tmp_path, hook, at):
         stopped.train()
     assert stopped.iter == 3
     resumed = runs.runner(cfg, resume=True)
+    validated = Validated()
+    resumed.register_hook(validated)
     resumed.train()
     assert resumed._load_from == str(tmp_path / 'stopped' / 'stopped.pth')
+    # The one that was cut off is done again.
+    assert validated.after == {3, 6}
     assert not compare(end_of(whole), end_of(resumed))
 
 
 def test_a_checkpoint_between_two_steps_is_named(tmp_path, caplog):
     said = []
-    for epochs in (1, 2, 3):
+    for epochs in (1, 1, 2, 3):
         cfg = toy.classification(tmp_path, {'train_cfg.max_epochs': epochs})
         cfg['optim_wrapper']['accumulative_counts'] = 2
         runner = runs.runner(cfg, resume=True)
@@ -145,5 +161,5 @@ def test_a_checkpoint_between_two_steps_is_named(tmp_path, caplog):
         runner.train()
         said.append(caplog.text.count('accumulative_counts=2 iterations'))
         caplog.clear()
-    # From the beginning, from iteration 3, and from 6.
-    assert said == [0, 1, 0]
+    # From the beginning, from the end, from iteration 3, and from 6.
+    assert said == [0, 0, 1, 0]

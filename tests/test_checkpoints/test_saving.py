@@ -179,6 +179,68 @@ def test_the_best_survives_a_better_one_that_is_not_saved(
     assert content['message_hub']['runtime_info']['best_score'] == 1
 
 
+def test_the_best_that_the_last_one_names_stays(
+    tmp_path, weights, monkeypatch
+):
+    cfg = run(tmp_path, weights, 2, (1, 2), max_keep_ckpts=1, save_best='auto')
+    runner = runs.runner(cfg)
+    runner.register_hook(Scores((1, 2)))
+    # After 1, its best and 1 again, 2 and its best: 2 again fails.
+    full_disk(monkeypatch, times=(6,))
+    with pytest.raises(SaveError):
+        runner.train()
+    best = [f'best_accuracy_top1_epoch_{n}.pth' for n in (1, 2)]
+    assert names(tmp_path) == [*best, 'epoch_2.pth']
+    content = read_run_checkpoint(str(tmp_path / 'epoch_2.pth'))
+    named = content['message_hub']['runtime_info']['best_ckpt']
+    assert named == str(tmp_path / best[0])
+
+
+def test_a_best_of_the_same_name_is_not_removed(tmp_path, weights):
+    """As by averaged weights that are validated after the weights."""
+    runner = runs.runner(run(tmp_path, weights, 1, (1,), save_best='auto'))
+    runner.register_hook(Scores((1,)))
+    runner.train()
+    (hook,) = [h for h in runner.hooks if isinstance(h, CheckpointHook)]
+    hook._save_best_checkpoint(runner, {'accuracy/top1': 2.0})
+    best = 'best_accuracy_top1_epoch_1.pth'
+    assert names(tmp_path) == [best, 'epoch_1.pth']
+    content = read_run_checkpoint(str(tmp_path / best))
+    assert content['message_hub']['runtime_info']['best_score'] == 2
+
+
+def test_storages_of_the_hosts_replace_by_themselves(
+    tmp_path, weights, monkeypatch
+):
+    saved = []
+    monkeypatch.setattr(
+        runner_module.Runner,
+        'save_checkpoint',
+        lambda runner, *names, **kwargs: saved.append((names, kwargs)),
+    )
+    monkeypatch.chdir(tmp_path)
+    runner = runs.runner(run(tmp_path / 'run', weights, 2))
+    runner.save_checkpoint('s3://bucket', 'a.pth', by_epoch=False)
+    assert saved == [(('s3://bucket', 'a.pth'), dict(by_epoch=False))]
+    assert os.listdir(tmp_path) == ['run']
+
+
+def test_what_cannot_be_removed_is_said(tmp_path, weights, monkeypatch):
+    runner = runs.runner(run(tmp_path, weights, 2, max_keep_ckpts=1))
+    remove = os.remove
+
+    def refuse(path):
+        if path.endswith('epoch_1.pth'):
+            raise PermissionError(1, 'Operation not permitted')
+        remove(path)
+
+    monkeypatch.setattr(os, 'remove', refuse)
+    runner.train()
+    assert names(tmp_path) == ['epoch_1.pth', 'epoch_2.pth']
+    log = next(tmp_path.glob('*/*.log')).read_text()
+    assert 'epoch_1.pth could not be removed ([Errno 1]' in log
+
+
 def test_a_copied_folder_does_not_touch_the_old_ones_best(tmp_path, weights):
     old, new = tmp_path / 'old', tmp_path / 'new'
     cfg = run(old, weights, 1, (1,), save_best='auto')
@@ -259,6 +321,10 @@ def test_a_checkpoint_that_is_not_read_back_is_named(tmp_path, weights):
 
     runner = runs.runner(run(tmp_path, weights, 2))
     runner.register_hook(Keep())
+    (hook,) = [h for h in runner.hooks if isinstance(h, CheckpointHook)]
+    # What is elsewhere is not fetched again.
+    hook.last_ckpt = 's3://bucket/epoch_1.pth'
+    hook._check_first(runner)
     runner.train()
     log = next(tmp_path.glob('*/*.log')).read_text()
     assert log.count('cannot be read back') == 1

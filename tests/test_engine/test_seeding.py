@@ -2,6 +2,7 @@
 
 import pickle
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -62,6 +63,8 @@ def test_workers_draw_what_the_main_process_draws():
     drawn = [number for epoch in expected for s in epoch for number in s[1:]]
     # No number is drawn twice: not in another epoch, place or generator.
     assert len(set(drawn)) == 2 * 10 * 3
+    first, second = ([s[0] for s in epoch] for epoch in expected)
+    assert first != second and sorted(first) == sorted(second)
     assert passes(loader(num_workers=2)) == expected
     persistent = loader(num_workers=2, persistent_workers=True)
     assert passes(persistent) == expected
@@ -139,3 +142,25 @@ def test_another_seed_changes_the_order_unless_the_sampler_has_its_own():
     order = [s[0] for s in passes(own, 1)[0]]
     own.batch_sampler.reseed(4)
     assert [s[0] for s in passes(own, 1)[0]] == order
+
+
+def test_skipping_in_an_empty_set_ends():
+    batches = SeededBatchSampler([], 4, seed=3)
+    batches.go_to(0, skip=2)
+    assert list(batches) == []
+
+
+def test_samples_leave_accelerators_alone(monkeypatch):
+    batch = next(iter(loader().batch_sampler))
+    expected = []
+    for _ in batch:
+        expected.append(torch.rand(1).item())
+    monkeypatch.delattr(torch, 'manual_seed')
+    assert [torch.rand(1).item() for _ in batch] == expected
+
+
+def test_ranks_with_seeds_of_their_own_share_that_of_the_run(monkeypatch):
+    monkeypatch.setattr(seeding, 'get_rank', lambda: 2)
+    for options, seed in ((dict(diff_rank_seed=True), 5), ({}, 7)):
+        runner = SimpleNamespace(seed=7, _randomness_cfg=options)
+        assert seeding.seed_of_run(runner) == seed

@@ -9,7 +9,7 @@ import pytest
 from torch.utils.data import DataLoader
 
 from mmdavpt.engine import stopping
-from mmdavpt.engine.stopping import PatientWorker, StopRequest
+from mmdavpt.engine.stopping import PatientWorker, StopRequest, be_patient
 
 
 @pytest.mark.parametrize('number', stopping.SIGNALS)
@@ -64,3 +64,24 @@ def test_workers_outlive_signals_of_others_than_their_parent():
     worker.terminate()
     worker.join(20)
     assert worker.exitcode == 0
+
+
+def note(worker_id):
+    os.environ['NOTED'] = f'by worker {worker_id}'
+
+
+class Notes:
+    """A dataset of what the worker was prepared with."""
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        return os.environ.get('NOTED')
+
+
+def test_patience_is_added_once_to_what_prepares_a_worker():
+    loader = DataLoader(Notes(), num_workers=1, worker_init_fn=note)
+    patient = be_patient(be_patient(loader)).worker_init_fn
+    assert patient.init_fn is note
+    assert [batch[0] for batch in loader] == ['by worker 0'] * 2

@@ -71,6 +71,8 @@ def test_a_resumed_run_keeps_what_it_was_to_go_on_from(tmp_path):
 class SignalOften(Hook):
     """Sends a signal in an iteration, and again while that saves."""
 
+    ended = False
+
     def after_train_iter(self, runner, batch_idx, data_batch, outputs):
         if runner.iter == 1:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -79,6 +81,9 @@ class SignalOften(Hook):
         for number in SIGNALS:
             os.kill(os.getpid(), number)
 
+    def after_run(self, runner):
+        self.ended = True
+
 
 @pytest.mark.parametrize('counts, done', [(1, 2), (3, 3)])
 def test_signals_that_are_passed_on_do_not_end_the_saving(
@@ -86,8 +91,10 @@ def test_signals_that_are_passed_on_do_not_end_the_saving(
 ):
     # No checkpoint has the gradients that wait for a step.
     changes = {'optim_wrapper.accumulative_counts': counts}
+    hook = SignalOften()
     with pytest.raises(Stopped), ending_at_once():
-        runner_of(tmp_path, SignalOften(), **changes).train()
+        runner_of(tmp_path, hook, **changes).train()
+    assert hook.ended  # what others began may be ended too
     last = str(tmp_path / 'stopped.pth')
     assert last_checkpoint(str(tmp_path)) == (last, [])
     said = f'after iteration {done} of 6, and all of it is saved'

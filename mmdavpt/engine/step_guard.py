@@ -98,7 +98,5 @@ def not_finite(model: nn.Module, state_dict: dict) -> list:
     return [
         name
         for name in names
-        if name in state_dict
-        and state_dict[name].is_floating_point()
-        and not torch.isfinite(state_dict[name]).all()
+        if name in state_dict and not torch.isfinite(state_dict[name]).all()
     ]

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from mmdavpt.engine.agreement import (
     PIECES,
     PRIME,
     checksum,
+    checksum_of,
     is_agreed,
     signature,
 )
@@ -75,3 +77,10 @@ def test_checksum_sees_the_last_bit_and_no_order(kind):
 def test_checksum_of_no_numbers():
     assert checksum(torch.zeros(0)) == 0
     assert checksum(torch.tensor(0.0)) == 0
+
+
+def test_exchanged_weights_have_another_checksum():
+    one, other = nn.Linear(2, 2), nn.Linear(2, 2)
+    assert checksum_of(nn.Sequential(one, other)) != checksum_of(
+        nn.Sequential(other, one)
+    )

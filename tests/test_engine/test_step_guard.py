@@ -5,7 +5,7 @@ import torch
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-from mmdavpt.engine.step_guard import StepGuard
+from mmdavpt.engine.step_guard import StepGuard, not_finite
 
 
 def train(losses, counts):
@@ -43,3 +43,15 @@ def test_steps_come_when_they_would_have_come(losses, weights):
 
 def test_one_iteration_is_one_step():
     assert train((1, torch.nan, 2), counts=1) == [1, 1, 3]
+
+
+def test_what_training_changes_must_be_finite():
+    model = nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1), nn.Linear(1, 1))
+    model[0].requires_grad_(False)
+    for values in (model[0].weight, model[1].running_mean, model[2].bias):
+        values.data.fill_(torch.nan)
+    state = model.state_dict()
+    assert not_finite(model, state) == ['2.bias', '1.running_mean']
+    # What is not saved does no harm.
+    del state['2.bias']
+    assert not_finite(model, state) == ['1.running_mean']

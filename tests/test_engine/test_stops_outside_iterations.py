@@ -90,15 +90,18 @@ def test_signals_that_are_passed_on_do_not_end_the_saving(
     tmp_path, counts, done
 ):
     # No checkpoint has the gradients that wait for a step.
-    changes = {'optim_wrapper.accumulative_counts': counts}
+    changes = {
+        'optim_wrapper.accumulative_counts': counts,
+        'default_hooks.checkpoint.out_dir': str(tmp_path / 'out'),
+    }
     hook = SignalOften()
     with pytest.raises(Stopped), ending_at_once():
-        runner_of(tmp_path, hook, **changes).train()
+        runner_of(tmp_path / 'run', hook, **changes).train()
     assert hook.ended  # what others began may be ended too
-    last = str(tmp_path / 'stopped.pth')
-    assert last_checkpoint(str(tmp_path)) == (last, [])
+    last = str(tmp_path / 'out' / 'run' / 'stopped.pth')
+    assert last_checkpoint(str(tmp_path / 'run')) == (last, [])
     said = f'after iteration {done} of 6, and all of it is saved'
-    assert said in log_of(tmp_path)
+    assert said in log_of(tmp_path / 'run')
 
 
 @pytest.mark.parametrize('number', SIGNALS)

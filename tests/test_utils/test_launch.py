@@ -125,3 +125,32 @@ def test_timeout():
         cfg.env_cfg.dist_cfg.timeout = bad
         with pytest.raises(UsageError, match='should be the seconds'):
             launch.set_timeout(cfg)
+
+
+def test_processes_without_a_gpu_meet_by_gloo(environment, monkeypatch):
+    environment(
+        dict(RANK='0', WORLD_SIZE='2', MASTER_ADDR='here', MASTER_PORT='1')
+    )
+    made = []
+    monkeypatch.setattr(
+        launch.torch.distributed,
+        'init_process_group',
+        lambda backend, timeout: made.append((backend, timeout.seconds)),
+    )
+    cfg = Config(
+        dict(
+            launcher='pytorch',
+            model={},
+            env_cfg=dict(dist_cfg=dict(timeout=60)),
+        )
+    )
+    launch.prepare_launcher(cfg, local_rank=3)
+    assert made == [('gloo', 60)]
+    assert cfg.model_wrapper_cfg.device_ids is None
+    assert os.environ['LOCAL_RANK'] == '3'
+    # One that was made before is used.
+    monkeypatch.setattr(
+        launch.torch.distributed, 'is_initialized', lambda: True
+    )
+    launch.prepare_launcher(cfg)
+    assert len(made) == 1

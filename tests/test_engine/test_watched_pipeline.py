@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from mmengine.dataset import Compose
+from mmengine.structures import BaseDataElement
 from PIL import Image
 
 from mmdavpt.engine.first_pass import with_pipeline
@@ -132,6 +133,25 @@ def test_what_is_wrong_with_a_sample(tmp_path):
     assert drawn(dict(sample, img=1))['img'] == 1
 
 
+class LoadImageElsewhere:
+    """Loads what no file of this machine holds."""
+
+    def __call__(self, data):
+        return dict(data_samples=BaseDataElement())
+
+
+def test_a_sample_names_all_that_it_stands_for_and_no_more(tmp_path):
+    watched = WatchedPipeline(Compose([LoadImageElsewhere()]), replace=True)
+    # What is there already, or not local, is not looked at.
+    assert watched(dict(img=1, img_path=str(tmp_path / 'a.png')))
+    for name in ('a.png', 'b.png'):
+        assert watched(dict(img_path=str(tmp_path / name))) is None
+    for named in (['a.png does not exist', 'b.png does not exist'], []):
+        sample = watched(dict(img_path='s3://bucket/c.png'))['data_samples']
+        found = replaced_files([sample])
+        assert [said.split('/')[-1] for said in found] == named
+
+
 def test_an_error_of_the_transforms_is_no_broken_file(tmp_path):
     path = tmp_path / 'a.png'
     Image.new('RGB', (8, 8)).save(path)
@@ -146,8 +166,11 @@ def test_an_error_of_the_transforms_is_no_broken_file(tmp_path):
 
 def test_watch_reaches_into_wrappers():
     inner = [SimpleNamespace(pipeline=Compose([LOAD])) for _ in range(3)]
+    # Transforms of a wrapper get what was loaded.
     wrapper = SimpleNamespace(datasets=inner[:2])
-    watch(SimpleNamespace(dataset=wrapper), replace=True)
+    outer = SimpleNamespace(dataset=wrapper, pipeline=Compose([LOAD]))
+    watch(outer, replace=True)
+    assert type(outer.pipeline) is Compose
     assert [isinstance(d.pipeline, WatchedPipeline) for d in inner] == [
         True,
         True,

@@ -154,3 +154,26 @@ def test_processes_without_a_gpu_meet_by_gloo(environment, monkeypatch):
     )
     launch.prepare_launcher(cfg)
     assert len(made) == 1
+
+
+@pytest.mark.parametrize(
+    'cfg, rank, said',
+    [
+        (dict(model=dict(norm_cfg=dict(type='SyncBN'))), '0', True),
+        (dict(model={}, sync_bn='torch'), '0', True),
+        (dict(model={}, sync_bn='torch'), '1', False),
+        (dict(model=dict(norm_cfg=dict(type='BN'))), '0', False),
+    ],
+)
+def test_one_process_says_what_becomes_of_sync_bn(
+    monkeypatch, capsys, cfg, rank, said
+):
+    monkeypatch.setenv('RANK', rank)
+    launch.use_cpu_wrapper(Config(cfg))
+    assert ('SyncBN needs GPUs' in capsys.readouterr().err) == said
+
+
+@pytest.mark.parametrize('device', ['cpu', 'mps', 'cuda', 'npu'])
+def test_what_distributed_training_runs_on(monkeypatch, device):
+    monkeypatch.setattr(launch, 'get_device', lambda: device)
+    assert launch.has_accelerator() == (device in ('cuda', 'npu'))

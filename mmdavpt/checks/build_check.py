@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from mmengine.config import ConfigDict
+from mmengine.model import initialize
 from mmengine.registry import MODELS, DefaultScope, Registry
 from mmpretrain.models import ClsHead
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
@@ -154,6 +155,28 @@ def _parameters_without_memory() -> Iterator[None]:
         yield
     finally:
         hook.remove()
+
+
+@torch.no_grad()
+def check_init(model: nn.Module) -> None:
+    """Raise if weights cannot be initialized as a model's parts say.
+
+    Args:
+        model (nn.Module): A model on the meta device.
+
+    Raises:
+        UsageError: If so. Weights from files are left to others.
+    """
+    for name, module in model.named_modules():
+        given = getattr(module, 'init_cfg', None) or []
+        for init in [given] if isinstance(given, dict) else given:
+            if init.get('type') != 'Pretrained':
+                with (
+                    suppress(_NeedsValues),
+                    building(f'model.{name}.init_cfg', 'used'),
+                    _telling_values(),
+                ):
+                    initialize(module, init)
 
 
 @torch.no_grad()

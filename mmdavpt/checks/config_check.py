@@ -10,7 +10,13 @@ from mmengine import Config
 
 from mmdavpt.errors import UsageError
 
-from .build_check import built_model, check_forward, reason_of
+from .build_check import (
+    built_model,
+    check_forward,
+    check_init,
+    reason_of,
+)
+from .group_check import check_groups
 from .key_check import check_keys
 from .loop_check import check_loops
 from .model_check import check_model, check_weights, input_channels
@@ -19,7 +25,7 @@ from .preflight import check_pretrained, check_schedule
 from .preprocessor_check import check_preprocessor
 
 
-def check_config(cfg: Config | dict, training: bool) -> None:
+def check_config(cfg: Config | dict, training: bool) -> list[str]:
     """Raise a sentence if a config cannot be run, or not as it says.
 
     Keys and the kinds of their values are compared with the signatures of
@@ -31,9 +37,13 @@ def check_config(cfg: Config | dict, training: bool) -> None:
         cfg (Config | dict): The merged config.
         training (bool): Whether it is to train, and not to test.
 
+    Returns:
+        List[str]: What a run can begin in spite of, to be shown.
+
     Raises:
         UsageError: If anything is wrong; the first thing is named.
     """
+    notes: list[str] = []
     values = cfg.to_dict() if isinstance(cfg, Config) else cfg
     check_keys(values)
     with _odd_values_named():
@@ -45,13 +55,16 @@ def check_config(cfg: Config | dict, training: bool) -> None:
     model = built_model(values)
     with _odd_values_named():
         if model is not None:
+            check_init(model)
             check_model(values, model, training)
             check_forward(model, input_channels(values))
         if training:
             check_preprocessor(values, model)
             check_pretrained(values['model'])
             if model is not None:
+                notes += check_groups(values, model)
                 check_weights(values, model)
+    return notes
 
 
 @contextmanager

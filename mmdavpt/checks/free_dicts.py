@@ -3,7 +3,7 @@
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 
 from .config_keys import walk
-from .known_keys import DEFAULT_CONSTRUCTOR
+from .known_keys import DEFAULT_CONSTRUCTOR, PLAIN_CONSTRUCTORS
 from .type_places import resolve_type
 
 
@@ -26,7 +26,7 @@ def free_paths(cfg: dict) -> set[str]:
     free = {'env_cfg.dist_cfg'}
     for path, node in walk(cfg):
         own = node.get('constructor', DEFAULT_CONSTRUCTOR)
-        if str(own).rpartition('.')[2] != DEFAULT_CONSTRUCTOR:
+        if str(own).rpartition('.')[2] not in PLAIN_CONSTRUCTORS:
             free.add(f'{path}.paramwise_cfg')
         if isinstance(node.get('arch'), dict) and not _is_vit(node, scope):
             free.add(f'{path}.arch')

@@ -22,7 +22,14 @@ from .config_keys import (
     walk,
 )
 from .free_dicts import free_paths
-from .known_keys import DICTS, EXPECTED_KEYS, NEED_TYPE, OWN_KEYS, SEVERAL
+from .known_keys import (
+    DICTS,
+    EXPECTED_KEYS,
+    NEED_TYPE,
+    OWN_KEYS,
+    SEVERAL,
+    UNREGISTERED,
+)
 from .type_places import NAMES, is_scope, resolve_type, types_at
 from .value_kinds import kind_defects, named_arguments, short
 
@@ -80,12 +87,14 @@ def _unknown_names(run: dict, scope: str) -> Iterator[str]:
         node: Any = run
         for parent in parents:
             node = node.get(parent) or {}
-        value = node.get(key) if isinstance(node, dict) else None
-        if isinstance(value, str):
-            found = resolve_type(value, scope, registry)
-        else:
-            found = value is None or callable(value)
-        if not found:
+        if not isinstance(node, dict) or key not in node:
+            continue
+        value = node[key]
+        if not (
+            resolve_type(value, scope, registry)
+            if isinstance(value, str)
+            else callable(value)
+        ):
             yield (
                 f'`{path}` should name an entry of the registry '
                 f'{registry.name!r}, but is {short(value)}'
@@ -110,7 +119,9 @@ def _defects_of(path: str, node: dict, scope: str) -> Iterator[str]:
     except UsageError as error:
         yield str(error)
         return
-    targets = [] if kind is None else types_at(path, node, kind, scope)
+    targets = []
+    if kind is not None and holder(path) not in UNREGISTERED:
+        targets = types_at(path, node, kind, scope)
     if accepted is None and _saves_checkpoints(targets):
         # It takes anything, and fails at the first checkpoint.
         accepted = {

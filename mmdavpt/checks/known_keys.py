@@ -55,11 +55,21 @@ PLAIN_DICTS = {
     'arch': {'embed_dims', 'num_layers', 'num_heads', 'feedforward_channels'},
 }
 
-#: The constructor of optimizers that reads ``paramwise_cfg`` as above.
+#: The constructor of optimizers that a config has that names none.
 DEFAULT_CONSTRUCTOR = 'DefaultOptimWrapperConstructor'
 
-#: Dicts with a ``type`` that is no name of a registry.
-UNREGISTERED = {'clip_grad'}
+#: The constructors that read ``paramwise_cfg`` as above.
+PLAIN_CONSTRUCTORS = {DEFAULT_CONSTRUCTOR, 'TrainableOptimWrapperConstructor'}
+
+#: Dicts with a ``type`` that is no name of a registry, or with none at all.
+UNREGISTERED = {
+    'auto_scale_lr',
+    'clip_grad',
+    'env_cfg',
+    'mp_cfg',
+    'paramwise_cfg',
+    'randomness',
+}
 
 #: Types of dicts that may go without, by their path.
 DEFAULT_TYPES = {
@@ -105,6 +115,7 @@ NEED_TYPE = {
     'datasets',
     'decode_head',
     'head',
+    'init_cfg',
     'loss',
     'loss_decode',
     'model',
@@ -144,6 +155,7 @@ SEVERAL = {
     'custom_hooks',
     'datasets',
     'decode_head',
+    'init_cfg',
     'loss',
     'loss_decode',
     'neck',

@@ -2,11 +2,14 @@
 
 import inspect
 from collections.abc import Iterator, Sequence
-from typing import Any
+
+from mmengine.registry import LOOPS
 
 from mmdavpt.errors import UsageError
 
-from .config_keys import default_type
+from .config_keys import accepted_arguments, default_type
+from .environment_check import environment_defects
+from .loader_check import ENDLESS, kind_name, loader_defects
 from .type_places import resolve_type
 
 #: What a loop needs besides its own config.
@@ -15,8 +18,6 @@ PARTS = {
     'val': ('val_dataloader', 'val_cfg', 'val_evaluator'),
     'test': ('test_dataloader', 'test_cfg', 'test_evaluator'),
 }
-
-ENDLESS = ('InfiniteSampler', 'DistributedGroupInBatchSampler')
 
 
 def check_loops(cfg: dict, training: bool) -> None:
@@ -43,7 +44,7 @@ def loop_defects(cfg: dict, training: bool) -> Iterator[str]:
     if not cfg.get('model'):
         yield 'it has no `model`'
     yield from _parts(cfg, 'train' if training else 'test')
-    yield from _seed(cfg.get('randomness'))
+    yield from environment_defects(cfg)
     for split in PARTS:
         loader = cfg.get(f'{split}_dataloader')
         if loader is not None:
@@ -54,6 +55,8 @@ def loop_defects(cfg: dict, training: bool) -> Iterator[str]:
                 f'`{split}_cfg` has both `type` and `by_epoch`, which say '
                 'the same; leave one out'
             )
+        elif isinstance(loop, dict) and 'type' in loop:
+            yield from _loop_arguments(cfg, split, loop)
     if not training or cfg.get('train_cfg') is None:
         return
     yield from _length(cfg['train_cfg'])
@@ -64,6 +67,33 @@ def loop_defects(cfg: dict, training: bool) -> Iterator[str]:
         yield '`optim_wrapper` should have an `optimizer`'
     yield from _units(cfg)
     yield from _mapping(cfg)
+
+
+def _loop_arguments(cfg: dict, split: str, loop: dict) -> Iterator[str]:
+    """Yield where a loop is not one of its split, or lacks an argument."""
+    given = {'runner', 'dataloader'}
+    if split != 'train':
+        given.add('evaluator')
+    for kind in resolve_type(loop['type'], cfg.get('default_scope'), LOOPS):
+        needed = {
+            name
+            for name, parameter in inspect.signature(kind).parameters.items()
+            if parameter.default is parameter.empty
+            and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+        }
+        taken = accepted_arguments(kind)
+        if taken is not None and given - taken:
+            yield (
+                f'`{split}_cfg.type` is {kind_name(loop)}, which takes no '
+                f'{", ".join(given - taken)}, and is no loop for a {split} '
+                'dataloader'
+            )
+        elif needed - given - set(loop):
+            missing = sorted(needed - given - set(loop))
+            yield (
+                f'`{split}_cfg` with the type {kind_name(loop)} should have '
+                f'{_listed(missing)}'
+            )
 
 
 def _length(loop: dict) -> Iterator[str]:
@@ -82,23 +112,6 @@ def _length(loop: dict) -> Iterator[str]:
             f'`train_cfg` with by_epoch={by_epoch} should have '
             f'`{"max_epochs" if by_epoch else "max_iters"}`, but has '
             f'{sorted(loop)}'
-        )
-
-
-def _seed(randomness: Any) -> Iterator[str]:
-    """Yield what is wrong with the seed of a run."""
-    if randomness is None:
-        return
-    if not isinstance(randomness, dict) or 'seed' not in randomness:
-        yield f'`randomness` should have a `seed`, but is {randomness!r}'
-        return
-    seed = randomness['seed']
-    if seed is not None and not (
-        isinstance(seed, int) and 0 <= seed < 2**32 - 1
-    ):
-        yield (
-            '`randomness.seed` should be None or a whole number of at least '
-            f'0, but is {seed!r}'
         )
 
 
@@ -142,50 +155,6 @@ def _listed(keys: Sequence[str]) -> str:
     return ', '.join(f'`{key}`' for key in keys)
 
 
-def loader_defects(path: str, loader: dict) -> Iterator[str]:
-    """Yield what is contradictory in a data loader, one sentence each.
-
-    Args:
-        path (str): Its path in the config.
-        loader (dict): Its config.
-    """
-    if 'dataset' not in loader or 'sampler' not in loader:
-        missing = 'dataset' if 'dataset' not in loader else 'sampler'
-        if missing == 'dataset' or 'batch_sampler' not in loader:
-            yield f'`{path}` should have a `{missing}`'
-    workers = loader.get('num_workers', 0)
-    if workers < 0:
-        yield f'`{path}.num_workers` should be 0 or more, but is {workers}'
-    batch_size = loader.get('batch_size')
-    if 'batch_sampler' not in loader and not (
-        isinstance(batch_size, int) and batch_size >= 1
-    ):
-        yield (
-            f'`{path}.batch_size` should be at least 1, but '
-            + ('is missing' if batch_size is None else f'is {batch_size}')
-        )
-    if workers == 0:
-        for key in ('persistent_workers', 'prefetch_factor', 'timeout'):
-            if loader.get(key):
-                yield (
-                    f'`{path}.{key}` is {loader[key]}, but `num_workers` is '
-                    f'0; leave `{key}` out, or have workers'
-                )
-    if not path.startswith('train') and _kind(loader.get('sampler')) in (
-        ENDLESS
-    ):
-        yield (
-            f'`{path}.sampler` is {_kind(loader["sampler"])}, which never '
-            'ends; use DefaultSampler with shuffle=False'
-        )
-
-
-def _kind(node: Any) -> str:
-    """Return the name of a config's type, without its scope."""
-    kind = node.get('type', '') if isinstance(node, dict) else ''
-    return str(kind).rpartition('.')[2]
-
-
 def trains_by_epoch(cfg: dict) -> bool | None:
     """Return whether a training counts epochs, and not iterations.
 
@@ -196,7 +165,9 @@ def trains_by_epoch(cfg: dict) -> bool | None:
         bool | None: None if its loop is another than mmengine's two.
     """
     loop = cfg['train_cfg']
-    kind = _kind(dict(type=loop.get('type', default_type('train_cfg', loop))))
+    kind = kind_name(
+        dict(type=loop.get('type', default_type('train_cfg', loop)))
+    )
     return {'EpochBasedTrainLoop': True, 'IterBasedTrainLoop': False}.get(kind)
 
 
@@ -206,7 +177,7 @@ def _units(cfg: dict) -> Iterator[str]:
     if by_epoch is None:
         return
     loader = cfg.get('train_dataloader') or {}
-    sampler = _kind(loader.get('sampler'))
+    sampler = kind_name(loader.get('sampler'))
     if by_epoch:
         if sampler in ENDLESS:
             yield (

@@ -109,7 +109,7 @@ def _makes_one(wrapper: dict, scope: str) -> bool:
     return any(
         inspect.isclass(kind) and kind.__call__ is called
         for kind in resolve_type(
-            wrapper.get('constructor') or DEFAULT_CONSTRUCTOR,
+            wrapper.get('constructor', DEFAULT_CONSTRUCTOR),
             scope,
             OPTIM_WRAPPER_CONSTRUCTORS,
         )

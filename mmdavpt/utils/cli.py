@@ -225,7 +225,8 @@ def check_files(cfg: Config, training: bool) -> None:
     """Raise a sentence if a run cannot go as its config says.
 
     The whole config is checked first, then the files that it will read.
-    Before a training, a line on stderr names what is wrong with test data.
+    Before a training, lines on stderr name what it can begin in spite of, such
+    as what is wrong with test data.
 
     Args:
         cfg (Config): The config.
@@ -236,10 +237,10 @@ def check_files(cfg: Config, training: bool) -> None:
             (:func:`.config_check.check_config`), a file or folder is missing,
             or data are broken.
     """
-    check_config(cfg, training)
+    notes = check_config(cfg, training)
     if training and cfg.get('load_from'):
         check_checkpoint_exists(cfg.load_from, '`load_from`')
-    for note in check_run_data(cfg, training):
+    for note in [*notes, *check_run_data(cfg, training)]:
         sys.stderr.write(f'warning: {note}\n')
 
 

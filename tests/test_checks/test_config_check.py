@@ -12,6 +12,8 @@ from tests import toy
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 SLIDE = dict(mode='slide', crop_size=(32, 32), stride=(16, 16))
+NORMAL = dict(type='Normal', layer='Linear', std=0.01)
+OWN_CONSTRUCTOR = 'mmdavpt.TrainableOptimWrapperConstructor'
 RESIZED = [
     dict(type='RandomCrop', crop_size=(64, 64)),
     dict(type='PackSegInputs'),
@@ -23,7 +25,18 @@ def checked(cfg, training=True):
 
 
 def test_sound_configs_pass(tmp_path):
-    checked(toy.classification(tmp_path))
+    whole = dict(
+        env_cfg=dict(
+            cudnn_benchmark=False,
+            mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+            dist_cfg=dict(backend='nccl', timeout=60),
+            resource_limit=4096,
+        ),
+        auto_scale_lr=dict(enable=False),
+        train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=2),
+        val_cfg=dict(type='ValLoop'),
+    )
+    checked(toy.classification(tmp_path, whole))
     checked(toy.segmentation(tmp_path, {'model.test_cfg': SLIDE}))
     for name in (
         'glyphs/davpt_glyphs.py',
@@ -114,6 +127,46 @@ def test_every_config_passes(name, monkeypatch):
         ({'val_evaluator.topk': 'x'}, 'topk` should be'),
         ({'train_dataloader.num_workers': '2'}, 'of a kind that cannot be'),
         ({'randomness': dict(deterministic=True)}, 'should have a `seed`'),
+        ({'randomness': dict(seed=0, type='BN')}, 'has no key `type`; it ta'),
+        ({'randomness': [3]}, '`randomness` should be'),
+        ({'randomness.deterministic': 'x'}, 'deterministic` should be bool'),
+        ({'env_cfg': dict(mp_cfg=0.5)}, 'mp_cfg` should be a dict, but is 0'),
+        ({'env_cfg': dict(dist_cfg=None)}, 'dist_cfg` should be a dict'),
+        (
+            {'env_cfg': dict(mp_cfg=dict(mp_start_method='x'))},
+            "mp_start_method` should be out of fork, .*'x'",
+        ),
+        (
+            {'env_cfg': dict(mp_cfg=dict(opencv_num_threads='1'))},
+            'opencv_num_threads` should be int',
+        ),
+        ({'env_cfg': dict(resource_limit='x')}, 'a number of open files'),
+        ({'auto_scale_lr': dict(enable=True)}, 'base_batch_size` should be'),
+        (
+            {'train_cfg': dict(type='ValLoop')},
+            '`train_cfg`.* have `evaluator`',
+        ),
+        ({'train_cfg': dict(type='EpochBasedTrainLoop')}, '`max_epochs`'),
+        (
+            {'val_cfg': dict(type='EpochBasedTrainLoop', max_epochs=1)},
+            'which takes no evaluator, and is no loop for a val dataloader',
+        ),
+        ({'model.head.init_cfg': dict(a=1)}, 'init_cfg` should have a `type`'),
+        (
+            {'model.head.init_cfg': [dict(NORMAL, std=-1.0)]},
+            'model.head.init_cfg` cannot be used: .*std',
+        ),
+        (
+            {'optim_wrapper.paramwise_cfg': dict(norm_decay_mult=0.0)},
+            'base_wd should not be None',
+        ),
+        (
+            {
+                'optim_wrapper.constructor': OWN_CONSTRUCTOR,
+                'optim_wrapper.paramwise_cfg': dict(norm_decay_mul=0.0),
+            },
+            'no key `norm_decay_mul`; did you mean `norm_decay_mult`',
+        ),
         ({'randomness.seed': 'a'}, 'seed` should be None or a whole number'),
         ({'custom_hooks': []}, 'nothing keeps the class-to-prompt mapping'),
         ({'train_cfg': {}}, 'by_epoch=True should have `max_epochs`'),

@@ -42,6 +42,7 @@ SGD = dict(type='SGD', lr=0.1)
 LAYER_DECAY = {
     'optim_wrapper.constructor': 'LearningRateDecayOptimWrapperConstructor',
     'optim_wrapper.paramwise_cfg': dict(layer_decay_rate=0.6, num_layers=2),
+    'optim_wrapper.optimizer.weight_decay': 0.05,
 }
 LINEAR = dict(
     type='LinearNeck', in_channels=32, out_channels=32, norm_cfg=None
@@ -86,7 +87,8 @@ NORMAL = dict(type='Normal', layer='Linear', std=0.01)
         {
             'optim_wrapper.paramwise_cfg': dict(
                 custom_keys=dict(bn=dict(lars_exclude=True))
-            )
+            ),
+            'optim_wrapper.optimizer': dict(type='LARS', lr=0.1),
         },
         {
             'optim_wrapper.type': 'AmpOptimWrapper',
@@ -105,6 +107,8 @@ NORMAL = dict(type='Normal', layer='Linear', std=0.01)
                 dict(type='PackInputs'),
             ]
         },
+        {'optim_wrapper.clip_grad': dict(type='value', clip_value=1.0)},
+        {'optim_wrapper.clip_grad': dict(max_norm=1.0, norm_type=2)},
         {'val_evaluator': dict(metrics=[dict(type='Accuracy', topk=1)])},
         {'log_level': 20, 'resume': None},
         {'model.data_preprocessor.mean': [9], 'model.backbone.in_channels': 1},
@@ -126,11 +130,6 @@ BY_ITERS = dict(type='CheckpointHook', by_epoch=False, interval=1)
         {'param_scheduler': dict(type='PolyLR', convert_to_iter_based=True)},
         {'default_hooks': dict(checkpoint=BY_ITERS)},
         {'default_hooks.logger': dict(type='LoggerHook', interval=50)},
-        {
-            'optim_wrapper.constructor': 'LearningRateDecayOptimizer'
-            'Constructor',
-            'optim_wrapper.paramwise_cfg': dict(num_layers=2, decay_rate=0.9),
-        },
     ],
 )
 def test_what_the_hosts_take_by_iterations_passes(tmp_path, changes):
@@ -215,6 +214,19 @@ def test_unguided_segmentors_of_the_host_pass(
         head['in_channels'] = width
     model.update(type='EncoderDecoder', backbone=backbone, **changes)
     checked(cfg)
+
+
+def test_a_constructor_for_other_backbones(tmp_path):
+    """Its options are its own, but the host has it for some backbones only."""
+    cfg = toy.segmentation(tmp_path)
+    cfg['optim_wrapper'].update(
+        constructor='LearningRateDecayOptimizerConstructor',
+        paramwise_cfg=dict(num_layers=2, decay_rate=0.9),
+    )
+    check_keys(cfg)
+    cfg['optim_wrapper']['optimizer']['weight_decay'] = 0.05
+    with pytest.raises(UsageError, match=r'add_params fails .NotImplement'):
+        checked(cfg)
 
 
 POINTS = dict(

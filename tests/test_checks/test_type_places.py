@@ -66,6 +66,7 @@ def test_a_type_of_another_registry(place, other, registries):
         ({'default_scope': 'nosuch'}, "but is 'nosuch'"),
         ({'default_scope': None}, 'but is None'),
         ({'runner_type': 'AdamW'}, "registry 'runner', but is 'AdamW'"),
+        ({'runner_type': None}, "registry 'runner', but is None"),
         ({'runner_type': 3}, "registry 'runner', but is 3"),
         (
             {'optim_wrapper.constructor': 'Gone'},
@@ -105,7 +106,6 @@ def test_an_auxiliary_head_that_is_no_dict(entry):
         {'train_dataloader.collate_fn': len},
         {'train_dataloader.collate_fn': dict(type='default_collate')},
         {'runner_type': 'mmdavpt.DAVPTRunner'},
-        {'runner_type': None, 'optim_wrapper.constructor': None},
         {'val_evaluator': [dict(type='Accuracy'), dict(type='Accuracy')]},
     ],
 )

@@ -73,6 +73,58 @@ class EndedEarly(Exception):
     """The training has shown that it runs."""
 
 
+def furnish(cfg: dict) -> None:
+    """Add what a run can do without, so that it is damaged too.
+
+    Args:
+        cfg (dict): A config of :mod:`tests.toy`, changed in place.
+    """
+    by_epoch = cfg['train_cfg']['by_epoch']
+    segments = cfg['default_scope'] == 'mmseg'
+    cfg.update(
+        env_cfg=dict(cudnn_benchmark=False, mp_cfg=dict(opencv_num_threads=0)),
+        load_from=None,
+        param_scheduler=[
+            dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=2),
+            dict(type='CosineAnnealingLR', eta_min=0.0, by_epoch=by_epoch),
+        ],
+        visualizer=dict(
+            type='SegLocalVisualizer' if segments else 'UniversalVisualizer',
+            vis_backends=[dict(type='LocalVisBackend')],
+        ),
+    )
+    cfg['default_hooks'].update(
+        timer=dict(type='IterTimerHook'),
+        param_scheduler=dict(type='ParamSchedulerHook'),
+    )
+    cfg['optim_wrapper']['optimizer']['weight_decay'] = 0.01
+    cfg['optim_wrapper'].update(
+        type='OptimWrapper',
+        constructor='mmdavpt.TrainableOptimWrapperConstructor',
+        clip_grad=dict(max_norm=1.0, norm_type=2),
+        paramwise_cfg=dict(
+            norm_decay_mult=0.0, custom_keys=dict(prompts=dict(lr_mult=2.0))
+        ),
+    )
+    cfg['train_dataloader'].update(
+        collate_fn=dict(type='pseudo_collate'),
+        drop_last=True,
+        pin_memory=False,
+    )
+    cfg['train_dataloader']['dataset']['pipeline'].insert(
+        0, dict(type='RandomFlip', prob=0.5, direction='horizontal')
+    )
+    if segments:
+        cfg['model']['test_cfg'] = dict(
+            mode='slide', crop_size=(32, 32), stride=(16, 16)
+        )
+    else:
+        cfg['model']['head']['init_cfg'] = dict(
+            type='Normal', layer='Linear', std=0.01
+        )
+        cfg['model']['data_preprocessor']['to_rgb'] = True
+
+
 def places(node: Any, path: tuple = ()) -> list[tuple]:
     """Return the paths of all values of a nested config."""
     if isinstance(node, dict):
@@ -96,8 +148,12 @@ def parent_of(cfg: dict, path: tuple) -> Any:
 
 
 def rename(rng: random.Random, cfg: dict) -> str:
-    """Misspell a key: never silent."""
-    keys = [p for p in places(cfg) if isinstance(p[-1], str)]
+    """Misspell a key: never silent, but for names that the user chooses."""
+    keys = [
+        p
+        for p in places(cfg)
+        if isinstance(p[-1], str) and p[-2:-1] != ('custom_keys',)
+    ]
     path = rng.choice(keys)
     old, node = path[-1], parent_of(cfg, path)
     at = rng.randrange(len(old))
@@ -112,7 +168,11 @@ def rename(rng: random.Random, cfg: dict) -> str:
 
 def add(rng: random.Random, cfg: dict) -> str:
     """Add a key that nothing reads: never silent, but for variables."""
-    dicts = [p for p in places(cfg) if isinstance(_get(cfg, p), dict)]
+    dicts = [
+        p
+        for p in places(cfg)
+        if isinstance(_get(cfg, p), dict) and p[-1] != 'custom_keys'
+    ]
     path = rng.choice(dicts)
     _get(cfg, path)['unread_key'] = rng.choice(VALUES)
     return f'{".".join(map(str, path))} has unread_key'
@@ -213,6 +273,8 @@ def _case(rng: random.Random, folder: Path) -> str:
     make = rng.choice([toy.classification, toy.segmentation])
     cfg = make(folder / 'run')
     cfg['custom_hooks'].insert(0, dict(type='mmdavpt.TrainingCheckHook'))
+    if rng.random() < 0.5:
+        furnish(cfg)
     path = folder / 'config.py'
     if rng.random() < 0.1:
         text = damage(rng, config_text(cfg))

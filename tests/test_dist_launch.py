@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -39,11 +40,10 @@ if rank == 1 and kind == 'exits':
 ERRORS = {
     'raises': ('RuntimeError: Connection closed', 'ValueError: a bad label'),
     'waits_in_vain': ('RuntimeError: Timed out waiting 5000ms',)}
-if kind == 'waits_in_vain' and rank == 1:
-    os.kill(os.getpid(), signal.SIGKILL)
-if kind in ERRORS:
+errors = ERRORS.get(kind, ())
+if rank < len(errors):
     # What torch's `record` does, without the time to import it.
-    message = {'message': ERRORS[kind][rank],
+    message = {'message': errors[rank],
                'extraInfo': {'timestamp': str(int(time.time()))}}
     with open(os.environ['TORCHELASTIC_ERROR_FILE'], 'w') as file:
         json.dump({'message': message}, file)
@@ -114,6 +114,7 @@ def wait_for(*paths):
     [
         ('dies', 137, r'rank 1 \(process \d+\) was ended by SIGKILL, as a'),
         ('exits', 2, r'rank 1 \(process \d+\) ended with exit code 2, as'),
+        # Rank 1 is ended when rank 0 fails.
         ('waits_in_vain', 1, r'rank 0 \(process \d+\) waited in vain for an'),
         # Not the one that only misses the other.
         ('raises', 1, r'rank 1 \(process \d+\) failed with ValueError: a bad'),
@@ -126,6 +127,33 @@ def test_who_failed_first(start, tmp_path, kind, code, said):
     assert 'Traceback' not in text.split('dist_launch.py: error:')[1]
     # The other one is not left alone.
     assert kind != 'exits' or (tmp_path / 'SIGTERM_0').exists()
+
+
+@pytest.mark.parametrize(
+    'first, second, rank',
+    [
+        # Exit code and text, in the order of time.
+        ((1, 'ValueError: bad'), (1, 'KeyError: odd'), 0),
+        # Those that torchrun ended are no cause.
+        ((-signal.SIGTERM, ''), (1, 'ValueError: bad'), 1),
+        ((-signal.SIGTERM, ''), (-signal.SIGKILL, ''), 1),
+        ((-signal.SIGTERM, ''), (1, 'RuntimeError: Connection closed'), 1),
+        # Those that only miss another are none.
+        ((1, 'RuntimeError: Connection closed'), (-signal.SIGSEGV, ''), 1),
+        ((1, 'RuntimeError: Broken pipe'), (1, 'KeyError: odd'), 1),
+        ((1, 'RuntimeError: rank 0 ended with X'), (1, 'X: odd'), 1),
+        ((-signal.SIGKILL, ''), (1, 'RuntimeError: Timed out waiting'), 1),
+    ],
+)
+def test_what_counts_as_first(first, second, rank):
+    failures = {
+        i: SimpleNamespace(
+            exitcode=code, message={'message': text}, timestamp=i, pid=i
+        )
+        for i, (code, text) in enumerate((first, second))
+    }
+    error = SimpleNamespace(failures=failures)
+    assert dist_launch.first_failure(error)[0] == rank
 
 
 @pytest.mark.parametrize('name', ['SIGTERM', 'SIGUSR1'])

@@ -108,7 +108,7 @@ def first_failure(error: ChildFailedError) -> tuple[int, ProcessFailure]:
     def order(item: tuple[int, ProcessFailure]) -> tuple:
         _, failure = item
         told_to = failure.exitcode == -signal.SIGTERM
-        killed = failure.exitcode < 0 and not told_to
+        killed = failure.exitcode < 0
         echo = any(word in text_of(failure) for word in ECHOES)
         waited = WAITED in text_of(failure)
         return not waited, told_to, not killed, echo, failure.timestamp

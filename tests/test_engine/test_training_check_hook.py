@@ -1,12 +1,14 @@
 """What cannot go well stops with a sentence, guided or not."""
 
 import copy
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from mmengine.hooks import Hook
 
+from mmdavpt.engine.incidents import stopping
 from mmdavpt.errors import UsageError
 
 from .. import toy
@@ -225,6 +227,14 @@ def test_too_many_skipped_steps_name_the_last_checkpoint(
         UsageError, match='in 2 iterations in a row.*from .*epoch_1.pth with'
     ):
         runner.train()
+
+
+@pytest.mark.parametrize('damaged', [True, False])
+def test_a_stop_without_a_whole_checkpoint(tmp_path, damaged):
+    if damaged:
+        (tmp_path / 'epoch_1.pth').write_bytes(b'cut off')
+    error = stopping('it is nan', SimpleNamespace(work_dir=str(tmp_path)))
+    assert f'start again: {tmp_path} has no whole checkpoint' in str(error)
 
 
 def test_no_checkpoint_of_nan_is_written(runner_from, tmp_path):

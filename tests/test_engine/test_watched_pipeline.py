@@ -115,6 +115,18 @@ def test_those_of_validation_always_stop(runner_from, tmp_path):
         runner_from(cfg).train()
 
 
+def test_those_of_a_test_stop_it(runner_from, tmp_path):
+    cfg = training(tmp_path, max_broken_files=1)
+    cfg.update(
+        test_dataloader=cfg['val_dataloader'],
+        test_cfg=dict(),
+        test_evaluator=cfg['val_evaluator'],
+    )
+    truncate(tmp_path / 'data/c/2.jpg')
+    with pytest.raises(UsageError, match='c/2.jpg is truncated'):
+        runner_from(cfg).test()
+
+
 def test_what_is_wrong_with_a_sample(tmp_path):
     path = tmp_path / 'a.png'
     Image.new('RGB', (64, 64), (9, 99, 200)).save(path)

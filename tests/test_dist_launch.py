@@ -156,6 +156,25 @@ def test_what_counts_as_first(first, second, rank):
     assert dist_launch.first_failure(error)[0] == rank
 
 
+@pytest.mark.parametrize(
+    'code, text, said, unsaid',
+    [
+        (-signal.SIGKILL, '', 'SIGKILL, as a machine does that runs', ''),
+        (-signal.SIGSEGV, '', 'was ended by SIGSEGV; the other', 'memory'),
+        (1, 'bad', 'failed with bad; the .* its last checkpoint with', 'said'),
+        (1, 'go on with --resume', '--resume; the other', 'last checkpoint'),
+        (2, '', 'ended with exit code 2, as said above; the other', 'memory'),
+    ],
+)
+def test_what_is_said_of_a_failure(code, text, said, unsaid):
+    failure = SimpleNamespace(
+        exitcode=code, message={'message': text}, timestamp=0, pid=7
+    )
+    text = dist_launch.describe(SimpleNamespace(failures={3: failure}))
+    assert re.search(said, text) and text.startswith('rank 3 (process 7) ')
+    assert not unsaid or unsaid not in text
+
+
 @pytest.mark.parametrize('name', ['SIGTERM', 'SIGUSR1'])
 def test_processes_that_save_and_end_on_a_signal(start, tmp_path, name):
     pid = start('waits')

@@ -52,6 +52,28 @@ def test_a_signal_while_prompts_are_made(tmp_path, monkeypatch):
     assert [len(tokens) for tokens in added] == [8, 8]  # of two layers
 
 
+class Mode(Hook):
+    """Keeps the mode of the model after all passes before a training."""
+
+    priority = 'LOWEST'
+
+    def before_train(self, runner):
+        self.training = runner.model.training
+
+
+def test_the_passes_leave_the_mode_of_the_model(tmp_path):
+    hooks = [
+        dict(type='mmdavpt.PromptInitHook', max_images=8),
+        dict(type='mmdavpt.PromptMappingHook'),
+    ]
+    for passes in (hooks[:1], hooks[1:]):
+        mode = Mode()
+        changes = {'train_cfg.max_epochs': 1, 'custom_hooks': passes}
+        folder = tmp_path / passes[0]['type']
+        runner_of(folder, mode, **changes).train()
+        assert mode.training
+
+
 def test_a_resumed_run_keeps_what_it_was_to_go_on_from(tmp_path):
     short = {'train_cfg.max_epochs': 1}
     runner_of(tmp_path, **short).train()

@@ -4,7 +4,8 @@ import functools
 import inspect
 import typing
 from collections.abc import Iterator, Mapping, Sequence
-from types import UnionType
+from contextlib import suppress
+from types import SimpleNamespace, UnionType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,10 +55,7 @@ def annotated_arguments(target: Any) -> dict[str, Argument]:
         ]
     found: dict[str, Argument] = {}
     for function in functions:
-        try:
-            hints = typing.get_type_hints(function)
-        except (NameError, TypeError, AttributeError):
-            continue  # names that exist for type checkers only
+        hints = _hints(function)
         parameters = inspect.signature(function).parameters
         exact = str(function.__module__).partition('.')[0] in EXACT
         for name in named_arguments(function):
@@ -66,6 +64,21 @@ def annotated_arguments(target: Any) -> dict[str, Argument]:
                 found[name] = Argument(
                     hints[name], parameters[name].default, exact
                 )
+    return found
+
+
+def _hints(function: Any) -> dict[str, Any]:
+    """Return the annotations of a function that can be resolved.
+
+    Some names exist for type checkers only: what is said of one argument by
+    such a name should not hide what is said of the others.
+    """
+    found: dict[str, Any] = {}
+    names = getattr(function, '__globals__', {})
+    for name, hint in getattr(function, '__annotations__', {}).items():
+        one = SimpleNamespace(__annotations__={name: hint})
+        with suppress(NameError, TypeError, AttributeError):
+            found |= typing.get_type_hints(one, names)
     return found
 
 

@@ -79,24 +79,9 @@ def assign_prompts(
     mapping = np.full(len(seen), -1, dtype=np.int64)
     if len(classes) <= 1:
         return _result(mapping, np.zeros(shape))
-    seen_classes = classes[seen[classes]]
-    never_seen = classes[~seen[classes]]
-    if not len(seen_classes):
-        raise ValueError(
-            'at least one class should have been seen before prompts are '
-            f'assigned, but none of the {len(classes)} classes was; check '
-            'that the training data has labels and that its annotations are '
-            'not all ignored'
-        )
+    seen_classes = _seen_classes(classes, representations, seen)
+    never_seen = np.setdiff1d(classes, seen_classes)
     points = representations[seen_classes]
-    if not np.isfinite(points).all():
-        broken = seen_classes[~np.isfinite(points).all(axis=1)]
-        raise ValueError(
-            'class representations should be finite, but those of the '
-            f'classes {listed(broken)} are not; check the images for NaN and '
-            'the training for divergence'
-        )
-
     if len(seen_classes) > num_prompts:
         mapping[seen_classes], new_centroids = cluster(
             points,
@@ -143,6 +128,28 @@ def _guided_classes(
             f'{listed(unknown)}'
         )
     return np.setdiff1d(np.arange(len(seen)), excluded)
+
+
+def _seen_classes(
+    classes: np.ndarray, representations: np.ndarray, seen: np.ndarray
+) -> np.ndarray:
+    """Return those of the classes that were seen, once they are checked."""
+    seen_classes = classes[seen[classes]]
+    if not len(seen_classes):
+        raise ValueError(
+            'at least one class should have been seen before prompts are '
+            f'assigned, but none of the {len(classes)} classes was; check '
+            'that the training data has labels and that its annotations are '
+            'not all ignored'
+        )
+    finite = np.isfinite(representations).all(axis=1)[seen_classes]
+    if not finite.all():
+        raise ValueError(
+            'class representations should be finite, but those of the '
+            f'classes {listed(seen_classes[~finite])} are not; check the '
+            'images for NaN and the training for divergence'
+        )
+    return seen_classes
 
 
 def _warm_start(centroids: np.ndarray | None) -> np.ndarray | None:

@@ -59,12 +59,12 @@ class RunningSegTTAModel(SegTTAModel):
         for batch in _augmentations(data):
             samples = self.module.test_step(batch)
             number += 1
-            scores = [self._scores(sample) for sample in samples]
             if number == 1:
-                sums, firsts = scores, [_First.of(s) for s in samples]
+                sums = [self._scores(sample) for sample in samples]
+                firsts = [_First.of(sample) for sample in samples]
                 continue
-            for total, score in zip(sums, scores, strict=True):
-                total.add_(score)
+            for total, sample in zip(sums, samples, strict=True):
+                total.add_(self._scores(sample))
         for sample, total, first in zip(samples, sums, firsts, strict=True):
             labels = self._labels(total.div_(number))
             sample.set_data({'pred_sem_seg': PixelData(data=labels)})

@@ -11,14 +11,16 @@ from .bias_delta import shifted_qkv_bias
 def is_plain_linear(module: nn.Module) -> bool:
     """Return whether weight and bias say all that a linear layer does.
 
-    They do not for a subclass, a wrapper or a module with hooks, such as those
-    of low-rank adapters, of weight normalisation and of quantisation.
+    They do not for a subclass, a wrapper, or a module with hooks or a forward
+    of its own, such as those of low-rank adapters, of weight normalisation
+    and of quantisation.
 
     Args:
         module (nn.Module): What stands in the place of a linear layer.
     """
     return (
         type(module) is nn.Linear
+        and 'forward' not in module.__dict__
         and not module._forward_hooks
         and not module._forward_pre_hooks
     )

@@ -13,13 +13,12 @@ from mmdavpt.models.pretrained import (
     checked_init_cfg,
     load_pretrained,
 )
-from mmdavpt.models.trainable import select_trainable
 from mmdavpt.registry import MODELS
 
 from .bias_delta import zero_bias_deltas
 from .connections import gate_logits
 from .forward_pass import BackboneTokens, run_layers
-from .freezing import eval_frozen, freeze_unused, warn_of_random_frozen
+from .freezing import eval_frozen, freeze, warn_of_random_frozen
 from .guided_tokens import TokenRequest
 from .prompt_cache import PromptCache
 from .prompts import DeepPrompts, prompt_init_bound, prompts_per_layer
@@ -105,13 +104,8 @@ class DAVPTVisionTransformer(VisionTransformer):
                 'frozen that `trainable` does not name; leave it out, but got '
                 f'{frozen_stages}'
             )
-        if not 0 <= prompt_drop_rate < 1:
-            raise ValueError(
-                '`prompt_drop_rate` should be in [0, 1), but got '
-                f'{prompt_drop_rate}'
-            )
         kwargs['init_cfg'] = checked_init_cfg(kwargs.get('init_cfg'))
-        if isinstance(kwargs.get('out_indices'), tuple):
+        if isinstance(kwargs.get('out_indices'), Sequence):
             # The parent writes resolved indices into the sequence.
             kwargs['out_indices'] = list(kwargs['out_indices'])
         super().__init__(*args, **kwargs)
@@ -137,21 +131,7 @@ class DAVPTVisionTransformer(VisionTransformer):
         self.bias_delta = zero_bias_deltas(
             bias, self.layers[0].attn.qkv, self.num_used_layers
         )
-        if isinstance(trainable, str):
-            raise ValueError(
-                '`trainable` should be a list of strings, but '
-                f'got the string {trainable!r}'
-            )
-        select_trainable(
-            self,
-            [
-                *trainable,
-                *(['prompts.*'] if self.prompts else []),
-                *(['gate_logits'] if propagate == 'gate' else []),
-                *(['bias_delta.*'] if self.bias_delta else []),
-            ],
-        )
-        freeze_unused(self)
+        freeze(self, trainable)
 
     def _set_pooling(self, pool_norm: bool, pool_prompts: bool) -> None:
         if self.out_type != 'avg_featmap' and (pool_prompts or not pool_norm):

@@ -1,9 +1,38 @@
 """What of a backbone is frozen, and in which mode it runs."""
 
 import logging
+from typing import Sequence
 
 from mmengine.logging import print_log
 from torch import nn
+
+from mmdavpt.models.trainable import select_trainable
+
+
+def freeze(vit: nn.Module, trainable: Sequence[str]) -> None:
+    """Freeze all but what tuning adds and what is named.
+
+    Args:
+        vit (nn.Module): A ``DAVPTVisionTransformer``.
+        trainable (Sequence[str]): Name patterns of pre-trained parameters.
+
+    Raises:
+        ValueError: If the patterns are a string, or one matches nothing.
+    """
+    if isinstance(trainable, str):
+        raise ValueError(
+            '`trainable` should be a list of strings, but got the string '
+            f'{trainable!r}'
+        )
+    patterns = [*trainable]
+    if len(vit.prompts):
+        patterns.append('prompts.*')
+    if len(vit.bias_delta):
+        patterns.append('bias_delta.*')
+    if vit.gate_logits is not None:
+        patterns.append('gate_logits')
+    select_trainable(vit, patterns)
+    freeze_unused(vit)
 
 
 def freeze_unused(vit: nn.Module) -> None:

@@ -25,16 +25,16 @@ class PromptCache(nn.Module):
     """Keeps what :func:`.project_prompts` makes of all layers' prompts.
 
     In evaluation it is the same for every batch. It is dropped by ``train()``
-    and ``eval()``, by a move to another device or type, and by the loading of
-    a state; and each use compares what it was made of. Prompts, bias deltas,
-    norms and biases are compared by value, since a write through ``.data``
-    (mmengine's averaged models) and the fused optimizers leave no trace in a
-    tensor's version. The weight of a projection is too large for that: it
-    should be frozen, and is compared by its place, its version, and by value
-    in the first row of its keys and of its values and in the first column,
-    one of which a write to a whole part and one of low rank change. So the
-    cache is never stale but after a write through ``.data`` to single rows,
-    and that to elements other than the first: ``eval()`` drops it.
+    and ``eval()`` and by a move to another device or type, and each use
+    compares what it was made of:
+
+    - prompts, bias deltas, norms and biases by value, since a write through
+      ``.data`` (mmengine's averaged models) and the fused optimizers leave no
+      trace in a tensor's version;
+    - the weight of a projection, which is too large for that and should be
+      frozen, by its place, its version, and the values of the first key, of
+      the first value and of the first channel. Hardly a write through
+      ``.data`` spares all three; after one that may, call ``eval()``.
 
     A module, so that all that comes over a backbone comes over its cache;
     it has no state that is saved, copied or pickled.
@@ -79,10 +79,6 @@ class PromptCache(nn.Module):
     def _apply(self, *args, **kwargs):
         self.drop()
         return super()._apply(*args, **kwargs)
-
-    def _load_from_state_dict(self, *args, **kwargs) -> None:
-        self.drop()
-        super()._load_from_state_dict(*args, **kwargs)
 
     def __getstate__(self) -> Dict[str, Any]:
         return {**self.__dict__, '_kept': None}

@@ -60,6 +60,9 @@ class DeepPrompts(nn.ParameterDict):
         bound (float): Bound of the uniform initialisation.
         drop_rate (float): Probability that an element of a prompt is zeroed
             in training, drawn for each sample. Defaults to 0.
+
+    Raises:
+        ValueError: If the probability is out of range.
     """
 
     def __init__(
@@ -69,6 +72,10 @@ class DeepPrompts(nn.ParameterDict):
         bound: float,
         drop_rate: float = 0.0,
     ) -> None:
+        if not 0 <= drop_rate < 1:
+            raise ValueError(
+                f'`prompt_drop_rate` should be in [0, 1), but got {drop_rate}'
+            )
         super().__init__(
             {
                 str(layer): nn.Parameter(

@@ -50,12 +50,19 @@ def parametrized(linear):
     return linear
 
 
+def patched(linear):
+    forward = linear.forward
+    linear.forward = lambda x: 1.5 * forward(x)
+    return linear
+
+
 CHANGES = dict(
     subclass=LowRank,
     wrapped=wrapped,
     hooked=hooked,
     hooked_before=hooked_before,
     parametrized=parametrized,
+    patched=patched,
     pruned=lambda linear: prune.ln_structured(linear, 'weight', 0.3, 2, 0),
 )
 

@@ -475,6 +475,13 @@ def test_layers_above_the_last_output_are_not_run():
     assert vit.get_layer_depth('layers.1.ln1.weight') == (2, 5)
 
 
+@pytest.mark.parametrize('given', [[0, -1], (0, -1)])
+def test_indices_of_a_config_stay_as_they_are(given):
+    before = copy.copy(given)
+    assert build(out_indices=given).out_indices == [0, 2]
+    assert given == before
+
+
 @pytest.mark.parametrize('out_type', ['cls_token', 'featmap', 'avg_featmap'])
 @pytest.mark.parametrize('out_indices', [[2], [0, 1]])
 @pytest.mark.parametrize(

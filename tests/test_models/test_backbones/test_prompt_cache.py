@@ -92,6 +92,14 @@ def merge_low_rank(vit):
     vit.layers[1].attn.qkv.weight.data[64:] += (up @ down).double()
 
 
+def move_weight(vit):
+    """Put another tensor in the place of a weight, one element changed."""
+    weight = vit.layers[1].attn.qkv.weight
+    other = weight.detach().clone()
+    other[70, 9] += 1
+    weight.data = other
+
+
 WRITES = dict(
     load=load,
     average=average,
@@ -112,6 +120,7 @@ WRITES = dict(
     one_value=lambda vit: vit.layers[0].attn.qkv.weight.data[77].mul_(2),
     channel=lambda vit: vit.layers[1].attn.qkv.weight.data[:, 5].mul_(2),
     merged=merge_low_rank,
+    moved=move_weight,
     new_weight=lambda vit: setattr(
         vit.layers[1].attn.qkv.weight,
         'data',
@@ -148,6 +157,19 @@ def test_modes_and_loading_drop_what_is_kept(projections):
         change()
         evaluated(vit)
         assert len(projections) == 3
+
+
+def test_parts_that_change_their_type_one_by_one():
+    """As float64 the values of float32 are the same."""
+    vit, x = build(torch.float32).eval(), images(dtype=torch.float32)
+    evaluated(vit, x)
+    for module in vit.children():
+        if module is not vit.prompt_cache:
+            module.double()
+    for parameter in vit.parameters(recurse=False):
+        parameter.data = parameter.data.double()
+    after = evaluated(vit)
+    assert torch.equal(after, evaluated(copy.deepcopy(vit)))
 
 
 def test_results_of_inference_mode_serve_elsewhere():
@@ -207,6 +229,29 @@ def test_traces_see_no_results():
     assert isinstance(fake, FakeTensor) and fake.shape == expected.shape
     torch.testing.assert_close(graph(x), expected)
     assert torch.equal(evaluated(vit), expected)
+
+
+@pytest.mark.filterwarnings('ignore')
+def test_traced_model_sees_new_prompts():
+    vit, x = build().eval(), images()
+    before = evaluated(vit)
+    with torch.no_grad():
+        traced = torch.jit.trace(vit, x)
+        vit.prompts['1'].data.add_(1)
+        torch.testing.assert_close(traced(x)[0], evaluated(vit))
+        assert not torch.equal(traced(x)[0], before)
+
+
+def test_parameters_without_versions_or_values(projections):
+    with torch.inference_mode():
+        vit = build().eval()
+        assert torch.equal(evaluated(vit), evaluated(vit))
+        expected = evaluated(vit)
+    assert torch.equal(expected, evaluated(build().eval()))
+    projections.clear()
+    vit = build().eval().to('meta')
+    assert evaluated(vit, images().to('meta')).shape == expected.shape
+    assert not projections
 
 
 def test_prompt_dropout_is_not_kept():

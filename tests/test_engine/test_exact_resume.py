@@ -5,6 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -76,10 +77,13 @@ def test_a_run_without_a_seed_takes_that_of_its_checkpoint(
     monkeypatch.setitem(
         RUNS, 'unseeded', (make, {**changes, 'randomness.seed': None}, number)
     )
+    # The second start would draw another seed.
+    np.random.seed(1)
     done = kill_starts.start(
         'unseeded', tmp_path / 'killed', Kill(signal.SIGUSR1, after=3)
     )
     assert done.killed and done.exit_codes == [0]
+    np.random.seed(2)
     assert not any(
         kill_starts.start('unseeded', tmp_path / 'killed').exit_codes
     )

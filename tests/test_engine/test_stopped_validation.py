@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.hooks import Hook
 from torch.utils.data import DataLoader
 
@@ -77,13 +78,13 @@ class StopOnce(Hook):
 
 
 class Validated(Hook):
-    """Keeps the iterations after which images were validated."""
+    """Keeps what is drawn in validations, by the iteration they come after."""
 
     def __init__(self):
-        self.after = set()
+        self.drawn = {}
 
-    def after_val_epoch(self, runner, metrics=None):
-        self.after.add(runner.iter)
+    def before_val_epoch(self, runner):
+        self.drawn.setdefault(runner.iter, []).append(torch.rand(1).item())
 
 
 def averaged(work_dir, hook):
@@ -134,6 +135,8 @@ BOTH = dict(
 )
 def test_averaged_weights_are_not_taken_for_the_weights(tmp_path, hook, at):
     whole = runs.runner(averaged(tmp_path / 'whole', hook))
+    expected = Validated()
+    whole.register_hook(expected)
     whole.train()
     cfg = averaged(tmp_path / 'stopped', hook)
     stopped = runs.runner(cfg)
@@ -146,8 +149,9 @@ def test_averaged_weights_are_not_taken_for_the_weights(tmp_path, hook, at):
     resumed.register_hook(validated)
     resumed.train()
     assert resumed._load_from == str(tmp_path / 'stopped' / 'stopped.pth')
-    # The one that was cut off is done again.
-    assert validated.after == {3, 6}
+    # The one that was cut off is done again, with the same draws.
+    assert list(validated.drawn) == [3, 6]
+    assert validated.drawn == expected.drawn
     assert not compare(end_of(whole), end_of(resumed))
 
 

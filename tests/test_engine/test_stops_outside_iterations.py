@@ -75,14 +75,14 @@ def test_the_passes_leave_the_mode_of_the_model(tmp_path):
 def test_a_resumed_run_keeps_what_it_was_to_go_on_from(tmp_path):
     short = {'train_cfg.max_epochs': 1}
     runner_of(tmp_path, **short).train()
-    names = sorted(path.name for path in tmp_path.glob('*.p*'))
+    names = sorted(path.name for path in tmp_path.glob('*.pth'))
     first = last_checkpoint(str(tmp_path))
     stopped = runner_of(tmp_path, SignalItself())
     with pytest.raises(Stopped):
         stopped.train()
     assert stopped.iter == 3
     assert last_checkpoint(str(tmp_path)) == first
-    assert sorted(path.name for path in tmp_path.glob('*.p*')) == names
+    assert sorted(path.name for path in tmp_path.glob('*.pth')) == names
     again = runner_of(tmp_path)
     again.train()
     assert again._load_from == first[0] and again.iter == 6

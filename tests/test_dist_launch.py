@@ -138,6 +138,8 @@ def test_who_failed_first(start, tmp_path, kind, code, said):
         ((-signal.SIGTERM, ''), (1, 'ValueError: bad'), 1),
         ((-signal.SIGTERM, ''), (-signal.SIGKILL, ''), 1),
         ((-signal.SIGTERM, ''), (1, 'RuntimeError: Connection closed'), 1),
+        # One that a signal ended is, whatever the others say.
+        ((1, 'OSError: odd'), (-signal.SIGKILL, ''), 1),
         # Those that only miss another are none.
         ((1, 'RuntimeError: Connection closed'), (-signal.SIGSEGV, ''), 1),
         ((1, 'RuntimeError: Broken pipe'), (1, 'KeyError: odd'), 1),
@@ -202,6 +204,17 @@ def test_processes_that_do_not_end_are_ended(start, tmp_path):
     os.kill(pid, signal.SIGTERM)
     assert code_of(pid) == 128 + signal.SIGTERM
     assert 'did not end within 1 s' in (tmp_path / 'stderr').read_text()
+
+
+def test_a_second_signal_ends_the_processes(start, tmp_path, monkeypatch):
+    monkeypatch.setattr(dist_launch, 'SAME_SIGNAL_SECONDS', -1.0)
+    pid = start('deaf', patience=1)
+    wait_for(tmp_path / 'started_0', tmp_path / 'started_1')
+    for _ in range(2):
+        os.kill(pid, signal.SIGTERM)
+        time.sleep(0.01)
+    assert code_of(pid) == 128 + signal.SIGTERM
+    assert 'SIGTERM ends the proc' in (tmp_path / 'stderr').read_text()
 
 
 def test_where_processes_meet():

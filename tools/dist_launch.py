@@ -75,6 +75,7 @@ class Forwarder:
 
     def give_up(self, number: int, frame: object) -> None:
         """Let torchrun end the processes."""
+        signal.alarm(0)  # it has a patience of its own
         raise SignalException(
             f'the processes did not end within {self.patience} s'
             if number == signal.SIGALRM

@@ -3,6 +3,7 @@
 import copy
 import gc
 import weakref
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -69,7 +70,7 @@ class Logits(torch.nn.Module):
 
     def __init__(self, dtype):
         super().__init__()
-        self.dtype = dtype
+        self.dtype, self.scale = dtype, 1.0
 
     def test_step(self, batch):
         for i, sample in enumerate(batch['data_samples']):
@@ -78,7 +79,8 @@ class Logits(torch.nn.Module):
             shape = (self.out_channels, *sample.ori_shape)
             logits = torch.randn(shape, generator=image)
             logits += 0.3 * torch.randn(shape, generator=noise)
-            sample.seg_logits = PixelData(data=logits.to(self.dtype))
+            logits = (self.scale * logits).to(self.dtype)
+            sample.seg_logits = PixelData(data=logits)
         return batch['data_samples']
 
 
@@ -115,11 +117,13 @@ def test_predictions_are_the_hosts(segmentor, channels):
     assert not torch.equal(labels(last)[0], labels(ours)[0])
 
 
-def test_annotation_is_that_of_the_first_augmentation():
-    """Flips and scales may have changed that of the others."""
+@pytest.mark.filterwarnings('ignore:The shape of value')
+def test_path_and_annotation_are_of_the_first_augmentation():
+    """Flips and scales may have changed those of the others."""
     given = data()
     for number, samples in enumerate(given['data_samples']):
         for sample in samples:
+            sample.set_metainfo(dict(img_path=f'{number}.png'))
             shape = (1, *sample.img_shape)
             sample.gt_sem_seg = PixelData(data=torch.full(shape, number))
     merged = [
@@ -129,8 +133,20 @@ def test_annotation_is_that_of_the_first_augmentation():
     for ours, theirs in zip(*merged, strict=True):
         assert torch.equal(ours.gt_sem_seg.data, theirs.gt_sem_seg.data)
         assert ours.gt_sem_seg.data.unique() == 0
+        assert ours.img_path == theirs.img_path == '0.png'
 
 
+@pytest.mark.filterwarnings('ignore:The shape of value')
+def test_a_score_at_the_threshold_is_background():
+    for model in (RunningSegTTAModel, SegTTAModel):
+        module = Logits(torch.float32)
+        module.out_channels, module.scale = 1, 0.0
+        module.decode_head = SimpleNamespace(threshold=0.5)
+        merged = model(module).test_step(data())
+        assert not merged[0].pred_sem_seg.data.any()
+
+
+@pytest.mark.filterwarnings('ignore:The shape of value')
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
 def test_sums_keep_the_precision_of_low_logits(dtype):
     """Labels are those of the same logits, summed in float64."""

@@ -211,10 +211,12 @@ def test_one_map_of_full_size_is_held(build):
 # ---- heads ----
 
 
+@pytest.mark.parametrize('scale', [2.0, 8.0])
 @torch.no_grad()
-def test_logits_of_another_size_are_resized(build):
+def test_logits_are_resized_to_the_window(build, scale):
+    """With 8 they have its size already."""
     model = build().double()
-    model.decode_head.up_convs[0][1].scale_factor = 2.0
+    model.decode_head.up_convs[0][1].scale_factor = scale
     inputs = images((40, 53), dtype=torch.float64)
     torch.testing.assert_close(
         model.slide_inference(inputs, metas(inputs)),
@@ -235,10 +237,19 @@ class OwnPredict(SETRUPHead):
         return logits * logits.new_tensor(heights)[:, None, None, None]
 
 
+class OwnLogits(SETRUPHead):
+    """A head that makes something else of logits of the right size."""
+
+    def predict_by_feat(self, seg_logits, batch_img_metas):
+        return super().predict_by_feat(seg_logits.tanh(), batch_img_metas)
+
+
+@pytest.mark.parametrize('kind', [OwnPredict, OwnLogits])
 @torch.no_grad()
-def test_a_heads_own_prediction_is_used(build):
+def test_a_heads_own_prediction_is_used(build, kind):
     model = build().double()
-    model.decode_head.__class__ = OwnPredict
+    model.decode_head.__class__ = kind
+    model.decode_head.up_convs[0][1].scale_factor = 8.0  # to the window's
     inputs = images((40, 53), dtype=torch.float64)
     given = metas(inputs)
     ours = model.slide_inference(inputs, given)

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from mmpretrain.models import VisionTransformer
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmdavpt.models import DAVPTVisionTransformer
@@ -192,6 +193,33 @@ def test_prefix_needs_fewer_operations():
     assert remaining_operations(build(num_prompts=16), images()) < 0.7
 
 
+class Joins(TorchDispatchMode):
+    """Count how often tensors are joined, which copies them."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func is torch.ops.aten.cat.default
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    'kwargs, in_layers',
+    [
+        (dict(num_prompts=0, out_type='featmap'), 0),
+        (dict(out_type='featmap'), 3),
+        (dict(num_prompts=(0, 0, 4), out_type='raw'), 1),
+        (dict(propagate=True, num_prompts=(4, 0, 0)), 1),
+        (dict(propagate='sum'), 3),
+    ],
+)
+def test_tokens_are_copied_for_prompts_alone(kwargs, in_layers):
+    vit = build(out_indices=[0, 1, 2], **kwargs)
+    with Joins() as joins:
+        vit(images())
+    assert joins.count == 1 + in_layers  # [CLS] and the patches, at first
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     'num_prompts, part', [(5, 0.90), (20, 0.84), (60, 0.72), (100, 0.64)]
@@ -295,6 +323,11 @@ def test_connected_prompts(propagate, out_type):
     assert all(grad.abs().max() > 0 for grad in grads.values())
 
 
+def test_gates_start_where_they_are_told_to():
+    vit = build(propagate='gate', perturb=False, gate_init=0.0)
+    assert vit.gate_logits.tolist() == [0.0, 0.0]
+
+
 def test_closed_gates_are_vpt_deep():
     vit = build(propagate='gate', perturb=False, gate_init=-100.0)
     torch.testing.assert_close(
@@ -313,6 +346,7 @@ def test_closed_gates_are_vpt_deep():
         (dict(gate_init=0.0), "of propagate='gate', but got gate_init=0.0"),
         (dict(propagate='sum', num_prompts=(4, 4, 3)), 'same number of pro'),
         (dict(propagate='gate', num_prompts=0), 'at least one, but got'),
+        (dict(propagate='sum', out_indices=[0]), 'of two and more layers'),
     ],
 )
 def test_connections_that_make_no_sense(kwargs, message):
@@ -375,9 +409,14 @@ def test_checkpointing_changes_no_gradient(out_type):
     results = []
     for with_cp in (False, True):
         vit = build(with_cp=with_cp, out_type=out_type, bias=('v',)).train()
+        runs = []
+        vit.layers[1].ffn.register_forward_pre_hook(
+            lambda *_, runs=runs: runs.append(1)
+        )
         outs, tokens = vit.forward_with_tokens(images(), request)
         outs = (*outs, *tokens.guided[2].values(), *tokens.guided[1].values())
         results.append(gradients(outs, vit))
+        assert len(runs) == 1 + with_cp  # once more in backward
     for name, grad in results[0].items():
         assert grad is not None and grad.abs().max() > 0
         torch.testing.assert_close(results[1][name], grad)

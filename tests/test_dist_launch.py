@@ -9,6 +9,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from torch.distributed.elastic.multiprocessing.api import SignalException
 
 from tools import dist_launch
 
@@ -207,6 +208,23 @@ def test_a_second_signal_ends_the_processes(start, tmp_path, monkeypatch):
         time.sleep(0.3)
     assert code_of(pid) == 128 + signal.SIGTERM
     assert 'SIGTERM ends the proc' in (tmp_path / 'stderr').read_text()
+
+
+def test_a_signal_when_processes_are_not_there(monkeypatch):
+    monkeypatch.setenv('TORCH_ELASTIC_SHUTDOWN_TIMEOUT', '60')
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    code_of(child)
+    monkeypatch.setattr(dist_launch, 'children', lambda: [child])
+    try:
+        # It ended just now, so torchrun will too.
+        dist_launch.Forwarder().forward(signal.SIGTERM, None)
+    finally:
+        signal.alarm(0)
+    monkeypatch.setattr(dist_launch, 'children', lambda: [])
+    with pytest.raises(SignalException, match='SIGTERM ends the processes'):
+        dist_launch.Forwarder().forward(signal.SIGTERM, None)
 
 
 def test_where_processes_meet():

@@ -1,15 +1,18 @@
 """Broken files are named, and replaced where that was asked for."""
 
+import logging
 import pickle
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from mmengine.dataset import Compose
+from mmengine.logging import MessageHub
 from mmengine.structures import BaseDataElement
 from PIL import Image
 
 from mmdavpt.engine.first_pass import with_pipeline
+from mmdavpt.engine.incidents import count_broken
 from mmdavpt.engine.watched_pipeline import (
     WatchedPipeline,
     replaced_files,
@@ -200,3 +203,13 @@ def test_samples_name_what_they_replace():
 
     samples = [Sample(replaced_files=['a is empty']), Sample()]
     assert replaced_files(samples) == ['a is empty']
+
+
+def test_a_file_counts_once():
+    hub = MessageHub('counts')
+    runner = SimpleNamespace(message_hub=hub, logger=logging.getLogger('x'))
+    for found in (['a is empty', 'a is empty'], [], ['a is empty']):
+        count_broken(runner, found, most=1)
+    assert hub.get_info('broken_files') == ['a is empty']
+    with pytest.raises(UsageError, match='b is empty, and so are 1 other'):
+        count_broken(runner, ['b is empty'], most=1)

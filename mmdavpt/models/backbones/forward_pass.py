@@ -131,11 +131,11 @@ def _with_prompts(
         Tuple[TokenSequence, Tensor | None]: What enters the layer; and its
         prefix, with shape (P, C) or (B, P, C), if it has one.
     """
-    prompts = vit.prompts.of_layer(i, len(tokens.x))
+    prompts = vit.prompts.of_layer(i, tokens.x.shape[0])
     pooled = vit.pool_prompts and _is_last(vit, i)
     if prompts is None or not (vit.propagate or pooled):
         return tokens, prompts
-    own = prompts.expand(len(tokens.x), -1, -1)
+    own = prompts.expand(tokens.x.shape[0], -1, -1)
     if vit.propagate in ('sum', 'gate') and tokens.num_prompts:
         gate = None if vit.gate_logits is None else vit.gate_logits[i - 1]
         own = mix_prompts(own, tokens.prompts, gate)

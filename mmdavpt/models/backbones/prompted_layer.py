@@ -136,6 +136,6 @@ def _queries_keys_values(
     both = project(normed, 'kv')
     if prefix is not None:
         # (P, 2C) -> (B, P, 2C) without a copy
-        prefix = prefix.expand(len(normed), -1, -1)
+        prefix = prefix.expand(normed.shape[0], -1, -1)
         both = torch.cat((prefix, both), dim=1)
     return (query, *both.chunk(2, dim=-1))

@@ -1,8 +1,6 @@
 """Strict loading of pre-trained weights into a prompted backbone."""
 
-import logging
-from collections import Counter
-from typing import Dict, Iterable, List, Optional, Sequence, Tuple, Union
+from typing import Dict, Optional, Sequence, Tuple, Union
 
 import torch
 from mmengine.logging import print_log
@@ -11,7 +9,16 @@ from torch import Tensor, nn
 from mmdavpt.errors import UsageError
 
 from .families import MMPRETRAIN, Normalization
-from .naming import NamedWeights, architecture, of_family, to_mmpretrain
+from .messages import (
+    both_architectures,
+    left_out,
+    made_with,
+    misfit,
+    some,
+    untouched,
+    warn_of_other_functions,
+)
+from .naming import NamedWeights, of_family, to_mmpretrain
 from .position_embedding import fit_position_embedding
 from .reading import Checkpoint, read_checkpoint
 
@@ -94,12 +101,12 @@ def load_pretrained(
     print_log(
         f'Loaded {len(weights)} pre-trained weights with the names of '
         f'{named.label} from {checkpoint}; '
-        + _made_with(normalization)
-        + _left_out(unread + named.left_out)
-        + _untouched(module, weights, own),
+        + made_with(normalization)
+        + left_out(unread + named.left_out)
+        + untouched(module, weights, own),
         logger='current',
     )
-    _warn_of_other_functions(module, named)
+    warn_of_other_functions(module, named)
     return normalization
 
 
@@ -153,7 +160,7 @@ def check_values(weights: Dict[str, Tensor]) -> None:
     if bad:
         raise UsageError(
             'the checkpoint should hold finite floating point numbers, but '
-            f'{_some(bad)} do not; it is damaged or quantised: get it again'
+            f'{some(bad)} do not; it is damaged or quantised: get it again'
         )
 
 
@@ -187,7 +194,7 @@ def fit_to(
         key for key in absent_here if not key.startswith(dispensable)
     )
     if missing or surplus:
-        raise UsageError(_misfit(module, named, missing, surplus))
+        raise UsageError(misfit(module, named, missing, surplus))
     weights = {key: weights[key] for key in weights if key in target}
     grid = module.patch_embed.init_out_size
     position = weights['pos_embed']
@@ -209,7 +216,7 @@ def fit_to(
     if misshapen:
         raise UsageError(
             'the checkpoint does not fit: '
-            f'{_some(misshapen, "; ")}. {_compare(module, named)}'
+            f'{some(misshapen, "; ")}. {both_architectures(module, named)}'
         )
     return weights
 
@@ -225,96 +232,3 @@ def _swiglu_names(
             key = key.replace(plain, gated)
         renamed[key] = value
     return renamed
-
-
-def _some(items: Iterable[str], separator: str = ', ', most: int = 4) -> str:
-    items = list(items)
-    more = f' and {len(items) - most} more' if len(items) > most else ''
-    return separator.join(items[:most]) + more
-
-
-def _misfit(
-    module: nn.Module,
-    named: NamedWeights,
-    missing: List[str],
-    surplus: List[str],
-) -> str:
-    parts = []
-    if missing:
-        parts.append(f'{len(missing)} weights are missing ({_some(missing)})')
-    if surplus:
-        parts.append(
-            f'{len(surplus)} have no place in the backbone ({_some(surplus)})'
-        )
-    return (
-        f'the checkpoint, with names of {named.label}, should hold exactly '
-        f'the weights of {type(module).__name__}, but {" and ".join(parts)}. '
-        + _compare(module, named)
-    )
-
-
-def _compare(module: nn.Module, named: NamedWeights) -> str:
-    return (
-        f'The checkpoint has {architecture(named.weights)}; the backbone of '
-        f'the config has {architecture(module.state_dict())}. Make arch, '
-        'patch_size, img_size, layer_scale_init_value, pre_norm and '
-        'with_cls_token of the backbone those of the checkpoint '
-        '(docs/weights.md)'
-    )
-
-
-def _made_with(normalization: Optional[Normalization]) -> str:
-    if normalization is None:
-        return 'how images were normalised is not declared'
-    return (
-        f'images were normalised by mean {_numbers(normalization.mean)} and '
-        f'std {_numbers(normalization.std)} (as {normalization.source} '
-        'declares)'
-    )
-
-
-def _numbers(values: Sequence[float]) -> str:
-    return '[' + ', '.join(f'{value:.6g}' for value in values) + ']'
-
-
-def _left_out(keys: List[str]) -> str:
-    """Name the keys that were not loaded, long lists by their beginning."""
-    if len(keys) > 12:
-        groups = Counter(key.split('.')[0].split('/')[0] for key in keys)
-        keys = [f'{name}.* ({n})' for name, n in groups.items()]
-    return f'; left out: {_some(keys, most=12)}' if keys else ''
-
-
-def _untouched(
-    module: nn.Module, weights: Dict[str, Tensor], own: Sequence[str]
-) -> str:
-    kept = [
-        key
-        for key in module.state_dict()
-        if key not in weights and not key.startswith(tuple(own))
-    ]
-    return f'; not in the checkpoint: {_some(kept)}' if kept else ''
-
-
-def _warn_of_other_functions(module: nn.Module, named: NamedWeights) -> None:
-    """Warn where the weights fit, but the functions are others."""
-    layer = module.layers[0]
-    here, there = getattr(layer.ln1, 'eps', None), named.family.norm_eps
-    if there is not None and here is not None and here != there:
-        print_log(
-            f'weights of {named.label} were made with layer norms of eps '
-            f'{there:g}, but the backbone has {here:g}; set '
-            f"norm_cfg=dict(type='LN', eps={there:g}) of the backbone",
-            logger='current',
-            level=logging.WARNING,
-        )
-    inside = {type(part).__name__ for part in layer.ffn.modules()}
-    if named.label == 'CLIP (OpenAI)' and 'QuickGELU' not in inside:
-        print_log(
-            "OpenAI's CLIP was made with QuickGELU, but the backbone has "
-            'another activation; set '
-            "layer_cfgs=dict(act_cfg=dict(type='mmpretrain.QuickGELU')) of "
-            'the backbone',
-            logger='current',
-            level=logging.WARNING,
-        )

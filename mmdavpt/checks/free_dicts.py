@@ -13,8 +13,7 @@ def free_paths(cfg: dict) -> set[str]:
     That is what only a type of the config reads, and not as an argument: the
     options of an own constructor of optimizers, the architecture of another
     backbone than a Vision Transformer, what a head is trained and tested
-    with, which its segmentor hands to it, transforms of Albumentations, and
-    the options of ``torch.distributed``.
+    with, which its segmentor hands to it, and transforms of Albumentations.
 
     Args:
         cfg (dict): The config, with plain values.
@@ -23,7 +22,7 @@ def free_paths(cfg: dict) -> set[str]:
         Set[str]: Dotted paths.
     """
     scope = cfg.get('default_scope', 'mmengine')
-    free = {'env_cfg.dist_cfg'}
+    free = set()
     for path, node in walk(cfg):
         own = node.get('constructor', DEFAULT_CONSTRUCTOR)
         if str(own).rpartition('.')[2] not in PLAIN_CONSTRUCTORS:

@@ -1,10 +1,11 @@
 """Whether a model's parameters can be given to an optimizer in groups."""
 
 import inspect
-import logging
+import io
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 
+from mmengine.logging import MMLogger
 from mmengine.optim import DefaultOptimWrapperConstructor, build_optim_wrapper
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIMIZERS
 from torch import nn
@@ -107,9 +108,11 @@ def _unmatched(cfg: dict, model: nn.Module) -> list[str]:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Leave what the run itself will log to the run."""
-    logging.disable()
+    """Leave what the run itself will log, and some hosts print, to the run."""
+    logger = MMLogger.get_current_instance()
+    before, logger.disabled = logger.disabled, True
     try:
-        yield
+        with redirect_stdout(io.StringIO()):
+            yield
     finally:
-        logging.disable(logging.NOTSET)
+        logger.disabled = before

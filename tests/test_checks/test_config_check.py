@@ -14,6 +14,12 @@ CONFIGS = Path(__file__).parents[2] / 'configs'
 SLIDE = dict(mode='slide', crop_size=(32, 32), stride=(16, 16))
 NORMAL = dict(type='Normal', layer='Linear', std=0.01)
 OWN_CONSTRUCTOR = 'mmdavpt.TrainableOptimWrapperConstructor'
+TWO_CLASSES = dict(
+    type='CustomDataset',
+    data_root='/nowhere',
+    metainfo=dict(classes=['a', 'b']),
+    pipeline=[dict(type='PackInputs')],
+)
 RESIZED = [
     dict(type='RandomCrop', crop_size=(64, 64)),
     dict(type='PackSegInputs'),
@@ -116,6 +122,10 @@ def test_every_config_passes(name, monkeypatch):
         ({'model.backbone.out_indices': [9]}, '`model` cannot be built'),
         ({'model.backbone.num_prompts': [3]}, '`model` cannot be built'),
         ({'model.guidance.guided_layers': [7]}, 'guided_layers` should hold'),
+        (
+            {'val_dataloader.dataset': TWO_CLASSES},
+            'is 6, the classes of val_dataloader.dataset are 2',
+        ),
         ({'val_evaluator.topk': [1, 7]}, 'topk` is .*only 6 classes'),
         ({'train_dataloader.dataset.pipeline': []}, 'should end in PackInp'),
         ({'train_dataloader.dataset.faces': 'x'}, 'dataset` cannot be built'),
@@ -169,9 +179,11 @@ def test_every_config_passes(name, monkeypatch):
             },
             'no key `norm_decay_mul`; did you mean `norm_decay_mult`',
         ),
+        ({'randomness.seed': -1}, 'number of at least 0, but is -1'),
         ({'randomness.seed': 'a'}, 'seed` should be None or a whole number'),
         ({'custom_hooks': []}, 'nothing keeps the class-to-prompt mapping'),
         ({'train_cfg': {}}, 'by_epoch=True should have `max_epochs`'),
+        ({'train_cfg': {2.5: 1}}, '`train_cfg` has 2.5 as a key, which is no'),
         ({'train_cfg.by_epoch': 'x'}, 'by_epoch` should be'),
         ({'val_dataloader.batch_size': 1.5}, 'batch_size` should be int or'),
         ({'optim_wrapper': dict(clip_grad=None)}, 'have an `optimizer`'),

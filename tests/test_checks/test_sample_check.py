@@ -106,3 +106,8 @@ def test_labels_that_are_not_read(check, tmp_path):
     (tmp_path / 'a.png').unlink()
     check.load_labels = None
     assert check.defects(0) == check.annotation_defects(0) == []
+
+
+def test_a_sample_without_annotation(check):
+    del check.samples[0]['seg_map_path']
+    assert check.defects(0) == check.annotation_defects(0) == []

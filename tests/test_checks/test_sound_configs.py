@@ -127,6 +127,7 @@ BY_ITERS = dict(type='CheckpointHook', by_epoch=False, interval=1)
     [
         {'val_evaluator.iou_metrics': 'mIoU'},
         {'param_scheduler': [PLATEAU]},
+        {'model.decode_head.in_index': -2},
         {'param_scheduler': dict(type='PolyLR', convert_to_iter_based=True)},
         {'default_hooks': dict(checkpoint=BY_ITERS)},
         {'default_hooks.logger': dict(type='LoggerHook', interval=50)},
@@ -214,6 +215,14 @@ def test_unguided_segmentors_of_the_host_pass(
         head['in_channels'] = width
     model.update(type='EncoderDecoder', backbone=backbone, **changes)
     checked(cfg)
+
+
+def test_a_metric_that_makes_folders_is_not_built(tmp_path):
+    folder = tmp_path / 'maps'
+    checked(
+        toy.segmentation(tmp_path, {'val_evaluator.output_dir': str(folder)})
+    )
+    assert not folder.exists()
 
 
 def test_a_constructor_for_other_backbones(tmp_path):

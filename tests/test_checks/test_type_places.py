@@ -73,6 +73,7 @@ def test_a_type_of_another_registry(place, other, registries):
             "registry 'optimizer wrapper constructor', but is 'Gone'",
         ),
         ({'visualizer': VISUALS}, "'vis_backend', but 'AdamW' is one of"),
+        ({'optim_wrapper.optimizer': dict(lr=0.1)}, 'zer` should have a `ty'),
         ({'visualizer': {}}, '`visualizer` should have a `type`'),
         (
             {'train_dataloader.collate_fn': dict(a=1)},

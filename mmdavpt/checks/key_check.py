@@ -23,6 +23,7 @@ from .config_keys import (
 )
 from .free_dicts import free_paths
 from .known_keys import (
+    DEFAULT_HOOKS,
     DICTS,
     EXPECTED_KEYS,
     NEED_TYPE,
@@ -72,6 +73,12 @@ def key_defects(cfg: dict) -> Iterator[str]:
         if key in NEED_TYPE and not _can_be_built(key, value):
             yield f'`{key}` should be a dict with a `type`, but is ' + (
                 short(value)
+            )
+    for key, value in (run.get('default_hooks') or {}).items():
+        if value is None and key not in DEFAULT_HOOKS:
+            yield (
+                f'`default_hooks.{key}` should be a dict with a `type`, but '
+                'is None, and there is no such hook to leave out'
             )
     yield from _unknown_names(run, scope)
     free = free_paths(run)

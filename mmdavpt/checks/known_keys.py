@@ -131,6 +131,16 @@ NEED_TYPE = {
     'visualizer',
 }
 
+#: The default hooks of mmengine, which alone may be None, to be left out.
+DEFAULT_HOOKS = {
+    'checkpoint',
+    'logger',
+    'param_scheduler',
+    'runtime_info',
+    'sampler_seed',
+    'timer',
+}
+
 #: Top-level keys that are dicts, mostly with a ``type``.
 DICTS = {
     'data_preprocessor',

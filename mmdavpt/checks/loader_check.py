@@ -23,11 +23,18 @@ def loader_defects(path: str, loader: dict) -> Iterator[str]:
         yield f'`{path}.num_workers` should be 0 or more, but is {workers}'
     batch_size = loader.get('batch_size')
     if 'batch_sampler' not in loader and not (
-        isinstance(batch_size, int) and batch_size >= 1
+        isinstance(batch_size, int)
+        and not isinstance(batch_size, bool)
+        and batch_size >= 1
     ):
         yield (
             f'`{path}.batch_size` should be at least 1, but '
             + ('is missing' if batch_size is None else f'is {batch_size}')
+        )
+    if not isinstance(loader.get('drop_last', False), bool):
+        yield (
+            f'`{path}.drop_last` should be True or False, but is '
+            f'{loader["drop_last"]!r}'
         )
     if workers == 0:
         for key in ('persistent_workers', 'prefetch_factor', 'timeout'):

@@ -40,7 +40,9 @@ def named_arguments(target: Any) -> Iterator[str]:
 
 @functools.lru_cache(maxsize=512)
 def annotated_arguments(target: Any) -> dict[str, Argument]:
-    """Return what is said of each argument that has an annotation.
+    """Return what is said of each argument, as far as it is.
+
+    Without an annotation, a default that is a fraction says the usual kind.
 
     Args:
         target (type | Callable): A class, of which constructors of parents
@@ -60,10 +62,11 @@ def annotated_arguments(target: Any) -> dict[str, Argument]:
         exact = str(function.__module__).partition('.')[0] in EXACT
         for name in named_arguments(function):
             found.pop(name, None)
+            default = parameters[name].default
             if name in hints:
-                found[name] = Argument(
-                    hints[name], parameters[name].default, exact
-                )
+                found[name] = Argument(hints[name], default, exact)
+            elif isinstance(default, float):
+                found[name] = Argument(float, default, False)
     return found
 
 

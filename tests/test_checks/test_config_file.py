@@ -86,3 +86,9 @@ optim_wrapper = dict(optimizer=optimizer, lr=lr, n=train_config)
     dump = tmp_path / 'dump.py'
     cfg.dump(str(dump))
     assert read_config(str(dump)).optim_wrapper == cfg.optim_wrapper
+
+
+def test_a_base_in_a_package_is_for_the_host_to_find(tmp_path):
+    base = 'mmpretrain::_base_/default_runtime.py'
+    cfg = read_config(write(tmp_path, leaf=f"_base_ = '{base}'"))
+    assert cfg.default_scope == 'mmpretrain'

@@ -101,6 +101,8 @@ NORMAL = dict(type='Normal', layer='Linear', std=0.01)
         {'model.init_cfg': [NORMAL, NORMAL], 'model.head.init_cfg': [NORMAL]},
         {**UNGUIDED, 'model.neck': [LINEAR, LINEAR]},
         {'train_dataloader.dataset.lazy_init': True},
+        {'default_hooks.logger': None, 'default_hooks.timer': None},
+        {'model.head.loss.loss_weight': 2},
         {
             'train_dataloader.dataset.pipeline': [
                 RANDAUG,

@@ -1,5 +1,6 @@
 """Start the processes of a tiny training, and perhaps signal one of them."""
 
+import atexit
 import gc
 import importlib
 import multiprocessing
@@ -80,6 +81,7 @@ def prepare() -> None:
     # Going through all modules would take longer than a tiny run.
     gc.collect()
     gc.freeze()
+    atexit.register(gc.unfreeze)  # the interpreter clears up as always
 
 
 def start(name: str, work_dir: Path, kill: Kill | None = None) -> Start:

@@ -130,10 +130,17 @@ def _queries_keys_values(
     """
     if prefix is None and rows == normed.shape[1]:
         return project(normed).chunk(3, dim=-1)
-    # Queries apart, since backward keeps them: as a view of one fused result
-    # they would keep keys and values as well, next to their copies below.
-    query = project(normed[:, :rows], 'q')
-    both = project(normed, 'kv')
+    if project.plain:
+        # Queries apart, since backward keeps them: as a view of one fused
+        # result they would keep keys and values as well, next to their copies
+        # below.
+        query = project(normed[:, :rows], 'q')
+        both = project(normed, 'kv')
+    else:
+        # At once, since each part would cost as much, and dropout of its own.
+        fused = project(normed)
+        query, both = fused.tensor_split((project.channels,), dim=-1)
+        query = query[:, :rows]
     if prefix is not None:
         # (P, 2C) -> (B, P, 2C) without a copy
         prefix = prefix.expand(normed.shape[0], -1, -1)

@@ -88,6 +88,21 @@ def test_projections_that_are_more_than_linear(name, out_type):
         torch.testing.assert_close(ours[key], grad, rtol=1e-10, atol=1e-9)
 
 
+@pytest.mark.parametrize(
+    'num_prompts, rows',
+    [(4, [4, 17, 4, 17, 4, 17]), ((0, 5, 0), [17, 5, 17, 17])],
+)
+def test_adapters_see_tokens_once_and_prompts_once(num_prompts, rows):
+    """Else each call would draw another dropout."""
+    vit, seen = build(num_prompts=num_prompts), []
+    for layer in vit.layers:
+        layer.attn.qkv.register_forward_hook(
+            lambda module, args, out: seen.append(args[0].shape[-2])
+        )
+    vit(images())
+    assert seen == rows
+
+
 @pytest.mark.parametrize('name', CHANGES)
 def test_their_prompts_are_not_kept(name):
     """What they compute may depend on anything."""

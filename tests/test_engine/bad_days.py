@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 import torch
@@ -131,18 +132,26 @@ class Refuse(Hook):
             raise self.error
 
 
+class StandInTheWay(Hook):
+    """Lets the second checkpoint be saved, but not be named as the last."""
+
+    def before_save_checkpoint(self, runner, checkpoint):
+        if runner.epoch == 1:
+            (Path(runner.work_dir) / 'last_checkpoint.partial').mkdir()
+
+
 def refused_saves(rank, folder):
     """Return how trainings end that cannot save."""
+    hooks = dict(
+        UsageError=Refuse(UsageError('it is not finite'), 1),
+        KeyError=Refuse(KeyError('odd'), 1),
+        # The last one of two.
+        OSError=Refuse(OSError(28, 'No space left on device'), 2),
+        pointer=StandInTheWay(),
+    )
     return {
-        type(error).__name__: end_of(
-            runner_of(folder / type(error).__name__, {}, Refuse(error, at))
-        )
-        for error, at in (
-            (UsageError('it is not finite'), 1),
-            (KeyError('odd'), 1),
-            # The last one of two.
-            (OSError(28, 'No space left on device'), 2),
-        )
+        name: end_of(runner_of(folder / name, {}, hook))
+        for name, hook in hooks.items()
     }
 
 
@@ -156,12 +165,20 @@ class SignalItself(Hook):
 
 
 def stopped_before(rank, folder):
-    """Return how a training ends that rank 1 is to stop at its beginning."""
+    """Return how trainings end that rank 1 is to stop at their beginning."""
     hooks = [SignalItself()] if rank else []
     runner = runner_of(folder / 'stopped', {}, *hooks)
     end = end_of(runner)
     seen = int(runner.model.module.guidance.new_counts.sum())
-    return dict(end=end, seen=seen, iterations=runner.iter)
+    unguided = runner_of(
+        folder / 'stopped unguided', {'model.guidance': None}, *hooks
+    )
+    return dict(
+        end=end,
+        seen=seen,
+        iterations=runner.iter,
+        unguided=end_of(unguided),
+    )
 
 
 def run_all(rank, folder):

@@ -3,6 +3,7 @@
 import importlib
 import os
 import socket
+from datetime import timedelta
 
 import pytest
 import torch
@@ -143,7 +144,8 @@ def train_on_one_of_two(rank, port, folder):
         MASTER_ADDR='127.0.0.1',
         MASTER_PORT=str(port),
     )
-    dist.init_process_group('gloo')
+    # One that waits in vain is to fail, and not to hang.
+    dist.init_process_group('gloo', timeout=timedelta(seconds=120))
     results = {
         **{name: train(name, folder, 2) for name in RUNS},
         'whole_batch': whole_batch.run_all(rank, 2),
@@ -349,6 +351,9 @@ def test_what_hinders_the_saving_reaches_all_processes(two_processes):
         kind, said = got['OSError']
         assert kind == 'SaveError'
         assert 'epoch_2.pth could not be written (No space left' in said
+        kind, said = got['pointer']
+        assert kind == 'SaveError'
+        assert 'last_checkpoint could not be written (Is a dir' in said
     assert first['KeyError'] == ('KeyError', "'odd'")
     kind, said = second['KeyError']
     assert kind == 'RuntimeError'
@@ -357,6 +362,8 @@ def test_what_hinders_the_saving_reaches_all_processes(two_processes):
 
 def test_a_signal_before_the_training_stops_all_processes(two_processes):
     # 12 images on each process; only rank 1 leaves the pass at once.
+    stopped = ('Stopped', '0')
     for results, seen in zip(two_processes, (12, 4), strict=True):
-        got = results['bad_days']['stopped']
-        assert got == dict(end=('Stopped', '0'), seen=seen, iterations=0)
+        assert results['bad_days']['stopped'] == dict(
+            end=stopped, seen=seen, iterations=0, unguided=stopped
+        )

@@ -102,6 +102,12 @@ def test_training_starts_from_what_fits_but_for_what_is_allowed():
     allowed = CheckpointFitHook(True, ('map*', 'fc.weight'))
     allowed.after_load_checkpoint(runner(Model()), dict(state_dict=part))
     assert list(part) == ['fc.bias']  # else the host would warn
+    wrapped = {
+        'module.fc.weight': torch.zeros(9, 2),
+        'module.fc.bias': part['fc.bias'],
+    }
+    allowed.after_load_checkpoint(runner(Model()), dict(state_dict=wrapped))
+    assert list(wrapped) == ['module.fc.bias']
     CheckpointFitHook(True, '*').after_load_checkpoint(
         runner(Model()), dict(state_dict=dict(part))
     )

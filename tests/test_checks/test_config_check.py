@@ -82,6 +82,10 @@ def test_every_config_passes(name, monkeypatch):
         ({'train_dataloader': 3}, '`train_dataloader` should be .*dict'),
         ({'train_dataloader': None}, 'but `train_dataloader` is missing'),
         ({'val_cfg': None}, 'only `val_dataloader`, `val_evaluator` are set'),
+        (
+            {'val_cfg': None, 'val_evaluator': None},
+            'only `val_dataloader` is set',
+        ),
         ({'train_dataloader.batch_size': 0}, 'batch_size` should be at least'),
         ({'train_dataloader.num_workers': -1}, 'num_workers` should be 0 or'),
         ({'val_dataloader.persistent_workers': True}, '`num_workers` is 0'),

@@ -10,8 +10,8 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
-from mmdavpt.checks.config_keys import accepted_keys, runner_keys, walk
-from mmdavpt.checks.type_places import resolve_type
+from mmdavpt.checks.config.config_keys import accepted_keys, runner_keys, walk
+from mmdavpt.checks.config.type_places import resolve_type
 from mmdavpt.utils.protocol import selection_warning, with_protocol
 
 ROOT = Path(__file__).parents[1] / 'configs'

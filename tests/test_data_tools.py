@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from .test_checks.data_files import listed_images, scenes, truncate
+from .test_checks.test_data.data_files import listed_images, scenes, truncate
 
 ROOT = Path(__file__).parents[1]
 GLYPHS = str(ROOT / 'configs/glyphs/davpt_glyphs.py')

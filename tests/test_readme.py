@@ -9,7 +9,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from mmdavpt.checks.config_keys import accepted_keys, runner_keys, walk
+from mmdavpt.checks.config.config_keys import accepted_keys, runner_keys, walk
 from mmdavpt.registry import MODELS
 
 ROOT = Path(__file__).parents[1]

@@ -10,8 +10,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from mmengine.registry import init_default_scope
 
-from mmdavpt.checks.key_check import key_defects
-from mmdavpt.checks.value_kinds import fits
+from mmdavpt.checks.config.key_check import key_defects
+from mmdavpt.checks.config.value_kinds import fits
 from mmdavpt.errors import UsageError
 
 from . import toy

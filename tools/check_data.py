@@ -18,7 +18,7 @@ if find_spec('mmdavpt') is None:
 
 from mmengine.config import DictAction  # noqa: E402
 
-from mmdavpt.checks.full_check import check_all  # noqa: E402
+from mmdavpt.checks.data.full_check import check_all  # noqa: E402
 from mmdavpt.errors import UsageError  # noqa: E402
 from mmdavpt.utils import cli  # noqa: E402
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mmdavpt.checkpoints.tuned import FINGERPRINT, resume_only
 from mmdavpt.errors import UsageError
 
-from .resumed_schedule import schedule_note
+from .config.resumed_schedule import schedule_note
 
 #: Prediction has no use for the state of the guidance, so that a guided
 #: checkpoint may be tested unguided; and a training that is not resumed makes

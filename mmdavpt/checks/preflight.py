@@ -6,8 +6,8 @@ from pathlib import Path
 
 from mmdavpt.errors import UsageError
 
-from .config_keys import walk
-from .loop_check import schedules_of
+from .config.config_keys import walk
+from .config.loop_check import schedules_of
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 

@@ -8,9 +8,9 @@ from mmengine.runner import BaseLoop, Runner
 from mmdavpt.checkpoints import last_checkpoint, replacing
 from mmdavpt.registry import RUNNERS
 
-from .loops import with_exact_loop
-from .on_main import on_main
-from .stopping import be_patient
+from .processes.on_main import on_main
+from .resuming.loops import with_exact_loop
+from .resuming.stopping import be_patient
 
 
 @RUNNERS.register_module()

@@ -20,14 +20,14 @@ from mmengine.runner import Runner
 
 from mmdavpt.checkpoints import last_checkpoint
 from mmdavpt.checks.checkpoint_fit import CheckpointFitHook
-from mmdavpt.checks.config_check import check_config
-from mmdavpt.checks.config_file import read_config
-from mmdavpt.checks.config_options import check_option
-from mmdavpt.checks.data_check import check_run_data
+from mmdavpt.checks.config.config_check import check_config
+from mmdavpt.checks.config.config_file import read_config
+from mmdavpt.checks.config.config_options import check_option
+from mmdavpt.checks.data.data_check import check_run_data
 from mmdavpt.checks.preflight import (
     check_checkpoint_exists,
 )
-from mmdavpt.engine.stopping import Stopped, ending_at_once
+from mmdavpt.engine.resuming.stopping import Stopped, ending_at_once
 from mmdavpt.errors import UsageError
 
 from .evaluation_flags import (

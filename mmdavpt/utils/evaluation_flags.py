@@ -6,7 +6,7 @@ import os.path as osp
 
 from mmengine.config import Config, ConfigDict
 
-from mmdavpt.checks.dataset_places import datasets_of
+from mmdavpt.checks.data.dataset_places import datasets_of
 from mmdavpt.errors import UsageError
 
 

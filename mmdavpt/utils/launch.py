@@ -8,7 +8,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 
-from mmdavpt.checks.config_keys import walk
+from mmdavpt.checks.config.config_keys import walk
 from mmdavpt.errors import UsageError
 
 from .launcher_variables import (

@@ -8,9 +8,9 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 
-from mmdavpt.checks.dataset_files import head_of
-from mmdavpt.engine.labels import draw_class_labels, read_class_labels
-from mmdavpt.engine.randomness import isolated_randomness
+from mmdavpt.checks.data.dataset_files import head_of
+from mmdavpt.engine.mapping.labels import draw_class_labels, read_class_labels
+from mmdavpt.engine.resuming.randomness import isolated_randomness
 from mmdavpt.errors import UsageError
 
 from .figures import save_figure

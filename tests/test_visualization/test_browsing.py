@@ -10,7 +10,7 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from PIL import Image
 
-from mmdavpt.engine.labels import labels_of_batch
+from mmdavpt.engine.mapping.labels import labels_of_batch
 from mmdavpt.errors import UsageError
 from mmdavpt.visualization.browsing import (
     draw_samples,

@@ -29,9 +29,9 @@ from report import Report  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
 from mmdavpt.checkpoints.reading import read_torch  # noqa: E402
-from mmdavpt.checks.data_check import check_data  # noqa: E402
+from mmdavpt.checks.data.data_check import check_data  # noqa: E402
 from mmdavpt.datasets import FGVC, VTAB1k  # noqa: E402
-from mmdavpt.engine.watched_pipeline import WatchedPipeline  # noqa: E402
+from mmdavpt.engine.incidents.watched_pipeline import WatchedPipeline  # noqa: E402
 from mmdavpt.errors import UsageError  # noqa: E402
 from mmdavpt.models.pretrained import read_checkpoint  # noqa: E402
 

@@ -7,9 +7,9 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmdavpt.engine.processes.agreement import check_same, checksum_of
 from mmdavpt.registry import HOOKS
 
-from ..agreement import check_same, checksum_of
 from ..trained_model import unwrap
 
 #: What is compared, and what to do where it differs.

@@ -10,13 +10,13 @@ from mmengine.utils import ProgressBar
 from torch import nn
 from torch.utils.data import DataLoader
 
+from mmdavpt.engine.mapping.first_pass import sample_loader
+from mmdavpt.engine.processes.on_main import on_main
+from mmdavpt.engine.resuming.randomness import isolated_randomness
+from mmdavpt.engine.resuming.stopping import StopRequest, stop_of
 from mmdavpt.models.backbones import DAVPTVisionTransformer, TokenPool
 from mmdavpt.registry import HOOKS
 
-from ..first_pass import sample_loader
-from ..on_main import on_main
-from ..randomness import isolated_randomness
-from ..stopping import StopRequest, stop_of
 from ..trained_model import unwrap
 
 

@@ -10,14 +10,25 @@ from torch import nn
 from torch.utils.data import Subset
 
 from mmdavpt.clustering import describe
+from mmdavpt.engine.mapping.first_pass import (
+    first_pass_loader,
+    observe_training_set,
+)
+from mmdavpt.engine.mapping.labels import labels_of_batch
+from mmdavpt.engine.mapping.mapping_update import (
+    drop_new,
+    drop_shared,
+    recluster,
+    share_new,
+)
+from mmdavpt.engine.mapping.refresh_schedule import (
+    RefreshSchedule,
+    progress_of,
+)
+from mmdavpt.engine.resuming.randomness import isolated_randomness
+from mmdavpt.engine.resuming.stopping import stop_of
 from mmdavpt.registry import HOOKS
 
-from ..first_pass import first_pass_loader, observe_training_set
-from ..labels import labels_of_batch
-from ..mapping_update import drop_new, drop_shared, recluster, share_new
-from ..randomness import isolated_randomness
-from ..refresh_schedule import RefreshSchedule, progress_of
-from ..stopping import stop_of
 from ..trained_model import guided_model_of, is_segmentor
 from .training_check_hook import check_classes
 

@@ -16,7 +16,7 @@ from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import (
 )
 from torch.nn.parallel import DistributedDataParallel
 
-from mmdavpt.engine import mapping_update
+from mmdavpt.engine.mapping import mapping_update
 
 from .cases import Case, build_model, make_batch
 

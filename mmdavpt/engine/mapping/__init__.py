@@ -1,0 +1,1 @@
+"""When the class-to-prompt mapping is made, and from what."""

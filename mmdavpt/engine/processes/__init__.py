@@ -1,0 +1,1 @@
+"""What several processes agree on, and what one does for all of them."""

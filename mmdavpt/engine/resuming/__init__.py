@@ -1,0 +1,1 @@
+"""Going on exactly where a run was stopped."""

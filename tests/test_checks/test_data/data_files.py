@@ -1,0 +1,81 @@
+"""Small files on disk, and configs of the datasets that read them."""
+
+import numpy as np
+from PIL import Image
+
+from mmdavpt.checks.data.data_check import check_data
+
+SEG = 'mmseg.BaseSegDataset'
+CLS = 'mmpretrain.CustomDataset'
+IMAGES = ('.jpg', '.png', '.webp')
+
+
+def loader(**dataset):
+    return dict(train_dataloader=dict(dataset=dataset))
+
+
+def check(**dataset):
+    check_data(loader(**dataset), ['train'])
+
+
+def write(folder, *names, content=None):
+    """Write files: small pictures by their suffix, or the given text."""
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if content is None and path.suffix.lower() in IMAGES:
+            Image.new('L', (4, 4)).save(path)
+        else:
+            path.write_text('x' if content is None else content)
+
+
+def truncate(path, keep=0.6):
+    """Leave only the first part of a file, with all of its header."""
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(keep * len(whole))])
+
+
+def scenes(folder, number=4, size=(8, 12), classes=3, **kwargs):
+    """Write images with labels of all classes; return their dataset."""
+    rng = np.random.default_rng(0)
+    for name in ('img', 'ann'):
+        (folder / name).mkdir(parents=True)
+    for i in range(number):
+        image = rng.integers(0, 256, (*size, 3), np.uint8)
+        Image.fromarray(image).save(folder / f'img/{i}.jpg')
+        label(folder / f'ann/{i}.png', rng.integers(0, classes, size))
+    return dict(
+        type=SEG,
+        data_root=str(folder),
+        data_prefix=dict(img_path='img', seg_map_path='ann'),
+        metainfo=dict(classes=[str(k) for k in range(classes)]),
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='mmseg.LoadAnnotations'),
+            dict(type='mmseg.PackSegInputs'),
+        ],
+        **kwargs,
+    )
+
+
+def label(path, values, dtype=np.uint8):
+    """Write an annotation."""
+    Image.fromarray(np.asarray(values, dtype)).save(path)
+
+
+def listed_images(folder, labels):
+    """Write images and a list of them; return their dataset."""
+    for name in labels:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new('RGB', (40, 30), (9, 90, 200)).save(folder / name)
+    lines = [f'{name} {k}' for name, k in labels.items()]
+    (folder / 'list.txt').write_text('\n'.join(lines))
+    return dict(
+        type=CLS,
+        data_root=str(folder),
+        ann_file='list.txt',
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='mmpretrain.PackInputs'),
+        ],
+    )

@@ -1,0 +1,111 @@
+"""The first prompts of a run, made of its own training images."""
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from mmdavpt.engine.hooks import PromptInitHook
+from mmdavpt.models.backbones import TokenPool
+from tests import toy
+
+
+def run(work_dir, make=toy.classification, hooks=(), **changes):
+    """Train a tiny model and return the runner and its first prompts."""
+    cfg = make(work_dir, changes)
+    cfg['custom_hooks'] = [*cfg['custom_hooks'], *hooks]
+    runner = Runner.from_cfg(Config(cfg))
+    first = {}
+    before_train = runner.call_hook
+
+    def call_hook(name, **kwargs):
+        before_train(name, **kwargs)
+        if name == 'before_train':
+            first['random'] = torch.get_rng_state()
+            first['mapping'] = runner.model.guidance.mapping.clone()
+            prompts = runner.model.backbone.prompts
+            first.update({k: v.detach().clone() for k, v in prompts.items()})
+
+    runner.call_hook = call_hook
+    runner.train()
+    return runner, first
+
+
+def init_hook(**kwargs):
+    return dict(type='mmdavpt.PromptInitHook', **kwargs)
+
+
+@pytest.mark.parametrize(
+    'make, method',
+    [
+        (toy.classification, 'mean'),
+        (toy.classification, 'kmeans'),
+        (toy.segmentation, 'random'),
+    ],
+)
+def test_prompts_are_pooled_layer_inputs(tmp_path, make, method):
+    changes = {'train_cfg.max_epochs': 1}
+    if make is toy.segmentation:
+        changes = {'train_cfg.max_iters': 1}
+    runner, first = run(tmp_path, make, [init_hook(method=method)], **changes)
+    model = runner.model.eval()
+    pools = {'0': TokenPool(method), '1': TokenPool(method)}
+    dataset = runner.train_dataloader.dataset
+    samples = [dataset[i] for i in range(len(dataset))]
+    batch = {k: [s[k] for s in samples] for k in samples[0]}
+    with torch.no_grad():
+        images = model.data_preprocessor(batch, training=True)['inputs']
+        x, _ = model.backbone._embed(images)
+        pools['0'].add(x[:, 1:])
+        pools['1'].add(model.backbone.layers[0](x)[:, 1:])
+    for layer in ('0', '1'):
+        made = first[layer]
+        torch.testing.assert_close(made, pools[layer].prompts(3))
+
+
+def test_the_rest_of_the_run_is_undisturbed(tmp_path):
+    _, plain = run(tmp_path / 'a')
+    _, hooked = run(tmp_path / 'b', hooks=[init_hook(max_images=4)])
+    assert (plain['0'] - hooked['0']).abs().max() > 0.1
+    assert torch.equal(plain['random'], hooked['random'])
+    assert torch.equal(plain['mapping'], hooked['mapping'])
+
+
+def test_a_resumed_run_keeps_its_prompts(tmp_path):
+    whole, _ = run(tmp_path / 'a', hooks=[init_hook()])
+    run(tmp_path / 'b', hooks=[init_hook()], **{'train_cfg.max_epochs': 1})
+    cfg = toy.classification(tmp_path / 'b')
+    cfg['custom_hooks'] += [init_hook(seed=5)]
+    runner = Runner.from_cfg(
+        Config(
+            dict(
+                cfg, resume=True, load_from=str(tmp_path / 'b' / 'epoch_1.pth')
+            )
+        )
+    )
+    runner.train()
+    for layer, prompts in whole.model.backbone.prompts.items():
+        assert torch.equal(runner.model.backbone.prompts[layer], prompts)
+
+
+@pytest.mark.parametrize(
+    'kwargs, message',
+    [
+        (dict(method='median'), "but got 'median'"),
+        (dict(max_images=0), 'should be at least 1'),
+        (dict(seed=-1), '`seed` at least 0'),
+    ],
+)
+def test_mistakes(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        PromptInitHook(**kwargs)
+
+
+def test_another_backbone_is_refused(tmp_path):
+    cfg = toy.classification(tmp_path, {'model.guidance': None})
+    cfg['model']['backbone'] = dict(
+        type='VisionTransformer', arch=toy.ARCH, img_size=32, patch_size=8
+    )
+    cfg['custom_hooks'] = [init_hook()]
+    with pytest.raises(TypeError, match='needs a backbone of type DAVPT'):
+        Runner.from_cfg(Config(cfg)).train()

@@ -1,0 +1,251 @@
+"""What cannot go well stops with a sentence, guided or not."""
+
+import copy
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from mmengine.hooks import Hook
+
+from mmdavpt.engine.incidents.counting import stopping
+from mmdavpt.errors import UsageError
+from tests import toy
+
+CHECKED = {
+    'custom_hooks': [
+        dict(type='mmdavpt.TrainingCheckHook'),
+        dict(type='mmdavpt.PromptMappingHook'),
+    ]
+}
+
+
+def train(runner_from, cfg):
+    runner_from(cfg).train()
+
+
+@pytest.mark.parametrize('guided', [True, False])
+@pytest.mark.parametrize(
+    'make, head, classes',
+    [
+        (toy.classification, 'head', 6),
+        (toy.segmentation, 'decode_head', 27),
+        (toy.segmentation, 'auxiliary_head.0', 27),
+    ],
+)
+@pytest.mark.parametrize('more', [-1, 2])
+def test_class_count_of_each_head(
+    runner_from, tmp_path, make, head, classes, guided, more
+):
+    changes = {**CHECKED, f'model.{head}.num_classes': classes + more}
+    if not guided:
+        changes['model.guidance'] = None
+    message = (
+        f'has {classes} classes, but the model has num_classes='
+        f'{classes + more} in its {head}; set model.{head}.num_classes='
+        f'{classes}'
+    )
+    with pytest.raises(ValueError, match=message):
+        train(runner_from, make(tmp_path, changes))
+
+
+@pytest.mark.parametrize('guided', [True, False])
+def test_label_out_of_range(runner_from, tmp_path, guided):
+    runner = runner_from(
+        toy.classification(
+            tmp_path,
+            {**CHECKED, **({} if guided else {'model.guidance': None})},
+        )
+    )
+    draw = runner.train_dataloader.dataset.get_data_info
+
+    def wrong(index):
+        return dict(draw(index), gt_label=6, img_path='birds/0.png')
+
+    runner.train_dataloader.dataset.get_data_info = wrong
+    with pytest.raises(
+        ValueError, match='below num_classes=6, but birds/0.png has'
+    ):
+        runner.train()
+
+
+@pytest.mark.parametrize('guided', [True, False])
+def test_pixel_label_out_of_range(runner_from, tmp_path, guided):
+    runner = runner_from(
+        toy.segmentation(
+            tmp_path,
+            {**CHECKED, **({} if guided else {'model.guidance': None})},
+        )
+    )
+    draw = runner.train_dataloader.dataset.get_data_info
+
+    def wrong(index):
+        info = draw(index)
+        info['gt_seg_map'][3, 4] = 98
+        return info
+
+    runner.train_dataloader.dataset.get_data_info = wrong
+    with pytest.raises(
+        ValueError,
+        match=r'scene_0.*: pixel labels should lie in \[0, 27\).* \[98\]',
+    ):
+        runner.train()
+
+
+def test_missing_annotation(runner_from, tmp_path):
+    runner = runner_from(
+        toy.segmentation(tmp_path, {**CHECKED, 'model.guidance': None})
+    )
+    draw = runner.train_dataloader.dataset.get_data_info
+
+    def without(index):
+        info = draw(index)
+        del info['gt_seg_map']
+        return info
+
+    runner.train_dataloader.dataset.get_data_info = without
+    with pytest.raises(ValueError, match='add `LoadAnnotations`'):
+        runner.train()
+
+
+@pytest.mark.parametrize('make', [toy.classification, toy.segmentation])
+def test_nan_image_is_named(runner_from, tmp_path, make):
+    runner = runner_from(make(tmp_path, {**CHECKED, 'model.guidance': None}))
+    draw = runner.train_dataloader.dataset.get_data_info
+
+    def broken(index):
+        info = draw(index)
+        info['img'] = np.full((32, 32, 3), np.nan, np.float32)
+        info['img_path'] = f'birds/{index}.png'
+        return info
+
+    runner.train_dataloader.dataset.get_data_info = broken
+    with pytest.raises(
+        ValueError, match=r'is nan in iteration 1 .*birds/\d+.png.*for NaN'
+    ):
+        runner.train()
+
+
+def test_no_images(runner_from, tmp_path):
+    runner = runner_from(toy.classification(tmp_path, CHECKED))
+    hook = next(
+        h for h in runner.hooks if type(h).__name__ == 'TrainingCheckHook'
+    )
+
+    class Empty(list):
+        pass
+
+    runner.train_dataloader  # noqa: B018  (a property that builds)
+    runner.train_loop.dataloader = type('Loader', (), dict(dataset=Empty()))()
+    with pytest.raises(ValueError, match='Empty should have images'):
+        hook.before_train(runner)
+
+
+def test_good_training_is_left_alone(runner_from, tmp_path):
+    seen = []
+
+    class Last(Hook):
+        def after_train(self, runner):
+            seen.append(runner.iter)
+
+    runner = runner_from(toy.segmentation(tmp_path, CHECKED))
+    runner.register_hook(Last())
+    runner.train()
+    assert seen == [4]
+
+
+def test_validation_set_has_the_same_classes(runner_from, tmp_path):
+    cfg = toy.classification(
+        tmp_path, {**CHECKED, 'val_dataloader.dataset.chars': 'ABCDEG'}
+    )
+    with pytest.raises(ValueError, match=r"different are \['F', 'G'\]"):
+        runner_from(cfg).train()
+
+
+class Snapshots(Hook):
+    """Keep the state around each iteration, and set images to NaN in some."""
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self, nan_in):
+        self.nan_in = nan_in
+        self.same = []
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.iter in self.nan_in:
+            data_batch['inputs'] = [
+                torch.full_like(image, torch.nan, dtype=torch.float32)
+                for image in data_batch['inputs']
+            ]
+        self.before = self.state_of(runner)
+
+    def after_train_iter(self, runner, *args, **kwargs):
+        after = self.state_of(runner)
+        self.same.append(
+            all(torch.equal(after[name], self.before[name]) for name in after)
+        )
+
+    def state_of(self, runner):
+        state = dict(runner.model.named_parameters())
+        state.update(runner.model.named_buffers())
+        for group in runner.optim_wrapper.optimizer.state.values():
+            state.update({f'{id(group)}{k}': v for k, v in group.items()})
+        return {name: value.clone() for name, value in state.items()}
+
+
+def skipping(make, tmp_path, **options):
+    changes = {**CHECKED}
+    changes['custom_hooks'] = copy.deepcopy(CHECKED['custom_hooks'])
+    changes['custom_hooks'][0].update(options)
+    return make(tmp_path, changes)
+
+
+@pytest.mark.parametrize('make', [toy.classification, toy.segmentation])
+def test_a_skipped_step_leaves_no_trace(runner_from, tmp_path, make):
+    nan_in = (1, 3)
+    cfg = skipping(make, tmp_path, max_skipped_steps=1)
+    runner = runner_from(cfg)
+    snapshots = Snapshots(nan_in)
+    runner.register_hook(snapshots)
+    runner.train()
+    assert snapshots.same == [i in nan_in for i in range(len(snapshots.same))]
+    assert runner.message_hub.get_info('skipped_steps') == 2
+    log = next(tmp_path.rglob('*.log')).read_text()
+    assert '(1 in a row, 2 in all)' in log
+    assert 'in iteration 4' in log
+    assert 'for the images [' in log
+
+
+def test_too_many_skipped_steps_name_the_last_checkpoint(
+    runner_from, tmp_path
+):
+    cfg = skipping(toy.classification, tmp_path, max_skipped_steps=1)
+    runner = runner_from({**cfg, 'runner_type': 'mmdavpt.DAVPTRunner'})
+    runner.register_hook(Snapshots((4, 5)))
+    with pytest.raises(
+        UsageError, match='in 2 iterations in a row.*from .*epoch_1.pth with'
+    ):
+        runner.train()
+
+
+@pytest.mark.parametrize('damaged', [True, False])
+def test_a_stop_without_a_whole_checkpoint(tmp_path, damaged):
+    if damaged:
+        (tmp_path / 'epoch_1.pth').write_bytes(b'cut off')
+    error = stopping('it is nan', SimpleNamespace(work_dir=str(tmp_path)))
+    assert f'start again: {tmp_path} has no whole checkpoint' in str(error)
+
+
+def test_no_checkpoint_of_nan_is_written(runner_from, tmp_path):
+    runner = runner_from(toy.classification(tmp_path, CHECKED))
+
+    class Diverge(Hook):
+        def after_train_epoch(self, runner):
+            runner.model.head.fc.bias.data[0] = torch.inf
+
+    runner.register_hook(Diverge())
+    with pytest.raises(
+        UsageError, match='finite weights, but 1 of .* such as head.fc.bias'
+    ):
+        runner.train()
+    assert not list(tmp_path.glob('*.pth'))

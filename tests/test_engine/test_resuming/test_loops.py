@@ -1,0 +1,61 @@
+"""The loops take the place of the host's, with what configs say of them."""
+
+import pytest
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import IterBasedTrainLoop
+
+from mmdavpt.engine.resuming.loops import (
+    ExactEpochLoop,
+    ExactIterLoop,
+    with_exact_loop,
+)
+from mmdavpt.engine.runner import DAVPTRunner
+from tests import toy
+
+
+@pytest.mark.parametrize(
+    'given, kind',
+    [
+        (dict(by_epoch=True), ExactEpochLoop),
+        (dict(by_epoch=False), ExactIterLoop),
+        (dict(), ExactEpochLoop),
+        (dict(type='EpochBasedTrainLoop'), ExactEpochLoop),
+        (dict(type=IterBasedTrainLoop), ExactIterLoop),
+        (dict(type='my.Loop'), 'my.Loop'),
+    ],
+)
+def test_the_hosts_loops_become_exact(given, kind):
+    assert with_exact_loop(dict(given, x=1)) == dict(type=kind, x=1)
+
+
+def test_what_contradicts_itself_is_left_to_the_host():
+    both = dict(type='IterBasedTrainLoop', by_epoch=False)
+    assert with_exact_loop(both) == both
+
+
+class Images(Hook):
+    """Keeps the names of the images of each iteration."""
+
+    def __init__(self):
+        self.names = []
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self.names.append([x.img_path for x in data_batch['data_samples']])
+
+
+def test_a_resumed_run_may_begin_the_images_anew(tmp_path):
+    def names(folder, **changes):
+        cfg = toy.segmentation(tmp_path / folder, changes)
+        runner = DAVPTRunner.from_cfg(Config(dict(cfg, resume=True)))
+        images = Images()
+        runner.register_hook(images)
+        runner.train()
+        return images.names
+
+    expected = names('whole')
+    for anew in (False, True):
+        folder = f'stopped {anew}'
+        assert names(folder, **{'train_cfg.max_iters': 1}) == expected[:1]
+        again = names(folder, **{'train_cfg.fast_forward_on_resume': anew})
+        assert again == (expected[:3] if anew else expected[1:])

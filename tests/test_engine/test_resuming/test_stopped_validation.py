@@ -1,0 +1,168 @@
+"""A stop while images are validated, or while their workers wait."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.hooks import Hook
+from torch.utils.data import DataLoader
+
+from mmdavpt.engine.mapping.first_pass import sample_loader
+from mmdavpt.engine.resuming.stopping import PatientWorker, Stopped
+from tests import toy
+from tests.test_checkpoints import runs
+
+TOOLS = Path(__file__).resolve().parents[3] / 'tools' / 'soak'
+sys.path.insert(0, str(TOOLS))
+from kills import compare  # noqa: E402
+
+
+class SignalWorker(Hook):
+    """Lets another process signal a worker of the validation."""
+
+    def after_train_iter(
+        self, runner, batch_idx, data_batch=None, outputs=None
+    ):
+        if runner.epoch == 0 or batch_idx > 0:
+            return
+        # PyTorch's workers obey the training itself.
+        (self.worker,) = runner.val_loop.dataloader._iterator._workers
+        for name in ('TERM', 'USR1'):
+            subprocess.run(
+                ['kill', f'-{name}', str(self.worker.pid)], check=True
+            )
+        # The training is told of its death, which ends it with an error.
+        self.worker.join(0.5)
+        assert self.worker.is_alive()
+
+
+def test_workers_of_the_validation_outlive_signals_of_others(tmp_path):
+    cfg = toy.classification(
+        tmp_path,
+        {
+            'train_cfg.val_interval': 1,
+            'val_dataloader.num_workers': 1,
+            'val_dataloader.persistent_workers': True,
+        },
+    )
+    runner = runs.runner(cfg)
+    hook = SignalWorker()
+    runner.register_hook(hook)
+    runner.train()
+    assert runner.iter == 6 and hook.worker.is_alive()
+
+
+def test_workers_of_the_first_pass_are_patient():
+    loader = sample_loader(
+        DataLoader([1, 2, 3], num_workers=1), None, max_images=2, seed=0
+    )
+    assert isinstance(loader.worker_init_fn, PatientWorker)
+
+
+class StopOnce(Hook):
+    """Sends a signal in one iteration of a validation, counted from 1."""
+
+    def __init__(self, at):
+        self.at = at
+        self.count = 0
+
+    def after_val_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self.count += 1
+        if self.count == self.at:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+class Validated(Hook):
+    """Keeps what is drawn in validations, by the iteration they come after."""
+
+    def __init__(self):
+        self.drawn = {}
+
+    def before_val_epoch(self, runner):
+        self.drawn.setdefault(runner.iter, []).append(torch.rand(1).item())
+
+
+def averaged(work_dir, hook):
+    """Return the config of a run that keeps averaged weights."""
+    cfg = toy.classification(
+        work_dir,
+        {
+            'custom_hooks': [
+                dict(type='mmdavpt.PromptMappingHook'),
+                dict(hook, momentum=0.3),
+            ],
+            'train_cfg.val_interval': 1,
+            # Which is no validation before the training.
+            'train_cfg.val_begin': 0,
+        },
+    )
+    # As the tools say: a signal may also come where nothing was saved.
+    cfg['default_hooks']['checkpoint'] = dict(
+        type='CheckpointHook', interval=10
+    )
+    return cfg
+
+
+def end_of(runner):
+    """Return the weights, their averages, and the optimizer's state."""
+    (ema,) = [h for h in runner.hooks if hasattr(h, 'ema_model')]
+    return dict(
+        model=runs.state(runner),
+        average=ema.ema_model.state_dict(),
+        optimizer=runner.optim_wrapper.state_dict(),
+    )
+
+
+BOTH = dict(
+    type='mmpretrain.EMAHook', evaluate_on_ema=True, evaluate_on_origin=True
+)
+
+
+@pytest.mark.parametrize(
+    'hook, at',
+    [
+        (dict(type='mmengine.EMAHook'), 2),
+        (BOTH, 2),
+        # In the second half, of the weights themselves.
+        (BOTH, 5),
+        (dict(BOTH, evaluate_on_ema=False), 2),
+    ],
+)
+def test_averaged_weights_are_not_taken_for_the_weights(tmp_path, hook, at):
+    whole = runs.runner(averaged(tmp_path / 'whole', hook))
+    expected = Validated()
+    whole.register_hook(expected)
+    whole.train()
+    cfg = averaged(tmp_path / 'stopped', hook)
+    stopped = runs.runner(cfg)
+    stopped.register_hook(StopOnce(at))
+    with pytest.raises(Stopped):
+        stopped.train()
+    assert stopped.iter == 3
+    resumed = runs.runner(cfg, resume=True)
+    validated = Validated()
+    resumed.register_hook(validated)
+    resumed.train()
+    assert resumed._load_from == str(tmp_path / 'stopped' / 'stopped.pth')
+    # The one that was cut off is done again, with the same draws.
+    assert list(validated.drawn) == [3, 6]
+    assert validated.drawn == expected.drawn
+    assert not compare(end_of(whole), end_of(resumed))
+
+
+def test_a_checkpoint_between_two_steps_is_named(tmp_path, caplog):
+    said = []
+    for epochs in (1, 1, 2, 3):
+        cfg = toy.classification(tmp_path, {'train_cfg.max_epochs': epochs})
+        cfg['optim_wrapper']['accumulative_counts'] = 2
+        runner = runs.runner(cfg, resume=True)
+        runner.logger.addHandler(caplog.handler)
+        runner.train()
+        said.append(caplog.text.count('accumulative_counts=2 iterations'))
+        caplog.clear()
+    # From the beginning, from the end, from iteration 3, and from 6.
+    assert said == [0, 0, 1, 0]

@@ -9,7 +9,7 @@ import pytest
 from mmdavpt import datasets
 from mmdavpt.engine import hooks, optimizers
 from mmdavpt.models import DAVPTVisionTransformer
-from mmdavpt.models.guidance import PromptGuidance
+from mmdavpt.models.guidance.prompt_guidance import PromptGuidance
 from mmdavpt.models.losses import DAVPTLoss
 
 DOCS = Path(__file__).parents[1] / 'docs'

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mmdavpt.registry import MODELS
 
-from .guidance_config import build_guidance
+from .guidance import build_guidance
 from .guided_model import GuidedModelMixin
 
 
@@ -19,7 +19,7 @@ class DAVPTImageClassifier(GuidedModelMixin, ImageClassifier):
 
     Args:
         guidance (dict, optional): See
-            :func:`~mmdavpt.models.guidance_config.build_guidance`. None for
+            :func:`~mmdavpt.models.guidance.config.build_guidance`. None for
             plain prompt tuning. Defaults to None.
         **kwargs: Of :class:`mmpretrain.models.ImageClassifier`.
     """

@@ -11,9 +11,8 @@ from mmdavpt.checkpoints.tuned import complete
 from mmdavpt.errors import UsageError
 
 from .backbones import BackboneTokens
-from .guidance import PromptGuidance
+from .guidance import PromptGuidance, Regions, region_means, region_tokens
 from .pretrained import Normalization
-from .regions import Regions, region_means, region_tokens
 
 
 def normalization_note(

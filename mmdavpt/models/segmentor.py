@@ -11,9 +11,8 @@ from torch import Tensor
 from mmdavpt.errors import UsageError
 from mmdavpt.registry import MODELS
 
-from .guidance_config import build_guidance
+from .guidance import Regions, build_guidance, find_regions, patch_labels
 from .guided_model import GuidedModelMixin
-from .regions import Regions, find_regions, patch_labels
 from .slide import WINDOW_BATCH, check_window_batch, slide_logits
 
 
@@ -27,7 +26,7 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
 
     Args:
         guidance (dict, optional): See
-            :func:`~mmdavpt.models.guidance_config.build_guidance`. None for
+            :func:`~mmdavpt.models.guidance.config.build_guidance`. None for
             plain prompt tuning. Defaults to None.
         **kwargs: Of :class:`mmseg.models.EncoderDecoder`. In ``test_cfg``
             ``window_batch`` bounds how many windows of ``mode='slide'`` go

@@ -6,8 +6,9 @@ from typing import Optional, Sequence
 
 from torch import nn
 
-from .backbones import DAVPTVisionTransformer
-from .guidance import PromptGuidance
+from mmdavpt.models.backbones import DAVPTVisionTransformer
+
+from .prompt_guidance import PromptGuidance
 
 
 def build_guidance(

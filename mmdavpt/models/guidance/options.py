@@ -4,8 +4,7 @@ from numbers import Real
 from typing import Iterable, Optional
 
 from mmdavpt.clustering import NORMALIZATIONS
-
-from .backbones import SALIENCY_KEYS
+from mmdavpt.models.backbones import SALIENCY_KEYS
 
 #: What guides of an image with pixel labels.
 LABELS = ('random', 'present')

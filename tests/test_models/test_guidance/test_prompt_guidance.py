@@ -15,10 +15,9 @@ from mmdavpt.models import (
     PromptGuidance,
 )
 from mmdavpt.models.backbones import BackboneTokens
-from mmdavpt.models.guidance_config import resolve_guided_layers
+from mmdavpt.models.guidance.config import resolve_guided_layers
 from mmdavpt.registry import MODELS
-
-from .. import toy
+from tests import toy
 
 
 def guidance(**kwargs):

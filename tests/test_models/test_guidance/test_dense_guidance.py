@@ -7,8 +7,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from mmdavpt.registry import MODELS
-
-from .. import toy
+from tests import toy
 
 PRESENT = {
     'model.guidance.labels': 'present',

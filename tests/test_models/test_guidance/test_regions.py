@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmdavpt.models.regions import (
+from mmdavpt.models.guidance.regions import (
     find_regions,
     patch_labels,
     region_means,

@@ -8,18 +8,18 @@ from torch import Tensor
 
 from mmdavpt.clustering import check_options
 from mmdavpt.errors import UsageError
+from mmdavpt.models.backbones import BackboneTokens, TokenRequest
+from mmdavpt.models.losses.gathering import gather_samples
+from mmdavpt.models.losses.sample_queue import SampleQueue
 from mmdavpt.registry import MODELS
 
-from .backbones import BackboneTokens, TokenRequest
 from .class_mapping import ClassMapping
-from .guidance_options import (
+from .options import (
     check_labels,
     check_mapping_options,
     check_saliency,
     check_sample_options,
 )
-from .losses.gathering import gather_samples
-from .losses.sample_queue import SampleQueue
 from .regions import Regions
 
 
@@ -57,7 +57,7 @@ class PromptGuidance(ClassMapping):
             - 'present': all its classes. A class's sample is the mean over
               its patches, in the loss, where the patches' query or input
               takes the place of that of [CLS], and in the class
-              representations (:mod:`mmdavpt.models.regions`).
+              representations (:mod:`mmdavpt.models.guidance.regions`).
         min_coverage (float, optional): The part of a patch that its class
             must cover with ``labels='present'``. Defaults to None, a half.
         gather (bool): Whether the loss of each rank sees the samples of all

@@ -6,7 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from .test_models.test_guidance import batch, build, set_mapping, toy
+from .test_models.test_guidance.test_prompt_guidance import (
+    batch,
+    build,
+    set_mapping,
+    toy,
+)
 
 TOOLS = Path(__file__).resolve().parents[1] / 'tools' / 'analysis_tools'
 sys.path.insert(0, str(TOOLS))

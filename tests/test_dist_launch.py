@@ -24,6 +24,7 @@ def saved(number, frame):
     raise SystemExit(3 if kind == 'fails_to_save' and rank == 1 else 0)
 if kind != 'deaf':
     signal.signal(signal.SIGUSR1, saved)
+    signal.signal(signal.SIGINT, saved)
 if kind != 'dies':
     signal.signal(
         signal.SIGTERM, signal.SIG_IGN if kind == 'deaf' else saved)
@@ -170,7 +171,7 @@ def test_what_is_said_of_a_failure(code, text, said, unsaid):
     assert not unsaid or unsaid not in text
 
 
-@pytest.mark.parametrize('name', ['SIGTERM', 'SIGUSR1'])
+@pytest.mark.parametrize('name', ['SIGTERM', 'SIGUSR1', 'SIGINT'])
 def test_processes_that_save_and_end_on_a_signal(start, tmp_path, name):
     pid = start('waits')
     wait_for(tmp_path / 'started_0', tmp_path / 'started_1')

@@ -19,8 +19,8 @@ from torch.distributed.elastic.multiprocessing.errors import (
 )
 
 #: What tells a training to save and end: of Slurm, before a machine is taken
-#: away, and before the time of the job is over.
-FORWARDED = (signal.SIGTERM, signal.SIGUSR1)
+#: away, and before the time of the job is over; and Ctrl-C.
+FORWARDED = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 #: Seconds that the processes have for that. TORCH_ELASTIC_SHUTDOWN_TIMEOUT
 #: sets them, and what a process has to end after another one failed.
 PATIENCE = 60
@@ -187,9 +187,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     given = sys.argv[1:] if argv is None else argv
     args = run.parse_args([*meeting(os.environ), *given])
     if hasattr(args, 'signals_to_handle'):
-        # Older ones handle SIGTERM themselves and know no other way.
+        # Older ones handle all themselves and know no other way.
         Forwarder().install()
-        args.signals_to_handle = 'SIGINT,SIGHUP,SIGQUIT'
+        args.signals_to_handle = 'SIGHUP,SIGQUIT'
     try:
         run.run(args)
     except ChildFailedError as error:

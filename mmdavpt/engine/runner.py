@@ -4,10 +4,12 @@ import os.path as osp
 
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import BaseLoop, Runner
+from torch import nn
 
 from mmdavpt.checkpoints import last_checkpoint, replacing
 from mmdavpt.registry import RUNNERS
 
+from .loader_workers import end_workers
 from .processes.on_main import on_main
 from .resuming.loops import with_exact_loop
 from .resuming.stopping import be_patient
@@ -20,6 +22,20 @@ class DAVPTRunner(Runner):
     ``tools/train.py`` and ``tools/test.py`` use it where a config names no
     other ``runner_type``.
     """
+
+    def train(self) -> nn.Module:
+        """Train, and end the workers that load images."""
+        try:
+            return super().train()
+        finally:
+            end_workers(self._train_loop, self._val_loop)
+
+    def test(self) -> dict:
+        """Test, and end the workers that load images."""
+        try:
+            return super().test()
+        finally:
+            end_workers(self._test_loop)
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """Build the training loop, one that goes on exactly.

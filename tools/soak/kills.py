@@ -123,7 +123,7 @@ def draw_kills(
             number=rng.choice(
                 [signal.SIGKILL, signal.SIGKILL, signal.SIGTERM]
                 if rng.random() < 0.9
-                else [signal.SIGUSR1]
+                else [signal.SIGUSR1, signal.SIGINT]
             ),
             # So that mostly none comes after the end.
             after=rng.randrange(max(1, iterations // number)),

@@ -34,8 +34,9 @@ class ExactLoop:
     Everything random is seeded anew for each sample and each iteration
     (:mod:`.seeding`). A pass over the training set that was stopped goes on
     with its next batch, and a validation that was cut off is done again. On
-    SIGTERM or SIGUSR1 the iteration is finished, a checkpoint is saved, and
-    the program ends; before the first iteration there is nothing to save.
+    SIGTERM, SIGUSR1 or SIGINT the iteration is finished, a checkpoint is
+    saved, and the program ends; before the first iteration there is nothing
+    to save.
 
     Attributes:
         batches_done (int): How many batches of the current pass a resumed run

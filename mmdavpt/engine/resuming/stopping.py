@@ -16,8 +16,8 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 #: Slurm sends SIGTERM before it takes a machine away, and whatever signal
-#: ``--signal`` names, mostly SIGUSR1, before the time is over.
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+#: ``--signal`` names, mostly SIGUSR1, before the time is over. SIGINT is Ctrl-C.
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 #: Launchers pass on a signal that the processes also got themselves.
 SAME_SIGNAL_SECONDS = 3.0
 
@@ -163,6 +163,7 @@ class PatientWorker:
 
     def __call__(self, worker_id: int) -> None:
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         # For all threads, so that only the one that waits for it gets it.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(

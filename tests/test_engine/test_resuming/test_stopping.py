@@ -59,7 +59,7 @@ def test_workers_outlive_signals_of_others_than_their_parent():
     batches = iter(loader)
     next(batches)
     (worker,) = batches._workers
-    for name in ('TERM', 'USR1'):
+    for name in ('TERM', 'USR1', 'INT'):
         subprocess.run(['kill', f'-{name}', str(worker.pid)], check=True)
     assert [int(batch) for batch in batches] == list(range(1, 8))
     batches = iter(loader)

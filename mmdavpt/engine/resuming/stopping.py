@@ -16,7 +16,8 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 #: Slurm sends SIGTERM before it takes a machine away, and whatever signal
-#: ``--signal`` names, mostly SIGUSR1, before the time is over. SIGINT is Ctrl-C.
+#: ``--signal`` names, mostly SIGUSR1, before the time is over; SIGINT is of
+#: Ctrl-C.
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 #: Launchers pass on a signal that the processes also got themselves.
 SAME_SIGNAL_SECONDS = 3.0

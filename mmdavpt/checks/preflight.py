@@ -1,4 +1,4 @@
-"""Checks of config, weights and schedule before a run loads anything."""
+"""Checks of config and weights before a run loads anything."""
 
 import os.path as osp
 from difflib import get_close_matches
@@ -7,7 +7,6 @@ from pathlib import Path
 from mmdavpt.errors import UsageError
 
 from .config.config_keys import walk
-from .config.loop_check import schedules_of
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 
@@ -82,23 +81,3 @@ def check_pretrained(model: dict) -> None:
                     'another file, use '
                     f'--cfg-options {path}.checkpoint=FILE'
                 )
-
-
-def check_schedule(cfg: dict) -> None:
-    """Raise a sentence if a schedule begins after the training has ended.
-
-    Args:
-        cfg (dict): The config.
-    """
-    train = cfg.get('train_cfg') or {}
-    for path, schedule in schedules_of(cfg):
-        unit = 'epochs' if schedule.get('by_epoch', True) else 'iters'
-        total = train.get(f'max_{unit}')
-        if total is not None and schedule.get('begin', 0) >= total:
-            raise UsageError(
-                f'{path} ({schedule.get("type")}) begins after '
-                f'{schedule["begin"]} {unit}, but the training ends after '
-                f'{total}; train longer, or set '
-                f'--cfg-options {path}.begin=0 (and '
-                'param_scheduler.0.end=1, if that warms up)'
-            )

@@ -6,7 +6,6 @@ from mmdavpt.checks.preflight import (
     check_checkpoint_exists,
     check_config_exists,
     check_pretrained,
-    check_schedule,
 )
 from mmdavpt.errors import UsageError
 
@@ -58,24 +57,3 @@ def test_pretrained_weights(tmp_path):
     check_pretrained(model)
     init_cfg['checkpoint'] = 'torchvision://resnet50'
     check_pretrained(model)
-
-
-def test_schedule_that_begins_after_the_end():
-    cfg = dict(
-        train_cfg=dict(by_epoch=True, max_epochs=2),
-        param_scheduler=[
-            dict(type='LinearLR', by_epoch=True, end=2),
-            dict(type='CosineAnnealingLR', by_epoch=True, begin=2),
-        ],
-    )
-    with pytest.raises(
-        UsageError, match='param_scheduler.1 .* begins after 2 epochs, but'
-    ):
-        check_schedule(cfg)
-    cfg['train_cfg']['max_epochs'] = 3
-    check_schedule(cfg)
-    cfg['param_scheduler'] = dict(type='PolyLR', by_epoch=False, begin=50)
-    cfg['train_cfg'] = dict(by_epoch=False, max_iters=50)
-    with pytest.raises(UsageError, match='begins after 50 iters'):
-        check_schedule(cfg)
-    check_schedule(dict(train_cfg=None, param_scheduler=None))

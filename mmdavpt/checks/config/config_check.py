@@ -8,9 +8,10 @@ from pathlib import Path
 
 from mmengine import Config
 
-from mmdavpt.checks.preflight import check_pretrained, check_schedule
+from mmdavpt.checks.preflight import check_pretrained
 from mmdavpt.errors import UsageError
 
+from .arch_check import naming_architectures
 from .build_check import (
     built_model,
     check_forward,
@@ -23,6 +24,7 @@ from .loop_check import check_loops
 from .model_check import check_model, check_weights, input_channels
 from .part_check import check_parts
 from .preprocessor_check import check_preprocessor
+from .schedule_check import check_schedule, schedule_notes
 
 
 def check_config(cfg: Config | dict, training: bool) -> list[str]:
@@ -52,7 +54,10 @@ def check_config(cfg: Config | dict, training: bool) -> list[str]:
         if training:
             check_schedule(values)
         check_parts(values, training)
-    model = built_model(values)
+        if training:
+            notes += schedule_notes(values)
+    with naming_architectures(values):
+        model = built_model(values)
     with _odd_values_named():
         if model is not None:
             check_init(model)

@@ -6,6 +6,13 @@ from typing import Any
 #: Samplers that never end.
 ENDLESS = ('InfiniteSampler', 'DistributedGroupInBatchSampler')
 
+#: What is for workers only, and its value without any.
+FOR_WORKERS = {
+    'persistent_workers': False,
+    'prefetch_factor': None,
+    'timeout': 0,
+}
+
 
 def loader_defects(path: str, loader: dict) -> Iterator[str]:
     """Yield what is contradictory in a data loader, one sentence each.
@@ -36,19 +43,34 @@ def loader_defects(path: str, loader: dict) -> Iterator[str]:
             f'`{path}.drop_last` should be True or False, but is '
             f'{loader["drop_last"]!r}'
         )
-    if workers == 0:
-        for key in ('persistent_workers', 'prefetch_factor', 'timeout'):
-            if loader.get(key):
-                yield (
-                    f'`{path}.{key}` is {loader[key]}, but `num_workers` is '
-                    f'0; leave `{key}` out, or have workers'
-                )
     if not path.startswith('train') and kind_name(loader.get('sampler')) in (
         ENDLESS
     ):
         yield (
             f'`{path}.sampler` is {kind_name(loader["sampler"])}, which never '
             'ends; use DefaultSampler with shuffle=False'
+        )
+
+
+def worker_defects(loaders: dict[str, dict]) -> Iterator[str]:
+    """Yield what is set for workers of loaders that have none.
+
+    Args:
+        loaders (dict[str, dict]): The configs of data loaders by their paths.
+    """
+    found = [
+        (f'{path}.{key}', loader[key], off)
+        for path, loader in loaders.items()
+        if loader.get('num_workers', 0) == 0
+        for key, off in FOR_WORKERS.items()
+        if loader.get(key)
+    ]
+    if found:
+        path, value, _ = found[0]
+        yield (
+            f'`{path}` is {value}, but `num_workers` is 0; have workers, or '
+            'set --cfg-options '
+            + ' '.join(f'{place}={off}' for place, _, off in found)
         )
 
 

@@ -9,7 +9,7 @@ from mmdavpt.errors import UsageError
 
 from .config_keys import accepted_arguments, default_type
 from .environment_check import environment_defects
-from .loader_check import ENDLESS, kind_name, loader_defects
+from .loader_check import ENDLESS, kind_name, loader_defects, worker_defects
 from .type_places import resolve_type
 
 #: What a loop needs besides its own config.
@@ -45,10 +45,15 @@ def loop_defects(cfg: dict, training: bool) -> Iterator[str]:
         yield 'it has no `model`'
     yield from _parts(cfg, 'train' if training else 'test')
     yield from environment_defects(cfg)
+    loaders = {
+        path: cfg[path]
+        for path in (f'{split}_dataloader' for split in PARTS)
+        if cfg.get(path) is not None
+    }
+    for path, loader in loaders.items():
+        yield from loader_defects(path, loader)
+    yield from worker_defects(loaders)
     for split in PARTS:
-        loader = cfg.get(f'{split}_dataloader')
-        if loader is not None:
-            yield from loader_defects(f'{split}_dataloader', loader)
         loop = cfg.get(f'{split}_cfg')
         if isinstance(loop, dict) and {'type', 'by_epoch'} <= set(loop):
             yield (

@@ -11,6 +11,7 @@ from mmengine.optim import (
     AmpOptimWrapper,
     DefaultOptimWrapperConstructor,
     OptimWrapper,
+    _ParamScheduler,
 )
 from mmengine.registry import (
     OPTIM_WRAPPER_CONSTRUCTORS,
@@ -25,6 +26,7 @@ from .build_check import build_part, building, scope_of
 from .config_keys import accepted_arguments
 from .known_keys import DEFAULT_CONSTRUCTOR
 from .loop_check import schedules_of, trains_by_epoch
+from .optimizer_numbers import number_defects
 from .type_places import resolve_type
 from .value_kinds import kind_defects, short
 
@@ -52,7 +54,7 @@ def check_optimizer(cfg: dict) -> None:
         if optimizer is None:
             return  # its constructor makes them, or says what is missing
         for path, schedule in schedules_of(cfg):
-            _build_schedule(cfg, path, schedule, optimizer)
+            built_schedule(cfg, path, schedule, optimizer)
 
 
 def wrappers_of(cfg: dict) -> list[tuple[str, dict]]:
@@ -90,6 +92,13 @@ def wrapper_defects(cfg: dict) -> Iterator[str]:
             'give its schedules as a list'
         )
     for path, wrapper in wrappers_of(cfg):
+        yield from number_defects(
+            f'{path}.optimizer',
+            wrapper['optimizer'],
+            resolve_type(
+                wrapper['optimizer'].get('type', ''), scope, OPTIMIZERS
+            ),
+        )
         for kind in resolve_type(
             wrapper.get('type', 'OptimWrapper'), scope, OPTIM_WRAPPERS
         ):
@@ -187,14 +196,32 @@ def _step(wrapper: OptimWrapper) -> None:
         wrapper.step()
 
 
-def _build_schedule(
+def built_schedule(
     cfg: dict,
     path: str,
     schedule: dict,
     optimizer: OptimWrapper | torch.optim.Optimizer,
-) -> None:
-    arguments = dict(schedule)
-    arguments.pop('convert_to_iter_based', None)
+    epoch_length: int | None = None,
+) -> _ParamScheduler:
+    """Return a schedule, as a run builds it.
+
+    Args:
+        cfg (dict): The merged config, with plain values.
+        path (str): Path of the schedule in the config.
+        schedule (dict): Its config.
+        optimizer (OptimWrapper | Optimizer): What it is for.
+        epoch_length (int, optional): Iterations of an epoch, for schedules
+            that are converted to iterations. Defaults to None: they are left
+            in epochs.
+
+    Raises:
+        UsageError: If it cannot be built.
+    """
+    arguments = dict(copy.deepcopy(schedule), optimizer=optimizer)
+    if epoch_length is None:
+        arguments.pop('convert_to_iter_based', None)
+    elif arguments.get('convert_to_iter_based'):
+        arguments['epoch_length'] = epoch_length
     total = cfg['train_cfg'].get(
         'max_epochs' if trains_by_epoch(cfg) else 'max_iters'
     )
@@ -203,6 +230,4 @@ def _build_schedule(
     ):
         arguments.setdefault('end', total)
     with building(path):
-        PARAM_SCHEDULERS.build(
-            dict(copy.deepcopy(arguments), optimizer=optimizer)
-        )
+        return PARAM_SCHEDULERS.build(arguments)

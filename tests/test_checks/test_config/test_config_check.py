@@ -88,7 +88,24 @@ def test_every_config_passes(name, monkeypatch):
         ),
         ({'train_dataloader.batch_size': 0}, 'batch_size` should be at least'),
         ({'train_dataloader.num_workers': -1}, 'num_workers` should be 0 or'),
-        ({'val_dataloader.persistent_workers': True}, '`num_workers` is 0'),
+        (
+            {
+                'train_dataloader.persistent_workers': True,
+                'val_dataloader.persistent_workers': True,
+                'val_dataloader.prefetch_factor': 2,
+                'val_dataloader.timeout': 9,
+            },
+            '`train_dataloader.persistent_workers` is True, but `num_workers` '
+            'is 0; have workers, or set --cfg-options '
+            'train_dataloader.persistent_workers=False '
+            'val_dataloader.persistent_workers=False '
+            'val_dataloader.prefetch_factor=None val_dataloader.timeout=0$',
+        ),
+        (
+            {'model.backbone.arch': 'deit-tny'},
+            'model.backbone.arch` should be out of s, small, b, base, .*, but '
+            "is 'deit-tny'; did you mean 'deit-tiny'",
+        ),
         ({'val_dataloader.sampler.type': 'InfiniteSampler'}, 'never ends'),
         ({'train_dataloader.sampler.type': 'InfiniteSampler'}, 'counts epoch'),
         (

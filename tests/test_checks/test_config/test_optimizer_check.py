@@ -86,7 +86,7 @@ def test_mixed_precision_of_other_kinds(options, sentence):
         (dict(accumulative_counts=0), 'cannot be built'),
         (
             dict(optimizer=dict(type='AdamW', lr=0.1, betas=(0.9, 'x'))),
-            'optimizer` cannot be built',
+            r'optimizer.betas` should be numbers, .*\(0.9, .x.\)',
         ),
         (dict(optimizer=dict(SGD, momentum=0.9, dampening='x')), 'be used'),
     ],
@@ -94,6 +94,27 @@ def test_mixed_precision_of_other_kinds(options, sentence):
 def test_what_fails_at_the_first_steps(wrapper, sentence):
     with pytest.raises(UsageError, match=sentence):
         checked(**{'optimizer': SGD, **wrapper})
+
+
+@pytest.mark.parametrize(
+    'changes,sentence',
+    [
+        (dict(lr=[0, 1]), r'lr` should be a number, .* but is \[0, 1\]'),
+        (dict(lr='1e-2x'), "lr` should be a number, .* but is '1e-2x'"),
+        (dict(weight_decay=[0, 1]), 'weight_decay` should be a number'),
+        (dict(momentum='x'), 'momentum` should be a number'),
+        (dict(type='AdamW', lr=0.1, eps=None), 'eps` should be a number'),
+        (dict(type='AdamW', lr=0.1, betas=0.9), 'betas` should be numbers'),
+    ],
+)
+def test_numbers_of_an_optimizer(changes, sentence):
+    with pytest.raises(UsageError, match=f'optimizer.{sentence}'):
+        checked(optimizer={**SGD, **changes})
+
+
+def test_numbers_that_optimizers_take():
+    checked(optimizer=dict(type='AdamW', lr=1, betas=[0.9, 0.99], eps=1e-6))
+    checked(optimizer=dict(type='TorchAdafactor', eps=(None, 1e-3)))
 
 
 def test_the_steps_leave_no_trace():

@@ -92,13 +92,9 @@ def wrapper_defects(cfg: dict) -> Iterator[str]:
             'give its schedules as a list'
         )
     for path, wrapper in wrappers_of(cfg):
-        yield from number_defects(
-            f'{path}.optimizer',
-            wrapper['optimizer'],
-            resolve_type(
-                wrapper['optimizer'].get('type', ''), scope, OPTIMIZERS
-            ),
-        )
+        own = wrapper['optimizer']
+        kinds = resolve_type(own.get('type', ''), scope, OPTIMIZERS)
+        yield from number_defects(f'{path}.optimizer', own, kinds)
         for kind in resolve_type(
             wrapper.get('type', 'OptimWrapper'), scope, OPTIM_WRAPPERS
         ):

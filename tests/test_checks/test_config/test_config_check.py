@@ -53,6 +53,12 @@ def test_sound_configs_pass(tmp_path):
             check_config(Config.fromfile(CONFIGS / name), training)
 
 
+def test_schedules_are_noted(tmp_path):
+    changes = {'param_scheduler': [dict(type='LinearLR', end=9)]}
+    (note,) = check_config(toy.classification(tmp_path, changes), True)
+    assert note.startswith('`param_scheduler.0` (LinearLR) warms up for 9')
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     'name',

@@ -121,6 +121,7 @@ def test_small_rates_are_noted(schedules, total, sentence):
         None,
         [dict(WARM_UP), dict(COSINE)],
         [dict(type='LinearLR', start_factor=1.0, end_factor=0.01)],
+        [dict(type='LinearLR', end_factor=0.5)],
         [dict(type='ReduceOnPlateauLR')],
         [dict(type='CosineAnnealingMomentum')],
         [dict(WARM_UP, by_epoch=False, end=99999)],

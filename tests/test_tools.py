@@ -637,6 +637,10 @@ def test_train_and_test_a_classifier(tmp_path, capsys):
     common = [str(config), weights, '--work-dir', str(work_dir)]
     capsys.readouterr()
 
+    # By the config that the training left, which a test leaves as it is.
+    record = work_dir / config.name
+    before = record.read_text()
+    common[0] = str(record)
     test.main(
         [
             *common,
@@ -657,6 +661,8 @@ def test_train_and_test_a_classifier(tmp_path, capsys):
     test.main([*common, '--out', str(predictions), '--tta'])
     last = capsys.readouterr().out.splitlines()[-1]
     assert last.startswith('top-1 (TTA) ')
+    assert record.read_text() == before
+    assert len(list(work_dir.glob(f'*/{config.name}'))) == 2
     scores = [s['pred_score'] for s in pickle.loads(predictions.read_bytes())]
     assert len(scores) == 16
     assert all(abs(float(s.sum()) - 1) < 1e-5 for s in scores)

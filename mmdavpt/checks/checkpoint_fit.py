@@ -1,67 +1,15 @@
 """A checkpoint of another model is an error, and not a warning."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Sequence
 
 from mmengine.hooks import Hook
 from mmengine.model import BaseTTAModel, is_model_wrapper
-from torch import Tensor, nn
+from torch import nn
 
-from mmdavpt.checkpoints.tuned import FINGERPRINT, resume_only
+from mmdavpt.checkpoints.fit import GUIDANCE, check_fit
 from mmdavpt.errors import UsageError
 
 from .config.resumed_schedule import schedule_note
-
-#: Prediction has no use for the state of the guidance, so that a guided
-#: checkpoint may be tested unguided; and a training that is not resumed makes
-#: its own.
-GUIDANCE = 'guidance.*'
-
-
-def misfit(
-    model: nn.Module, state: Mapping[str, Tensor]
-) -> tuple[list[str], list[str], list[str]]:
-    """Return what a state lacks, what it has beyond a model, what misfits.
-
-    A state without frozen weights does not lack those: the model compares
-    them by their fingerprint.
-
-    Args:
-        model (nn.Module): The model, without wrapper.
-        state (Mapping[str, Tensor]): Names to tensors; a leading 'module.'
-            is ignored.
-
-    Returns:
-        tuple[list[str], list[str], list[str]]: The names that are missing,
-        surplus, and of another shape.
-    """
-    own = model.state_dict()
-    given = {
-        name.removeprefix('module.'): getattr(value, 'shape', None)
-        for name, value in state.items()
-    }
-    dispensable = set()
-    if FINGERPRINT in given:
-        del given[FINGERPRINT]
-        dispensable = resume_only(model) | {
-            name
-            for name, parameter in model.named_parameters()
-            if not parameter.requires_grad
-        }
-    missing = [
-        name
-        for name in own
-        if name not in given
-        and name not in dispensable
-        and not name.endswith('num_batches_tracked')
-    ]
-    surplus = [name for name in given if name not in own]
-    misshapen = [
-        name
-        for name, value in own.items()
-        if name in given and given[name] != value.shape
-    ]
-    return missing, surplus, misshapen
 
 
 def unwrap(model: nn.Module) -> nn.Module:
@@ -136,55 +84,6 @@ class CheckpointFitHook(Hook):
             )
 
 
-def check_fit(
-    model: nn.Module, state: dict, source: str, allowed: Sequence[str] = ()
-) -> None:
-    """Raise if a state is not exactly that of a model.
-
-    Args:
-        model (nn.Module): The model, without wrapper.
-        state (dict): Names to tensors. Those of another shape that are
-            allowed are taken out.
-        source (str): Where it is from, for the message.
-        allowed (Sequence[str]): See :class:`CheckpointFitHook`.
-
-    Raises:
-        UsageError: If something does not fit that is not allowed.
-    """
-    missing, surplus, misshapen = misfit(model, state)
-    total = _count(model.state_dict())
-    if not set(model.state_dict()) - {*missing, *misshapen}:
-        raise UsageError(
-            f'{source} gives none of the {total} weights of this model; '
-            'pre-trained weights of a backbone are '
-            "model.backbone.init_cfg=dict(type='Pretrained', checkpoint=FILE)"
-        )
-    parts = []
-    for names, sentence in (
-        (missing, 'lacks {}'),
-        (misshapen, 'has {} in another shape'),
-        (surplus, 'has {} that this model lacks'),
-    ):
-        wrong = [name for name in names if not _matches(name, allowed)]
-        if wrong:
-            parts.append(sentence.format(_some(wrong)))
-    if parts:
-        raise UsageError(
-            f'{source} should have exactly the {total} weights of this '
-            f'model, but {", and ".join(parts)}: it was made with another '
-            'config; give the same --cfg-options as in its training, or name '
-            'what may differ in `load_allowed`, such as '
-            '--cfg-options load_allowed=head.*'
-        )
-    for name in misshapen:
-        state.pop(name, None)
-        state.pop(f'module.{name}', None)
-
-
-def _matches(name: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
-
-
 def check_tested_classes(
     trained: Sequence[str] | None, tested: Sequence[str] | None
 ) -> None:
@@ -213,11 +112,3 @@ def check_tested_classes(
         )
         + "; give the test set the training's `classes`"
     )
-
-
-def _count(items: Iterable) -> int:
-    return sum(1 for _ in items)
-
-
-def _some(names: list[str]) -> str:
-    return f'{len(names)} (such as {", ".join(names[:3])})'

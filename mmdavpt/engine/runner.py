@@ -2,6 +2,7 @@
 
 import os.path as osp
 
+from mmengine.dist import master_only
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import BaseLoop, Runner
 from torch import nn
@@ -19,8 +20,7 @@ from .resuming.stopping import be_patient
 class DAVPTRunner(Runner):
     """mmengine's runner, made to resume exactly and never to lose work.
 
-    ``tools/train.py`` and ``tools/test.py`` use it where a config names no
-    other ``runner_type``.
+    ``tools/train.py`` uses it where a config names no other ``runner_type``.
     """
 
     def train(self) -> nn.Module:
@@ -134,3 +134,18 @@ class DAVPTRunner(Runner):
         """
         super().register_hooks(default_hooks, custom_hooks)
         self.register_hook(dict(type='mmdavpt.AgreementHook'))
+
+
+@RUNNERS.register_module()
+class DAVPTTestRunner(DAVPTRunner):
+    """The runner of ``tools/test.py``, which leaves the training's config."""
+
+    @master_only
+    def dump_config(self) -> None:
+        """Write the config to the folder of this test.
+
+        The host's place is that of the training's, by which its checkpoints
+        are loaded later.
+        """
+        name = osp.basename(self.cfg.filename or 'config.py')
+        self.cfg.dump(osp.join(self.log_dir, name))

@@ -7,6 +7,8 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from mmdavpt.checkpoints.fit import GUIDANCE, check_fit
+from mmdavpt.checkpoints.host_loading import SOURCE
 from mmdavpt.checkpoints.tuned import complete
 from mmdavpt.errors import UsageError
 
@@ -84,13 +86,29 @@ class GuidedModelMixin:
     guidance: Optional[PromptGuidance]
     #: Whether states without the frozen weights can be loaded.
     completes_tuned_weights = True
+    #: Patterns of names that may be missing, surplus or of another shape in a
+    #: checkpoint file; None where what loads it has compared them.
+    load_allowed: Optional[Sequence[str]] = (GUIDANCE,)
 
     def _load_from_state_dict(
-        self, state_dict: dict, prefix: str, *args
+        self, state_dict: dict, prefix: str, local_metadata: dict, *args
     ) -> None:
         # Here, and not in a tool, so that every way of loading takes them.
         complete(self, state_dict, prefix)
-        super()._load_from_state_dict(state_dict, prefix, *args)
+        source = local_metadata.get(SOURCE)
+        if source is not None and self.load_allowed is not None:
+            # The hosts would leave random weights in place, with a line on it.
+            check_fit(
+                self,
+                state_dict,
+                source,
+                self.load_allowed,
+                'use the config of its training, or name what may differ in '
+                "the model's attribute `load_allowed`",
+            )
+        super()._load_from_state_dict(
+            state_dict, prefix, local_metadata, *args
+        )
 
     def init_weights(self) -> None:
         """Initialize the weights; say with what images they were made.

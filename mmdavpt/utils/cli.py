@@ -19,7 +19,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mmdavpt.checkpoints import last_checkpoint
-from mmdavpt.checks.checkpoint_fit import CheckpointFitHook
+from mmdavpt.checks.checkpoint_fit import CheckpointFitHook, unwrap
 from mmdavpt.checks.config.config_check import check_config
 from mmdavpt.checks.config.config_file import read_config
 from mmdavpt.checks.config.config_options import check_option
@@ -58,6 +58,8 @@ __all__ = [
     'write_predictions',
 ]
 
+#: Of a training, and of a test.
+OWN_RUNNERS = ('mmdavpt.DAVPTRunner', 'mmdavpt.DAVPTTestRunner')
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 
 
@@ -266,11 +268,15 @@ def build_runner(cfg: Config, training: bool) -> Runner:
     Returns:
         Runner: The runner.
     """
-    cfg.setdefault('runner_type', 'mmdavpt.DAVPTRunner')
+    kind = OWN_RUNNERS[not training]
+    if cfg.get('runner_type', kind) in OWN_RUNNERS:
+        cfg.runner_type = kind
     runner = RUNNERS.build(cfg)
     runner.register_hook(
         CheckpointFitHook(training, cfg.get('load_allowed', ()))
     )
+    # The hook compares, and knows what a training or a test may lack.
+    unwrap(runner.model).load_allowed = None
     warning = selection_warning(cfg) if training else None
     if warning is not None:
         runner.logger.warning(warning)

@@ -181,3 +181,24 @@ def test_segmentation_apis_take_tuned_weights(tmp_path):
     model = init_model(Config(cfg), path, device='cpu')
     runs.assert_equal(dict(model.state_dict()), runs.state(runner))
     assert len(model.dataset_meta['classes']) == 27
+
+
+def test_hosts_leave_no_weight_as_it_happened_to_be(tmp_path):
+    """The scores of random weights look like any other scores."""
+    from mmpretrain.apis import get_model
+
+    cfg = toy.classification(tmp_path)
+    model = MODELS.build(cfg['model'])
+    path = str(tmp_path / 'a.pth')
+    state = {**model.state_dict(), 'head.fc.bias': torch.zeros(99)}
+    del state['backbone.cls_token']
+    torch.save(dict(state_dict=state), path)
+    said = r'a\.pth should have exactly .* lacks 1 \(such as backbone\.cls_'
+    for load in (
+        lambda: get_model(Config(cfg), pretrained=path),
+        lambda: load_checkpoint(MODELS.build(cfg['model']), path),
+    ):
+        with pytest.raises(UsageError, match=said + '.*another shape'):
+            load()
+    model.load_allowed = ('head.fc.bias', 'backbone.cls_*')
+    load_checkpoint(model, path)

@@ -7,12 +7,9 @@ import torch
 from mmengine.model import BaseModel, BaseTTAModel
 from torch import nn
 
+from mmdavpt.checkpoints.fit import misfit
 from mmdavpt.checkpoints.tuned import FINGERPRINT
-from mmdavpt.checks.checkpoint_fit import (
-    CheckpointFitHook,
-    misfit,
-    unwrap,
-)
+from mmdavpt.checks.checkpoint_fit import CheckpointFitHook, unwrap
 from mmdavpt.errors import UsageError
 
 

@@ -23,13 +23,13 @@ from mmdavpt.checkpoints import (  # noqa: E402
     read_run_checkpoint,
     save_checkpoint,
 )
+from mmdavpt.checkpoints.fit import check_fit  # noqa: E402
 from mmdavpt.checkpoints.frozen import check_restorable  # noqa: E402
 from mmdavpt.checkpoints.tuned import (  # noqa: E402
     complete_all,
     strip_frozen,
     tunable_model,
 )
-from mmdavpt.checks.checkpoint_fit import check_fit  # noqa: E402
 from mmdavpt.errors import UsageError  # noqa: E402
 from mmdavpt.registry import MODELS  # noqa: E402
 from mmdavpt.utils import cli  # noqa: E402

@@ -53,7 +53,7 @@ def test_workers_of_the_validation_outlive_signals_of_others(tmp_path):
     hook = SignalWorker()
     runner.register_hook(hook)
     runner.train()
-    assert runner.iter == 6 and hook.worker.is_alive()
+    assert runner.iter == 6 and not hook.worker.is_alive()
 
 
 def test_workers_of_the_first_pass_are_patient():

@@ -59,7 +59,7 @@ def samples_of(
     Args:
         tokens (BackboneTokens): Of the images.
         labels (Tensor | Regions): See
-            :meth:`GuidedModelMixin.features_and_guidance`.
+            :meth:`.GuidedModelMixin.features_and_guidance`.
 
     Returns:
         Tuple[BackboneTokens, Tensor]: As they are where an image is a sample;

@@ -127,8 +127,8 @@ def load_config(
 
     Raises:
         UsageError: If the file cannot be read
-            (:func:`.config_file.read_config`), if a key cannot be set or would
-            change nothing (:func:`.config_keys.check_option`), or if the
+            (:func:`.read_config`), if a key cannot be set or would
+            change nothing (:func:`.check_option`), or if the
             config does not have the protocol.
     """
     options = dict(cfg_options or {})
@@ -236,7 +236,7 @@ def check_files(cfg: Config, training: bool) -> None:
 
     Raises:
         UsageError: If the config cannot be run
-            (:func:`.config_check.check_config`), a file or folder is missing,
+            (:func:`.check_config`), a file or folder is missing,
             or data are broken.
     """
     notes = check_config(cfg, training)

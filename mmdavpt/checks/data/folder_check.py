@@ -23,7 +23,7 @@ def check_folders(
     Args:
         path (str): Path of the dataset in the config.
         dataset (dict): Its config.
-        places (Dict[str, str]): What :func:`.dataset_places.places_of` says.
+        places (Dict[str, str]): What :func:`.places_of` says.
         kind (type | Any): What its ``type`` stands for.
         training (bool): Whether each class needs an image.
             Defaults to False.

@@ -118,7 +118,7 @@ def check_values(options: Mapping[str, object]) -> None:
     """Check the values of resolved options.
 
     Args:
-        options (Mapping[str, object]): As of :attr:`.DAVPTLoss.options`.
+        options (Mapping[str, object]): The arguments of :class:`.DAVPTLoss`.
 
     Raises:
         ValueError: If a value is unknown or out of range, or if both weights

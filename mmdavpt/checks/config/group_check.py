@@ -20,6 +20,8 @@ from .value_kinds import short
 
 #: What the host's constructor reads for the parameters of a pattern.
 MULTIPLIERS = {'lr_mult', 'decay_mult'}
+#: What options of the backbone add; schedules name it for those who set them.
+OPTIONAL = {'prompts', 'bias_delta', 'gate_logits'}
 
 
 def check_groups(cfg: dict, model: nn.Module) -> list[str]:
@@ -101,7 +103,7 @@ def _unmatched(cfg: dict, model: nn.Module) -> list[str]:
     return [
         f'`optim_wrapper.paramwise_cfg.custom_keys` has {pattern!r}, which is '
         'in the name of no trained parameter, and changes nothing'
-        for pattern in _custom_keys(cfg)
+        for pattern in sorted(_custom_keys(cfg).keys() - OPTIONAL)
         if not any(str(pattern) in name for name in names)
     ]
 

@@ -59,6 +59,9 @@ def test_patterns_of_no_trained_parameter_are_named():
     paramwise = dict(custom_keys={'0.b': options, '0.weight': options})
     (note,) = grouped(paramwise_cfg=paramwise)
     assert "custom_keys` has '0.weight', which is in the name of no" in note
+    # What an option of the backbone would add is in the shipped schedules.
+    paramwise = dict(custom_keys={'0.b': options, 'bias_delta': options})
+    assert grouped(paramwise_cfg=paramwise) == []
     # What else an optimizer reads is for it to know.
     lars = dict(type='LARS', lr=0.1, weight_decay=0.1)
     paramwise = dict(custom_keys=dict(bias=dict(lars_exclude=True)))

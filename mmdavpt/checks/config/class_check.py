@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import nn
 
-from mmdavpt.checks.data.dataset_places import datasets_of
+from mmdavpt.checks.data.dataset_places import datasets_of_splits
 
 from .build_check import heads_of
 from .type_places import resolve_type
@@ -32,16 +32,11 @@ def class_defects(
     ):
         if isinstance(node, dict) and node.get('num_classes') is not None:
             counts[f'{path}.num_classes'] = node['num_classes']
-    for split in ('train', 'val') if training else ('test',):
-        loader = cfg.get(f'{split}_dataloader')
-        if loader is None:
-            continue
-        for path, dataset in datasets_of(
-            loader['dataset'], f'{split}_dataloader.dataset'
-        ):
-            classes = _known_classes(dataset, cfg)
-            if classes is not None:
-                counts[f'the classes of {path}'] = len(classes)
+    splits = ('train', 'val') if training else ('test',)
+    for _, path, dataset in datasets_of_splits(cfg, splits):
+        classes = _known_classes(dataset, cfg)
+        if classes is not None:
+            counts[f'the classes of {path}'] = len(classes)
     if len(set(counts.values())) > 1:
         yield 'numbers of classes should be the same, but ' + ', '.join(
             f'{path} {"are" if path[0] == "t" else "is"} {number}'

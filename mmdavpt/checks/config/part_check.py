@@ -9,7 +9,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.registry import HOOKS, LOG_PROCESSORS, METRICS, TRANSFORMS
 from mmengine.runner import get_priority
 
-from mmdavpt.checks.data.dataset_places import datasets_of, places_of
+from mmdavpt.checks.data.dataset_places import datasets_of_splits, places_of
 from mmdavpt.errors import UsageError
 
 from .build_check import build_part, building, scope_of
@@ -89,27 +89,21 @@ def check_datasets(cfg: dict, splits: Sequence[str]) -> None:
     Raises:
         UsageError: If so.
     """
-    for split in splits:
-        loader = cfg.get(f'{split}_dataloader')
-        if loader is None:
-            continue
-        for path, dataset in datasets_of(
-            loader['dataset'], f'{split}_dataloader.dataset'
+    for _, path, dataset in datasets_of_splits(cfg, splits):
+        kinds = resolve_type(dataset['type'], cfg.get('default_scope'))
+        if not inspect.isclass(kinds[0]) or not issubclass(
+            kinds[0], BaseDataset
         ):
-            kinds = resolve_type(dataset['type'], cfg.get('default_scope'))
-            if not inspect.isclass(kinds[0]) or not issubclass(
-                kinds[0], BaseDataset
-            ):
-                continue
-            arguments = copy.deepcopy(dataset)
-            for key in ('type', '_scope_', 'pipeline', 'lazy_init'):
-                arguments.pop(key, None)
-            # Some look for their folders, which the check of data names.
-            places = places_of(dataset, cfg.get('default_scope')).values()
-            if all(map(osp.exists, places)):
-                with building(path):
-                    kinds[0](**arguments, pipeline=[], lazy_init=True)
-            _check_packed(path, dataset, cfg.get('default_scope'))
+            continue
+        arguments = copy.deepcopy(dataset)
+        for key in ('type', '_scope_', 'pipeline', 'lazy_init'):
+            arguments.pop(key, None)
+        # Some look for their folders, which the check of data names.
+        places = places_of(dataset, cfg.get('default_scope')).values()
+        if all(map(osp.exists, places)):
+            with building(path):
+                kinds[0](**arguments, pipeline=[], lazy_init=True)
+        _check_packed(path, dataset, cfg.get('default_scope'))
 
 
 def check_transforms(cfg: dict, splits: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from mmdavpt.checks.preflight import is_local
 from mmdavpt.errors import UsageError
 
 from .dataset_files import (
@@ -15,14 +16,13 @@ from .dataset_files import (
     sample_check,
 )
 from .dataset_places import (
-    datasets_of,
+    datasets_of_splits,
     places_of,
     raise_missing,
     reads_labels,
 )
 from .folder_check import check_folders
 from .image_files import file_defects
-from mmdavpt.checks.preflight import is_local
 from .sample_check import SampleCheck
 
 #: The most files of a dataset of which the ends are read, evenly spread.
@@ -110,23 +110,17 @@ def check_data(
     """
     scope = cfg.get('default_scope', 'mmengine')
     done = set(done)
-    for split in splits:
-        loader = cfg.get(f'{split}_dataloader')
-        if loader is None:
-            continue
-        for path, dataset in datasets_of(
-            loader['dataset'], f'{split}_dataloader.dataset'
-        ):
-            check_places(path, dataset, scope, split == 'train')
-            files = files_key(dataset)
-            if files not in done and reads_text_only(class_of(dataset, scope)):
-                done.add(files)
-                check = sample_check(cfg, path, dataset)
-                if split == 'train' and notes is not None:
-                    notes += replaced_note(
-                        path, check, most_files, replaceable_files(cfg)
-                    )
-                check_samples(path, check, most_files)
+    for split, path, dataset in datasets_of_splits(cfg, splits):
+        check_places(path, dataset, scope, split == 'train')
+        files = files_key(dataset)
+        if files not in done and reads_text_only(class_of(dataset, scope)):
+            done.add(files)
+            check = sample_check(cfg, path, dataset)
+            if split == 'train' and notes is not None:
+                notes += replaced_note(
+                    path, check, most_files, replaceable_files(cfg)
+                )
+            check_samples(path, check, most_files)
     return done
 
 

@@ -7,13 +7,13 @@ from typing import Any
 from mmcv.transforms import LoadImageFromFile
 from mmengine.dataset import BaseDataset
 
+from mmdavpt.checks.config.config_keys import accepted_arguments, walk
+from mmdavpt.checks.config.type_places import resolve_type
+from mmdavpt.checks.preflight import is_local
 from mmdavpt.errors import UsageError
 
-from mmdavpt.checks.config.config_keys import accepted_arguments, walk
 from .dataset_places import raise_missing, reads_labels
-from mmdavpt.checks.preflight import is_local
 from .sample_check import SampleCheck
-from mmdavpt.checks.config.type_places import resolve_type
 
 
 def class_of(node: dict, scope: str) -> Any:

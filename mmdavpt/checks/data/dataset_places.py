@@ -1,13 +1,12 @@
 """Where the datasets of a config lie, read from the config alone."""
 
 import os.path as osp
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
-from mmdavpt.errors import UsageError
-
 from mmdavpt.checks.config.config_keys import walk
+from mmdavpt.errors import UsageError
 
 
 def datasets_of(dataset: dict, path: str) -> Iterator[tuple[str, dict]]:
@@ -24,6 +23,27 @@ def datasets_of(dataset: dict, path: str) -> Iterator[tuple[str, dict]]:
             yield from datasets_of(inner, f'{path}.datasets.{i}')
     else:
         yield path, dataset
+
+
+def datasets_of_splits(
+    cfg: dict, splits: Iterable[str]
+) -> Iterator[tuple[str, str, dict]]:
+    """Yield the datasets of some splits of a config, without wrappers.
+
+    Args:
+        cfg (dict): The config.
+        splits (Iterable[str]): Out of 'train', 'val' and 'test'; those that
+            the config lacks are passed over.
+
+    Yields:
+        tuple[str, str, dict]: Split, dotted path, and dataset.
+    """
+    for split in splits:
+        loader = cfg.get(f'{split}_dataloader')
+        if loader is not None:
+            place = f'{split}_dataloader.dataset'
+            for path, dataset in datasets_of(loader['dataset'], place):
+                yield split, path, dataset
 
 
 def places_of(dataset: dict, scope: str) -> dict[str, str]:

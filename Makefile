@@ -39,7 +39,7 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check --quiet . || \
 		{ echo 'run `make format`'; exit 1; }
-	$(BIN)/interrogate --quiet mmdavpt tools || $(BIN)/interrogate -v mmdavpt tools
+	$(BIN)/interrogate --quiet mmdavpt tools benchmarks || $(BIN)/interrogate -v mmdavpt tools benchmarks
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix --quiet .

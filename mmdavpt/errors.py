@@ -1,8 +1,41 @@
-"""The error of a mistake on the command line."""
+"""The error of a user's mistake, and the parts that messages share."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 class UsageError(ValueError):
-    """What was asked for cannot be done; the message says what to do.
+    """A mistake of the user; the message says what to do.
 
     Tools print it as one sentence, without a traceback.
     """
+
+
+def first_few(items: Iterable[object], most: int = 3) -> str:
+    """Return the number of items and the first few of them.
+
+    Args:
+        items (Iterable[object]): At least one.
+        most (int): How many to show. Defaults to 3.
+
+    Returns:
+        str: Such as '5 (such as a, b, c)'; all of them if there are no more.
+    """
+    names = [str(item) for item in items]
+    if len(names) <= most:
+        return ', '.join(names)
+    return f'{len(names)} (such as {", ".join(names[:most])})'
+
+
+def did_you_mean(word: object, choices: Iterable[object]) -> str:
+    """Return a hint that names the choice closest to a word.
+
+    Args:
+        word (object): What was typed.
+        choices (Iterable[object]): What would have been valid.
+
+    Returns:
+        str: Such as "; did you mean 'num_classes'?"; empty if none is close.
+    """
+    near = get_close_matches(str(word), [str(c) for c in choices], n=1)
+    return f'; did you mean {near[0]!r}?' if near else ''

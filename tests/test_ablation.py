@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mmdavpt.utils import cli
+from mmdavpt.cli import common as cli
 
 TOOLS = Path(__file__).resolve().parents[1] / 'tools' / 'analysis_tools'
 sys.path.insert(0, str(TOOLS))

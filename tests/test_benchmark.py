@@ -10,16 +10,16 @@ import torch
 from mmpretrain.models import VisionTransformer
 from torch import nn
 
-from mmdavpt.errors import UsageError
-from tools.analysis_tools import benchmark
-from tools.analysis_tools.benchmarking import cases, counting, report, timing
-from tools.analysis_tools.benchmarking.cases import Case
-from tools.analysis_tools.benchmarking.forms import FORMS
-from tools.analysis_tools.benchmarking.measuring import (
+from benchmarks import benchmark
+from benchmarks.speed import cases, counting, report, timing
+from benchmarks.speed.cases import Case
+from benchmarks.speed.forms import FORMS
+from benchmarks.speed.measuring import (
     Row,
     check_agreement,
     count,
 )
+from mmdavpt.errors import UsageError
 
 MIB = 2**20
 ARCH = dict(embed_dims=32, num_layers=4, num_heads=4, feedforward_channels=48)

@@ -12,7 +12,7 @@ from mmengine.registry import MODELS, init_default_scope
 
 from mmdavpt.checks.config.config_keys import accepted_keys, runner_keys, walk
 from mmdavpt.checks.config.type_places import resolve_type
-from mmdavpt.utils.protocol import selection_warning, with_protocol
+from mmdavpt.cli.protocol import selection_warning, with_protocol
 
 ROOT = Path(__file__).parents[1] / 'configs'
 LEAVES = sorted(

@@ -172,7 +172,7 @@ def test_what_is_said_of_a_failure(code, text, said, unsaid):
 
 
 @pytest.mark.parametrize('name', ['SIGTERM', 'SIGUSR1', 'SIGINT'])
-def test_processes_that_save_and_end_on_a_signal(start, tmp_path, name):
+def test_ranks_that_save_and_end_on_a_signal(start, tmp_path, name):
     pid = start('waits')
     wait_for(tmp_path / 'started_0', tmp_path / 'started_1')
     # As it comes from a batch system that sends it to every process.
@@ -192,7 +192,7 @@ def test_a_process_that_cannot_save_on_a_signal(start, tmp_path):
     assert 'rank 1 (process' in (tmp_path / 'stderr').read_text()
 
 
-def test_processes_that_do_not_end_are_ended(start, tmp_path):
+def test_ranks_that_do_not_end_are_ended(start, tmp_path):
     pid = start('deaf', patience=1)
     wait_for(tmp_path / 'started_0', tmp_path / 'started_1')
     os.kill(pid, signal.SIGTERM)

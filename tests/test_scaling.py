@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 from mmpretrain.models import VisionTransformer
 
-from tools.analysis_tools import scaling
-from tools.analysis_tools.benchmarking import cases, communication, scales
-from tools.analysis_tools.benchmarking.cases import Case
+from benchmarks import scaling
+from benchmarks.speed import cases, communication, scales
+from benchmarks.speed.cases import Case
 
 ARCH = dict(embed_dims=192, num_layers=2, num_heads=3, feedforward_channels=99)
 TOY = Case('vit-toy', prompts=4, batch=2, size=32, classes=7, patch=8)

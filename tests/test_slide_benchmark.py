@@ -4,10 +4,10 @@ import pytest
 import torch
 from mmpretrain.models import VisionTransformer
 
+from benchmarks import slide_benchmark
+from benchmarks.speed import dense
+from benchmarks.speed.cases import Case
 from mmdavpt.errors import UsageError
-from tools.analysis_tools import slide_benchmark
-from tools.analysis_tools.benchmarking import dense
-from tools.analysis_tools.benchmarking.cases import Case
 
 ARCH = dict(embed_dims=32, num_layers=4, num_heads=4, feedforward_channels=48)
 TOY = Case('setr-toy', prompts=2, batch=1, size=32, classes=5)

@@ -16,7 +16,7 @@ from mmdavpt.errors import UsageError
 
 from . import toy
 
-sys.path.insert(0, str(Path(__file__).parents[1] / 'tools/soak'))
+sys.path.insert(0, str(Path(__file__).parents[1] / 'benchmarks/soak'))
 
 import files  # noqa: E402
 import isolated  # noqa: E402

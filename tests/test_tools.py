@@ -18,8 +18,9 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
+from mmdavpt.cli import common as cli
+from mmdavpt.cli import launch
 from mmdavpt.errors import UsageError
-from mmdavpt.utils import cli, launch
 
 ROOT = Path(__file__).parents[1]
 TOOLS = ROOT / 'tools'

@@ -20,7 +20,7 @@ if find_spec('mmdavpt') is None:
 from mmengine.config import DictAction  # noqa: E402
 
 from mmdavpt.checks.data.data_check import check_data  # noqa: E402
-from mmdavpt.utils import cli  # noqa: E402
+from mmdavpt.cli import common as cli  # noqa: E402
 from mmdavpt.visualization.browsing import (  # noqa: E402
     draw_samples,
     ignore_index_of,

@@ -19,8 +19,8 @@ if find_spec('mmdavpt') is None:
 from mmengine.config import DictAction  # noqa: E402
 
 from mmdavpt.checks.data.full_check import check_all  # noqa: E402
+from mmdavpt.cli import common as cli  # noqa: E402
 from mmdavpt.errors import UsageError  # noqa: E402
-from mmdavpt.utils import cli  # noqa: E402
 
 SPLITS = ('train', 'val', 'test')
 

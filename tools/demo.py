@@ -20,9 +20,9 @@ import torch  # noqa: E402
 from mmengine.hooks import Hook  # noqa: E402
 from mmengine.runner import Runner  # noqa: E402
 
+from mmdavpt.cli import common as cli  # noqa: E402
 from mmdavpt.datasets.glyphs.writers import write_scenes_ade20k  # noqa: E402
 from mmdavpt.models import count_parameters  # noqa: E402
-from mmdavpt.utils import cli  # noqa: E402
 from mmdavpt.visualization import draw_mapping, draw_predictions  # noqa: E402
 
 GLYPHS = ROOT / 'configs' / 'glyphs'

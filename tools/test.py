@@ -13,7 +13,7 @@ from torch.distributed.elastic.multiprocessing.errors import record
 if find_spec('mmdavpt') is None:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mmdavpt.utils import cli  # noqa: E402
+from mmdavpt.cli import common as cli  # noqa: E402
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

@@ -11,7 +11,7 @@ from mmdavpt.checkpoints import last_checkpoint, replacing
 from mmdavpt.registry import RUNNERS
 
 from .loader_workers import end_workers
-from .processes.on_main import on_main
+from .ranks.on_main import on_main
 from .resuming.loops import with_exact_loop
 from .resuming.stopping import be_patient
 

@@ -9,9 +9,9 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 
 from mmdavpt.checks.data.dataset_files import head_of
-from mmdavpt.engine.mapping.labels import draw_class_labels, read_class_labels
 from mmdavpt.engine.resuming.randomness import isolated_randomness
 from mmdavpt.errors import UsageError
+from mmdavpt.mapping.batch_labels import draw_class_labels, read_class_labels
 
 from .figures import save_figure
 from .inputs import encoding_of, flips_channels, model_picture

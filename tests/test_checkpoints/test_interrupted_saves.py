@@ -6,9 +6,9 @@ import pytest
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
+from benchmarks.soak import saves
 from mmdavpt.engine.hooks import DAVPTCheckpointHook
 from mmdavpt.engine.runner import DAVPTRunner
-from tools.soak import saves
 
 
 def test_nothing_is_lost():

@@ -6,9 +6,9 @@ import os.path as osp
 
 import pytest
 
+from benchmarks.soak import power
+from benchmarks.soak.power import Moment
 from mmdavpt.checkpoints import writing
-from tools.soak import power
-from tools.soak.power import Moment
 
 
 def test_nothing_is_lost():

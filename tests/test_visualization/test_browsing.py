@@ -10,8 +10,8 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from PIL import Image
 
-from mmdavpt.engine.mapping.labels import labels_of_batch
 from mmdavpt.errors import UsageError
+from mmdavpt.mapping.batch_labels import labels_of_batch
 from mmdavpt.visualization.browsing import (
     draw_samples,
     guidance_labels,

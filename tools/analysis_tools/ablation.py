@@ -27,8 +27,8 @@ if find_spec('mmdavpt') is None:
 
 from studies import CONFIGS, STUDIES, Study  # noqa: E402
 
+from mmdavpt.cli import common as cli  # noqa: E402
 from mmdavpt.datasets.glyphs.writers import write_scenes_ade20k  # noqa: E402
-from mmdavpt.utils import cli  # noqa: E402
 
 #: Test scenes: many, since a class covers a hundredth of one.
 NUM_SCENES = {'training': 800, 'validation': 240}

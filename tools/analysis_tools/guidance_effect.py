@@ -23,9 +23,9 @@ from torch import Tensor, nn
 if find_spec('mmdavpt') is None:
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from mmdavpt.cli import common as cli  # noqa: E402
 from mmdavpt.models.pretrained.reading import read_torch  # noqa: E402
 from mmdavpt.registry import MODELS  # noqa: E402
-from mmdavpt.utils import cli  # noqa: E402
 
 
 def load_model(

@@ -20,6 +20,7 @@ from pathlib import Path
 if find_spec('mmdavpt') is None:
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from mmdavpt.cli.common import exit_with_sentence  # noqa: E402
 from mmdavpt.datasets import STYLES  # noqa: E402
 from mmdavpt.datasets.fgvc.sets import SETS, set_from  # noqa: E402
 from mmdavpt.datasets.glyphs.writers import (  # noqa: E402
@@ -30,7 +31,6 @@ from mmdavpt.datasets.glyphs.writers import (  # noqa: E402
 )
 from mmdavpt.datasets.glyphs.writers.fgvc import fgvc_sizes  # noqa: E402
 from mmdavpt.datasets.vtab1k.tasks import TASKS, task_from  # noqa: E402
-from mmdavpt.utils.cli import exit_with_sentence  # noqa: E402
 
 #: Layouts of scenes: how they are written, and the names of the splits.
 SCENES = {

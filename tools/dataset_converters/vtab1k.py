@@ -22,6 +22,7 @@ from pathlib import Path
 if find_spec('mmdavpt') is None:
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from mmdavpt.cli.common import exit_with_sentence  # noqa: E402
 from mmdavpt.datasets.vtab1k.checking import (  # noqa: E402
     task_defects,
     task_folders,
@@ -29,7 +30,6 @@ from mmdavpt.datasets.vtab1k.checking import (  # noqa: E402
 from mmdavpt.datasets.vtab1k.conversion import KINDS, convert  # noqa: E402
 from mmdavpt.datasets.vtab1k.sources import DOWNLOADS  # noqa: E402
 from mmdavpt.datasets.vtab1k.tasks import TASKS  # noqa: E402
-from mmdavpt.utils.cli import exit_with_sentence  # noqa: E402
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

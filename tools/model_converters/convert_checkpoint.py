@@ -30,9 +30,9 @@ from mmdavpt.checkpoints.tuned import (  # noqa: E402
     strip_frozen,
     tunable_model,
 )
+from mmdavpt.cli import common as cli  # noqa: E402
 from mmdavpt.errors import UsageError  # noqa: E402
 from mmdavpt.registry import MODELS  # noqa: E402
-from mmdavpt.utils import cli  # noqa: E402
 
 SUFFIXES = ('.pth', '.safetensors')
 

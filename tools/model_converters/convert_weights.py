@@ -17,13 +17,13 @@ if find_spec('mmdavpt') is None:
 
 from safetensors.torch import save_file  # noqa: E402
 
+from mmdavpt.cli import common as cli  # noqa: E402
 from mmdavpt.errors import UsageError  # noqa: E402
 from mmdavpt.models.pretrained import (  # noqa: E402
     read_checkpoint,
     to_mmpretrain,
 )
 from mmdavpt.models.pretrained.naming import architecture  # noqa: E402
-from mmdavpt.utils import cli  # noqa: E402
 
 
 def convert(

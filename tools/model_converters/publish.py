@@ -21,9 +21,9 @@ from mmdavpt.checkpoints import (  # noqa: E402
     save_checkpoint,
 )
 from mmdavpt.checkpoints.tuned import FINGERPRINT  # noqa: E402
+from mmdavpt.cli import common as cli  # noqa: E402
 from mmdavpt.errors import UsageError  # noqa: E402
 from mmdavpt.models.export import fold_bias_delta  # noqa: E402
-from mmdavpt.utils import cli  # noqa: E402
 
 
 def publish(checkpoint: dict, fold_bias: bool = False) -> dict:

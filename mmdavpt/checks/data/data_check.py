@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from mmdavpt.checks.preflight import is_local
+from mmdavpt.datasets.image_files import file_defects
+from mmdavpt.datasets.sample_check import SampleCheck
 from mmdavpt.errors import UsageError
 
 from .dataset_files import (
@@ -22,8 +24,6 @@ from .dataset_places import (
     reads_labels,
 )
 from .folder_check import check_folders
-from .image_files import file_defects
-from .sample_check import SampleCheck
 
 #: The most files of a dataset of which the ends are read, evenly spread.
 MOST_FILES = 100_000

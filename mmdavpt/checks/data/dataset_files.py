@@ -10,10 +10,10 @@ from mmengine.dataset import BaseDataset
 from mmdavpt.checks.config.config_keys import accepted_arguments, walk
 from mmdavpt.checks.config.type_places import resolve_type
 from mmdavpt.checks.preflight import is_local
+from mmdavpt.datasets.sample_check import SampleCheck
 from mmdavpt.errors import UsageError
 
 from .dataset_places import raise_missing, reads_labels
-from .sample_check import SampleCheck
 
 
 def class_of(node: dict, scope: str) -> Any:

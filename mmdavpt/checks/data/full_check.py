@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.progress import track
 
+from mmdavpt.datasets.sample_check import SampleCheck
 from mmdavpt.errors import UsageError
 
 from .data_check import check_places, files_key
 from .dataset_files import sample_check
 from .dataset_places import datasets_of
-from .sample_check import SampleCheck
 
 
 @dataclass

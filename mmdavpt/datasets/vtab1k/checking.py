@@ -9,7 +9,7 @@ from typing import Dict, List, Optional, Tuple
 from mmpretrain.utils import track_on_main_process
 from PIL import Image
 
-from mmdavpt.checks.data.image_files import BROKEN
+from mmdavpt.datasets.image_files import BROKEN
 from mmdavpt.errors import UsageError
 
 from ..checksums import CHECKSUMS_FILE, checksum_defects, read_checksums

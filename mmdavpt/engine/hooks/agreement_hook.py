@@ -7,7 +7,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmdavpt.engine.processes.agreement import check_same, checksum_of
+from mmdavpt.engine.ranks.agreement import check_same, checksum_of
 from mmdavpt.registry import HOOKS
 
 from ..trained_model import unwrap

@@ -20,7 +20,7 @@ from mmdavpt.checkpoints.plain import (
 )
 from mmdavpt.checkpoints.tuned import strip_frozen, tunable_model
 from mmdavpt.checkpoints.writing import partials
-from mmdavpt.engine.processes.on_main import on_main
+from mmdavpt.engine.ranks.on_main import on_main
 from mmdavpt.engine.resuming.checkpoint_records import (
     let_best_be_here,
     restorer,

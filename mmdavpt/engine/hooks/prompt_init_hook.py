@@ -10,11 +10,12 @@ from mmengine.utils import ProgressBar
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mmdavpt.engine.mapping.first_pass import sample_loader
-from mmdavpt.engine.processes.on_main import on_main
+from mmdavpt.engine.ranks.on_main import on_main
 from mmdavpt.engine.resuming.randomness import isolated_randomness
 from mmdavpt.engine.resuming.stopping import StopRequest, stop_of
-from mmdavpt.models.backbones import DAVPTVisionTransformer, TokenPool
+from mmdavpt.mapping.first_pass import sample_loader
+from mmdavpt.mapping.token_pools import TokenPool
+from mmdavpt.models.backbones import DAVPTVisionTransformer
 from mmdavpt.registry import HOOKS
 
 from ..trained_model import unwrap
@@ -29,7 +30,7 @@ class PromptInitHook(Hook):
 
     Args:
         method (str): How tokens become prompts: 'mean', 'max', 'kmeans' or
-            'random', see :class:`mmdavpt.models.backbones.TokenPool`.
+            'random', see :class:`mmdavpt.mapping.token_pools.TokenPool`.
         max_images (int): How many training images are looked at, chosen by
             ``seed``. Defaults to 1000.
         pipeline (List[dict], optional): Transforms of these images.

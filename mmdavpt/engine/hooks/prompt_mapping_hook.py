@@ -9,24 +9,24 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 from torch.utils.data import Subset
 
-from mmdavpt.clustering import describe
-from mmdavpt.engine.mapping.first_pass import (
+from mmdavpt.engine.resuming.randomness import isolated_randomness
+from mmdavpt.engine.resuming.stopping import stop_of
+from mmdavpt.mapping import describe
+from mmdavpt.mapping.batch_labels import labels_of_batch
+from mmdavpt.mapping.first_pass import (
     first_pass_loader,
     observe_training_set,
 )
-from mmdavpt.engine.mapping.labels import labels_of_batch
-from mmdavpt.engine.mapping.mapping_update import (
+from mmdavpt.mapping.refresh_schedule import (
+    RefreshSchedule,
+    progress_of,
+)
+from mmdavpt.mapping.sharing import (
     drop_new,
     drop_shared,
     recluster,
     share_new,
 )
-from mmdavpt.engine.mapping.refresh_schedule import (
-    RefreshSchedule,
-    progress_of,
-)
-from mmdavpt.engine.resuming.randomness import isolated_randomness
-from mmdavpt.engine.resuming.stopping import stop_of
 from mmdavpt.registry import HOOKS
 
 from ..trained_model import guided_model_of, is_segmentor

@@ -7,19 +7,19 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
-from mmdavpt.engine.incidents.counting import (
+from mmdavpt.engine.fault_tolerance.counting import (
     SKIPPED_IN_A_ROW,
     count_broken,
     count_skipped,
     stopping,
 )
-from mmdavpt.engine.incidents.step_guard import StepGuard, not_finite
-from mmdavpt.engine.incidents.watched_pipeline import (
+from mmdavpt.engine.fault_tolerance.step_guard import StepGuard, not_finite
+from mmdavpt.engine.fault_tolerance.watched_pipeline import (
     replaced_files,
     watch,
 )
-from mmdavpt.engine.mapping.labels import check_annotations, read_class_labels
 from mmdavpt.errors import UsageError
+from mmdavpt.mapping.batch_labels import check_annotations, read_class_labels
 from mmdavpt.registry import HOOKS
 
 from ..trained_model import classes_of_heads, is_segmentor, unwrap

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from mmengine.hooks import EMAHook
 from mmengine.runner import Runner
 
-from mmdavpt.engine.processes.agreement import checksum_of
+from mmdavpt.engine.ranks.agreement import checksum_of
 
 from .stopping import Stopped
 

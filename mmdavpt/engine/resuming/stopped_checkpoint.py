@@ -7,7 +7,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
 from mmdavpt.checkpoints import write_pointer
-from mmdavpt.engine.processes.on_main import on_main
+from mmdavpt.engine.ranks.on_main import on_main
 
 #: One name for all: the next stop replaces it.
 STOPPED = 'stopped.pth'

@@ -4,18 +4,15 @@ from .guided_tokens import SALIENCY_KEYS, TOKEN_NAMES, TokenRequest
 from .prompt_cache import PromptCache
 from .prompted_layer import LayerTask, project_prompts, prompted_layer
 from .prompts import DeepPrompts, prompt_init_bound, prompts_per_layer
-from .token_pools import POOLS, TokenPool
 
 __all__ = [
     'BackboneTokens',
     'DAVPTVisionTransformer',
     'DeepPrompts',
     'LayerTask',
-    'POOLS',
     'PromptCache',
     'SALIENCY_KEYS',
     'TOKEN_NAMES',
-    'TokenPool',
     'TokenRequest',
     'project_prompts',
     'prompt_init_bound',

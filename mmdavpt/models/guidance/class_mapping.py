@@ -5,12 +5,12 @@ from typing import Optional, Sequence
 import torch
 from torch import Tensor, nn
 
-from mmdavpt.clustering import (
+from mmdavpt.mapping import (
     MappingResult,
     accumulate,
     assign_prompts,
 )
-from mmdavpt.clustering import class_means as means_of_classes
+from mmdavpt.mapping import class_means as means_of_classes
 
 
 class ClassMapping(nn.Module):
@@ -28,7 +28,7 @@ class ClassMapping(nn.Module):
         normalize (str): How class representations are normalised for
             k-means. Defaults to 'l2'.
         k_means (dict, optional): Options of
-            :func:`mmdavpt.clustering.cluster`. Defaults to None.
+            :func:`mmdavpt.mapping.cluster`. Defaults to None.
 
     Attributes:
         mapping (Tensor): Prompt of each class, int64, (K, ); -1 for none.

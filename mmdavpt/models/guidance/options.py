@@ -3,7 +3,7 @@
 from numbers import Real
 from typing import Iterable, Optional
 
-from mmdavpt.clustering import NORMALIZATIONS
+from mmdavpt.mapping import NORMALIZATIONS
 from mmdavpt.models.backbones import SALIENCY_KEYS
 
 #: What guides of an image with pixel labels.

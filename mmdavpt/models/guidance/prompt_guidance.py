@@ -6,8 +6,8 @@ import torch
 from mmengine.dist import get_world_size
 from torch import Tensor
 
-from mmdavpt.clustering import check_options
 from mmdavpt.errors import UsageError
+from mmdavpt.mapping import check_options
 from mmdavpt.models.backbones import BackboneTokens, TokenRequest
 from mmdavpt.models.losses.gathering import gather_samples
 from mmdavpt.models.losses.sample_queue import SampleQueue
@@ -38,13 +38,13 @@ class PromptGuidance(ClassMapping):
         background_class (int, optional): Class that takes no part in
             guidance, such as 0 in PASCAL Context-60. Defaults to None.
         normalize (str): How class representations are normalised for
-            k-means, see :func:`mmdavpt.clustering.normalize_rows`.
+            k-means, see :func:`mmdavpt.mapping.normalize_rows`.
             Defaults to 'l2'.
         algorithm (str): Of k-means, 'full' or 'minibatch', see
-            :func:`mmdavpt.clustering.cluster`. Defaults to 'full'.
+            :func:`mmdavpt.mapping.cluster`. Defaults to 'full'.
         restarts (int, optional): Runs of the first k-means, of which the best
             counts. Defaults to None: ten, and fewer with many thousands of
-            classes, see :func:`mmdavpt.clustering.cluster`.
+            classes, see :func:`mmdavpt.mapping.cluster`.
         balanced (bool): Whether all prompts get equally many classes, as
             nearly as that goes. Defaults to False.
         saliency_keys (str): What the prompts' queries attend to: 'patches' or

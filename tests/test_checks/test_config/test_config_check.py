@@ -6,8 +6,8 @@ import pytest
 from mmengine.config import Config
 
 from mmdavpt.checks.config.config_check import check_config
+from mmdavpt.cli.protocol import with_protocol
 from mmdavpt.errors import UsageError
-from mmdavpt.utils.protocol import with_protocol
 from tests import toy
 
 CONFIGS = Path(__file__).parents[3] / 'configs'

@@ -13,7 +13,7 @@ from mmengine.optim import (
 )
 
 from mmdavpt.checks.config.resumed_schedule import schedule_note
-from mmdavpt.utils.cli import build_runner
+from mmdavpt.cli.common import build_runner
 from tests import toy
 
 

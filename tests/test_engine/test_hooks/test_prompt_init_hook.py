@@ -6,7 +6,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmdavpt.engine.hooks import PromptInitHook
-from mmdavpt.models.backbones import TokenPool
+from mmdavpt.mapping.token_pools import TokenPool
 from tests import toy
 
 

@@ -10,10 +10,10 @@ from mmengine.registry import init_default_scope
 from mmpretrain.datasets import KFoldDataset
 from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
 
-from mmdavpt.clustering import assign_prompts
 from mmdavpt.datasets import GlyphDataset
 from mmdavpt.engine.hooks import PromptMappingHook
-from mmdavpt.engine.mapping.first_pass import (
+from mmdavpt.mapping import assign_prompts
+from mmdavpt.mapping.first_pass import (
     batch_size_of,
     capped_indices,
     first_pass_loader,

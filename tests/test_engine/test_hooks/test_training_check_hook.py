@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 
-from mmdavpt.engine.incidents.counting import stopping
+from mmdavpt.engine.fault_tolerance.counting import stopping
 from mmdavpt.errors import UsageError
 from tests import toy
 

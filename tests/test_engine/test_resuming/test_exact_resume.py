@@ -11,7 +11,7 @@ import torch
 
 from mmdavpt.engine.resuming.exact_loop import ExactLoop
 
-TOOLS = Path(__file__).resolve().parents[3] / 'tools' / 'soak'
+TOOLS = Path(__file__).resolve().parents[3] / 'benchmarks' / 'soak'
 sys.path.insert(0, str(TOOLS))
 import kill_configs  # noqa: E402
 import kill_starts  # noqa: E402

@@ -11,12 +11,12 @@ import torch
 from mmengine.hooks import Hook
 from torch.utils.data import DataLoader
 
-from mmdavpt.engine.mapping.first_pass import sample_loader
 from mmdavpt.engine.resuming.stopping import PatientWorker, Stopped
+from mmdavpt.mapping.first_pass import sample_loader
 from tests import toy
 from tests.test_checkpoints import runs
 
-TOOLS = Path(__file__).resolve().parents[3] / 'tools' / 'soak'
+TOOLS = Path(__file__).resolve().parents[3] / 'benchmarks' / 'soak'
 sys.path.insert(0, str(TOOLS))
 from kills import compare  # noqa: E402
 

@@ -10,9 +10,9 @@ from mmengine.hooks import Hook
 from mmdavpt.checkpoints import last_checkpoint
 from mmdavpt.engine.resuming.stopping import SIGNALS, Stopped, ending_at_once
 from mmdavpt.engine.runner import DAVPTRunner
-from mmdavpt.models.backbones import TokenPool
+from mmdavpt.mapping.token_pools import TokenPool
 from tests import toy
-from tests.test_engine.test_processes.bad_days import SignalItself
+from tests.test_engine.test_ranks.bad_days import SignalItself
 
 SAID = 'stopped by SIGTERM while no iteration was under way, so nothing is'
 

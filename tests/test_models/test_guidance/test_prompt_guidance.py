@@ -8,7 +8,7 @@ from mmengine.structures import PixelData
 from mmpretrain.structures import DataSample
 from mmseg.structures import SegDataSample
 
-from mmdavpt.clustering import MappingResult
+from mmdavpt.mapping import MappingResult
 from mmdavpt.models import (
     DAVPTEncoderDecoder,
     DAVPTImageClassifier,

@@ -1,0 +1,339 @@
+"""Damage configs at random: a sentence, or a training that runs."""
+
+import argparse
+import copy
+import random
+import shutil
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+for folder in (
+    str(Path(__file__).resolve().parents[2]),
+    str(Path(__file__).resolve().parent),
+):
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+
+from isolated import NotKept, try_cases  # noqa: E402
+from mmengine.hooks import Hook  # noqa: E402
+from mmengine.logging import MMLogger  # noqa: E402
+from mmengine.registry import DefaultScope  # noqa: E402
+from report import Report  # noqa: E402
+
+from mmdavpt.cli import common as cli  # noqa: E402
+from mmdavpt.errors import UsageError  # noqa: E402
+from tests import toy  # noqa: E402
+
+#: What a value may become, besides its neighbours.
+VALUES = (
+    None,
+    True,
+    False,
+    -1,
+    0,
+    1,
+    3,
+    1000,
+    0.5,
+    -0.1,
+    float('nan'),
+    float('inf'),
+    '',
+    'x',
+    'mmdavpt.Gone',
+    [],
+    [1],
+    [3, -1],
+    (0, 9),
+    {},
+    dict(type='x'),
+    dict(a=1),
+)
+
+#: How many iterations show that a training runs.
+ENOUGH = 3
+
+
+class EnoughHook(Hook):
+    """Ends a training that has shown that it runs."""
+
+    def after_train_iter(self, runner, *args, **kwargs) -> None:
+        """Raise once the training runs."""
+        if runner.iter + 1 >= ENOUGH:
+            raise EndedEarly
+
+
+class EndedEarly(Exception):
+    """The training has shown that it runs."""
+
+
+def furnish(cfg: dict) -> None:
+    """Add what a run can do without, so that it is damaged too.
+
+    Args:
+        cfg (dict): A config of :mod:`tests.toy`, changed in place.
+    """
+    by_epoch = cfg['train_cfg']['by_epoch']
+    segments = cfg['default_scope'] == 'mmseg'
+    cfg.update(
+        env_cfg=dict(cudnn_benchmark=False, mp_cfg=dict(opencv_num_threads=0)),
+        load_from=None,
+        param_scheduler=[
+            dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=2),
+            dict(type='CosineAnnealingLR', eta_min=0.0, by_epoch=by_epoch),
+        ],
+        visualizer=dict(
+            type='SegLocalVisualizer' if segments else 'UniversalVisualizer',
+            vis_backends=[dict(type='LocalVisBackend')],
+        ),
+    )
+    cfg['default_hooks'].update(
+        timer=dict(type='IterTimerHook'),
+        param_scheduler=dict(type='ParamSchedulerHook'),
+    )
+    cfg['optim_wrapper']['optimizer']['weight_decay'] = 0.01
+    cfg['optim_wrapper'].update(
+        type='OptimWrapper',
+        constructor='mmdavpt.TrainableOptimWrapperConstructor',
+        clip_grad=dict(max_norm=1.0, norm_type=2),
+        paramwise_cfg=dict(
+            norm_decay_mult=0.0, custom_keys=dict(prompts=dict(lr_mult=2.0))
+        ),
+    )
+    cfg['train_dataloader'].update(
+        collate_fn=dict(type='pseudo_collate'),
+        drop_last=True,
+        pin_memory=False,
+    )
+    cfg['train_dataloader']['dataset']['pipeline'].insert(
+        0, dict(type='RandomFlip', prob=0.5, direction='horizontal')
+    )
+    if segments:
+        cfg['model']['test_cfg'] = dict(
+            mode='slide', crop_size=(32, 32), stride=(16, 16)
+        )
+    else:
+        cfg['model']['head']['init_cfg'] = dict(
+            type='Normal', layer='Linear', std=0.01
+        )
+        cfg['model']['data_preprocessor']['to_rgb'] = True
+
+
+def places(node: Any, path: tuple = ()) -> list[tuple]:
+    """Return the paths of all values of a nested config."""
+    if isinstance(node, dict):
+        children = list(node.items())
+    elif isinstance(node, list):
+        children = list(enumerate(node))
+    else:
+        return []
+    return [
+        place
+        for key, child in children
+        for place in [(*path, key), *places(child, (*path, key))]
+    ]
+
+
+def parent_of(cfg: dict, path: tuple) -> Any:
+    """Return the dict or list that holds a value."""
+    for key in path[:-1]:
+        cfg = cfg[key]
+    return cfg
+
+
+def rename(rng: random.Random, cfg: dict) -> str:
+    """Misspell a key: never silent, but for names that the user chooses."""
+    keys = [
+        p
+        for p in places(cfg)
+        if isinstance(p[-1], str) and p[-2:-1] != ('custom_keys',)
+    ]
+    path = rng.choice(keys)
+    old, node = path[-1], parent_of(cfg, path)
+    at = rng.randrange(len(old))
+    new = rng.choice(
+        [old[:at] + old[at + 1 :], old + old[-1], old[:at] + 'q' + old[at:]]
+    )
+    if new in node or not new:
+        new = f'{old}_q'
+    node[new] = node.pop(old)
+    return f'{".".join(map(str, path))} is called {new}'
+
+
+def add(rng: random.Random, cfg: dict) -> str:
+    """Add a key that nothing reads: never silent, but for variables."""
+    dicts = [
+        p
+        for p in places(cfg)
+        if isinstance(_get(cfg, p), dict) and p[-1] != 'custom_keys'
+    ]
+    path = rng.choice(dicts)
+    _get(cfg, path)['unread_key'] = rng.choice(VALUES)
+    return f'{".".join(map(str, path))} has unread_key'
+
+
+def remove(rng: random.Random, cfg: dict) -> str:
+    """Leave out a key."""
+    path = rng.choice(places(cfg))
+    del parent_of(cfg, path)[path[-1]]
+    return f'{".".join(map(str, path))} is gone'
+
+
+def change(rng: random.Random, cfg: dict) -> str:
+    """Give a key another value."""
+    path = rng.choice(places(cfg))
+    node, old = parent_of(cfg, path), _get(cfg, path)
+    near = [old]
+    if isinstance(old, (int, float)) and not isinstance(old, bool):
+        near = [old + 1, old - 1, -old, old * 2, str(old), [old]]
+    new = copy.deepcopy(rng.choice([*VALUES, *near, *near]))
+    node[path[-1]] = new
+    return f'{".".join(map(str, path))} = {new!r} instead of {old!r:.60}'
+
+
+def move(rng: random.Random, cfg: dict) -> str:
+    """Put the value of one key into another."""
+    source, target = rng.choice(places(cfg)), rng.choice(places(cfg))
+    value = copy.deepcopy(_get(cfg, source))
+    parent_of(cfg, target)[target[-1]] = value
+    return f'{".".join(map(str, target))} = {value!r:.80}'
+
+
+def _get(cfg: Any, path: tuple) -> Any:
+    for key in path:
+        cfg = cfg[key]
+    return cfg
+
+
+def damage(rng: random.Random, text: str) -> str:
+    """Damage the text of a config file."""
+    at = rng.randrange(len(text))
+    return rng.choice(
+        [
+            text[:at],
+            text[:at] + text[at + rng.randint(1, 9) :],
+            text[:at] + rng.choice('()[]{},=\'"\\\n\0#:x9é') + text[at:],
+            f"_base_ = './{at}.py'\n{text}",
+            text + '\n1 / 0\n',
+        ]
+    )
+
+
+#: Each with whether a run may go on as if nothing was changed.
+MUTATIONS: tuple[tuple[Callable, bool], ...] = (
+    (rename, False),
+    (add, False),
+    (remove, True),
+    (change, True),
+    (change, True),
+    (change, True),
+    (move, True),
+)
+
+
+def config_text(cfg: dict) -> str:
+    """Return a config as a file that makes it."""
+    head = "nan, inf = float('nan'), float('inf')\n"
+    return head + ''.join(f'{key} = {value!r}\n' for key, value in cfg.items())
+
+
+def case(seed: int) -> str:
+    """Damage one config and try to train with it.
+
+    Args:
+        seed (int): What, where and how.
+
+    Returns:
+        str: The outcome.
+
+    Raises:
+        NotKept: If it ends otherwise than in a sentence or a training, or in
+            a training with a key that nothing reads.
+    """
+    rng = random.Random(seed)
+    folder = Path(tempfile.mkdtemp(prefix='configs_'))
+    try:
+        return _case(rng, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        DefaultScope._instance_dict.clear()
+        for logger in MMLogger._instance_dict.values():
+            for handler in logger.handlers:
+                handler.close()
+        MMLogger._instance_dict.clear()
+
+
+def _case(rng: random.Random, folder: Path) -> str:
+    make = rng.choice([toy.classification, toy.segmentation])
+    cfg = make(folder / 'run')
+    cfg['custom_hooks'].insert(0, dict(type='mmdavpt.TrainingCheckHook'))
+    if rng.random() < 0.5:
+        furnish(cfg)
+    path = folder / 'config.py'
+    if rng.random() < 0.1:
+        text = damage(rng, config_text(cfg))
+        done, may_run = ['the text is damaged'], True
+    else:
+        done, may_run = [], True
+        for _ in range(rng.choice([1, 1, 1, 2, 3])):
+            mutation, silent = rng.choice(MUTATIONS)
+            done.append(mutation(rng, cfg))
+            may_run = may_run and silent
+        text = config_text(cfg)
+    path.write_text(text, encoding='utf-8')
+    try:
+        train(path)
+    except UsageError as error:
+        if not str(error).strip():
+            raise NotKept(f'{done}: an empty sentence') from error
+        return 'refused'
+    except EndedEarly:
+        pass
+    except Exception as error:  # what the promise is about
+        frames = traceback.extract_tb(error.__traceback__)
+        places = [f'{f.filename}:{f.lineno}' for f in frames[-2:]]
+        raise NotKept(
+            f'{done}: {type(error).__name__}: {str(error)[:300]} ({places})'
+        ) from error
+    if not may_run and len(done) == 1:
+        raise NotKept(f'{done}: it ran as if nothing were wrong')
+    return 'ran'
+
+
+def train(path: Path) -> None:
+    """Do what ``tools/train.py`` does, for a few iterations.
+
+    Args:
+        path (Path): The config file.
+    """
+    cfg = cli.load_config(str(path))
+    args = argparse.Namespace(
+        launcher=None, work_dir=str(path.parent / 'run'), config=str(path)
+    )
+    cli.apply_command_line(cfg, args)
+    cli.check_files(cfg, training=True)
+    cli.prepare_launcher(cfg)
+    runner = cli.build_runner(cfg, training=True)
+    runner.register_hook(EnoughHook(), priority='LOWEST')
+    runner.train()
+
+
+def run(count: int, seed: int, deadline: float) -> Report:
+    """Damage many configs.
+
+    Args:
+        count (int): How many.
+        seed (int): The first seed.
+        deadline (float): When to end at the latest, of ``time.monotonic``.
+
+    Returns:
+        Report: What came of each.
+    """
+    torch.set_num_threads(1)
+    return try_cases('configs', case, count, seed, deadline)

@@ -1,0 +1,104 @@
+"""Try in the large what the tests try in the small, and count what breaks.
+
+    python benchmarks/soak/soak.py configs --count 2000 --minutes 60
+    python benchmarks/soak/soak.py all --minutes 30 --seed 7
+
+Each part stops at its count or at the end of its minutes, whichever comes
+first. A failure is one line with its seed; `--seed SEED --count 1` repeats it
+alone. The exit code is 1 if there is any.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+for folder in (
+    str(Path(__file__).resolve().parents[2]),
+    str(Path(__file__).resolve().parent),
+):
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+
+from report import Report  # noqa: E402
+
+#: The parts, and how many cases each has in full.
+PARTS = {
+    'kills': 200,
+    'saves': 1000,
+    'power': 1000,
+    'files': 10_000,
+    'configs': 2000,
+}
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line.
+
+    Args:
+        argv (Sequence[str], optional): The arguments. Defaults to those of
+            this process.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('part', choices=(*PARTS, 'all'), help='what to try')
+    parser.add_argument(
+        '--count',
+        type=int,
+        help='cases of each part ('
+        + ', '.join(f'{part} {count}' for part, count in PARTS.items())
+        + ')',
+    )
+    parser.add_argument(
+        '--minutes', type=float, default=60, help='at most for each part (60)'
+    )
+    parser.add_argument('--seed', type=int, default=0, help='the first (0)')
+    args = parser.parse_args(argv)
+    if args.minutes <= 0 or (args.count is not None and args.count < 1):
+        parser.error('--minutes and --count should be above 0')
+    return args
+
+
+def soak(part: str, count: int, minutes: float, seed: int) -> Report:
+    """Run one part.
+
+    Args:
+        part (str): A key of :data:`PARTS`.
+        count (int): How many cases.
+        minutes (float): How long at most.
+        seed (int): The first seed.
+    """
+    deadline = time.monotonic() + 60 * minutes
+    return importlib.import_module(part).run(count, seed, deadline)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the parts that the command line names.
+
+    Args:
+        argv (Sequence[str], optional): The arguments.
+
+    Returns:
+        int: The exit code: 1 if a promise was not kept, else 0.
+    """
+    args = parse_args(argv)
+    # Several processes at once would each take all cores.
+    os.environ.setdefault('OMP_NUM_THREADS', '1')
+    os.environ['CUDA_VISIBLE_DEVICES'] = ''
+    failures = 0
+    for part in PARTS if args.part == 'all' else (args.part,):
+        count = PARTS[part] if args.count is None else args.count
+        report = soak(part, count, args.minutes, args.seed)
+        failures += len(report.failures)
+        for line in report.lines():
+            print(line, flush=True)
+    return int(failures > 0)
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

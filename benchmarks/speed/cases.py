@@ -1,0 +1,258 @@
+"""What is run: a model of one form, a batch, and a step with them."""
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmengine.structures import PixelData
+from mmpretrain.models import VisionTransformer
+from mmpretrain.structures import DataSample
+from mmseg.structures import SegDataSample
+from torch import Tensor, nn
+
+from mmdavpt.errors import UsageError
+from mmdavpt.registry import MODELS
+
+from .forms import FORMS
+
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / '_base_' / 'models'
+FAMILIES = {
+    'vit': CONFIGS / 'davpt-vit-b_linear.py',
+    'setr': CONFIGS / 'davpt-vit-l_setr-pup.py',
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """What all forms of one comparison share.
+
+    Attributes:
+        model (str): 'vit' to classify or 'setr' to segment, and one of
+            MMPretrain's architectures, such as 'vit-b'.
+        prompts (int): Prompts of each layer. Defaults to 20.
+        batch (int): Images of a step. Defaults to 8.
+        size (int): Height and width of an image in pixels. Defaults to 224.
+        classes (int): Defaults to 100.
+        patch (int): Height and width of a patch in pixels. Defaults to 16.
+        precision (str): 'fp32', or 'bf16' or 'fp16' under autocast.
+            Defaults to 'fp32'.
+    """
+
+    model: str
+    prompts: int = 20
+    batch: int = 8
+    size: int = 224
+    classes: int = 100
+    patch: int = 16
+    precision: str = 'fp32'
+
+    @property
+    def family(self) -> str:
+        """'vit' or 'setr'."""
+        return self.model.partition('-')[0]
+
+    @property
+    def arch(self) -> dict:
+        """The sizes of the Vision Transformer, as MMPretrain has them.
+
+        Raises:
+            UsageError: If there is no such model.
+        """
+        family, _, arch = self.model.partition('-')
+        if family not in FAMILIES or arch not in VisionTransformer.arch_zoo:
+            raise UsageError(
+                f'a model should be one of {sorted(FAMILIES)}, a dash and one '
+                f'of {sorted(VisionTransformer.arch_zoo)}, such as vit-b, but '
+                f'got {self.model!r}'
+            )
+        return VisionTransformer.arch_zoo[arch]
+
+
+def model_config(case: Case, form: str) -> dict:
+    """Return the config of a model: that of ``configs/``, in another size.
+
+    Args:
+        case (Case): The case.
+        form (str): Key of ``FORMS``.
+    """
+    kind, arch = FORMS[form], case.arch
+    model = copy.deepcopy(
+        Config.fromfile(FAMILIES[case.family]).model.to_dict()
+    )
+    layers = arch['num_layers']
+    model['backbone'].update(
+        type=kind.backbone,
+        arch=arch,
+        img_size=case.size,
+        patch_size=case.patch,
+        num_prompts=case.prompts,
+    )
+    model['backbone'].update(kind.changes(layers, case.prompts))
+    if kind.backbone is VisionTransformer:
+        model['backbone'].pop('num_prompts')
+    if not kind.guided:
+        model['guidance'] = None
+    if case.family == 'vit':
+        model['head'].update(
+            num_classes=case.classes, in_channels=arch['embed_dims']
+        )
+        return model
+    # One process: torch's SyncBN is for several, on GPUs.
+    heads = [model['decode_head'], *model['auxiliary_head']]
+    for head in heads:
+        head.update(
+            num_classes=case.classes,
+            in_channels=arch['embed_dims'],
+            norm_cfg=dict(type='BN', requires_grad=True),
+        )
+    if layers != 24:
+        model['backbone']['out_indices'] = [
+            layers * (i + 1) // 4 - 1 for i in range(4)
+        ]
+    model['data_preprocessor']['size'] = (case.size, case.size)
+    return model
+
+
+def build_model(case: Case, form: str) -> nn.Module:
+    """Build a model of a form, ready to train.
+
+    Args:
+        case (Case): The case.
+        form (str): Key of ``FORMS``.
+
+    Returns:
+        nn.Module: A classifier or a segmentor. Guided classes are dealt out
+        to the prompts in turn, since which class goes where costs the same.
+    """
+    scope = 'mmpretrain' if case.family == 'vit' else 'mmseg'
+    with DefaultScope.overwrite_default_scope(scope):
+        model = MODELS.build(model_config(case, form))
+    if FORMS[form].backbone is VisionTransformer:
+        model.backbone.requires_grad_(False)
+        model.backbone.eval()
+    if model.guidance is not None:
+        model.guidance.has_hook = True
+        classes = torch.arange(case.classes)
+        model.guidance.mapping.copy_(classes % case.prompts)
+    return model
+
+
+def share_weights(models: Mapping[str, nn.Module]) -> None:
+    """Give all models the weights of the first, once in memory if frozen.
+
+    Args:
+        models (Mapping[str, nn.Module]): Forms of one case. What the first
+            lacks, such as prompts, is that of the next that has it.
+    """
+    pool: dict[str, Tensor] = {}
+    for model in models.values():
+        for name, parameter in model.named_parameters():
+            given = pool.setdefault(name, parameter.data)
+            if given.shape != parameter.shape:
+                continue
+            if parameter.requires_grad:
+                parameter.data.copy_(given)
+            else:
+                parameter.data = given
+
+
+def make_batch(case: Case, device: str) -> tuple[Tensor, list]:
+    """Return images of noise and samples with classes, the same every time.
+
+    Args:
+        case (Case): The case.
+        device (str): Where they are.
+    """
+    generator = torch.Generator().manual_seed(0)
+    shape = (case.batch, 3, case.size, case.size)
+    images = torch.randn(shape, generator=generator).to(device)
+    samples = []
+    for i in range(case.batch):
+        label = i * 7 % case.classes
+        if case.family == 'vit':
+            sample = DataSample().set_gt_label(label)
+        else:
+            sample = SegDataSample(
+                metainfo=dict(
+                    guidance_label=label,
+                    img_shape=shape[2:],
+                    ori_shape=shape[2:],
+                    pad_shape=shape[2:],
+                )
+            )
+            pixels = torch.full((1, *shape[2:]), label)
+            sample.gt_sem_seg = PixelData(data=pixels)
+        samples.append(sample.to(device))
+    return images, samples
+
+
+def training_step(
+    model: nn.Module, case: Case, device: str
+) -> tuple[Callable[[], Tensor], Callable[[Tensor], None]]:
+    """Return the two halves of a training step: forward, and the rest.
+
+    The rest is backward and one step of AdamW. float16 has its loss scaled
+    by a constant, which costs what a dynamic scale costs.
+
+    Args:
+        model (nn.Module): The model, in training mode.
+        case (Case): The case.
+        device (str): Where it is.
+
+    Returns:
+        tuple[Callable, Callable]: The first returns the loss, which the
+        second takes.
+    """
+    images, samples = make_batch(case, device)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=1e-5)
+    scale = 1024.0 if case.precision == 'fp16' else 1.0
+
+    def forward() -> Tensor:
+        with autocast(case.precision, device):
+            losses = model(images, samples, mode='loss')
+            return model.parse_losses(losses)[0]
+
+    def rest(loss: Tensor) -> None:
+        (loss * scale).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return forward, rest
+
+
+def inference_step(
+    model: nn.Module, case: Case, device: str
+) -> Callable[[], Tensor]:
+    """Return a function that gives the logits of the batch.
+
+    Args:
+        model (nn.Module): The model, in evaluation mode.
+        case (Case): The case.
+        device (str): Where it is.
+    """
+    images, samples = make_batch(case, device)
+
+    def run() -> Tensor:
+        with torch.no_grad(), autocast(case.precision, device):
+            return model(images, samples, mode='tensor')
+
+    return run
+
+
+def autocast(precision: str, device: str) -> torch.autocast:
+    """Return the context of a precision.
+
+    Args:
+        precision (str): 'fp32', 'bf16' or 'fp16'.
+        device (str): Where it is to hold.
+    """
+    return torch.autocast(
+        torch.device(device).type,
+        torch.float16 if precision == 'fp16' else torch.bfloat16,
+        enabled=precision != 'fp32',
+    )

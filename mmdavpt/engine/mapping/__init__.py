@@ -1,1 +1,0 @@
-"""When the class-to-prompt mapping is made, and from what."""

@@ -1,0 +1,15 @@
+"""Unwrap distributed models."""
+
+from mmengine.model import is_model_wrapper
+from torch import nn
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """Return the model inside its distributed wrappers, if it has any.
+
+    Args:
+        model (nn.Module): The model of a runner.
+    """
+    while is_model_wrapper(model):
+        model = model.module
+    return model

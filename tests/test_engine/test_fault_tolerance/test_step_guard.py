@@ -1,0 +1,57 @@
+"""Steps that are left out, where a step takes several iterations."""
+
+import pytest
+import torch
+from mmengine.optim import OptimWrapper
+from torch import nn
+
+from mmdavpt.engine.fault_tolerance.step_guard import StepGuard, not_finite
+
+
+def train(losses, counts):
+    """Return the weight after each iteration; a loss is its gradient."""
+    model = nn.Linear(1, 1, bias=False)
+    model.weight.data.fill_(0.0)
+    wrapper = OptimWrapper(
+        torch.optim.SGD(model.parameters(), lr=1.0), accumulative_counts=counts
+    )
+    wrapper.initialize_count_status(model, 0, len(losses))
+    StepGuard(wrapper)
+    weights = []
+    for loss in losses:
+        wrapper.update_params(-loss * model.weight.sum())
+        weights.append(model.weight.item())
+    return weights
+
+
+@pytest.mark.parametrize(
+    'losses, weights',
+    [
+        ((1, 3, 5, 7), (0, 2, 2, 8)),
+        # The first of two: the other one alone.
+        ((torch.nan, 3, 5, 7), (0, 1.5, 1.5, 7.5)),
+        # The last of two: none, and nothing stays for the next step.
+        ((1, torch.nan, 5, 7), (0, 0, 0, 6)),
+        # A last step of one iteration comes all the same.
+        ((torch.inf, 3, 5), (0, 1.5, 6.5)),
+        ((1, 3, torch.nan), (0, 2, 2)),
+    ],
+)
+def test_steps_come_when_they_would_have_come(losses, weights):
+    assert train(losses, counts=2) == list(weights)
+
+
+def test_one_iteration_is_one_step():
+    assert train((1, torch.nan, 2), counts=1) == [1, 1, 3]
+
+
+def test_what_training_changes_must_be_finite():
+    model = nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1), nn.Linear(1, 1))
+    model[0].requires_grad_(False)
+    for values in (model[0].weight, model[1].running_mean, model[2].bias):
+        values.data.fill_(torch.nan)
+    state = model.state_dict()
+    assert not_finite(model, state) == ['2.bias', '1.running_mean']
+    # What is not saved does no harm.
+    del state['2.bias']
+    assert not_finite(model, state) == ['1.running_mean']

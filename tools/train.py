@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with cli.exit_with_sentence(), suppress(cli.Stopped):
         cfg = cli.load_config(args.config, args.cfg_options, args.protocol)
         cli.apply_command_line(cfg, args)
-        with cli.ending_at_once(alone=cfg.launcher == 'none'):
+        with cli.exit_cleanly_on_signal(alone=cfg.launcher == 'none'):
             cli.check_files(cfg, training=True)
             cli.prepare_launcher(cfg, args.local_rank)
             cli.build_runner(cfg, training=True).train()

@@ -18,7 +18,7 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from mmdavpt.checkpoints import last_checkpoint
+from mmdavpt.checkpoints import install_safe_loading, last_checkpoint
 from mmdavpt.checks.checkpoint_fit import CheckpointFitHook, unwrap
 from mmdavpt.checks.config.config_check import check_config
 from mmdavpt.checks.config.config_file import read_config
@@ -27,7 +27,7 @@ from mmdavpt.checks.data.data_check import check_run_data
 from mmdavpt.checks.preflight import (
     check_checkpoint_exists,
 )
-from mmdavpt.engine.resuming.stopping import Stopped, ending_at_once
+from mmdavpt.engine.resuming.stopping import Stopped, exit_cleanly_on_signal
 from mmdavpt.errors import UsageError
 
 from .evaluation_flags import (
@@ -47,7 +47,7 @@ __all__ = [
     'check_files',
     'draw_predictions',
     'enable_amp',
-    'ending_at_once',
+    'exit_cleanly_on_signal',
     'exit_with_sentence',
     'load_config',
     'metrics_file',
@@ -271,6 +271,7 @@ def build_runner(cfg: Config, training: bool) -> Runner:
     kind = OWN_RUNNERS[not training]
     if cfg.get('runner_type', kind) in OWN_RUNNERS:
         cfg.runner_type = kind
+    install_safe_loading()  # also for a runner_type of mmengine
     runner = RUNNERS.build(cfg)
     runner.register_hook(
         CheckpointFitHook(training, cfg.get('load_allowed', ()))

@@ -137,9 +137,7 @@ def test_a_checkpoint_with_more_than_the_model_is_refused():
     state['guidance.mapping'] = torch.zeros(3)
     hook.after_load_checkpoint(runner(model), dict(state_dict=state))
     state['backbone.bias_delta.v'] = torch.zeros(3)
-    with pytest.raises(
-        UsageError, match=r'has backbone.bias_delta.v that th'
-    ):
+    with pytest.raises(UsageError, match=r'has backbone.bias_delta.v that th'):
         hook.after_load_checkpoint(runner(model), dict(state_dict=state))
 
 

@@ -1,14 +1,12 @@
 """Get checkpoints from where they are published."""
 
-from typing import Dict, Optional, Tuple
-
 from torch import Tensor
 
 from mmdavpt.checkpoints.fetching import fetch_failed, fetch_url
 from mmdavpt.errors import UsageError
 
 #: Mean and std of the three channels, from 0 to 255.
-Declared = Tuple[Tuple[float, ...], Tuple[float, ...]]
+Declared = tuple[tuple[float, ...], tuple[float, ...]]
 SCHEMES = ('timm', 'hf', 'http', 'https')
 
 
@@ -19,7 +17,7 @@ def is_remote(source: str) -> bool:
 
 def fetch(
     source: str,
-) -> Tuple[str, Optional[Dict[str, Tensor]], Optional[Declared]]:
+) -> tuple[str, dict[str, Tensor] | None, Declared | None]:
     """Fetch a checkpoint, or take it from the cache of an earlier time.
 
     Args:
@@ -45,7 +43,7 @@ def fetch(
     )
 
 
-def _from_timm(name: str) -> Tuple[Dict[str, Tensor], Declared]:
+def _from_timm(name: str) -> tuple[dict[str, Tensor], Declared]:
     try:
         import timm
     except ImportError as error:

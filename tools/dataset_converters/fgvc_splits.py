@@ -19,7 +19,7 @@ from pathlib import Path
 if find_spec('mmdavpt') is None:
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mmdavpt.cli.common import exit_with_sentence  # noqa: E402
+from mmdavpt.cli.messages import exit_with_sentence  # noqa: E402
 from mmdavpt.datasets.fgvc.sets import SETS  # noqa: E402
 from mmdavpt.datasets.fgvc.writing import MANIFEST, write_splits  # noqa: E402
 

@@ -20,7 +20,7 @@ from pathlib import Path
 if find_spec('mmdavpt') is None:
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mmdavpt.cli.common import exit_with_sentence  # noqa: E402
+from mmdavpt.cli.messages import exit_with_sentence  # noqa: E402
 from mmdavpt.datasets import STYLES  # noqa: E402
 from mmdavpt.datasets.fgvc.sets import SETS, set_from  # noqa: E402
 from mmdavpt.datasets.glyphs.writers import (  # noqa: E402

@@ -22,7 +22,7 @@ from pathlib import Path
 if find_spec('mmdavpt') is None:
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mmdavpt.cli.common import exit_with_sentence  # noqa: E402
+from mmdavpt.cli.messages import exit_with_sentence  # noqa: E402
 from mmdavpt.datasets.vtab1k.checking import (  # noqa: E402
     task_defects,
     task_folders,

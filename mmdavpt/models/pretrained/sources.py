@@ -3,7 +3,6 @@
 import hashlib
 import os
 import os.path as osp
-from typing import Dict, Optional, Tuple
 from urllib.parse import urlparse
 
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 from mmdavpt.errors import UsageError
 
 #: Mean and std of the three channels, from 0 to 255.
-Declared = Tuple[Tuple[float, ...], Tuple[float, ...]]
+Declared = tuple[tuple[float, ...], tuple[float, ...]]
 SCHEMES = ('timm', 'hf', 'http', 'https')
 
 
@@ -23,7 +22,7 @@ def is_remote(source: str) -> bool:
 
 def fetch(
     source: str,
-) -> Tuple[str, Optional[Dict[str, Tensor]], Optional[Declared]]:
+) -> tuple[str, dict[str, Tensor] | None, Declared | None]:
     """Fetch a checkpoint, or take it from the cache of an earlier time.
 
     Args:
@@ -58,7 +57,7 @@ def _unreachable(source: str, error: Exception, instead: str) -> str:
     )
 
 
-def _from_timm(name: str) -> Tuple[Dict[str, Tensor], Declared]:
+def _from_timm(name: str) -> tuple[dict[str, Tensor], Declared]:
     try:
         import timm
     except ImportError as error:

@@ -109,7 +109,7 @@ def test_training_starts_from_what_fits_but_for_what_is_allowed():
         runner(Model()), dict(state_dict=dict(part))
     )
     for state in ({}, {'blocks.0.attn.qkv.weight': torch.zeros(3)}):
-        with pytest.raises(UsageError, match='x.pth gives none of the 3 wei'):
+        with pytest.raises(UsageError, match='x.pth has none of the 3 wei'):
             allowed.after_load_checkpoint(
                 runner(Model()), dict(state_dict=state)
             )

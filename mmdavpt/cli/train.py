@@ -74,14 +74,20 @@ def train(cfg: 'Config', args: argparse.Namespace) -> None:
     Raises:
         UsageError: If the config cannot be trained.
     """
-    from mmdavpt.engine.resuming.stopping import Stopped, ending_at_once
+    from mmdavpt.engine.resuming.stopping import (
+        Stopped,
+        exit_cleanly_on_signal,
+    )
 
     from . import common
     from .launch import prepare_launcher
 
     common.apply_command_line(cfg, args)
     # A signal stops all processes together.
-    with suppress(Stopped), ending_at_once(alone=cfg.launcher == 'none'):
+    with (
+        suppress(Stopped),
+        exit_cleanly_on_signal(alone=cfg.launcher == 'none'),
+    ):
         common.check_files(cfg, training=True)
         prepare_launcher(cfg, args.local_rank)
         common.build_runner(cfg, training=True).train()

@@ -6,6 +6,8 @@ The names here are those of mmpretrain's ``VisionTransformer``.
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from mmdavpt.models.added import ADDED
+
 
 class Normalization(NamedTuple):
     """How the images were normalised that the weights were made with.
@@ -92,17 +94,17 @@ TIMM = Family(
     r'|reg_token|register_tokens|dist_token|rel_pos_bias|rope',
     norm_eps=1e-6,
 )
+_ADDED = '|'.join(ADDED)
 OWN_RULES = [
     (
-        r'cls_token|pos_embed'
-        r'|(patch_embed|pre_norm|ln[12]|layers|prompts|bias_delta)\..*'
-        r'|gate_logits',
+        r'cls_token|pos_embed|(patch_embed|pre_norm|ln[12]|layers)\..*'
+        rf'|({_ADDED})(\..*)?',
         r'\g<0>',
     ),
 ]
 OWN_BACKBONE = (
-    r'cls_token|pos_embed|patch_embed\.|pre_norm\.|ln1\.|layers\.|prompts\.'
-    r'|bias_delta\.|gate_logits|dist_token|rel_pos_bias'
+    r'cls_token|pos_embed|patch_embed\.|pre_norm\.|ln1\.|layers\.'
+    rf'|({_ADDED})(?:\.|$)|dist_token|rel_pos_bias'
 )
 MMPRETRAIN = Family(
     name='mmpretrain',

@@ -7,6 +7,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mmdavpt.errors import UsageError
+from mmdavpt.models.added import is_added
 
 from .families import MMPRETRAIN, Normalization
 from .messages import (
@@ -68,7 +69,6 @@ def load_pretrained(
     checkpoint: str,
     prefix: str | None = None,
     allow_pickle: bool = False,
-    own: Sequence[str] = (),
 ) -> Normalization | None:
     """Load a checkpoint of any family, or refuse it: all fits, or nothing.
 
@@ -79,8 +79,6 @@ def load_pretrained(
         prefix (str, optional): What the backbone's keys start with.
             Defaults to None, which looks for it.
         allow_pickle (bool): See :func:`.read_checkpoint`. Defaults to False.
-        own (Sequence[str]): Beginnings of names that a pre-trained checkpoint
-            need not have.
 
     Returns:
         Normalization | None: With what images the weights were made, where
@@ -92,7 +90,7 @@ def load_pretrained(
             missing, misshapen or would be left over.
     """
     read, named, weights = read_fitting(
-        module, checkpoint, prefix, allow_pickle, own
+        module, checkpoint, prefix, allow_pickle
     )
     module.load_state_dict(weights, strict=False)
     normalization = read.normalization or named.normalization or read.beside
@@ -103,7 +101,7 @@ def load_pretrained(
         f'{named.label} from {checkpoint}; '
         + made_with(normalization)
         + left_out(unread + named.left_out)
-        + untouched(module, weights, own),
+        + untouched(module, weights),
         logger='current',
     )
     warn_of_other_functions(module, named)
@@ -115,7 +113,6 @@ def read_fitting(
     checkpoint: str,
     prefix: str | None = None,
     allow_pickle: bool = False,
-    own: Sequence[str] = (),
 ) -> tuple[Checkpoint, NamedWeights, dict[str, Tensor]]:
     """Read what :func:`load_pretrained` loads, without loading it.
 
@@ -138,7 +135,7 @@ def read_fitting(
         if read.family:
             named = of_family(named, read.family)
         check_values(named.weights)
-        return read, named, fit_to(module, named, own)
+        return read, named, fit_to(module, named)
     except UsageError as error:
         raise UsageError(f'{checkpoint}: {error}') from error
 
@@ -164,11 +161,7 @@ def check_values(weights: dict[str, Tensor]) -> None:
         )
 
 
-def fit_to(
-    module: nn.Module,
-    named: NamedWeights,
-    own: Sequence[str] = (),
-) -> dict[str, Tensor]:
+def fit_to(module: nn.Module, named: NamedWeights) -> dict[str, Tensor]:
     """Return the weights that a backbone takes, all with its shapes.
 
     A checkpoint's final norm is left out where the backbone has none
@@ -178,15 +171,15 @@ def fit_to(
     Args:
         module (nn.Module): See :func:`load_pretrained`.
         named (NamedWeights): The checkpoint's.
-        own (Sequence[str]): See :func:`load_pretrained`.
 
     Raises:
         UsageError: If weights are missing, misshapen or left over.
     """
     target = module.state_dict()
     weights = _swiglu_names(named.weights, target)
-    optional = ('ln2.', *own)
-    expected = {key for key in target if not key.startswith(optional)}
+    expected = {
+        key for key in target if not (key.startswith('ln2.') or is_added(key))
+    }
     missing = sorted(expected - set(weights))
     absent_here = set(weights) - set(target)
     dispensable = ('ln1.', 'ln2.', 'cls_token')

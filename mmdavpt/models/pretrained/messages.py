@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from mmdavpt.models.added import is_added
+
 from .families import Normalization
 from .naming import NamedWeights, architecture
 
@@ -73,14 +75,12 @@ def left_out(keys: list[str]) -> str:
     return f'; left out: {some(keys, most=12)}' if keys else ''
 
 
-def untouched(
-    module: nn.Module, weights: dict[str, Tensor], own: Sequence[str]
-) -> str:
+def untouched(module: nn.Module, weights: dict[str, Tensor]) -> str:
     """Name the weights of a backbone that stay as they were."""
     kept = [
         key
         for key in module.state_dict()
-        if key not in weights and not key.startswith(tuple(own))
+        if key not in weights and not is_added(key)
     ]
     return f'; not in the checkpoint: {some(kept)}' if kept else ''
 

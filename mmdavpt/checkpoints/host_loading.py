@@ -34,9 +34,9 @@ def load_from_http(filename: str, map_location: Any = None) -> dict:
         filename (str): Its address.
         map_location (Any): See ``torch.load``. Defaults to None.
     """
-    from mmdavpt.models.pretrained.sources import fetch
+    from .fetching import fetch_url
 
-    content = read_run_checkpoint(fetch(filename)[0], map_location)
+    content = read_run_checkpoint(fetch_url(filename), map_location)
     return _named(content, filename)
 
 

@@ -36,6 +36,7 @@ setup(
     license_files=['LICENSE'],
     python_requires='>=3.10,<3.13',
     packages=find_packages(include=['mmdavpt', 'mmdavpt.*']),
+    entry_points={'console_scripts': ['mmdavpt = mmdavpt.cli.__main__:main']},
     install_requires=[
         'torch>=2.6,<3',
         'torchvision>=0.21,<1',

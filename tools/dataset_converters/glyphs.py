@@ -20,7 +20,7 @@ ROOT = str(Path(__file__).resolve().parents[2])
 if ROOT not in sys.path:
     sys.path.insert(0, ROOT)
 
-from mmdavpt.cli.common import exit_with_sentence  # noqa: E402
+from mmdavpt.cli.messages import exit_with_sentence  # noqa: E402
 from mmdavpt.datasets import STYLES  # noqa: E402
 from mmdavpt.datasets.fgvc.sets import SETS, set_from  # noqa: E402
 from mmdavpt.datasets.vtab1k.tasks import TASKS, task_from  # noqa: E402

@@ -22,7 +22,7 @@ ROOT = str(Path(__file__).resolve().parents[2])
 if ROOT not in sys.path:
     sys.path.insert(0, ROOT)
 
-from mmdavpt.cli.common import exit_with_sentence  # noqa: E402
+from mmdavpt.cli.messages import exit_with_sentence  # noqa: E402
 from mmdavpt.datasets.vtab1k.tasks import TASKS  # noqa: E402
 from tools.dataset_converters.vtab1k_conversion.checking import (  # noqa: E402
     task_defects,

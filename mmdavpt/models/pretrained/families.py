@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from mmdavpt.models.added import ADDED
+
 
 class Normalization(NamedTuple):
     """Image normalization that the weights were trained with.
@@ -94,8 +96,10 @@ MMPRETRAIN = Family(
     marker=r'layers\.0\.attn\.qkv\.weight',
     names={},
     backbone='dist_token|rel_pos_bias',
-    kept='cls_token|pos_embed|patch_embed|pre_norm|ln1|ln2|layers|prompts'
-    '|bias_delta|gate_logits|tuners',
+    kept='|'.join(
+        'cls_token pos_embed patch_embed pre_norm ln1 ln2 layers'.split()
+        + list(ADDED)
+    ),
 )
 MMSEG = MMPRETRAIN._replace(
     name='mmseg',

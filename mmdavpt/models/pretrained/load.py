@@ -8,6 +8,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mmdavpt.errors import UsageError, first_few
+from mmdavpt.models.added import is_added
 
 from .families import MMPRETRAIN, Normalization
 from .naming import (
@@ -63,7 +64,6 @@ def load_pretrained(
     checkpoint: str,
     prefix: str | None = None,
     allow_pickle: bool = False,
-    own: Sequence[str] = (),
 ) -> Normalization | None:
     """Load a checkpoint of any family completely, or raise an error.
 
@@ -74,8 +74,6 @@ def load_pretrained(
         prefix (str, optional): Prefix of the backbone's keys. Defaults to
             None: find it.
         allow_pickle (bool): See :func:`.read_checkpoint`. Defaults to False.
-        own (Sequence[str]): Prefixes of names that the checkpoint may lack.
-            Defaults to ().
 
     Returns:
         Normalization | None: Image normalization of the weights, if it is
@@ -87,7 +85,7 @@ def load_pretrained(
             or weights are missing, unexpected or have another shape.
     """
     read, named, weights = read_fitting(
-        module, checkpoint, prefix, allow_pickle, own
+        module, checkpoint, prefix, allow_pickle
     )
     module.load_state_dict(weights, strict=False)
     normalization = (
@@ -97,7 +95,7 @@ def load_pretrained(
     kept = [
         key
         for key in module.state_dict()
-        if key not in weights and not key.startswith(tuple(own))
+        if key not in weights and not is_added(key)
     ]
     print_log(
         f'Loaded {len(weights)} pre-trained weights with the names of '
@@ -116,7 +114,6 @@ def read_fitting(
     checkpoint: str,
     prefix: str | None = None,
     allow_pickle: bool = False,
-    own: Sequence[str] = (),
 ) -> tuple[Checkpoint, NamedWeights, dict[str, Tensor]]:
     """Read what :func:`load_pretrained` loads, without loading it.
 
@@ -127,7 +124,6 @@ def read_fitting(
         checkpoint (str): See there.
         prefix (str, optional): See there.
         allow_pickle (bool): See there.
-        own (Sequence[str]): See there.
 
     Returns:
         tuple[Checkpoint, NamedWeights, dict[str, Tensor]]: The file, its
@@ -145,7 +141,7 @@ def read_fitting(
         if 'layers.0.ffn.w12.weight' in module.state_dict():
             named = named._replace(weights=_name_swiglu(named.weights))
         _check_values(named.weights)
-        return read, named, fit_to(module, named, own)
+        return read, named, fit_to(module, named)
     except UsageError as error:
         raise UsageError(f'{checkpoint}: {error}') from error
 
@@ -174,11 +170,7 @@ def _check_values(weights: dict[str, Tensor]) -> None:
         )
 
 
-def fit_to(
-    module: nn.Module,
-    named: NamedWeights,
-    own: Sequence[str] = (),
-) -> dict[str, Tensor]:
+def fit_to(module: nn.Module, named: NamedWeights) -> dict[str, Tensor]:
     """Return the weights for a backbone, all in its shapes.
 
     The checkpoint's final norm is dropped if the backbone has none
@@ -188,7 +180,6 @@ def fit_to(
     Args:
         module (nn.Module): See :func:`load_pretrained`.
         named (NamedWeights): Weights of the checkpoint.
-        own (Sequence[str]): See :func:`load_pretrained`.
 
     Raises:
         UsageError: If weights are missing, unexpected or have another shape.
@@ -198,7 +189,9 @@ def fit_to(
         'lacks': [
             key
             for key in target
-            if key not in named.weights and not key.startswith(('ln2.', *own))
+            if key not in named.weights
+            and not key.startswith('ln2.')
+            and not is_added(key)
         ],
         'has unexpected': named.surplus
         + [

@@ -1,9 +1,9 @@
-"""Let the hosts' ways of loading be as safe and strict as this package's.
+"""Make mmengine's checkpoint loader safe and strict.
 
 mmengine's loader unpickles, with a warning, what it cannot read safely, and
-loads what fits; it serves ``Runner``, ``init_model`` of MMSegmentation and
-the inferencers. What is read here carries the name of its file, by which a
-model knows that all of its weights should be in it.
+loads the weights that fit. ``Runner``, the inferencers and ``init_model`` of
+MMSegmentation all use it. Our readers execute nothing, and mark a state with
+its file, so that a model of this package can demand all of its weights.
 """
 
 from collections import OrderedDict
@@ -11,10 +11,23 @@ from typing import Any
 
 from mmengine.runner.checkpoint import CheckpointLoader
 
+from .fetching import fetch_url
 from .reading import read_run_checkpoint
 
-#: Under this key the metadata of a state name its file.
+#: The metadata of a state name its file under this key.
 SOURCE = 'mmdavpt_source'
+
+
+def install_safe_loading() -> None:
+    """Replace mmengine's loaders of files and URLs, for this whole process.
+
+    ``DAVPTRunner`` and the command line call this; importing the package does
+    not. Calling it again changes nothing.
+    """
+    CheckpointLoader.register_scheme('', load_from_local, force=True)
+    CheckpointLoader.register_scheme(
+        ('http://', 'https://'), load_from_http, force=True
+    )
 
 
 def load_from_local(filename: str, map_location: Any = None) -> dict:
@@ -24,24 +37,22 @@ def load_from_local(filename: str, map_location: Any = None) -> dict:
         filename (str): See :func:`.read_run_checkpoint`.
         map_location (Any): See ``torch.load``. Defaults to None.
     """
-    return _named(read_run_checkpoint(filename, map_location), filename)
+    return _mark_source(read_run_checkpoint(filename, map_location), filename)
 
 
 def load_from_http(filename: str, map_location: Any = None) -> dict:
-    """Fetch a file, and read it, in place of mmengine's function.
+    """Download a file and read it, in place of mmengine's function.
 
     Args:
         filename (str): Its address.
         map_location (Any): See ``torch.load``. Defaults to None.
     """
-    from .fetching import fetch_url
-
     content = read_run_checkpoint(fetch_url(filename), map_location)
-    return _named(content, filename)
+    return _mark_source(content, filename)
 
 
-def _named(content: dict, source: str) -> dict:
-    """Write where a checkpoint is from where loading carries it along."""
+def _mark_source(content: dict, source: str) -> dict:
+    """Write the file's name into the metadata that loading passes on."""
     if not isinstance(content.get('state_dict'), dict):
         return content
     state = OrderedDict(content['state_dict'])
@@ -49,11 +60,3 @@ def _named(content: dict, source: str) -> dict:
     root = {**metadata.get('', {}), SOURCE: source}
     state._metadata = OrderedDict(metadata) | {'': root}
     return {**content, 'state_dict': state}
-
-
-def make_hosts_load_safely() -> None:
-    """Register the loaders with mmengine, for all of this process."""
-    CheckpointLoader.register_scheme('', load_from_local, force=True)
-    CheckpointLoader.register_scheme(
-        ('http://', 'https://'), load_from_http, force=True
-    )

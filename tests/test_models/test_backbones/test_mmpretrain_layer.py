@@ -9,7 +9,7 @@ from mmpretrain.models.peft.lora import LoRALinear
 from torch import nn
 from torch.nn.utils import parametrizations, prune
 
-from mmdavpt.models.backbones.attention import FusedProjection
+from mmdavpt.models.backbones import view_of
 
 from .concatenated import concatenated_forward
 from .test_davpt_vit import build, gradients, images
@@ -108,7 +108,7 @@ def test_their_prompts_are_not_kept(name):
     """What they compute may depend on anything."""
     vit, x = changed(name), images()
     with torch.no_grad():
-        assert not vit.prompt_cache.get(vit)
+        assert not vit.prompt_cache.get(vit, vit.acting_tuners())
         torch.testing.assert_close(
             vit(x)[0], concatenated_forward(vit, x)[0], rtol=0, atol=1e-10
         )
@@ -129,10 +129,10 @@ def test_dynamic_quantisation():
 @pytest.mark.parametrize('name', [None, 'wrapped'])
 def test_parts_are_those_of_the_whole(name):
     vit = build(bias=('q', 'v')) if name is None else changed(name)
-    attn, x = vit.layers[1].attn, torch.randn(2, 5, 32, dtype=torch.float64)
+    layer, x = vit.layers[1], torch.randn(2, 5, 32, dtype=torch.float64)
     delta = {part: torch.randn(32, dtype=torch.float64) for part in 'qv'}
-    project = FusedProjection(attn, delta)
+    project = view_of(layer, delta).project
     shift = torch.cat([delta['q'], torch.zeros_like(delta['q']), delta['v']])
-    whole = attn.qkv(x) + shift
+    whole = layer.attn.qkv(x) + shift
     for parts, rows in dict(qkv=(0, 96), q=(0, 32), kv=(32, 96)).items():
         torch.testing.assert_close(project(x, parts), whole[..., slice(*rows)])

@@ -5,7 +5,6 @@ from typing import Any, Callable, List, Optional, Tuple
 from mmengine.dataset import Compose
 from mmengine.runner.runner import _SlicedDataset
 
-from mmdavpt.checks.preflight import is_local
 from mmdavpt.datasets.image_files import decodes, file_defect
 from mmdavpt.datasets.sample_check import UNDECODABLE
 from mmdavpt.errors import UsageError
@@ -14,7 +13,7 @@ from mmdavpt.errors import UsageError
 REPLACED = 'replaced_files'
 
 
-class WatchedPipeline(Compose):
+class CheckedPipeline(Compose):
     """The transforms of a dataset, which name a file that is broken.
 
     OpenCV fills a truncated JPEG with grey and says nothing, so the end of
@@ -79,7 +78,7 @@ class WatchedPipeline(Compose):
             for key, place in self._loaded.items()
             if key not in data
         ]
-        return [p for p in places if isinstance(p, str) and is_local(p)]
+        return [p for p in places if isinstance(p, str) and '://' not in p]
 
     def _without(self, path: str, defect: str) -> None:
         if not self.replace:
@@ -116,7 +115,7 @@ def watch(dataset: Any, replace: bool) -> None:
         dataset (Dataset): Changed in place, before a loader iterates over it.
             What draws its images, or has other than mmengine's pipelines, is
             left as it is.
-        replace (bool): See :class:`WatchedPipeline`.
+        replace (bool): See :class:`CheckedPipeline`.
     """
     if isinstance(dataset, _SlicedDataset):
         # It gives what its dataset has, and keeps what it is given.
@@ -129,7 +128,7 @@ def watch(dataset: Any, replace: bool) -> None:
             watch(inner, replace)
     pipeline = getattr(dataset, 'pipeline', None)
     if isinstance(pipeline, Compose) and not hasattr(dataset, 'dataset'):
-        dataset.pipeline = WatchedPipeline(pipeline, replace)
+        dataset.pipeline = CheckedPipeline(pipeline, replace)
 
 
 def replaced_files(data_samples: Any) -> List[str]:

@@ -147,6 +147,6 @@ def _queries_keys_values(
         query = query[:, :rows]
     if prefix:
         # (P, 2C) -> (B, P, 2C) without a copy
-        prefix = [part.expand(len(normed), -1, -1) for part in prefix]
+        prefix = [part.expand(normed.shape[0], -1, -1) for part in prefix]
         both = torch.cat((*prefix, both), dim=1)
     return (query, *both.chunk(2, dim=-1))

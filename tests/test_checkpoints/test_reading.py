@@ -129,7 +129,10 @@ def test_the_best_of_segmentation_is_read(tmp_path):
 
 @pytest.mark.parametrize(
     'content, sentence',
-    [([1], 'should contain a dict .* contains list'), (None, 'does not exist')],
+    [
+        ([1], 'should contain a dict .* contains list'),
+        (None, 'does not exist'),
+    ],
 )
 def test_what_is_no_checkpoint_is_named(tmp_path, content, sentence):
     if content is not None:

@@ -5,7 +5,7 @@ from typing import NamedTuple, Optional, Tuple
 import numpy as np
 from torch import Tensor
 
-from mmdavpt.checks.config.config_keys import walk
+from mmdavpt.checks.introspection import walk
 from mmdavpt.errors import UsageError
 
 

@@ -5,7 +5,6 @@ from typing import Any, Callable, List, Optional, Tuple
 from mmengine.dataset import Compose
 from mmengine.runner.runner import _SlicedDataset
 
-from mmdavpt.checks.preflight import is_local
 from mmdavpt.datasets.image_files import decodes, file_defect
 from mmdavpt.datasets.sample_check import UNDECODABLE
 from mmdavpt.errors import UsageError
@@ -79,7 +78,7 @@ class WatchedPipeline(Compose):
             for key, place in self._loaded.items()
             if key not in data
         ]
-        return [p for p in places if isinstance(p, str) and is_local(p)]
+        return [p for p in places if isinstance(p, str) and '://' not in p]
 
     def _without(self, path: str, defect: str) -> None:
         if not self.replace:

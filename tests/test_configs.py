@@ -10,8 +10,9 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
-from mmdavpt.checks.config.config_keys import accepted_keys, runner_keys, walk
-from mmdavpt.checks.config.type_places import resolve_type
+from mmdavpt.checks.build import DryRunner
+from mmdavpt.checks.names import runner_keys
+from mmdavpt.checks.silent import find_errors
 from mmdavpt.cli.protocol import selection_warning, with_protocol
 
 ROOT = Path(__file__).parents[1] / 'configs'
@@ -21,7 +22,6 @@ LEAVES = sorted(
     if '_base_' not in p.relative_to(ROOT).parts
 )
 BASES = sorted((ROOT / '_base_').rglob('*.py'))
-OWN_KEYS = {'type', '_scope_', '_delete_'}
 #: Heads; with 20 prompts in 24 layers of 1,024 channels; with K and V bias.
 SETR_COUNTS = {
     'setr_full_ade20k.py': 317_291_096,
@@ -85,36 +85,6 @@ def trainable_count(model) -> int:
 
 
 @functools.cache
-def accepted_by_type(name: str, kind: str, scope: str):
-    return accepted_keys(name, dict(type=kind), scope)
-
-
-def dead_keys(cfg: Config) -> list:
-    """Return the keys below the top level that no signature takes."""
-    cfg = cfg.to_dict()
-    scope = cfg['default_scope']
-    dead = []
-    for path, node in walk(cfg):
-        if path == '' or path.split('.')[0] not in runner_keys() - {
-            'protocols'
-        }:
-            continue
-        kind = node.get('type')
-        accepted = (
-            accepted_by_type(path, kind, scope)
-            if isinstance(kind, str)
-            else accepted_keys(path, node, scope)
-        )
-        if accepted is not None:
-            dead += [
-                f'{path}.{key}'
-                for key in node
-                if key not in accepted | OWN_KEYS
-            ]
-    return dead
-
-
-@functools.cache
 def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding='utf-8'))
 
@@ -159,43 +129,9 @@ def test_all_counted_configs_exist():
 
 
 @pytest.mark.parametrize('name', LEAVES)
-def test_every_type_is_registered_and_no_key_is_dead(name):
+def test_every_part_builds_and_reads_its_keys(name):
     cfg = load(name)
-    for path, node in walk(cfg.to_dict()):
-        kind = node.get('type')
-        if isinstance(kind, str):
-            assert registered(kind, cfg.default_scope), f'{path}: {kind}'
-    assert dead_keys(cfg) == []
-
-
-@functools.cache
-def registered(kind: str, scope: str) -> bool:
-    return bool(resolve_type(kind, scope))
-
-
-@pytest.mark.parametrize(
-    'key',
-    [
-        'model.backbone.num_promts',
-        'model.guidance.loss.tokenweight',
-        'model.guidance.guided_layer',
-        'train_dataloader.batchsize',
-        'train_dataloader.dataset.data_rot',
-        'train_cfg.max_iter',
-        'optim_wrapper.optimizer.momentun',
-        'param_scheduler.0.ends',
-        'default_hooks.logger.intervall',
-        'env_cfg.cudnn_benchmrk',
-        'model.decode_head.norm_cfg.requires_grads',
-        'model.test_cfg.strides',
-        'optim_wrapper.paramwise_cfg.custom_key',
-        'test_dataloader.dataset.pipeline.1.scales',
-    ],
-)
-def test_dead_keys_are_found(key):
-    cfg = copy.deepcopy(load('setr_davpt_ade20k.py'))
-    cfg.merge_from_dict({key: 1})
-    assert dead_keys(cfg) == [key]
+    assert list(find_errors(cfg, DryRunner(cfg, True), True)) == []
 
 
 @pytest.mark.parametrize('name', LEAVES)
@@ -367,7 +303,7 @@ def test_protocols(name):
     for protocol, splits in expected.items():
         applied = with_protocol(cfg, protocol)
         assert splits_of(applied) == splits
-        assert dead_keys(applied) == []
+        assert DryRunner(applied, True)
         chooses = 'save_best' in applied.default_hooks.checkpoint
         assert chooses == ('val' in splits)
         assert ('val_cfg' in applied) == ('val' in splits)

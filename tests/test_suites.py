@@ -13,7 +13,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmdavpt.checks.config.config_keys import walk
+from mmdavpt.checks.introspection import walk
 from tools.dataset_converters.glyph_writers import (
     write_glyphs_fgvc,
     write_glyphs_vtab1k,

@@ -3,10 +3,11 @@
 import copy
 import io
 import logging
+import os.path as osp
 import re
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
@@ -181,52 +182,53 @@ class DryRunner(Runner):
         except UsageError:
             raise
         except Exception as error:
-            raise UsageError(
-                f'the config cannot be run: {self.describe(error, path)}'
-            ) from error
+            reason = describe(error, self._nodes, path)
+            raise UsageError(f'the config cannot be run: {reason}') from error
 
-    def describe(self, error: Exception, path: str) -> str:
-        """Return where in the config an error comes from, and its reason.
 
-        Args:
-            error (Exception): What a constructor raised.
-            path (str): The path of the part that was being built.
-        """
-        target = registry = None
-        for frame, _ in traceback.walk_tb(error.__traceback__):
-            if frame.f_code.co_name == 'build_from_cfg':
-                path = self._path_of(frame.f_locals.get('cfg')) or path
-                target = frame.f_locals.get('obj_cls')
-                registry = frame.f_locals.get('registry')
-        called = re.search(r'(\w+)\.__init__\(\) got', str(error))
-        if called and target is None:
-            target = frame.f_globals.get(called[1])
-        if target is None and registry is None:
-            for place, name in self._unknown_types(path):
-                return f'`{place}.type`: {name!r} is not registered'
-        return f'`{path}`: {reason_of(error, target, registry)}'
+def describe(
+    error: Exception, nodes: Sequence[tuple[str, dict]], path: str = ''
+) -> str:
+    """Return where in a config an error comes from, and its reason.
 
-    def _unknown_types(self, path: str) -> Iterator[tuple[str, str]]:
-        """Yield the types within a part that no registry knows."""
-        scope = self.cfg.get('default_scope') or 'mmengine'
-        for place, node in self._nodes:
-            if f'{place}.'.startswith(f'{path}.') and 'type' in node:
-                if not find_types(node['type'], scope):
-                    yield place, node['type']
+    Args:
+        error (Exception): What was raised.
+        nodes (Sequence[tuple[str, dict]]): The dicts of the config by path.
+        path (str): The path of the part that was being built, if known.
+            Defaults to ''.
+    """
+    target = registry = None
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_name == 'build_from_cfg':
+            path = _path_of(frame.f_locals.get('cfg'), nodes) or path
+            target = frame.f_locals.get('obj_cls')
+            registry = frame.f_locals.get('registry')
+    called = re.search(r'(\w+)\.__init__\(\) got', str(error))
+    if called and target is None:
+        target = frame.f_globals.get(called[1])
+    if target is None and registry is None and path:
+        for place, node in nodes:
+            inside = f'{place}.'.startswith(f'{path}.')
+            if inside and not find_types(node.get('type', dict)):
+                return f'`{place}.type`: {node["type"]!r} is not registered'
+    return (f'`{path}`: ' if path else '') + reason_of(error, target, registry)
 
-    def _path_of(self, node: Any) -> str | None:
-        for path, own in self._nodes:
-            if own is node:
-                return path
-        if not isinstance(node, dict):
-            return None
-        # A copy, perhaps with some defaults.
-        matches = [
+
+def _path_of(node: Any, nodes: Sequence[tuple[str, dict]]) -> str | None:
+    for path, own in nodes:
+        if own is node:
+            return path
+    if not isinstance(node, dict):
+        return None
+    # A copy, perhaps with some defaults.
+    return next(
+        (
             path
-            for path, own in self._nodes
+            for path, own in nodes
             if 'type' in own and all(node.get(k) == v for k, v in own.items())
-        ]
-        return matches[0] if matches else None
+        ),
+        None,
+    )
 
 
 def schedules_of(cfg: Config) -> list[tuple[str, dict]]:
@@ -301,7 +303,12 @@ def build_unread(node: Any) -> Dataset | None:
             part['lazy_init'] = True
     try:
         return DATASETS.build(node)
-    except OSError:
+    except (AssertionError, OSError, RuntimeError, ValueError) as error:
+        roots = [part.get('data_root') for _, part in walk(node)]
+        if not isinstance(error, OSError) and all(
+            osp.exists(root) for root in roots if root
+        ):
+            raise
         for _, part in walk(node):
             for transform in part.get('pipeline') or ():
                 if isinstance(transform, dict):

@@ -24,7 +24,7 @@ from mmdavpt.errors import UsageError, first_few
 from mmdavpt.unwrap import unwrap
 
 from .build import DryRunner
-from .introspection import walk
+from .introspection import argument_names, walk
 
 
 def find_misfits(cfg: Config, dry: DryRunner, training: bool) -> Iterator[str]:
@@ -213,10 +213,11 @@ def schedule_note(built: Any, stored: Any) -> str | None:
     if len(built) != len(stored):
         different.append(f'{len(stored)} schedules instead of {len(built)}')
     for i, (schedule, state) in enumerate(zip(built, stored, strict=False)):
-        for key, value in vars(schedule).items():
-            # Other values say how far the schedule is.
-            fixed = not key.startswith(('_', 'last_')) and key != 'optimizer'
-            if fixed and key in state and state[key] != value:
+        # Other attributes say how far the schedule is.
+        fixed = argument_names(type(schedule)) - {'last_step', 'optimizer'}
+        for key in sorted(fixed | {'base_values'}):
+            value = getattr(schedule, key, None)
+            if state.get(key, value) != value:
                 different.append(
                     f'param_scheduler.{i}.{key}={str(state[key])[:60]} '
                     f'instead of {str(value)[:60]}'

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine import registry as mmengine_registry
-from mmengine.registry import Registry
+from mmengine.registry import DefaultScope, Registry
 
 #: What registries take out of a dict before they call its type.
 BUILDER_KEYS = {'type', '_scope_', '_delete_'}
@@ -39,13 +39,17 @@ def walk(node: Any, path: str = '') -> Iterator[tuple[str, dict]]:
         yield from walk(child, f'{path}.{key}' if path else str(key))
 
 
-def find_types(name: Any, scope: str) -> list[Any]:
+def find_types(name: Any, scope: str | None = None) -> list[Any]:
     """Return what a config's ``type`` may stand for, in any registry.
 
     Args:
         name (str | type): The value of ``type``.
-        scope (str): The default scope of the config.
+        scope (str, optional): The scope of the config. Defaults to None: the
+            current one.
     """
+    if scope is None:
+        current = DefaultScope.get_current_instance()
+        scope = current.scope_name if current else 'mmengine'
     if not isinstance(name, str):
         return [name]
     found = []

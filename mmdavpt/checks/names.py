@@ -30,10 +30,10 @@ CONFIG_KEYS = {'custom_imports', 'default_scope', 'launcher', 'runner_type'}
 
 
 def runner_keys() -> set[str]:
-    """Return the top-level keys that mmengine's runner reads."""
+    """Return the top-level keys that a run reads."""
     arguments = set(inspect.signature(Runner.__init__).parameters)
     read = keys_read([Runner], r'self\.cfg')
-    return arguments - {'self', 'cfg'} | read | CONFIG_KEYS
+    return arguments - {'self', 'cfg'} | read | CONFIG_KEYS | OWN_KEYS
 
 
 def read_config(path: str) -> Config:
@@ -83,7 +83,7 @@ def check_variables(path: str, cfg: Config) -> None:
     """
     program = ast.parse(Path(path).read_text(encoding='utf-8'), path)
     known = runner_keys()
-    unused = unused_names(program, known | OWN_KEYS)
+    unused = unused_names(program, known)
     inherits = '_base_' in {n for s in program.body for n in _targets(s)}
     for name in sorted(unused):
         near = get_close_matches(name, known, n=1, cutoff=0.85)
@@ -136,7 +136,7 @@ def set_option(cfg: Config, key: str, value: Any) -> None:
             arguments are reported when the parts are built.
     """
     name = key.split('.')[0]
-    if name not in runner_keys() | OWN_KEYS:
+    if name not in runner_keys():
         near = get_close_matches(name, runner_keys(), n=1, cutoff=0.75)
         raise UsageError(
             f'--cfg-options {key}: no run reads `{name}`'

@@ -14,7 +14,7 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from mmdavpt.checkpoints import last_checkpoint
+from mmdavpt.checkpoints import install_safe_loading, last_checkpoint
 from mmdavpt.checks.data.data_check import check_run_data
 from mmdavpt.checks.fit import (
     CheckpointFitHook,
@@ -192,6 +192,7 @@ def build_runner(cfg: Config, training: bool) -> Runner:
     kind = OWN_RUNNERS[not training]
     if cfg.get('runner_type', kind) in OWN_RUNNERS:
         cfg.runner_type = kind
+    install_safe_loading()  # also for a runner_type of mmengine
     runner = RUNNERS.build(cfg)
     runner.register_hook(
         CheckpointFitHook(training, cfg.get('load_allowed', ()))

@@ -35,6 +35,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     options.add_protocol_argument(parser)
     options.add_run_arguments(parser)
+    check = parser.add_mutually_exclusive_group()
+    check.add_argument(
+        '--check-only',
+        action='store_true',
+        help='check config, data and weights, and stop before the training',
+    )
+    check.add_argument(
+        '--no-check',
+        action='store_true',
+        help='skip the checks of config and data before the training',
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -74,17 +85,30 @@ def train(cfg: 'Config', args: argparse.Namespace) -> None:
     Raises:
         UsageError: If the config cannot be trained.
     """
-    from mmdavpt.engine.resuming.stopping import Stopped, ending_at_once
+    from mmdavpt.engine.resuming.stopping import (
+        Stopped,
+        exit_cleanly_on_signal,
+    )
 
     from . import common
+    from .failures import early_failures_logged
     from .launch import prepare_launcher
 
     common.apply_command_line(cfg, args)
     # A signal stops all processes together.
-    with suppress(Stopped), ending_at_once(alone=cfg.launcher == 'none'):
-        common.check_files(cfg, training=True)
+    with (
+        suppress(Stopped),
+        exit_cleanly_on_signal(alone=cfg.launcher == 'none'),
+        early_failures_logged(cfg) as started,
+    ):
+        if not args.no_check:
+            common.check_files(cfg, training=True)
+        if args.check_only:
+            return
         prepare_launcher(cfg, args.local_rank)
-        common.build_runner(cfg, training=True).train()
+        runner = common.build_runner(cfg, training=True)
+        runner.register_hook(started, priority='LOWEST')
+        runner.train()
 
 
 if __name__ == '__main__':

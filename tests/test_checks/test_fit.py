@@ -1,15 +1,22 @@
 """A checkpoint that does not fit the model is refused."""
 
+import copy
 from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.model import BaseModel, BaseTTAModel
+from mmengine.optim import (
+    CosineAnnealingLR,
+    LinearLR,
+    OptimWrapper,
+    ReduceOnPlateauLR,
+)
 from torch import nn
 
-from mmdavpt.checkpoints.fit import misfit
+from mmdavpt.checkpoints.fit import state_mismatch
 from mmdavpt.checkpoints.tuned import FINGERPRINT
-from mmdavpt.checks.checkpoint_fit import CheckpointFitHook, unwrap
+from mmdavpt.checks.fit import CheckpointFitHook, model_of, schedule_note
 from mmdavpt.errors import UsageError
 
 
@@ -30,51 +37,56 @@ class Averaging(BaseTTAModel):
 
 def runner(model, resume=False, classes=None):
     dataset = SimpleNamespace(metainfo=dict(classes=classes))
+    loader = SimpleNamespace(dataset=dataset)
+    warnings = []
     return SimpleNamespace(
         model=model,
         _resume=resume,
         param_schedulers=None,
         _load_from='x.pth',
-        test_dataloader=SimpleNamespace(dataset=dataset),
+        train_dataloader=loader,
+        test_dataloader=loader,
+        warnings=warnings,
+        logger=SimpleNamespace(warning=warnings.append),
     )
 
 
-def test_misfit():
+def test_state_mismatch():
     model = Model()
     state = model.state_dict()
-    assert misfit(model, state) == ([], [], [])
+    assert state_mismatch(model, state) == ([], [], [])
     wrapped = {f'module.{name}': value for name, value in state.items()}
-    assert misfit(model, wrapped) == ([], [], [])
+    assert state_mismatch(model, wrapped) == ([], [], [])
     del state['mapping']
     state['fc.weight'] = torch.zeros(3, 3)
     state['fc.bia'] = state.pop('fc.bias')
-    assert misfit(model, state) == (
+    assert state_mismatch(model, state) == (
         ['mapping', 'fc.bias'],
         ['fc.bia'],
         ['fc.weight'],
     )
 
 
-def test_what_is_frozen_is_compared_by_its_fingerprint():
+def test_frozen_weights_may_be_missing_if_there_is_a_fingerprint():
     model = Model()
     model.fc.weight.requires_grad_(False)
     state = model.state_dict()
     del state['fc.weight']
-    assert misfit(model, state)[0] == ['fc.weight']
+    assert state_mismatch(model, state)[0] == ['fc.weight']
     state[FINGERPRINT] = torch.zeros(64, dtype=torch.uint8)
-    assert misfit(model, state) == ([], [], [])
+    assert state_mismatch(model, state) == ([], [], [])
     del state['fc.bias']
-    assert misfit(model, state)[0] == ['fc.bias']
+    assert state_mismatch(model, state)[0] == ['fc.bias']
 
 
-def test_unwrap():
+def test_model_of():
     model = Model()
-    assert unwrap(Averaging(model)) is model
-    assert unwrap(nn.DataParallel(Averaging(model))) is model
+    assert model_of(Averaging(model)) is model
+    assert model_of(nn.DataParallel(Averaging(model))) is model
 
 
 @pytest.mark.parametrize('model', [Model(), Averaging(Model())])
-def test_testing_refuses(model):
+def test_a_test_needs_every_weight(model):
     hook = CheckpointFitHook(training=False)
     hook.after_load_checkpoint(
         runner(model), dict(state_dict=Model().state_dict())
@@ -83,22 +95,22 @@ def test_testing_refuses(model):
     with pytest.raises(
         UsageError,
         match=r'x.pth should have exactly the 3 weights of this model, but '
-        r'lacks 2 \(such as mapping, fc.weight\): it was made with another',
+        r'lacks mapping, fc.weight: it was made with another',
     ):
         state = {'fc.bias': torch.zeros(3)}
         hook.after_load_checkpoint(runner(model), dict(state_dict=state))
 
 
-def test_training_starts_from_what_fits_but_for_what_is_allowed():
+def test_load_from_needs_every_weight_that_is_not_allowed_to_differ():
     part = {'fc.bias': torch.zeros(3), 'fc.weight': torch.zeros(9, 2)}
     hook = CheckpointFitHook(training=True)
     with pytest.raises(
-        UsageError, match='lacks 1 .*mapping.*, and has 1 .*fc.weight.* in an'
+        UsageError, match='lacks mapping, and has fc.weight in another shape'
     ):
         hook.after_load_checkpoint(runner(Model()), dict(state_dict=part))
     allowed = CheckpointFitHook(True, ('map*', 'fc.weight'))
     allowed.after_load_checkpoint(runner(Model()), dict(state_dict=part))
-    assert list(part) == ['fc.bias']  # else the host would warn
+    assert list(part) == ['fc.bias']  # else mmengine would warn
     wrapped = {
         'module.fc.weight': torch.zeros(9, 2),
         'module.fc.bias': part['fc.bias'],
@@ -115,15 +127,15 @@ def test_training_starts_from_what_fits_but_for_what_is_allowed():
             )
 
 
-def test_resuming_takes_all_or_nothing():
+def test_a_resumed_run_needs_every_weight():
     hook = CheckpointFitHook(training=True, allowed='*')
     state = Model().state_dict()
     resumed = runner(Model(), resume=True)
     hook.after_load_checkpoint(resumed, dict(state_dict=state, optimizer={}))
-    with pytest.raises(UsageError, match='no state of the optimizer'):
+    with pytest.raises(UsageError, match='no optimizer state'):
         hook.after_load_checkpoint(resumed, dict(state_dict=state))
     del state['fc.bias']
-    with pytest.raises(UsageError, match='x.pth .* lacks 1 .such as fc.bias'):
+    with pytest.raises(UsageError, match='x.pth .* lacks fc.bias'):
         hook.after_load_checkpoint(
             resumed, dict(state_dict=state, optimizer={})
         )
@@ -137,29 +149,73 @@ def test_a_checkpoint_with_more_than_the_model_is_refused():
     state['guidance.mapping'] = torch.zeros(3)
     hook.after_load_checkpoint(runner(model), dict(state_dict=state))
     state['backbone.bias_delta.v'] = torch.zeros(3)
-    with pytest.raises(
-        UsageError, match=r'has 1 \(such as backbone.bias_delta.v\) that th'
-    ):
+    with pytest.raises(UsageError, match=r'has backbone.bias_delta.v that th'):
         hook.after_load_checkpoint(runner(model), dict(state_dict=state))
 
 
 @pytest.mark.parametrize(
-    'tested, sentence',
+    'classes, sentence',
     [
-        (('a', 'c'), 'has 2; in one of them only: b'),
-        (('a', 'c', 'b'), 'has 3; give'),
+        (('a', 'c'), 'it has 2 and only one of them has b'),
+        (('a', 'c', 'b'), 'it has 3 and the order differs'),
         (('a', 'b', 'c'), None),
         (None, None),
     ],
 )
-def test_a_test_set_numbers_its_classes_as_the_training(tested, sentence):
-    model, hook = Model(), CheckpointFitHook(training=False)
+def test_classes_are_numbered_as_in_the_checkpoint(classes, sentence):
+    def load(training, resume):
+        one = runner(Model(), resume, classes)
+        CheckpointFitHook(training).after_load_checkpoint(one, content)
+        return one.warnings
+
     content = dict(
-        state_dict=model.state_dict(),
+        state_dict=Model().state_dict(),
         meta=dict(dataset_meta=dict(classes=('a', 'b', 'c'))),
+        optimizer={},
     )
-    if sentence is None:
-        hook.after_load_checkpoint(runner(model, classes=tested), content)
-        return
-    with pytest.raises(UsageError, match=sentence):
-        hook.after_load_checkpoint(runner(model, classes=tested), content)
+    for training, resume in ((False, False), (True, True)):
+        if sentence is None:
+            assert load(training, resume) == []
+        else:
+            with pytest.raises(UsageError, match=sentence):
+                load(training, resume)
+    warnings = load(True, False)  # `load_from` may have other classes
+    assert [sentence in w for w in warnings] == [True] * bool(sentence)
+
+
+def schedules(end=4, lr=0.1):
+    number = torch.zeros(1, requires_grad=True)
+    wrapper = OptimWrapper(torch.optim.SGD([number], lr))
+    return [
+        LinearLR(wrapper, start_factor=0.5, end=2),
+        CosineAnnealingLR(wrapper, T_max=end - 2, begin=2, end=end),
+        ReduceOnPlateauLR(wrapper, monitor='x'),
+    ]
+
+
+def stored(**options):
+    """Return the states of schedules after some steps."""
+    found = schedules(**options)
+    for _ in range(3):
+        for schedule in found:
+            schedule.optimizer.step()
+            schedule.step()
+    return [copy.deepcopy(schedule.state_dict()) for schedule in found]
+
+
+def test_a_resumed_run_warns_about_changed_schedules():
+    assert schedule_note(schedules(), stored()) is None
+    assert schedule_note(None, stored()) is None
+    assert schedule_note(schedules(), None) is None
+    note = schedule_note(schedules(end=9), stored())
+    assert 'param_scheduler.1.T_max=2 instead of 7' in note
+    assert 'param_scheduler.1.end=4 instead of 9' in note
+    assert 'param_scheduler.0' not in note
+    note = schedule_note(schedules(lr=0.2), stored())
+    assert 'param_scheduler.0.base_values=[0.1] instead of [0.2]' in note
+    assert '3 schedules instead of 2' in schedule_note(
+        schedules()[:2], stored()
+    )
+    several = dict(head=schedules(), prompts=schedules(end=9))
+    several_stored = dict(head=stored(), prompts=stored())
+    assert 'T_max' in schedule_note(several, several_stored)

@@ -11,12 +11,12 @@ from mmengine.logging import MessageHub
 from mmengine.structures import BaseDataElement
 from PIL import Image
 
-from mmdavpt.engine.fault_tolerance.counting import count_broken
-from mmdavpt.engine.fault_tolerance.watched_pipeline import (
-    WatchedPipeline,
+from mmdavpt.engine.fault_tolerance.checked_pipeline import (
+    CheckedPipeline,
     replaced_files,
     watch,
 )
+from mmdavpt.engine.fault_tolerance.counting import record_broken_files
 from mmdavpt.errors import UsageError
 from mmdavpt.mapping.first_pass import with_pipeline
 from tests import toy
@@ -132,7 +132,7 @@ def test_those_of_a_test_stop_it(runner_from, tmp_path):
 def test_what_is_wrong_with_a_sample(tmp_path):
     path = tmp_path / 'a.png'
     Image.new('RGB', (64, 64), (9, 99, 200)).save(path)
-    watched = WatchedPipeline(Compose([LOAD]))
+    watched = CheckedPipeline(Compose([LOAD]))
     sample = dict(img_path=str(path))
     assert watched(dict(sample))['img'].shape == (64, 64, 3)
     assert pickle.loads(pickle.dumps(watched))(dict(sample))
@@ -143,7 +143,7 @@ def test_what_is_wrong_with_a_sample(tmp_path):
     with pytest.raises(UsageError, match='a.png does not exist'):
         watched(dict(sample))
     # What is drawn is not loaded, whatever its path says.
-    drawn = WatchedPipeline(Compose([lambda data: data]))
+    drawn = CheckedPipeline(Compose([lambda data: data]))
     assert drawn(dict(sample, img=1))['img'] == 1
 
 
@@ -155,7 +155,7 @@ class LoadImageElsewhere:
 
 
 def test_a_sample_names_all_that_it_stands_for_and_no_more(tmp_path):
-    watched = WatchedPipeline(Compose([LoadImageElsewhere()]), replace=True)
+    watched = CheckedPipeline(Compose([LoadImageElsewhere()]), replace=True)
     # What is there already, or not local, is not looked at.
     assert watched(dict(img=1, img_path=str(tmp_path / 'a.png')))
     for name in ('a.png', 'b.png'):
@@ -173,7 +173,7 @@ def test_an_error_of_the_transforms_is_no_broken_file(tmp_path):
     def fails(data):
         raise TypeError('no such thing')
 
-    watched = WatchedPipeline(Compose([LOAD, fails]), replace=True)
+    watched = CheckedPipeline(Compose([LOAD, fails]), replace=True)
     with pytest.raises(RuntimeError, match='fail on .*a.png: no such thing'):
         watched(dict(img_path=str(path)))
 
@@ -185,14 +185,14 @@ def test_watch_reaches_into_wrappers():
     outer = SimpleNamespace(dataset=wrapper, pipeline=Compose([LOAD]))
     watch(outer, replace=True)
     assert type(outer.pipeline) is Compose
-    assert [isinstance(d.pipeline, WatchedPipeline) for d in inner] == [
+    assert [isinstance(d.pipeline, CheckedPipeline) for d in inner] == [
         True,
         True,
         False,
     ]
     # The pass before training may have transforms of its own.
     other = with_pipeline(inner[0], Compose([]))
-    assert isinstance(other.pipeline, WatchedPipeline)
+    assert isinstance(other.pipeline, CheckedPipeline)
     assert other.pipeline.replace and not other.pipeline.transforms
 
 
@@ -208,7 +208,7 @@ def test_a_file_counts_once():
     hub = MessageHub('counts')
     runner = SimpleNamespace(message_hub=hub, logger=logging.getLogger('x'))
     for found in (['a is empty', 'a is empty'], [], ['a is empty']):
-        count_broken(runner, found, most=1)
+        record_broken_files(runner, found, most=1)
     assert hub.get_info('broken_files') == ['a is empty']
     with pytest.raises(UsageError, match='b is empty, and so are 1 other'):
-        count_broken(runner, ['b is empty'], most=1)
+        record_broken_files(runner, ['b is empty'], most=1)

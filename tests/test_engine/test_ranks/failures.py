@@ -14,7 +14,7 @@ from mmdavpt.engine.runner import DAVPTRunner
 from mmdavpt.errors import UsageError
 from tests import toy
 from tests.test_checks.test_data.data_files import truncate
-from tests.test_engine.test_fault_tolerance.test_watched_pipeline import (
+from tests.test_engine.test_fault_tolerance.test_checked_pipeline import (
     folder_of_classes,
 )
 from tests.test_engine.test_hooks.test_training_check_hook import Snapshots

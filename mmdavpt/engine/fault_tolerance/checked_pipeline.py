@@ -13,7 +13,7 @@ from mmdavpt.errors import UsageError
 REPLACED = 'replaced_files'
 
 
-class WatchedPipeline(Compose):
+class CheckedPipeline(Compose):
     """The transforms of a dataset, which name a file that is broken.
 
     OpenCV fills a truncated JPEG with grey and says nothing, so the end of
@@ -115,7 +115,7 @@ def watch(dataset: Any, replace: bool) -> None:
         dataset (Dataset): Changed in place, before a loader iterates over it.
             What draws its images, or has other than mmengine's pipelines, is
             left as it is.
-        replace (bool): See :class:`WatchedPipeline`.
+        replace (bool): See :class:`CheckedPipeline`.
     """
     if isinstance(dataset, _SlicedDataset):
         # It gives what its dataset has, and keeps what it is given.
@@ -128,7 +128,7 @@ def watch(dataset: Any, replace: bool) -> None:
             watch(inner, replace)
     pipeline = getattr(dataset, 'pipeline', None)
     if isinstance(pipeline, Compose) and not hasattr(dataset, 'dataset'):
-        dataset.pipeline = WatchedPipeline(pipeline, replace)
+        dataset.pipeline = CheckedPipeline(pipeline, replace)
 
 
 def replaced_files(data_samples: Any) -> List[str]:

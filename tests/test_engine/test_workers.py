@@ -6,9 +6,9 @@ import pytest
 from mmengine.config import Config
 from mmengine.hooks import Hook
 
-from mmdavpt.engine.loader_workers import end_workers
 from mmdavpt.engine.resuming.stopping import Stopped
 from mmdavpt.engine.runner import DAVPTRunner
+from mmdavpt.engine.workers import shut_down_workers
 from tests import toy
 
 PERSISTENT = {
@@ -44,5 +44,5 @@ def test_none_is_left(tmp_path, task, stopped):
     assert max(seen) >= 1
     assert multiprocessing.active_children() == []
     assert len([*runner.val_dataloader]) == len(runner.val_dataloader)
-    end_workers(runner.val_loop)
+    shut_down_workers(runner.val_loop)
     assert multiprocessing.active_children() == []

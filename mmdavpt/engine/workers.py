@@ -3,7 +3,7 @@
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 
-def end_workers(*loops: object) -> None:
+def shut_down_workers(*loops: object) -> None:
     """End the workers of the loaders of some loops.
 
     Left to the garbage collector they end slowly: it takes the pipes that

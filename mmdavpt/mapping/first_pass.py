@@ -20,8 +20,11 @@ from torch.utils.data import (
     Subset,
 )
 
-from mmdavpt.engine.fault_tolerance.watched_pipeline import WatchedPipeline
-from mmdavpt.engine.resuming.stopping import StopRequest, be_patient
+from mmdavpt.engine.fault_tolerance.checked_pipeline import CheckedPipeline
+from mmdavpt.engine.resuming.stopping import (
+    StopRequest,
+    ignore_signals_in_workers,
+)
 
 
 class _FirstSamples(Dataset):
@@ -119,7 +122,7 @@ def _loader_like(
     sampler: Union[dict, Sampler],
     seed: int,
 ) -> DataLoader:
-    return be_patient(
+    return ignore_signals_in_workers(
         Runner.build_dataloader(
             dict(
                 dataset=dataset,
@@ -150,9 +153,9 @@ def with_pipeline(dataset, pipeline: Compose):
     if hasattr(dataset, 'dataset'):
         dataset.dataset = with_pipeline(dataset.dataset, pipeline)
     elif hasattr(dataset, 'pipeline'):
-        watched = isinstance(dataset.pipeline, WatchedPipeline)
+        watched = isinstance(dataset.pipeline, CheckedPipeline)
         dataset.pipeline = (
-            WatchedPipeline(pipeline, dataset.pipeline.replace)
+            CheckedPipeline(pipeline, dataset.pipeline.replace)
             if watched
             else pipeline
         )

@@ -8,7 +8,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mmdavpt.checkpoints.fit import GUIDANCE, check_fit
-from mmdavpt.checkpoints.host_loading import SOURCE
+from mmdavpt.checkpoints.safe_loading import SOURCE
 from mmdavpt.checkpoints.tuned import complete
 from mmdavpt.errors import UsageError
 

@@ -127,9 +127,11 @@ def test_mapping_is_drawn_into_a_file(tmp_path):
 
 
 def test_bad_pictures_give_sentences():
-    with pytest.raises(ValueError, match='at least one mapping'):
+    with pytest.raises(ValueError, match='should not be empty'):
         mapping_figure('AB', [])
-    with pytest.raises(ValueError, match="'now' has 3 classes, but 2 class"):
+    with pytest.raises(
+        ValueError, match="'now' has 3 classes, but there are 2"
+    ):
         mapping_figure('AB', [('now', [0, 1, 0])])
     with pytest.raises(ValueError, match='to 1 prompts'):
         mapping_figure('AB', [('now', [0, 1])], 1)

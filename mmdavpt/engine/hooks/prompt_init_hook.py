@@ -12,13 +12,12 @@ from torch.utils.data import DataLoader
 
 from mmdavpt.engine.ranks.on_main import on_main
 from mmdavpt.engine.resuming.randomness import isolated_randomness
-from mmdavpt.engine.resuming.stopping import StopRequest, stop_of
+from mmdavpt.engine.resuming.stopping import StopRequest, stop_request_of
 from mmdavpt.mapping.first_pass import sample_loader
 from mmdavpt.mapping.token_pools import TokenPool
 from mmdavpt.models.backbones import DAVPTVisionTransformer
 from mmdavpt.registry import HOOKS
-
-from ..trained_model import unwrap
+from mmdavpt.unwrap import unwrap
 
 
 @HOOKS.register_module()
@@ -80,7 +79,7 @@ class PromptInitHook(Hook):
             f'PromptInitHook: prompts of the {self.method} of the tokens '
             f'of up to {self.max_images} images.'
         )
-        stop = stop_of(runner)
+        stop = stop_request_of(runner)
         on_main(
             lambda: self._set_prompts(model, runner.train_dataloader, stop)
         )

@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.data import Subset
 
 from mmdavpt.engine.resuming.randomness import isolated_randomness
-from mmdavpt.engine.resuming.stopping import stop_of
+from mmdavpt.engine.resuming.stopping import stop_request_of
 from mmdavpt.mapping import describe
 from mmdavpt.mapping.batch_labels import labels_of_batch
 from mmdavpt.mapping.first_pass import (
@@ -29,8 +29,8 @@ from mmdavpt.mapping.sharing import (
 )
 from mmdavpt.registry import HOOKS
 
+from ..class_counts import check_classes
 from ..trained_model import guided_model_of, is_segmentor
-from .training_check_hook import check_classes
 
 
 @HOOKS.register_module()
@@ -169,7 +169,7 @@ class PromptMappingHook(Hook):
 
     def _look_at_training_set(self, runner: Runner, model: nn.Module) -> None:
         """Make the first class representations, the same on all processes."""
-        stop = stop_of(runner)
+        stop = stop_request_of(runner)
         model.guidance.reset()
         with isolated_randomness(self.seed):
             loader = first_pass_loader(

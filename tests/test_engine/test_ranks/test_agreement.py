@@ -9,9 +9,9 @@ from mmdavpt.engine.ranks.agreement import (
     PIECES,
     PRIME,
     checksum,
-    checksum_of,
     is_agreed,
     signature,
+    weights_checksum,
 )
 
 
@@ -81,6 +81,6 @@ def test_checksum_of_no_numbers():
 
 def test_exchanged_weights_have_another_checksum():
     one, other = nn.Linear(2, 2), nn.Linear(2, 2)
-    assert checksum_of(nn.Sequential(one, other)) != checksum_of(
+    assert weights_checksum(nn.Sequential(one, other)) != weights_checksum(
         nn.Sequential(other, one)
     )

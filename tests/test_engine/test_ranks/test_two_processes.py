@@ -16,8 +16,8 @@ from mmdavpt.engine.runner import DAVPTRunner
 from mmdavpt.errors import UsageError
 from tests import toy
 from tests.test_engine.test_ranks import (
-    bad_days,
     disagreements,
+    failures,
     whole_batch,
 )
 
@@ -154,7 +154,7 @@ def train_on_one_of_two(rank, port, folder):
         'whole_batch': whole_batch.run_all(rank, 2),
         'message': message_of_a_queue_of_ones_own(rank),
         'disagreements': disagreements.run_all(rank),
-        'bad_days': bad_days.run_all(rank, folder),
+        'failures': failures.run_all(rank, folder),
     }
     torch.save(results, folder / f'rank{rank}.pth')
     dist.destroy_process_group()
@@ -319,7 +319,7 @@ def test_the_statistics_of_rank_0_are_evaluated(two_processes):
 
 def test_all_processes_leave_out_a_step_together(two_processes):
     first, second = (
-        results['bad_days']['skipped'] for results in two_processes
+        results['failures']['skipped'] for results in two_processes
     )
     for got in (first, second):
         assert got['same'] == [False, True, False, True, False, False]
@@ -334,20 +334,20 @@ def test_all_processes_leave_out_a_step_together(two_processes):
 
 def test_broken_files_are_counted_over_processes_and_workers(two_processes):
     for results in two_processes:
-        got = results['bad_days']['broken']
+        got = results['failures']['broken']
         assert sorted(
             said.split('data/')[1].split(' ')[0] for said in got['found']
-        ) == list(bad_days.BROKEN)
+        ) == list(failures.BROKEN)
         kind, said = got['too_many']
         assert kind == 'UsageError'
         assert 'so are 2 other files of the training set' in said
-    first, second = (r['bad_days']['broken'] for r in two_processes)
+    first, second = (r['failures']['broken'] for r in two_processes)
     assert first == second
 
 
 def test_what_hinders_the_saving_reaches_all_processes(two_processes):
     first, second = (
-        results['bad_days']['refused'] for results in two_processes
+        results['failures']['refused'] for results in two_processes
     )
     for got in (first, second):
         assert got['UsageError'] == ('UsageError', 'it is not finite')
@@ -367,6 +367,6 @@ def test_a_signal_before_the_training_stops_all_processes(two_processes):
     # 12 images on each process; only rank 1 leaves the pass at once.
     stopped = ('Stopped', '0')
     for results, seen in zip(two_processes, (12, 4), strict=True):
-        assert results['bad_days']['stopped'] == dict(
+        assert results['failures']['stopped'] == dict(
             end=stopped, seen=seen, iterations=0, unguided=stopped
         )

@@ -11,7 +11,7 @@ import torch
 from mmengine.hooks import Hook
 from torch.utils.data import DataLoader
 
-from mmdavpt.engine.resuming.stopping import PatientWorker, Stopped
+from mmdavpt.engine.resuming.stopping import IgnoreSignals, Stopped
 from mmdavpt.mapping.first_pass import sample_loader
 from tests import toy
 from tests.test_checkpoints import runs
@@ -60,7 +60,7 @@ def test_workers_of_the_first_pass_are_patient():
     loader = sample_loader(
         DataLoader([1, 2, 3], num_workers=1), None, max_images=2, seed=0
     )
-    assert isinstance(loader.worker_init_fn, PatientWorker)
+    assert isinstance(loader.worker_init_fn, IgnoreSignals)
 
 
 class StopOnce(Hook):

@@ -24,6 +24,7 @@ from mmdavpt.checks.data.data_check import check_run_data
 from mmdavpt.checks.preflight import (
     check_checkpoint_exists,
 )
+from mmdavpt.checks.rehearsal import RehearsalHook
 from mmdavpt.errors import UsageError
 
 from .evaluation import draw_predictions, use_tta, write_predictions
@@ -199,6 +200,8 @@ def build_runner(cfg: Config, training: bool) -> Runner:
     runner.register_hook(
         CheckpointFitHook(training, cfg.get('load_allowed', ()))
     )
+    if training:
+        runner.register_hook(RehearsalHook())
     # The hook compares, and knows what a training or a test may lack.
     unwrap(runner.model).load_allowed = None
     warning = selection_warning(cfg) if training else None

@@ -36,6 +36,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     options.add_protocol_argument(parser)
     options.add_run_arguments(parser)
+    check = parser.add_mutually_exclusive_group()
+    check.add_argument(
+        '--check-only',
+        action='store_true',
+        help='check config, data and weights, rehearse one step, one '
+        'validation batch and one checkpoint, and stop before the training',
+    )
+    check.add_argument(
+        '--no-check',
+        action='store_true',
+        help='skip the checks of config and data before the training',
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -73,29 +85,36 @@ def train(cfg: 'Config', args: argparse.Namespace) -> 'Runner | None':
             :func:`add_arguments`.
 
     Returns:
-        Runner | None: The runner after training; None if a signal stopped
-        it.
+        Runner | None: The runner after training; None if a signal or
+        ``--check-only`` stopped it.
 
     Raises:
         UsageError: If the config cannot be trained.
     """
+    from mmdavpt.checks.rehearsal import RehearsalHook, RehearsalPassed
     from mmdavpt.engine.resuming.stopping import (
         Stopped,
         exit_cleanly_on_signal,
     )
 
     from . import common
+    from .failures import early_failures_logged
     from .launch import prepare_launcher
 
     common.apply_command_line(cfg, args)
     # A signal stops all processes together.
     with (
-        suppress(Stopped),
+        suppress(Stopped, RehearsalPassed),
         exit_cleanly_on_signal(alone=cfg.launcher == 'none'),
+        early_failures_logged(cfg) as started,
     ):
-        common.check_files(cfg, training=True)
+        if not args.no_check:
+            common.check_files(cfg, training=True)
         prepare_launcher(cfg, args.local_rank)
         runner = common.build_runner(cfg, training=True)
+        if not args.no_check:
+            runner.register_hook(RehearsalHook(stop=args.check_only))
+        runner.register_hook(started, priority='LOWEST')
         runner.train()
         return runner
     return None

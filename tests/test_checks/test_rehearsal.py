@@ -9,6 +9,7 @@ from mmengine.hooks import Hook
 from PIL import Image
 
 from mmdavpt.checks.rehearsal import RehearsalHook, RehearsalPassed
+from mmdavpt.cli import train
 from mmdavpt.engine.runner import DAVPTRunner
 from mmdavpt.errors import UsageError
 from tests import toy
@@ -175,3 +176,20 @@ def test_errors_of_the_machine(tmp_path, monkeypatch):
         lambda *_, **__: dict(loss=torch.tensor(float('nan'))),
     )
     assert 'the loss of the training step is nan' in rehearse(cfg)
+
+
+def test_check_only_ends_after_the_rehearsal(tmp_path, capsys):
+    cfg = Config(toy.classification(tmp_path / 'run'))
+    cfg.dump(tmp_path / 'sound.py')
+    train.main([str(tmp_path / 'sound.py'), '--check-only'])
+    assert not list(tmp_path.rglob('*.pth'))
+    (log,) = tmp_path.rglob('*.log')
+    assert 'The rehearsal (' in log.read_text()
+    cfg.val_evaluator.topk = 7
+    cfg.dump(tmp_path / 'wrong.py')
+    with pytest.raises(SystemExit, match='2'):
+        train.main([str(tmp_path / 'wrong.py'), '--check-only'])
+    assert 'Traceback' in max(tmp_path.rglob('*.log')).read_text()
+    said = capsys.readouterr().err
+    assert 'the rehearsal of the metric failed' in said
+    assert 'Traceback' not in said

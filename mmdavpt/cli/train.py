@@ -15,6 +15,7 @@ from .messages import check_config_exists, exit_with_sentence
 
 if TYPE_CHECKING:
     from mmengine.config import Config
+    from mmengine.runner import Runner
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +36,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     options.add_protocol_argument(parser)
     options.add_run_arguments(parser)
+    check = parser.add_mutually_exclusive_group()
+    check.add_argument(
+        '--check-only',
+        action='store_true',
+        help='check config, data and weights, and stop before the training',
+    )
+    check.add_argument(
+        '--no-check',
+        action='store_true',
+        help='skip the checks of config and data before the training',
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -63,13 +75,17 @@ def _load_and_train(args: argparse.Namespace) -> None:
     common.leave_process_group()
 
 
-def train(cfg: 'Config', args: argparse.Namespace) -> None:
+def train(cfg: 'Config', args: argparse.Namespace) -> 'Runner | None':
     """Train a loaded config.
 
     Args:
         cfg (Config): The config, changed in place.
         args (argparse.Namespace): The other arguments of
             :func:`add_arguments`.
+
+    Returns:
+        Runner | None: The runner after training; None if a signal stopped
+        it.
 
     Raises:
         UsageError: If the config cannot be trained.
@@ -80,6 +96,7 @@ def train(cfg: 'Config', args: argparse.Namespace) -> None:
     )
 
     from . import common
+    from .failures import early_failures_logged
     from .launch import prepare_launcher
 
     common.apply_command_line(cfg, args)
@@ -87,10 +104,18 @@ def train(cfg: 'Config', args: argparse.Namespace) -> None:
     with (
         suppress(Stopped),
         exit_cleanly_on_signal(alone=cfg.launcher == 'none'),
+        early_failures_logged(cfg) as started,
     ):
-        common.check_files(cfg, training=True)
+        if not args.no_check:
+            common.check_files(cfg, training=True)
+        if args.check_only:
+            return None
         prepare_launcher(cfg, args.local_rank)
-        common.build_runner(cfg, training=True).train()
+        runner = common.build_runner(cfg, training=True)
+        runner.register_hook(started, priority='LOWEST')
+        runner.train()
+        return runner
+    return None
 
 
 if __name__ == '__main__':

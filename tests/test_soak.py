@@ -1,28 +1,19 @@
 """The soak test in the small: damaged configs and files, by seed."""
 
 import os
-import sys
 import time
-from pathlib import Path
 
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from mmengine.registry import init_default_scope
 
+from benchmarks.soak import configs, files, isolated, soak
 from mmdavpt.checks.config.key_check import key_defects
 from mmdavpt.checks.config.value_kinds import fits
 from mmdavpt.errors import UsageError
 
 from . import toy
-
-sys.path.insert(0, str(Path(__file__).parents[1] / 'benchmarks/soak'))
-
-import files  # noqa: E402
-import isolated  # noqa: E402
-import soak  # noqa: E402
-
-import configs  # noqa: E402
 
 
 @pytest.mark.parametrize('seed', range(10))

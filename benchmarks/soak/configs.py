@@ -4,7 +4,6 @@ import argparse
 import copy
 import random
 import shutil
-import sys
 import tempfile
 import traceback
 from collections.abc import Callable
@@ -12,23 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.hooks import Hook
+from mmengine.logging import MMLogger
+from mmengine.registry import DefaultScope
 
-for folder in (
-    str(Path(__file__).resolve().parents[2]),
-    str(Path(__file__).resolve().parent),
-):
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+from mmdavpt.cli import common as cli
+from mmdavpt.errors import UsageError
+from tests import toy
 
-from isolated import NotKept, try_cases  # noqa: E402
-from mmengine.hooks import Hook  # noqa: E402
-from mmengine.logging import MMLogger  # noqa: E402
-from mmengine.registry import DefaultScope  # noqa: E402
-from report import Report  # noqa: E402
-
-from mmdavpt.cli import common as cli  # noqa: E402
-from mmdavpt.errors import UsageError  # noqa: E402
-from tests import toy  # noqa: E402
+from .isolated import NotKept, try_cases
+from .report import Report
 
 #: What a value may become, besides its neighbours.
 VALUES = (

@@ -3,23 +3,18 @@
 import os
 import signal
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 from mmengine.hooks import Hook
 from torch.utils.data import DataLoader
 
+from benchmarks.soak.kills import compare
 from mmdavpt.engine.resuming.stopping import Stopped
 from mmdavpt.engine.workers import IgnoreSignals
 from mmdavpt.mapping.first_pass import sample_loader
 from tests import toy
 from tests.test_checkpoints import runs
-
-TOOLS = Path(__file__).resolve().parents[3] / 'benchmarks' / 'soak'
-sys.path.insert(0, str(TOOLS))
-from kills import compare  # noqa: E402
 
 
 class SignalWorker(Hook):

@@ -1,78 +1,70 @@
-"""Statistics and mapping that all processes share."""
+"""Share class statistics and the mapping across ranks."""
 
-from typing import Optional
+from collections.abc import Callable
+from typing import TypeVar
 
-from mmengine.dist import all_reduce
+import torch
+from mmengine.dist import (
+    all_gather,
+    broadcast_object_list,
+    get_world_size,
+    is_main_process,
+)
+from torch import Tensor
 
-from mmdavpt.engine.ranks.agreement import sum_and_check_mapping
-from mmdavpt.engine.ranks.on_main import on_main
-from mmdavpt.mapping import MappingResult, moved
-from mmdavpt.models import PromptGuidance
-
-
-def share_new(guidance: PromptGuidance) -> None:
-    """Sum over processes what each newly observed.
-
-    It is done in every iteration that counts, so that the statistics that
-    rank 0 saves are whole. It moves as many bytes as the gradient of a linear
-    head. That all processes have the same mapping is checked in passing.
-
-    Raises:
-        RuntimeError: On all processes, if the mapping is not the same on all.
-    """
-    all_reduce(guidance.new_sums)
-    guidance.new_counts.copy_(
-        sum_and_check_mapping(guidance.new_counts, guidance.mapping)
-    )
-    guidance.take_new()
+Result = TypeVar('Result')
 
 
-def drop_new(guidance: PromptGuidance) -> None:
-    """Forget what this process newly observed; check the mapping all the same.
-
-    Raises:
-        RuntimeError: On all processes, if the mapping is not the same on all.
-    """
-    guidance.new_sums.zero_()
-    guidance.new_counts.zero_()
-    sum_and_check_mapping(guidance.new_counts[:0], guidance.mapping)
-
-
-def drop_shared(guidance: PromptGuidance) -> None:
-    """Forget what all processes observed since the last re-clustering."""
-    guidance.class_sums.zero_()
-    guidance.class_counts.zero_()
-
-
-def cluster_on_main(guidance: PromptGuidance, seed: int) -> MappingResult:
-    """Cluster on rank 0 and give every rank the result; change nothing.
-
-    Raises:
-        ValueError: On all ranks, if rank 0 cannot cluster.
-    """
-    return on_main(lambda: guidance.cluster(seed))
-
-
-def recluster(
-    guidance: PromptGuidance, seed: int, first: bool
-) -> tuple[MappingResult, Optional[int]]:
-    """Cluster what all processes observed, and take over the mapping.
+def check_same_mapping(mapping: Tensor) -> None:
+    """Check that all ranks have the same mapping.
 
     Args:
-        guidance (PromptGuidance): Of the model, on every rank.
-        seed (int): Seed of k-means++.
-        first (bool): Whether there was no mapping before.
+        mapping (Tensor): Prompt of each class, int64, shape (K, ).
 
-    Returns:
-        tuple[MappingResult, int | None]: The mapping, and how many classes
-        moved to another prompt; None for the first.
+    Raises:
+        RuntimeError: On all ranks, if one has another mapping.
     """
-    guidance.finish_epoch()
-    result = cluster_on_main(guidance, seed)
-    changed = (
-        None
-        if first
-        else moved(guidance.mapping.cpu().numpy(), result.mapping)
-    )
-    guidance.set_mapping(result)
-    return result, changed
+    if get_world_size() == 1:
+        return
+    main, *others = all_gather(mapping)
+    for rank, other in enumerate(others, start=1):
+        if torch.equal(main, other):
+            continue
+        k = int((main != other).nonzero()[0])
+        raise RuntimeError(
+            'the class-to-prompt mapping should be the same on all ranks, '
+            f'but class {k} has prompt {int(main[k])} on rank 0 and '
+            f'{int(other[k])} on rank {rank}: something changes the buffers '
+            'of `guidance` on some ranks only, such as a hook or a model '
+            'wrapper; remove it, and resume from the last checkpoint'
+        )
+
+
+def run_on_rank_0(work: Callable[[], Result]) -> Result:
+    """Call a function on rank 0 and return its result on every rank.
+
+    Args:
+        work (Callable[[], Result]): Its result must be picklable.
+
+    Raises:
+        ValueError: On all ranks, if ``work`` raises one.
+        RuntimeError: On the other ranks, if it raises anything else.
+    """
+    # Type and text of an error, and the result.
+    payload = [None, None, None]
+    if not is_main_process():
+        broadcast_object_list(payload)
+        kind, text, result = payload
+        if kind is not None:
+            raise kind(text)
+        return result
+    try:
+        payload[2] = work()
+    except BaseException as error:
+        kind = ValueError if isinstance(error, ValueError) else RuntimeError
+        payload[:2] = kind, f'{type(error).__name__} on rank 0: {error}'
+        raise
+    finally:
+        # Without it the other ranks would wait until a timeout.
+        broadcast_object_list(payload)
+    return payload[2]

@@ -9,9 +9,9 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 
 from mmdavpt.checks.data.dataset_files import head_of
-from mmdavpt.engine.resuming.randomness import isolated_randomness
 from mmdavpt.errors import UsageError
-from mmdavpt.mapping.batch_labels import draw_class_labels, read_class_labels
+from mmdavpt.models.guidance import draw_class_labels, read_class_labels
+from mmdavpt.randomness import isolated_randomness
 
 from .figures import save_figure
 from .inputs import encoding_of, flips_channels, model_picture
@@ -64,7 +64,7 @@ def guidance_labels(cfg: dict, data_samples: Sequence) -> Optional[List[int]]:
             head_of(cfg)['num_classes'],
             () if background is None else (background,),
             ignore_index_of(cfg),
-            lambda i: np.random.default_rng([seed, False, 0, i]),
+            (seed, False, 0),
         )
     except ValueError as error:
         raise UsageError(str(error)) from error

@@ -19,8 +19,8 @@ from torch.nn.modules.module import (
     register_module_parameter_registration_hook,
 )
 
-from mmdavpt.engine.resuming.randomness import isolated_randomness
 from mmdavpt.errors import UsageError
+from mmdavpt.randomness import isolated_randomness
 
 #: What is raised where values are needed of tensors that have none.
 VALUE_ERRORS = (NotImplementedError, RuntimeError, TypeError, ValueError)

@@ -19,7 +19,7 @@ from mmdavpt.engine.fault_tolerance.watched_pipeline import (
     watch,
 )
 from mmdavpt.errors import UsageError
-from mmdavpt.mapping.batch_labels import check_annotations, read_class_labels
+from mmdavpt.models.guidance import check_annotations, read_class_labels
 from mmdavpt.registry import HOOKS
 
 from ..trained_model import classes_of_heads, is_segmentor, unwrap

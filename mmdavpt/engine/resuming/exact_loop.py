@@ -4,7 +4,7 @@ from mmengine.dist import get_rank, get_world_size
 from mmengine.runner import Runner
 from torch import nn
 
-from mmdavpt.mapping.first_pass import batch_size_of
+from mmdavpt.mapping.loaders import batch_size_of
 
 from .averaged_weights import swapped_back
 from .seeding import (

@@ -14,7 +14,7 @@ import torch
 from mmengine.config import Config
 
 from mmdavpt.checks.config.config_keys import walk
-from mmdavpt.datasets.glyphs.writers import (
+from tools.dataset_converters.glyph_writers import (
     write_glyphs_fgvc,
     write_glyphs_vtab1k,
     write_scenes_ade20k,

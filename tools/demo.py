@@ -8,11 +8,10 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-if find_spec('mmdavpt') is None:
+if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 import numpy as np  # noqa: E402
@@ -21,9 +20,9 @@ from mmengine.hooks import Hook  # noqa: E402
 from mmengine.runner import Runner  # noqa: E402
 
 from mmdavpt.cli import common as cli  # noqa: E402
-from mmdavpt.datasets.glyphs.writers import write_scenes_ade20k  # noqa: E402
 from mmdavpt.models import count_parameters  # noqa: E402
 from mmdavpt.visualization import draw_mapping, draw_predictions  # noqa: E402
+from tools.dataset_converters.glyph_writers import write_scenes_ade20k  # noqa: E402
 
 GLYPHS = ROOT / 'configs' / 'glyphs'
 NUM_SCENES = {'training': 800, 'validation': 60}

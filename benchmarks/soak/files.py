@@ -31,7 +31,7 @@ from safetensors.torch import save_file  # noqa: E402
 from mmdavpt.checkpoints.reading import read_torch  # noqa: E402
 from mmdavpt.checks.data.data_check import check_data  # noqa: E402
 from mmdavpt.datasets import FGVC, VTAB1k  # noqa: E402
-from mmdavpt.engine.fault_tolerance.watched_pipeline import WatchedPipeline  # noqa: E402
+from mmdavpt.engine.fault_tolerance.checked_pipeline import CheckedPipeline  # noqa: E402
 from mmdavpt.errors import UsageError  # noqa: E402
 from mmdavpt.models.pretrained import read_checkpoint  # noqa: E402
 
@@ -231,7 +231,7 @@ def read_all(dataset: dict, broken: int) -> str:
     ]
     check_data(cfg, ['train'], notes=notes)
     built = DATASETS.build(dict(dataset))
-    built.pipeline = WatchedPipeline(
+    built.pipeline = CheckedPipeline(
         Compose(built.pipeline.transforms), replace=broken > 0
     )
     for i in range(len(built)):

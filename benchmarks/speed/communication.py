@@ -16,7 +16,7 @@ from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import (
 )
 from torch.nn.parallel import DistributedDataParallel
 
-from mmdavpt.mapping.sharing import check_same_mapping
+from mmdavpt.mapping.agreement import check_same_mapping
 
 from .cases import Case, build_model, make_batch
 
@@ -29,7 +29,8 @@ def reduced_bytes(model: nn.Module) -> dict[str, int]:
 
     Returns:
         dict[str, int]: ``prompts`` (with bias deltas), ``head`` and
-        ``statistics``: the sums and counts of classes, and the mapping. Prompts and head are gradients of what trains.
+        ``statistics``: the sums and counts of classes, and the mapping.
+        Prompts and head are gradients of what trains.
     """
     of_backbone = of_head = 0
     for name, parameter in model.named_parameters():

@@ -1,11 +1,11 @@
 """Whether a state is exactly that of a model."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from torch import Tensor, nn
 
-from mmdavpt.errors import UsageError
+from mmdavpt.errors import UsageError, first_few
 
 from .tuned import FINGERPRINT, resume_only
 
@@ -21,7 +21,7 @@ TOOL_ADVICE = (
 GUIDANCE = 'guidance.*'
 
 
-def misfit(
+def state_mismatch(
     model: nn.Module, state: Mapping[str, Tensor]
 ) -> tuple[list[str], list[str], list[str]]:
     """Return what a state lacks, what it has beyond a model, what misfits.
@@ -88,8 +88,8 @@ def check_fit(
     Raises:
         UsageError: If something does not fit that is not allowed.
     """
-    missing, surplus, misshapen = misfit(model, state)
-    total = _count(model.state_dict())
+    missing, surplus, misshapen = state_mismatch(model, state)
+    total = len(model.state_dict())
     if not set(model.state_dict()) - {*missing, *misshapen}:
         raise UsageError(
             f'{source} gives none of the {total} weights of this model; '
@@ -104,7 +104,7 @@ def check_fit(
     ):
         wrong = [name for name in names if not _matches(name, allowed)]
         if wrong:
-            parts.append(sentence.format(_some(wrong)))
+            parts.append(sentence.format(first_few(wrong)))
     if parts:
         raise UsageError(
             f'{source} should have exactly the {total} weights of this '
@@ -118,11 +118,3 @@ def check_fit(
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
-
-
-def _count(items: Iterable) -> int:
-    return sum(1 for _ in items)
-
-
-def _some(names: list[str]) -> str:
-    return f'{len(names)} (such as {", ".join(names[:3])})'

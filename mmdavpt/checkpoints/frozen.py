@@ -4,7 +4,7 @@ import copy
 
 from torch import Tensor, nn
 
-from mmdavpt.errors import UsageError
+from mmdavpt.errors import UsageError, first_few
 
 from .fingerprint import fingerprint, same_values
 
@@ -69,9 +69,9 @@ def check_restorable(model: nn.Module) -> None:
     ]
     if lost:
         raise UsageError(
-            f'tuned_only=True leaves out {some(lost)}, which are frozen, but '
-            'no pre-trained weights that the config names; leave tuned_only '
-            'out, or set init_cfg of the backbone'
+            f'tuned_only=True would drop {first_few(lost)}, which are frozen, '
+            'but the config names no file to load them from; remove '
+            'tuned_only, or set init_cfg of the backbone'
         )
     for place, module in restorable.items():
         anew = copy.deepcopy(module).cpu()
@@ -97,12 +97,3 @@ def _restorable(model: nn.Module) -> dict[str, nn.Module]:
         and isinstance(module.init_cfg, dict)
         and module.init_cfg.get('type') == 'Pretrained'
     }
-
-
-def some(names: list[str]) -> str:
-    """Return how many names there are, and the first three.
-
-    Args:
-        names (list[str]): At least one.
-    """
-    return f'{len(names)} (such as {", ".join(names[:3])})'

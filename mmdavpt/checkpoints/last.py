@@ -7,7 +7,7 @@ from pathlib import Path
 from mmdavpt.errors import UsageError
 
 from .reading import read_run_checkpoint
-from .writing import replacing
+from .writing import atomic_write
 
 #: The file of a work folder that names its last checkpoint, as in mmengine.
 POINTER = 'last_checkpoint'
@@ -23,7 +23,7 @@ def write_pointer(work_dir: str, checkpoint: str) -> None:
     Raises:
         SaveError: If it cannot be written.
     """
-    with replacing(osp.join(work_dir, POINTER)) as partial:
+    with atomic_write(osp.join(work_dir, POINTER)) as partial:
         Path(partial).write_text(checkpoint, encoding='utf-8')
 
 

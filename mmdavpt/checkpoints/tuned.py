@@ -8,13 +8,13 @@ those that its config names, if they have this fingerprint, and refuses else.
 from collections.abc import MutableMapping
 
 from mmengine.logging import HistoryBuffer
-from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
-from mmdavpt.errors import UsageError
+from mmdavpt.errors import UsageError, first_few
+from mmdavpt.unwrap import unwrap
 
 from .fingerprint import fingerprint, same_names, same_values, short
-from .frozen import frozen_weights, restore, some
+from .frozen import frozen_weights, restore
 
 #: The name of the fingerprint among weights.
 FINGERPRINT = 'frozen_fingerprint'
@@ -33,8 +33,7 @@ def tunable_model(model: nn.Module) -> nn.Module:
     Raises:
         UsageError: If it is not a model of this package.
     """
-    while is_model_wrapper(model):
-        model = model.module
+    model = unwrap(model)
     if not getattr(model, 'completes_tuned_weights', False):
         raise UsageError(
             'tuned_only=True needs a DAVPTImageClassifier or a '
@@ -116,7 +115,7 @@ def complete(
         raise UsageError(
             'these tuned weights were made with another config: they leave '
             'out other weights than this model freezes'
-            + (f', and lack {some(trained)}' if trained else '')
+            + (f', and lack {first_few(trained)}' if trained else '')
             + '; use the config of the training'
         )
     if not same_values(expected, found):
@@ -133,7 +132,7 @@ def complete(
         state[prefix + name] = own[name]
 
 
-def complete_all(checkpoint: dict, model: nn.Module) -> None:
+def fill_frozen_everywhere(checkpoint: dict, model: nn.Module) -> None:
     """Fill the frozen weights of a model into all states of a checkpoint.
 
     Args:

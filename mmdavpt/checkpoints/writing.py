@@ -20,7 +20,7 @@ class SaveError(UsageError):
 
 
 @contextmanager
-def replacing(path: str) -> Iterator[str]:
+def atomic_write(path: str) -> Iterator[str]:
     """Write a file whole or not at all.
 
     What the block writes goes to a file beside it, which reaches the disk
@@ -81,11 +81,11 @@ def save_checkpoint(content: dict, path: str) -> None:
         with io.BytesIO() as buffer:
             torch.save(content, buffer)
             data = buffer.getvalue()
-    with replacing(path) as partial:
+    with atomic_write(path) as partial:
         Path(partial).write_bytes(data)
 
 
-def partials(folder: str) -> list[str]:
+def partial_files(folder: str) -> list[str]:
     """Return the files that writings which were killed have left behind.
 
     Args:

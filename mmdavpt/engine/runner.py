@@ -7,13 +7,17 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
-from mmdavpt.checkpoints import last_checkpoint, replacing
+from mmdavpt.checkpoints import (
+    atomic_write,
+    install_safe_loading,
+    last_checkpoint,
+)
 from mmdavpt.registry import RUNNERS
 
-from .loader_workers import end_workers
 from .ranks.on_main import on_main
-from .resuming.loops import with_exact_loop
-from .resuming.stopping import be_patient
+from .resuming.loops import to_exact_loop
+from .resuming.stopping import ignore_signals_in_workers
+from .workers import shut_down_workers
 
 
 @RUNNERS.register_module()
@@ -23,19 +27,23 @@ class DAVPTRunner(Runner):
     ``tools/train.py`` uses it where a config names no other ``runner_type``.
     """
 
+    def __init__(self, *args, **kwargs) -> None:
+        install_safe_loading()
+        super().__init__(*args, **kwargs)
+
     def train(self) -> nn.Module:
         """Train, and end the workers that load images."""
         try:
             return super().train()
         finally:
-            end_workers(self._train_loop, self._val_loop)
+            shut_down_workers(self._train_loop, self._val_loop)
 
     def test(self) -> dict:
         """Test, and end the workers that load images."""
         try:
             return super().test()
         finally:
-            end_workers(self._test_loop)
+            shut_down_workers(self._test_loop)
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """Build the training loop, one that goes on exactly.
@@ -46,7 +54,7 @@ class DAVPTRunner(Runner):
                 two loops become those of :mod:`.loops`.
         """
         if isinstance(loop, dict):
-            loop = with_exact_loop(loop)
+            loop = to_exact_loop(loop)
         return super().build_train_loop(loop)
 
     def build_val_loop(self, loop: BaseLoop | dict) -> BaseLoop:
@@ -57,7 +65,7 @@ class DAVPTRunner(Runner):
                 :meth:`mmengine.runner.Runner.build_val_loop`.
         """
         loop = super().build_val_loop(loop)
-        be_patient(loop.dataloader)
+        ignore_signals_in_workers(loop.dataloader)
         return loop
 
     def save_checkpoint(
@@ -84,7 +92,7 @@ class DAVPTRunner(Runner):
             if '://' in str(out_dir):  # the hosts' storages replace as a whole
                 save(out_dir, filename, *args, **kwargs)
                 return
-            with replacing(osp.join(out_dir, filename)) as partial:
+            with atomic_write(osp.join(out_dir, filename)) as partial:
                 save(out_dir, osp.basename(partial), *args, **kwargs)
 
         on_main(work)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from mmdavpt.checkpoints.fit import GUIDANCE, check_fit
-from mmdavpt.checkpoints.host_loading import SOURCE
+from mmdavpt.checkpoints.safe_loading import SOURCE
 from mmdavpt.checkpoints.tuned import complete
 from mmdavpt.errors import UsageError
 from mmdavpt.mapping import describe, first_pass_loader, observe_batches

@@ -1,13 +1,8 @@
 """Averaging of a segmentor's predictions over scales and flips."""
 
+from collections.abc import Iterator, Sequence
 from typing import (
-    Dict,
-    Iterator,
-    List,
     NamedTuple,
-    Optional,
-    Sequence,
-    Union,
 )
 
 from mmengine.structures import PixelData
@@ -36,8 +31,8 @@ class RunningSegTTAModel(SegTTAModel):
     """
 
     def test_step(
-        self, data: Union[Dict[str, list], Sequence[list]]
-    ) -> List[SegDataSample]:
+        self, data: dict[str, list] | Sequence[list]
+    ) -> list[SegDataSample]:
         """Return one merged prediction for each image.
 
         Args:
@@ -45,16 +40,16 @@ class RunningSegTTAModel(SegTTAModel):
                 batch for each augmentation.
 
         Returns:
-            List[SegDataSample]: With the merged ``pred_sem_seg``, and path
+            list[SegDataSample]: With the merged ``pred_sem_seg``, and path
             and annotation of the first augmentation; all else is the last
             one's, as in the host.
 
         Raises:
             TypeError: If the data are in another form.
         """
-        samples: List[SegDataSample] = []
-        sums: List[Tensor] = []
-        firsts: List[_First] = []
+        samples: list[SegDataSample] = []
+        sums: list[Tensor] = []
+        firsts: list[_First] = []
         number = 0
         for batch in _augmentations(data):
             samples = self.module.test_step(batch)
@@ -90,7 +85,7 @@ class _First(NamedTuple):
     """What a merged prediction has of the first augmentation."""
 
     img_path: str
-    gt_sem_seg: Optional[PixelData]
+    gt_sem_seg: PixelData | None
 
     @classmethod
     def of(cls, sample: SegDataSample) -> '_First':
@@ -103,8 +98,8 @@ class _First(NamedTuple):
 
 
 def _augmentations(
-    data: Union[Dict[str, list], Sequence[list]],
-) -> Iterator[Union[Dict[str, list], list]]:
+    data: dict[str, list] | Sequence[list],
+) -> Iterator[dict[str, list] | list]:
     """Yield the batch of each augmentation, as the host takes them apart."""
     if isinstance(data, dict):
         for values in zip(*data.values(), strict=True):

@@ -1,7 +1,8 @@
 """Sliding-window inference whose windows share backbone passes."""
 
+from collections.abc import Callable, Sequence
 from itertools import product
-from typing import Any, Callable, List, NamedTuple, Sequence, Tuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ class Window(NamedTuple):
     left: int
 
 
-def window_starts(length: int, crop: int, stride: int) -> List[int]:
+def window_starts(length: int, crop: int, stride: int) -> list[int]:
     """Return where the windows along one side start, as the host has it.
 
     The last window ends with the image; an image shorter than the crop has
@@ -33,7 +34,7 @@ def window_starts(length: int, crop: int, stride: int) -> List[int]:
         stride (int): Pixels between two windows.
 
     Returns:
-        List[int]: First pixels, ascending.
+        list[int]: First pixels, ascending.
 
     Raises:
         UsageError: If a number is not positive, or if there would be pixels
@@ -75,7 +76,7 @@ def cover_counts(length: int, starts: Sequence[int], crop: int) -> Tensor:
 def slide_logits(
     inputs: Tensor,
     encode: Callable[[Tensor], Any],
-    decode: Callable[[Any, int, Tuple[int, int]], Tensor],
+    decode: Callable[[Any, int, tuple[int, int]], Tensor],
     num_channels: int,
     crop_size: Sequence[int],
     stride: Sequence[int],

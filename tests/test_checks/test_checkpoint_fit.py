@@ -7,7 +7,7 @@ import torch
 from mmengine.model import BaseModel, BaseTTAModel
 from torch import nn
 
-from mmdavpt.checkpoints.fit import misfit
+from mmdavpt.checkpoints.fit import state_mismatch
 from mmdavpt.checkpoints.tuned import FINGERPRINT
 from mmdavpt.checks.checkpoint_fit import CheckpointFitHook, unwrap
 from mmdavpt.errors import UsageError
@@ -42,13 +42,13 @@ def runner(model, resume=False, classes=None):
 def test_misfit():
     model = Model()
     state = model.state_dict()
-    assert misfit(model, state) == ([], [], [])
+    assert state_mismatch(model, state) == ([], [], [])
     wrapped = {f'module.{name}': value for name, value in state.items()}
-    assert misfit(model, wrapped) == ([], [], [])
+    assert state_mismatch(model, wrapped) == ([], [], [])
     del state['mapping']
     state['fc.weight'] = torch.zeros(3, 3)
     state['fc.bia'] = state.pop('fc.bias')
-    assert misfit(model, state) == (
+    assert state_mismatch(model, state) == (
         ['mapping', 'fc.bias'],
         ['fc.bia'],
         ['fc.weight'],
@@ -60,11 +60,11 @@ def test_what_is_frozen_is_compared_by_its_fingerprint():
     model.fc.weight.requires_grad_(False)
     state = model.state_dict()
     del state['fc.weight']
-    assert misfit(model, state)[0] == ['fc.weight']
+    assert state_mismatch(model, state)[0] == ['fc.weight']
     state[FINGERPRINT] = torch.zeros(64, dtype=torch.uint8)
-    assert misfit(model, state) == ([], [], [])
+    assert state_mismatch(model, state) == ([], [], [])
     del state['fc.bias']
-    assert misfit(model, state)[0] == ['fc.bias']
+    assert state_mismatch(model, state)[0] == ['fc.bias']
 
 
 def test_unwrap():
@@ -83,7 +83,7 @@ def test_testing_refuses(model):
     with pytest.raises(
         UsageError,
         match=r'x.pth should have exactly the 3 weights of this model, but '
-        r'lacks 2 \(such as mapping, fc.weight\): it was made with another',
+        r'lacks mapping, fc.weight: it was made with another',
     ):
         state = {'fc.bias': torch.zeros(3)}
         hook.after_load_checkpoint(runner(model), dict(state_dict=state))
@@ -93,7 +93,7 @@ def test_training_starts_from_what_fits_but_for_what_is_allowed():
     part = {'fc.bias': torch.zeros(3), 'fc.weight': torch.zeros(9, 2)}
     hook = CheckpointFitHook(training=True)
     with pytest.raises(
-        UsageError, match='lacks 1 .*mapping.*, and has 1 .*fc.weight.* in an'
+        UsageError, match='lacks mapping, and has fc.weight in another shape'
     ):
         hook.after_load_checkpoint(runner(Model()), dict(state_dict=part))
     allowed = CheckpointFitHook(True, ('map*', 'fc.weight'))
@@ -123,7 +123,7 @@ def test_resuming_takes_all_or_nothing():
     with pytest.raises(UsageError, match='no state of the optimizer'):
         hook.after_load_checkpoint(resumed, dict(state_dict=state))
     del state['fc.bias']
-    with pytest.raises(UsageError, match='x.pth .* lacks 1 .such as fc.bias'):
+    with pytest.raises(UsageError, match='x.pth .* lacks fc.bias'):
         hook.after_load_checkpoint(
             resumed, dict(state_dict=state, optimizer={})
         )
@@ -137,9 +137,7 @@ def test_a_checkpoint_with_more_than_the_model_is_refused():
     state['guidance.mapping'] = torch.zeros(3)
     hook.after_load_checkpoint(runner(model), dict(state_dict=state))
     state['backbone.bias_delta.v'] = torch.zeros(3)
-    with pytest.raises(
-        UsageError, match=r'has 1 \(such as backbone.bias_delta.v\) that th'
-    ):
+    with pytest.raises(UsageError, match=r'has backbone.bias_delta.v that th'):
         hook.after_load_checkpoint(runner(model), dict(state_dict=state))
 
 

@@ -1,8 +1,5 @@
 """Protocols: what is applied, what is refused, what is warned of."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 from mmengine.config import Config
 
@@ -10,7 +7,6 @@ from mmdavpt.cli import common as cli
 from mmdavpt.cli.protocol import selection_warning, with_protocol
 from mmdavpt.errors import UsageError
 
-ROOT = Path(__file__).parents[2]
 CONFIG = """
 train_dataloader = dict(batch_size=4, dataset=dict(type='Images', split='all'))
 val_dataloader = None
@@ -131,13 +127,3 @@ def test_only_a_choice_by_the_test_images_is_warned_of(path):
     assert selection_warning(released) is not None
     released.val_dataloader.dataset.data_root = 'elsewhere'
     assert selection_warning(released) is None
-
-
-def test_train_has_the_flag(path):
-    spec = importlib.util.spec_from_file_location(
-        'tool_train_protocol', ROOT / 'tools' / 'train.py'
-    )
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    assert tool.parse_args([path, '--protocol', 'tune']).protocol == 'tune'
-    assert tool.parse_args([path]).protocol is None

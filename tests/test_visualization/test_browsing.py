@@ -1,7 +1,5 @@
 """Samples are read through the pipeline, and guided as in training."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -11,7 +9,7 @@ from mmseg.structures import SegDataSample
 from PIL import Image
 
 from mmdavpt.errors import UsageError
-from mmdavpt.mapping.batch_labels import labels_of_batch
+from mmdavpt.models.guidance import draw_class_labels
 from mmdavpt.visualization.browsing import (
     draw_samples,
     guidance_labels,
@@ -102,11 +100,7 @@ def test_guidance_is_drawn_as_the_hook_draws_it(tmp_path, seed):
         )
         for s in samples
     ]
-    model = SimpleNamespace(
-        guidance=SimpleNamespace(num_classes=27, excluded=(0,)),
-        decode_head=SimpleNamespace(ignore_index=255),
-    )
-    drawn = labels_of_batch(model, data_samples, seed, 0)
+    drawn = draw_class_labels(data_samples, 27, (0,), 255, (seed, False, 0))
     assert [s.guidance_label for s in samples] == drawn
     assert len(set(drawn)) > 2 and 0 not in drawn
     for sample in samples:

@@ -18,17 +18,16 @@ import multiprocessing
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-if find_spec('mmdavpt') is None:
+if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from studies import CONFIGS, STUDIES, Study  # noqa: E402
 
 from mmdavpt.cli import common as cli  # noqa: E402
-from mmdavpt.datasets.glyphs.writers import write_scenes_ade20k  # noqa: E402
+from tools.dataset_converters.glyph_writers import write_scenes_ade20k  # noqa: E402
 
 #: Test scenes: many, since a class covers a hundredth of one.
 NUM_SCENES = {'training': 800, 'validation': 240}

@@ -66,8 +66,8 @@ PAPER = Study(
         'token, cls, bias (DA-VPT+)': {**BIAS},
         'DA-VPT+Conn': {'model.backbone.propagate': 'sum'},
         'DA-VPT+Gate': {'model.backbone.propagate': 'gate'},
-        'DA-VPT (Proxy-NCA)': {f'{LOSS}.metric': 'proxy_nca'},
-        'DA-VPT (triplet)': {f'{LOSS}.metric': 'triplet'},
+        'DA-VPT (Proxy-NCA)': {f'{LOSS}.metric': dict(type='ProxyNCA')},
+        'DA-VPT (triplet)': {f'{LOSS}.metric': dict(type='Triplet')},
         'DA-VPT (released code)': {f'{LOSS}.preset': 'released'},
     },
 )

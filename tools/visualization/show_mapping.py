@@ -13,7 +13,7 @@ from typing import List, NamedTuple, Optional, Sequence
 import numpy as np
 
 from mmdavpt.checkpoints import read_run_checkpoint
-from mmdavpt.cli.common import exit_with_sentence
+from mmdavpt.cli.messages import exit_with_sentence
 from mmdavpt.visualization import draw_mapping, moved_classes, prompt_groups
 
 

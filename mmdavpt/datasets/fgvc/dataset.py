@@ -1,7 +1,7 @@
 """The five fine-grained (FGVC) data sets, read from VPT's JSON lists."""
 
 import os.path as osp
-from typing import Dict, List, Optional, Sequence
+from collections.abc import Sequence
 
 from mmpretrain.datasets import BaseDataset
 
@@ -57,7 +57,7 @@ class FGVC(BaseDataset):
         self,
         name: str,
         split: str,
-        data_root: Optional[str] = None,
+        data_root: str | None = None,
         pipeline: Sequence = (),
         check_size: bool = True,
         data_prefix: str = '',
@@ -81,7 +81,7 @@ class FGVC(BaseDataset):
             **kwargs,
         )
 
-    def load_data_list(self) -> List[dict]:
+    def load_data_list(self) -> list[dict]:
         """Read the list and find the folder of its images."""
         if not osp.isdir(self.data_root):
             raise UsageError(
@@ -114,7 +114,7 @@ class FGVC(BaseDataset):
     def _list_path(self, part: str) -> str:
         return osp.join(self.data_root, f'{part}.json')
 
-    def _read(self, part: str) -> Dict[str, ClassId]:
+    def _read(self, part: str) -> dict[str, ClassId]:
         entries = read_list(self._list_path(part))
         wanted = self.fgvc_set.sizes[part]
         if self.check_size and len(entries) != wanted:
@@ -125,7 +125,7 @@ class FGVC(BaseDataset):
             )
         return entries
 
-    def _check_classes(self, labels: Dict[ClassId, int]) -> None:
+    def _check_classes(self, labels: dict[ClassId, int]) -> None:
         wanted = self.fgvc_set.num_classes
         if self.check_size and len(labels) != wanted:
             raise UsageError(
@@ -136,7 +136,7 @@ class FGVC(BaseDataset):
             )
 
     def _check_against_train(
-        self, part: str, other: Dict[str, ClassId], train: Dict[str, ClassId]
+        self, part: str, other: dict[str, ClassId], train: dict[str, ClassId]
     ) -> None:
         path = self._list_path(part)
         known = set(train.values())
@@ -155,7 +155,7 @@ class FGVC(BaseDataset):
                 'together'
             )
 
-    def _check_apart(self, part: str, entries: Dict[str, ClassId]) -> None:
+    def _check_apart(self, part: str, entries: dict[str, ClassId]) -> None:
         """Check that no image is for validation and for the test."""
         other = 'test' if part == 'val' else 'val'
         path = self._list_path(other)
@@ -189,7 +189,7 @@ class FGVC(BaseDataset):
             )
         return folder
 
-    def extra_repr(self) -> List[str]:
+    def extra_repr(self) -> list[str]:
         """Return the lines that tell this dataset from others."""
         return [
             f'Set and split: \t{self.fgvc_set.title}, {self.split}',

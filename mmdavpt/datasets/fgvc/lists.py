@@ -2,22 +2,22 @@
 
 import json
 import os.path as osp
-from typing import Dict, List, Optional, Sequence, Union
+from collections.abc import Sequence
 
 from mmdavpt.errors import UsageError
 
 #: A class id as the lists have it: numbers, or names such as NABirds' folders.
-ClassId = Union[int, str]
+ClassId = int | str
 
 
-def read_list(path: str) -> Dict[str, ClassId]:
+def read_list(path: str) -> dict[str, ClassId]:
     """Read one list, ``{"image path": class id}``.
 
     Args:
         path (str): Path of the JSON file.
 
     Returns:
-        Dict[str, int | str]: Class ids by image path, in the file's order.
+        dict[str, int | str]: Class ids by image path, in the file's order.
 
     Raises:
         UsageError: If the file is missing, is no JSON, or holds anything
@@ -60,21 +60,21 @@ def _pairs_once(pairs: Sequence[tuple]) -> dict:
     return entries
 
 
-def label_map(class_ids: Sequence[ClassId]) -> Dict[ClassId, int]:
+def label_map(class_ids: Sequence[ClassId]) -> dict[ClassId, int]:
     """Number class ids from 0, in sorted order.
 
     Args:
         class_ids (Sequence[int | str]): Class ids, in any order and number.
 
     Returns:
-        Dict[int | str, int]: Labels by class id.
+        dict[int | str, int]: Labels by class id.
     """
     return {c: label for label, c in enumerate(sorted(set(class_ids)))}
 
 
 def find_image_dir(
     data_root: str, image: str, candidates: Sequence[str]
-) -> Optional[str]:
+) -> str | None:
     """Return the folder that the image paths of a list are relative to.
 
     Args:
@@ -95,7 +95,7 @@ def find_image_dir(
 
 def read_class_names(
     data_root: str, class_ids: Sequence[ClassId]
-) -> List[str]:
+) -> list[str]:
     """Return the names of the classes, in the order of their labels.
 
     ``classes.json`` is a list of names in that order or ``{"id": "name"}``.
@@ -107,7 +107,7 @@ def read_class_names(
         class_ids (Sequence[int | str]): The ids in the order of the labels.
 
     Returns:
-        List[str]: The names.
+        list[str]: The names.
 
     Raises:
         UsageError: If a file does not name the classes.
@@ -134,7 +134,7 @@ def read_class_names(
     return _names_by_id({int(i): name for i, name in by_id.items()}, own_ids)
 
 
-def _names_by_id(by_id: Dict[int, str], own_ids: List[str]) -> List[str]:
+def _names_by_id(by_id: dict[int, str], own_ids: list[str]) -> list[str]:
     """Return the names of a file with ids, or the ids where it is unclear."""
     if not all(i.isdecimal() for i in own_ids):
         return own_ids
@@ -151,7 +151,7 @@ def _names_by_id(by_id: Dict[int, str], own_ids: List[str]) -> List[str]:
     return own_ids
 
 
-def _checked_names(path: str, names: list, num_classes: int) -> List[str]:
+def _checked_names(path: str, names: list, num_classes: int) -> list[str]:
     if (
         not isinstance(names, list)
         or len(names) != num_classes

@@ -2,12 +2,11 @@
 
 import os.path as osp
 from dataclasses import dataclass
-from typing import Dict, Tuple
 
 from mmdavpt.errors import UsageError
 
 #: The splits of every set, and the lists that each of them is read from.
-SPLITS: Dict[str, Tuple[str, ...]] = {
+SPLITS: dict[str, tuple[str, ...]] = {
     'train': ('train',),
     'val': ('val',),
     'trainval': ('train', 'val'),
@@ -21,22 +20,22 @@ class FGVCSet:
 
     Attributes:
         name (str): The name to ask for it.
-        aliases (Tuple[str, ...]): Other names, and other names of its folder.
+        aliases (tuple[str, ...]): Other names, and other names of its folder.
         folder (str): The name of its folder.
         title (str): What the papers call it.
         num_classes (int): The number of classes.
-        sizes (Dict[str, int]): The number of images of each split.
-        image_dirs (Tuple[str, ...]): Folders that the image paths of the
+        sizes (dict[str, int]): The number of images of each split.
+        image_dirs (tuple[str, ...]): Folders that the image paths of the
             lists may be relative to, relative to the set's own; '' is that.
     """
 
     name: str
-    aliases: Tuple[str, ...]
+    aliases: tuple[str, ...]
     folder: str
     title: str
     num_classes: int
-    sizes: Dict[str, int]
-    image_dirs: Tuple[str, ...]
+    sizes: dict[str, int]
+    image_dirs: tuple[str, ...]
 
 
 def _set(train: int, val: int, test: int, **kwargs) -> FGVCSet:
@@ -47,7 +46,7 @@ def _set(train: int, val: int, test: int, **kwargs) -> FGVCSet:
 #: The sets by name. The sizes are those of the lists that VPT published
 #: (Jia et al., "Visual Prompt Tuning", ECCV 2022); aliases in capitals are
 #: the folders of DA-VPT's released code.
-SETS: Dict[str, FGVCSet] = {
+SETS: dict[str, FGVCSet] = {
     each.name: each
     for each in (
         _set(

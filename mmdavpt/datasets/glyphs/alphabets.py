@@ -1,8 +1,8 @@
 """The characters of the embedded task, and the font faces that hold them."""
 
 import os.path as osp
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Dict, Sequence
 
 import matplotlib
 from matplotlib.ft2font import FT2Font
@@ -44,7 +44,7 @@ _LATIN_HOMOGLYPHS = 'ΑΒΕΖΗΙΚΜΝΟΡΤΥΧο' + 'СаеорсухЁё'
 _ACCENTED = ''.join(chr(c) for c in range(0xC0, 0x180) if chr(c) not in '×÷Đ')
 
 #: Character sets by name: the classes of the pre-training and tuning tasks.
-ALPHABETS: Dict[str, str] = {
+ALPHABETS: dict[str, str] = {
     'greek_cyrillic': _UPPER_GREEK
     + _LOWER_GREEK
     + ''.join(c for c in _CYRILLIC if c not in _CYRILLIC_HOMOGLYPHS),

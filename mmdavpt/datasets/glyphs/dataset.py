@@ -1,7 +1,8 @@
 """Registered datasets of the embedded task, drawn on the fly."""
 
+from collections.abc import Sequence
 from numbers import Integral
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any
 
 import numpy as np
 from mmpretrain.datasets import BaseDataset
@@ -29,9 +30,7 @@ FACES = {
 }
 
 
-def faces_from(
-    faces: Union[str, Sequence[str]], chars: str
-) -> Tuple[str, ...]:
+def faces_from(faces: str | Sequence[str], chars: str) -> tuple[str, ...]:
     """Return a named set of faces, or the given faces.
 
     Args:
@@ -70,7 +69,7 @@ def check_integers(low: int, **values: Any) -> None:
             )
 
 
-def scene_size(size: Sequence[int]) -> Tuple[int, int]:
+def scene_size(size: Sequence[int]) -> tuple[int, int]:
     """Return height and width as a tuple.
 
     Raises:
@@ -113,13 +112,13 @@ class GlyphDataset(BaseDataset):
     def __init__(
         self,
         chars: str,
-        faces: Union[str, Sequence[str]],
+        faces: str | Sequence[str],
         num_images: int,
         seed: int = 0,
         img_size: int = 48,
-        style: Union[str, dict] = 'clean',
+        style: str | dict = 'clean',
         pipeline: Sequence = (),
-        metainfo: Optional[dict] = None,
+        metainfo: dict | None = None,
         **kwargs,
     ) -> None:
         check_integers(0, seed=seed)
@@ -140,7 +139,7 @@ class GlyphDataset(BaseDataset):
             ann_file='', metainfo=metainfo, pipeline=pipeline, **kwargs
         )
 
-    def load_data_list(self) -> List[dict]:
+    def load_data_list(self) -> list[dict]:
         """List the labels; images are drawn when they are asked for."""
         return [
             dict(gt_label=index % len(self.chars), glyph_index=index)
@@ -151,11 +150,11 @@ class GlyphDataset(BaseDataset):
         """Return all labels without drawing anything, with shape (n, )."""
         return np.array([self.get_cat_ids(i)[0] for i in range(len(self))])
 
-    def get_cat_ids(self, idx: int) -> List[int]:
+    def get_cat_ids(self, idx: int) -> list[int]:
         """Return the label of one image without drawing it, in a list."""
         return [super().get_data_info(idx)['gt_label']]
 
-    def get_data_info(self, idx: int) -> Dict[str, Any]:
+    def get_data_info(self, idx: int) -> dict[str, Any]:
         """Return the data info with the drawn image, uint8, BGR."""
         info = super().get_data_info(idx)
         info['img'] = render_glyph(
@@ -220,7 +219,7 @@ class GlyphSceneDataset(BaseSegDataset):
         faces (str | Sequence[str]): A name out of ``FACES`` or font names.
         num_images (int): The number of scenes.
         seed (int): Seed of the scenes. Defaults to 0.
-        size (Tuple[int, int]): Height and width in pixels.
+        size (tuple[int, int]): Height and width in pixels.
             Defaults to (96, 96).
         style (str | dict): See :func:`style_from`. Defaults to 'clean'.
         **kwargs: Of :class:`mmseg.datasets.BaseSegDataset`; a shorter list
@@ -234,11 +233,11 @@ class GlyphSceneDataset(BaseSegDataset):
 
     def __init__(
         self,
-        faces: Union[str, Sequence[str]],
+        faces: str | Sequence[str],
         num_images: int,
         seed: int = 0,
-        size: Tuple[int, int] = (96, 96),
-        style: Union[str, dict] = 'clean',
+        size: tuple[int, int] = (96, 96),
+        style: str | dict = 'clean',
         **kwargs,
     ) -> None:
         check_integers(0, seed=seed)
@@ -250,7 +249,7 @@ class GlyphSceneDataset(BaseSegDataset):
         self.style = style_from(style)
         super().__init__(reduce_zero_label=True, **kwargs)
 
-    def load_data_list(self) -> List[dict]:
+    def load_data_list(self) -> list[dict]:
         """List the scenes; they are drawn when they are asked for."""
         return [
             dict(
@@ -263,7 +262,7 @@ class GlyphSceneDataset(BaseSegDataset):
             for index in range(self.num_images)
         ]
 
-    def get_data_info(self, idx: int) -> Dict[str, Any]:
+    def get_data_info(self, idx: int) -> dict[str, Any]:
         """Return the data info with the scene and its annotation drawn."""
         info = super().get_data_info(idx)
         info['img'], annotation = render_scene(

@@ -7,8 +7,8 @@ resampling from Pillow, so that the same versions give the same bytes on every
 machine.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Sequence, Tuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -50,8 +50,8 @@ def _placed_mask(
     char: str,
     face: str,
     style: GlyphStyle,
-    size: Tuple[int, int],
-    centre: Tuple[float, float],
+    size: tuple[int, int],
+    centre: tuple[float, float],
     em: float,
 ) -> np.ndarray:
     """Return the ink of one glyph, float32 in [0, 1], with shape (H, W)."""
@@ -84,7 +84,7 @@ def _placed_mask(
 
 
 def _smooth_field(
-    rng: np.random.Generator, size: Tuple[int, int], cells: int
+    rng: np.random.Generator, size: tuple[int, int], cells: int
 ) -> np.ndarray:
     """Return smooth noise in [-1, 1], float32, with shape (H, W, 3)."""
     coarse = (rng.random((cells, cells, 3)) * 255).astype(np.uint8)
@@ -95,7 +95,7 @@ def _smooth_field(
 
 
 def _colour(
-    rng: np.random.Generator, grey: Tuple[float, float], spread: float
+    rng: np.random.Generator, grey: tuple[float, float], spread: float
 ) -> np.ndarray:
     level = _uniform(rng, *grey)
     return (level + spread * (2 * rng.random(3) - 1)).astype(np.float32)
@@ -104,8 +104,8 @@ def _colour(
 def _paper(
     rng: np.random.Generator,
     style: GlyphStyle,
-    size: Tuple[int, int],
-    grey: Tuple[float, float],
+    size: tuple[int, int],
+    grey: tuple[float, float],
 ) -> np.ndarray:
     """Return textured paper, float32, with shape (H, W, 3)."""
     cells = 3 + int(rng.random() * 6)
@@ -133,7 +133,7 @@ def render_glyph(
     char: str,
     faces: Sequence[str],
     seed: Sequence[int],
-    size: Tuple[int, int] = (48, 48),
+    size: tuple[int, int] = (48, 48),
     style: GlyphStyle = STYLES['clean'],
 ) -> np.ndarray:
     """Draw one character.
@@ -142,7 +142,7 @@ def render_glyph(
         char (str): The character.
         faces (Sequence[str]): Faces to draw one from.
         seed (Sequence[int]): Seeds of the generator, e.g. (seed, index).
-        size (Tuple[int, int]): Height and width in pixels.
+        size (tuple[int, int]): Height and width in pixels.
             Defaults to (48, 48).
         style (GlyphStyle): How it looks.
 
@@ -166,7 +166,7 @@ def render_glyph(
 
 
 def _stray_strokes(
-    rng: np.random.Generator, style: GlyphStyle, size: Tuple[int, int]
+    rng: np.random.Generator, style: GlyphStyle, size: tuple[int, int]
 ) -> np.ndarray:
     """Return stray lines of ink, float32 in [0, 1], with shape (H, W)."""
     height, width = size
@@ -182,10 +182,10 @@ def render_scene(
     chars: str,
     faces: Sequence[str],
     seed: Sequence[int],
-    size: Tuple[int, int] = (96, 96),
+    size: tuple[int, int] = (96, 96),
     style: GlyphStyle = STYLES['clean'],
-    num_glyphs: Tuple[int, int] = (2, 4),
-    em: Tuple[float, float] = (0.4, 0.65),
+    num_glyphs: tuple[int, int] = (2, 4),
+    em: tuple[float, float] = (0.4, 0.65),
 ):
     """Draw several characters on one piece of paper, with pixel labels.
 
@@ -196,17 +196,17 @@ def render_scene(
         chars (str): The characters; character ``k`` has label ``k + 2``.
         faces (Sequence[str]): Faces to draw from.
         seed (Sequence[int]): Seeds of the generator, e.g. (seed, index).
-        size (Tuple[int, int]): Height and width in pixels.
+        size (tuple[int, int]): Height and width in pixels.
             Defaults to (96, 96).
         style (GlyphStyle): How it looks; its ``size`` and ``shift`` are not
             used here.
-        num_glyphs (Tuple[int, int]): Fewest and most glyphs of a scene.
+        num_glyphs (tuple[int, int]): Fewest and most glyphs of a scene.
             Defaults to (2, 4).
-        em (Tuple[float, float]): Range of the em size, as a fraction of the
+        em (tuple[float, float]): Range of the em size, as a fraction of the
             shorter image side. Defaults to (0.4, 0.65).
 
     Returns:
-        Tuple[np.ndarray, np.ndarray]: The image, uint8, BGR, with shape
+        tuple[np.ndarray, np.ndarray]: The image, uint8, BGR, with shape
         (H, W, 3), and the annotation, uint8, with shape (H, W), in ADE20K's
         convention: 0 is nothing (the half-inked rim of a glyph), 1 the paper,
         2 and more the characters.

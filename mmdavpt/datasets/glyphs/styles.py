@@ -1,7 +1,6 @@
 """How glyphs and glyph scenes look."""
 
 from dataclasses import dataclass, fields
-from typing import Dict, Tuple
 
 
 @dataclass(frozen=True)
@@ -9,13 +8,13 @@ class GlyphStyle:
     """How glyphs look. All amplitudes are fractions of the full range 255.
 
     Attributes:
-        ink (Tuple[float, float]): Range of the grey level of the ink.
-        paper (Tuple[float, float]): Range of the grey level of the paper.
+        ink (tuple[float, float]): Range of the grey level of the ink.
+        paper (tuple[float, float]): Range of the grey level of the paper.
         swap (float): Probability that ink and paper change places.
         colour (float): Largest deviation of each channel from the grey level.
         texture (float): Amplitude of the smooth background texture.
         noise (float): Amplitude of the noise of single pixels.
-        size (Tuple[float, float]): Range of the em size, as a fraction of the
+        size (tuple[float, float]): Range of the em size, as a fraction of the
             shorter image side.
         rotation (float): Largest rotation either way, in degrees.
         shift (float): Largest shift either way, as a fraction of the image.
@@ -26,13 +25,13 @@ class GlyphStyle:
             the size is not positive.
     """
 
-    ink: Tuple[float, float] = (0.0, 0.35)
-    paper: Tuple[float, float] = (0.65, 1.0)
+    ink: tuple[float, float] = (0.0, 0.35)
+    paper: tuple[float, float] = (0.65, 1.0)
     swap: float = 0.0
     colour: float = 0.1
     texture: float = 0.1
     noise: float = 0.05
-    size: Tuple[float, float] = (0.7, 0.95)
+    size: tuple[float, float] = (0.7, 0.95)
     rotation: float = 12.0
     shift: float = 0.1
     strokes: int = 0
@@ -58,7 +57,7 @@ class GlyphStyle:
 #: pre-trained on, dark on light. ``inverted``, light on dark, is the domain
 #: that it is then tuned to: a linear probe of frozen features falls far behind
 #: full tuning there, and prompts lie between. ``rough`` is hard for all.
-STYLES: Dict[str, GlyphStyle] = {
+STYLES: dict[str, GlyphStyle] = {
     'clean': GlyphStyle(),
     'inverted': GlyphStyle(swap=1.0, texture=0.15, noise=0.1),
     'rough': GlyphStyle(

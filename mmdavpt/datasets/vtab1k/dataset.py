@@ -1,7 +1,7 @@
 """The 19 tasks of VTAB-1k, read from the lists that most projects use."""
 
 import os.path as osp
-from typing import List, Sequence
+from collections.abc import Sequence
 
 from mmpretrain.datasets import BaseDataset
 
@@ -66,7 +66,7 @@ class VTAB1k(BaseDataset):
             **kwargs,
         )
 
-    def load_data_list(self) -> List[dict]:
+    def load_data_list(self) -> list[dict]:
         """Find the folder of the task and read the list of the split."""
         folder = folder_of(self.task, self.data_root)
         self.data_prefix['img_path'] = folder
@@ -89,7 +89,7 @@ class VTAB1k(BaseDataset):
             for image, label in entries
         ]
 
-    def extra_repr(self) -> List[str]:
+    def extra_repr(self) -> list[str]:
         """Return the lines that tell this dataset from others."""
         return [
             f'Task and split: \t{self.task.title}, {self.split}',

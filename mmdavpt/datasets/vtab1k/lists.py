@@ -1,7 +1,6 @@
 """Read the lists of a task of VTAB-1k: image paths with labels."""
 
 import os.path as osp
-from typing import List, Optional, Tuple
 
 from mmdavpt.errors import UsageError
 
@@ -9,7 +8,7 @@ from mmdavpt.errors import UsageError
 CLASSES_FILE = 'classes.txt'
 
 
-def read_split(path: str, num_classes: int) -> List[Tuple[str, int]]:
+def read_split(path: str, num_classes: int) -> list[tuple[str, int]]:
     """Read the list of a split, whose lines are ``image path label``.
 
     Args:
@@ -17,7 +16,7 @@ def read_split(path: str, num_classes: int) -> List[Tuple[str, int]]:
         num_classes (int): The number of classes; labels lie below it.
 
     Returns:
-        List[Tuple[str, int]]: Paths and labels, in the file's order.
+        list[tuple[str, int]]: Paths and labels, in the file's order.
 
     Raises:
         UsageError: If the list is missing or empty, a line is of another
@@ -35,7 +34,7 @@ def read_split(path: str, num_classes: int) -> List[Tuple[str, int]]:
         raise UsageError(
             f'{path} cannot be read ({error}); copy it again'
         ) from error
-    entries: List[Tuple[str, int]] = []
+    entries: list[tuple[str, int]] = []
     seen = set()
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -55,7 +54,7 @@ def read_split(path: str, num_classes: int) -> List[Tuple[str, int]]:
     return entries
 
 
-def _entry(line: str, place: str, num_classes: int) -> Tuple[str, int]:
+def _entry(line: str, place: str, num_classes: int) -> tuple[str, int]:
     """Parse a line such as 'images/test/000000.jpg 3'."""
     image, _, label = line.strip().rpartition(' ')
     if not image or not (label.isascii() and label.isdecimal()):
@@ -71,7 +70,7 @@ def _entry(line: str, place: str, num_classes: int) -> Tuple[str, int]:
     return image.rstrip(), int(label)
 
 
-def read_class_names(folder: str, num_classes: int) -> Optional[List[str]]:
+def read_class_names(folder: str, num_classes: int) -> list[str] | None:
     """Read the names of the classes, one a line, in the order of the labels.
 
     Args:
@@ -79,7 +78,7 @@ def read_class_names(folder: str, num_classes: int) -> Optional[List[str]]:
         num_classes (int): The number of classes.
 
     Returns:
-        List[str], optional: The names; None without the file.
+        list[str], optional: The names; None without the file.
 
     Raises:
         UsageError: If it names another number of classes.

@@ -2,17 +2,16 @@
 
 import os.path as osp
 from dataclasses import dataclass
-from typing import Dict, Tuple
 
 from mmdavpt.errors import UsageError
 
 #: The splits of every task but 'test', and their numbers of images.
-TRAINING_SIZES: Dict[str, int] = {
+TRAINING_SIZES: dict[str, int] = {
     'train800': 800,
     'val200': 200,
     'train800val200': 1000,
 }
-SPLITS: Tuple[str, ...] = (*TRAINING_SIZES, 'test')
+SPLITS: tuple[str, ...] = (*TRAINING_SIZES, 'test')
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,7 @@ class VTABTask:
 
     Attributes:
         name (str): The name to ask for it, and of its folder.
-        aliases (Tuple[str, ...]): Other names, and other names of its folder.
+        aliases (tuple[str, ...]): Other names, and other names of its folder.
         group (str): 'natural', 'specialized' or 'structured'.
         title (str): What the paper's table calls it.
         num_classes (int): The number of classes.
@@ -29,19 +28,19 @@ class VTABTask:
     """
 
     name: str
-    aliases: Tuple[str, ...]
+    aliases: tuple[str, ...]
     group: str
     title: str
     num_classes: int
     test_size: int
 
     @property
-    def sizes(self) -> Dict[str, int]:
-        """Dict[str, int]: The number of images of each split."""
+    def sizes(self) -> dict[str, int]:
+        """dict[str, int]: The number of images of each split."""
         return {**TRAINING_SIZES, 'test': self.test_size}
 
 
-def _group(group: str, *rows: tuple) -> Tuple[VTABTask, ...]:
+def _group(group: str, *rows: tuple) -> tuple[VTABTask, ...]:
     return tuple(
         VTABTask(name, aliases, group, *known)
         for name, aliases, *known in rows
@@ -53,7 +52,7 @@ def _group(group: str, *rows: tuple) -> Tuple[VTABTask, ...]:
 #: and of test images are those of VTAB (Zhai et al., "A Large-scale Study of
 #: Representation Learning with the Visual Task Adaptation Benchmark", 2019).
 #: 'clerv_count' is a slip in DA-VPT's released code.
-TASKS: Dict[str, VTABTask] = {
+TASKS: dict[str, VTABTask] = {
     task.name: task
     for task in (
         *_group(

@@ -38,7 +38,7 @@ def stopping(problem: str, runner: Runner) -> UsageError:
     )
 
 
-def count_skipped(
+def record_skipped_step(
     runner: Runner, what: str, by_another: bool, most: int
 ) -> None:
     """Count an iteration whose optimizer step was left out.
@@ -77,7 +77,9 @@ def count_skipped(
         )
 
 
-def count_broken(runner: Runner, found: Sequence[str], most: int) -> None:
+def record_broken_files(
+    runner: Runner, found: Sequence[str], most: int
+) -> None:
     """Count broken files that samples of a batch were replaced for.
 
     All processes count together and call it together, so that a file counts

@@ -7,10 +7,12 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmdavpt.engine.ranks.agreement import check_same, checksum_of
+from mmdavpt.engine.ranks.agreement import (
+    check_same_on_all_ranks,
+    weights_checksum,
+)
 from mmdavpt.registry import HOOKS
-
-from ..trained_model import unwrap
+from mmdavpt.unwrap import unwrap
 
 #: What is compared, and what to do where it differs.
 ADVICE = {
@@ -58,9 +60,9 @@ class AgreementHook(Hook):
             hashlib.sha256(config).hexdigest()[:12],
             runner.iter,
             len(runner.train_dataloader),
-            checksum_of(unwrap(runner.model)),
+            weights_checksum(unwrap(runner.model)),
         )
-        check_same(dict(zip(ADVICE, facts, strict=True)), ADVICE)
+        check_same_on_all_ranks(dict(zip(ADVICE, facts, strict=True)), ADVICE)
 
     def before_val_epoch(self, runner: Runner) -> None:
         """Take over the running statistics of rank 0."""

@@ -19,11 +19,11 @@ from mmdavpt.checkpoints.plain import (
     without_functions,
 )
 from mmdavpt.checkpoints.tuned import strip_frozen, tunable_model
-from mmdavpt.checkpoints.writing import partials
+from mmdavpt.checkpoints.writing import partial_files
 from mmdavpt.engine.ranks.on_main import on_main
 from mmdavpt.engine.resuming.checkpoint_records import (
-    let_best_be_here,
-    restorer,
+    relocate_best_checkpoint,
+    snapshot_records,
 )
 from mmdavpt.errors import UsageError
 from mmdavpt.registry import HOOKS
@@ -64,7 +64,7 @@ class DAVPTCheckpointHook(CheckpointHook):
                 frozen ones could not be had again from the config.
         """
         super().before_train(runner)
-        let_best_be_here(self)
+        relocate_best_checkpoint(self)
         if self.tuned_only:
             model = tunable_model(runner.model)
             check_restorable(model)
@@ -116,7 +116,7 @@ class DAVPTCheckpointHook(CheckpointHook):
             self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
             runner.message_hub.update_info('last_ckpt', self.last_ckpt)
             if is_main_process() and '://' not in self.out_dir:
-                for path in partials(self.out_dir):
+                for path in partial_files(self.out_dir):
                     self._remove(runner, path)
             runner.save_checkpoint(
                 self.out_dir,
@@ -180,7 +180,7 @@ class DAVPTCheckpointHook(CheckpointHook):
     @contextmanager
     def _nothing_lost(self, runner: Runner) -> Iterator[None]:
         """Forget what was to be saved if it could not, and say so."""
-        restore = restorer(self, runner.message_hub)
+        restore = snapshot_records(self, runner.message_hub)
         try:
             yield
         except SaveError as error:

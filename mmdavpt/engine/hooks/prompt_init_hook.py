@@ -7,12 +7,15 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from mmdavpt.engine.ranks.on_main import on_main
-from mmdavpt.engine.resuming.stopping import be_patient, stop_of
+from mmdavpt.engine.resuming.stopping import (
+    ignore_signals_in_workers,
+    stop_request_of,
+)
 from mmdavpt.mapping.loaders import sample_loader
 from mmdavpt.mapping.refresh_schedule import check_count
 from mmdavpt.mapping.token_pools import TokenPool, pool_tokens
 from mmdavpt.randomness import isolated_randomness
+from mmdavpt.ranks import run_on_rank_0
 from mmdavpt.registry import HOOKS
 from mmdavpt.unwrap import unwrap
 
@@ -67,14 +70,14 @@ class PromptInitHook(Hook):
             f'PromptInitHook: prompts of the {self.method} of the tokens '
             f'of up to {self.max_images} images.'
         )
-        stop = stop_of(runner)
-        on_main(lambda: self._set_prompts(runner, model))
+        stop = stop_request_of(runner)
+        run_on_rank_0(lambda: self._set_prompts(runner, model))
         stop.obey()
         for prompts in model.backbone.prompts.values():
             broadcast(prompts.data)
 
     def _set_prompts(self, runner: Runner, model: nn.Module) -> None:
-        backbone, stop = model.backbone, stop_of(runner)
+        backbone, stop = model.backbone, stop_request_of(runner)
 
         def inputs_of(batch: dict) -> Iterator[Tensor]:
             data = model.data_preprocessor(batch, training=True)
@@ -91,7 +94,10 @@ class PromptInitHook(Hook):
                 runner.train_dataloader, self.max_images, self.seed
             )
             pool_tokens(
-                be_patient(loader), inputs_of, pools, lambda: stop.signal
+                ignore_signals_in_workers(loader),
+                inputs_of,
+                pools,
+                lambda: stop.signal,
             )
         model.train(was_training)
         if stop.signal:

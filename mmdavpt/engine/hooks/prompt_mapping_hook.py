@@ -8,16 +8,19 @@ from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 
-from mmdavpt.engine.resuming.stopping import be_patient, stop_of
+from mmdavpt.engine.resuming.stopping import (
+    ignore_signals_in_workers,
+    stop_request_of,
+)
+from mmdavpt.mapping.agreement import check_same_mapping
 from mmdavpt.mapping.first_pass import first_pass_loader
 from mmdavpt.mapping.loaders import batch_size_of
 from mmdavpt.mapping.refresh_schedule import RefreshSchedule, check_count
-from mmdavpt.mapping.sharing import check_same_mapping
 from mmdavpt.randomness import isolated_randomness
 from mmdavpt.registry import HOOKS
 from mmdavpt.unwrap import unwrap
 
-from .training_check_hook import check_classes
+from ..class_counts import check_classes
 
 
 @HOOKS.register_module()
@@ -140,7 +143,7 @@ class PromptMappingHook(Hook):
             'PromptMappingHook: first pass over the training set with the '
             'un-prompted backbone.'
         )
-        stop = stop_of(runner)
+        stop = stop_request_of(runner)
         with isolated_randomness(self.seed):
             loader = first_pass_loader(
                 runner.train_dataloader,
@@ -149,7 +152,7 @@ class PromptMappingHook(Hook):
                 self.seed,
             )
             model.observe_training_set(
-                be_patient(loader),
+                ignore_signals_in_workers(loader),
                 self.max_samples_per_class,
                 stopped=lambda: stop.signal,
             )

@@ -5,24 +5,30 @@ from typing import Optional
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from torch import nn
 
-from mmdavpt.engine.fault_tolerance.counting import (
-    SKIPPED_IN_A_ROW,
-    count_broken,
-    count_skipped,
-    stopping,
-)
-from mmdavpt.engine.fault_tolerance.step_guard import StepGuard, not_finite
-from mmdavpt.engine.fault_tolerance.watched_pipeline import (
+from mmdavpt.engine.fault_tolerance.checked_pipeline import (
     replaced_files,
     watch,
 )
+from mmdavpt.engine.fault_tolerance.counting import (
+    SKIPPED_IN_A_ROW,
+    record_broken_files,
+    record_skipped_step,
+    stopping,
+)
+from mmdavpt.engine.fault_tolerance.step_guard import StepGuard, not_finite
 from mmdavpt.errors import UsageError
 from mmdavpt.models.guidance import check_annotations, read_class_labels
 from mmdavpt.registry import HOOKS
+from mmdavpt.unwrap import unwrap
 
-from ..trained_model import classes_of_heads, is_segmentor, unwrap
+from ..class_counts import (
+    check_classes,
+    class_order_defect,
+    classes_of,
+    heads_of,
+)
+from ..trained_model import is_segmentor
 
 
 @HOOKS.register_module()
@@ -81,7 +87,12 @@ class TrainingCheckHook(Hook):
         check_classes(unwrap(runner.model), training)
         watch(training, replace=self.max_broken_files > 0)
         if runner.val_loop is not None:
-            check_same_classes(training, runner.val_dataloader.dataset)
+            validation = runner.val_dataloader.dataset
+            defect = class_order_defect(
+                classes_of(training), classes_of(validation)
+            )
+            if defect:
+                raise UsageError(defect)
             watch(runner.val_dataloader.dataset, replace=False)
         if self.max_skipped_steps:
             self._guard = StepGuard(runner.optim_wrapper)
@@ -106,10 +117,10 @@ class TrainingCheckHook(Hook):
                 model.decode_head.num_classes,
                 model.decode_head.ignore_index,
             )
-        elif 'head' in classes_of_heads(model):
+        elif hasattr(heads_of(model).get('head'), 'num_classes'):
             read_class_labels(samples, model.head.num_classes)
         if self.max_broken_files:
-            count_broken(
+            record_broken_files(
                 runner, replaced_files(samples), self.max_broken_files
             )
         if self._guard is not None:
@@ -145,7 +156,7 @@ class TrainingCheckHook(Hook):
         )
         if self._guard is None:
             raise stopping(f'the loss should be finite, but {what}', runner)
-        count_skipped(
+        record_skipped_step(
             runner, what, math.isfinite(loss), self.max_skipped_steps
         )
 
@@ -163,47 +174,3 @@ class TrainingCheckHook(Hook):
                 f'{runner.iter + 1}, such as {bad[0]}, so it is not written',
                 runner,
             )
-
-
-def check_classes(model: nn.Module, dataset) -> None:
-    """Check that the dataset has as many classes as each head.
-
-    Raises:
-        UsageError: If it has not, or if it has no images.
-    """
-    if not len(dataset):
-        raise UsageError(
-            f'the training set {type(dataset).__name__} should have images, '
-            'but it has none; check its data_root, data_prefix and img_suffix'
-        )
-    classes = getattr(dataset, 'metainfo', {}).get('classes')
-    if classes is None:
-        return
-    for name, number in classes_of_heads(model).items():
-        if number != len(classes):
-            raise UsageError(
-                f'the training set has {len(classes)} classes, but the model '
-                f'has num_classes={number} in its {name}; set '
-                f'model.{name}.num_classes={len(classes)}'
-            )
-
-
-def check_same_classes(training, validation) -> None:
-    """Check that two datasets have the same classes in the same order.
-
-    Raises:
-        UsageError: If they have not.
-    """
-    expected, found = (
-        getattr(dataset, 'metainfo', {}).get('classes')
-        for dataset in (training, validation)
-    )
-    if expected is None or found is None or list(expected) == list(found):
-        return
-    different = sorted(set(expected) ^ set(found))[:5]
-    raise UsageError(
-        f'the validation set should have the {len(expected)} classes of the '
-        f'training set in the same order, but it has {len(found)}; different '
-        f'are {different or "their places"}: a class folder is missing or '
-        'superfluous, or `metainfo` differs'
-    )

@@ -46,7 +46,9 @@ def checksum(tensor: Tensor) -> int:
     return bits.sum(dtype=torch.int64).item()
 
 
-def check_same(facts: Dict[str, object], advice: Dict[str, str]) -> None:
+def check_same_on_all_ranks(
+    facts: Dict[str, object], advice: Dict[str, str]
+) -> None:
     """Check that all processes hold the same facts.
 
     Args:
@@ -69,7 +71,7 @@ def check_same(facts: Dict[str, object], advice: Dict[str, str]) -> None:
                 )
 
 
-def checksum_of(model: nn.Module) -> int:
+def weights_checksum(model: nn.Module) -> int:
     """Return a number that differs if a weight differs.
 
     Running statistics of normalisation are left out: each process has its

@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from mmengine.hooks import EMAHook
 from mmengine.runner import Runner
 
-from mmdavpt.engine.ranks.agreement import checksum_of
+from mmdavpt.engine.ranks.agreement import weights_checksum
 
 from .stopping import Stopped
 
 
 @contextmanager
-def swapped_back(runner: Runner) -> Iterator[None]:
+def restore_weights_if_stopped(runner: Runner) -> Iterator[None]:
     """Give a model its own weights back if a validation is cut off.
 
     The hosts' hooks swap them with their averages before a validation, and
@@ -23,12 +23,12 @@ def swapped_back(runner: Runner) -> Iterator[None]:
         runner (Runner): The runner, whose validation the block does.
     """
     hooks = [hook for hook in runner.hooks if isinstance(hook, EMAHook)]
-    before = checksum_of(runner.model) if hooks else 0
+    before = weights_checksum(runner.model) if hooks else 0
     try:
         yield
     except Stopped:
         # One that validates both has already swapped back for the second.
-        if hooks and checksum_of(runner.model) != before:
+        if hooks and weights_checksum(runner.model) != before:
             for hook in reversed(hooks):
                 hook._swap_ema_parameters()
         raise

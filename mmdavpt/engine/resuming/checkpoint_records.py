@@ -14,7 +14,9 @@ OWN = ('last_ckpt', 'keep_ckpt_ids', 'best_ckpt_path', 'best_ckpt_path_dict')
 RECORDS = ('keep_ckpt_ids', 'last_ckpt', 'best_ckpt', 'best_score')
 
 
-def restorer(hook: CheckpointHook, hub: MessageHub) -> Callable[[], None]:
+def snapshot_records(
+    hook: CheckpointHook, hub: MessageHub
+) -> Callable[[], None]:
     """Return what puts records back to what they are now.
 
     Args:
@@ -42,7 +44,7 @@ def _copy(value: Any) -> Any:
     return value.copy() if isinstance(value, (dict, deque)) else value
 
 
-def let_best_be_here(hook: CheckpointHook) -> None:
+def relocate_best_checkpoint(hook: CheckpointHook) -> None:
     """Let the records of a moved run name the best files of its new place.
 
     Else the new run would delete those of the old place.

@@ -6,7 +6,7 @@ from torch import nn
 
 from mmdavpt.mapping.loaders import batch_size_of
 
-from .averaged_weights import swapped_back
+from .averaged_weights import restore_weights_if_stopped
 from .seeding import (
     STEP,
     VALIDATION,
@@ -20,7 +20,7 @@ from .stopping import (
     StopInValidation,
     Stopped,
     StopRequest,
-    be_patient,
+    ignore_signals_in_workers,
     nothing_lost,
 )
 
@@ -47,7 +47,7 @@ class ExactLoop:
     def __init__(self, runner: Runner, dataloader, *args, **kwargs) -> None:
         if isinstance(dataloader, dict):
             seed = seed_of_run(runner)
-            dataloader = be_patient(
+            dataloader = ignore_signals_in_workers(
                 runner.build_dataloader(
                     with_seeded_batches(dataloader, seed), seed=seed
                 )
@@ -178,7 +178,7 @@ class ExactLoop:
         # Set before, since the best checkpoint is saved at the end of it.
         hub.update_info(VALIDATED, self._iter)
         try:
-            with swapped_back(self.runner):
+            with restore_weights_if_stopped(self.runner):
                 self.runner.val_loop.run()
         except Stopped:
             hub.update_info(VALIDATED, before)

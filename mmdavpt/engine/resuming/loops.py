@@ -88,7 +88,7 @@ class _EndlessIterator(_InfiniteDataloaderIterator):
         super()._reset_iterator()
 
 
-def with_exact_loop(train_cfg: dict) -> dict:
+def to_exact_loop(train_cfg: dict) -> dict:
     """Return the config of a training loop, with the host's made exact.
 
     Args:

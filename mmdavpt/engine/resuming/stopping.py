@@ -97,7 +97,7 @@ class StopRequest:
             raise Stopped
 
 
-def stop_of(runner: Runner) -> StopRequest:
+def stop_request_of(runner: Runner) -> StopRequest:
     """Return what notes signals for a runner.
 
     Args:
@@ -119,7 +119,7 @@ def nothing_lost(number: int) -> str:
 
 
 @contextmanager
-def ending_at_once(alone: bool = True) -> Iterator[None]:
+def exit_cleanly_on_signal(alone: bool = True) -> Iterator[None]:
     """Let a signal end the program at once, but without an error.
 
     It is for what a program does before a training and after it.
@@ -148,7 +148,7 @@ def ending_at_once(alone: bool = True) -> Iterator[None]:
             raise
 
 
-class PatientWorker:
+class IgnoreSignals:
     """Prepare a worker of a loader: only the training itself may end it.
 
     A signal often goes to all processes of a job. A worker that died of it
@@ -181,7 +181,7 @@ def _obey(parent: int) -> None:
     os._exit(0)
 
 
-def be_patient(dataloader: DataLoader) -> DataLoader:
+def ignore_signals_in_workers(dataloader: DataLoader) -> DataLoader:
     """Let only the training itself end the workers of a loader.
 
     Args:
@@ -190,8 +190,8 @@ def be_patient(dataloader: DataLoader) -> DataLoader:
     Returns:
         DataLoader: The same.
     """
-    if not isinstance(dataloader.worker_init_fn, PatientWorker):
-        dataloader.worker_init_fn = PatientWorker(dataloader.worker_init_fn)
+    if not isinstance(dataloader.worker_init_fn, IgnoreSignals):
+        dataloader.worker_init_fn = IgnoreSignals(dataloader.worker_init_fn)
     return dataloader
 
 

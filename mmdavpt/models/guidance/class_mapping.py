@@ -14,7 +14,7 @@ from mmdavpt.mapping import (
     class_means,
     moved,
 )
-from mmdavpt.mapping.sharing import run_on_rank_0
+from mmdavpt.ranks import run_on_rank_0
 
 
 class ClassMapping(nn.Module):

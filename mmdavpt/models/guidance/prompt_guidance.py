@@ -103,8 +103,8 @@ class PromptGuidance(ClassMapping):
         self.min_coverage = 0.5 if min_coverage is None else min_coverage
         self.gather = gather
         self.iteration = 0
-        self._check_saliency()
         self._check_coverage(min_coverage)
+        self._check_saliency()
 
     def _check_saliency(self) -> None:
         """Check that options of the saliency fit the tokens of the loss."""

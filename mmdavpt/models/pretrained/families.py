@@ -3,20 +3,21 @@
 The names here are those of mmpretrain's ``VisionTransformer``.
 """
 
-from typing import NamedTuple, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 
 class Normalization(NamedTuple):
     """How the images were normalised that the weights were made with.
 
     Attributes:
-        mean (Tuple[float, ...]): Of each channel, RGB, from 0 to 255.
-        std (Tuple[float, ...]): The same.
+        mean (tuple[float, ...]): Of each channel, RGB, from 0 to 255.
+        std (tuple[float, ...]): The same.
         source (str): Who declares it.
     """
 
-    mean: Tuple[float, ...]
-    std: Tuple[float, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     source: str
 
 
@@ -35,7 +36,7 @@ class Family(NamedTuple):
         name (str): As messages say it.
         marker (str): Pattern of a key that no other family has; what stands
             before it is the prefix of the backbone.
-        rules (Sequence[Tuple[str, str]]): Pattern of a whole key, and the
+        rules (Sequence[tuple[str, str]]): Pattern of a whole key, and the
             name here. The first that matches counts.
         backbone (str): Pattern of the beginnings of keys that belong to the
             backbone. One that no rule names is refused, since the backbone
@@ -45,9 +46,9 @@ class Family(NamedTuple):
 
     name: str
     marker: str
-    rules: Sequence[Tuple[str, str]]
+    rules: Sequence[tuple[str, str]]
     backbone: str
-    norm_eps: Optional[float] = None
+    norm_eps: float | None = None
 
 
 WEIGHT = r'\.(weight|bias)'

@@ -1,7 +1,7 @@
 """The ``.npz`` files of Google's original Vision Transformers."""
 
 import re
-from typing import Dict, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ ATTENTION = 'MultiHeadDotProductAttention_1'
 MARKER = 'embedding/kernel'
 
 
-def from_google(arrays: Mapping[str, np.ndarray]) -> Dict[str, Tensor]:
+def from_google(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
     """Give the arrays of an original ViT mmpretrain's names and layout.
 
     JAX keeps a linear map as (in, out), heads apart as (C, heads, C / heads)
@@ -31,7 +31,7 @@ def from_google(arrays: Mapping[str, np.ndarray]) -> Dict[str, Tensor]:
             AugReg files of https://storage.googleapis.com/vit_models.
 
     Returns:
-        Dict[str, Tensor]: The backbone in float32, and heads under the
+        dict[str, Tensor]: The backbone in float32, and heads under the
         file's own names.
 
     Raises:
@@ -89,8 +89,8 @@ def from_google(arrays: Mapping[str, np.ndarray]) -> Dict[str, Tensor]:
 
 
 def _attention(
-    arrays: Dict[str, np.ndarray], layer: int
-) -> Dict[str, np.ndarray]:
+    arrays: dict[str, np.ndarray], layer: int
+) -> dict[str, np.ndarray]:
     """Take one layer's attention out of the arrays, with fused q, k, v."""
     place = f'Transformer/encoderblock_{layer}/{ATTENTION}'
     parts = ('query', 'key', 'value')

@@ -1,6 +1,6 @@
 """Strict loading of pre-trained weights into a prompted backbone."""
 
-from typing import Dict, Optional, Sequence, Tuple, Union
+from collections.abc import Sequence
 
 import torch
 from mmengine.logging import print_log
@@ -31,8 +31,8 @@ INIT_KEYS = {'type', 'checkpoint', 'prefix', 'allow_pickle'}
 
 
 def checked_init_cfg(
-    init_cfg: Union[dict, Sequence[dict], None],
-) -> Union[dict, Sequence[dict], None]:
+    init_cfg: dict | Sequence[dict] | None,
+) -> dict | Sequence[dict] | None:
     """Return the ``init_cfg`` of a backbone, a list of one as that one.
 
     Args:
@@ -66,10 +66,10 @@ def checked_init_cfg(
 def load_pretrained(
     module: nn.Module,
     checkpoint: str,
-    prefix: Optional[str] = None,
+    prefix: str | None = None,
     allow_pickle: bool = False,
     own: Sequence[str] = (),
-) -> Optional[Normalization]:
+) -> Normalization | None:
     """Load a checkpoint of any family, or refuse it: all fits, or nothing.
 
     Args:
@@ -113,10 +113,10 @@ def load_pretrained(
 def read_fitting(
     module: nn.Module,
     checkpoint: str,
-    prefix: Optional[str] = None,
+    prefix: str | None = None,
     allow_pickle: bool = False,
     own: Sequence[str] = (),
-) -> Tuple[Checkpoint, NamedWeights, Dict[str, Tensor]]:
+) -> tuple[Checkpoint, NamedWeights, dict[str, Tensor]]:
     """Read what :func:`load_pretrained` loads, without loading it.
 
     Only shapes of the module are looked at, so it may be on the meta device.
@@ -125,7 +125,7 @@ def read_fitting(
         module (nn.Module): See :func:`load_pretrained`, as all others.
 
     Returns:
-        Tuple[Checkpoint, NamedWeights, Dict[str, Tensor]]: What was read,
+        tuple[Checkpoint, NamedWeights, dict[str, Tensor]]: What was read,
         the same with the names of mmpretrain, and what fits the module.
 
     Raises:
@@ -143,11 +143,11 @@ def read_fitting(
         raise UsageError(f'{checkpoint}: {error}') from error
 
 
-def check_values(weights: Dict[str, Tensor]) -> None:
+def check_values(weights: dict[str, Tensor]) -> None:
     """Raise if weights are no finite floating point numbers.
 
     Args:
-        weights (Dict[str, Tensor]): By name.
+        weights (dict[str, Tensor]): By name.
 
     Raises:
         UsageError: If some are not: the file is damaged, or was quantised.
@@ -168,7 +168,7 @@ def fit_to(
     module: nn.Module,
     named: NamedWeights,
     own: Sequence[str] = (),
-) -> Dict[str, Tensor]:
+) -> dict[str, Tensor]:
     """Return the weights that a backbone takes, all with its shapes.
 
     A checkpoint's final norm is left out where the backbone has none
@@ -222,8 +222,8 @@ def fit_to(
 
 
 def _swiglu_names(
-    weights: Dict[str, Tensor], target: Dict[str, Tensor]
-) -> Dict[str, Tensor]:
+    weights: dict[str, Tensor], target: dict[str, Tensor]
+) -> dict[str, Tensor]:
     if 'layers.0.ffn.w12.weight' not in target:
         return weights
     renamed = {}

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from typing import Dict, Iterable, List, Optional, Sequence
+from collections.abc import Iterable, Sequence
 
 from mmengine.logging import print_log
 from torch import Tensor, nn
@@ -21,8 +21,8 @@ def some(items: Iterable[str], separator: str = ', ', most: int = 4) -> str:
 def misfit(
     module: nn.Module,
     named: NamedWeights,
-    missing: List[str],
-    surplus: List[str],
+    missing: list[str],
+    surplus: list[str],
 ) -> str:
     """Say which weights a backbone lacks, and which it has no place for."""
     parts = []
@@ -50,7 +50,7 @@ def both_architectures(module: nn.Module, named: NamedWeights) -> str:
     )
 
 
-def made_with(normalization: Optional[Normalization]) -> str:
+def made_with(normalization: Normalization | None) -> str:
     """Say how the images were normalised that weights were made with."""
     if normalization is None:
         return 'how images were normalised is not declared'
@@ -65,7 +65,7 @@ def _numbers(values: Sequence[float]) -> str:
     return '[' + ', '.join(f'{value:.6g}' for value in values) + ']'
 
 
-def left_out(keys: List[str]) -> str:
+def left_out(keys: list[str]) -> str:
     """Name the keys that were not loaded, long lists by their beginning."""
     if len(keys) > 12:
         groups = Counter(key.split('.')[0].split('/')[0] for key in keys)
@@ -74,7 +74,7 @@ def left_out(keys: List[str]) -> str:
 
 
 def untouched(
-    module: nn.Module, weights: Dict[str, Tensor], own: Sequence[str]
+    module: nn.Module, weights: dict[str, Tensor], own: Sequence[str]
 ) -> str:
     """Name the weights of a backbone that stay as they were."""
     kept = [

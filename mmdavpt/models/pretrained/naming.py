@@ -1,8 +1,9 @@
 """Find the backbone in a checkpoint, and give its weights the names here."""
 
 import re
+from collections.abc import Mapping, Sequence
 from math import isqrt
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -28,23 +29,23 @@ class NamedWeights(NamedTuple):
     Attributes:
         family (Family): Whose names they had.
         label (str): The family, and the method if it can be told.
-        weights (Dict[str, Tensor]): The backbone's.
-        surplus (List[str]): Keys of the backbone that have no name here.
-        left_out (List[str]): Keys of heads and other parts.
+        weights (dict[str, Tensor]): The backbone's.
+        surplus (list[str]): Keys of the backbone that have no name here.
+        left_out (list[str]): Keys of heads and other parts.
         normalization (Normalization, optional): Declared by the method.
     """
 
     family: Family
     label: str
-    weights: Dict[str, Tensor]
-    surplus: List[str]
-    left_out: List[str]
-    normalization: Optional[Normalization] = None
+    weights: dict[str, Tensor]
+    surplus: list[str]
+    left_out: list[str]
+    normalization: Normalization | None = None
 
 
 def find_backbone(
-    keys: Sequence[str], prefix: Optional[str] = None
-) -> Tuple[Family, str]:
+    keys: Sequence[str], prefix: str | None = None
+) -> tuple[Family, str]:
     """Return the family of a checkpoint and the prefix of its backbone.
 
     Args:
@@ -90,7 +91,7 @@ def find_backbone(
     return found[0]
 
 
-def _where(found: Sequence[Tuple[Family, str]], keys: Sequence[str]) -> str:
+def _where(found: Sequence[tuple[Family, str]], keys: Sequence[str]) -> str:
     if not found:
         return f'; it has {len(keys)} keys such as {list(keys)[:4]}'
     places = ' and '.join(repr(prefix) for _, prefix in found)
@@ -98,7 +99,7 @@ def _where(found: Sequence[Tuple[Family, str]], keys: Sequence[str]) -> str:
 
 
 def to_mmpretrain(
-    weights: Mapping[str, Tensor], prefix: Optional[str] = None
+    weights: Mapping[str, Tensor], prefix: str | None = None
 ) -> NamedWeights:
     """Give the weights of a backbone mmpretrain's names.
 
@@ -166,7 +167,7 @@ def of_family(named: NamedWeights, label: str) -> NamedWeights:
     )
 
 
-def _rename(key: str, rules: Sequence[Tuple[str, str]]) -> Optional[str]:
+def _rename(key: str, rules: Sequence[tuple[str, str]]) -> str | None:
     for pattern, name in rules:
         match = re.fullmatch(pattern, key)
         if match:
@@ -193,7 +194,7 @@ def _method(
     weights: Mapping[str, Tensor],
     prefix: str,
     named: Mapping[str, Tensor],
-) -> Tuple[str, Optional[Normalization]]:
+) -> tuple[str, Normalization | None]:
     """Tell what the weights were trained by, where a key gives it away."""
     if family is CLIP_TOWER:
         # OpenAI's files hold these three numbers beside the weights.

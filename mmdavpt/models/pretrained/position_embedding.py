@@ -1,7 +1,6 @@
 """Position embeddings for another image size or another set of tokens."""
 
 from math import isqrt
-from typing import Tuple
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +10,7 @@ from mmdavpt.errors import UsageError
 
 
 def fit_position_embedding(
-    pos_embed: Tensor, num_extra_tokens: int, grid: Tuple[int, int]
+    pos_embed: Tensor, num_extra_tokens: int, grid: tuple[int, int]
 ) -> Tensor:
     """Return position embeddings for a backbone's tokens and patch grid.
 
@@ -22,7 +21,7 @@ def fit_position_embedding(
     Args:
         pos_embed (Tensor): With shape (1, [1+]h*w, C), from a square grid.
         num_extra_tokens (int): 1 if the backbone has [CLS], else 0.
-        grid (Tuple[int, int]): Rows and columns of the backbone's patches.
+        grid (tuple[int, int]): Rows and columns of the backbone's patches.
 
     Returns:
         Tensor: With shape (1, num_extra_tokens + rows * columns, C).

@@ -3,7 +3,8 @@
 import json
 import os.path as osp
 import tokenize
-from typing import Any, Dict, Mapping, NamedTuple, Optional
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -44,16 +45,16 @@ class Checkpoint(NamedTuple):
     """What was read.
 
     Attributes:
-        weights (Dict[str, Tensor]): Under the names of the file.
+        weights (dict[str, Tensor]): Under the names of the file.
         normalization (Normalization, optional): Where it is declared.
         beside (Normalization, optional): What a file beside it declares.
         family (str): Whose weights they were before they got mmpretrain's
             names, where that is known.
     """
 
-    weights: Dict[str, Tensor]
-    normalization: Optional[Normalization] = None
-    beside: Optional[Normalization] = None
+    weights: dict[str, Tensor]
+    normalization: Normalization | None = None
+    beside: Normalization | None = None
     family: str = ''
 
 
@@ -100,7 +101,7 @@ def read_checkpoint(source: str, allow_pickle: bool = False) -> Checkpoint:
     return Checkpoint(weights, normalization, _declared_beside(path), family)
 
 
-def tensors_of(content: Any, path: str) -> Dict[str, Tensor]:
+def tensors_of(content: Any, path: str) -> dict[str, Tensor]:
     """Return the weights in what a training script has saved.
 
     Args:
@@ -135,7 +136,7 @@ def tensors_of(content: Any, path: str) -> Dict[str, Tensor]:
     )
 
 
-def _read_google(path: str) -> Dict[str, Tensor]:
+def _read_google(path: str) -> dict[str, Tensor]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return from_google({key: file[key] for key in file.files})
@@ -158,7 +159,7 @@ def _read_safetensors(path: str):
     return weights, _normalization(declared, path, 1), note.get('family', '')
 
 
-def _declared_beside(path: str) -> Optional[Normalization]:
+def _declared_beside(path: str) -> Normalization | None:
     """Return what timm's ``config.json`` beside a file declares."""
     config = osp.join(osp.dirname(path), 'config.json')
     # Only beside the names of the Hub is it sure to be of this file.
@@ -178,7 +179,7 @@ def _declared_beside(path: str) -> Optional[Normalization]:
 
 def _normalization(
     declared: Mapping, source: str, scale: float
-) -> Optional[Normalization]:
+) -> Normalization | None:
     mean, std = declared.get('mean'), declared.get('std')
     if not all(
         isinstance(values, list)

@@ -1,18 +1,12 @@
 """Get checkpoints from where they are published."""
 
-import hashlib
-import os
-import os.path as osp
-from typing import Dict, Optional, Tuple
-from urllib.parse import urlparse
-
-import torch
 from torch import Tensor
 
+from mmdavpt.checkpoints.fetching import fetch_failed, fetch_url
 from mmdavpt.errors import UsageError
 
 #: Mean and std of the three channels, from 0 to 255.
-Declared = Tuple[Tuple[float, ...], Tuple[float, ...]]
+Declared = tuple[tuple[float, ...], tuple[float, ...]]
 SCHEMES = ('timm', 'hf', 'http', 'https')
 
 
@@ -23,7 +17,7 @@ def is_remote(source: str) -> bool:
 
 def fetch(
     source: str,
-) -> Tuple[str, Optional[Dict[str, Tensor]], Optional[Declared]]:
+) -> tuple[str, dict[str, Tensor] | None, Declared | None]:
     """Fetch a checkpoint, or take it from the cache of an earlier time.
 
     Args:
@@ -42,23 +36,14 @@ def fetch(
     if scheme == 'hf':
         return _from_hugging_face(place), None, None
     if scheme in ('http', 'https'):
-        return _from_url(source), None, None
+        return fetch_url(source), None, None
     raise UsageError(
         'the pre-trained checkpoint should be a file or begin with '
         f'{", ".join(f"{known}://" for known in SCHEMES)}, but got {source!r}'
     )
 
 
-def _unreachable(source: str, error: Exception, instead: str) -> str:
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return (
-        f'{source} cannot be fetched ({first[:200]}); without a network, '
-        f'{instead} elsewhere, copy the file here, and set '
-        'init_cfg.checkpoint to its path'
-    )
-
-
-def _from_timm(name: str) -> Tuple[Dict[str, Tensor], Declared]:
+def _from_timm(name: str) -> tuple[dict[str, Tensor], Declared]:
     try:
         import timm
     except ImportError as error:
@@ -77,7 +62,7 @@ def _from_timm(name: str) -> Tuple[Dict[str, Tensor], Declared]:
     # What timm raises for unknown tags, absent weights and a lost network.
     except (OSError, RuntimeError, ValueError) as error:
         raise UsageError(
-            _unreachable(
+            fetch_failed(
                 f'timm://{name}',
                 error,
                 f'save timm.create_model({name!r}, pretrained=True)',
@@ -117,25 +102,9 @@ def _from_hugging_face(place: str) -> str:
             repo, '/'.join(parts[2:]), revision=revision or None
         )
     except (OSError, HfHubHTTPError, ValueError) as error:
-        raise UsageError(_unreachable(source, error, 'download it')) from error
+        raise UsageError(fetch_failed(source, error, 'download it')) from error
     try:  # timm's files declare mean and std beside the weights
         hf_hub_download(repo, 'config.json', revision=revision or None)
     except (OSError, HfHubHTTPError):
         return path  # the repository declares nothing
-    return path
-
-
-def _from_url(url: str) -> str:
-    # Files of many publishers have one name, such as model.safetensors.
-    place = hashlib.sha256(url.encode()).hexdigest()[:16]
-    folder = osp.join(torch.hub.get_dir(), 'checkpoints', place)
-    path = osp.join(folder, osp.basename(urlparse(url).path))
-    if not osp.isfile(path):
-        os.makedirs(folder, exist_ok=True)
-        try:
-            torch.hub.download_url_to_file(url, path, progress=False)
-        except (OSError, RuntimeError, ValueError) as error:
-            raise UsageError(
-                _unreachable(url, error, 'download it')
-            ) from error
     return path

@@ -10,9 +10,9 @@ from torch.utils.data import DataLoader
 
 from mmdavpt.engine.resuming import stopping
 from mmdavpt.engine.resuming.stopping import (
-    PatientWorker,
+    IgnoreSignals,
     StopRequest,
-    be_patient,
+    ignore_signals_in_workers,
 )
 
 
@@ -54,7 +54,7 @@ def test_outside_the_main_thread_nothing_is_handled():
 
 def test_workers_outlive_signals_of_others_than_their_parent():
     loader = DataLoader(
-        list(range(8)), num_workers=1, worker_init_fn=PatientWorker()
+        list(range(8)), num_workers=1, worker_init_fn=IgnoreSignals()
     )
     batches = iter(loader)
     next(batches)
@@ -86,6 +86,8 @@ class Notes:
 
 def test_patience_is_added_once_to_what_prepares_a_worker():
     loader = DataLoader(Notes(), num_workers=1, worker_init_fn=note)
-    patient = be_patient(be_patient(loader)).worker_init_fn
+    patient = ignore_signals_in_workers(
+        ignore_signals_in_workers(loader)
+    ).worker_init_fn
     assert patient.init_fn is note
     assert [batch[0] for batch in loader] == ['by worker 0'] * 2

@@ -1,0 +1,97 @@
+"""Train a model.
+
+    mmdavpt train configs/setr_davpt_ade20k.py
+
+is the same as ``python tools/train.py configs/setr_davpt_ade20k.py``.
+"""
+
+import argparse
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from . import options
+from .messages import check_config_exists, exit_with_sentence
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of a training."""
+    options.add_config_arguments(parser)
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CKPT',
+        help='resume from this checkpoint; without CKPT, from the last one '
+        'in the work folder, if there is one',
+    )
+    parser.add_argument(
+        '--amp',
+        action='store_true',
+        help='mixed precision: float16 on a GPU, bfloat16 on a CPU',
+    )
+    options.add_protocol_argument(parser)
+    options.add_run_arguments(parser)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train as the command line says.
+
+    Args:
+        argv (Sequence[str], optional): The arguments. Defaults to those of
+            this process.
+    """
+    args = options.parse_arguments(add_arguments, argv)
+    with exit_with_sentence():
+        check_config_exists(args.config)
+
+    from torch.distributed.elastic.multiprocessing.errors import record
+
+    # record() tells torchrun which process failed first, and how.
+    record(_load_and_train)(args)
+
+
+def _load_and_train(args: argparse.Namespace) -> None:
+    from . import common
+
+    with exit_with_sentence():
+        cfg = common.load_config(args.config, args.cfg_options, args.protocol)
+        train(cfg, args)
+    common.leave_process_group()
+
+
+def train(cfg: 'Config', args: argparse.Namespace) -> None:
+    """Train a loaded config.
+
+    Args:
+        cfg (Config): The config, changed in place.
+        args (argparse.Namespace): The other arguments of
+            :func:`add_arguments`.
+
+    Raises:
+        UsageError: If the config cannot be trained.
+    """
+    from mmdavpt.engine.resuming.stopping import (
+        Stopped,
+        exit_cleanly_on_signal,
+    )
+
+    from . import common
+    from .launch import prepare_launcher
+
+    common.apply_command_line(cfg, args)
+    # A signal stops all processes together.
+    with (
+        suppress(Stopped),
+        exit_cleanly_on_signal(alone=cfg.launcher == 'none'),
+    ):
+        common.check_files(cfg, training=True)
+        prepare_launcher(cfg, args.local_rank)
+        common.build_runner(cfg, training=True).train()
+
+
+if __name__ == '__main__':
+    main()

@@ -8,14 +8,7 @@ Ours: not run here, needs ImageNet-21k weights and PASCAL Context.
 
 _base_ = './setr_davpt_pascal_context.py'
 
-classes = dict(num_classes=59)
-model = dict(
-    decode_head=classes,
-    auxiliary_head=[
-        dict(_base_.aux_head, **classes, in_index=i) for i in range(3)
-    ],
-    guidance=dict(background_class=None),
-)
+model = dict(num_classes=59, guidance=dict(background_class=None))
 # It turns label 0 into 255 (ignored) and moves the classes to 0..58.
 context59 = dict(dataset=dict(type='PascalContextDataset59'))
 train_dataloader = context59

@@ -37,6 +37,8 @@ OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     parent=MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
     locations=['mmdavpt.engine.optimizers'],
 )
+#: Tuning methods; they have no counterpart in mmengine.
+TUNERS = Registry('tuner', locations=['mmdavpt.models.tuners'])
 
 #: Metrics of the guidance loss: modules called with ``similarity`` (B, P),
 #: ``target`` (B, ) and ``guided`` (P, ) that return a scalar.
@@ -52,4 +54,5 @@ __all__ = [
     'OPTIM_WRAPPERS',
     'OPTIM_WRAPPER_CONSTRUCTORS',
     'RUNNERS',
+    'TUNERS',
 ]

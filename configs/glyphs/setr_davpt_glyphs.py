@@ -42,7 +42,6 @@ head = dict(
     type='SETRUPHead',
     in_channels=arch['embed_dims'],
     channels=64,
-    num_classes=num_classes,
     dropout_ratio=0,
     norm_cfg=dict(type='SyncBN'),
     kernel_size=3,
@@ -58,6 +57,7 @@ aux_head = dict(
 )
 model = dict(
     type='mmdavpt.DAVPTEncoderDecoder',
+    num_classes=num_classes,
     data_preprocessor=dict(
         type='SegDataPreProcessor',
         mean=[127.5, 127.5, 127.5],

@@ -33,6 +33,11 @@ def parse_arguments(
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """Add a config and what changes its values."""
     parser.add_argument('config', help='path of the config')
+    add_cfg_options_argument(parser)
+
+
+def add_cfg_options_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--cfg-options``."""
     parser.add_argument(
         '--cfg-options',
         nargs='+',

@@ -15,6 +15,7 @@ from .messages import check_config_exists, exit_with_sentence
 
 if TYPE_CHECKING:
     from mmengine.config import Config
+    from mmengine.runner import Runner
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,13 +64,17 @@ def _load_and_train(args: argparse.Namespace) -> None:
     common.leave_process_group()
 
 
-def train(cfg: 'Config', args: argparse.Namespace) -> None:
+def train(cfg: 'Config', args: argparse.Namespace) -> 'Runner | None':
     """Train a loaded config.
 
     Args:
         cfg (Config): The config, changed in place.
         args (argparse.Namespace): The other arguments of
             :func:`add_arguments`.
+
+    Returns:
+        Runner | None: The runner after training; None if a signal stopped
+        it.
 
     Raises:
         UsageError: If the config cannot be trained.
@@ -90,7 +95,10 @@ def train(cfg: 'Config', args: argparse.Namespace) -> None:
     ):
         common.check_files(cfg, training=True)
         prepare_launcher(cfg, args.local_rank)
-        common.build_runner(cfg, training=True).train()
+        runner = common.build_runner(cfg, training=True)
+        runner.train()
+        return runner
+    return None
 
 
 if __name__ == '__main__':

@@ -33,6 +33,8 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
         guidance (dict, optional): See
             :func:`~mmdavpt.models.guidance.config.build_guidance`. None for
             plain prompt tuning. Defaults to None.
+        num_classes (int, optional): The class count of all heads that do not
+            set their own. Defaults to None.
         **kwargs: Of :class:`mmseg.models.EncoderDecoder`. In ``test_cfg``
             ``window_batch`` limits how many windows of ``mode='slide'`` go
             through the backbone at once (int, defaults to 8).
@@ -42,7 +44,15 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
             is more than one ``decode_head``.
     """
 
-    def __init__(self, *args, guidance: dict | None = None, **kwargs) -> None:
+    def __init__(
+        self,
+        *args,
+        guidance: dict | None = None,
+        num_classes: int | None = None,
+        **kwargs,
+    ) -> None:
+        if num_classes is not None:
+            kwargs = _with_class_count(kwargs, num_classes)
         super().__init__(*args, **kwargs)
         check_window_batch(
             (self.test_cfg or {}).get('window_batch', WINDOW_BATCH)
@@ -187,3 +197,15 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
                 return logits
             return head.predict_by_feat(logits, [meta])
         return head.predict(features, [meta], self.test_cfg)
+
+
+def _with_class_count(kwargs: dict, num_classes: int) -> dict:
+    """Give all heads of a model config a class count if they have none."""
+
+    def fill(head):
+        if isinstance(head, (list, tuple)):
+            return [fill(each) for each in head]
+        return head and {'num_classes': num_classes, **head}
+
+    names = ('decode_head', 'auxiliary_head')
+    return {k: fill(v) if k in names else v for k, v in kwargs.items()}

@@ -46,7 +46,7 @@ def test_scripts_pass_arguments(name, given, expected, options, tmp_path):
         [script, *given[:-1]], capture_output=True, text=True
     )
     assert usage.returncode == 2
-    assert usage.stderr.startswith(f'usage: {script}')
+    assert usage.stderr.startswith(f'usage: {script.name} ')
 
     for program in ('fake', 'srun'):
         (tmp_path / program).write_text(

@@ -11,6 +11,7 @@ from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIMIZERS
 from torch import nn
 
 from mmdavpt.errors import UsageError
+from mmdavpt.models.added import ADDED
 
 from .build_check import building, scope_of
 from .config_keys import accepted_arguments
@@ -21,7 +22,7 @@ from .value_kinds import short
 #: What the host's constructor reads for the parameters of a pattern.
 MULTIPLIERS = {'lr_mult', 'decay_mult'}
 #: What options of the backbone add; schedules name it for those who set them.
-OPTIONAL = {'prompts', 'bias_delta', 'gate_logits'}
+OPTIONAL = {*ADDED}
 
 
 def check_groups(cfg: dict, model: nn.Module) -> list[str]:

@@ -19,9 +19,6 @@ from .build_check import heads_of
 from .class_check import class_defects
 from .config_keys import walk
 
-#: The beginnings of a prompted backbone's own names.
-OWN_NAMES = ('prompts.', 'bias_delta.', 'gate_logits')
-
 #: What mmseg's score can be asked for.
 IOU_METRICS = ('mIoU', 'mDice', 'mFscore')
 
@@ -260,5 +257,4 @@ def check_weights(cfg: dict, model: nn.Module) -> None:
         init['checkpoint'],
         prefix=init.get('prefix'),
         allow_pickle=init.get('allow_pickle', False),
-        own=OWN_NAMES,
     )

@@ -165,7 +165,11 @@ def head_of(cfg: dict) -> dict:
     """
     model = cfg.get('model') or {}
     head = model.get('decode_head') or model.get('head') or {}
-    return head[-1] if isinstance(head, (list, tuple)) else head
+    head = head[-1] if isinstance(head, (list, tuple)) else head
+    # `model.num_classes` is the class count of heads that set none.
+    if 'num_classes' in model:
+        head = {'num_classes': model['num_classes'], **head}
+    return head
 
 
 def sample_check(cfg: dict, path: str, dataset: dict) -> SampleCheck:

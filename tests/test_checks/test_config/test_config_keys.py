@@ -84,7 +84,7 @@ def test_resolve_type_by_scope():
     'key',
     [
         'model.backbone.num_prompts',  # is there
-        'model.backbone.prompt_drop_rate',  # an argument of the type
+        'model.backbone.pool_norm',  # an argument of the type
         'model.backbone.drop_path_rate',  # one of the type's parent
         'model.auxiliary_head.2.num_convs',  # in a list
         'model.guidance.saliency_keys',  # of a dict without `type`

@@ -11,7 +11,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
-from mmdavpt.checks.config.config_check import check_config
+from mmdavpt.checks.preflight import preflight
 from mmdavpt.cli.experiment_table import build_config, read_table
 from mmdavpt.cli.protocol import selection_warning, with_protocol
 
@@ -96,11 +96,11 @@ def trained_parts(model) -> set:
     return parts
 
 
-def preflight(cfg: Config) -> None:
+def check(cfg: Config) -> None:
     """Check a config as before a training, but not the weights' file."""
     cfg = copy.deepcopy(cfg)
     cfg.model.backbone.pop('init_cfg', None)
-    check_config(cfg, training=True)
+    preflight(cfg, training=True)
 
 
 def test_all_configs_have_a_count():
@@ -110,7 +110,7 @@ def test_all_configs_have_a_count():
 @pytest.mark.parametrize('name', CONFIGS)
 def test_config_builds_and_trains_what_it_says(name):
     cfg = load(name)
-    preflight(cfg)
+    check(cfg)
     model = build_model(cfg)
     assert trainable_count(model) == COUNTS[name]
     head = ast.get_docstring(ast.parse(CONFIGS[name].read_text('utf-8')))
@@ -256,7 +256,7 @@ def test_protocols_choose_the_images(suite, row):
     task = row.split('-')[-1] if suite == 'vtab' else 'flowers'
     for protocol, splits in expected.items():
         applied = with_protocol(cfg, protocol)
-        preflight(applied)
+        check(applied)
         assert splits_of(applied) == splits
         chooses = 'save_best' in applied.default_hooks.checkpoint
         assert chooses == ('val' in splits) == ('val_cfg' in applied)

@@ -5,7 +5,6 @@ config.
 """
 
 import argparse
-import copy
 import gc
 import os.path as osp
 import sys
@@ -16,14 +15,14 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mmdavpt.checkpoints import install_safe_loading, last_checkpoint
-from mmdavpt.checks.checkpoint_fit import CheckpointFitHook, unwrap
-from mmdavpt.checks.config.config_check import check_config
-from mmdavpt.checks.config.config_file import read_config
-from mmdavpt.checks.config.config_options import check_option
 from mmdavpt.checks.data.data_check import check_run_data
-from mmdavpt.checks.preflight import (
+from mmdavpt.checks.fit import (
+    CheckpointFitHook,
     check_checkpoint_exists,
+    model_of,
 )
+from mmdavpt.checks.names import read_config, set_option
+from mmdavpt.checks.preflight import preflight
 from mmdavpt.errors import UsageError
 
 from .evaluation import draw_predictions, use_tta, write_predictions
@@ -64,8 +63,8 @@ def load_config(
     Raises:
         UsageError: If the file cannot be read
             (:func:`.read_config`), if a key cannot be set or would
-            change nothing (:func:`.check_option`), or if the
-            config does not have the protocol.
+            change nothing (:func:`.set_option`), or if the config does not
+            have the protocol.
     """
     options = dict(cfg_options or {})
     chosen = options.pop('protocol', None)
@@ -79,8 +78,7 @@ def load_config(
                 'protocol was applied, so set the key itself, such as '
                 'val_dataloader.batch_size=16 with --protocol tune'
             )
-        check_option(cfg, key)
-        cfg.merge_from_dict({key: copy.deepcopy(value)})
+        set_option(cfg, key, value)
     return cfg
 
 
@@ -171,10 +169,10 @@ def check_files(cfg: Config, training: bool) -> None:
 
     Raises:
         UsageError: If the config cannot be run
-            (:func:`.check_config`), a file or folder is missing,
-            or data are broken.
+            (:func:`.preflight`), a file or folder is missing, or data are
+            broken.
     """
-    notes = check_config(cfg, training)
+    notes = preflight(cfg, training)
     if training and cfg.get('load_from'):
         check_checkpoint_exists(cfg.load_from, '`load_from`')
     for note in [*notes, *check_run_data(cfg, training)]:
@@ -200,7 +198,7 @@ def build_runner(cfg: Config, training: bool) -> Runner:
         CheckpointFitHook(training, cfg.get('load_allowed', ()))
     )
     # The hook compares, and knows what a training or a test may lack.
-    unwrap(runner.model).load_allowed = None
+    model_of(runner.model).load_allowed = None
     warning = selection_warning(cfg) if training else None
     if warning is not None:
         runner.logger.warning(warning)

@@ -38,6 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='seconds that --show shows a picture',
     )
     options.add_run_arguments(parser)
+    parser.add_argument(
+        '--no-check',
+        action='store_true',
+        help='skip the checks of config and data before the test',
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -63,14 +68,19 @@ def _load_and_test(args: argparse.Namespace) -> None:
 
     from . import common
     from .evaluation import metrics_file
+    from .failures import early_failures_logged
     from .launch import prepare_launcher
 
     with exit_with_sentence():
         cfg = common.load_config(args.config, args.cfg_options)
         common.apply_command_line(cfg, args)
-        common.check_files(cfg, training=False)
-        prepare_launcher(cfg, args.local_rank)
-        metrics = common.build_runner(cfg, training=False).test()
+        with early_failures_logged(cfg) as started:
+            if not args.no_check:
+                common.check_files(cfg, training=False)
+            prepare_launcher(cfg, args.local_rank)
+            runner = common.build_runner(cfg, training=False)
+            runner.register_hook(started, priority='LOWEST')
+            metrics = runner.test()
     if is_main_process():
         if (file := metrics_file(cfg, args.out)) is not None:
             dump(metrics, file)

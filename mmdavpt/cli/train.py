@@ -36,6 +36,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     options.add_protocol_argument(parser)
     options.add_run_arguments(parser)
+    check = parser.add_mutually_exclusive_group()
+    check.add_argument(
+        '--check-only',
+        action='store_true',
+        help='check config, data and weights, and stop before the training',
+    )
+    check.add_argument(
+        '--no-check',
+        action='store_true',
+        help='skip the checks of config and data before the training',
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -85,6 +96,7 @@ def train(cfg: 'Config', args: argparse.Namespace) -> 'Runner | None':
     )
 
     from . import common
+    from .failures import early_failures_logged
     from .launch import prepare_launcher
 
     common.apply_command_line(cfg, args)
@@ -92,10 +104,15 @@ def train(cfg: 'Config', args: argparse.Namespace) -> 'Runner | None':
     with (
         suppress(Stopped),
         exit_cleanly_on_signal(alone=cfg.launcher == 'none'),
+        early_failures_logged(cfg) as started,
     ):
-        common.check_files(cfg, training=True)
+        if not args.no_check:
+            common.check_files(cfg, training=True)
+        if args.check_only:
+            return None
         prepare_launcher(cfg, args.local_rank)
         runner = common.build_runner(cfg, training=True)
+        runner.register_hook(started, priority='LOWEST')
         runner.train()
         return runner
     return None

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from mmdavpt.checkpoints.fit import GUIDANCE, check_fit
 from mmdavpt.checkpoints.safe_loading import SOURCE
-from mmdavpt.checkpoints.tuned import complete
+from mmdavpt.checkpoints.tuned import fill_frozen
 from mmdavpt.errors import UsageError
 from mmdavpt.mapping import describe, first_pass_loader, observe_batches
 from mmdavpt.randomness import isolated_randomness
@@ -85,7 +85,7 @@ class GuidedModelMixin:
         self, state_dict: dict, prefix: str, local_metadata: dict, *args
     ) -> None:
         # Here, and not in a tool, so that every way of loading supports them.
-        complete(self, state_dict, prefix)
+        fill_frozen(self, state_dict, prefix)
         source = local_metadata.get(SOURCE)
         if source is not None and self.load_allowed is not None:
             # mmengine would keep random weights and only log their names.

@@ -7,10 +7,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from mmdavpt.engine.resuming.stopping import (
-    ignore_signals_in_workers,
-    stop_request_of,
-)
+from mmdavpt.engine.resuming.stopping import stop_request_of
+from mmdavpt.engine.workers import ignore_signals_in_workers
 from mmdavpt.mapping.loaders import sample_loader
 from mmdavpt.mapping.refresh_schedule import check_count
 from mmdavpt.mapping.token_pools import TokenPool, pool_tokens

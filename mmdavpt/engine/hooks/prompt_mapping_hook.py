@@ -8,10 +8,9 @@ from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 
-from mmdavpt.engine.resuming.stopping import (
-    ignore_signals_in_workers,
-    stop_request_of,
-)
+from mmdavpt.engine.class_counts import check_classes
+from mmdavpt.engine.resuming.stopping import stop_request_of
+from mmdavpt.engine.workers import ignore_signals_in_workers
 from mmdavpt.mapping.agreement import check_same_mapping
 from mmdavpt.mapping.first_pass import first_pass_loader
 from mmdavpt.mapping.loaders import batch_size_of
@@ -19,8 +18,6 @@ from mmdavpt.mapping.refresh_schedule import RefreshSchedule, check_count
 from mmdavpt.randomness import isolated_randomness
 from mmdavpt.registry import HOOKS
 from mmdavpt.unwrap import unwrap
-
-from ..class_counts import check_classes
 
 
 @HOOKS.register_module()

@@ -1,13 +1,10 @@
-"""Checksums by which processes compare their weights."""
+"""Checksums of weights."""
 
 import pytest
 import torch
 from torch import nn
 
-from mmdavpt.engine.ranks.agreement import (
-    checksum,
-    weights_checksum,
-)
+from mmdavpt.engine.hooks.agreement_hook import checksum, weights_checksum
 
 
 @pytest.mark.parametrize(

@@ -3,22 +3,18 @@
 import os
 import signal
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 from mmengine.hooks import Hook
 from torch.utils.data import DataLoader
 
-from mmdavpt.engine.resuming.stopping import IgnoreSignals, Stopped
+from benchmarks.soak.kills import compare
+from mmdavpt.engine.resuming.stopping import Stopped
+from mmdavpt.engine.workers import IgnoreSignals
 from mmdavpt.mapping.first_pass import sample_loader
 from tests import toy
 from tests.test_checkpoints import runs
-
-TOOLS = Path(__file__).resolve().parents[3] / 'benchmarks' / 'soak'
-sys.path.insert(0, str(TOOLS))
-from kills import compare  # noqa: E402
 
 
 class SignalWorker(Hook):
@@ -162,7 +158,7 @@ def test_a_checkpoint_between_two_steps_is_named(tmp_path, caplog):
         runner = runs.runner(cfg, resume=True)
         runner.logger.addHandler(caplog.handler)
         runner.train()
-        said.append(caplog.text.count('accumulative_counts=2 iterations'))
+        said.append(caplog.text.count('a step of accumulative_counts=2'))
         caplog.clear()
     # From the beginning, from the end, from iteration 3, and from 6.
     assert said == [0, 0, 1, 0]

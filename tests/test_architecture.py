@@ -116,9 +116,9 @@ def stated_names():
         dict[str, set[str]]: What states them, to the names.
     """
     import mmengine.registry
-    import mmpretrain.datasets
-    import mmpretrain.models
-    import mmseg.datasets
+    import mmpretrain.datasets  # noqa: F401
+    import mmpretrain.models  # noqa: F401
+    import mmseg.datasets  # noqa: F401
     import mmseg.models  # noqa: F401
     from mmengine.hooks import Hook
     from mmengine.runner import Runner

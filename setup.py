@@ -4,6 +4,8 @@ import os.path as osp
 
 from setuptools import find_packages, setup
 
+#: Packages for tools/dataset_converters: TFRecord and HDF5 files.
+CONVERTERS = ['google-crc32c>=1.5', 'h5py', 'protobuf>=4.22']
 HERE = osp.dirname(osp.abspath(__file__))
 
 
@@ -34,6 +36,7 @@ setup(
     license_files=['LICENSE'],
     python_requires='>=3.10,<3.13',
     packages=find_packages(include=['mmdavpt', 'mmdavpt.*']),
+    entry_points={'console_scripts': ['mmdavpt = mmdavpt.cli.__main__:main']},
     install_requires=[
         'torch>=2.6,<3',
         'torchvision>=0.21,<1',
@@ -41,6 +44,7 @@ setup(
         'scikit-learn>=1.4,<2',
         'threadpoolctl>=3,<4',
         'matplotlib>=3.8,<4',
+        'timm>=1.0.20,<1.1',
         'pillow>=10.1',
         'rich>=13',
         # With it, torch.load reads checkpoints that end in .safetensors.
@@ -54,16 +58,16 @@ setup(
         'setuptools',
     ],
     extras_require={
+        'converters': CONVERTERS,
         'dev': [
-            'h5py',
+            *CONVERTERS,
             'hypothesis',
             'interrogate',
             'open-clip-torch',
             'pytest',
             'pytest-xdist',
             'ruff',
-            'timm',
-        ]
+        ],
     },
     classifiers=[
         'Development Status :: 4 - Beta',

@@ -19,9 +19,9 @@ token_weight = cls_weight = 0.01  # beta and lambda of eq. 5
 # ---- possibly modified ----
 feature_layers = (9, 14, 19, 23)  # from 0; the paper's text: (8, 11, 17, 23)
 # ---- unmodified in most cases ----
-classes = dict(num_classes=60)
 crop = (480, 480)  # pixels
 model = dict(
+    num_classes=60,
     data_preprocessor=dict(size=crop),
     backbone=dict(
         img_size=crop,
@@ -29,10 +29,6 @@ model = dict(
         out_indices=feature_layers,
         init_cfg=dict(type='Pretrained', checkpoint=checkpoint),
     ),
-    decode_head=classes,
-    auxiliary_head=[
-        dict(**_base_.aux_head, **classes, in_index=i) for i in range(3)
-    ],
     guidance=dict(
         background_class=0,
         loss=dict(token_weight=token_weight, cls_weight=cls_weight),

@@ -14,6 +14,7 @@ from mmengine.config import Config  # noqa: E402
 from mmengine.logging import MMLogger  # noqa: E402
 from mmengine.registry import DefaultScope  # noqa: E402
 from mmengine.runner import Runner  # noqa: E402
+from mmengine.runner.checkpoint import CheckpointLoader  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -50,9 +51,11 @@ def pytest_unconfigure():
 
 
 @pytest.fixture(autouse=True)
-def _fresh_host_globals():
-    """Forget the hosts' process-wide state: scope and named loggers."""
+def _fresh_global_state():
+    """Reset what runs change process-wide: scope, loggers, loaders."""
+    loaders = dict(CheckpointLoader._schemes)
     yield
+    CheckpointLoader._schemes = loaders
     DefaultScope._instance_dict.clear()
     for instance in MMLogger._instance_dict.values():
         for handler in instance.handlers:

@@ -1,8 +1,9 @@
-"""Every config loads, builds, and holds no key that nothing reads."""
+"""Every config builds, trains what it should and says how to run it."""
 
 import ast
 import copy
 import functools
+import re
 from pathlib import Path
 
 import pytest
@@ -10,18 +11,16 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
-from mmdavpt.checks.config.config_keys import accepted_keys, runner_keys, walk
-from mmdavpt.checks.config.type_places import resolve_type
+from mmdavpt.checks.preflight import preflight
+from mmdavpt.cli.experiment_table import build_config, read_table
 from mmdavpt.cli.protocol import selection_warning, with_protocol
 
 ROOT = Path(__file__).parents[1] / 'configs'
-LEAVES = sorted(
-    p.relative_to(ROOT).as_posix()
-    for p in ROOT.rglob('*.py')
+CONFIGS = {
+    p.relative_to(ROOT).as_posix(): p
+    for p in sorted(ROOT.rglob('*.py'))
     if '_base_' not in p.relative_to(ROOT).parts
-)
-BASES = sorted((ROOT / '_base_').rglob('*.py'))
-OWN_KEYS = {'type', '_scope_', '_delete_'}
+}
 #: Heads; with 20 prompts in 24 layers of 1,024 channels; with K and V bias.
 SETR_COUNTS = {
     'setr_full_ade20k.py': 317_291_096,
@@ -36,35 +35,40 @@ SETR_COUNTS = {
     'setr_davpt-plus_ade20k.py': 13_684_312,
     'setr_davpt_pascal_context.py': 13_542_640,
     'setr_davpt-plus_pascal_context.py': 13_591_792,
-    # One class less of 1 main and 3 auxiliary heads, 256 weights and a bias.
+    # One class less in 1 main and 3 auxiliary heads, 256 weights and a bias.
     'setr_davpt_pascal_context59.py': 13_542_640 - 4 * 257,
 }
 CUB = 'fgvc/in21k/davpt_vit-b-in21k_cub.py'
-# Prompts 12 x 10 x 768, the head 768 x 200 + 200, K and V bias 2 x 12 x 768.
+CIFAR = 'vtab/in21k/davpt_vit-b-in21k_vtab-cifar.py'
+# Prompts 12 x 10 x 768, the head 768 x 200 + 200.
 CUB_COUNT = 92_160 + 153_800
 COUNTS = {
     **SETR_COUNTS,
     CUB: CUB_COUNT,
-    CUB.replace('/davpt', '/davpt-plus'): CUB_COUNT + 18_432,
+    CIFAR: 12 * 20 * 768 + 769 * 100,
+    'recommended/davpt_image_folder.py': 12 * 20 * 768 + 769 * 2,
+    'recommended/setr_davpt_image_folder.py': 13_635_160 - 4 * 257 * 148,
+    'glyphs/davpt_glyphs.py': 15_678,
+    'glyphs/vpt_glyphs.py': 15_678,
+    'glyphs/setr_davpt_glyphs.py': 385_132,
+    'glyphs/setr_vpt_glyphs.py': 385_132,
+    'glyphs/pretrain_glyphs.py': 1_232_485,
 }
-OF_PAPER = sorted(
-    {*SETR_COUNTS, *(n for n in LEAVES if n.startswith(('vtab/', 'fgvc/')))}
-)
-WITH_PROTOCOLS = [
-    'vtab/in21k/davpt_vit-b-in21k_vtab-dtd.py',
-    'vtab/mae/davpt-plus_vit-b-mae_vtab-patch_camelyon.py',
-    CUB,
-    'fgvc/moco-v3/davpt-plus_vit-b-moco-v3_flowers.py',
-]
+#: What trains of the backbone in the rows of the paper's Table 2.
+TRAINED = {
+    'full': {'backbone'},
+    'linear': set(),
+    'bias': {'bias_delta'},
+    'vpt': {'prompts'},
+    'davpt': {'prompts'},
+    'davpt-plus': {'prompts', 'bias_delta'},
+}
 
 
 @functools.cache
 def load(name: str) -> Config:
-    """Load a config that nobody changes."""
-    return Config.fromfile(ROOT / name)
-
-
-_built = {}
+    """Load a config that no test changes."""
+    return Config.fromfile(CONFIGS[name])
 
 
 def build_model(cfg: Config):
@@ -73,236 +77,85 @@ def build_model(cfg: Config):
     model = cfg.model.copy()
     if 'data_preprocessor' in cfg:
         model.setdefault('data_preprocessor', cfg.data_preprocessor)
-    key = (cfg.default_scope, repr(model.to_dict()))
-    if key not in _built:
-        with torch.device('meta'):
-            _built[key] = MODELS.build(model)
-    return _built[key]
+    with torch.device('meta'):
+        return MODELS.build(model)
 
 
 def trainable_count(model) -> int:
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
-@functools.cache
-def accepted_by_type(name: str, kind: str, scope: str):
-    return accepted_keys(name, dict(type=kind), scope)
+def trained_parts(model) -> set:
+    """Return the heads and the parts of the backbone that train."""
+    parts = set()
+    for name, parameter in model.named_parameters():
+        part, child, *_ = name.split('.')
+        if parameter.requires_grad:
+            own = part == 'backbone' and child in ('prompts', 'bias_delta')
+            parts.add(child if own else part)
+    return parts
 
 
-def dead_keys(cfg: Config) -> list:
-    """Return the keys below the top level that no signature takes."""
-    cfg = cfg.to_dict()
-    scope = cfg['default_scope']
-    dead = []
-    for path, node in walk(cfg):
-        if path == '' or path.split('.')[0] not in runner_keys() - {
-            'protocols'
-        }:
-            continue
-        kind = node.get('type')
-        accepted = (
-            accepted_by_type(path, kind, scope)
-            if isinstance(kind, str)
-            else accepted_keys(path, node, scope)
-        )
-        if accepted is not None:
-            dead += [
-                f'{path}.{key}'
-                for key in node
-                if key not in accepted | OWN_KEYS
-            ]
-    return dead
+def check(cfg: Config) -> None:
+    """Check a config as before a training, but not the weights' file."""
+    cfg = copy.deepcopy(cfg)
+    cfg.model.backbone.pop('init_cfg', None)
+    preflight(cfg, training=True)
 
 
-@functools.cache
-def parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding='utf-8'))
+def test_all_configs_have_a_count():
+    assert set(COUNTS) == set(CONFIGS)
 
 
-@functools.cache
-def chain(path: Path) -> frozenset:
-    """Return a config file and all that it inherits from."""
-    files = {path}
-    for node in parsed(path).body:
-        if isinstance(node, ast.Assign) and node.targets[0].id == '_base_':
-            bases = ast.literal_eval(node.value)
-            for base in [bases] if isinstance(bases, str) else bases:
-                files |= chain((path.parent / base).resolve())
-    return frozenset(files)
-
-
-@functools.cache
-def names_read(path: Path) -> frozenset:
-    """Return what the expressions of a config file read."""
-    read = set()
-    for node in ast.walk(parsed(path)):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
-            read.add(node.id)
-        elif isinstance(node, ast.Attribute):  # `_base_.name`
-            read.add(node.attr)
-    return frozenset(read)
-
-
-@pytest.mark.parametrize('name', LEAVES)
-def test_model_builds(name):
-    count = trainable_count(build_model(load(name)))
-    assert count > 0
-    if name in COUNTS:
-        assert count == COUNTS[name]
-
-
-def test_all_counted_configs_exist():
-    assert set(COUNTS) <= set(LEAVES)
-    assert {n for n in LEAVES if '/' not in n} == set(SETR_COUNTS)
-    assert len([n for n in LEAVES if n.startswith('vtab/')]) == 19 * 3 * 2
-    assert len([n for n in LEAVES if n.startswith('fgvc/')]) == 5 * 3 * 2
-
-
-@pytest.mark.parametrize('name', LEAVES)
-def test_every_type_is_registered_and_no_key_is_dead(name):
+@pytest.mark.parametrize('name', CONFIGS)
+def test_config_builds_and_trains_what_it_says(name):
     cfg = load(name)
-    for path, node in walk(cfg.to_dict()):
-        kind = node.get('type')
-        if isinstance(kind, str):
-            assert registered(kind, cfg.default_scope), f'{path}: {kind}'
-    assert dead_keys(cfg) == []
-
-
-@functools.cache
-def registered(kind: str, scope: str) -> bool:
-    return bool(resolve_type(kind, scope))
-
-
-@pytest.mark.parametrize(
-    'key',
-    [
-        'model.backbone.num_promts',
-        'model.guidance.loss.tokenweight',
-        'model.guidance.guided_layer',
-        'train_dataloader.batchsize',
-        'train_dataloader.dataset.data_rot',
-        'train_cfg.max_iter',
-        'optim_wrapper.optimizer.momentun',
-        'param_scheduler.0.ends',
-        'default_hooks.logger.intervall',
-        'env_cfg.cudnn_benchmrk',
-        'model.decode_head.norm_cfg.requires_grads',
-        'model.test_cfg.strides',
-        'optim_wrapper.paramwise_cfg.custom_key',
-        'test_dataloader.dataset.pipeline.1.scales',
-    ],
-)
-def test_dead_keys_are_found(key):
-    cfg = copy.deepcopy(load('setr_davpt_ade20k.py'))
-    cfg.merge_from_dict({key: 1})
-    assert dead_keys(cfg) == [key]
-
-
-@pytest.mark.parametrize('name', LEAVES)
-def test_every_variable_is_read(name):
-    variables = set(load(name).to_dict()) - runner_keys()
-    read = set().union(*(names_read(p) for p in chain(ROOT / name)))
-    assert variables <= read
-
-
-def test_every_base_is_used():
-    used = set().union(*(chain(ROOT / name) for name in LEAVES))
-    assert {p.resolve() for p in BASES} <= used
-
-
-@pytest.mark.parametrize('name', LEAVES)
-def test_head_says_how_to_run(name):
-    docstring = ast.get_docstring(parsed(ROOT / name))
-    assert 'Command: ' in docstring
-    assert f'configs/{name}' in docstring
-
-
-@pytest.mark.parametrize('name', OF_PAPER)
-def test_real_configs_are_short_and_label_the_papers_number(name):
-    text = (ROOT / name).read_text(encoding='utf-8')
-    assert len(text.splitlines()) <= 45
-    assert 'Paper: ' in text and 'Ours: not run here, needs ' in text
+    check(cfg)
+    model = build_model(cfg)
+    assert trainable_count(model) == COUNTS[name]
+    head = ast.get_docstring(ast.parse(CONFIGS[name].read_text('utf-8')))
+    assert re.search(rf'Command: .*\s*configs/{name}', head)
     if name in SETR_COUNTS:
-        assert f'{SETR_COUNTS[name]:,} parameters train' in text
+        check_setr(name, cfg, model)
+        assert f'{COUNTS[name]:,} parameters train' in head
+    if name.startswith(('setr', 'vtab', 'fgvc')):
+        assert 'Paper: ' in head and 'Ours: not run here, needs ' in head
 
 
-# ---- segmentation ----
-
-
-@pytest.mark.parametrize('name', SETR_COUNTS)
-def test_setr_settings(name):
-    data, classes = ('ade20k', 150) if 'ade20k' in name else ('pascal', 60)
-    crop, stride, iterations = {
-        'ade20k': (512, 341, 160_000),
-        'pascal': (480, 320, 80_000),
-    }[data]
-    if name.endswith('59.py'):
-        classes = 59
-    cfg = load(name)
-    model = cfg.model
+def check_setr(name: str, cfg: Config, model) -> None:
+    """Check the values of a SETR config that the paper names."""
+    ade, plain = 'ade20k' in name, name.endswith(('ade20k.py', 'context.py'))
+    crop, stride, iters = (512, 341, 160_000) if ade else (480, 320, 80_000)
     heads = [model.decode_head, *model.auxiliary_head]
     assert [h.in_index for h in heads] == [3, 0, 1, 2]
-    assert [h.num_convs for h in heads] == [4, 2, 2, 2]
-    assert [h.up_scale for h in heads] == [2, 4, 4, 4]
+    assert [len(h.up_convs) for h in heads] == [4, 2, 2, 2]
     assert [h.loss_decode.loss_weight for h in heads] == [1.0, 0.4, 0.4, 0.4]
-    assert {h.num_classes for h in heads} == {classes}
+    assert {h.num_classes for h in heads} == {150 if ade else 60 - (not plain)}
     assert {h.norm_cfg.type for h in heads} == {'SyncBN'}
-    assert model.data_preprocessor.size == (crop, crop)
-    assert model.backbone.img_size in (crop, (crop, crop))
+    assert cfg.model.data_preprocessor.size == (crop, crop)
+    assert cfg.model.backbone.img_size in (crop, (crop, crop))
     assert cfg.train_pipeline[3].crop_size == (crop, crop)
-    assert model.test_cfg == dict(
+    assert cfg.model.test_cfg == dict(
         mode='slide', crop_size=(crop, crop), stride=(stride, stride)
     )
-    assert tuple(model.backbone.out_indices) == (9, 14, 19, 23)
-    assert model.backbone.final_norm is False
-    assert cfg.train_cfg.max_iters == iterations
-    assert cfg.param_scheduler[0].end == iterations
-    assert iterations % cfg.train_cfg.val_interval == 0
+    assert model.backbone.out_indices == [9, 14, 19, 23]
+    assert cfg.model.backbone.final_norm is False
+    assert cfg.train_cfg.max_iters == iters
+    assert 'end' not in cfg.param_scheduler[0]  # that of the training
+    assert iters % cfg.train_cfg.val_interval == 0
     assert cfg.default_hooks.checkpoint.max_keep_ckpts >= 2
     assert 'save_best' not in cfg.default_hooks.checkpoint
-
-
-@pytest.mark.parametrize('name', SETR_COUNTS)
-def test_what_of_setr_trains(name):
-    model = build_model(load(name))
-    groups = {
-        parts[0]
-        if parts[0] != 'backbone' or parts[1] not in ('prompts', 'bias_delta')
-        else parts[1]
-        for parts in (
-            n.split('.')
-            for n, p in model.named_parameters()
-            if p.requires_grad
-        )
-    }
-    expected = {
-        'full': {'backbone'},
-        'linear': set(),
-        'bias': {'bias_delta'},
-        'vpt': {'prompts'},
-        'davpt': {'prompts'},
-        'davpt-plus': {'prompts', 'bias_delta'},
-    }[name.split('_')[1]]
-    assert groups == {'decode_head', 'auxiliary_head'} | expected
+    method = name.split('_')[1]
+    parts = {'decode_head', 'auxiliary_head'} | TRAINED[method]
+    assert trained_parts(model) == parts
     assert (model.guidance is not None) == ('davpt' in name)
-
-
-@pytest.mark.parametrize(
-    'name, background',
-    [
-        ('setr_davpt_ade20k.py', None),
-        ('setr_davpt_pascal_context.py', 0),
-        ('setr_davpt-plus_pascal_context.py', 0),
-        ('setr_davpt_pascal_context59.py', None),
-    ],
-)
-def test_background_guides_nothing(name, background):
-    cfg = load(name)
-    assert cfg.model.guidance.get('background_class') == background
-    if name.endswith('59.py'):
-        for split in ('train', 'val', 'test'):
-            kind = cfg[f'{split}_dataloader'].dataset.type
-            assert kind == 'PascalContextDataset59'
+    if model.guidance is not None:
+        background = cfg.model.guidance.get('background_class')
+        assert background == (None if ade or not plain else 0)
+    kind = 'ADE20KDataset' if ade else 'PascalContextDataset'
+    for split in ('train', 'val', 'test'):
+        dataset = cfg[f'{split}_dataloader'].dataset
+        assert dataset.type == (kind if plain else f'{kind}59')
 
 
 @pytest.mark.parametrize(
@@ -325,19 +178,48 @@ def test_multi_scale_is_relative_to_the_test_scale(name, scale):
     assert sorted(f.prob for f in flips) == [0.0, 1.0]
 
 
-def test_one_value_chooses_the_feature_layers(tmp_path):
-    text = (ROOT / 'setr_davpt_ade20k.py').read_text(encoding='utf-8')
-    text = text.replace('./_base_', f'{ROOT.as_posix()}/_base_').replace(
-        'feature_layers = (9, 14, 19, 23)', 'feature_layers = (8, 11, 17, 23)'
-    )
-    (tmp_path / 'paper_layers.py').write_text(text, encoding='utf-8')
-    cfg = Config.fromfile(tmp_path / 'paper_layers.py')
+@pytest.mark.parametrize(
+    'name, keys',
+    [
+        (
+            'recommended/davpt_image_folder.py',
+            ('model.head.num_classes', 'train_cfg.max_epochs'),
+        ),
+        (
+            'recommended/setr_davpt_image_folder.py',
+            ('model.num_classes', 'train_cfg.max_iters'),
+        ),
+    ],
+)
+def test_recommended_config_has_one_key_for_each_setting(name, keys):
+    cfg = load(name)
+    for key in (
+        *keys,
+        'model.backbone.num_prompts',
+        'optim_wrapper.optimizer.lr',
+        'train_dataloader.batch_size',
+    ):
+        *parents, last = key.split('.')
+        node = functools.reduce(dict.__getitem__, parents, cfg._cfg_dict)
+        assert isinstance(node[last], (int, float))
+        # A child would set such a variable without effect.
+        assert last not in cfg
+
+
+def test_segmentor_takes_the_class_count_once():
+    cfg = copy.deepcopy(load('recommended/setr_davpt_image_folder.py'))
+    cfg.model.num_classes = 3
+    cfg.model.auxiliary_head[0].num_classes = 4
     model = build_model(cfg)
-    assert tuple(model.backbone.out_indices) == (8, 11, 17, 23)
-    assert trainable_count(model) == 13_635_160
+    heads = [model.decode_head, *model.auxiliary_head]
+    assert [h.num_classes for h in heads] == [3, 4, 3, 3]
 
 
-# ---- classification ----
+def test_recommended_configs_normalize_as_the_weights_declare():
+    cls = load('recommended/davpt_image_folder.py').data_preprocessor
+    seg = load('recommended/setr_davpt_image_folder.py').model
+    for preprocessor in (cls, seg.data_preprocessor):
+        assert preprocessor.mean == preprocessor.std == [127.5] * 3
 
 
 def splits_of(cfg: Config) -> dict:
@@ -348,46 +230,46 @@ def splits_of(cfg: Config) -> dict:
     }
 
 
-@pytest.mark.parametrize('name', WITH_PROTOCOLS)
-def test_protocols(name):
-    cfg = load(name)
+@pytest.mark.parametrize(
+    'suite, row',
+    [
+        ('vtab', 'davpt-plus_vit-b-mae_vtab-patch_camelyon'),
+        ('fgvc', 'davpt_vit-b-moco-v3_flowers'),
+    ],
+)
+def test_protocols_choose_the_images(suite, row):
+    cfg = build_config(read_table(ROOT / f'experiments/{suite}.csv')[row])
     whole, part, held_out = (
         ('train800val200', 'train800', 'val200')
-        if name.startswith('vtab')
+        if suite == 'vtab'
         else ('trainval', 'train', 'val')
     )
-    released = whole if name.startswith('vtab') else part
     expected = {
         'tune': dict(train=part, val=held_out, test='test'),
         'retrain': dict(train=whole, test='test'),
-        'released': dict(train=released, val='test', test='test'),
+        'released': dict(
+            train=whole if suite == 'vtab' else part, val='test', test='test'
+        ),
     }
     assert set(cfg.protocols) == set(expected) and cfg.protocol == 'retrain'
     assert splits_of(cfg) == expected['retrain']
+    task = row.split('-')[-1] if suite == 'vtab' else 'flowers'
     for protocol, splits in expected.items():
         applied = with_protocol(cfg, protocol)
+        check(applied)
         assert splits_of(applied) == splits
-        assert dead_keys(applied) == []
         chooses = 'save_best' in applied.default_hooks.checkpoint
-        assert chooses == ('val' in splits)
-        assert ('val_cfg' in applied) == ('val' in splits)
+        assert chooses == ('val' in splits) == ('val_cfg' in applied)
         warning = selection_warning(applied)
         assert (warning is not None) == (protocol == 'released')
-        which = {
-            tuple(
-                value
-                for key, value in cfg_of_split.dataset.items()
-                if key in ('task', 'name')
-            )
-            for key, cfg_of_split in applied.items()
-            if key.endswith('_dataloader')
-        }
-        assert len(which) == 1 and len(which.pop()) == 1
+        for split in splits:
+            dataset = applied[f'{split}_dataloader'].dataset
+            assert dataset.get('task', dataset.get('name')) == task
     assert with_protocol(cfg, 'released').train_cfg.val_begin == 60
 
 
-@pytest.mark.parametrize('name', WITH_PROTOCOLS)
-def test_schedule_is_the_papers(name):
+@pytest.mark.parametrize('name', [CUB, CIFAR])
+def test_classification_follows_the_paper(name):
     cfg = load(name)
     assert cfg.train_cfg.max_epochs == 100
     assert cfg.train_dataloader.batch_size == 32
@@ -395,45 +277,37 @@ def test_schedule_is_the_papers(name):
     assert (warm_up.end, cosine.begin, cosine.eta_min) == (10, 10, 1e-8)
     assert cfg.optim_wrapper.optimizer.type == 'AdamW'
     assert cfg.data_preprocessor.mean == [123.675, 116.28, 103.53]
+    # VTAB-1k images are resized only.
+    kinds = [t.type for t in cfg.train_pipeline]
+    augmented = 'RandomFlip' in kinds or 'RandomResizedCrop' in kinds
+    assert augmented == (name == CUB)
 
 
-def test_images_of_vtab_are_resized_only():
-    kinds = [t.type for t in load(WITH_PROTOCOLS[0]).train_pipeline]
-    assert kinds == ['LoadImageFromFile', 'Resize', 'PackInputs']
-
-
-@pytest.mark.parametrize('folder', ['vtab', 'fgvc'])
-def test_features_are_those_of_the_weights(folder):
-    for name in LEAVES:
-        if name.startswith(folder):
-            cfg = load(name)
-            weights = name.split('/')[1]
-            backbone = cfg.model.backbone
-            assert (backbone.get('out_type') == 'avg_featmap') == (
-                weights == 'mae'
-            )
-            file = backbone.init_cfg.checkpoint
-            assert (
-                dict(
-                    **{'in21k': 'augreg_in21k', 'mae': 'mae_pretrain'},
-                    **{'moco-v3': 'linear-vit-b-300ep'},
-                )[weights]
-                in file
-            )
-
-
-def test_recommended_configs_normalise_as_the_weights_declare():
-    cls = load('recommended/davpt_image_folder.py').data_preprocessor
-    seg = load('recommended/setr_davpt_image_folder.py').model
-    for preprocessor in (cls, seg.data_preprocessor):
-        assert preprocessor.mean == preprocessor.std == [127.5] * 3
-
-
-def test_the_released_plus_can_be_trained():
-    cfg = copy.deepcopy(load(CUB.replace('/davpt', '/davpt-plus')))
+def test_vtab_readme_trains_what_the_released_code_trains():
+    row = read_table(ROOT / 'experiments/fgvc.csv')[
+        'davpt-plus_vit-b-in21k_cub'
+    ]
+    cfg = build_config(row)
     text = (ROOT / 'vtab/README.md').read_text(encoding='utf-8')
     patterns = text.split('model.backbone.trainable="')[1].split('"')[0]
     cfg.model.backbone.trainable = ast.literal_eval(patterns)
-    count = trainable_count(build_model(cfg))
-    # Of 12 layers: three biases, and a norm's weight and bias; [CLS].
-    assert count == CUB_COUNT + 18_432 + 12 * 5 * 768 + 768
+    # K and V bias of 12 layers; three biases, and a norm's weight and bias;
+    # [CLS].
+    count = trainable_count(build_model(cfg)) - CUB_COUNT
+    assert count == 12 * 2 * 768 + 12 * 5 * 768 + 768
+
+
+def test_every_base_config_is_inherited():
+    used = set()
+    for path in CONFIGS.values():
+        pending = [path]
+        while pending:
+            text = (current := pending.pop()).read_text(encoding='utf-8')
+            found = [
+                (current.parent / base).resolve()
+                for base in re.findall(r"'((?:\.{1,2}/)+[\w/.-]+\.py)'", text)
+            ]
+            pending += [base for base in found if base not in used]
+            used |= set(found)
+    bases = {p.resolve() for p in (ROOT / '_base_').rglob('*.py')}
+    assert bases <= used

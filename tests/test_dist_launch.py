@@ -1,4 +1,4 @@
-"""Starting several processes: signals, failures, several machines."""
+"""``dist_launch.py``: signals, failures, several machines."""
 
 import os
 import re
@@ -22,14 +22,14 @@ def mark(name):
 def saved(number, frame):
     mark(signal.Signals(number).name)
     raise SystemExit(3 if kind == 'fails_to_save' and rank == 1 else 0)
-if kind != 'deaf':
+if kind != 'ignores':
     signal.signal(signal.SIGUSR1, saved)
     signal.signal(signal.SIGINT, saved)
 if kind != 'dies':
     signal.signal(
-        signal.SIGTERM, signal.SIG_IGN if kind == 'deaf' else saved)
+        signal.SIGTERM, signal.SIG_IGN if kind == 'ignores' else saved)
 mark('started')
-if kind == 'who':
+if kind == 'ranks':
     names = ('RANK', 'WORLD_SIZE', 'LOCAL_RANK')
     mark('_'.join(os.environ[name] for name in names))
     raise SystemExit
@@ -40,7 +40,7 @@ if rank == 1 and kind == 'dies':
 if rank == 1 and kind == 'exits':
     sys.exit(2)
 ERRORS = {'raises': {1: 'ValueError: a bad label'},
-          'waits_in_vain': {0: 'RuntimeError: Timed out waiting 5000ms'}}
+          'times_out': {0: 'RuntimeError: Timed out waiting 5000ms'}}
 if rank in ERRORS.get(kind, ()):
     # What torch's `record` does, without the time to import it.
     message = {'message': ERRORS[kind][rank],
@@ -58,13 +58,13 @@ def start(tmp_path):
     (tmp_path / 'script.py').write_text(SCRIPT)
     started = []
 
-    def run(kind, patience=20, **variables):
+    def run(kind, timeout=20, **variables):
         pid = os.fork()
         if pid == 0:
             code = 99
             try:
                 os.environ.update(
-                    variables, TORCH_ELASTIC_SHUTDOWN_TIMEOUT=str(patience)
+                    variables, TORCH_ELASTIC_SHUTDOWN_TIMEOUT=str(timeout)
                 )
                 log = open(tmp_path / 'stderr', 'a')  # noqa: SIM115
                 os.dup2(log.fileno(), 2)
@@ -106,42 +106,44 @@ def wait_for(*paths):
 
 
 @pytest.mark.parametrize(
-    'kind,code,said',
+    'kind, code, expected',
     [
-        ('dies', 137, r'rank 1 \(process \d+\) was ended by SIGKILL, as a'),
-        ('exits', 2, r'rank 1 \(process \d+\) ended with exit code 2, as'),
-        ('waits_in_vain', 1, r'rank 0 \(process \d+\) waited in vain for an'),
+        ('dies', 137, r'rank 1 \(process \d+\) was ended by SIGKILL \(is'),
+        ('exits', 2, r'rank 1 \(process \d+\) ended with exit code 2, see'),
+        ('times_out', 1, r'rank 0 \(process \d+\) waited in vain for'),
         ('raises', 1, r'rank 1 \(process \d+\) failed with ValueError: a bad'),
     ],
 )
-def test_who_failed_first(start, tmp_path, kind, code, said):
+def test_the_rank_that_failed_first_is_named(
+    start, tmp_path, kind, code, expected
+):
     assert code_of(start(kind)) == code
     text = (tmp_path / 'stderr').read_text()
-    assert re.search(said, text)
+    assert re.search(expected, text)
     assert 'Traceback' not in text.split('dist_launch.py: error:')[1]
-    # The other one is not left alone.
+    # The other rank is told to end.
     assert kind != 'exits' or (tmp_path / 'SIGTERM_0').exists()
 
 
 @pytest.mark.parametrize(
     'first, second, rank',
     [
-        # Exit code and text, in the order of time.
+        # Exit code and error, in the order of time.
         ((1, 'ValueError: bad'), (1, 'KeyError: odd'), 0),
-        # Those that torchrun ended are no cause.
+        # torchrun sends SIGTERM to the others.
         ((-signal.SIGTERM, ''), (1, 'ValueError: bad'), 1),
         ((-signal.SIGTERM, ''), (-signal.SIGKILL, ''), 1),
         ((-signal.SIGTERM, ''), (1, 'RuntimeError: Connection closed'), 1),
-        # One that a signal ended is, whatever the others say.
+        # Another signal is a cause, whatever the others report.
         ((1, 'OSError: odd'), (-signal.SIGKILL, ''), 1),
-        # Those that only miss another are none.
+        # A lost peer is not.
         ((1, 'RuntimeError: Connection closed'), (-signal.SIGSEGV, ''), 1),
         ((1, 'RuntimeError: Broken pipe'), (1, 'KeyError: odd'), 1),
         ((1, 'RuntimeError: rank 0 ended with X'), (1, 'X: odd'), 1),
         ((-signal.SIGKILL, ''), (1, 'RuntimeError: Timed out waiting'), 1),
     ],
 )
-def test_what_counts_as_first(first, second, rank):
+def test_first_failure(first, second, rank):
     failures = {
         i: SimpleNamespace(
             exitcode=code, message={'message': text}, timestamp=i, pid=i
@@ -153,29 +155,29 @@ def test_what_counts_as_first(first, second, rank):
 
 
 @pytest.mark.parametrize(
-    'code, text, said, unsaid',
+    'code, text, expected, absent',
     [
-        (-signal.SIGKILL, '', 'SIGKILL, as a machine does that runs', ''),
+        (-signal.SIGKILL, '', r'SIGKILL \(is the machine out of memory', ''),
         (-signal.SIGSEGV, '', 'was ended by SIGSEGV; the other', 'memory'),
-        (1, 'bad', 'failed with bad; the .* its last checkpoint with', 'said'),
+        (1, 'bad', 'failed with bad; the .* --resume .* last checkpoint', ''),
         (1, 'go on with --resume', '--resume; the other', 'last checkpoint'),
-        (2, '', 'ended with exit code 2, as said above; the other', 'memory'),
+        (2, '', 'ended with exit code 2, see above; the other', 'memory'),
     ],
 )
-def test_what_is_said_of_a_failure(code, text, said, unsaid):
+def test_describe(code, text, expected, absent):
     failure = SimpleNamespace(
         exitcode=code, message={'message': text}, timestamp=0, pid=7
     )
     text = dist_launch.describe(SimpleNamespace(failures={3: failure}))
-    assert re.search(said, text) and text.startswith('rank 3 (process 7) ')
-    assert not unsaid or unsaid not in text
+    assert re.search(expected, text) and text.startswith('rank 3 (process 7) ')
+    assert not absent or absent not in text
 
 
 @pytest.mark.parametrize('name', ['SIGTERM', 'SIGUSR1', 'SIGINT'])
-def test_ranks_that_save_and_end_on_a_signal(start, tmp_path, name):
+def test_signals_are_forwarded_once(start, tmp_path, name):
     pid = start('waits')
     wait_for(tmp_path / 'started_0', tmp_path / 'started_1')
-    # As it comes from a batch system that sends it to every process.
+    # A batch system may send it to every process.
     for _ in range(2):
         os.kill(pid, getattr(signal, name))
         time.sleep(0.01)
@@ -184,7 +186,7 @@ def test_ranks_that_save_and_end_on_a_signal(start, tmp_path, name):
     assert (tmp_path / f'{name}_1').exists()
 
 
-def test_a_process_that_cannot_save_on_a_signal(start, tmp_path):
+def test_a_process_that_fails_after_a_signal(start, tmp_path):
     pid = start('fails_to_save')
     wait_for(tmp_path / 'started_0', tmp_path / 'started_1')
     os.kill(pid, signal.SIGTERM)
@@ -192,8 +194,8 @@ def test_a_process_that_cannot_save_on_a_signal(start, tmp_path):
     assert 'rank 1 (process' in (tmp_path / 'stderr').read_text()
 
 
-def test_ranks_that_do_not_end_are_ended(start, tmp_path):
-    pid = start('deaf', patience=1)
+def test_processes_that_ignore_a_signal_are_ended(start, tmp_path):
+    pid = start('ignores', timeout=1)
     wait_for(tmp_path / 'started_0', tmp_path / 'started_1')
     os.kill(pid, signal.SIGTERM)
     assert code_of(pid) == 128 + signal.SIGTERM
@@ -202,7 +204,7 @@ def test_ranks_that_do_not_end_are_ended(start, tmp_path):
 
 def test_a_second_signal_ends_the_processes(start, tmp_path, monkeypatch):
     monkeypatch.setattr(dist_launch, 'SAME_SIGNAL_SECONDS', -1.0)
-    pid = start('deaf', patience=1)
+    pid = start('ignores', timeout=1)
     wait_for(tmp_path / 'started_0', tmp_path / 'started_1')
     for _ in range(2):
         os.kill(pid, signal.SIGTERM)
@@ -211,34 +213,36 @@ def test_a_second_signal_ends_the_processes(start, tmp_path, monkeypatch):
     assert 'SIGTERM ends the proc' in (tmp_path / 'stderr').read_text()
 
 
-def test_a_signal_when_processes_are_not_there(monkeypatch):
+def test_a_signal_without_processes(monkeypatch):
     monkeypatch.setenv('TORCH_ELASTIC_SHUTDOWN_TIMEOUT', '60')
     child = os.fork()
     if not child:
         os._exit(0)
     code_of(child)
-    monkeypatch.setattr(dist_launch, 'children', lambda: [child])
+    monkeypatch.setattr(dist_launch, 'child_processes', lambda: [child])
     try:
-        # It ended just now, so torchrun will too.
-        dist_launch.Forwarder().forward(signal.SIGTERM, None)
+        # It has just ended, so torchrun will end too.
+        dist_launch.SignalForwarder().forward(signal.SIGTERM, None)
     finally:
         signal.alarm(0)
-    monkeypatch.setattr(dist_launch, 'children', lambda: [])
+    monkeypatch.setattr(dist_launch, 'child_processes', lambda: [])
     with pytest.raises(SignalException, match='SIGTERM ends the processes'):
-        dist_launch.Forwarder().forward(signal.SIGTERM, None)
+        dist_launch.SignalForwarder().forward(signal.SIGTERM, None)
 
 
-def test_where_processes_meet():
-    assert dist_launch.meeting({'PORT': '', 'NNODES': ''}) == ['--standalone']
+def test_rendezvous_arguments():
+    assert dist_launch.rendezvous_arguments({'PORT': '', 'NNODES': ''}) == [
+        '--standalone'
+    ]
     for name in ('PORT', 'MASTER_PORT'):
-        assert dist_launch.meeting({name: '7'}) == [
+        assert dist_launch.rendezvous_arguments({name: '7'}) == [
             '--nnodes=1',
             '--node_rank=0',
             '--master_addr=127.0.0.1',
             '--master_port=7',
         ]
     several = dict(NNODES='3', NODE_RANK='1', MASTER_ADDR='host')
-    assert dist_launch.meeting(several) == [
+    assert dist_launch.rendezvous_arguments(several) == [
         '--nnodes=3',
         '--node_rank=1',
         '--master_addr=host',
@@ -252,7 +256,7 @@ def test_two_machines(start, tmp_path):
         port = found.getsockname()[1]
     pids = [
         start(
-            'who',
+            'ranks',
             NNODES='2',
             NODE_RANK=str(node),
             MASTER_ADDR='127.0.0.1',

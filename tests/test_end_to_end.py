@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmdavpt.datasets.glyphs.writers import write_scenes_ade20k
+from tools.dataset_converters.glyph_writers import write_scenes_ade20k
 
 CONFIGS = Path(__file__).parents[1] / 'configs' / 'glyphs'
 

@@ -1,4 +1,4 @@
-"""Whole trainings on several machines and under Slurm, as far as one can."""
+"""Whole trainings on several machines and with Slurm, all on this machine."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from . import toy
 
 TOOLS = Path(__file__).resolve().parents[1] / 'tools'
 #: A Slurm that starts its tasks on this machine, and ends them all when one
-#: fails, as --kill-on-bad-exit=1 asks for.
+#: fails, as with --kill-on-bad-exit=1.
 SRUN = """
 import os, signal, subprocess, sys, time
 options = [a for a in sys.argv[1:] if a.startswith('--')]
@@ -96,7 +96,7 @@ def test_two_machines(config, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_machine_that_is_lost_ends_the_other(config, tmp_path):
+def test_a_lost_machine_ends_the_other(config, tmp_path):
     port = str(free_port())
     logs = [tmp_path / f'{node}.log' for node in range(2)]
     nodes = [
@@ -130,13 +130,13 @@ def test_a_machine_that_is_lost_ends_the_other(config, tmp_path):
     assert time.monotonic() - lost < 120
     last = logs[0].read_text().splitlines()[-1]
     assert 'dist_launch.py: error: rank 0' in last
-    assert last.endswith('goes on from its last checkpoint with --resume')
+    assert last.endswith('resumes a training from its last checkpoint')
     assert nodes[1].wait() == -signal.SIGKILL
 
 
 @pytest.mark.slow
-def test_slurm_that_takes_its_machines_back(config, tmp_path):
-    """Two tasks train, are told to end, save, and go on when requeued."""
+def test_slurm_preempts_and_requeues(config, tmp_path):
+    """Two tasks train, get SIGTERM, save, and resume when requeued."""
     for name, text in (
         ('srun', f'#!{sys.executable}{SRUN}'),
         ('scontrol', '#!/bin/sh\necho 127.0.0.1\necho other\n'),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mmdavpt.datasets.glyphs.writers import write_scenes_ade20k
+from tools.dataset_converters.glyph_writers import write_scenes_ade20k
 
 ROOT = Path(__file__).parents[1]
 

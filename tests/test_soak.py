@@ -1,33 +1,18 @@
 """The soak test in the small: damaged configs and files, by seed."""
 
 import os
-import sys
 import time
-from pathlib import Path
 
 import pytest
-from hypothesis import Phase, given, settings
-from hypothesis import strategies as st
 from mmengine.registry import init_default_scope
 
-from mmdavpt.checks.config.key_check import key_defects
-from mmdavpt.checks.config.value_kinds import fits
+from benchmarks.soak import configs, files, isolated, soak
 from mmdavpt.errors import UsageError
-
-from . import toy
-
-sys.path.insert(0, str(Path(__file__).parents[1] / 'benchmarks/soak'))
-
-import files  # noqa: E402
-import isolated  # noqa: E402
-import soak  # noqa: E402
-
-import configs  # noqa: E402
 
 
 @pytest.mark.parametrize('seed', range(10))
 def test_damaged_configs(seed):
-    assert configs.case(seed) in ('refused', 'ran')
+    assert configs.case(seed) in ('one sentence', 'trains')
 
 
 def test_damaged_files():
@@ -49,39 +34,6 @@ def test_a_command_in_a_checkpoint_would_be_noticed(tmp_path, monkeypatch):
     with pytest.raises(isolated.NotKept, match='was executed'):
         while True:
             files.case(next(seeds))
-
-
-@settings(
-    max_examples=10,
-    deadline=None,
-    derandomize=True,
-    phases=[Phase.generate],
-)
-@given(st.data())
-def test_a_misspelt_key_is_never_silent(data):
-    make = data.draw(st.sampled_from([toy.classification, toy.segmentation]))
-    cfg = make('run')
-    keys = [
-        path
-        for path in configs.places(cfg)
-        if len(path) > 1 and isinstance(path[-1], str)
-    ]
-    path = data.draw(st.sampled_from(keys))
-    node = configs.parent_of(cfg, path)
-    name = path[-1]
-    at = data.draw(st.integers(0, len(name)))
-    misspelt = name[:at] + data.draw(st.sampled_from('qxz_')) + name[at:]
-    node[misspelt] = node.pop(name)
-    assert list(key_defects(cfg)), f'{path} as {misspelt}'
-
-
-@given(st.one_of(st.integers(), st.floats(), st.text(), st.none()))
-def test_kinds_of_values(value):
-    assert fits(value, int | None) == (value is None or type(value) is int)
-    assert fits(value, float) == isinstance(value, (int, float))
-    assert not fits(value, dict) and not fits(value, list)
-    assert fits(value, object)
-    assert fits([value], list[int])  # what is inside is the constructor's
 
 
 def test_cases_that_crash_hang_or_fail(monkeypatch):

@@ -2,62 +2,52 @@
 
     python tools/browse_dataset.py configs/setr_davpt_ade20k.py
 
-The pictures show what leaves the pipeline, in the colours that reach the
-model. For segmentation the annotation lies beside each image; in a guided
-model's training set the class drawn for guidance is named and outlined.
+The pictures show the output of the pipeline in the colours that reach the
+model. For segmentation the annotation is drawn next to each image; in a
+guided model's training set the class drawn for guidance is named and
+outlined.
 """
 
 import argparse
 import os.path as osp
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
-if find_spec('mmdavpt') is None:
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+ROOT = str(Path(__file__).resolve().parents[1])
+if ROOT not in sys.path:
+    sys.path.insert(0, ROOT)
 
-from mmengine.config import DictAction  # noqa: E402
-
-from mmdavpt.checks.data.data_check import check_data  # noqa: E402
-from mmdavpt.cli import common as cli  # noqa: E402
-from mmdavpt.visualization.browsing import (  # noqa: E402
-    draw_samples,
-    ignore_index_of,
-    read_samples,
+from mmdavpt.cli import options  # noqa: E402
+from mmdavpt.cli.messages import (  # noqa: E402
+    check_config_exists,
+    exit_with_sentence,
 )
 
+#: The most samples on a sheet.
+PER_SHEET = 24
 
-def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parse the command line.
 
-    Args:
-        argv (Sequence[str], optional): The arguments. Defaults to those of
-            this process.
-    """
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument('config', help='path of the config')
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this tool."""
+    options.add_config_arguments(parser)
+    options.add_protocol_argument(parser)
     parser.add_argument(
         '--split',
         choices=('train', 'val', 'test'),
         default='train',
-        help='which of its datasets (train)',
+        help='which dataset of the config (train)',
     )
     parser.add_argument(
         '--number', type=int, default=16, help='samples to draw (16)'
     )
     parser.add_argument(
-        '--each',
-        action='store_true',
-        help='one picture a sample instead of sheets',
+        '--each', action='store_true', help='one picture per sample'
     )
     parser.add_argument(
         '--out',
         metavar='FOLDER',
-        help='where the pictures go; by default work_dirs/CONFIG/browse',
+        help='folder of the pictures; by default work_dirs/CONFIG/browse',
     )
     parser.add_argument(
         '--seed',
@@ -65,63 +55,70 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         default=0,
         help='chooses the samples and their augmentation (0)',
     )
-    parser.add_argument(
-        '--protocol',
-        metavar='NAME',
-        help='which protocol of the config, where it has `protocols`',
-    )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='values that replace those of the config, as KEY=VALUE with a '
-        'dotted key, such as train_dataloader.dataset.data_root=data/ade',
-    )
-    args = parser.parse_args(argv)
-    if args.number < 1:
-        parser.error(f'--number should be at least 1, but got {args.number}')
-    return args
 
 
 def guidance_remark(samples: Sequence, split: str, guidance) -> str:
-    """Say how the samples guide the prompts."""
+    """Describe how the samples guide the prompts."""
     if split != 'train':
         return ''
-    if guidance is not None and guidance.get('labels') == 'present':
-        return '; all classes that are present guide'
-    if samples[0].guidance_label is None:
+    if guidance is None:
         return '; the model is not guided'
+    if guidance.get('labels') == 'present':
+        return '; all present classes guide'
     if samples[0].annotation is None:
         return '; each image is guided by its class'
     return '; outlined: the class drawn for guidance'
 
 
+def draw_sheets(args: argparse.Namespace) -> list[str]:
+    """Draw the samples that the command line names; return the files."""
+    from mmdavpt.cli.common import load_config
+    from mmdavpt.visualization import save_figure
+    from tools.browsing.samples import head_of, read_samples
+    from tools.browsing.sheet import samples_figure
+
+    cfg = load_config(args.config, args.cfg_options, args.protocol)
+    samples, metainfo = read_samples(cfg, args.split, args.number, args.seed)
+    name = osp.splitext(osp.basename(args.config))[0]
+    remark = guidance_remark(samples, args.split, cfg.model.get('guidance'))
+    title = f'{name}, {args.split}: {len(samples)} samples after the pipeline'
+    per_sheet = 1 if args.each else PER_SHEET
+    paths = []
+    for first in range(0, len(samples), per_sheet):
+        group = samples[first : first + per_sheet]
+        figure = samples_figure(
+            group,
+            metainfo.get('classes'),
+            metainfo.get('palette'),
+            title + remark,
+            head_of(cfg).get('ignore_index', 255),
+            side=4.0 if args.each else 1.9,
+        )
+        suffix = ''
+        if args.each:
+            stem = osp.splitext(group[0].name)[0]
+            suffix = f'_{group[0].index:06d}' + (f'_{stem}' if stem else '')
+        elif len(samples) > per_sheet:
+            suffix = f'_{first // per_sheet + 1}'
+        folder = args.out or osp.join('work_dirs', name, 'browse')
+        paths.append(osp.join(folder, f'{args.split}{suffix}.png'))
+        save_figure(figure, paths[-1])
+    return paths
+
+
 def main(argv: Sequence[str] | None = None) -> None:
-    """Draw the samples that the command line asks for.
+    """Draw samples and print the files.
 
     Args:
-        argv (Sequence[str], optional): The arguments.
+        argv (Sequence[str], optional): The arguments. Defaults to those of
+            this process.
     """
-    args = parse_args(argv)
-    with cli.exit_with_sentence():
-        cfg = cli.load_config(args.config, args.cfg_options, args.protocol)
-        check_data(cfg, [args.split])
-        samples, metainfo = read_samples(
-            cfg, args.split, args.number, args.seed
-        )
-    with cli.exit_with_sentence(ValueError):
-        name = osp.splitext(osp.basename(args.config))[0]
-        paths = draw_samples(
-            samples,
-            metainfo,
-            args.out or osp.join('work_dirs', name, 'browse'),
-            args.split,
-            f'{name}, {args.split}: {len(samples)} samples after the pipeline'
-            + guidance_remark(samples, args.split, cfg.model.get('guidance')),
-            args.each,
-            ignore_index_of(cfg),
-        )
-    print('\n'.join(paths))
+    args = options.parse_arguments(add_arguments, argv)
+    with exit_with_sentence(ValueError, OSError):
+        if args.number < 1:
+            raise ValueError(f'--number should be at least 1: {args.number}')
+        check_config_exists(args.config)
+        print('\n'.join(draw_sheets(args)))
 
 
 if __name__ == '__main__':

@@ -1,18 +1,20 @@
-"""See everything work: ``python tools/demo.py``, a few minutes on two cores.
+"""Train and test a segmentor and two classifiers on glyphs.
 
-Writes glyph scenes in the ADE20K layout, tunes SETR-PUP with DA-VPT, tunes a
-classifier with and without guidance, tests all of them and draws pictures.
+    python tools/demo.py
+
+takes a few minutes on two cores. It writes glyph scenes in the ADE20K layout,
+tunes SETR-PUP with DA-VPT, tunes a classifier with and without guidance,
+tests all of them and draws pictures.
 """
 
 import argparse
 import sys
 import time
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-if find_spec('mmdavpt') is None:
+if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 import numpy as np  # noqa: E402
@@ -21,9 +23,11 @@ from mmengine.hooks import Hook  # noqa: E402
 from mmengine.runner import Runner  # noqa: E402
 
 from mmdavpt.cli import common as cli  # noqa: E402
-from mmdavpt.datasets.glyphs.writers import write_scenes_ade20k  # noqa: E402
 from mmdavpt.models import count_parameters  # noqa: E402
 from mmdavpt.visualization import draw_mapping, draw_predictions  # noqa: E402
+from tools.dataset_converters.glyph_writers import (  # noqa: E402
+    write_scenes_ade20k,
+)
 
 GLYPHS = ROOT / 'configs' / 'glyphs'
 NUM_SCENES = {'training': 800, 'validation': 60}
@@ -31,51 +35,69 @@ SCENE_SIZE = (64, 96)
 
 
 class MappingRecorder(Hook):
-    """Keeps the mapping before and after training."""
+    """Record the mapping before and after training."""
 
     priority = 'LOW'
 
     def before_train(self, runner: Runner) -> None:
-        """Keep the first mapping."""
+        """Record the first mapping."""
         self.before = runner.model.guidance.mapping.tolist()
 
     def after_train(self, runner: Runner) -> None:
-        """Keep the last mapping."""
+        """Record the last mapping."""
         self.after = runner.model.guidance.mapping.tolist()
 
+    def draw(self, class_names: Sequence[str], path: Path) -> None:
+        """Draw both mappings."""
+        mappings = [
+            ('before training', self.before),
+            ('after training', self.after),
+        ]
+        draw_mapping(class_names, mappings, str(path))
 
-def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parse the command line."""
-    parser = argparse.ArgumentParser(description='See everything work.')
-    parser.add_argument(
-        '--out', default='demo_output', help='where everything goes'
-    )
-    return parser.parse_args(argv)
 
-
-def say(text: str) -> None:
+def print_title(text: str) -> None:
     """Print a line that stands out in the log."""
     print(f'\n=== {text}', flush=True)
 
 
-def build(config: str, work_dir: Path, options: dict | None = None) -> Runner:
-    """Build the runner of a glyph config, as tools/train.py does."""
+def train(
+    config: str, work_dir: Path, options: dict | None = None
+) -> tuple[Runner, MappingRecorder | None]:
+    """Train a glyph config as tools/train.py does.
+
+    Args:
+        config (str): Name of the config.
+        work_dir (Path): Folder of checkpoints and logs.
+        options (dict, optional): Dotted keys to values. Defaults to None.
+
+    Returns:
+        tuple[Runner, MappingRecorder | None]: The runner after training, and
+        the mappings of a guided model.
+    """
     cfg = cli.load_config(str(GLYPHS / config), options)
     cfg.work_dir = str(work_dir)
     cfg.experiment_name = work_dir.name
     cli.check_files(cfg, training=True)
-    return cli.build_runner(cfg, training=True)
+    runner = cli.build_runner(cfg, training=True)
+    recorder = None
+    if cfg.model.get('guidance') is not None:
+        recorder = MappingRecorder()
+        runner.register_hook(recorder)
+    runner.train()
+    return runner, recorder
 
 
-def trainable(runner: Runner) -> int:
-    """Return the number of parameters that train."""
-    return sum(n for n, _ in count_parameters(runner.model).values())
+def count_trainable(runner: Runner) -> str:
+    """Return the number of trainable parameters as text."""
+    number = sum(n for n, _ in count_parameters(runner.model).values())
+    return f'{number:>7,} trainable parameters'
 
 
 def tune_segmentor(out: Path) -> str:
-    """Tune and test SETR-PUP on scenes; return the line of the result."""
+    """Tune and test SETR-PUP on scenes; return a line of results."""
     data_root = out / 'data' / 'glyph_scenes'
-    say(f'glyph scenes in the ADE20K layout -> {data_root}')
+    print_title(f'glyph scenes in the ADE20K layout -> {data_root}')
     for seed, (split, number) in enumerate(NUM_SCENES.items()):
         write_scenes_ade20k(
             str(data_root), split, number, seed=seed, size=SCENE_SIZE
@@ -84,44 +106,34 @@ def tune_segmentor(out: Path) -> str:
         f'{split}_dataloader.dataset.data_root': str(data_root)
         for split in ('train', 'val', 'test')
     }
-    say('segmentation: SETR-PUP with DA-VPT (setr_davpt_glyphs.py)')
-    runner = build('setr_davpt_glyphs.py', out / 'setr_davpt', options)
-    recorder = MappingRecorder()
-    runner.register_hook(recorder)
-    runner.train()
-    say('segmentation: single-scale test')
+    config, work_dir = 'setr_davpt_glyphs.py', out / 'setr_davpt'
+    print_title(f'segmentation: SETR-PUP with DA-VPT ({config})')
+    runner, recorder = train(config, work_dir, options)
+    print_title('segmentation: single-scale test')
     single = runner.test()['mIoU']
-    say('segmentation: multi-scale test')
-    cfg = cli.load_config(str(GLYPHS / 'setr_davpt_glyphs.py'), options)
+    print_title('segmentation: multi-scale test')
+    cfg = cli.load_config(str(GLYPHS / config), options)
     cli.use_tta(cfg)
-    cfg.work_dir = str(out / 'setr_davpt')
+    cfg.work_dir = str(work_dir)
     cfg.experiment_name = 'setr_davpt_multi_scale'
-    cfg.load_from = str(out / 'setr_davpt' / f'iter_{runner.max_iters}.pth')
+    cfg.load_from = str(work_dir / f'iter_{runner.max_iters}.pth')
     multi = Runner.from_cfg(cfg).test()['mIoU']
     draw_segmentation(runner, out / 'segmentation.png')
-    names = runner.train_dataloader.dataset.metainfo['classes']
-    draw_mapping(
-        ['_', *names[1:]],
-        [
-            ('before training', recorder.before),
-            ('after training', recorder.after),
-        ],
-        str(out / 'prompts_segmentation.png'),
-    )
+    classes = runner.train_dataloader.dataset.metainfo['classes']
+    recorder.draw(['_', *classes[1:]], out / 'prompts_segmentation.png')
     return (
         f'segmentation    DA-VPT   mIoU-SS {single:.2f}   mIoU-MS '
-        f'{multi:.2f}   {trainable(runner):>7,} trainable parameters'
+        f'{multi:.2f}   {count_trainable(runner)}'
     )
 
 
 def draw_segmentation(runner: Runner, path: Path, number: int = 6) -> None:
-    """Draw predictions beside the ground truth of the first scenes."""
+    """Draw the predictions and the ground truth of the first scenes."""
     dataset = runner.test_dataloader.dataset
     images, truths, predictions = [], [], []
     runner.model.eval()
     for index in range(number):
-        data = dataset[index]
-        data = {key: [value] for key, value in data.items()}
+        data = {key: [value] for key, value in dataset[index].items()}
         with torch.no_grad():
             result = runner.model.test_step(data)[0]
         images.append(data['inputs'][0].numpy().transpose(1, 2, 0)[..., ::-1])
@@ -129,55 +141,47 @@ def draw_segmentation(runner: Runner, path: Path, number: int = 6) -> None:
         predictions.append(
             result.pred_sem_seg.data[0].cpu().numpy().astype(np.int64)
         )
+    metainfo = dataset.metainfo
     draw_predictions(
         images,
         truths,
         predictions,
-        dataset.metainfo['classes'],
-        dataset.metainfo['palette'],
+        metainfo['classes'],
+        metainfo['palette'],
         str(path),
     )
 
 
-def tune_classifier(out: Path, guided: bool) -> str:
-    """Tune and test the classifier; return the line of the result."""
-    name = 'davpt' if guided else 'vpt'
-    label = 'DA-VPT' if guided else 'VPT'
-    say(f'classification: {label} ({name}_glyphs.py)')
-    runner = build(f'{name}_glyphs.py', out / name)
-    if guided:
-        recorder = MappingRecorder()
-        runner.register_hook(recorder)
-    runner.train()
+def tune_classifier(out: Path, name: str, label: str) -> str:
+    """Tune and test a classifier; return a line of results."""
+    print_title(f'classification: {label} ({name}_glyphs.py)')
+    runner, recorder = train(f'{name}_glyphs.py', out / name)
     metrics = runner.test()
-    if guided:
-        draw_mapping(
-            runner.train_dataloader.dataset.metainfo['classes'],
-            [
-                ('before training', recorder.before),
-                ('after training', recorder.after),
-            ],
-            str(out / 'prompts_classification.png'),
-        )
+    if recorder is not None:
+        classes = runner.train_dataloader.dataset.metainfo['classes']
+        recorder.draw(classes, out / 'prompts_classification.png')
     return (
-        f'classification  {label:<7}  top-1 '
-        f'{metrics["accuracy/top1"]:.2f}   top-5 '
-        f'{metrics["accuracy/top5"]:.2f}   {trainable(runner):>7,} '
-        'trainable parameters'
+        f'classification  {label:<7}  top-1 {metrics["accuracy/top1"]:.2f}   '
+        f'top-5 {metrics["accuracy/top5"]:.2f}   {count_trainable(runner)}'
     )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the demonstration."""
-    out = Path(parse_args(argv).out)
+    """Run the demo."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        '--out', default='demo_output', help='folder of all results'
+    )
+    out = Path(parser.parse_args(argv).out)
     start = time.perf_counter()
     with cli.exit_with_sentence():
         lines = [tune_segmentor(out)]
-        lines += [tune_classifier(out, guided) for guided in (True, False)]
-    say(f'done in {time.perf_counter() - start:.0f} s')
+        lines.append(tune_classifier(out, 'davpt', 'DA-VPT'))
+        lines.append(tune_classifier(out, 'vpt', 'VPT'))
+    print_title(f'done in {time.perf_counter() - start:.0f} s')
     print('\n'.join(lines))
     print(f"""
-Pictures, in {out}/
+Pictures in {out}/
   segmentation.png            scenes, ground truth and predictions
   prompts_segmentation.png    which letters share a prompt
   prompts_classification.png  which characters share a prompt, before and after

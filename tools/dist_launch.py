@@ -1,7 +1,7 @@
-"""Start the processes of a distributed run, and say which one failed first.
+"""Start the processes of a distributed run, and report which failed first.
 
-dist_train.sh and dist_test.sh call it with arguments of torchrun. Where the
-processes meet is said by the variables of the environment that they name.
+dist_train.sh and dist_test.sh pass torchrun's arguments. NNODES, NODE_RANK,
+MASTER_ADDR and PORT in the environment say where the processes meet.
 """
 
 import os
@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from torch.distributed import run
@@ -18,35 +19,32 @@ from torch.distributed.elastic.multiprocessing.errors import (
     ProcessFailure,
 )
 
-#: What tells a training to save and end: of Slurm, before a machine is taken
-#: away, and before the time of the job is over; and Ctrl-C.
+#: Signals on which a training saves and ends: those of Slurm, before it takes
+#: a machine away or the time is over, and Ctrl-C.
 FORWARDED = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 #: Seconds that the processes have for that. TORCH_ELASTIC_SHUTDOWN_TIMEOUT
-#: sets them, and what a process has to end after another one failed.
-PATIENCE = 60
-#: A signal that a batch system sends to every process comes here and there.
+#: overrides it; it also limits how long a process may run after another one
+#: failed.
+SHUTDOWN_SECONDS = 60
+#: Within this time a repeated signal counts as the first: a batch system may
+#: send it to every process, and the launcher forwards it.
 SAME_SIGNAL_SECONDS = 3.0
-#: What the error of a process says that waited too long for another one.
-WAITED = 'Timed out'
-#: What it says if the other one is gone.
-ECHOES = (
-    'Connection',
-    'closed by',
-    'Broken pipe',
-    'rank 0 ended',
-)
+#: In the error of a process that waited too long for another one.
+TIMED_OUT = 'Timed out'
+#: In the errors of processes that lost another one.
+LOST_PEER = ('Connection', 'closed by', 'Broken pipe', 'rank 0 ended')
 
 
-class Forwarder:
-    """Hands signals on to the processes, and lets them end by themselves.
+class SignalForwarder:
+    """Forward signals to the processes, and wait until they end themselves.
 
-    torchrun would stop waiting and report an error although all of them saved
-    and ended well. A second signal, or one that is not obeyed in time, is
-    left to torchrun.
+    By default torchrun stops waiting and reports an error although all
+    processes saved and ended well. A second signal, or a timeout, leaves it
+    to torchrun to end them.
     """
 
     def __init__(self) -> None:
-        self.patience = int(os.environ['TORCH_ELASTIC_SHUTDOWN_TIMEOUT'])
+        self.timeout = int(os.environ['TORCH_ELASTIC_SHUTDOWN_TIMEOUT'])
         self.first = None
 
     def install(self) -> None:
@@ -56,113 +54,114 @@ class Forwarder:
         signal.signal(signal.SIGALRM, self.give_up)
 
     def forward(self, number: int, frame: object) -> None:
-        """Hand a signal on."""
+        """Forward a signal."""
         now = time.monotonic()
         if self.first is not None:
             if now - self.first > SAME_SIGNAL_SECONDS:
                 self.give_up(number, frame)
             return
         self.first = now
-        pids = children()
+        pids = child_processes()
         if not pids:
             self.give_up(number, frame)
         for pid in pids:
-            try:
+            with suppress(ProcessLookupError):  # it has just ended
                 os.kill(pid, number)
-            except ProcessLookupError:  # it ended just now
-                continue
-        signal.alarm(self.patience)
+        signal.alarm(self.timeout)
 
     def give_up(self, number: int, frame: object) -> None:
         """Let torchrun end the processes."""
-        signal.alarm(0)  # it has a patience of its own
+        signal.alarm(0)  # torchrun has its own timeout
         raise SignalException(
-            f'the processes did not end within {self.patience} s'
+            f'the processes did not end within {self.timeout} s'
             if number == signal.SIGALRM
             else f'{signal.Signals(number).name} ends the processes at once',
             signal.SIGTERM,
         )
 
 
-def children() -> list[int]:
+def child_processes() -> list[int]:
     """Return the processes that this one started."""
     own = os.getpid()
     listed = Path(f'/proc/{own}/task/{own}/children')
     return (
-        [int(pid) for pid in listed.read_text().split()]
-        if listed.exists()
-        else []
+        [int(x) for x in listed.read_text().split()] if listed.exists() else []
     )
 
 
 def first_failure(error: ChildFailedError) -> tuple[int, ProcessFailure]:
-    """Return the rank that failed first, and how.
+    """Return the rank whose failure caused the others, and the failure.
 
-    The others fail because it is gone, often within the same second. So one
-    that a signal ended counts before one that another's absence ended. But if
-    one waited in vain, torchrun ended the one that it waited for.
+    The others fail because they lose that rank, often within the same second.
+    So a rank that a signal ended comes before ranks that lost a peer. A rank
+    that waited in vain comes first of all: torchrun then ended the rank that
+    it waited for.
 
     Args:
-        error (ChildFailedError): Of torchrun.
+        error (ChildFailedError): torchrun's error.
     """
 
     def order(item: tuple[int, ProcessFailure]) -> tuple:
-        _, failure = item
-        told_to = failure.exitcode == -signal.SIGTERM
-        killed = failure.exitcode < 0
-        echo = any(word in text_of(failure) for word in ECHOES)
-        waited = WAITED in text_of(failure)
-        return not waited, told_to, not killed, echo, failure.timestamp
+        failure, text = item[1], error_text(item[1])
+        return (
+            TIMED_OUT not in text,
+            failure.exitcode == -signal.SIGTERM,  # sent by torchrun
+            failure.exitcode >= 0,
+            any(word in text for word in LOST_PEER),
+            failure.timestamp,
+        )
 
     return min(error.failures.items(), key=order)
 
 
-def text_of(failure: ProcessFailure) -> str:
-    """Return the error that a process recorded, or nothing."""
-    message = failure.message
-    if not isinstance(message, dict):
+def error_text(failure: ProcessFailure) -> str:
+    """Return the error that a process recorded, or ''."""
+    recorded = failure.message
+    if not isinstance(recorded, dict):
         return ''
-    return str(message.get('message', ''))
+    return str(recorded.get('message', ''))
 
 
 def describe(error: ChildFailedError) -> str:
-    """Return which process failed, and what to do, as a sentence.
+    """Return which process failed, and what to do, as one sentence.
 
     Args:
-        error (ChildFailedError): Of torchrun.
+        error (ChildFailedError): torchrun's error.
     """
     rank, failure = first_failure(error)
-    who = f'rank {rank} (process {failure.pid})'
-    said = text_of(failure)
+    text = error_text(failure)
     if failure.exitcode < 0:
         name = signal.Signals(-failure.exitcode).name
         what = f'was ended by {name}'
         if name == 'SIGKILL':
-            what += ', as a machine does that runs out of memory'
-    elif WAITED in said:
+            what += ' (is the machine out of memory?)'
+    elif TIMED_OUT in text:
         what = (
-            f'waited in vain for another one ({said}), which hangs or needs '
-            'longer than env_cfg.dist_cfg.timeout allows'
+            f'waited in vain for another process ({text}), which hangs or '
+            'needs longer than env_cfg.dist_cfg.timeout'
         )
-    elif said:
-        what = f'failed with {said}'
+    elif text:
+        what = f'failed with {text}'
     else:
-        what = f'ended with exit code {failure.exitcode}, as said above'
-    advice = '. A training goes on from its last checkpoint with --resume'
-    return f'{who} {what}; the other processes were ended too' + (
-        '' if '--resume' in said else advice
+        what = f'ended with exit code {failure.exitcode}, see above'
+    sentence = (
+        f'rank {rank} (process {failure.pid}) {what}; the other processes '
+        'were ended too'
     )
+    if '--resume' not in text:
+        sentence += '. --resume resumes a training from its last checkpoint'
+    return sentence
 
 
-def meeting(environment: Mapping[str, str]) -> list[str]:
-    """Return the arguments of torchrun that say where the processes meet.
+def rendezvous_arguments(environment: Mapping[str, str]) -> list[str]:
+    """Return torchrun's arguments for where the processes meet.
 
-    A single machine takes any free port, so that several runs share it, if
-    none is named.
+    A single machine without a given port takes any free one, so that several
+    runs can share it.
 
     Args:
-        environment (Mapping[str, str]): With NNODES, NODE_RANK, MASTER_ADDR
-            and PORT or MASTER_PORT, or without.
+        environment (Mapping[str, str]): May have NNODES, NODE_RANK,
+            MASTER_ADDR, and PORT or MASTER_PORT.
     """
     nodes = environment.get('NNODES') or '1'
     port = environment.get('PORT') or environment.get('MASTER_PORT')
@@ -180,24 +179,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the processes as the command line says.
 
     Args:
-        argv (Sequence[str], optional): Arguments of torchrun, but for where
-            the processes meet, which the environment says.
+        argv (Sequence[str], optional): torchrun's arguments, except where the
+            processes meet. Defaults to those of this process.
     """
-    os.environ.setdefault('TORCH_ELASTIC_SHUTDOWN_TIMEOUT', str(PATIENCE))
+    timeout = str(SHUTDOWN_SECONDS)
+    os.environ.setdefault('TORCH_ELASTIC_SHUTDOWN_TIMEOUT', timeout)
     given = sys.argv[1:] if argv is None else argv
-    args = run.parse_args([*meeting(os.environ), *given])
-    if hasattr(args, 'signals_to_handle'):
-        # Older ones handle all themselves and know no other way.
-        Forwarder().install()
+    args = run.parse_args([*rendezvous_arguments(os.environ), *given])
+    if hasattr(args, 'signals_to_handle'):  # older PyTorch lacks it
+        SignalForwarder().install()
         args.signals_to_handle = 'SIGHUP,SIGQUIT'
     try:
         run.run(args)
     except ChildFailedError as error:
         sys.stderr.write(f'dist_launch.py: error: {describe(error)}\n')
-        exitcode = first_failure(error)[1].exitcode
-        raise SystemExit(
-            exitcode if exitcode > 0 else 128 - exitcode
-        ) from None
+        code = first_failure(error)[1].exitcode
+        raise SystemExit(code if code > 0 else 128 - code) from None
     except SignalException as error:
         sys.stderr.write(f'dist_launch.py: error: {error}\n')
         raise SystemExit(128 + error.sigval) from None

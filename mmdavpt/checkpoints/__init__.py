@@ -1,18 +1,17 @@
-"""Checkpoints: written whole or not at all, read without executing them."""
+"""Checkpoints: written atomically, read without executing them."""
 
-from .host_loading import make_hosts_load_safely
 from .last import last_checkpoint, write_pointer
 from .reading import read_run_checkpoint, read_torch
-from .writing import SaveError, replacing, save_checkpoint
-
-make_hosts_load_safely()
+from .safe_loading import install_safe_loading
+from .writing import SaveError, atomic_write, save_checkpoint
 
 __all__ = [
     'SaveError',
+    'atomic_write',
+    'install_safe_loading',
     'last_checkpoint',
     'read_run_checkpoint',
     'read_torch',
-    'replacing',
     'save_checkpoint',
     'write_pointer',
 ]

@@ -1,1 +1,1 @@
-"""What the command line tools are made of."""
+"""Command line: ``mmdavpt train``, ``mmdavpt test``, and what they share."""

@@ -1,26 +1,39 @@
-"""Mixed precision and distributed runs, with and without a GPU."""
+"""Start distributed and mixed-precision runs, with and without a GPU."""
 
 import datetime
 import os
+import subprocess
 import sys
+from collections.abc import Iterable
 
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 
-from mmdavpt.checks.config.config_keys import walk
 from mmdavpt.errors import UsageError
 
-from .launcher_variables import (
-    OWN_VARIABLES,
-    TORCHRUN_VARIABLES,
-    check_variables,
-    use_variables,
-)
-
-#: Seconds that a process waits for another one, as long as rank 0 may take to
-#: cluster many classes. A process that dies ends the others much sooner.
+#: Seconds that a rank waits for another one: rank 0 may need that long to
+#: cluster many classes. When a rank dies the others end much sooner.
 TIMEOUT = 1800
+TORCHRUN_VARIABLES = ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT')
+#: torchrun's variables -> those of other launchers.
+LAUNCHER_VARIABLES = {
+    'slurm': dict(
+        RANK='SLURM_PROCID',
+        WORLD_SIZE='SLURM_NTASKS',
+        LOCAL_RANK='SLURM_LOCALID',
+    ),
+    'mpi': dict(
+        RANK='OMPI_COMM_WORLD_RANK',
+        WORLD_SIZE='OMPI_COMM_WORLD_SIZE',
+        LOCAL_RANK='OMPI_COMM_WORLD_LOCAL_RANK',
+    ),
+}
+_START_WITH = {
+    'pytorch': 'tools/dist_train.sh or tools/dist_test.sh',
+    'slurm': 'tools/slurm_train.sh or tools/slurm_test.sh',
+    'mpi': 'mpirun of Open MPI',
+}
 
 
 def has_accelerator() -> bool:
@@ -35,59 +48,55 @@ def enable_amp(cfg: Config) -> None:
         cfg (Config): The config, changed in place.
 
     Raises:
-        UsageError: If the config has an optimizer wrapper of another kind.
+        UsageError: If the config has a custom optimizer wrapper.
     """
     wrapper = cfg.optim_wrapper
     kind = wrapper.get('type', 'OptimWrapper')
-    mixed = (
-        'AmpOptimWrapper'
-        if has_accelerator()
-        else 'mmdavpt.CpuAmpOptimWrapper'
-    )
-    if kind not in (
+    replaced = (
         'OptimWrapper',
         'AmpOptimWrapper',
         'mmdavpt.CpuAmpOptimWrapper',
-    ):
+    )
+    if kind not in replaced:
         raise UsageError(
             '--amp replaces the `OptimWrapper` of a config, but '
-            f'`optim_wrapper.type` is {kind!r}; leave --amp out, or change it'
+            f'`optim_wrapper.type` is {kind!r}; leave --amp out or change it'
         )
-    wrapper.type = mixed
     if has_accelerator():
+        wrapper.type = 'AmpOptimWrapper'
         wrapper.setdefault('loss_scale', 'dynamic')
     else:
+        wrapper.type = 'mmdavpt.CpuAmpOptimWrapper'
         for name in ('loss_scale', 'dtype', 'use_fsdp'):
             wrapper.pop(name, None)
 
 
 def prepare_launcher(cfg: Config, local_rank: int = 0) -> None:
-    """Make a distributed run start, also where there is no GPU.
+    """Prepare a distributed run, also on a machine without a GPU.
 
-    What the launcher says of ranks and addresses is put into the variables
-    of torchrun. mmengine's own start selects a CUDA device before anything
-    else; without one, the process group is made here with gloo, the
-    distributed wrapper gets no device, and SyncBN becomes BN, since torch's
-    runs on GPUs only.
+    The launcher's ranks and addresses go into torchrun's variables. mmengine
+    selects a CUDA device before anything else; without one, this function
+    creates a gloo process group, the distributed wrapper gets no device, and
+    SyncBN becomes BN, since torch's runs on GPUs only.
 
-    A process waits for another one for ``env_cfg.dist_cfg.timeout`` seconds,
-    half an hour unless the config says otherwise.
+    A rank waits for another one for ``env_cfg.dist_cfg.timeout`` seconds, by
+    default half an hour.
 
     Args:
         cfg (Config): The config with its ``launcher``, changed in place.
-        local_rank (int): Rank on this machine, if the launcher did not put
-            it into the environment. Defaults to 0.
+        local_rank (int): Rank on this machine, if it is not in the
+            environment. Defaults to 0.
 
     Raises:
-        UsageError: If the launcher cannot work here.
+        UsageError: If this process was not started by the launcher.
     """
     launcher = cfg.get('launcher', 'none')
-    if launcher in OWN_VARIABLES:
-        use_variables(launcher)
+    if launcher in LAUNCHER_VARIABLES:
+        set_torchrun_variables(launcher)
     os.environ.setdefault('LOCAL_RANK', str(local_rank))
     if launcher == 'none':
         return
-    check_variables(launcher, TORCHRUN_VARIABLES)
+    _check_started_by(launcher, TORCHRUN_VARIABLES)
     timeout = set_timeout(cfg)
     if has_accelerator():
         return
@@ -99,7 +108,7 @@ def prepare_launcher(cfg: Config, local_rank: int = 0) -> None:
 
 
 def set_timeout(cfg: Config) -> float:
-    """Return how long processes wait for each other; set it where it is not.
+    """Set how long ranks wait for each other, unless the config does.
 
     Args:
         cfg (Config): The config, changed in place.
@@ -108,24 +117,21 @@ def set_timeout(cfg: Config) -> float:
         float: Seconds.
 
     Raises:
-        UsageError: If it is not a positive number.
+        UsageError: If the config's value is not a positive number.
     """
     env_cfg = cfg.setdefault('env_cfg', ConfigDict())
     dist_cfg = env_cfg.setdefault('dist_cfg', ConfigDict(backend='nccl'))
     timeout = dist_cfg.setdefault('timeout', TIMEOUT)
-    if isinstance(timeout, bool) or not (
-        isinstance(timeout, (int, float)) and timeout > 0
-    ):
+    if type(timeout) not in (int, float) or timeout <= 0:
         raise UsageError(
-            'env_cfg.dist_cfg.timeout should be the seconds that a process '
-            f'waits for another one, but is {timeout!r}; leave it out for '
-            f'{TIMEOUT}'
+            'env_cfg.dist_cfg.timeout should be a positive number of '
+            f'seconds, but got {timeout!r}; leave it out for {TIMEOUT}'
         )
     return timeout
 
 
 def use_cpu_wrapper(cfg: Config) -> None:
-    """Let a distributed model run without a GPU; say so if SyncBN becomes BN.
+    """Let a distributed model run without a GPU; warn if SyncBN becomes BN.
 
     Args:
         cfg (Config): The config, changed in place.
@@ -133,17 +139,79 @@ def use_cpu_wrapper(cfg: Config) -> None:
     cfg.model_wrapper_cfg = ConfigDict(
         type='MMDistributedDataParallel',
         device_ids=None,
-        # What mmengine does by itself without a `model_wrapper_cfg`.
+        # mmengine's values for a run without a `model_wrapper_cfg`.
         broadcast_buffers=False,
         find_unused_parameters=cfg.get('find_unused_parameters', False),
     )
-    found = cfg.pop('sync_bn', None) is not None
-    for _, node in walk(cfg.model):
-        if node.get('type') in ('SyncBN', 'MMSyncBN'):
-            node['type'] = 'BN'
-            found = True
-    if found and os.environ.get('RANK', '0') == '0':
+    converted = cfg.pop('sync_bn', None) is not None
+    converted |= _replace_sync_bn(cfg.model)
+    if converted and os.environ.get('RANK', '0') == '0':
         sys.stderr.write(
-            'SyncBN needs GPUs: here each process normalises by its own part '
-            'of the batch\n'
+            'warning: SyncBN needs GPUs: each process normalizes by its own '
+            'part of the batch\n'
         )
+
+
+def _replace_sync_bn(node: object) -> bool:
+    """Replace SyncBN by BN in a config; return whether there was any."""
+    if isinstance(node, (list, tuple)):
+        return any([_replace_sync_bn(item) for item in node])
+    if not isinstance(node, dict):
+        return False
+    found = node.get('type') in ('SyncBN', 'MMSyncBN')
+    if found:
+        node['type'] = 'BN'
+    return any([found, *map(_replace_sync_bn, node.values())])
+
+
+def set_torchrun_variables(launcher: str) -> None:
+    """Set torchrun's variables from those of Slurm or Open MPI.
+
+    Args:
+        launcher (str): 'slurm' or 'mpi'.
+
+    Raises:
+        UsageError: If this process was not started by the launcher, or the
+            machine of rank 0 is unknown.
+    """
+    names = LAUNCHER_VARIABLES[launcher]
+    _check_started_by(launcher, names.values())
+    os.environ.update({ours: os.environ[own] for ours, own in names.items()})
+    if launcher == 'slurm':
+        # Jobs that share a machine have different numbers.
+        job = int(os.environ.get('SLURM_JOB_ID', 0))
+        os.environ.setdefault('MASTER_PORT', str(20000 + job % 10000))
+        if 'MASTER_ADDR' not in os.environ:
+            os.environ['MASTER_ADDR'] = _first_slurm_node()
+    os.environ.setdefault('MASTER_PORT', '29500')
+
+
+def _check_started_by(launcher: str, names: Iterable[str]) -> None:
+    absent = [name for name in names if name not in os.environ]
+    if absent:
+        raise UsageError(
+            f'--launcher {launcher} needs {", ".join(absent)} in the '
+            f'environment; start with {_START_WITH[launcher]}, or leave '
+            '--launcher out'
+        )
+
+
+def _first_slurm_node() -> str:
+    nodes = os.environ.get('SLURM_STEP_NODELIST') or os.environ.get(
+        'SLURM_NODELIST', ''
+    )
+    if nodes and not set(nodes) & set('[,'):  # a single one
+        return nodes
+    command = ['scontrol', 'show', 'hostnames', nodes]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True)
+        reason = f'exit status {done.returncode}, {done.stderr!r}'
+        names = [] if done.returncode else done.stdout.split()
+    except OSError as error:
+        names, reason = [], str(error)
+    if not names:
+        raise UsageError(
+            f'`{" ".join(command)}` should name the first machine of the '
+            f'Slurm job, but failed ({reason}); set MASTER_ADDR to it'
+        )
+    return names[0]

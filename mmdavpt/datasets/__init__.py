@@ -1,4 +1,4 @@
-"""Readers of data on disk, and the embedded task: glyphs, drawn or written."""
+"""Dataset readers: VTAB-1k, FGVC and glyphs drawn on the fly."""
 
 from .fgvc import FGVC
 from .glyphs import (
@@ -12,12 +12,6 @@ from .glyphs import (
     GlyphDataset,
     GlyphSceneDataset,
     GlyphStyle,
-)
-from .glyphs.writers import (
-    write_glyphs_fgvc,
-    write_glyphs_vtab1k,
-    write_scenes_ade20k,
-    write_scenes_pascal_context,
 )
 from .vtab1k import VTAB1k
 
@@ -34,8 +28,4 @@ __all__ = [
     'SCENE_METAINFO',
     'STYLES',
     'VTAB1k',
-    'write_glyphs_fgvc',
-    'write_glyphs_vtab1k',
-    'write_scenes_ade20k',
-    'write_scenes_pascal_context',
 ]

@@ -106,7 +106,7 @@ def file_defects(
             Defaults to 8.
 
     Returns:
-        List[Tuple[str, str]]: Path and defect, in the order of the paths.
+        list[tuple[str, str]]: Path and defect, in the order of the paths.
     """
 
     def check(part: Sequence[str]) -> list[tuple[str, str | None]]:

@@ -23,7 +23,7 @@ class SampleCheck:
     """What the samples of one dataset are checked for.
 
     Args:
-        samples (List[dict]): What the dataset lists.
+        samples (list[dict]): What the dataset lists.
         load_image (Callable): The transform that loads an image.
         load_labels (Callable, optional): The one that loads an annotation.
             Defaults to None: annotations are not read.
@@ -46,7 +46,7 @@ class SampleCheck:
             index (int): Its place among the samples.
 
         Returns:
-            List[Tuple[str, str]]: File and defect, as ('a.jpg', 'is empty (0
+            list[tuple[str, str]]: File and defect, as ('a.jpg', 'is empty (0
             bytes)').
         """
         info = self.samples[index]
@@ -98,7 +98,7 @@ class SampleCheck:
             index (int): Its place among the samples.
 
         Returns:
-            List[Tuple[str, str]]: File and defect; none without annotation.
+            list[tuple[str, str]]: File and defect; none without annotation.
         """
         info = self.samples[index]
         path = info.get('seg_map_path')

@@ -1,48 +1,87 @@
-"""Fold what tuning learnt into the weights of a plain backbone."""
+"""Fold tuners into the weights of a plain prompted backbone."""
 
-from collections.abc import Mapping
+import copy
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
+
+from mmdavpt.errors import UsageError
+
+from .backbones.layer_kinds import view_of
+from .tuners import acting
 
 
-def fold_bias_delta(
-    weights: Mapping[str, Tensor], prefix: str = 'backbone.'
-) -> dict[str, Tensor]:
-    r"""Fold the q, k and v deltas of DA-VPT+ away (section 3.5), exactly.
-
-    The rows of a softmax sum to one, so a constant added to all values is
-    added to the attention's output: :math:`\Delta_v` becomes a shift
-    :math:`W_{proj} \Delta_v` of the output projection's bias. A constant
-    added to all keys adds the same number to all scores of a row, which
-    leaves the softmax unchanged: :math:`\Delta_k` goes. :math:`\Delta_q` is
-    added to the bias of the queries.
+class FrozenWeights:
+    """Weights of a backbone that tuners are folded into, in place.
 
     Args:
-        weights (Mapping[str, Tensor]): State of a model.
-        prefix (str): What the names of its backbone start with.
-            Defaults to 'backbone.'.
+        backbone (nn.Module): A ``DAVPTVisionTransformer``.
+    """
+
+    def __init__(self, backbone: nn.Module) -> None:
+        self._backbone = backbone
+
+    def weight(self, layer: int, part: str) -> Tensor:
+        """Return the weight of a projection, (out, in).
+
+        Args:
+            layer (int): Index of the layer.
+            part (str): One of :data:`~mmdavpt.models.tuners.PARTS`.
+        """
+        module, rows = view_of(self._backbone.layers[layer]).linear(part)
+        return module.weight[rows]
+
+    def bias(self, layer: int, part: str) -> Tensor:
+        """Return the bias of a projection, (out, ).
+
+        Raises:
+            UsageError: If the projection has none.
+        """
+        module, rows = view_of(self._backbone.layers[layer]).linear(part)
+        if module.bias is None:
+            raise UsageError(
+                f'the projection {part!r} of the backbone has no bias that a '
+                'shift could be folded into (`qkv_bias=False`)'
+            )
+        return module.bias[rows]
+
+    def norm(self, layer: int, which: str) -> nn.Module:
+        """Return a normalization: see :meth:`.Tuner.norm`."""
+        if which == 'final':
+            return self._backbone.ln1
+        return view_of(self._backbone.layers[layer]).norm_module(which)
+
+    def embedding(self) -> nn.Module:
+        """Return the patch projection: see :meth:`.Tuner.embed`."""
+        return self._backbone.patch_embed.projection
+
+
+@torch.no_grad()
+def fold_tuners(model: nn.Module) -> dict[str, Tensor]:
+    """Fold all tuners of a model into its frozen weights.
+
+    The model stays as it is. Shifts of biases act before other tuners and
+    are folded first; all others are folded in their order.
+
+    Args:
+        model (nn.Module): A backbone, or a model that has one.
 
     Returns:
-        dict[str, Tensor]: The state of the same model with ``bias=()``.
+        dict[str, Tensor]: State of the same model with ``bias=()`` and
+        ``tuners=()``.
+
+    Raises:
+        UsageError: If there are no tuners, or one cannot be folded.
     """
-    folded = dict(weights)
-    deltas = {
-        part: folded.pop(f'{prefix}bias_delta.{part}', None) for part in 'qkv'
-    }
-    for part, rows in deltas.items():
-        for layer, delta in enumerate(() if rows is None else rows):
-            place = f'{prefix}layers.{layer}.attn'
-            if part == 'v':
-                weight = folded[f'{place}.proj.weight'].double()
-                shift = weight @ delta.double()
-                name = f'{place}.proj.bias'
-                folded[name] = (folded[name].double() + shift).to(
-                    weights[name]
-                )
-            elif part == 'q':
-                name = f'{place}.qkv.bias'
-                channels = len(delta)
-                bias = folded[name].clone()
-                bias[:channels] += delta
-                folded[name] = bias
-    return folded
+    folded = copy.deepcopy(model)
+    tuned = [m for m in folded.modules() if getattr(m, 'all_tuners', None)]
+    if not any(backbone.all_tuners() for backbone in tuned):
+        raise UsageError('the model has no tuners or bias shifts to fold')
+    for backbone in tuned:
+        shifting = acting(backbone.all_tuners()).get('bias', ())
+        others = [t for t in backbone.all_tuners() if t not in shifting]
+        for tuner in (*shifting, *others):
+            tuner.fold(FrozenWeights(backbone))
+        backbone.bias_delta = None
+        backbone.tuners = nn.ModuleDict()
+    return folded.state_dict()

@@ -1,16 +1,18 @@
-"""Which parameters train: one list of name patterns, and a table to read."""
+"""Select, count and list trainable parameters."""
 
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from typing import Dict, Sequence, Tuple
 
 from torch import nn
+
+from .added import is_added
 
 
 def select_trainable(module: nn.Module, patterns: Sequence[str]) -> None:
     """Let the parameters whose names match train, and freeze all others.
 
     Args:
-        module (nn.Module): The module whose parameters are chosen from.
+        module (nn.Module): The module whose parameters are selected.
         patterns (Sequence[str]): Shell-style patterns (``*``, ``?``,
             ``[ab]``) of full parameter names, such as
             ``'layers.*.attn.proj.bias'``.
@@ -33,21 +35,24 @@ def select_trainable(module: nn.Module, patterns: Sequence[str]) -> None:
         )
 
 
-def count_parameters(model: nn.Module) -> Dict[str, Tuple[int, int]]:
+def count_parameters(model: nn.Module) -> dict[str, tuple[int, int]]:
     """Count the parameters of each group.
 
-    A group is a child module; of the backbone, prompts and bias deltas count
-    on their own.
+    A group is a child module; what tuning adds to the backbone counts on its
+    own, each tuner by its name.
+
+    Args:
+        model (nn.Module): A model with a ``backbone``.
 
     Returns:
-        Dict[str, Tuple[int, int]]: Group to (trainable, frozen).
+        dict[str, tuple[int, int]]: Group to (trainable, frozen).
     """
-    groups: Dict[str, Tuple[int, int]] = {}
+    groups: dict[str, tuple[int, int]] = {}
     for name, parameter in model.named_parameters():
-        parts = name.split('.')
-        group = parts[0]
-        if group == 'backbone' and parts[1] in ('prompts', 'bias_delta'):
-            group = f'backbone.{parts[1]}'
+        group, _, rest = name.partition('.')
+        if group == 'backbone' and is_added(rest):
+            parts = rest.split('.')
+            group = '.'.join([group, *parts[: 1 + (parts[0] == 'tuners')]])
         trainable, frozen = groups.get(group, (0, 0))
         if parameter.requires_grad:
             trainable += parameter.numel()

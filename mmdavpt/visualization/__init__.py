@@ -1,24 +1,22 @@
-"""Pictures: samples, predictions, and who shares a prompt."""
+"""Figures: predicted segmentations, and which classes share a prompt."""
 
 from .figures import save_figure
 from .mapping import draw_mapping, mapping_figure, moved_classes, prompt_groups
-from .samples import Sample
 from .segmentation import (
     colour_segmentation,
     draw_predictions,
+    legend_patches,
     predictions_figure,
 )
-from .sheet import samples_figure
 
 __all__ = [
-    'Sample',
     'colour_segmentation',
     'draw_mapping',
     'draw_predictions',
+    'legend_patches',
     'mapping_figure',
     'moved_classes',
     'predictions_figure',
     'prompt_groups',
-    'samples_figure',
     'save_figure',
 ]

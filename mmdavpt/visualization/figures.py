@@ -1,26 +1,27 @@
-"""What all pictures share: their looks and how they are saved."""
+"""Colours, fonts and files of all figures."""
 
 import os
 import os.path as osp
-import re
-from typing import List
+import warnings
+from collections.abc import Sequence
 
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import text_to_path
+from matplotlib.font_manager import (
+    FontProperties,
+    findfont,
+    fontManager,
+    get_font,
+)
 
 #: Colours of everything that is not data.
 INK, PALE, ACCENT = '#222222', '#9a9a9a', '#c8321e'
 
-# Letters are fitted to pixels, which makes small text wider than its outline.
-_HINTING = 1.05
-
 
 def save_figure(figure: Figure, path: str, dpi: int = 120) -> None:
-    """Save a figure as a picture; its folder is made if need be.
+    """Save a figure as a picture; create its folder.
 
-    A figure that pyplot does not know is drawn without a display and freed
-    with its last reference.
+    A figure made without pyplot needs no display and is freed with its last
+    reference.
 
     Args:
         figure (Figure): The figure.
@@ -31,56 +32,43 @@ def save_figure(figure: Figure, path: str, dpi: int = 120) -> None:
     figure.savefig(path, dpi=dpi, facecolor='white')
 
 
-def text_width(text: str, size: float) -> float:
-    """Return how wide a line of text is drawn at most, in inches.
+def readable_names(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Choose fonts that have the glyphs of all names.
+
+    If no installed font has the glyphs that matplotlib's default font lacks,
+    a warning says so, and names with such glyphs become numbers.
 
     Args:
-        text (str): The line; a dollar sign is itself.
-        size (float): Size of the font, in points.
+        names (Sequence[str]): Names, such as those of classes.
+
+    Returns:
+        tuple[list[str], list[str]]: The names to draw, and the font families
+        to draw them with, for ``rc_context({'font.family': families})``.
     """
-    width, _, _ = text_to_path.get_text_width_height_descent(
-        text, FontProperties(size=size), ismath=False
+    names = [str(name) for name in names]
+    default = findfont(FontProperties())
+    families = [get_font(default).family_name]
+    missing = {c for c in ''.join(names) if not c.isspace()}
+    missing -= _characters(default)
+    if not missing:
+        return names, families
+    for font in fontManager.ttflist:
+        # The last resort of matplotlib draws boxes for all characters.
+        if 'Last Resort' not in font.name:
+            if missing <= _characters(font.fname):
+                return names, [*families, font.name]
+    warnings.warn(
+        f'no installed font has {"".join(sorted(missing))[:20]!r}, so names '
+        'with such letters are drawn as numbers; install a font that has '
+        'them, such as fonts-noto-cjk',
+        stacklevel=2,
     )
-    return _HINTING * width / 72
+    return [
+        f'#{k}' if missing & set(name) else name
+        for k, name in enumerate(names)
+    ], families
 
 
-def shorten(text: str, width: float, size: float) -> str:
-    """Cut a text in its middle until it fits, with an ellipsis there.
-
-    Args:
-        text (str): The text.
-        width (float): What it has to fit, in inches.
-        size (float): Size of the font, in points.
-
-    Returns:
-        str: The text, or its beginning and end; at least the ellipsis.
-    """
-    shown, kept = text, len(text)
-    while kept and text_width(shown, size) > width:
-        kept -= 1
-        head = -(-kept // 2)
-        shown = f'{text[:head]}…{text[len(text) - kept + head :]}'
-    return shown
-
-
-def wrap(text: str, width: float, size: float, lines: int) -> List[str]:
-    """Break a text into lines that fit, after a space or a joint if possible.
-
-    Args:
-        text (str): The text.
-        width (float): What a line has to fit, in inches.
-        size (float): Size of the font, in points.
-        lines (int): The most lines; the last is shortened to fit.
-
-    Returns:
-        List[str]: The lines.
-    """
-    broken = ['']
-    for piece in re.findall(r'[^\s_,;/-]*[\s_,;/-]*', text):
-        joined = broken[-1] + piece
-        full = text_width(joined.rstrip(), size) > width
-        if full and broken[-1] and len(broken) < lines:
-            broken.append(piece)
-        else:
-            broken[-1] = joined
-    return [shorten(line.rstrip(), width, size) for line in broken]
+def _characters(path: str) -> set[str]:
+    """Return the characters that a font file has glyphs for."""
+    return set(map(chr, get_font(path).get_charmap()))

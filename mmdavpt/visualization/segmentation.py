@@ -1,12 +1,13 @@
-"""Segmentations beside the images and the ground truth."""
+"""Draw segmentations with their images and ground truths."""
 
-from typing import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from .figures import INK, PALE, save_figure
+from .figures import INK, PALE, readable_names, save_figure
 
 _GREY, _WHITE = (150, 150, 150), (255, 255, 255)
 
@@ -63,7 +64,7 @@ def predictions_figure(
     ignore_index: int = 255,
     columns: int = 6,
 ) -> Figure:
-    """Lay out images, ground truths and predictions, one below the other.
+    """Draw images, ground truths and predictions, one below the other.
 
     Args:
         images (Sequence[np.ndarray]): uint8, RGB, each (H, W, 3).
@@ -73,78 +74,45 @@ def predictions_figure(
         palette (Sequence[Sequence[int]]): RGB colour of each class, (K, 3).
         ignore_index (int): The label of pixels without a class.
             Defaults to 255.
-        columns (int): Most samples beside each other. Defaults to 6.
+        columns (int): Most samples per row. Defaults to 6.
 
     Returns:
-        Figure: With a legend of the classes that are to be seen.
+        Figure: With a legend of the classes that occur.
 
     Raises:
-        ValueError: If the numbers of samples, or of names and colours, do not
-            agree, or there is nothing to draw.
+        ValueError: If the numbers of images, ground truths and predictions,
+            or of names and colours, differ, or there is no sample.
     """
-    number = len(images)
-    if not number or {len(ground_truths), len(predictions)} != {number}:
-        raise ValueError(
-            'images, ground truths and predictions should be equally many and '
-            f'at least one, but got {number}, {len(ground_truths)} and '
-            f'{len(predictions)}'
-        )
-    if len(class_names) != len(palette):
-        raise ValueError(
-            f'{len(class_names)} class names need as many '
-            f'colours, but got {len(palette)}'
-        )
-    blocks = -(-number // columns)
-    columns = -(-number // blocks)
+    samples = [*zip(images, ground_truths, predictions, strict=True)]
+    if not samples:
+        raise ValueError('images should not be empty')
+    blocks = -(-len(samples) // columns)
+    columns = -(-len(samples) // blocks)
     height, width = np.shape(images[0])[:2]
     cell = 1.9 / max(height, width)
-    present = _labels_in(*ground_truths, *predictions)
-    handles = _legend_handles(present, class_names, palette, ignore_index)
-    legend_columns = max(1, min(len(handles), int(columns * 1.9)))
-    legend_height = 0.3 + 0.24 * -(-len(handles) // legend_columns)
-
-    figure = Figure(
-        figsize=(
-            0.9 + columns * width * cell,
-            legend_height + 3.15 * blocks * height * cell,
-        ),
-        layout='constrained',
-    )
-    axes = figure.subplots(3 * blocks, columns, squeeze=False)
-    for ax in axes.flat:
-        ax.set_axis_off()
-    for i in range(number):
-        block, column = divmod(i, columns)
-        pictures = (
-            np.asarray(images[i], dtype=np.uint8),
-            colour_segmentation(ground_truths[i], palette, ignore_index),
-            colour_segmentation(predictions[i], palette, ignore_index),
+    labels = {int(k) for s in samples for x in s[1:] for k in np.unique(x)}
+    names, families = readable_names(class_names)
+    with rc_context({'font.family': families}):
+        patches = legend_patches(sorted(labels), names, palette, ignore_index)
+        legend_columns = max(1, min(len(patches), int(columns * 1.9)))
+        legend_height = 0.3 + 0.24 * -(-len(patches) // legend_columns)
+        figure = Figure(
+            figsize=(
+                0.9 + columns * width * cell,
+                legend_height + 3.15 * blocks * height * cell,
+            ),
+            layout='constrained',
         )
-        for row, picture in enumerate(pictures):
-            axes[3 * block + row, column].imshow(
-                picture, interpolation='nearest'
-            )
-    for row, name in enumerate(
-        ('image', 'ground truth', 'prediction') * blocks
-    ):
-        axes[row, 0].text(
-            -0.06,
-            0.5,
-            name,
-            rotation=90,
-            ha='right',
-            va='center',
-            color=INK,
-            transform=axes[row, 0].transAxes,
+        axes = figure.subplots(3 * blocks, columns, squeeze=False)
+        _draw_samples(axes, samples, palette, ignore_index)
+        figure.legend(
+            handles=patches,
+            loc='outside lower center',
+            ncols=legend_columns,
+            frameon=False,
+            handlelength=1.2,
+            columnspacing=1.2,
         )
-    figure.legend(
-        handles=handles,
-        loc='outside lower center',
-        ncols=legend_columns,
-        frameon=False,
-        handlelength=1.2,
-        columnspacing=1.2,
-    )
     return figure
 
 
@@ -158,59 +126,77 @@ def draw_predictions(
     ignore_index: int = 255,
 ) -> None:
     """Draw :func:`predictions_figure` into the file ``path``."""
+    samples = images, ground_truths, predictions
     save_figure(
-        predictions_figure(
-            images,
-            ground_truths,
-            predictions,
-            class_names,
-            palette,
-            ignore_index,
-        ),
-        path,
+        predictions_figure(*samples, class_names, palette, ignore_index), path
     )
 
 
-def _labels_in(*segmentations: np.ndarray) -> Sequence[int]:
-    return sorted({int(k) for s in segmentations for k in np.unique(s)})
-
-
-def class_patch(name: str, colour: Sequence[int]) -> Patch:
-    """Return the key of a class in a legend.
-
-    Args:
-        name (str): The name of the class.
-        colour (Sequence[int]): Its RGB colour.
-    """
-    return Patch(
-        facecolor=np.asarray(colour) / 255,
-        edgecolor=PALE,
-        linewidth=0.5,
-        label=name,
-    )
-
-
-def ignored_patch() -> Patch:
-    """Return the key of pixels without a class in a legend."""
-    return Patch(
-        facecolor=np.asarray(_GREY) / 255,
-        edgecolor='white',
-        hatch='////',
-        label='nothing (ignored)',
-    )
-
-
-def _legend_handles(
-    present: Sequence[int],
+def legend_patches(
+    labels: Iterable[int],
     class_names: Sequence[str],
     palette: Sequence[Sequence[int]],
-    ignore_index: int,
-) -> list:
-    handles = [
-        class_patch(class_names[k], palette[k])
-        for k in present
+    ignore_index: int = 255,
+) -> list[Patch]:
+    """Return the legend of labels, in their order; ignored pixels come last.
+
+    Args:
+        labels (Iterable[int]): The labels, each once.
+        class_names (Sequence[str]): The name of each class.
+        palette (Sequence[Sequence[int]]): RGB colour of each class, (K, 3).
+        ignore_index (int): The label of pixels without a class.
+            Defaults to 255.
+
+    Raises:
+        ValueError: If the numbers of names and colours differ.
+    """
+    if len(class_names) != len(palette):
+        raise ValueError(
+            f'each class needs a name and a colour, but there are '
+            f'{len(class_names)} class names and {len(palette)} colours'
+        )
+    labels = [int(k) for k in labels]
+    patches = [
+        Patch(
+            facecolor=np.asarray(palette[k]) / 255,
+            edgecolor=PALE,
+            linewidth=0.5,
+            label=class_names[k],
+        )
+        for k in labels
         if k != ignore_index and 0 <= k < len(palette)
     ]
-    if ignore_index in present:
-        handles.append(ignored_patch())
-    return handles
+    if ignore_index in labels:
+        grey = np.asarray(_GREY) / 255
+        style = dict(facecolor=grey, edgecolor='white', hatch='////')
+        patches.append(Patch(**style, label='ignored'))
+    return patches
+
+
+def _draw_samples(
+    axes: np.ndarray,
+    samples: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
+    palette: Sequence[Sequence[int]],
+    ignore_index: int,
+) -> None:
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for i, (image, *segmentations) in enumerate(samples):
+        block, column = divmod(i, axes.shape[1])
+        pictures = [np.asarray(image, np.uint8)] + [
+            colour_segmentation(x, palette, ignore_index)
+            for x in segmentations
+        ]
+        for row, picture in enumerate(pictures, start=3 * block):
+            axes[row, column].imshow(picture, interpolation='nearest')
+    for row, ax in enumerate(axes[:, 0]):
+        ax.text(
+            -0.06,
+            0.5,
+            ('image', 'ground truth', 'prediction')[row % 3],
+            rotation=90,
+            ha='right',
+            va='center',
+            color=INK,
+            transform=ax.transAxes,
+        )

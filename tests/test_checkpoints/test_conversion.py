@@ -6,6 +6,8 @@ from mmengine.config import Config
 
 from mmdavpt.checkpoints import read_run_checkpoint
 from mmdavpt.checkpoints.tuned import FINGERPRINT
+from mmdavpt.models.export import fold_tuners
+from mmdavpt.registry import MODELS
 from tools.model_converters.convert_checkpoint import main as convert
 from tools.model_converters.publish import main as publish
 from tools.test import main as score_of
@@ -111,9 +113,20 @@ def test_what_does_not_fit_is_a_sentence(run, argv, sentence, capsys):
     assert sentence in capsys.readouterr().err
 
 
-def test_biases_are_folded_into_whole_checkpoints_only(run, capsys):
-    with pytest.raises(SystemExit):
-        publish([str(run / 'epoch_1.pth'), str(run / 'p.pth'), '--fold-bias'])
-    assert 'write a whole one first' in capsys.readouterr().err
+def test_published_weights_are_scored(run, capsys):
     publish([str(run / 'epoch_1.pth'), str(run / 'p.pth')])
     assert 'top-1' in score(run, 'p.pth', capsys)
+
+
+def test_tuners_are_folded_into_published_weights(run):
+    argv = [str(run / 'epoch_1.pth'), str(run / 'f.pth')]
+    publish([*argv, '--fold', str(run / 'config.py')])
+    published = torch.load(run / 'f.pth')['state_dict']
+    model = MODELS.build(Config.fromfile(str(run / 'config.py')).model)
+    model.load_state_dict(read_run_checkpoint(argv[0])['state_dict'])
+    expected = fold_tuners(model)
+    assert published.keys() == expected.keys()
+    assert 'backbone.bias_delta.k' in model.state_dict().keys() - expected
+    for name, value in expected.items():
+        value = value.half() if value.is_floating_point() else value
+        assert torch.equal(published[name], value), name

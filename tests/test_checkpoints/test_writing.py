@@ -7,8 +7,8 @@ import signal
 import pytest
 import torch
 
-from mmdavpt.checkpoints import SaveError, read_run_checkpoint, replacing
-from mmdavpt.checkpoints.writing import partials, save_checkpoint
+from mmdavpt.checkpoints import SaveError, atomic_write, read_run_checkpoint
+from mmdavpt.checkpoints.writing import partial_files, save_checkpoint
 
 OLD = dict(state_dict={'w': torch.zeros(10_000)}, meta=dict(iter=1))
 NEW = dict(state_dict={'w': torch.ones(10_000)}, meta=dict(iter=2))
@@ -55,7 +55,9 @@ def test_a_writing_that_ends_at_any_byte_leaves_what_was_there(
 
 def test_what_cannot_be_written_is_said(tmp_path):
     (tmp_path / 'file').touch()
-    with pytest.raises(SaveError, match='a.pth could not be written .*: make'):
+    with pytest.raises(
+        SaveError, match='a.pth could not be written .*free some'
+    ):
         save_checkpoint(OLD, str(tmp_path / 'file' / 'a.pth'))
 
 
@@ -67,7 +69,7 @@ def test_a_folder_is_made(tmp_path):
 def test_an_error_of_the_writer_leaves_what_was_there(tmp_path):
     path = tmp_path / 'a.txt'
     path.write_text('old')
-    with pytest.raises(KeyError), replacing(str(path)) as partial:
+    with pytest.raises(KeyError), atomic_write(str(path)) as partial:
         with open(partial, 'w') as file:
             file.write('new')
         raise KeyError
@@ -78,7 +80,7 @@ def test_an_error_of_the_writer_leaves_what_was_there(tmp_path):
 def test_what_a_kill_left_behind_is_found(tmp_path):
     (tmp_path / 'a.pth').touch()
     (tmp_path / 'b.pth.partial').touch()
-    assert partials(str(tmp_path)) == [str(tmp_path / 'b.pth.partial')]
+    assert partial_files(str(tmp_path)) == [str(tmp_path / 'b.pth.partial')]
 
 
 def test_safetensors_keep_weights_and_facts(tmp_path):

@@ -1,59 +1,214 @@
-"""Missing files are named before anything heavy starts."""
+"""The preflight names each kind of mistake in one sentence."""
 
 import pytest
+import torch
+from mmengine.config import Config
 
-from mmdavpt.checks.preflight import (
-    check_checkpoint_exists,
-    check_config_exists,
-    check_pretrained,
-)
+from mmdavpt.checks.build import DryRunner
+from mmdavpt.checks.preflight import preflight
 from mmdavpt.errors import UsageError
+from tests import toy
+
+UNGUIDED = {'model.guidance': None, 'custom_hooks': []}
+CUSTOM_KEYS = 'optim_wrapper.paramwise_cfg'
 
 
-def test_config_with_similar_names(tmp_path):
-    for name in ('davpt_birds.py', 'unrelated.py'):
-        (tmp_path / name).touch()
-    check_config_exists(str(tmp_path / 'davpt_birds.py'))
-    with pytest.raises(UsageError, match='similar ones are .*davpt_birds.py'):
-        check_config_exists(str(tmp_path / 'davpt_bird.py'))
-    # From any folder the package's own configs are proposed too.
-    with pytest.raises(UsageError, match='setr_davpt_ade20k.py'):
-        check_config_exists(str(tmp_path / 'setr_davpt_ade20.py'))
+def run(changes, make=toy.classification, training=True):
+    return preflight(Config(make('run', changes)), training)
 
 
-def test_config_without_similar_names(tmp_path):
-    with pytest.raises(UsageError, match='the configs are in .*configs$'):
-        check_config_exists(str(tmp_path / 'qqqqqqqqqqqqqqqqqqqq'))
+@pytest.mark.parametrize('make', [toy.classification, toy.segmentation])
+def test_valid_configs_pass_without_a_trace(make, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    assert run({}, make) == []
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not list(tmp_path.iterdir())
 
 
-def test_checkpoint(tmp_path):
-    path = tmp_path / 'epoch_3.pth'
-    path.touch()
-    check_checkpoint_exists(str(path), 'the checkpoint')
-    check_checkpoint_exists('https://example.org/x.pth', 'the checkpoint')
-    with pytest.raises(
-        UsageError, match='the checkpoint .* its folder has epoch_3.pth'
-    ):
-        check_checkpoint_exists(
-            str(tmp_path / 'epoch_4.pth'), 'the checkpoint'
-        )
-    with pytest.raises(UsageError, match='nowhere has no checkpoint'):
-        check_checkpoint_exists(
-            str(tmp_path / 'nowhere/x.pth'), 'the checkpoint'
-        )
+def test_the_model_has_no_memory_for_its_weights(tmp_path):
+    dry = DryRunner(Config(toy.classification(tmp_path)), True)
+    tensors = [*dry.model.parameters(), *dry.model.buffers()]
+    assert tensors and all(tensor.is_meta for tensor in tensors)
+    assert dry.max_iters == 2 * 11  # epochs of stand-in batches
 
 
-def test_pretrained_weights(tmp_path):
-    weights = tmp_path / 'vit.pth'
-    init_cfg = dict(type='Pretrained', checkpoint=str(weights))
-    model = dict(backbone=dict(init_cfg=[dict(type='Kaiming'), init_cfg]))
-    with pytest.raises(
-        UsageError,
-        match='docs/weights.md says what can be loaded.*'
-        '--cfg-options model.backbone.init_cfg.1.checkpoint=FILE',
-    ):
-        check_pretrained(model)
-    weights.touch()
-    check_pretrained(model)
-    init_cfg['checkpoint'] = 'torchvision://resnet50'
-    check_pretrained(model)
+@pytest.mark.parametrize(
+    'changes, sentence',
+    [
+        ({'model.backbone.num_promts': 3}, "num_promts'; did .*'num_prompts'"),
+        ({'model.type': 'mmdavpt.DAVPTClassifier'}, '`model`: .*registry'),
+        ({'model.head': dict(num_classes=6)}, '`model.head`: it has no `type'),
+        ({'model.data_preprocessor.meen': 1}, "preprocessor`: .*'meen'; did"),
+        ({'train_dataloader': None}, 'train loop needs .*lacks `train_data'),
+        ({'val_cfg': None}, 'val loop needs .* but lacks `val_cfg`'),
+        ({'model': None}, 'has no `model`'),
+        ({'train_dataloader.batchsize': 1}, "`train_dataloader`: .*'batch_si"),
+        ({'train_dataloader.dataset.type': 'G'}, 'loader.dataset`: .*registr'),
+        (
+            {'train_dataloader.dataset.pipeline.0.key': 1},
+            'dataset.pipeline.0`: PackInputs has no argument',
+        ),
+        ({'train_dataloader.sampler.type': 'x'}, 'sampler`: .*data sampler'),
+        ({'train_dataloader.persistent_workers': True}, 'needs num_workers >'),
+        ({'optim_wrapper.optimizer.type': 'Adm'}, "optimizer.type`: 'Adm'"),
+        ({'optim_wrapper.optimizer.lr': -1}, 'Invalid learning rate'),
+        ({'optim_wrapper.clip_gradd': {}}, "has no argument 'clip_gradd'"),
+        (
+            {'param_scheduler': [dict(type='StepLR')]},
+            '`param_scheduler.0`: .*',
+        ),
+        ({'custom_hooks.0.refresh': 'x'}, '`custom_hooks.0`: '),
+        ({'val_evaluator': dict(type='Acc')}, '`val_evaluator`: .*registry'),
+        ({'train_cfg.max_iter': 3}, "`train_cfg`: EpochBased.*'max_iter'"),
+        ({'visualizer': dict(type='x')}, '`visualizer`: .*registry'),
+        ({'log_processor': dict(x=1)}, '`log_processor`: .*no argument'),
+    ],
+)
+def test_what_cannot_be_built(changes, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        run(changes)
+
+
+@pytest.mark.parametrize(
+    'changes, sentence',
+    [
+        ({'env_cfg': dict(cudnn_bench=True)}, 'env_cfg.cudnn_bench`; did you'),
+        ({'auto_scale_lr': dict(base_batch=2)}, 'reads `auto_scale_lr.base_b'),
+        (
+            {CUSTOM_KEYS: dict(bias_lr=2)},
+            "paramwise_cfg.bias_lr`; .*'bias_lr_",
+        ),
+        (
+            {CUSTOM_KEYS: dict(custom_keys=dict(head=dict(lr_mul=2)))},
+            "AdamW does not read 'lr_mul' .*'lr_mult'",
+        ),
+        ({'model.backbone.arch.depth': 1}, '`model.backbone.arch.depth`'),
+        (
+            {'default_hooks.chekpoint': dict(type='CheckpointHook')},
+            "second CheckpointHook; did you mean 'checkpoint'",
+        ),
+        (
+            {'default_hooks.checkpoint.intervall': 1},
+            "ignores .*intervall`; did you mean 'interval'",
+        ),
+        ({'data_preprocessor': dict(mean=[1, 2, 3])}, 'hides .*ssor.mean`'),
+        (
+            {**UNGUIDED, 'model.head.num_classes': 1},
+            'head` has one output, of which a softmax is always 1',
+        ),
+        (
+            {'val_dataloader.drop_last': True, 'val_dataloader.batch_size': 7},
+            'leaves images out of the scores; set val_dataloader.drop_last',
+        ),
+        ({'val_dataloader.sampler.type': 'InfiniteSampler'}, 'never ends or'),
+        (
+            {'train_dataloader.sampler.type': 'InfiniteSampler'},
+            'ends, but the',
+        ),
+        ({'train_cfg.max_epochs': 0}, 'max_epochs` is 0, so nothing is train'),
+        (
+            {'param_scheduler': [dict(type='CosineAnnealingLR', begin=2)]},
+            r'`param_scheduler.0` .* begins at 2, but the training ends at 2',
+        ),
+        ({'model.head.num_classes': 5}, '6 classes, .* num_classes=5'),
+        ({'custom_hooks': []}, 'nothing keeps the class-to-prompt mapping'),
+        (
+            {
+                'model.head': dict(
+                    type='MultiLabelLinearClsHead',
+                    num_classes=6,
+                    in_channels=32,
+                )
+            },
+            'guidance needs one class per image',
+        ),
+        (
+            {'model.head.init_cfg': dict(type='Pretrained', checkpoint='x')},
+            'weights x do not exist; .*model.head.init_cfg.checkpoint=FILE',
+        ),
+    ],
+)
+def test_silent_mistakes(changes, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        run(changes)
+
+
+@pytest.mark.parametrize(
+    'changes, sentence',
+    [
+        (
+            {'model.test_cfg.strid': 1},
+            'nothing reads `model.test_cfg.strid`; did',
+        ),
+        (
+            {'val_evaluator.iou_metric': 1},
+            "ignores .*iou_metric`; .*'iou_metrics'",
+        ),
+        (
+            {'model.data_preprocessor.seg_pad_val': 3},
+            'padding would be learnt',
+        ),
+        (
+            {'default_hooks.checkpoint.by_epoch': True},
+            'save nothing before its',
+        ),
+        (
+            {'param_scheduler': dict(type='PolyLR')},
+            '`param_scheduler.by_epoch` is True, .* never acts',
+        ),
+        (
+            {
+                'model.decode_head.num_classes': 2,
+                'model.decode_head.out_channels': 1,
+                'model.decode_head.threshold': 0.3,
+            },
+            '`model.decode_head` has one output',
+        ),
+        (
+            {
+                'train_dataloader.dataset': dict(
+                    type='BaseSegDataset',
+                    metainfo=dict(classes='red'),
+                    pipeline=[],
+                )
+            },
+            "classes` is the text 'red', .*list the names",
+        ),
+    ],
+)
+def test_silent_mistakes_of_segmentation(changes, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        run(changes, toy.segmentation)
+
+
+def test_warnings():
+    (warm_up,) = run({'param_scheduler': [dict(type='LinearLR', end=9)]})
+    assert 'warms up until 9, but the training ends at 2' in warm_up
+    (order,) = run({'train_dataloader.sampler.shuffle': False})
+    assert 'does not shuffle' in order
+    unused = dict(custom_keys=dict(prompts=dict(), foot=dict(lr_mult=2)))
+    (pattern,) = run({CUSTOM_KEYS: unused})
+    assert 'no name of a trained parameter: foot' in pattern
+
+
+def test_a_test_needs_only_its_own_loop():
+    cfg = toy.classification('run')
+    for part in ('dataloader', 'evaluator', 'cfg'):
+        cfg[f'test_{part}'] = cfg[f'val_{part}']
+    del cfg['train_dataloader'], cfg['optim_wrapper'], cfg['train_cfg']
+    assert preflight(Config(cfg), training=False) == []
+    cfg['test_dataloader'].update(drop_last=True, batch_size=7)
+    with pytest.raises(UsageError, match='leaves images out of the scores'):
+        preflight(Config(cfg), training=False)
+
+
+def test_missing_data_do_not_hide_a_misspelt_transform():
+    dataset = dict(
+        type='CustomDataset', data_root='gone', pipeline=[dict(type='Pack')]
+    )
+    with pytest.raises(UsageError, match=r'dataset.pipeline.0`: .*Pack'):
+        run({'train_dataloader.dataset': dataset})
+    dataset['pipeline'] = [dict(type='PackInputs')]
+    assert run({'train_dataloader.dataset': dataset}) == []

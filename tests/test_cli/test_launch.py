@@ -1,17 +1,16 @@
-"""Who is who in a run of several processes, by what launchers say."""
+"""Distributed runs: ranks of launchers, timeouts, runs without a GPU."""
 
 import os
 
 import pytest
+import torch
 from mmengine.config import Config
 
-from mmdavpt.cli import launch
-from mmdavpt.cli.launcher_variables import (
-    OWN_VARIABLES,
-    TORCHRUN_VARIABLES,
-    use_variables,
-)
+from mmdavpt.cli import common, launch
+from mmdavpt.cli.launch import LAUNCHER_VARIABLES, TORCHRUN_VARIABLES
 from mmdavpt.errors import UsageError
+
+from .test_flags import ADE20K
 
 SLURM = {
     'SLURM_PROCID': '3',
@@ -20,144 +19,151 @@ SLURM = {
     'SLURM_JOB_ID': '1234567',
     'SLURM_STEP_NODELIST': 'node[07-08]',
 }
+MPI = dict(zip(LAUNCHER_VARIABLES['mpi'].values(), '120', strict=True))
 
 
 @pytest.fixture
-def environment(monkeypatch, tmp_path):
-    """Return a function that sets variables and what `scontrol` does."""
+def set_environment(monkeypatch, tmp_path):
+    """Return a function that sets variables and the output of scontrol."""
     for name in (*TORCHRUN_VARIABLES, 'LOCAL_RANK', 'SLURM_NODELIST', *SLURM):
-        # Set first, so that what the code sets is taken back too.
+        # Set first, so that pytest also restores what the code sets.
         monkeypatch.setenv(name, '')
         monkeypatch.delenv(name)
     monkeypatch.setenv('PATH', f'{tmp_path}:{os.environ["PATH"]}')
 
-    def make(variables, scontrol='echo node07; echo node08'):
+    def set_variables(variables, scontrol='echo node07; echo node08'):
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
         if scontrol is not None:
             (tmp_path / 'scontrol').write_text(f'#!/bin/sh\n{scontrol}\n')
             (tmp_path / 'scontrol').chmod(0o755)
 
-    return make
-
-
-def torchruns():
-    return {
-        name: os.environ.get(name)
-        for name in (*TORCHRUN_VARIABLES, 'LOCAL_RANK')
-    }
-
-
-def test_slurm(environment):
-    environment(SLURM)
-    use_variables('slurm')
-    assert torchruns() == dict(
-        RANK='3',
-        WORLD_SIZE='4',
-        LOCAL_RANK='1',
-        MASTER_ADDR='node07',
-        MASTER_PORT='24567',
-    )
-
-
-def test_slurm_on_one_machine_asks_nobody(environment):
-    environment({**SLURM, 'SLURM_STEP_NODELIST': 'node3'}, scontrol='exit 1')
-    use_variables('slurm')
-    assert os.environ['MASTER_ADDR'] == 'node3'
-
-
-def test_what_is_set_by_hand_stays(environment):
-    environment(
-        {**SLURM, 'MASTER_ADDR': 'other', 'MASTER_PORT': '7'}, scontrol=None
-    )
-    use_variables('slurm')
-    assert torchruns()['MASTER_ADDR'] == 'other'
-    assert torchruns()['MASTER_PORT'] == '7'
+    return set_variables
 
 
 @pytest.mark.parametrize(
-    'scontrol,words',
-    [('exit 3', 'exit status 3'), ('true', 'exit status 0')],
+    'launcher, variables, scontrol, expected',
+    [
+        ('slurm', SLURM, 'echo node07; echo 8', '3 4 node07 24567 1'),
+        (
+            'slurm',
+            {**SLURM, 'SLURM_STEP_NODELIST': 'node3'},
+            'exit 1',
+            '3 4 node3 24567 1',
+        ),
+        (
+            'slurm',
+            {**SLURM, 'MASTER_ADDR': 'other', 'MASTER_PORT': '7'},
+            None,
+            '3 4 other 7 1',
+        ),
+        ('mpi', {**MPI, 'MASTER_ADDR': 'a'}, None, '1 2 a 29500 0'),
+    ],
 )
-def test_slurm_that_does_not_know_its_machines(environment, scontrol, words):
-    environment(SLURM, scontrol)
-    with pytest.raises(UsageError, match=f'{words}.*set MASTER_ADDR'):
-        use_variables('slurm')
+def test_torchrun_variables(
+    set_environment, launcher, variables, scontrol, expected
+):
+    set_environment(variables, scontrol)
+    launch.set_torchrun_variables(launcher)
+    names = (*TORCHRUN_VARIABLES, 'LOCAL_RANK')
+    assert ' '.join(os.environ[name] for name in names) == expected
 
 
-def test_open_mpi(environment):
-    values = dict(zip(OWN_VARIABLES['mpi'].values(), '120', strict=True))
-    environment({**values, 'MASTER_ADDR': 'a'})
-    use_variables('mpi')
-    assert torchruns() == dict(
-        RANK='1',
-        WORLD_SIZE='2',
-        LOCAL_RANK='0',
-        MASTER_ADDR='a',
-        MASTER_PORT='29500',
-    )
+@pytest.mark.parametrize('scontrol, status', [('exit 3', 3), ('true', 0)])
+def test_slurm_without_node_names(set_environment, scontrol, status):
+    set_environment(SLURM, scontrol)
+    with pytest.raises(UsageError, match=f'status {status}.*MASTER_ADDR'):
+        launch.set_torchrun_variables('slurm')
 
 
 @pytest.mark.parametrize(
-    'launcher,program',
-    [('slurm', 'slurm_train.sh'), ('mpi', 'mpirun'), ('pytorch', 'dist_tr')],
+    'launcher, variables, words',
+    [
+        ('slurm', {}, 'SLURM_PROCID.*slurm_train.sh'),
+        ('mpi', {}, 'OMPI_COMM_WORLD_RANK.*mpirun'),
+        ('mpi', MPI, 'MASTER_ADDR in the environment'),
+        ('pytorch', {}, 'RANK.*dist_train.sh'),
+    ],
 )
-def test_a_process_that_nobody_launched(environment, launcher, program):
-    environment({})
-    with pytest.raises(UsageError, match=f'(?s){program}.*not in the envir'):
+def test_process_without_its_launcher(
+    set_environment, launcher, variables, words
+):
+    set_environment(variables)
+    with pytest.raises(UsageError, match=words):
         launch.prepare_launcher(Config(dict(launcher=launcher, model={})))
 
 
-def test_mpi_does_not_say_where_rank_0_is(environment):
-    environment(dict(zip(OWN_VARIABLES['mpi'].values(), '120', strict=True)))
-    with pytest.raises(UsageError, match='MASTER_ADDR is not in the envir'):
-        launch.prepare_launcher(Config(dict(launcher='mpi', model={})))
+def test_one_process_gets_a_local_rank_only(set_environment):
+    cfg = Config(dict(launcher='none', model=dict()))
+    launch.prepare_launcher(cfg, local_rank=3)
+    assert os.environ['LOCAL_RANK'] == '3'
+    assert 'model_wrapper_cfg' not in cfg
 
 
 def test_timeout():
     cfg = Config(dict(model={}))
     assert launch.set_timeout(cfg) == 1800
-    # What mmengine uses by itself must not get lost by it.
+    # mmengine's own default must not get lost.
     assert cfg.env_cfg.dist_cfg == dict(backend='nccl', timeout=1800)
     cfg.env_cfg.dist_cfg.timeout = 60
     assert launch.set_timeout(cfg) == 60
-    for bad in (0, '60', True):
-        cfg.env_cfg.dist_cfg.timeout = bad
-        with pytest.raises(UsageError, match='should be the seconds'):
+    for wrong in (0, '60', True):
+        cfg.env_cfg.dist_cfg.timeout = wrong
+        with pytest.raises(UsageError, match='positive number of seconds'):
             launch.set_timeout(cfg)
 
 
-def test_ranks_without_a_gpu_meet_by_gloo(environment, monkeypatch):
-    environment(
-        dict(RANK='0', WORLD_SIZE='2', MASTER_ADDR='here', MASTER_PORT='1')
-    )
-    made = []
+def test_ranks_without_a_gpu_use_gloo(set_environment, monkeypatch):
+    ranks = dict(RANK='0', WORLD_SIZE='2', MASTER_ADDR='a', MASTER_PORT='1')
+    set_environment(ranks)
+    created = []
     monkeypatch.setattr(
-        launch.torch.distributed,
+        torch.distributed,
         'init_process_group',
-        lambda backend, timeout: made.append((backend, timeout.seconds)),
+        lambda backend, timeout: created.append((backend, timeout.seconds)),
     )
-    cfg = Config(
-        dict(
-            launcher='pytorch',
-            model={},
-            env_cfg=dict(dist_cfg=dict(timeout=60)),
-        )
-    )
-    launch.prepare_launcher(cfg, local_rank=3)
-    assert made == [('gloo', 60)]
-    assert cfg.model_wrapper_cfg.device_ids is None
-    assert os.environ['LOCAL_RANK'] == '3'
-    # One that was made before is used.
-    monkeypatch.setattr(
-        launch.torch.distributed, 'is_initialized', lambda: True
-    )
+    env_cfg = dict(dist_cfg=dict(timeout=60))
+    cfg = Config(dict(launcher='pytorch', model={}, env_cfg=env_cfg))
     launch.prepare_launcher(cfg)
-    assert len(made) == 1
+    assert created == [('gloo', 60)]
+    assert cfg.model_wrapper_cfg.device_ids is None
+    # An existing process group is used.
+    monkeypatch.setattr(torch.distributed, 'is_initialized', lambda: True)
+    launch.prepare_launcher(cfg)
+    assert len(created) == 1
+
+
+def test_ranks_with_gpus_are_left_to_mmengine(set_environment, monkeypatch):
+    monkeypatch.setattr(launch, 'has_accelerator', lambda: True)
+    set_environment(dict.fromkeys(TORCHRUN_VARIABLES, '0'))
+    norm_cfg = dict(type='SyncBN')
+    cfg = Config(dict(launcher='pytorch', model=dict(norm_cfg=norm_cfg)))
+    launch.prepare_launcher(cfg)
+    assert 'model_wrapper_cfg' not in cfg
+    assert cfg.model.norm_cfg.type == 'SyncBN'
+    assert not torch.distributed.is_initialized()
+
+
+def test_cpu_wrapper_replaces_every_sync_bn():
+    cfg = common.load_config(
+        ADE20K, {'find_unused_parameters': True, 'sync_bn': 'torch'}
+    )
+    cfg.model.auxiliary_head[2].norm_cfg.type = 'MMSyncBN'
+    launch.use_cpu_wrapper(cfg)
+    heads = [cfg.model.decode_head, *cfg.model.auxiliary_head]
+    assert [h.norm_cfg.type for h in heads] == ['BN'] * 4
+    assert all(h.norm_cfg.requires_grad for h in heads)
+    assert cfg.model_wrapper_cfg == dict(
+        type='MMDistributedDataParallel',
+        device_ids=None,
+        broadcast_buffers=False,
+        find_unused_parameters=True,
+    )
+    assert 'sync_bn' not in cfg
 
 
 @pytest.mark.parametrize(
-    'cfg, rank, said',
+    'cfg, rank, warns',
     [
         (dict(model=dict(norm_cfg=dict(type='SyncBN'))), '0', True),
         (dict(model={}, sync_bn='torch'), '0', True),
@@ -165,15 +171,13 @@ def test_ranks_without_a_gpu_meet_by_gloo(environment, monkeypatch):
         (dict(model=dict(norm_cfg=dict(type='BN'))), '0', False),
     ],
 )
-def test_one_process_says_what_becomes_of_sync_bn(
-    monkeypatch, capsys, cfg, rank, said
-):
+def test_rank_0_warns_about_sync_bn(monkeypatch, capsys, cfg, rank, warns):
     monkeypatch.setenv('RANK', rank)
     launch.use_cpu_wrapper(Config(cfg))
-    assert ('SyncBN needs GPUs' in capsys.readouterr().err) == said
+    assert ('SyncBN needs GPUs' in capsys.readouterr().err) == warns
 
 
 @pytest.mark.parametrize('device', ['cpu', 'mps', 'cuda', 'npu'])
-def test_what_distributed_training_runs_on(monkeypatch, device):
+def test_devices_of_distributed_training(monkeypatch, device):
     monkeypatch.setattr(launch, 'get_device', lambda: device)
     assert launch.has_accelerator() == (device in ('cuda', 'npu'))

@@ -3,15 +3,14 @@
 import pytest
 import torch
 
-from mmdavpt.models.export import fold_bias_delta
+from mmdavpt.errors import UsageError
+from mmdavpt.models.export import fold_tuners
+from mmdavpt.models.tuners import PARTS
 from tools.model_converters.publish import main as publish
 
 from .test_backbones.test_davpt_vit import build, images
 
 
-@pytest.mark.parametrize(
-    'bias', [('v',), ('k', 'v'), ('q', 'k', 'v'), ('k',), ()]
-)
 @pytest.mark.parametrize(
     'options',
     [
@@ -21,42 +20,57 @@ from .test_backbones.test_davpt_vit import build, images
         dict(layer_scale_init_value=0.5),
     ],
 )
-def test_outputs_are_equal(bias, options):
-    tuned = build(bias=bias, **options)
-    folded = build(perturb=False, **options)
-    state = {f'backbone.{k}': v for k, v in tuned.state_dict().items()}
-    before = {k: v.clone() for k, v in state.items()}
-    out = fold_bias_delta(dict(state, other=torch.ones(1)))
-    assert all(torch.equal(before[k], v) for k, v in state.items())
-    assert torch.equal(out.pop('other'), torch.ones(1))
-    folded.load_state_dict(
-        {k.removeprefix('backbone.'): v for k, v in out.items()}
+@pytest.mark.parametrize(
+    'tuners',
+    [
+        dict(bias=('v',)),
+        dict(bias=('q', 'k', 'v')),
+        dict(tuners=[dict(type='Bias', parts=PARTS)]),
+        dict(tuners=[dict(type='LoRA', rank=2, targets=PARTS, alpha=3)]),
+        dict(
+            bias=('v', 'fc1'),
+            tuners=[
+                dict(type='LoRA', rank=2),
+                dict(type='LoRA', targets=('k', 'fc2'), name='second'),
+            ],
+        ),
+    ],
+)
+def test_folded_model_computes_the_same(tuners, options):
+    tuned = build(**tuners, **options)
+    before = {k: v.clone() for k, v in tuned.state_dict().items()}
+    state = fold_tuners(tuned)
+    assert all(
+        torch.equal(before[k], v) for k, v in tuned.state_dict().items()
     )
+    folded = build(perturb=False, **options)
+    plain = build(perturb=False, **options)
+    plain.load_state_dict(tuned.state_dict(), strict=False)
+    folded.load_state_dict(state)
     for ours, theirs in zip(folded(images()), tuned(images()), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
-    if bias and bias != ('k',):
-        plain = build(perturb=False, **options)
-        plain.load_state_dict(tuned.state_dict(), strict=False)
-        assert (plain(images())[0] - tuned(images())[0]).abs().max() > 1e-3
+    assert (plain(images())[0] - tuned(images())[0]).abs().max() > 1e-3
 
 
-def test_types_are_kept():
-    state = build(torch.float32, bias=('q', 'v')).state_dict()
-    for name, value in fold_bias_delta(state, prefix='').items():
-        assert value.dtype == torch.float32
-        assert value.shape == state[name].shape
+def test_bias_is_folded_bit_for_bit():
+    tuned = build(torch.float32, bias=('q', 'k', 'v'))
+    folded = build(torch.float32)
+    folded.load_state_dict(fold_tuners(tuned))
+    x = images(dtype=torch.float32)
+    assert torch.equal(folded(x)[0], tuned(x)[0])
 
 
-def test_published_checkpoint_is_folded(tmp_path):
-    state = build(torch.float32, bias=('k', 'v')).state_dict()
-    state = {f'backbone.{k}': v for k, v in state.items()}
-    torch.save(dict(state_dict=state, meta={}), tmp_path / 'a.pth')
-    publish([str(tmp_path / 'a.pth'), str(tmp_path / 'b.pth'), '--fold-bias'])
-    published = torch.load(tmp_path / 'b.pth')['state_dict']
-    expected = fold_bias_delta(state)
-    assert published.keys() == expected.keys() < state.keys()
-    for name, value in published.items():
-        assert torch.equal(value, expected[name].half()), name
+@pytest.mark.parametrize(
+    'kwargs, message',
+    [
+        (dict(), 'no tuners or bias shifts'),
+        (dict(tuners=[dict(type='AdaptFormer')]), 'AdaptFormer cannot be fol'),
+        (dict(bias=('v',), qkv_bias=False), 'qkv_bias=False'),
+    ],
+)
+def test_what_cannot_be_folded(kwargs, message):
+    with pytest.raises(UsageError, match=message):
+        fold_tuners(build(**kwargs))
 
 
 @pytest.mark.parametrize('content', [None, 'text', [1], dict(model={})])

@@ -110,7 +110,7 @@ def project(vit, part, prompt):
         layer.attn.qkv.bias[rows],
     )
     if part == 'k':
-        out = out + vit.bias_delta['k'][LAYER]
+        out = out + vit.bias_delta.k[LAYER]
     return out.unflatten(-1, (HEADS, -1))
 
 

@@ -1,36 +1,58 @@
-"""Lines of text are cut and broken so that they fit."""
+"""Names in any script are readable: a font with the glyphs, or numbers."""
 
-from mmdavpt.visualization.figures import shorten, text_width, wrap
+import warnings
 
+import pytest
 
-def test_width_grows_with_size_and_length():
-    assert text_width('', 9) == 0
-    assert text_width('abc', 18) > 1.9 * text_width('abc', 9) > 0
-    assert text_width('a$b$c', 9) > text_width('abc', 9)
+from mmdavpt.visualization import figures, mapping_figure
+from mmdavpt.visualization.figures import readable_names
 
-
-def test_shorten_keeps_both_ends():
-    name = 'Black_footed_Albatross_0001_796111.jpg'
-    short = shorten(name, 1.5, 9)
-    head, tail = short.split('…')
-    assert name.startswith(head) and name.endswith(tail) and head and tail
-    assert text_width(short, 9) <= 1.5 < text_width(name, 9)
-    # One more character would not fit.
-    longer = name[: len(head) + 1] + '…' + tail
-    assert text_width(longer, 9) > 1.5
-    assert shorten('short', 1.5, 9) == 'short'
-    assert shorten('anything', 0.0, 9) == '…'
+NAMES = ['cat', '犬', '山\u3000川']
 
 
-def test_wrap_breaks_after_joints():
-    width = 1.02 * text_width('001.Black_footed_', 9)
-    name = '001.Black_footed_Albatross'
-    assert wrap(name, width, 9, 2) == ['001.Black_footed_', 'Albatross']
-    assert wrap(name, 9, 9, 2) == [name]
-    lines = wrap('one two three four five', text_width('three', 9), 9, 2)
-    assert lines[0] == 'one' and lines[1].startswith('t')
-    assert '…' in lines[1] and text_width(lines[1], 9) <= text_width(
-        'three', 9
-    )
-    # What has no joint is cut, not lost.
-    assert '…' in wrap('x' * 80, 1.0, 9, 2)[0]
+@pytest.fixture
+def fonts(monkeypatch):
+    """Return a function that installs fonts: name -> characters."""
+
+    def install(**characters):
+        class Font:
+            def __init__(self, name):
+                self.name = self.fname = name
+
+        default = figures.findfont(figures.FontProperties())
+        known = {default: figures._characters(default), **characters}
+        monkeypatch.setattr(
+            figures.fontManager, 'ttflist', [*map(Font, characters)]
+        )
+        monkeypatch.setattr(figures, '_characters', known.__getitem__)
+
+    return install
+
+
+def test_names_of_the_default_font_stay(fonts):
+    fonts(CJK=set('犬山川'))
+    assert readable_names(['cat', 'é Ж']) == (['cat', 'é Ж'], ['DejaVu Sans'])
+
+
+def test_a_font_with_all_missing_glyphs_is_chosen(fonts):
+    fonts(Part=set('犬'), CJK=set('犬山川'))
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        names, families = readable_names(NAMES)
+    assert names == NAMES and families == ['DejaVu Sans', 'CJK']
+
+
+def test_names_without_a_font_become_numbers(fonts):
+    # The last font of matplotlib has a box for every character.
+    fonts(**{'Last Resort': set('犬山川'), 'Part': set('犬')})
+    with pytest.warns(UserWarning, match="no installed font has '山川犬'"):
+        assert readable_names(NAMES)[0] == ['cat', '#1', '#2']
+
+
+def test_figures_draw_readable_names(fonts, recwarn):
+    fonts()
+    figure = mapping_figure(NAMES, [('now', [0, 0, 1])])
+    figure.canvas.draw()
+    assert [str(w.message)[:17] for w in recwarn] == ['no installed font']
+    texts = {text.get_text() for text in figure.axes[0].texts}
+    assert {'cat', '#1', '#2'} <= texts

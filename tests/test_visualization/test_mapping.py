@@ -1,7 +1,4 @@
-"""Which classes share a prompt: groups, pictures, and the tool."""
-
-import importlib.util
-import os.path as osp
+"""Which classes share a prompt: groups, figures, and show_mapping.py."""
 
 import numpy as np
 import pytest
@@ -17,6 +14,7 @@ from mmdavpt.visualization import (
     prompt_groups,
 )
 from mmdavpt.visualization.figures import ACCENT
+from tools.visualization import show_mapping
 
 
 def words(figure):
@@ -127,27 +125,14 @@ def test_mapping_is_drawn_into_a_file(tmp_path):
 
 
 def test_bad_pictures_give_sentences():
-    with pytest.raises(ValueError, match='at least one mapping'):
+    with pytest.raises(ValueError, match='should not be empty'):
         mapping_figure('AB', [])
-    with pytest.raises(ValueError, match="'now' has 3 classes, but 2 class"):
+    with pytest.raises(
+        ValueError, match="'now' has 3 classes, but there are 2"
+    ):
         mapping_figure('AB', [('now', [0, 1, 0])])
     with pytest.raises(ValueError, match='to 1 prompts'):
         mapping_figure('AB', [('now', [0, 1])], 1)
-
-
-@pytest.fixture(scope='module')
-def tool():
-    path = osp.join(
-        osp.dirname(__file__),
-        *['..'] * 2,
-        'tools',
-        'visualization',
-        'show_mapping.py',
-    )
-    spec = importlib.util.spec_from_file_location('show_mapping', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def save(path, mapping, classes=None, prefix='', num_prompts=3):
@@ -160,11 +145,11 @@ def save(path, mapping, classes=None, prefix='', num_prompts=3):
     return str(path)
 
 
-def test_tool_prints_and_draws(tool, tmp_path, capsys):
+def test_tool_prints_and_draws(tmp_path, capsys):
     first = save(tmp_path / 'epoch_1.pth', [0, 0, -1, 1], ('w', 'x', 'y', 'z'))
     last = save(tmp_path / 'epoch_2.pth', [0, 1, -1, 1], prefix='module.')
     out = tmp_path / 'mapping.png'
-    tool.main([first, last, '--out', str(out)])
+    show_mapping.main([first, last, '--out', str(out)])
     lines = capsys.readouterr().out.splitlines()
     assert lines == [
         first,
@@ -183,27 +168,30 @@ def test_tool_prints_and_draws(tool, tmp_path, capsys):
     assert out.stat().st_size > 1000
 
 
-def test_tool_takes_names(tool):
+def test_tool_takes_names():
     saved = ('w', 'x')
-    assert tool.class_names_from(None, saved, 2) == saved
-    assert tool.class_names_from(None, None, 2) == ['0', '1']
-    assert tool.class_names_from('AB', saved, 2) == ['A', 'B']
-    assert tool.class_names_from('cat, dog', saved, 2) == ['cat', 'dog']
+    assert show_mapping.choose_class_names(None, saved, 2) == saved
+    assert show_mapping.choose_class_names(None, None, 2) == ['0', '1']
+    assert show_mapping.choose_class_names('AB', saved, 2) == ['A', 'B']
+    assert show_mapping.choose_class_names('cat, dog', saved, 2) == [
+        'cat',
+        'dog',
+    ]
     with pytest.raises(ValueError, match='name 2 classes, but names 3'):
-        tool.class_names_from('ABC', saved, 2)
+        show_mapping.choose_class_names('ABC', saved, 2)
 
 
-def test_tool_refuses_what_holds_no_mapping(tool, tmp_path):
+def test_tool_refuses_what_holds_no_mapping(tmp_path):
     torch.save(
         dict(state_dict=dict(weight=torch.zeros(1))), tmp_path / 'plain.pth'
     )
-    with pytest.raises(ValueError, match='is it the checkpoint of a guided'):
-        tool.read_mapping(str(tmp_path / 'plain.pth'))
+    with pytest.raises(ValueError, match='use the checkpoint of a guided'):
+        show_mapping.read_mapping(str(tmp_path / 'plain.pth'))
     path = save(tmp_path / 'fresh.pth', [-1, -1])
     with pytest.raises(ValueError, match='was never set'):
-        tool.read_mapping(path)
+        show_mapping.read_mapping(path)
 
 
-def test_tool_needs_no_centroids(tool, tmp_path):
+def test_tool_needs_no_centroids(tmp_path):
     torch.save({'guidance.mapping': torch.tensor([0, 1])}, tmp_path / 'a.pth')
-    assert tool.read_mapping(str(tmp_path / 'a.pth')).num_prompts == 2
+    assert show_mapping.read_mapping(str(tmp_path / 'a.pth')).num_prompts == 2

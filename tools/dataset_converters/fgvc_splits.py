@@ -13,15 +13,18 @@ import argparse
 import os.path as osp
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
-if find_spec('mmdavpt') is None:
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+ROOT = str(Path(__file__).resolve().parents[2])
+if ROOT not in sys.path:
+    sys.path.insert(0, ROOT)
 
-from mmdavpt.cli.common import exit_with_sentence  # noqa: E402
+from mmdavpt.cli.messages import exit_with_sentence  # noqa: E402
 from mmdavpt.datasets.fgvc.sets import SETS  # noqa: E402
-from mmdavpt.datasets.fgvc.writing import MANIFEST, write_splits  # noqa: E402
+from tools.dataset_converters.fgvc_conversion.writing import (  # noqa: E402
+    MANIFEST,
+    write_splits,
+)
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

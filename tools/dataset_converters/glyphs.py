@@ -14,23 +14,23 @@ again. `LAYOUT --help` tells the options of a layout.
 import argparse
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
-if find_spec('mmdavpt') is None:
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+ROOT = str(Path(__file__).resolve().parents[2])
+if ROOT not in sys.path:
+    sys.path.insert(0, ROOT)
 
-from mmdavpt.cli.common import exit_with_sentence  # noqa: E402
+from mmdavpt.cli.messages import exit_with_sentence  # noqa: E402
 from mmdavpt.datasets import STYLES  # noqa: E402
 from mmdavpt.datasets.fgvc.sets import SETS, set_from  # noqa: E402
-from mmdavpt.datasets.glyphs.writers import (  # noqa: E402
+from mmdavpt.datasets.vtab1k.tasks import TASKS, task_from  # noqa: E402
+from tools.dataset_converters.glyph_writers import (  # noqa: E402
     write_glyphs_fgvc,
     write_glyphs_vtab1k,
     write_scenes_ade20k,
     write_scenes_pascal_context,
 )
-from mmdavpt.datasets.glyphs.writers.fgvc import fgvc_sizes  # noqa: E402
-from mmdavpt.datasets.vtab1k.tasks import TASKS, task_from  # noqa: E402
+from tools.dataset_converters.glyph_writers.fgvc import fgvc_sizes  # noqa: E402
 
 #: Layouts of scenes: how they are written, and the names of the splits.
 SCENES = {

@@ -16,20 +16,23 @@ written, and copies that others wrote.
 import argparse
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
-if find_spec('mmdavpt') is None:
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+ROOT = str(Path(__file__).resolve().parents[2])
+if ROOT not in sys.path:
+    sys.path.insert(0, ROOT)
 
-from mmdavpt.cli.common import exit_with_sentence  # noqa: E402
-from mmdavpt.datasets.vtab1k.checking import (  # noqa: E402
+from mmdavpt.cli.messages import exit_with_sentence  # noqa: E402
+from mmdavpt.datasets.vtab1k.tasks import TASKS  # noqa: E402
+from tools.dataset_converters.vtab1k_conversion.checking import (  # noqa: E402
     task_defects,
     task_folders,
 )
-from mmdavpt.datasets.vtab1k.conversion import KINDS, convert  # noqa: E402
-from mmdavpt.datasets.vtab1k.sources import DOWNLOADS  # noqa: E402
-from mmdavpt.datasets.vtab1k.tasks import TASKS  # noqa: E402
+from tools.dataset_converters.vtab1k_conversion.conversion import (  # noqa: E402
+    KINDS,
+    convert,
+)
+from tools.dataset_converters.vtab1k_conversion.sources import DOWNLOADS  # noqa: E402
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

@@ -26,7 +26,7 @@ from mmdavpt.checkpoints import (  # noqa: E402
 from mmdavpt.checkpoints.fit import check_fit  # noqa: E402
 from mmdavpt.checkpoints.frozen import check_restorable  # noqa: E402
 from mmdavpt.checkpoints.tuned import (  # noqa: E402
-    complete_all,
+    fill_frozen_everywhere,
     strip_frozen,
     tunable_model,
 )
@@ -59,7 +59,7 @@ def convert(cfg: Config, source: str, tuned: bool = False) -> dict:
             f'but has {sorted(map(str, content))[:6]}'
         )
     check_fit(model, content['state_dict'], source)
-    complete_all(content, model)
+    fill_frozen_everywhere(content, model)
     model.load_state_dict(content['state_dict'])
     if tuned:
         check_restorable(model)

@@ -23,7 +23,7 @@ from mmdavpt.models.pretrained import (  # noqa: E402
     read_checkpoint,
     to_mmpretrain,
 )
-from mmdavpt.models.pretrained.naming import architecture  # noqa: E402
+from mmdavpt.models.pretrained.naming import describe_architecture  # noqa: E402
 
 
 def convert(
@@ -48,15 +48,16 @@ def convert(
     if out.suffix != '.safetensors':
         raise UsageError(f'OUT should end in .safetensors, but got {out}')
     read = read_checkpoint(source, allow_pickle)
-    named = to_mmpretrain(read.weights, prefix)
+    named = to_mmpretrain(read.weights, prefix, read.family)
     if named.surplus:
         raise UsageError(
             f'{source} has parts that no VisionTransformer of mmpretrain '
             f'has: {", ".join(named.surplus[:6])}'
         )
-    normalization = read.normalization or named.normalization or read.beside
-    family = read.family or named.label
-    note = dict(format='pt', source=source, family=family)
+    normalization = (
+        read.normalization or named.normalization or read.config_normalization
+    )
+    note = dict(format='pt', source=source, family=named.label)
     if normalization:
         note['mean'] = json.dumps(normalization.mean)
         note['std'] = json.dumps(normalization.std)
@@ -67,7 +68,8 @@ def convert(
     temporary.replace(out)
     return (
         f'{out}: {len(weights)} weights of {named.label}, '
-        f'{architecture(weights)}; left out {len(named.left_out)} keys'
+        f'{describe_architecture(weights)}; left out '
+        f'{len(named.left_out)} keys'
     )
 
 

@@ -2,8 +2,9 @@
 
 ``python tools/model_converters/publish.py CHECKPOINT OUT``: what resuming
 needs (optimizer, schedules, logs) goes, and floats become float16, to which
-loading casts back. ``--fold-bias`` folds the q, k and v deltas of DA-VPT+ into
-the frozen weights, exactly; the config then needs ``backbone.bias=()``.
+loading casts back. ``--fold CONFIG`` folds the tuners and bias shifts of the
+run's config into the frozen weights; the published weights are for the config
+with ``model.backbone.tuners=()`` and ``model.backbone.bias=()``.
 """
 
 import argparse
@@ -11,6 +12,9 @@ import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
 
 if find_spec('mmdavpt') is None:
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -20,37 +24,34 @@ from mmdavpt.checkpoints import (  # noqa: E402
     read_run_checkpoint,
     save_checkpoint,
 )
-from mmdavpt.checkpoints.tuned import FINGERPRINT  # noqa: E402
 from mmdavpt.cli import common as cli  # noqa: E402
 from mmdavpt.errors import UsageError  # noqa: E402
-from mmdavpt.models.export import fold_bias_delta  # noqa: E402
+from mmdavpt.models.export import fold_tuners  # noqa: E402
+from mmdavpt.registry import MODELS  # noqa: E402
 
 
-def publish(checkpoint: dict, fold_bias: bool = False) -> dict:
+def publish(checkpoint: dict, fold: Config | None = None) -> dict:
     """Return what is published of a checkpoint.
 
     Args:
         checkpoint (dict): A checkpoint of a Runner.
-        fold_bias (bool): Whether to fold the deltas of DA-VPT+ away.
-            Defaults to False.
+        fold (Config, optional): Config of the run, to fold its tuners into
+            the frozen weights. Defaults to None, which keeps them.
 
     Returns:
         dict: ``state_dict`` in half precision, and ``meta`` with the
         iterations, the classes and this package's version.
 
     Raises:
-        UsageError: If weights to fold into are not in the checkpoint.
+        UsageError: If there are no tuners to fold, or one cannot be folded.
     """
     meta = checkpoint.get('meta', {})
     weights = checkpoint['state_dict']
-    if fold_bias and FINGERPRINT in weights:
-        raise UsageError(
-            '--fold-bias changes frozen weights, which this checkpoint goes '
-            'without; write a whole one first, by '
-            'tools/model_converters/convert_checkpoint.py'
-        )
-    if fold_bias:
-        weights = fold_bias_delta(weights)
+    if fold is not None:
+        init_default_scope(fold.get('default_scope', 'mmpretrain'))
+        model = MODELS.build(fold.model)
+        model.load_state_dict(weights)
+        weights = fold_tuners(model)
     return dict(
         state_dict={
             name: value.half() if value.is_floating_point() else value
@@ -70,9 +71,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument('checkpoint', help='a checkpoint of a Runner')
     parser.add_argument('out', help='the file to write')
     parser.add_argument(
-        '--fold-bias',
-        action='store_true',
-        help='fold the deltas of DA-VPT+ into the weights',
+        '--fold',
+        metavar='CONFIG',
+        help='config of the run, to fold its tuners into the frozen weights',
     )
     args = parser.parse_args(argv)
     with cli.exit_with_sentence(FileNotFoundError):
@@ -82,7 +83,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                 f'{args.checkpoint} should be a checkpoint of a Runner, with '
                 "a 'state_dict', but has none"
             )
-        published = publish(checkpoint, args.fold_bias)
+        fold = args.fold and cli.load_config(args.fold)
+        published = publish(checkpoint, fold)
         save_checkpoint(published, args.out)
     size = Path(args.out).stat().st_size / 1e6
     print(f'{args.out}: {size:.1f} MB')

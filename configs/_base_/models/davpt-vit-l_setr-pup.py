@@ -1,11 +1,10 @@
 """SETR-PUP on a prompted ViT-L/16, for 150 classes at 512x512.
 
-One main and three auxiliary heads, each on one of four feature layers. The
-auxiliary heads are a list, which a config that inherits replaces as a whole:
-it builds its own from ``aux_head``.
+One main and three auxiliary heads, each on one of four feature layers. All
+have ``model.num_classes`` classes.
 """
 
-# nn.SyncBatchNorm; runs on one process or without a GPU use BN instead.
+# BN replaces it on one process or without a GPU.
 norm_cfg = dict(type='SyncBN', requires_grad=True)
 head = dict(
     type='SETRUPHead',
@@ -27,10 +26,11 @@ aux_head = dict(
 
 model = dict(
     type='mmdavpt.DAVPTEncoderDecoder',
+    num_classes=150,
     data_preprocessor=dict(
         type='SegDataPreProcessor',
-        # ImageNet's, as SETR and the paper's code have them, although the
-        # weights were made with 127.5 and 127.5.
+        # ImageNet's, as in SETR and the paper's code. The weights were
+        # trained with 127.5 and 127.5.
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,
@@ -52,16 +52,13 @@ model = dict(
     decode_head=dict(
         **head,
         in_index=3,
-        num_classes=150,
         num_convs=4,
         up_scale=2,
         loss_decode=dict(
             type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0
         ),
     ),
-    auxiliary_head=[
-        dict(**aux_head, in_index=i, num_classes=150) for i in range(3)
-    ],
+    auxiliary_head=[dict(**aux_head, in_index=i) for i in range(3)],
     guidance=dict(
         guided_layers=(-1,),
         normalize='centered',  # docs/deviations.md

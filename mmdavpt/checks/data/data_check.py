@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from mmdavpt.checks.preflight import is_local
+from mmdavpt.checks.fit import is_local
 from mmdavpt.datasets.image_files import file_defects
 from mmdavpt.datasets.sample_check import SampleCheck
 from mmdavpt.errors import UsageError

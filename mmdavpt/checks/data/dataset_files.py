@@ -7,9 +7,8 @@ from typing import Any
 from mmcv.transforms import LoadImageFromFile
 from mmengine.dataset import BaseDataset
 
-from mmdavpt.checks.config.config_keys import accepted_arguments, walk
-from mmdavpt.checks.config.type_places import resolve_type
-from mmdavpt.checks.preflight import is_local
+from mmdavpt.checks.fit import is_local
+from mmdavpt.checks.introspection import argument_names, find_types, walk
 from mmdavpt.datasets.sample_check import SampleCheck
 from mmdavpt.errors import UsageError
 
@@ -28,7 +27,7 @@ def class_of(node: dict, scope: str) -> Any:
     """
     if 'type' not in node:
         return None
-    return next(iter(resolve_type(node['type'], scope)), None)
+    return next(iter(find_types(node['type'], scope)), None)
 
 
 def lists_by_itself(kind: Any) -> bool:
@@ -85,7 +84,7 @@ def build_without_pipeline(
     if _downloads(kind):
         arguments['download'] = False
     # It is read once, and an empty list cannot be serialised.
-    if 'serialize_data' in (accepted_arguments(kind) or ()):
+    if 'serialize_data' in (argument_names(kind)):
         arguments['serialize_data'] = False
     try:
         return kind(**arguments)
@@ -113,7 +112,7 @@ def _is_dataset(kind: Any) -> bool:
 
 
 def _downloads(kind: type) -> bool:
-    return 'download' in (accepted_arguments(kind) or ())
+    return 'download' in (argument_names(kind))
 
 
 def listed_samples(dataset: BaseDataset) -> list[dict]:
@@ -165,7 +164,11 @@ def head_of(cfg: dict) -> dict:
     """
     model = cfg.get('model') or {}
     head = model.get('decode_head') or model.get('head') or {}
-    return head[-1] if isinstance(head, (list, tuple)) else head
+    head = head[-1] if isinstance(head, (list, tuple)) else head
+    # `model.num_classes` is the class count of heads that set none.
+    if 'num_classes' in model:
+        head = {'num_classes': model['num_classes'], **head}
+    return head
 
 
 def sample_check(cfg: dict, path: str, dataset: dict) -> SampleCheck:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
-from mmdavpt.checks.config.config_keys import walk
+from mmdavpt.checks.introspection import walk
 from mmdavpt.errors import UsageError
 
 

@@ -1,38 +1,37 @@
-"""How glyphs and glyph scenes look."""
+"""Styles of glyphs and glyph scenes."""
 
 from dataclasses import dataclass, fields
-from typing import Dict, Tuple
 
 
 @dataclass(frozen=True)
 class GlyphStyle:
-    """How glyphs look. All amplitudes are fractions of the full range 255.
+    """Style of glyphs. All amplitudes are fractions of the full range 255.
 
     Attributes:
-        ink (Tuple[float, float]): Range of the grey level of the ink.
-        paper (Tuple[float, float]): Range of the grey level of the paper.
-        swap (float): Probability that ink and paper change places.
+        ink (tuple[float, float]): Range of the grey level of the ink.
+        paper (tuple[float, float]): Range of the grey level of the paper.
+        swap (float): Probability that ink and paper are swapped.
         colour (float): Largest deviation of each channel from the grey level.
         texture (float): Amplitude of the smooth background texture.
         noise (float): Amplitude of the noise of single pixels.
-        size (Tuple[float, float]): Range of the em size, as a fraction of the
+        size (tuple[float, float]): Range of the em size, as a fraction of the
             shorter image side.
-        rotation (float): Largest rotation either way, in degrees.
-        shift (float): Largest shift either way, as a fraction of the image.
+        rotation (float): Largest rotation in degrees.
+        shift (float): Largest shift, as a fraction of the image.
         strokes (int): Number of stray lines drawn across the image.
 
     Raises:
-        ValueError: If an amplitude is negative, a range runs backwards, or
+        ValueError: If an amplitude is negative, a range is not ascending, or
             the size is not positive.
     """
 
-    ink: Tuple[float, float] = (0.0, 0.35)
-    paper: Tuple[float, float] = (0.65, 1.0)
+    ink: tuple[float, float] = (0.0, 0.35)
+    paper: tuple[float, float] = (0.65, 1.0)
     swap: float = 0.0
     colour: float = 0.1
     texture: float = 0.1
     noise: float = 0.05
-    size: Tuple[float, float] = (0.7, 0.95)
+    size: tuple[float, float] = (0.7, 0.95)
     rotation: float = 12.0
     shift: float = 0.1
     strokes: int = 0
@@ -54,11 +53,10 @@ class GlyphStyle:
             )
 
 
-#: The styles of the embedded tasks. ``clean`` is what the backbone is
-#: pre-trained on, dark on light. ``inverted``, light on dark, is the domain
-#: that it is then tuned to: a linear probe of frozen features falls far behind
-#: full tuning there, and prompts lie between. ``rough`` is hard for all.
-STYLES: Dict[str, GlyphStyle] = {
+#: Styles by name. The backbone is pre-trained on ``clean`` (dark on light) and
+#: tuned to ``inverted`` (light on dark), where a linear probe is worse than
+#: full tuning and prompts are in between. ``rough`` is hard for all.
+STYLES: dict[str, GlyphStyle] = {
     'clean': GlyphStyle(),
     'inverted': GlyphStyle(swap=1.0, texture=0.15, noise=0.1),
     'rough': GlyphStyle(
@@ -79,9 +77,9 @@ def style_from(style) -> GlyphStyle:
     """Return a :class:`GlyphStyle` from a name, a dict of changes, or itself.
 
     Args:
-        style (str | dict | GlyphStyle): A key of ``STYLES``; or a dict with an
-            optional key ``base`` (a key of ``STYLES``, default ``'clean'``)
-            and the fields to change.
+        style (str | dict | GlyphStyle): A key of ``STYLES``; or a dict of
+            fields to change, with an optional ``base`` (a key of ``STYLES``,
+            defaults to 'clean').
 
     Raises:
         ValueError: If the name or a field is unknown.

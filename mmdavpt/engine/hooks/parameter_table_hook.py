@@ -1,11 +1,11 @@
-"""The hook that logs which parameters train."""
+"""Log which parameters train."""
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmdavpt.models.trainable import parameter_table
 from mmdavpt.registry import HOOKS
+from mmdavpt.unwrap import unwrap
 
 
 @HOOKS.register_module()
@@ -16,6 +16,5 @@ class ParameterTableHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Log the table."""
-        model = runner.model
-        model = model.module if is_model_wrapper(model) else model
-        runner.logger.info(f'Parameters:\n{parameter_table(model)}')
+        table = parameter_table(unwrap(runner.model))
+        runner.logger.info(f'Parameters:\n{table}')

@@ -1,50 +1,56 @@
-"""The hook that stops a training that cannot go well."""
+"""Check classes, files, labels and losses during training."""
 
 import math
-from typing import Optional
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from torch import nn
 
-from mmdavpt.engine.fault_tolerance.counting import (
-    SKIPPED_IN_A_ROW,
-    count_broken,
-    count_skipped,
-    stopping,
+from mmdavpt.engine.class_counts import (
+    check_classes,
+    class_order_defect,
+    classes_of,
+    heads_of,
 )
-from mmdavpt.engine.fault_tolerance.step_guard import StepGuard, not_finite
-from mmdavpt.engine.fault_tolerance.watched_pipeline import (
+from mmdavpt.engine.fault_tolerance.checked_pipeline import (
+    check_files_of,
     replaced_files,
-    watch,
+)
+from mmdavpt.engine.fault_tolerance.limits import (
+    SKIPPED_IN_A_ROW,
+    cannot_continue,
+    record_broken_files,
+    record_skipped_step,
+)
+from mmdavpt.engine.fault_tolerance.step_guard import (
+    StepGuard,
+    non_finite_values,
 )
 from mmdavpt.errors import UsageError
-from mmdavpt.mapping.batch_labels import check_annotations, read_class_labels
+from mmdavpt.models.guidance import check_annotations, read_class_labels
 from mmdavpt.registry import HOOKS
-
-from ..trained_model import classes_of_heads, is_segmentor, unwrap
+from mmdavpt.unwrap import unwrap
 
 
 @HOOKS.register_module()
 class TrainingCheckHook(Hook):
-    """Check classes at the start, and files, labels and loss all the time.
+    """Stop trainings whose classes, files, labels or losses are wrong.
 
-    For classifiers and segmentors of any kind, guided or not. What it finds
-    would otherwise train silently, or end as an index error in a kernel.
-    A checkpoint with trained numbers that are not finite is never written.
+    For classifiers and segmentors of any kind, guided or not. Without it,
+    most of these mistakes train silently, or end as an index error in a
+    kernel. It also refuses to save a checkpoint whose trained values are not
+    finite.
 
     Args:
-        max_skipped_steps (int): How many optimizer steps in a row are left
-            out for a loss that is not finite, each with a line in the log,
-            before the training stops. Such an iteration leaves no trace in
-            weights, statistics or class sums. Defaults to 0: it stops at the
-            first.
-        max_broken_files (int): How many broken or missing files of the
-            training set may be met, by all processes and workers together,
-            before and after a resume. Each sample that needs one is replaced
-            by another, drawn at random; each file is one line in the log.
-            Defaults to 0: the training stops. Those of other sets always
-            stop it, as scores without them would be others.
+        max_skipped_steps (int): How many optimizer steps in a row are skipped
+            and logged, because their loss is not finite, before the training
+            stops. A skipped iteration leaves no trace in weights, statistics
+            or class sums. Defaults to 0: stop at the first.
+        max_broken_files (int): How many files of the training set may be
+            broken or missing, over all ranks and workers, before and after a
+            resume. Each sample with such a file is replaced by a random
+            other one; each file is logged once. Defaults to 0: stop.
+            Files of other sets always stop the run, since without them the
+            scores would change.
 
     Raises:
         ValueError: If a number is negative.
@@ -56,60 +62,58 @@ class TrainingCheckHook(Hook):
     def __init__(
         self, max_skipped_steps: int = 0, max_broken_files: int = 0
     ) -> None:
-        for name, value in (
-            ('max_skipped_steps', max_skipped_steps),
-            ('max_broken_files', max_broken_files),
-        ):
-            if value < 0:
-                raise ValueError(
-                    f'TrainingCheckHook: `{name}` should be 0 or more, but '
-                    f'got {value}'
-                )
+        if min(max_skipped_steps, max_broken_files) < 0:
+            raise ValueError(
+                'TrainingCheckHook: `max_skipped_steps` and '
+                '`max_broken_files` should be 0 or more, but got '
+                f'{max_skipped_steps} and {max_broken_files}'
+            )
         self.max_skipped_steps = max_skipped_steps
         self.max_broken_files = max_broken_files
-        self._guard: Optional[StepGuard] = None
+        self._guard: StepGuard | None = None
 
     def before_train(self, runner: Runner) -> None:
-        """Compare the number of classes of data and heads; watch the files.
+        """Compare the classes of data and heads; check files from now on.
 
         Raises:
-            ValueError: If they differ, or there are no images, or if the
-                classes of the validation set are not those of the training
-                set, so that its labels would mean something else.
+            UsageError: If there are no images, or the classes of training
+                set, heads and validation set differ.
         """
         training = runner.train_dataloader.dataset
         check_classes(unwrap(runner.model), training)
-        watch(training, replace=self.max_broken_files > 0)
+        check_files_of(training, replace=self.max_broken_files > 0)
         if runner.val_loop is not None:
-            check_same_classes(training, runner.val_dataloader.dataset)
-            watch(runner.val_dataloader.dataset, replace=False)
+            validation = runner.val_dataloader.dataset
+            defect = class_order_defect(
+                classes_of(training), classes_of(validation)
+            )
+            if defect:
+                raise UsageError(defect)
+            check_files_of(validation, replace=False)
         if self.max_skipped_steps:
             self._guard = StepGuard(runner.optim_wrapper)
 
     def before_test(self, runner: Runner) -> None:
-        """Watch the files of the test set."""
-        watch(runner.test_dataloader.dataset, replace=False)
+        """Check the files of the test set from now on."""
+        check_files_of(runner.test_dataloader.dataset, replace=False)
 
     def before_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:
-        """Check that all labels are in range, and count broken files.
+        """Check the range of all labels, and count broken files.
 
         Raises:
-            ValueError: If a label is not, with the image it belongs to, or
-                if there are too many broken files.
+            ValueError: If a label is out of range, with its image; or if
+                there are too many broken files.
         """
-        model, samples = unwrap(runner.model), data_batch['data_samples']
-        if is_segmentor(model):
-            check_annotations(
-                samples,
-                model.decode_head.num_classes,
-                model.decode_head.ignore_index,
-            )
-        elif 'head' in classes_of_heads(model):
-            read_class_labels(samples, model.head.num_classes)
+        samples = data_batch['data_samples']
+        for name, head in heads_of(unwrap(runner.model)).items():
+            if name == 'head' and hasattr(head, 'num_classes'):
+                read_class_labels(samples, head.num_classes)
+            elif name.startswith('decode_head'):
+                check_annotations(samples, head.num_classes, head.ignore_index)
         if self.max_broken_files:
-            count_broken(
+            record_broken_files(
                 runner, replaced_files(samples), self.max_broken_files
             )
         if self._guard is not None:
@@ -119,14 +123,14 @@ class TrainingCheckHook(Hook):
         self,
         runner: Runner,
         batch_idx: int,
-        data_batch: Optional[dict] = None,
-        outputs: Optional[dict] = None,
+        data_batch: dict | None = None,
+        outputs: dict | None = None,
     ) -> None:
         """Check that the loss is finite.
 
         Raises:
-            UsageError: If it is not, with the images of the batch, unless the
-                step was left out and may be.
+            UsageError: If it is not and the step may not be skipped, with the
+                images of the batch.
         """
         loss = outputs['loss'].item()
         if self._guard is None and math.isfinite(loss):
@@ -144,66 +148,24 @@ class TrainingCheckHook(Hook):
             f'images {paths}'
         )
         if self._guard is None:
-            raise stopping(f'the loss should be finite, but {what}', runner)
-        count_skipped(
+            raise cannot_continue(
+                f'the loss should be finite, but {what}', runner
+            )
+        record_skipped_step(
             runner, what, math.isfinite(loss), self.max_skipped_steps
         )
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Refuse to write a checkpoint that nothing can be made of.
+        """Refuse to write a checkpoint with values that are not finite.
 
         Raises:
-            UsageError: If a number that is trained is not finite.
+            UsageError: If a trained parameter or a buffer is not finite.
         """
-        bad = not_finite(unwrap(runner.model), checkpoint['state_dict'])
+        bad = non_finite_values(unwrap(runner.model), checkpoint['state_dict'])
         if bad:
-            raise stopping(
+            raise cannot_continue(
                 'a checkpoint should have finite weights, but '
                 f'{len(bad)} of this one are not after iteration '
                 f'{runner.iter + 1}, such as {bad[0]}, so it is not written',
                 runner,
             )
-
-
-def check_classes(model: nn.Module, dataset) -> None:
-    """Check that the dataset has as many classes as each head.
-
-    Raises:
-        UsageError: If it has not, or if it has no images.
-    """
-    if not len(dataset):
-        raise UsageError(
-            f'the training set {type(dataset).__name__} should have images, '
-            'but it has none; check its data_root, data_prefix and img_suffix'
-        )
-    classes = getattr(dataset, 'metainfo', {}).get('classes')
-    if classes is None:
-        return
-    for name, number in classes_of_heads(model).items():
-        if number != len(classes):
-            raise UsageError(
-                f'the training set has {len(classes)} classes, but the model '
-                f'has num_classes={number} in its {name}; set '
-                f'model.{name}.num_classes={len(classes)}'
-            )
-
-
-def check_same_classes(training, validation) -> None:
-    """Check that two datasets have the same classes in the same order.
-
-    Raises:
-        UsageError: If they have not.
-    """
-    expected, found = (
-        getattr(dataset, 'metainfo', {}).get('classes')
-        for dataset in (training, validation)
-    )
-    if expected is None or found is None or list(expected) == list(found):
-        return
-    different = sorted(set(expected) ^ set(found))[:5]
-    raise UsageError(
-        f'the validation set should have the {len(expected)} classes of the '
-        f'training set in the same order, but it has {len(found)}; different '
-        f'are {different or "their places"}: a class folder is missing or '
-        'superfluous, or `metainfo` differs'
-    )

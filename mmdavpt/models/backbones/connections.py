@@ -1,6 +1,6 @@
-"""How the prompts of one layer reach those of the next (appendix D)."""
+"""Connections from the prompts of one layer to the next (appendix D)."""
 
-from typing import Optional, Sequence, Union
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,18 +12,18 @@ GATE_INIT = -10.0
 
 
 def mix_prompts(
-    own: Tensor, incoming: Tensor, gate_logit: Optional[Tensor] = None
+    own: Tensor, incoming: Tensor, gate_logit: Tensor | None = None
 ) -> Tensor:
-    r"""Mix a layer's prompts with what the last layer made of its own.
+    r"""Mix a layer's prompts with the previous layer's prompt outputs.
 
     .. math::
         P + P_{out} \quad\text{or}\quad
         \sigma(g)\, P_{out} + (1 - \sigma(g))\, P
 
     Args:
-        own (Tensor): The layer's prompts :math:`P`, (B, P, C).
-        incoming (Tensor): The last layer's outputs :math:`P_{out}` at its
-            prompts' places, (B, P, C).
+        own (Tensor): Prompts of the layer, :math:`P`, (B, P, C).
+        incoming (Tensor): Prompt outputs of the previous layer,
+            :math:`P_{out}`, (B, P, C).
         gate_logit (Tensor, optional): :math:`g`, a scalar. None adds both.
 
     Returns:
@@ -35,15 +35,12 @@ def mix_prompts(
 
 
 def gate_logits(
-    propagate: Union[bool, str],
-    gate_init: Optional[float],
-    counts: Sequence[int],
-) -> Optional[nn.Parameter]:
-    """Return the logits of the gates between the layers, if there are any.
+    propagate: bool | str, counts: Sequence[int]
+) -> nn.Parameter | None:
+    """Return the logits of the gates between layers, if there are any.
 
     Args:
-        propagate (bool | str): Of the backbone.
-        gate_init (float, optional): Of the backbone.
+        propagate (bool | str): Option of the backbone.
         counts (Sequence[int]): The number of prompts of each layer.
 
     Returns:
@@ -51,17 +48,12 @@ def gate_logits(
         from layer k to layer k + 1.
 
     Raises:
-        ValueError: If an option is unknown or contradicts another, or if
-            layers that are connected have different numbers of prompts.
+        ValueError: If the option is unknown, or if layers that are connected
+            have different numbers of prompts.
     """
     if propagate not in PROPAGATE:
         raise ValueError(
             f'`propagate` should be one of {PROPAGATE}, but got {propagate!r}'
-        )
-    if gate_init is not None and propagate != 'gate':
-        raise ValueError(
-            "`gate_init` is the start of the gates of propagate='gate', but "
-            f'got gate_init={gate_init} with propagate={propagate!r}'
         )
     if propagate in (False, True):
         return None
@@ -73,5 +65,4 @@ def gate_logits(
         )
     if propagate == 'sum':
         return None
-    start = GATE_INIT if gate_init is None else gate_init
-    return nn.Parameter(torch.full((len(counts) - 1,), float(start)))
+    return nn.Parameter(torch.full((len(counts) - 1,), GATE_INIT))

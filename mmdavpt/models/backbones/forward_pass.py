@@ -1,40 +1,43 @@
-"""The pass through the layers: what enters each, and what is handed out."""
+"""Forward pass through the layers, with prompts and tuners."""
 
-from typing import Dict, NamedTuple, Optional, Tuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mmdavpt.models.tuners import LayerTuners
+
 from .connections import mix_prompts
 from .guided_tokens import TokenRequest
+from .layer_kinds import view_of
 from .prompted_layer import LayerTask, prompted_layer
 
 
 class BackboneTokens(NamedTuple):
-    """What the backbone hands out besides its features.
+    """Tokens that the backbone returns besides its features.
 
     Attributes:
-        cls (Tensor | None): [CLS] after the last layer that is used, with
+        cls (Tensor | None): [CLS] after the last layer that is run, with
             shape (B, C); None without a [CLS] token.
-        guided (Dict[int, Dict[str, Tensor]]): Guided layer to named tokens.
+        guided (dict[int, dict[str, Tensor]]): Guided layer to named tokens.
         patches (Tensor | None): The patches after the last layer, with shape
-            (B, N, C); none of them if only [CLS] is computed.
+            (B, N, C); empty if only [CLS] is computed.
     """
 
-    cls: Optional[Tensor]
-    guided: Dict[int, Dict[str, Tensor]]
-    patches: Optional[Tensor] = None
+    cls: Tensor | None
+    guided: dict[int, dict[str, Tensor]]
+    patches: Tensor | None = None
 
 
 class TokenSequence(NamedTuple):
-    """What one layer hands to the next: [CLS], prompts, patches.
+    """Sequence that one layer passes to the next: [CLS], prompts, patches.
 
     Attributes:
         x (Tensor): The tokens, with shape (B, 1+P+N, C).
         num_extra (int): 1 with [CLS], else 0.
-        num_prompts (int): The number ``P`` of prompts that stand in ``x``:
-            none where they are a key/value prefix.
+        num_prompts (int): The number ``P`` of prompts in ``x``: 0 where they
+            are a key/value prefix.
     """
 
     x: Tensor
@@ -43,12 +46,12 @@ class TokenSequence(NamedTuple):
 
     @property
     def patch_start(self) -> int:
-        """int: The place of the first patch."""
+        """int: Index of the first patch."""
         return self.num_extra + self.num_prompts
 
     @property
     def prompts(self) -> Tensor:
-        """Tensor: What stands at the prompts' places, (B, P, C)."""
+        """Tensor: The prompts or what a layer made of them, (B, P, C)."""
         return self.x[:, self.num_extra : self.patch_start]
 
     @property
@@ -57,7 +60,7 @@ class TokenSequence(NamedTuple):
         return self.x[:, self.patch_start :]
 
     def with_prompts(self, prompts: Tensor) -> 'TokenSequence':
-        """Return the sequence with these prompts, (B, P', C), in it."""
+        """Return the sequence with these prompts, (B, P', C), instead."""
         parts = (self.x[:, : self.num_extra], prompts, self.patches)
         return TokenSequence(
             torch.cat(parts, dim=1), self.num_extra, prompts.shape[1]
@@ -67,53 +70,53 @@ class TokenSequence(NamedTuple):
 def run_layers(
     vit: nn.Module,
     images: Tensor,
-    request: Optional[TokenRequest] = None,
+    request: TokenRequest | None = None,
     prompted: bool = True,
-) -> Tuple[Tuple[Tensor, ...], BackboneTokens]:
-    """Embed images, and run the layers that are used.
+) -> tuple[tuple[Tensor, ...], BackboneTokens]:
+    """Embed images and run the layers up to the last output.
 
     Args:
         vit (nn.Module): A ``DAVPTVisionTransformer``.
         images (Tensor): With shape (B, 3, H, W).
-        request (TokenRequest, optional): What guided layers hand out.
-        prompted (bool): Whether with prompts and bias deltas. Defaults to
-            True.
+        request (TokenRequest, optional): Guided tokens to return.
+        prompted (bool): Whether to use prompts and tuners; without, the
+            backbone is the pre-trained one. Defaults to True.
 
     Returns:
-        Tuple[Tuple[Tensor, ...], BackboneTokens]: The features of
+        tuple[tuple[Tensor, ...], BackboneTokens]: The features of
         ``out_indices``, and the tokens.
     """
-    # Here, since a caller would hold on to what enters the first layer.
-    x, grid = vit._embed(images)
+    acting = vit.acting_tuners() if prompted else {}
+    # Embedded here: a caller would keep the input of the first layer alive.
+    x, grid = vit._embed(images, acting)
     tokens = TokenSequence(x, vit.num_extra_tokens)
     as_prefix = prompted and not vit.propagate
-    projected = vit.prompt_cache.get(vit) if as_prefix else {}
+    projected = vit.prompt_cache.get(vit, acting) if as_prefix else {}
     outs, guided = [], {}
     for i in range(vit.num_used_layers):
-        prefix, bias_delta = None, {}
+        prefix = None
         if prompted:
             tokens, prefix = _with_prompts(vit, i, tokens)
-            bias_delta = {
-                part: rows[i] for part, rows in vit.bias_delta.items()
-            }
         is_guided = request is not None and i in request.layers
         task = LayerTask(
             prompts=prefix,
             projected=None if prefix is None else projected.get(i),
-            bias_delta=bias_delta,
+            tuners=LayerTuners(i, acting),
             patch_start=tokens.patch_start,
             cls_only=_is_last(vit, i) and vit.out_type == 'cls_token',
             request=request if is_guided else None,
-            raw_prompts=vit.prompts[str(i)] if is_guided else None,
+            own_prompts=vit.prompts[str(i)] if is_guided else None,
         )
-        x, handed_out = _run_layer(vit, i, tokens.x, task)
+        x, layer_tokens = _run_layer(vit, i, tokens.x, task)
         if i == vit.num_layers - 1 and vit.final_norm:
-            x = vit.ln1(x)
+            x = task.tuners.apply('norm', 'final', vit.ln1(x))
         tokens = TokenSequence(x, tokens.num_extra, tokens.num_prompts)
         if is_guided:
-            guided[i] = handed_out
+            guided[i] = layer_tokens
         if i in vit.out_indices:
-            outs.append(vit._format_output(_shown(vit, i, tokens), grid))
+            outs.append(
+                vit._format_output(_strip_prompts(vit, i, tokens), grid)
+            )
     cls = None if vit.cls_token is None else x[:, 0]
     return tuple(outs), BackboneTokens(cls, guided, tokens.patches)
 
@@ -124,14 +127,14 @@ def _is_last(vit: nn.Module, i: int) -> bool:
 
 def _with_prompts(
     vit: nn.Module, i: int, tokens: TokenSequence
-) -> Tuple[TokenSequence, Optional[Tensor]]:
+) -> tuple[TokenSequence, Tensor | None]:
     """Give a layer its prompts: among the tokens, or else as a prefix.
 
     Returns:
-        Tuple[TokenSequence, Tensor | None]: What enters the layer; and its
-        prefix, with shape (P, C) or (B, P, C), if it has one.
+        tuple[TokenSequence, Tensor | None]: Input of the layer; and its
+        prefix, with shape (P, C), if it has one.
     """
-    prompts = vit.prompts.of_layer(i, tokens.x.shape[0])
+    prompts = vit.prompts.of_layer(i)
     pooled = vit.pool_prompts and _is_last(vit, i)
     if prompts is None or not (vit.propagate or pooled):
         return tokens, prompts
@@ -144,27 +147,29 @@ def _with_prompts(
 
 def _run_layer(
     vit: nn.Module, i: int, x: Tensor, task: LayerTask
-) -> Tuple[Tensor, Dict[str, Tensor]]:
+) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the layer's output, and the tokens by name."""
     layer = vit.layers[i]
-    as_parent = (
+    unchanged = (
         task.prompts is None
-        and not task.bias_delta
+        and not task.tuners.act_in_layer()
         and task.request is None
         # Without any prompt it is the parent's to the bit.
         and not (task.cls_only and len(vit.prompts))
     )
 
-    def run(x: Tensor) -> Tuple[Tensor, Dict[str, Tensor]]:
-        return (layer(x), {}) if as_parent else prompted_layer(layer, x, task)
+    def run(x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        if unchanged:
+            return view_of(layer)(x), {}
+        return prompted_layer(layer, x, task)
 
     if vit.with_cp and torch.is_grad_enabled() and vit.training:
         return checkpoint(run, x, use_reentrant=False)
     return run(x)
 
 
-def _shown(vit: nn.Module, i: int, tokens: TokenSequence) -> Tensor:
-    """Return what a feature is made of: no prompts, unless they are pooled."""
+def _strip_prompts(vit: nn.Module, i: int, tokens: TokenSequence) -> Tensor:
+    """Return the tokens of a feature: no prompts, unless they are pooled."""
     pooled = vit.pool_prompts and _is_last(vit, i)
     if not tokens.num_prompts or pooled or vit.out_type == 'cls_token':
         return tokens.x

@@ -1,16 +1,17 @@
-"""What of a backbone is frozen, and in which mode it runs."""
+"""Freeze parameters and keep frozen modules in eval mode."""
 
 import logging
-from typing import Sequence
+from collections.abc import Sequence
 
 from mmengine.logging import print_log
 from torch import nn
 
+from mmdavpt.models.added import is_added
 from mmdavpt.models.trainable import select_trainable
 
 
 def freeze(vit: nn.Module, trainable: Sequence[str]) -> None:
-    """Freeze all but what tuning adds and what is named.
+    """Freeze all but the parameters that tuning adds and those that are named.
 
     Args:
         vit (nn.Module): A ``DAVPTVisionTransformer``.
@@ -24,25 +25,9 @@ def freeze(vit: nn.Module, trainable: Sequence[str]) -> None:
             '`trainable` should be a list of strings, but got the string '
             f'{trainable!r}'
         )
-    patterns = [*trainable]
-    if len(vit.prompts):
-        patterns.append('prompts.*')
-    if len(vit.bias_delta):
-        patterns.append('bias_delta.*')
-    if vit.gate_logits is not None:
-        patterns.append('gate_logits')
-    select_trainable(vit, patterns)
-    freeze_unused(vit)
-
-
-def freeze_unused(vit: nn.Module) -> None:
-    """Freeze what is never run, whatever the patterns of ``trainable`` match.
-
-    It would have no gradient, which distributed training refuses.
-
-    Args:
-        vit (nn.Module): A ``DAVPTVisionTransformer``.
-    """
+    added = [name for name, _ in vit.named_parameters() if is_added(name)]
+    select_trainable(vit, [*trainable, *added])
+    # What never runs has no gradient, which distributed training refuses.
     unused = [*vit.layers[vit.num_used_layers :]]
     if vit.final_norm and vit.num_used_layers < vit.num_layers:
         unused.append(vit.ln1)
@@ -51,7 +36,7 @@ def freeze_unused(vit: nn.Module) -> None:
 
 
 def eval_frozen(vit: nn.Module) -> None:
-    """Put what is wholly frozen into eval mode.
+    """Put modules whose parameters are all frozen into eval mode.
 
     So dropout and stochastic depth act only in parts that train.
 
@@ -74,9 +59,9 @@ def eval_frozen(vit: nn.Module) -> None:
 
 
 def warn_of_random_frozen(vit: nn.Module) -> None:
-    """Warn that frozen weights start as random numbers, and stay so.
+    """Warn that frozen weights are random.
 
-    It is no error: ``load_from`` may still give them.
+    It is no error: ``load_from`` may still load them.
 
     Args:
         vit (nn.Module): A ``DAVPTVisionTransformer`` without weights.
@@ -84,8 +69,8 @@ def warn_of_random_frozen(vit: nn.Module) -> None:
     if all(parameter.requires_grad for parameter in vit.parameters()):
         return
     print_log(
-        'the backbone is frozen, but has no pre-trained weights: unless '
-        '`load_from` gives them, prompts are tuned on random features; set '
+        'the backbone is frozen but has no pre-trained weights, so unless '
+        '`load_from` loads them, prompts are tuned on random features; set '
         "model.backbone.init_cfg=dict(type='Pretrained', checkpoint=FILE)",
         logger='current',
         level=logging.WARNING,

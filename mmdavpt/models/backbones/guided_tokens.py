@@ -1,13 +1,13 @@
-"""What guided layers hand out to the guidance loss (sections 3.2 and 3.3)."""
+"""Tokens that guided layers return to the loss (sections 3.2 and 3.3)."""
 
 from dataclasses import dataclass
-from typing import Dict, FrozenSet, NamedTuple, Optional, Tuple
+from typing import NamedTuple
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from .attention import FusedProjection, attend
+from .tuned_layer import TunedLayer
 
-#: What a guided layer can hand out, all before the output projection.
+#: Tokens that a guided layer can return, all before the output projection.
 TOKEN_NAMES = frozenset(
     [
         'prompt_raw',
@@ -23,52 +23,53 @@ TOKEN_NAMES = frozenset(
         'saliency',
     ]
 )
-#: Those that need the queries of all patches, and not of [CLS] alone.
+#: Tokens that need the queries of all patches, not of [CLS] alone.
 OF_PATCH_QUERIES = frozenset(['patch_query', 'patch_output'])
-#: What the prompts' queries attend to when the saliency is computed.
+#: Keys that the queries of prompts can attend to for the saliency.
 SALIENCY_KEYS = ('patches', 'all')
 
 
 @dataclass(frozen=True)
 class TokenRequest:
-    """What guided layers are asked to hand out.
+    """Which tokens guided layers return.
 
     Attributes:
-        layers (Tuple[int, ...]): Indices of the guided layers.
-        names (FrozenSet[str]): Out of ``TOKEN_NAMES``:
+        layers (tuple[int, ...]): Indices of the guided layers.
+        names (frozenset[str]): Out of ``TOKEN_NAMES``:
 
             - ``prompt_raw``, ``prompt_input``, ``prompt_query``: the prompts,
               LN1 of them, and its query projection, with shape (P, C).
-            - ``cls_input``, ``cls_query``: the same of [CLS], (B, C).
+            - ``cls_input``, ``cls_query``: the same for [CLS], (B, C).
             - ``patch_raw``, ``patch_input``, ``patch_query``, ``patch_key``:
-              the same of the patches and their keys, (B, N, C).
+              the same for the patches, and their keys, (B, N, C).
             - ``patch_output``: attention output of the patches, heads
               concatenated, (B, N, C).
             - ``saliency``: attention output of the query of each sample's
               target prompt, heads concatenated, (B, C).
         targets (Tensor, optional): The prompt of each sample, int64, (B, );
             -1 for none. Needed for ``saliency``.
-        saliency_keys (str): ``'patches'``: the prompts' queries see patch
-            keys only, as the released code's ``mask: true``; ``'all'``: they
-            see prompts, [CLS] and patches. Defaults to 'patches'.
+        saliency_keys (str): ``'patches'``: queries of prompts attend to
+            patches only, as with the released code's ``mask: true``;
+            ``'all'``: they attend to prompts, [CLS] and patches. Defaults to
+            'patches'.
     """
 
-    layers: Tuple[int, ...]
-    names: FrozenSet[str]
-    targets: Optional[Tensor] = None
+    layers: tuple[int, ...]
+    names: frozenset[str]
+    targets: Tensor | None = None
     saliency_keys: str = 'patches'
 
 
 class AttentionStates(NamedTuple):
-    """What a layer's attention computes on its way, of T tokens.
+    """Intermediate results of a layer's attention over T tokens.
 
     Attributes:
-        x (Tensor): What enters the layer, (B, T, C).
+        x (Tensor): Input of the layer, (B, T, C).
         normed (Tensor): LN1 of it, (B, T, C).
-        query (Tensor): Queries, (B, T, C); or (B, 1, C), of [CLS] alone.
-        keys (Tensor): Keys, those of a prefix of prompts first, (B, P+T, C).
+        query (Tensor): Queries, (B, T, C); or (B, 1, C) for [CLS] alone.
+        keys (Tensor): Keys, those of the prefix first, (B, P+T, C).
         values (Tensor): Values in the same order, (B, P+T, C).
-        attended (Tensor): Attention output of the queries, as many rows.
+        attended (Tensor): Attention output of each query.
     """
 
     x: Tensor
@@ -80,22 +81,20 @@ class AttentionStates(NamedTuple):
 
 
 def take_tokens(
-    layer: nn.Module,
-    project: FusedProjection,
+    layer: TunedLayer,
     states: AttentionStates,
     prompts: Tensor,
     patch_start: int,
     request: TokenRequest,
-) -> Dict[str, Tensor]:
-    """Return the tokens that are asked for, by name.
+) -> dict[str, Tensor]:
+    """Return the requested tokens by name.
 
     Args:
-        layer (nn.Module): An mmpretrain ``TransformerEncoderLayer``.
-        project (FusedProjection): That of the layer.
-        states (AttentionStates): Of the layer.
-        prompts (Tensor): The layer's own, before dropout, (P, C).
-        patch_start (int): The place of the first patch in the input.
-        request (TokenRequest): What is asked for.
+        layer (TunedLayer): The guided layer.
+        states (AttentionStates): Intermediate results of its attention.
+        prompts (Tensor): Prompts of the layer, (P, C).
+        patch_start (int): Index of the first patch in the input.
+        request (TokenRequest): Which tokens to return.
     """
     names = request.names
     prefix = states.keys.shape[1] - states.x.shape[1]
@@ -111,21 +110,18 @@ def take_tokens(
         prompt_raw=prompts,
     )
     if names & {'prompt_input', 'prompt_query', 'saliency'}:
-        tokens['prompt_input'] = layer.ln1(prompts)
+        tokens['prompt_input'] = layer.norm1(prompts)
     if names & {'prompt_query', 'saliency'}:
-        tokens['prompt_query'] = project(tokens['prompt_input'], 'q')
+        tokens['prompt_query'] = layer.project(tokens['prompt_input'], 'q')
     if 'saliency' in names:
         seen = (
             slice(None)
             if request.saliency_keys == 'all'
             else slice(prefix + patch_start, None)
         )
-        # A sample without a target gets that of prompt 0, and no loss of it.
+        # A sample without a target uses prompt 0; the loss ignores it.
         own = tokens['prompt_query'][request.targets.clamp(min=0)]
-        tokens['saliency'] = attend(
-            layer.attn,
-            own.unsqueeze(1),
-            states.keys[:, seen],
-            states.values[:, seen],
+        tokens['saliency'] = layer.view.attend(
+            own.unsqueeze(1), states.keys[:, seen], states.values[:, seen]
         ).squeeze(1)
     return {name: tokens[name] for name in names}

@@ -1,86 +1,83 @@
-"""The prompts' keys and values, kept from one evaluation to the next."""
+"""Cache of the prompts' keys and values for evaluation."""
 
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
-from .attention import is_plain_linear
+from mmdavpt.models.tuners import Acting, Bias, LayerTuners
+
+from .layer_kinds import view_of
 from .prompted_layer import project_prompts
-
-
-class _Kept(NamedTuple):
-    key: Tuple[Any, ...]
-    values: Tensor
-    projected: Dict[int, Tensor]
+from .tuned_layer import TunedLayer
 
 
 class _Sources(NamedTuple):
-    small: List[Tensor]  # prompts, bias deltas, norms and biases
-    weights: List[Tensor]  # of the layers' projections, (3C, C)
+    small: list[Tensor]  # prompts, bias shifts, norms and biases
+    # Of keys and of values, (C', C), and the rows that are theirs.
+    weights: list[tuple[Tensor, slice]]
 
 
 class PromptCache(nn.Module):
-    """Keeps what :func:`.project_prompts` makes of all layers' prompts.
+    """Caches :func:`.project_prompts` of all layers.
 
-    In evaluation it is the same for every batch. It is dropped by ``train()``
-    and ``eval()`` and by a move to another device or type, and each use
-    compares what it was made of:
+    In evaluation it is the same for every batch. ``train()``, ``eval()`` and
+    a move to another device or dtype drop the cache, and each use compares
+    its sources:
 
-    - prompts, bias deltas, norms and biases by value, since a write through
+    - prompts, bias shifts, norms and biases by value, since a write through
       ``.data`` (mmengine's averaged models) and the fused optimizers leave no
       trace in a tensor's version;
     - the weight of a projection, which is too large for that and should be
-      frozen, by its place, its version, and the values of the first key, of
+      frozen, by its address, its version, and the values of the first key, of
       the first value and of the first channel. Hardly a write through
       ``.data`` spares all three; after one that may, call ``eval()``.
 
-    A module, so that all that comes over a backbone comes over its cache;
-    it has no state that is saved, copied or pickled.
+    It is a module so that whatever is called on the backbone reaches it; it
+    has no state that is saved, copied or pickled.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._kept: Optional[_Kept] = None
+        # What the result was computed from: facts, and values; the result.
+        self._kept: tuple[tuple, Tensor, dict[int, Tensor]] | None = None
 
-    def get(self, vit: nn.Module) -> Dict[int, Tensor]:
-        """Return the projected prompts, made anew if they are not kept.
+    def get(self, vit: nn.Module, acting: Acting) -> dict[int, Tensor]:
+        """Return the projected prompts, computed again if they changed.
 
         Args:
             vit (nn.Module): A ``DAVPTVisionTransformer``.
+            acting (Acting): Its tuners.
 
         Returns:
-            Dict[int, Tensor]: A layer's index to (P, 2C); empty where they
-            cannot be kept: in training, with gradients, while a graph is
-            traced, or where a layer's own projection trains or is more than a
-            linear layer.
+            dict[int, Tensor]: A layer's index to (P, 2C); empty where they
+            cannot be cached: in training, with gradients, while a graph is
+            traced, where a layer's own projection trains or is more than a
+            linear layer, or where a tuner other than :class:`.Bias` changes
+            keys or values, whose result may depend on anything.
         """
         if torch.is_grad_enabled() or vit.prompts.training or _is_traced():
             return {}
-        sources = _sources(vit)
-        if sources is None or not _can_be_watched(sources):
+        sources = _sources(vit, acting)
+        if sources is None or not _are_comparable(sources):
             return {}
         key, values = _key(sources), _values(sources)
         kept = self._kept
-        if kept is None or kept.key != key or not kept.values.equal(values):
-            kept = self._kept = _Kept(key, values, _project_all(vit))
-        return kept.projected
-
-    def drop(self) -> None:
-        """Forget what is kept."""
-        self._kept = None
+        if kept is None or kept[0] != key or not kept[1].equal(values):
+            kept = self._kept = key, values, _project_all(vit, acting)
+        return kept[2]
 
     def train(self, mode: bool = True) -> 'PromptCache':
-        """Set the mode, and forget what is kept."""
-        self.drop()
+        """Set the mode, and drop the cache."""
+        self._kept = None
         return super().train(mode)
 
     def _apply(self, *args, **kwargs):
-        self.drop()
+        self._kept = None
         return super()._apply(*args, **kwargs)
 
-    def __getstate__(self) -> Dict[str, Any]:
+    def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, '_kept': None}
 
 
@@ -93,24 +90,32 @@ def _is_traced() -> bool:
     )
 
 
-def _sources(vit: nn.Module) -> Optional[_Sources]:
-    """Return what the results are made of; None if that cannot be told."""
-    small, weights = [*vit.bias_delta.values()], []
+def _sources(vit: nn.Module, acting: Acting) -> _Sources | None:
+    """Return the sources of the results; None if they are unknown."""
+    changing = [*acting.get('norm', ())]
+    for point in ('bias', 'project'):
+        tuners = acting.get(point, ())
+        changing += [t for t in tuners if not {'k', 'v'}.isdisjoint(t.parts)]
+    if any(type(tuner) is not Bias for tuner in changing):
+        return None
+    small = [shift for tuner in changing for shift in tuner.parameters()]
+    weights = []
     for name, prompts in vit.prompts.items():
-        layer = vit.layers[int(name)]
-        qkv = layer.attn.qkv
-        if not is_plain_linear(qkv):
+        view = view_of(vit.layers[int(name)])
+        if not view.projects_in_parts:
             return None
-        small += [prompts, *layer.ln1.parameters()]
-        small += [] if qkv.bias is None else [qkv.bias]
-        weights.append(qkv.weight)
+        small += [prompts, *view.prompt_parameters()]
+        for part in 'kv':
+            module, rows = view.linear(part)
+            weights.append((module.weight, rows))
     return _Sources(small, weights) if weights else None
 
 
-def _can_be_watched(sources: _Sources) -> bool:
+def _are_comparable(sources: _Sources) -> bool:
     # Other classes than Parameter stand in for parameters in transformed
     # calls and in sharded or fake models, where values cannot be compared.
-    tensors = [*sources.small, *sources.weights]
+    weights = [weight for weight, _ in sources.weights]
+    tensors = [*sources.small, *weights]
     return (
         all(
             type(tensor) is nn.Parameter
@@ -118,13 +123,13 @@ def _can_be_watched(sources: _Sources) -> bool:
             and not tensor.is_meta
             for tensor in tensors
         )
-        and not any(weight.requires_grad for weight in sources.weights)
+        and not any(weight.requires_grad for weight in weights)
         and len({tensor.device for tensor in tensors}) == 1
     )
 
 
-def _key(sources: _Sources) -> Tuple[Any, ...]:
-    small, weights = sources
+def _key(sources: _Sources) -> tuple[Any, ...]:
+    small, weights = sources.small, [weight for weight, _ in sources.weights]
     kind = weights[0].device.type
     return (
         tuple((weight.data_ptr(), weight._version) for weight in weights),
@@ -134,22 +139,17 @@ def _key(sources: _Sources) -> Tuple[Any, ...]:
 
 
 def _values(sources: _Sources) -> Tensor:
-    """Return in one tensor what is compared by value."""
+    """Return what is compared by value, in one tensor."""
     parts = [source.flatten() for source in sources.small]
-    for weight in sources.weights:
-        channels = weight.shape[1]
-        parts += [weight[channels::channels].flatten(), weight[channels:, 0]]
+    for weight, rows in sources.weights:
+        parts += [weight[rows][0], weight[rows][:, 0]]
     return torch.cat(parts)
 
 
-def _project_all(vit: nn.Module) -> Dict[int, Tensor]:
-    return {
-        layer: project_prompts(
-            vit.layers[layer],
-            prompts,
-            {part: rows[layer] for part, rows in vit.bias_delta.items()},
-        )
-        for layer, prompts in (
-            (int(name), prompts) for name, prompts in vit.prompts.items()
-        )
-    }
+def _project_all(vit: nn.Module, acting: Acting) -> dict[int, Tensor]:
+    projected = {}
+    for name, prompts in vit.prompts.items():
+        i = int(name)
+        layer = TunedLayer(vit.layers[i], LayerTuners(i, acting))
+        projected[i] = project_prompts(layer, prompts)
+    return projected

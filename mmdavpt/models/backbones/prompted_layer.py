@@ -1,148 +1,152 @@
 """One transformer layer that sees prompts as a key/value prefix.
 
-VPT-Deep (eq. 1) throws away what a layer makes at the prompts' places, so
-prompts act through their keys and values alone. The functions here compute
-just that, over the parent layer's own modules: the projection of the prompts
-runs once per batch, and queries, output projection and FFN run for [CLS] and
-the patches only. The result equals the concatenated form to rounding.
+VPT-Deep (eq. 1) discards the outputs of prompts, so prompts act through their
+keys and values alone. The functions here compute just that, over the frozen
+layer's own modules: the projection of the prompts runs once per batch, and
+queries, output projection and MLP run for [CLS] and the patches only. The
+result equals the concatenated form to rounding.
 """
 
-from types import MappingProxyType
-from typing import Dict, Mapping, NamedTuple, Optional, Tuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from .attention import FusedProjection, attend
+from mmdavpt.models.tuners import LayerTuners
+
 from .guided_tokens import (
     OF_PATCH_QUERIES,
     AttentionStates,
     TokenRequest,
     take_tokens,
 )
+from .tuned_layer import UNTUNED, TunedLayer
 
 
 class LayerTask(NamedTuple):
-    """What one layer is to do besides what its weights say.
+    """What one layer computes besides what its weights say.
 
     Attributes:
-        prompts (Tensor | None): The prefix that the layer sees, with shape
-            (P, C), or (B, P, C) under prompt dropout. None if it has none.
-        projected (Tensor | None): What :func:`project_prompts` made of
-            ``prompts``, if that is known.
-        bias_delta (Mapping[str, Tensor]): See :func:`.shifted_qkv_bias`.
-        patch_start (int): The place of the first patch in the input: 1 with
-            [CLS], else 0; more if prompts stand between.
-        cls_only (bool): Whether only [CLS] goes on, so that the queries,
-            output projection and FFN of the patches are left out.
-        request (TokenRequest | None): What to hand out.
-        raw_prompts (Tensor | None): The prompts before dropout, (P, C), which
-            guidance acts on. Needed with a ``request``.
+        prompts (Tensor | None): Prompts that the layer sees as a prefix, with
+            shape (P, C). None if it has none.
+        projected (Tensor | None): Result of :func:`project_prompts` for these
+            prompts, if it is cached.
+        tuners (LayerTuners): Tuners that act in the layer.
+        patch_start (int): Index of the first patch in the input: 1 with
+            [CLS], else 0; more if prompts are among the tokens.
+        cls_only (bool): Whether to return [CLS] alone, which leaves out the
+            queries, output projection and MLP of the patches.
+        request (TokenRequest | None): Guided tokens to return.
+        own_prompts (Tensor | None): Prompts of the layer, (P, C), wherever
+            they are. Needed with a ``request``.
     """
 
-    prompts: Optional[Tensor] = None
-    projected: Optional[Tensor] = None
-    bias_delta: Mapping[str, Tensor] = MappingProxyType({})
+    prompts: Tensor | None = None
+    projected: Tensor | None = None
+    tuners: LayerTuners = UNTUNED
     patch_start: int = 1
     cls_only: bool = False
-    request: Optional[TokenRequest] = None
-    raw_prompts: Optional[Tensor] = None
+    request: TokenRequest | None = None
+    own_prompts: Tensor | None = None
 
 
-def project_prompts(
-    layer: nn.Module, prompts: Tensor, bias_delta: Mapping[str, Tensor]
-) -> Tensor:
+def project_prompts(layer: TunedLayer, prompts: Tensor) -> Tensor:
     """Return the keys and values of a layer's prompts, side by side.
 
     Args:
-        layer (nn.Module): An mmpretrain ``TransformerEncoderLayer``.
-        prompts (Tensor): With shape (P, C) or (B, P, C).
-        bias_delta (Mapping[str, Tensor]): See :func:`.shifted_qkv_bias`.
+        layer (TunedLayer): The layer.
+        prompts (Tensor): With shape (P, C).
 
     Returns:
-        Tensor: With shape (P, 2C) or (B, P, 2C).
+        Tensor: With shape (P, 2C).
     """
-    return FusedProjection(layer.attn, bias_delta)(layer.ln1(prompts), 'kv')
+    return layer.project(layer.norm1(prompts), 'kv')
 
 
 def prompted_layer(
     layer: nn.Module, x: Tensor, task: LayerTask
-) -> Tuple[Tensor, Dict[str, Tensor]]:
+) -> tuple[Tensor, dict[str, Tensor]]:
     """Run one layer with its prompts as a key/value prefix.
 
     Args:
-        layer (nn.Module): An mmpretrain ``TransformerEncoderLayer``.
+        layer (nn.Module): A layer of the backbone.
         x (Tensor): [CLS] and patches, with shape (B, 1+N, C).
-        task (LayerTask): Prompts, bias deltas, and what is wanted.
+        task (LayerTask): Prompts, tuners, and what to return.
 
     Returns:
-        Tuple[Tensor, Dict[str, Tensor]]: The layer's output, with shape
+        tuple[Tensor, dict[str, Tensor]]: The layer's output, with shape
         (B, 1+N, C) or (B, 1, C) with ``cls_only``; and the tokens by name.
     """
-    # A call of its own, so that keys and values are gone before the FFN,
+    tuned = TunedLayer(layer, task.tuners)
+    # A call of its own, so that keys and values are freed before the MLP,
     # which is where inference needs most memory.
-    x, tokens = _prompted_attention(layer, x, task)
-    return layer.ffn(layer.ln2(x), identity=x), tokens
+    x, tokens = _prompted_attention(tuned, x, task)
+    return tuned.add_mlp(x), tokens
 
 
 def _prompted_attention(
-    layer: nn.Module, x: Tensor, task: LayerTask
-) -> Tuple[Tensor, Dict[str, Tensor]]:
-    """Return what the layer's FFN sees, and the tokens by name."""
-    attn, request = layer.attn, task.request
-    project = FusedProjection(attn, task.bias_delta)
-    prefix = task.projected
-    if prefix is None and task.prompts is not None:
-        prefix = project(layer.ln1(task.prompts), 'kv')
+    layer: TunedLayer, x: Tensor, task: LayerTask
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the input of the layer's MLP, and the tokens by name."""
+    request = task.request
+    prefix = layer.tuners.prefix()
+    if task.prompts is not None:
+        prompts = task.projected
+        if prompts is None:
+            prompts = project_prompts(layer, task.prompts)
+        prefix.append(prompts)
     all_rows = request is not None and request.names & OF_PATCH_QUERIES
     rows = 1 if task.cls_only and not all_rows else x.shape[1]
 
-    normed = layer.ln1(x)
-    query, keys, values = _queries_keys_values(project, normed, rows, prefix)
-    attended = attend(attn, query, keys, values)
+    normed = layer.norm1(x)
+    query, keys, values = _queries_keys_values(
+        layer, normed, rows, prefix, task.patch_start
+    )
+    attended = layer.view.attend(query, keys, values)
     tokens = {}
     if request is not None:
         states = AttentionStates(x, normed, query, keys, values, attended)
         tokens = take_tokens(
-            layer, project, states, task.raw_prompts, task.patch_start, request
+            layer, states, task.own_prompts, task.patch_start, request
         )
 
     if task.cls_only:
         x, attended = x[:, :1], attended[:, :1]
-    out = attn.proj_drop(attn.proj(attended))
-    return x + attn.out_drop(attn.gamma1(out)), tokens
+    return layer.add_attention(x, attended), tokens
 
 
 def _queries_keys_values(
-    project: FusedProjection,
+    layer: TunedLayer,
     normed: Tensor,
     rows: int,
-    prefix: Optional[Tensor],
-) -> Tuple[Tensor, Tensor, Tensor]:
+    prefix: list[Tensor],
+    patch_start: int,
+) -> tuple[Tensor, Tensor, Tensor]:
     """Return the queries of the first rows, and all keys and values.
 
     Args:
-        project (FusedProjection): That of the layer.
-        normed (Tensor): What it sees, with shape (B, 1+N, C).
+        layer (TunedLayer): The layer.
+        normed (Tensor): Normalized tokens, with shape (B, 1+N, C).
         rows (int): The number of rows that have queries.
-        prefix (Tensor, optional): The prompts' keys and values, with shape
-            (P, 2C) or (B, P, 2C), which come before the others.
+        prefix (list[Tensor]): Keys and values that come before the others,
+            each with shape (P, 2C).
+        patch_start (int): Index of the first patch.
     """
-    if prefix is None and rows == normed.shape[1]:
-        return project(normed).chunk(3, dim=-1)
-    if project.plain:
+    if not prefix and rows == normed.shape[1]:
+        return layer.project(normed, 'qkv', patch_start).chunk(3, dim=-1)
+    if layer.view.projects_in_parts:
         # Queries apart, since backward keeps them: as a view of one fused
         # result they would keep keys and values as well, next to their copies
         # below.
-        query = project(normed[:, :rows], 'q')
-        both = project(normed, 'kv')
+        query = layer.project(normed[:, :rows], 'q', patch_start)
+        both = layer.project(normed, 'kv', patch_start)
     else:
         # At once, since each part would cost as much, and dropout of its own.
-        fused = project(normed)
-        query, both = fused.tensor_split((project.channels,), dim=-1)
+        fused = layer.project(normed, 'qkv', patch_start)
+        query, both = fused.tensor_split((normed.shape[-1],), dim=-1)
         query = query[:, :rows]
-    if prefix is not None:
+    if prefix:
         # (P, 2C) -> (B, P, 2C) without a copy
-        prefix = prefix.expand(normed.shape[0], -1, -1)
-        both = torch.cat((prefix, both), dim=1)
+        prefix = [part.expand(normed.shape[0], -1, -1) for part in prefix]
+        both = torch.cat((*prefix, both), dim=1)
     return (query, *both.chunk(2, dim=-1))

@@ -1,22 +1,22 @@
-"""What each family of checkpoints calls its weights, and what they are here.
+"""Names of ViT weights in other libraries, mapped to mmpretrain's names."""
 
-The names here are those of mmpretrain's ``VisionTransformer``.
-"""
+from collections.abc import Mapping
+from typing import NamedTuple
 
-from typing import NamedTuple, Optional, Sequence, Tuple
+from mmdavpt.models.added import ADDED
 
 
 class Normalization(NamedTuple):
-    """How the images were normalised that the weights were made with.
+    """Image normalization that the weights were trained with.
 
     Attributes:
-        mean (Tuple[float, ...]): Of each channel, RGB, from 0 to 255.
-        std (Tuple[float, ...]): The same.
+        mean (tuple[float, ...]): Mean of each channel, RGB, from 0 to 255.
+        std (tuple[float, ...]): Standard deviation of each channel.
         source (str): Who declares it.
     """
 
-    mean: Tuple[float, ...]
-    std: Tuple[float, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     source: str
 
 
@@ -29,177 +29,110 @@ CLIP = (
 
 
 class Family(NamedTuple):
-    """A way to name the weights of a Vision Transformer.
+    """Names that a library gives the weights of a Vision Transformer.
 
     Attributes:
-        name (str): As messages say it.
-        marker (str): Pattern of a key that no other family has; what stands
+        name (str): Name of the library in messages.
+        marker (str): Pattern of a key that no other family has; the text
             before it is the prefix of the backbone.
-        rules (Sequence[Tuple[str, str]]): Pattern of a whole key, and the
-            name here. The first that matches counts.
-        backbone (str): Pattern of the beginnings of keys that belong to the
-            backbone. One that no rule names is refused, since the backbone
-            here would compute something else without it.
-        norm_eps (float, optional): Of the layer norms. None if unknown.
+        names (Mapping[str, str]): mmpretrain's name of each module or
+            parameter; ``*`` stands for the number of the layer.
+        backbone (str): Pattern of the first part of the backbone's keys. A
+            key that matches and has no name is an error: without that weight
+            the backbone would compute something else.
+        kept (str): Pattern of the first part of keys that keep their names.
+            Defaults to '$^': none.
+        norm_eps (float, optional): Epsilon of the layer norms. Defaults to
+            None: unknown.
     """
 
     name: str
     marker: str
-    rules: Sequence[Tuple[str, str]]
+    names: Mapping[str, str]
     backbone: str
-    norm_eps: Optional[float] = None
+    kept: str = '$^'
+    norm_eps: float | None = None
 
 
-WEIGHT = r'\.(weight|bias)'
 TIMM = Family(
     name='timm',
     marker=r'blocks\.(?:0\.)?0\.attn\.qkv\.weight',
-    rules=[
-        ('cls_token|pos_embed', r'\g<0>'),
-        (rf'patch_embed\.proj{WEIGHT}', r'patch_embed.projection.\1'),
-        (rf'norm_pre{WEIGHT}', r'pre_norm.\1'),
-        (rf'norm{WEIGHT}', r'ln1.\1'),
-        (rf'fc_norm{WEIGHT}', r'ln2.\1'),
-        # DINOv2 numbers its blocks by chunk and layer where it has chunks.
-        (r'blocks\.(?:\d+\.)?(\d+)\.norm([12])\.(.*)', r'layers.\1.ln\2.\3'),
-        (
-            rf'blocks\.(?:\d+\.)?(\d+)\.attn\.(qkv|proj){WEIGHT}',
-            r'layers.\1.attn.\2.\3',
-        ),
-        (
-            rf'blocks\.(?:\d+\.)?(\d+)\.mlp\.fc1{WEIGHT}',
-            r'layers.\1.ffn.layers.0.0.\2',
-        ),
-        (
-            rf'blocks\.(?:\d+\.)?(\d+)\.mlp\.fc2{WEIGHT}',
-            r'layers.\1.ffn.layers.1.\2',
-        ),
-        (
-            rf'blocks\.(?:\d+\.)?(\d+)\.mlp\.(w12|w3){WEIGHT}',
-            r'layers.\1.ffn.\2.\3',
-        ),
-        (
-            r'blocks\.(?:\d+\.)?(\d+)\.(?:ls1\.gamma|gamma_1)',
-            r'layers.\1.attn.gamma1.weight',
-        ),
-        (
-            r'blocks\.(?:\d+\.)?(\d+)\.(?:ls2\.gamma|gamma_2)',
-            r'layers.\1.ffn.gamma2.weight',
-        ),
-    ],
-    backbone=r'cls_token|pos_embed|patch_embed\.|norm_pre\.|norm\.|blocks\.'
-    r'|reg_token|register_tokens|dist_token|rel_pos_bias|rope',
+    names={
+        'cls_token': 'cls_token',
+        'pos_embed': 'pos_embed',
+        'patch_embed.proj': 'patch_embed.projection',
+        'norm_pre': 'pre_norm',
+        'norm': 'ln1',
+        'fc_norm': 'ln2',
+        'blocks.*.norm1': 'layers.*.ln1',
+        'blocks.*.norm2': 'layers.*.ln2',
+        'blocks.*.attn.qkv': 'layers.*.attn.qkv',
+        'blocks.*.attn.proj': 'layers.*.attn.proj',
+        'blocks.*.mlp.fc1': 'layers.*.ffn.layers.0.0',
+        'blocks.*.mlp.fc2': 'layers.*.ffn.layers.1',
+        # Original DINOv2 files
+        'blocks.*.mlp.w12': 'layers.*.ffn.w12',
+        'blocks.*.mlp.w3': 'layers.*.ffn.w3',
+        # Layer scale in timm, DeiT III and OpenCLIP
+        'blocks.*.ls1.gamma': 'layers.*.attn.gamma1.weight',
+        'blocks.*.ls2.gamma': 'layers.*.ffn.gamma2.weight',
+        'blocks.*.gamma_1': 'layers.*.attn.gamma1.weight',
+        'blocks.*.gamma_2': 'layers.*.ffn.gamma2.weight',
+        'blocks.*.ls_1.gamma': 'layers.*.attn.gamma1.weight',
+        'blocks.*.ls_2.gamma': 'layers.*.ffn.gamma2.weight',
+    },
+    backbone='cls_token|pos_embed|patch_embed|norm_pre|norm|blocks|reg_token'
+    '|register_tokens|dist_token|rel_pos_bias|rope',
     norm_eps=1e-6,
 )
-OWN_RULES = [
-    (
-        r'cls_token|pos_embed'
-        r'|(patch_embed|pre_norm|ln[12]|layers|prompts|bias_delta)\..*'
-        r'|gate_logits',
-        r'\g<0>',
-    ),
-]
-OWN_BACKBONE = (
-    r'cls_token|pos_embed|patch_embed\.|pre_norm\.|ln1\.|layers\.|prompts\.'
-    r'|bias_delta\.|gate_logits|dist_token|rel_pos_bias'
+#: timm renames these weights first, see :func:`.to_timm_names`.
+OPENCLIP = TIMM._replace(
+    name='CLIP',
+    marker=r'transformer\.resblocks\.0\.attn\.in_proj_weight',
+    norm_eps=1e-5,
 )
 MMPRETRAIN = Family(
     name='mmpretrain',
     marker=r'layers\.0\.attn\.qkv\.weight',
-    rules=OWN_RULES,
-    backbone=OWN_BACKBONE,
+    names={},
+    backbone='dist_token|rel_pos_bias',
+    kept='|'.join(
+        'cls_token pos_embed patch_embed pre_norm ln1 ln2 layers'.split()
+        + list(ADDED)
+    ),
 )
-MMSEG = Family(
+MMSEG = MMPRETRAIN._replace(
     name='mmseg',
     marker=r'layers\.0\.attn\.attn\.in_proj_weight',
-    rules=[
-        (
-            r'layers\.(\d+)\.attn\.attn\.in_proj_(weight|bias)',
-            r'layers.\1.attn.qkv.\2',
-        ),
-        (
-            rf'layers\.(\d+)\.attn\.attn\.out_proj{WEIGHT}',
-            r'layers.\1.attn.proj.\2',
-        ),
-        (rf'ln_pre{WEIGHT}', r'pre_norm.\1'),
-        *OWN_RULES,
-    ],
-    backbone=OWN_BACKBONE,
+    names={
+        'ln_pre': 'pre_norm',
+        'layers.*.attn.attn.in_proj': 'layers.*.attn.qkv',
+        'layers.*.attn.attn.out_proj': 'layers.*.attn.proj',
+    },
 )
-CLIP_TOWER = Family(
-    name='CLIP',
-    marker=r'transformer\.resblocks\.0\.attn\.in_proj_weight',
-    rules=[
-        ('class_embedding', 'cls_token'),
-        ('positional_embedding', 'pos_embed'),
-        (rf'conv1{WEIGHT}', r'patch_embed.projection.\1'),
-        (rf'ln_pre{WEIGHT}', r'pre_norm.\1'),
-        (rf'ln_post{WEIGHT}', r'ln1.\1'),
-        (
-            rf'transformer\.resblocks\.(\d+)\.ln_([12]){WEIGHT}',
-            r'layers.\1.ln\2.\3',
-        ),
-        (
-            r'transformer\.resblocks\.(\d+)\.attn\.in_proj_(weight|bias)',
-            r'layers.\1.attn.qkv.\2',
-        ),
-        (
-            rf'transformer\.resblocks\.(\d+)\.attn\.out_proj{WEIGHT}',
-            r'layers.\1.attn.proj.\2',
-        ),
-        (
-            rf'transformer\.resblocks\.(\d+)\.mlp\.c_fc{WEIGHT}',
-            r'layers.\1.ffn.layers.0.0.\2',
-        ),
-        (
-            rf'transformer\.resblocks\.(\d+)\.mlp\.c_proj{WEIGHT}',
-            r'layers.\1.ffn.layers.1.\2',
-        ),
-        (
-            r'transformer\.resblocks\.(\d+)\.ls_1\.gamma',
-            r'layers.\1.attn.gamma1.weight',
-        ),
-        (
-            r'transformer\.resblocks\.(\d+)\.ls_2\.gamma',
-            r'layers.\1.ffn.gamma2.weight',
-        ),
-    ],
-    backbone=r'class_embedding|positional_embedding|conv1\.|ln_pre\.'
-    r'|transformer\.',
-    norm_eps=1e-5,
-)
-ENCODER = r'encoder\.layers\.encoder_layer_(\d+)'
+_LAYER = 'encoder.layers.encoder_layer_*'
 TORCHVISION = Family(
     name='torchvision',
     marker=r'encoder\.layers\.encoder_layer_0\.self_attention\.in_proj_weight',
-    rules=[
-        ('class_token', 'cls_token'),
-        (r'encoder\.pos_embedding', 'pos_embed'),
-        (rf'conv_proj{WEIGHT}', r'patch_embed.projection.\1'),
-        (rf'encoder\.ln{WEIGHT}', r'ln1.\1'),
-        (rf'{ENCODER}\.ln_([12]){WEIGHT}', r'layers.\1.ln\2.\3'),
-        (
-            rf'{ENCODER}\.self_attention\.in_proj_(weight|bias)',
-            r'layers.\1.attn.qkv.\2',
-        ),
-        (
-            rf'{ENCODER}\.self_attention\.out_proj{WEIGHT}',
-            r'layers.\1.attn.proj.\2',
-        ),
-        # The second name of each is that of torchvision before 0.13.
-        (
-            rf'{ENCODER}\.mlp\.(?:0|linear_1){WEIGHT}',
-            r'layers.\1.ffn.layers.0.0.\2',
-        ),
-        (
-            rf'{ENCODER}\.mlp\.(?:3|linear_2){WEIGHT}',
-            r'layers.\1.ffn.layers.1.\2',
-        ),
-    ],
-    backbone=r'class_token|conv_proj\.|encoder\.',
+    names={
+        'class_token': 'cls_token',
+        'encoder.pos_embedding': 'pos_embed',
+        'conv_proj': 'patch_embed.projection',
+        'encoder.ln': 'ln1',
+        f'{_LAYER}.ln_1': 'layers.*.ln1',
+        f'{_LAYER}.ln_2': 'layers.*.ln2',
+        f'{_LAYER}.self_attention.in_proj': 'layers.*.attn.qkv',
+        f'{_LAYER}.self_attention.out_proj': 'layers.*.attn.proj',
+        f'{_LAYER}.mlp.0': 'layers.*.ffn.layers.0.0',
+        f'{_LAYER}.mlp.3': 'layers.*.ffn.layers.1',
+        # torchvision before 0.13
+        f'{_LAYER}.mlp.linear_1': 'layers.*.ffn.layers.0.0',
+        f'{_LAYER}.mlp.linear_2': 'layers.*.ffn.layers.1',
+    },
+    backbone='class_token|conv_proj|encoder',
     norm_eps=1e-6,
 )
-FAMILIES = (TIMM, MMPRETRAIN, MMSEG, CLIP_TOWER, TORCHVISION)
+FAMILIES = (TIMM, MMPRETRAIN, MMSEG, OPENCLIP, TORCHVISION)
 
-#: Of several ViTs in one file, the one that is meant to be used.
+#: Parts of a prefix that mark the ViT to use if a file holds several.
 PREFERRED_TOWERS = ('base_encoder', 'teacher', 'visual')

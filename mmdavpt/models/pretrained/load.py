@@ -1,45 +1,42 @@
-"""Strict loading of pre-trained weights into a prompted backbone."""
+"""Load pre-trained weights strictly into a prompted backbone."""
 
-from typing import Dict, Optional, Sequence, Tuple, Union
+import logging
+from collections.abc import Sequence
 
 import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from mmdavpt.errors import UsageError
+from mmdavpt.errors import UsageError, first_few
+from mmdavpt.models.added import is_added
 
 from .families import MMPRETRAIN, Normalization
-from .messages import (
-    both_architectures,
-    left_out,
-    made_with,
-    misfit,
-    some,
-    untouched,
-    warn_of_other_functions,
+from .naming import (
+    NamedWeights,
+    describe_architecture,
+    list_left_out,
+    to_mmpretrain,
 )
-from .naming import NamedWeights, of_family, to_mmpretrain
 from .position_embedding import fit_position_embedding
 from .reading import Checkpoint, read_checkpoint
+from .timm_architecture import QUICK_GELU, check_architecture
 
-#: SwiGLU's projections, which timm calls as those of a plain FFN.
-SWIGLU = {'.ffn.layers.0.0.': '.ffn.w12.', '.ffn.layers.1.': '.ffn.w3.'}
-
-
-#: What ``init_cfg`` of type 'Pretrained' takes.
+#: Keys of ``init_cfg`` of type 'Pretrained'.
 INIT_KEYS = {'type', 'checkpoint', 'prefix', 'allow_pickle'}
+#: Parts of a checkpoint that a backbone may lack: norms and [CLS].
+OPTIONAL_PARTS = ('ln1.', 'ln2.', 'cls_token')
 
 
 def checked_init_cfg(
-    init_cfg: Union[dict, Sequence[dict], None],
-) -> Union[dict, Sequence[dict], None]:
-    """Return the ``init_cfg`` of a backbone, a list of one as that one.
+    init_cfg: dict | Sequence[dict] | None,
+) -> dict | Sequence[dict] | None:
+    """Return the ``init_cfg`` of a backbone; unwrap a list of one.
 
     Args:
-        init_cfg (dict | Sequence[dict], optional): As the config has it.
+        init_cfg (dict | Sequence[dict], optional): As in the config.
 
     Raises:
-        ValueError: If one of type 'Pretrained' does not stand alone, or has
+        ValueError: If one of type 'Pretrained' is not the only one, or has
             keys that :func:`load_pretrained` does not take.
     """
     if isinstance(init_cfg, (list, tuple)):
@@ -48,13 +45,12 @@ def checked_init_cfg(
         if len(init_cfg) > 1:
             raise ValueError(
                 "`init_cfg` of type 'Pretrained' loads all weights, so it "
-                f'should stand alone, but got {init_cfg}'
+                f'should be the only one, but got {init_cfg}'
             )
         init_cfg = init_cfg[0]
     if init_cfg is None or init_cfg.get('type') != 'Pretrained':
         return init_cfg
-    unknown = sorted(set(init_cfg) - INIT_KEYS)
-    if unknown or 'checkpoint' not in init_cfg:
+    if not {'type', 'checkpoint'} <= set(init_cfg) <= INIT_KEYS:
         raise ValueError(
             "`init_cfg` of type 'Pretrained' should have `checkpoint`, and "
             'may have `prefix` and `allow_pickle`, but got '
@@ -66,67 +62,72 @@ def checked_init_cfg(
 def load_pretrained(
     module: nn.Module,
     checkpoint: str,
-    prefix: Optional[str] = None,
+    prefix: str | None = None,
     allow_pickle: bool = False,
-    own: Sequence[str] = (),
-) -> Optional[Normalization]:
-    """Load a checkpoint of any family, or refuse it: all fits, or nothing.
+) -> Normalization | None:
+    """Load a checkpoint of any family completely, or raise an error.
 
     Args:
         module (nn.Module): The backbone, a ``VisionTransformer`` of
-            mmpretrain.
+            MMPretrain.
         checkpoint (str): See :func:`.read_checkpoint`.
-        prefix (str, optional): What the backbone's keys start with.
-            Defaults to None, which looks for it.
+        prefix (str, optional): Prefix of the backbone's keys. Defaults to
+            None: find it.
         allow_pickle (bool): See :func:`.read_checkpoint`. Defaults to False.
-        own (Sequence[str]): Beginnings of names that a pre-trained checkpoint
-            need not have.
 
     Returns:
-        Normalization | None: With what images the weights were made, where
-        that is declared.
+        Normalization | None: Image normalization of the weights, if it is
+        declared.
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        UsageError: If it cannot be read, or a weight of the backbone is
-            missing, misshapen or would be left over.
+        UsageError: If it cannot be read, its model computes something else,
+            or weights are missing, unexpected or have another shape.
     """
     read, named, weights = read_fitting(
-        module, checkpoint, prefix, allow_pickle, own
+        module, checkpoint, prefix, allow_pickle
     )
     module.load_state_dict(weights, strict=False)
-    normalization = read.normalization or named.normalization or read.beside
-    renamed = _swiglu_names(named.weights, module.state_dict())
-    unread = [name for name in renamed if name not in weights]
+    normalization = (
+        read.normalization or named.normalization or read.config_normalization
+    )
+    unused = [key for key in named.weights if key not in weights]
+    kept = [
+        key
+        for key in module.state_dict()
+        if key not in weights and not is_added(key)
+    ]
     print_log(
         f'Loaded {len(weights)} pre-trained weights with the names of '
         f'{named.label} from {checkpoint}; '
-        + made_with(normalization)
-        + left_out(unread + named.left_out)
-        + untouched(module, weights, own),
+        + _describe_normalization(normalization)
+        + list_left_out(unused + named.left_out)
+        + (f'; not in the checkpoint: {first_few(kept)}' if kept else ''),
         logger='current',
     )
-    warn_of_other_functions(module, named)
+    _warn_of_other_functions(module, named, read.model)
     return normalization
 
 
 def read_fitting(
     module: nn.Module,
     checkpoint: str,
-    prefix: Optional[str] = None,
+    prefix: str | None = None,
     allow_pickle: bool = False,
-    own: Sequence[str] = (),
-) -> Tuple[Checkpoint, NamedWeights, Dict[str, Tensor]]:
+) -> tuple[Checkpoint, NamedWeights, dict[str, Tensor]]:
     """Read what :func:`load_pretrained` loads, without loading it.
 
-    Only shapes of the module are looked at, so it may be on the meta device.
+    Only shapes of the module are used, so it may be on the meta device.
 
     Args:
         module (nn.Module): See :func:`load_pretrained`, as all others.
+        checkpoint (str): See there.
+        prefix (str, optional): See there.
+        allow_pickle (bool): See there.
 
     Returns:
-        Tuple[Checkpoint, NamedWeights, Dict[str, Tensor]]: What was read,
-        the same with the names of mmpretrain, and what fits the module.
+        tuple[Checkpoint, NamedWeights, dict[str, Tensor]]: The file, its
+        weights in mmpretrain's names, and those that fit the module.
 
     Raises:
         FileNotFoundError: If the file does not exist.
@@ -134,24 +135,28 @@ def read_fitting(
     """
     read = read_checkpoint(checkpoint, allow_pickle)
     try:
-        named = to_mmpretrain(read.weights, prefix)
-        if read.family:
-            named = of_family(named, read.family)
-        check_values(named.weights)
-        return read, named, fit_to(module, named, own)
+        if read.model is not None:
+            check_architecture(read.model, module)
+        named = to_mmpretrain(read.weights, prefix, read.family)
+        if 'layers.0.ffn.w12.weight' in module.state_dict():
+            named = named._replace(weights=_name_swiglu(named.weights))
+        _check_values(named.weights)
+        return read, named, fit_to(module, named)
     except UsageError as error:
         raise UsageError(f'{checkpoint}: {error}') from error
 
 
-def check_values(weights: Dict[str, Tensor]) -> None:
-    """Raise if weights are no finite floating point numbers.
+def _name_swiglu(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Give SwiGLU's projections mmpretrain's names; timm reuses the MLP's."""
+    return {
+        key.replace('.ffn.layers.0.0.', '.ffn.w12.').replace(
+            '.ffn.layers.1.', '.ffn.w3.'
+        ): value
+        for key, value in weights.items()
+    }
 
-    Args:
-        weights (Dict[str, Tensor]): By name.
 
-    Raises:
-        UsageError: If some are not: the file is damaged, or was quantised.
-    """
+def _check_values(weights: dict[str, Tensor]) -> None:
     bad = [
         name
         for name, value in weights.items()
@@ -160,75 +165,113 @@ def check_values(weights: Dict[str, Tensor]) -> None:
     if bad:
         raise UsageError(
             'the checkpoint should hold finite floating point numbers, but '
-            f'{some(bad)} do not; it is damaged or quantised: get it again'
+            f'does not in {first_few(bad)}; it is damaged or quantized, so '
+            'download it again'
         )
 
 
-def fit_to(
-    module: nn.Module,
-    named: NamedWeights,
-    own: Sequence[str] = (),
-) -> Dict[str, Tensor]:
-    """Return the weights that a backbone takes, all with its shapes.
+def fit_to(module: nn.Module, named: NamedWeights) -> dict[str, Tensor]:
+    """Return the weights for a backbone, all in its shapes.
 
-    A checkpoint's final norm is left out where the backbone has none
+    The checkpoint's final norm is dropped if the backbone has none
     (``final_norm=False``), and so is [CLS]. The norm after pooling (``ln2``,
-    MAE's ``fc_norm``) may be absent: it then keeps its start.
+    MAE's ``fc_norm``) may be missing: it keeps its initial values.
 
     Args:
         module (nn.Module): See :func:`load_pretrained`.
-        named (NamedWeights): The checkpoint's.
-        own (Sequence[str]): See :func:`load_pretrained`.
+        named (NamedWeights): Weights of the checkpoint.
 
     Raises:
-        UsageError: If weights are missing, misshapen or left over.
+        UsageError: If weights are missing, unexpected or have another shape.
     """
     target = module.state_dict()
-    weights = _swiglu_names(named.weights, target)
-    optional = ('ln2.', *own)
-    expected = {key for key in target if not key.startswith(optional)}
-    missing = sorted(expected - set(weights))
-    absent_here = set(weights) - set(target)
-    dispensable = ('ln1.', 'ln2.', 'cls_token')
-    surplus = named.surplus + sorted(
-        key for key in absent_here if not key.startswith(dispensable)
-    )
-    if missing or surplus:
-        raise UsageError(misfit(module, named, missing, surplus))
-    weights = {key: weights[key] for key in weights if key in target}
-    grid = module.patch_embed.init_out_size
-    position = weights['pos_embed']
-    # A backbone of these names may have a grid that is not a square.
-    own_grid = (
-        named.family.name == MMPRETRAIN.name
-        and position.shape == target['pos_embed'].shape
-    )
-    if position.ndim == 3 and not own_grid:
-        weights['pos_embed'] = fit_position_embedding(
-            position, module.num_extra_tokens, tuple(grid)
-        )
-    misshapen = [
-        f'{key} should be {tuple(target[key].shape)}, but is '
-        f'{tuple(value.shape)}'
-        for key, value in weights.items()
-        if value.shape != target[key].shape
-    ]
-    if misshapen:
-        raise UsageError(
-            'the checkpoint does not fit: '
-            f'{some(misshapen, "; ")}. {both_architectures(module, named)}'
-        )
-    return weights
-
-
-def _swiglu_names(
-    weights: Dict[str, Tensor], target: Dict[str, Tensor]
-) -> Dict[str, Tensor]:
-    if 'layers.0.ffn.w12.weight' not in target:
+    problems = {
+        'lacks': [
+            key
+            for key in target
+            if key not in named.weights
+            and not key.startswith('ln2.')
+            and not is_added(key)
+        ],
+        'has unexpected': named.surplus
+        + [
+            key
+            for key in named.weights
+            if key not in target and not key.startswith(OPTIONAL_PARTS)
+        ],
+    }
+    weights = {k: v for k, v in named.weights.items() if k in target}
+    if not any(problems.values()):
+        weights['pos_embed'] = _fit_positions(module, named)
+        problems['has a wrong shape of'] = [
+            f'{key} (should be {tuple(target[key].shape)}, but is '
+            f'{tuple(value.shape)})'
+            for key, value in weights.items()
+            if value.shape != target[key].shape
+        ]
+    if not any(problems.values()):
         return weights
-    renamed = {}
-    for key, value in weights.items():
-        for plain, gated in SWIGLU.items():
-            key = key.replace(plain, gated)
-        renamed[key] = value
-    return renamed
+    found = ' and '.join(
+        f'{problem} {first_few(keys)}'
+        for problem, keys in problems.items()
+        if keys
+    )
+    raise UsageError(
+        f'the checkpoint, with names of {named.label}, {found}. It has '
+        f'{describe_architecture(named.weights)}; the backbone has '
+        f'{describe_architecture(target)}. Set arch, patch_size, img_size, '
+        'layer_scale_init_value, pre_norm and with_cls_token of the backbone '
+        'as in the checkpoint (docs/weights.md)'
+    )
+
+
+def _fit_positions(module: nn.Module, named: NamedWeights) -> Tensor:
+    """Return the position embeddings; our own may have any grid."""
+    position = named.weights['pos_embed']
+    is_own = named.family.name == MMPRETRAIN.name
+    if position.ndim != 3 or (
+        is_own and position.shape == module.pos_embed.shape
+    ):
+        return position
+    return fit_position_embedding(
+        position,
+        module.num_extra_tokens,
+        tuple(module.patch_embed.init_out_size),
+    )
+
+
+def _describe_normalization(normalization: Normalization | None) -> str:
+    if normalization is None:
+        return 'the file does not declare how images were normalized'
+    mean, std = (
+        '[' + ', '.join(f'{value:.6g}' for value in values) + ']'
+        for values in normalization[:2]
+    )
+    return (
+        f'images were normalized with mean {mean} and std {std} (declared by '
+        f'{normalization.source})'
+    )
+
+
+def _warn_of_other_functions(
+    module: nn.Module, named: NamedWeights, model: nn.Module | None
+) -> None:
+    """Warn if the weights fit but the backbone computes something else."""
+    layer = module.layers[0]
+    norm = model.blocks[0].norm1 if model is not None else named.family
+    eps = getattr(norm, 'eps', getattr(norm, 'norm_eps', None))
+    warnings = []
+    if None not in (eps, layer.ln1.eps) and eps != layer.ln1.eps:
+        warnings.append(
+            f'weights of {named.label} were trained with layer norms of eps '
+            f'{eps:g}, but the backbone has {layer.ln1.eps:g}; set '
+            f"norm_cfg=dict(type='LN', eps={eps:g}) of the backbone"
+        )
+    parts = {type(part).__name__ for part in layer.ffn.modules()}
+    if named.label == 'CLIP (OpenAI)' and 'QuickGELU' not in parts:
+        warnings.append(
+            "OpenAI's CLIP was trained with QuickGELU, but the backbone has "
+            f'another activation; set {QUICK_GELU} of the backbone'
+        )
+    for warning in warnings:
+        print_log(warning, logger='current', level=logging.WARNING)

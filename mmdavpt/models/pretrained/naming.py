@@ -1,60 +1,61 @@
-"""Find the backbone in a checkpoint, and give its weights the names here."""
+"""Find the backbone in a checkpoint and translate its names to mmpretrain."""
 
 import re
-from math import isqrt
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from mmdavpt.errors import UsageError
+from mmdavpt.errors import UsageError, first_few
 
 from .families import (
     CLIP,
-    CLIP_TOWER,
     FAMILIES,
     IMAGENET,
     MMSEG,
+    OPENCLIP,
     PREFERRED_TOWERS,
     TIMM,
     Family,
     Normalization,
 )
+from .timm_layouts import to_timm_names
 
 
 class NamedWeights(NamedTuple):
-    """The weights of a checkpoint, in mmpretrain's names.
+    """Weights of a checkpoint in mmpretrain's names.
 
     Attributes:
         family (Family): Whose names they had.
-        label (str): The family, and the method if it can be told.
-        weights (Dict[str, Tensor]): The backbone's.
-        surplus (List[str]): Keys of the backbone that have no name here.
-        left_out (List[str]): Keys of heads and other parts.
+        label (str): The family, and the training method if it is known.
+        weights (dict[str, Tensor]): Weights of the backbone.
+        surplus (list[str]): Keys of the backbone that have no name here.
+        left_out (list[str]): Keys of heads and other parts.
         normalization (Normalization, optional): Declared by the method.
     """
 
     family: Family
     label: str
-    weights: Dict[str, Tensor]
-    surplus: List[str]
-    left_out: List[str]
-    normalization: Optional[Normalization] = None
+    weights: dict[str, Tensor]
+    surplus: list[str]
+    left_out: list[str]
+    normalization: Normalization | None = None
 
 
 def find_backbone(
-    keys: Sequence[str], prefix: Optional[str] = None
-) -> Tuple[Family, str]:
+    keys: Sequence[str], prefix: str | None = None
+) -> tuple[Family, str]:
     """Return the family of a checkpoint and the prefix of its backbone.
 
     Args:
-        keys (Sequence[str]): The checkpoint's.
-        prefix (str, optional): What the keys of the backbone start with.
-            Defaults to None, which looks for it.
+        keys (Sequence[str]): Keys of the checkpoint.
+        prefix (str, optional): Prefix of the backbone's keys. Defaults to
+            None: find it.
 
     Raises:
-        UsageError: If there is no Vision Transformer, or if there are
-            several and none is known to be the one that is meant.
+        UsageError: If there is no Vision Transformer, or if there are several
+            and none is known to be the one to use.
     """
     found = [
         (family, match[1] or '')
@@ -62,177 +63,146 @@ def find_backbone(
         for key in keys
         if (match := re.fullmatch(rf'(.+\.)?{family.marker}', key))
     ]
+    places = ' and '.join(repr(place) for _, place in found)
     if prefix is not None:
         prefix = prefix if prefix.endswith('.') or not prefix else f'{prefix}.'
-        for family, place in found:
-            if place == prefix:
-                return family, place
-        raise UsageError(
-            f'under the prefix {prefix!r} there should be a Vision '
-            f'Transformer, but there is none{_where(found, keys)}'
-        )
+        chosen = [pair for pair in found if pair[1] == prefix]
+        if not chosen:
+            raise UsageError(
+                f'there is no Vision Transformer under the prefix {prefix!r}, '
+                f'but under {places or "none"}; correct init_cfg.prefix'
+            )
+        return chosen[0]
     if not found:
         raise UsageError(
-            'the checkpoint should hold a Vision Transformer with the names '
-            f'of {", ".join(f.name for f in FAMILIES)} or of Google, but has '
+            'the checkpoint should hold a Vision Transformer with names of '
+            f'{", ".join(f.name for f in FAMILIES)} or Google, but has '
             f'{len(keys)} keys such as {list(keys)[:4]}; docs/weights.md '
-            'lists what can be loaded'
+            'lists the supported files'
         )
     for tower in PREFERRED_TOWERS:
-        chosen = [(f, p) for f, p in found if tower in p.split('.')]
+        chosen = [pair for pair in found if tower in pair[1].split('.')]
         if len(chosen) == 1:
             return chosen[0]
     if len(found) > 1:
         raise UsageError(
-            'the checkpoint holds several Vision Transformers'
-            f'{_where(found, keys)}'
+            'the checkpoint holds several Vision Transformers, under '
+            f'{places}; set init_cfg.prefix to one of them'
         )
     return found[0]
 
 
-def _where(found: Sequence[Tuple[Family, str]], keys: Sequence[str]) -> str:
-    if not found:
-        return f'; it has {len(keys)} keys such as {list(keys)[:4]}'
-    places = ' and '.join(repr(prefix) for _, prefix in found)
-    return f'; they stand under {places}: set init_cfg.prefix to one of them'
-
-
 def to_mmpretrain(
-    weights: Mapping[str, Tensor], prefix: Optional[str] = None
+    weights: Mapping[str, Tensor], prefix: str | None = None, origin: str = ''
 ) -> NamedWeights:
     """Give the weights of a backbone mmpretrain's names.
 
     Args:
-        weights (Mapping[str, Tensor]): A checkpoint's.
+        weights (Mapping[str, Tensor]): Weights of a checkpoint.
         prefix (str, optional): See :func:`find_backbone`.
+        origin (str): Label of the family that the file was converted from.
+            Defaults to ''.
 
     Returns:
-        NamedWeights: The weights, with the shapes that mmpretrain has.
+        NamedWeights: The weights in mmpretrain's shapes.
 
     Raises:
         UsageError: If there is no Vision Transformer; see
             :func:`find_backbone`.
     """
     family, place = find_backbone(list(weights), prefix)
-    named, surplus, left_out = {}, [], []
-    for key, value in weights.items():
-        name = None
-        if key.startswith(place):
-            short = key[len(place) :]
-            name = _rename(short, family.rules)
-            if name is None and re.match(family.backbone, short):
-                surplus.append(key)
-                continue
-        if name is None:
-            left_out.append(key)
+    left_out = [key for key in weights if not key.startswith(place)]
+    inside = {
+        key.removeprefix(place): value
+        for key, value in weights.items()
+        if key.startswith(place)
+    }
+    method, normalization = _training_method(family, inside, weights, place)
+    if family in (TIMM, OPENCLIP):
+        inside = to_timm_names(inside)
+    named, surplus = {}, []
+    for key, value in inside.items():
+        name = _rename(key, family)
+        if name is not None:
+            named[name] = value
+        elif re.match(rf'({family.backbone})(\.|$)', key):
+            surplus.append(place + key)
         else:
-            named[name] = _as_here(name, value)
-    projection = 'patch_embed.projection.'
-    if family is MMSEG and f'{projection}weight' in named:
-        # mmseg's default is a projection without bias: the same as zeros.
-        # With a norm before the layers there is none here either.
-        channels = named[f'{projection}weight'].shape[0]
-        if 'pre_norm.weight' not in named:
-            named.setdefault(f'{projection}bias', torch.zeros(channels))
-    method, normalization = _method(family, weights, place, named)
-    eps = family.norm_eps
-    if family is TIMM and 'pre_norm.weight' in named:
-        eps = CLIP_TOWER.norm_eps  # timm's form of CLIP
-    return NamedWeights(
-        family=family._replace(norm_eps=eps),
-        label=f'{family.name} ({method})' if method else family.name,
-        weights=named,
-        surplus=surplus,
-        left_out=left_out,
-        normalization=normalization,
-    )
+            left_out.append(place + key)
+    if family is MMSEG and 'pre_norm.weight' not in named:
+        # mmseg's projection has no bias by default, which equals zeros.
+        # mmpretrain's has none either if a norm follows it.
+        channels = len(named['layers.0.attn.qkv.weight']) // 3
+        named.setdefault('patch_embed.projection.bias', torch.zeros(channels))
+    label = origin or (f'{family.name} ({method})' if method else family.name)
+    if origin:
+        eps = {f.name: f.norm_eps for f in FAMILIES}.get(origin.split(' ')[0])
+        family = family._replace(name=origin, norm_eps=eps)
+    if label.startswith(TIMM.name) and 'pre_norm.weight' in named:
+        family = family._replace(norm_eps=OPENCLIP.norm_eps)  # CLIP of timm
+    return NamedWeights(family, label, named, surplus, left_out, normalization)
 
 
-def of_family(named: NamedWeights, label: str) -> NamedWeights:
-    """Return weights as those of the family that they were converted from.
-
-    Args:
-        named (NamedWeights): With mmpretrain's names.
-        label (str): The family, and the method if it is known.
-    """
-    origin = next(
-        (family for family in FAMILIES if label.startswith(family.name)), None
-    )
-    eps = None if origin is None else origin.norm_eps
-    if origin is TIMM and 'pre_norm.weight' in named.weights:
-        eps = CLIP_TOWER.norm_eps
-    return named._replace(
-        label=label, family=named.family._replace(name=label, norm_eps=eps)
-    )
+def _rename(key: str, family: Family) -> str | None:
+    """Return mmpretrain's name of a key; None if it has none."""
+    stem, kind = re.fullmatch(r'(.+?)(?:[._](weight|bias))?', key).groups()
+    layer = re.search(r'(?<=[._])\d+(?=\.)', stem)
+    if layer:
+        stem = f'{stem[: layer.start()]}*{stem[layer.end() :]}'
+    name = family.names.get(stem)
+    if name is None:
+        return key if re.match(rf'({family.kept})(\.|$)', key) else None
+    if layer:
+        name = name.replace('*', layer[0])
+    return f'{name}.{kind}' if kind else name
 
 
-def _rename(key: str, rules: Sequence[Tuple[str, str]]) -> Optional[str]:
-    for pattern, name in rules:
-        match = re.fullmatch(pattern, key)
-        if match:
-            return match.expand(name)
-    return None
-
-
-def _as_here(name: str, value: Tensor) -> Tensor:
-    """Bring a weight into mmpretrain's shape, where that is certain."""
-    if name == 'cls_token':
-        return value.reshape(1, 1, -1)
-    if name == 'pos_embed' and value.ndim == 2:
-        return value[None]
-    if name == 'patch_embed.projection.weight' and value.ndim == 2:
-        # Early files of timm embed patches by a linear layer over (3, p, p).
-        side = isqrt(value.shape[1] // 3)
-        if 3 * side * side == value.shape[1]:
-            return value.reshape(-1, 3, side, side)
-    return value
-
-
-def _method(
+def _training_method(
     family: Family,
+    inside: Mapping[str, Tensor],
     weights: Mapping[str, Tensor],
-    prefix: str,
-    named: Mapping[str, Tensor],
-) -> Tuple[str, Optional[Normalization]]:
-    """Tell what the weights were trained by, where a key gives it away."""
-    if family is CLIP_TOWER:
-        # OpenAI's files hold these three numbers beside the weights.
-        who = 'OpenAI' if 'input_resolution' in weights else ''
-        return who, Normalization(*CLIP, 'CLIP')
-    if family is not TIMM:
-        return '', None
-    if f'{prefix}decoder_embed.weight' in weights:
-        return 'MAE', Normalization(*IMAGENET, 'MAE')
-    if 'base_encoder' in prefix.split('.'):
-        return 'MoCo v3', Normalization(*IMAGENET, 'MoCo v3')
-    if f'{prefix}mask_token' in weights and any(
-        name.endswith('gamma1.weight') for name in named
-    ):
-        return 'DINOv2', Normalization(*IMAGENET, 'DINOv2')
-    return '', None
+    place: str,
+) -> tuple[str, Normalization | None]:
+    """Return the training method and its normalization, if keys reveal it."""
+    if family is OPENCLIP:
+        # OpenAI's files store the image size next to the weights.
+        method = 'OpenAI' if 'input_resolution' in weights else ''
+        return method, Normalization(*CLIP, 'CLIP')
+    method = ''
+    if family is TIMM:
+        if 'decoder_embed.weight' in inside:
+            method = 'MAE'
+        elif 'base_encoder' in place.split('.'):
+            method = 'MoCo v3'
+        elif 'mask_token' in inside and any('.ls1.' in key for key in inside):
+            method = 'DINOv2'
+    return method, Normalization(*IMAGENET, method) if method else None
 
 
-def architecture(weights: Mapping[str, Tensor]) -> str:
-    """Say in words what Vision Transformer the weights make.
+def describe_architecture(weights: Mapping[str, Tensor]) -> str:
+    """Describe the Vision Transformer that weights belong to.
 
     Args:
         weights (Mapping[str, Tensor]): In mmpretrain's names.
     """
-    layers = {
-        int(name.split('.')[1])
-        for name in weights
-        if name.startswith('layers.')
-    }
-    projection = weights.get('patch_embed.projection.weight', torch.empty(0))
-    position = weights.get('pos_embed', torch.empty(0))
-    parts = [f'{max(layers, default=-1) + 1} layers']
-    if projection.ndim == 4:
-        parts[0] += f' of {projection.shape[0]} channels'
+    layers = {k.split('.')[1] for k in weights if k.startswith('layers.')}
+    parts = [f'{len(layers)} layers']
+    projection = weights.get('patch_embed.projection.weight')
+    if projection is not None and projection.ndim == 4:
+        parts[0] += f' of {len(projection)} channels'
         parts.append('patches of {}x{}'.format(*projection.shape[2:]))
-    if position.ndim == 3:
+    position = weights.get('pos_embed')
+    if position is not None and position.ndim == 3:
         parts.append(f'{position.shape[1]} position embeddings')
     if 'layers.0.attn.gamma1.weight' in weights:
         parts.append('layer scale')
     if 'pre_norm.weight' in weights:
         parts.append('a norm before the layers')
     return ', '.join(parts)
+
+
+def list_left_out(keys: Sequence[str]) -> str:
+    """List unloaded keys for the log; name only the parts of long lists."""
+    if len(keys) > 12:
+        keys = list(dict.fromkeys(re.split('[./]', k)[0] for k in keys))
+    return f'; left out: {first_few(keys, most=12)}' if keys else ''

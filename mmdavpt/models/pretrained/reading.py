@@ -1,12 +1,12 @@
-"""Read pre-trained weights of all forms, without executing them."""
+"""Read pre-trained weights from any kind of file, without executing it."""
 
 import json
 import os.path as osp
 import tokenize
-from typing import Any, Dict, Mapping, NamedTuple, Optional
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmdavpt.checkpoints.reading import (
     DAMAGE,
@@ -17,44 +17,44 @@ from mmdavpt.checkpoints.reading import (
 from mmdavpt.errors import UsageError
 
 from .families import HALF, Normalization
-from .google import from_google
-from .sources import fetch, is_remote
+from .sources import fetch_file, timm_model
+from .timm_architecture import build_on_meta
+from .timm_layouts import read_google
 
-#: Where training scripts keep the weights in what they save; the first counts.
-CONTAINERS = (
-    'state_dict',
-    'model',
-    'teacher',
-    'model_state_dict',
-    'module',
-    'net',
+#: Keys under which training scripts save the weights, by precedence.
+CONTAINERS = tuple(
+    'state_dict model teacher model_state_dict module net'.split()
 )
 
-#: What timm and others call the weights of a repository on the Hub.
+#: Names of weight files in a repository on the Hugging Face Hub.
 HUB_NAMES = ('model.safetensors', 'pytorch_model.bin')
 
-#: How a user trusts a file that is not only tensors.
+#: How a user trusts a file that holds more than tensors.
 PICKLE_ADVICE = (
-    'set init_cfg.allow_pickle=True, or convert it once by '
+    'set init_cfg.allow_pickle=True, or convert it once with '
     'tools/model_converters/convert_weights.py --allow-pickle'
 )
 
 
 class Checkpoint(NamedTuple):
-    """What was read.
+    """Weights of a file and what is declared about them.
 
     Attributes:
-        weights (Dict[str, Tensor]): Under the names of the file.
-        normalization (Normalization, optional): Where it is declared.
-        beside (Normalization, optional): What a file beside it declares.
-        family (str): Whose weights they were before they got mmpretrain's
-            names, where that is known.
+        weights (dict[str, Tensor]): Under the names of the file.
+        normalization (Normalization, optional): Declared by the file or by
+            timm's registry.
+        config_normalization (Normalization, optional): Declared by the
+            ``config.json`` next to the file.
+        family (str): The family that a converted file comes from.
+        model (nn.Module, optional): timm's model of the architecture that
+            the registry or ``config.json`` names.
     """
 
-    weights: Dict[str, Tensor]
-    normalization: Optional[Normalization] = None
-    beside: Optional[Normalization] = None
+    weights: dict[str, Tensor]
+    normalization: Normalization | None = None
+    config_normalization: Normalization | None = None
     family: str = ''
+    model: nn.Module | None = None
 
 
 def read_checkpoint(source: str, allow_pickle: bool = False) -> Checkpoint:
@@ -63,48 +63,53 @@ def read_checkpoint(source: str, allow_pickle: bool = False) -> Checkpoint:
     Args:
         source (str): A file (``.pth``, ``.pt``, ``.bin``, ``.tar``,
             ``.safetensors``, ``.npz``), a URL, ``timm://NAME`` or
-            ``hf://REPO/FILE``.
-        allow_pickle (bool): Whether Python objects may be unpickled, which
-            executes what the file says. Only for files that are trusted.
-            Defaults to False: tensors and plain values only.
+            ``hf://OWNER/REPO/FILE``.
+        allow_pickle (bool): Whether to unpickle Python objects, which
+            executes code in the file. Only for trusted files. Defaults to
+            False: tensors and plain values only.
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        UsageError: If it cannot be had, read or trusted, or holds no tensors.
+        UsageError: If it cannot be fetched, read or trusted, or holds no
+            tensors.
     """
-    normalization, family = None, ''
-    if is_remote(source):
-        path, weights, declared = fetch(source)
-        if declared is not None:
-            normalization = Normalization(*declared, source)
-        if weights is not None:
-            return Checkpoint(weights, normalization)
-    else:
-        path = osp.expanduser(source)
-        if not osp.isfile(path):
-            raise FileNotFoundError(
-                'the pre-trained checkpoint should be a file, but there is '
-                f'none at {osp.abspath(path)}; download it, and set '
-                'model.backbone.init_cfg.checkpoint to its path'
-            )
-    if path.endswith('.npz'):
-        weights, family = _read_google(path), 'Google'
-        normalization = normalization or Normalization(*HALF, 'Google')
-    elif path.endswith('.safetensors'):
-        weights, declared, family = _read_safetensors(path)
-        normalization = normalization or declared
-    else:
-        weights = tensors_of(
-            read_torch(path, allow_pickle, PICKLE_ADVICE), path
+    if source.startswith('timm://'):
+        model = timm_model(source.removeprefix('timm://'))
+        declared = _normalization(model.pretrained_cfg, source, scale=255)
+        return Checkpoint(model.state_dict(), declared, model=model)
+    path = fetch_file(source) if '://' in source else osp.expanduser(source)
+    if not osp.isfile(path):
+        raise FileNotFoundError(
+            f'the pre-trained checkpoint {osp.abspath(path)} does not exist; '
+            'download it, and set model.backbone.init_cfg.checkpoint to its '
+            'path'
         )
-    return Checkpoint(weights, normalization, _declared_beside(path), family)
+    normalization, family = None, ''
+    if path.endswith('.npz'):
+        try:
+            weights, family = read_google(path), 'Google'
+        except UsageError:
+            raise
+        except (*DAMAGE, tokenize.TokenError) as error:
+            raise UsageError(
+                unreadable(path, 'an .npz file', error)
+            ) from error
+        normalization = Normalization(*HALF, family)
+    elif path.endswith('.safetensors'):
+        weights, metadata = read_safetensors(path)
+        normalization = _converted_normalization(metadata, path)
+        family = metadata.get('family', '')
+    else:
+        content = read_torch(path, allow_pickle, PICKLE_ADVICE)
+        weights = find_tensors(content, path)
+    return Checkpoint(weights, normalization, *_read_config(path, family))
 
 
-def tensors_of(content: Any, path: str) -> Dict[str, Tensor]:
-    """Return the weights in what a training script has saved.
+def find_tensors(content: Any, path: str) -> dict[str, Tensor]:
+    """Return the weights in what a training script saved.
 
     Args:
-        content (Any): What the file holds.
+        content (Any): Content of the file.
         path (str): Its path, for the message.
 
     Raises:
@@ -113,19 +118,19 @@ def tensors_of(content: Any, path: str) -> Dict[str, Tensor]:
     for _ in range(3):  # such as {'state_dict': {'model': {...}}}
         if not isinstance(content, Mapping):
             break
-        weights = {
-            str(key): value
-            for key, value in content.items()
-            if isinstance(value, Tensor)
-        }
         inside = [
             content[key]
             for key in CONTAINERS
             if isinstance(content.get(key), Mapping)
         ]
-        if weights and not inside:
-            return weights
         if not inside:
+            weights = {
+                str(key): value
+                for key, value in content.items()
+                if isinstance(value, Tensor)
+            }
+            if weights:
+                return weights
             break
         content = inside[0]
     keys = list(content) if isinstance(content, Mapping) else []
@@ -135,60 +140,46 @@ def tensors_of(content: Any, path: str) -> Dict[str, Tensor]:
     )
 
 
-def _read_google(path: str) -> Dict[str, Tensor]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return from_google({key: file[key] for key in file.files})
-    except UsageError:
-        raise
-    except (*DAMAGE, tokenize.TokenError) as error:
-        raise UsageError(unreadable(path, 'an .npz file', error)) from error
-
-
-def _read_safetensors(path: str):
-    weights, note = read_safetensors(path)
-    try:
-        declared = {
-            key: json.loads(note[key])
-            for key in ('mean', 'std')
-            if key in note
-        }
-    except ValueError:  # another program's metadata
-        declared = {}
-    return weights, _normalization(declared, path, 1), note.get('family', '')
-
-
-def _declared_beside(path: str) -> Optional[Normalization]:
-    """Return what timm's ``config.json`` beside a file declares."""
+def _read_config(
+    path: str, family: str
+) -> tuple[Normalization | None, str, nn.Module | None]:
+    """Return what timm's ``config.json`` next to a file declares."""
     config = osp.join(osp.dirname(path), 'config.json')
-    # Only beside the names of the Hub is it sure to be of this file.
+    # Files with other names may lie next to the config of another model.
     if osp.basename(path) not in HUB_NAMES or not osp.isfile(config):
-        return None
-    with open(config, encoding='utf-8') as file:
-        try:
-            content = json.load(file)
-        except ValueError:  # not JSON, so not timm's
-            return None
-    if not isinstance(content, dict):
-        return None
+        return None, family, None
+    try:
+        with open(config, encoding='utf-8') as file:
+            content = dict(json.load(file))
+    except (TypeError, ValueError):  # another program's file
+        return None, family, None
     declared = content.get('pretrained_cfg')
     declared = declared if isinstance(declared, dict) else content
-    return _normalization(declared, config, scale=255)
+    model = build_on_meta(
+        content.get('architecture'), **content.get('model_args') or {}
+    )
+    return _normalization(declared, config, scale=255), family, model
+
+
+def _converted_normalization(
+    metadata: Mapping[str, str], path: str
+) -> Normalization | None:
+    """Return what ``convert_weights.py`` wrote into a file's metadata."""
+    try:
+        declared = {key: json.loads(metadata[key]) for key in ('mean', 'std')}
+    except (KeyError, ValueError):  # another program's metadata
+        return None
+    return _normalization(declared, path, scale=1)
 
 
 def _normalization(
     declared: Mapping, source: str, scale: float
-) -> Optional[Normalization]:
-    mean, std = declared.get('mean'), declared.get('std')
-    if not all(
-        isinstance(values, list)
-        and len(values) == 3
-        and all(isinstance(value, (int, float)) for value in values)
-        for values in (mean, std)
-    ):
+) -> Normalization | None:
+    try:
+        mean, std = (
+            tuple(scale * float(value) for value in declared[key])
+            for key in ('mean', 'std')
+        )
+    except (KeyError, TypeError, ValueError):  # another program's values
         return None
-    return Normalization(
-        tuple(scale * float(x) for x in mean),
-        tuple(scale * float(x) for x in std),
-        source,
-    )
+    return Normalization(mean, std, source) if len(mean) == 3 else None

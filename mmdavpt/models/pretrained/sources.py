@@ -1,141 +1,69 @@
-"""Get checkpoints from where they are published."""
+"""Fetch pre-trained weights from timm's registry, Hugging Face or a URL."""
 
-import hashlib
-import os
-import os.path as osp
-from typing import Dict, Optional, Tuple
-from urllib.parse import urlparse
+import re
 
-import torch
-from torch import Tensor
+import timm
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import HfHubHTTPError
+from torch import nn
 
-from mmdavpt.errors import UsageError
-
-#: Mean and std of the three channels, from 0 to 255.
-Declared = Tuple[Tuple[float, ...], Tuple[float, ...]]
-SCHEMES = ('timm', 'hf', 'http', 'https')
+from mmdavpt.checkpoints.fetching import fetch_failed, fetch_url
+from mmdavpt.errors import UsageError, did_you_mean
 
 
-def is_remote(source: str) -> bool:
-    """Return whether a checkpoint has to be fetched."""
-    return '://' in source
-
-
-def fetch(
-    source: str,
-) -> Tuple[str, Optional[Dict[str, Tensor]], Optional[Declared]]:
-    """Fetch a checkpoint, or take it from the cache of an earlier time.
+def fetch_file(source: str) -> str:
+    """Return the local copy of a file, downloaded on first use.
 
     Args:
-        source (str): ``timm://NAME``, ``hf://OWNER/REPO/FILE`` or a URL.
-
-    Returns:
-        Tuple: The path of the file, the weights if there is no file, and
-        what the publisher declares about normalisation; each may be empty.
+        source (str): ``hf://OWNER/REPO/FILE`` or a URL.
 
     Raises:
-        UsageError: If it cannot be had.
+        UsageError: If the address is malformed or the download fails.
     """
     scheme, _, place = source.partition('://')
-    if scheme == 'timm':
-        return '', *_from_timm(place)
-    if scheme == 'hf':
-        return _from_hugging_face(place), None, None
     if scheme in ('http', 'https'):
-        return _from_url(source), None, None
-    raise UsageError(
-        'the pre-trained checkpoint should be a file or begin with '
-        f'{", ".join(f"{known}://" for known in SCHEMES)}, but got {source!r}'
-    )
-
-
-def _unreachable(source: str, error: Exception, instead: str) -> str:
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return (
-        f'{source} cannot be fetched ({first[:200]}); without a network, '
-        f'{instead} elsewhere, copy the file here, and set '
-        'init_cfg.checkpoint to its path'
-    )
-
-
-def _from_timm(name: str) -> Tuple[Dict[str, Tensor], Declared]:
-    try:
-        import timm
-    except ImportError as error:
+        return fetch_url(source)
+    if scheme != 'hf':
         raise UsageError(
-            f'timm://{name} needs timm, which is not installed: '
-            '`pip install timm`'
-        ) from error
-    if not timm.is_model(name.partition('.')[0]):
-        near = timm.list_models(f'*{name.partition(".")[0][:12]}*')[:3]
-        raise UsageError(
-            f'timm has no model {name!r}'
-            + (f'; did you mean one of {near}?' if near else '')
+            'the pre-trained checkpoint should be a file or begin with '
+            f'timm://, hf://, http:// or https://, but got {source!r}'
         )
-    try:
-        model = timm.create_model(name, pretrained=True)
-    # What timm raises for unknown tags, absent weights and a lost network.
-    except (OSError, RuntimeError, ValueError) as error:
-        raise UsageError(
-            _unreachable(
-                f'timm://{name}',
-                error,
-                f'save timm.create_model({name!r}, pretrained=True)',
-            )
-        ) from error
-    if getattr(model, 'rope', None) is not None:
-        raise UsageError(
-            f'timm://{name} has rotary position embeddings, which the '
-            'backbone here has not; choose a model without'
-        )
-    config = model.pretrained_cfg
-    declared = tuple(
-        tuple(255 * value for value in config[key]) for key in ('mean', 'std')
-    )
-    return model.state_dict(), declared
-
-
-def _from_hugging_face(place: str) -> str:
-    parts = place.split('/')
-    if len(parts) < 3 or not all(parts):
+    match = re.fullmatch(r'([^/]+/[^/@]+)(?:@([^/]+))?/(.+)', place)
+    if match is None:
         raise UsageError(
             'a checkpoint of Hugging Face should be hf://OWNER/REPO/FILE, '
-            f'but got hf://{place}'
+            f'but got {source}'
         )
+    repo, revision, file = match.groups()
     try:
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import HfHubHTTPError
-    except ImportError as error:
-        raise UsageError(
-            f'hf://{place} needs huggingface_hub, which is not installed: '
-            '`pip install huggingface_hub`'
-        ) from error
-    repo, _, revision = '/'.join(parts[:2]).partition('@')
-    source = f'hf://{place}'
-    try:
-        path = hf_hub_download(
-            repo, '/'.join(parts[2:]), revision=revision or None
-        )
+        path = hf_hub_download(repo, file, revision=revision)
     except (OSError, HfHubHTTPError, ValueError) as error:
-        raise UsageError(_unreachable(source, error, 'download it')) from error
-    try:  # timm's files declare mean and std beside the weights
-        hf_hub_download(repo, 'config.json', revision=revision or None)
+        raise UsageError(fetch_failed(source, error, 'download it')) from error
+    try:  # timm's repositories describe the model in this file
+        hf_hub_download(repo, 'config.json', revision=revision)
     except (OSError, HfHubHTTPError):
-        return path  # the repository declares nothing
+        return path  # the repository has no description
     return path
 
 
-def _from_url(url: str) -> str:
-    # Files of many publishers have one name, such as model.safetensors.
-    place = hashlib.sha256(url.encode()).hexdigest()[:16]
-    folder = osp.join(torch.hub.get_dir(), 'checkpoints', place)
-    path = osp.join(folder, osp.basename(urlparse(url).path))
-    if not osp.isfile(path):
-        os.makedirs(folder, exist_ok=True)
-        try:
-            torch.hub.download_url_to_file(url, path, progress=False)
-        except (OSError, RuntimeError, ValueError) as error:
-            raise UsageError(
-                _unreachable(url, error, 'download it')
-            ) from error
-    return path
+def timm_model(name: str) -> nn.Module:
+    """Return timm's model with its pre-trained weights.
+
+    Args:
+        name (str): Such as 'vit_base_patch16_224.augreg_in21k'.
+
+    Raises:
+        UsageError: If there is no such model, or the download fails.
+    """
+    base = name.partition('.')[0]
+    if not timm.is_model(base):
+        hint = did_you_mean(base, timm.list_models())
+        raise UsageError(f'timm has no model {name!r}{hint}')
+    try:
+        return timm.create_model(name, pretrained=True)
+    # timm raises these for unknown tags, missing weights and network errors.
+    except (OSError, RuntimeError, ValueError) as error:
+        advice = f'save timm.create_model({name!r}, pretrained=True)'
+        raise UsageError(
+            fetch_failed(f'timm://{name}', error, advice)
+        ) from error

@@ -3,13 +3,14 @@
 import json
 
 import pytest
+from mmengine.config import Config
 
 from mmdavpt.checks.data.data_check import (
     check_data,
     check_run_data,
     evenly_spread,
 )
-from mmdavpt.checks.preflight import check_checkpoint_exists, check_pretrained
+from mmdavpt.checks.fit import check_checkpoint_exists, missing_weights
 from mmdavpt.errors import UsageError
 
 from .data_files import (
@@ -77,7 +78,8 @@ def test_home_folder_is_expanded_for_checkpoints_alone(tmp_path, monkeypatch):
     (tmp_path / 'data').mkdir()
     write(tmp_path, 'x.pth', 'list.txt')
     check_checkpoint_exists('~/x.pth', 'the checkpoint')
-    check_pretrained(dict(type='Pretrained', checkpoint='~/x.pth'))
+    weights = dict(type='Pretrained', checkpoint='~/x.pth')
+    assert not list(missing_weights(Config(dict(model=weights))))
     for dataset in (
         dict(data_root='~/data'),
         dict(data_prefix=dict(img_path='~/data')),

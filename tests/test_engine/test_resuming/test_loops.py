@@ -8,7 +8,7 @@ from mmengine.runner import IterBasedTrainLoop
 from mmdavpt.engine.resuming.loops import (
     ExactEpochLoop,
     ExactIterLoop,
-    with_exact_loop,
+    to_exact_loop,
 )
 from mmdavpt.engine.runner import DAVPTRunner
 from tests import toy
@@ -26,12 +26,12 @@ from tests import toy
     ],
 )
 def test_the_hosts_loops_become_exact(given, kind):
-    assert with_exact_loop(dict(given, x=1)) == dict(type=kind, x=1)
+    assert to_exact_loop(dict(given, x=1)) == dict(type=kind, x=1)
 
 
 def test_what_contradicts_itself_is_left_to_the_host():
     both = dict(type='IterBasedTrainLoop', by_epoch=False)
-    assert with_exact_loop(both) == both
+    assert to_exact_loop(both) == both
 
 
 class Images(Hook):

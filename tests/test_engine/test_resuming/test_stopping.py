@@ -9,11 +9,8 @@ import pytest
 from torch.utils.data import DataLoader
 
 from mmdavpt.engine.resuming import stopping
-from mmdavpt.engine.resuming.stopping import (
-    PatientWorker,
-    StopRequest,
-    be_patient,
-)
+from mmdavpt.engine.resuming.stopping import StopRequest
+from mmdavpt.engine.workers import IgnoreSignals, ignore_signals_in_workers
 
 
 @pytest.mark.parametrize('number', stopping.SIGNALS)
@@ -54,7 +51,7 @@ def test_outside_the_main_thread_nothing_is_handled():
 
 def test_workers_outlive_signals_of_others_than_their_parent():
     loader = DataLoader(
-        list(range(8)), num_workers=1, worker_init_fn=PatientWorker()
+        list(range(8)), num_workers=1, worker_init_fn=IgnoreSignals()
     )
     batches = iter(loader)
     next(batches)
@@ -86,6 +83,8 @@ class Notes:
 
 def test_patience_is_added_once_to_what_prepares_a_worker():
     loader = DataLoader(Notes(), num_workers=1, worker_init_fn=note)
-    patient = be_patient(be_patient(loader)).worker_init_fn
+    patient = ignore_signals_in_workers(
+        ignore_signals_in_workers(loader)
+    ).worker_init_fn
     assert patient.init_fn is note
     assert [batch[0] for batch in loader] == ['by worker 0'] * 2

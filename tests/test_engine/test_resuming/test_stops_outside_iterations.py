@@ -8,13 +8,17 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 
 from mmdavpt.checkpoints import last_checkpoint
-from mmdavpt.engine.resuming.stopping import SIGNALS, Stopped, ending_at_once
+from mmdavpt.engine.resuming.stopping import (
+    SIGNALS,
+    Stopped,
+    exit_cleanly_on_signal,
+)
 from mmdavpt.engine.runner import DAVPTRunner
 from mmdavpt.mapping.token_pools import TokenPool
 from tests import toy
-from tests.test_engine.test_ranks.bad_days import SignalItself
+from tests.test_engine.test_ranks.failures import SignalItself
 
-SAID = 'stopped by SIGTERM while no iteration was under way, so nothing is'
+SAID = 'stopped by SIGTERM outside an iteration, so there is nothing to save'
 
 
 def runner_of(work_dir, *hooks, **changes):
@@ -114,29 +118,29 @@ def test_signals_that_are_passed_on_do_not_end_the_saving(
         'default_hooks.checkpoint.out_dir': str(tmp_path / 'out'),
     }
     hook = SignalOften()
-    with pytest.raises(Stopped), ending_at_once():
+    with pytest.raises(Stopped), exit_cleanly_on_signal():
         runner_of(tmp_path / 'run', hook, **changes).train()
     assert hook.ended  # what others began may be ended too
     last = str(tmp_path / 'out' / 'run' / 'stopped.pth')
     assert last_checkpoint(str(tmp_path / 'run')) == (last, [])
-    said = f'after iteration {done} of 6, and all of it is saved'
+    said = f'after iteration {done} of 6 and saved in'
     assert said in log_of(tmp_path / 'run')
 
 
 @pytest.mark.parametrize('number', SIGNALS)
 def test_what_is_no_training_ends_at_once(capsys, number):
     before = [signal.getsignal(n) for n in SIGNALS]
-    with pytest.raises(Stopped), ending_at_once():
+    with pytest.raises(Stopped), exit_cleanly_on_signal():
         os.kill(os.getpid(), number)
         pytest.fail('it went on')
     name = signal.Signals(number).name
-    assert f'was stopped by {name} while no' in capsys.readouterr().err
+    assert f'was stopped by {name} outside' in capsys.readouterr().err
     assert [signal.getsignal(n) for n in SIGNALS] == before
-    with ending_at_once(alone=False):
+    with exit_cleanly_on_signal(alone=False):
         assert [signal.getsignal(n) for n in SIGNALS] == before
 
 
 def test_a_stop_of_the_training_itself_says_no_more(capsys):
-    with pytest.raises(Stopped), ending_at_once():
+    with pytest.raises(Stopped), exit_cleanly_on_signal():
         raise Stopped
     assert capsys.readouterr().err == ''

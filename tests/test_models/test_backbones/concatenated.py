@@ -19,8 +19,8 @@ def concatenated_forward(vit, images, with_deltas=False):
             original = layer.attn.qkv.bias
             shift = torch.cat(
                 [
-                    vit.bias_delta[part][i]
-                    if part in vit.bias_delta
+                    getattr(vit.bias_delta, part)[i]
+                    if part in vit.bias_delta.parts
                     else torch.zeros_like(x[0, 0])
                     for part in 'qkv'
                 ]

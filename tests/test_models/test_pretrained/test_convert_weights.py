@@ -1,4 +1,4 @@
-"""The converter writes what the loader reads."""
+"""tools/model_converters/convert_weights.py."""
 
 import pytest
 import torch
@@ -11,8 +11,9 @@ from .test_families import assert_same_features, images, load_here
 from .test_load import logged
 
 
-def test_converted_file_is_loaded(tmp_path, capsys):
+def test_load_converted_file(tmp_path, capsys):
     state, reference, here = foreign.dinov2()
+    state['head.weight'] = torch.zeros(1)
     torch.save(state, tmp_path / 'dinov2.pth')
     out = tmp_path / 'new' / 'vit.safetensors'
     convert_weights.main([str(tmp_path / 'dinov2.pth'), str(out)])
@@ -28,12 +29,12 @@ def test_converted_file_is_loaded(tmp_path, capsys):
     assert [path.name for path in out.parent.iterdir()] == [out.name]
 
 
-def test_mistakes_end_in_a_sentence(tmp_path, capsys):
+def test_report_user_errors(tmp_path, capsys):
     state = foreign.plain()[0]
     torch.save(dict(state, reg_token=torch.zeros(1)), tmp_path / 'vit.pth')
     for source, out, expected in (
         ('vit.pth', 'a.safetensors', 'parts that no VisionTransformer'),
-        ('none.pth', 'a.safetensors', 'should be a file, but there is none'),
+        ('none.pth', 'a.safetensors', 'none.pth does not exist'),
         ('vit.pth', 'a.pth', 'OUT should end in .safetensors'),
     ):
         with pytest.raises(SystemExit) as stop:
@@ -43,7 +44,7 @@ def test_mistakes_end_in_a_sentence(tmp_path, capsys):
     assert not (tmp_path / 'a.safetensors').exists()
 
 
-def test_warnings_survive_the_conversion(tmp_path):
+def test_converted_file_keeps_warnings(tmp_path):
     state, _, here = foreign.open_clip_tower(quick_gelu=True)
     torch.save(state, tmp_path / 'clip.pt')
     out = tmp_path / 'clip.safetensors'
@@ -51,5 +52,5 @@ def test_warnings_survive_the_conversion(tmp_path):
     here = {**here, 'layer_cfgs': {}, 'norm_cfg': dict(type='LN', eps=1e-6)}
     with logged('WARNING') as lines:
         load_here(out, here)
-    assert 'made with QuickGELU' in ''.join(lines)
+    assert 'trained with QuickGELU' in ''.join(lines)
     assert 'layer norms of eps 1e-05' in ''.join(lines)

@@ -1,4 +1,4 @@
-"""Every family of checkpoints computes here what it computes at home."""
+"""Weights of every family give the features of the original model."""
 
 from functools import partial
 
@@ -64,7 +64,7 @@ def assert_same_features(vit, reference, x):
 
 
 @pytest.mark.parametrize('maker', MAKERS.values(), ids=MAKERS)
-def test_features_are_those_of_the_publisher(tmp_path, maker):
+def test_features_equal_the_original_model(tmp_path, maker):
     state, reference, here = maker()
     torch.save(state, tmp_path / 'weights.pth')
     vit = load_here(tmp_path / 'weights.pth', here)
@@ -72,7 +72,7 @@ def test_features_are_those_of_the_publisher(tmp_path, maker):
 
 
 @pytest.mark.parametrize('form', ['.bin', '.safetensors', 'old .pth', 'half'])
-def test_forms_of_files(tmp_path, form):
+def test_read_file_formats(tmp_path, form):
     state, reference, here = foreign.plain()
     path = tmp_path / f'weights{form if form[0] == "." else ".pth"}'
     if form == '.safetensors':
@@ -89,7 +89,7 @@ def test_forms_of_files(tmp_path, form):
 
 
 @pytest.mark.parametrize('top', ['', 'opt/target/'])
-def test_google_npz(tmp_path, top):
+def test_read_google_npz(tmp_path, top):
     vit = foreign.timm_vit()
     arrays = foreign.google_arrays(vit)
     path = tmp_path / 'ViT.npz'
@@ -106,7 +106,7 @@ def test_google_npz(tmp_path, top):
 
 @pytest.mark.parametrize('size', [16, 48, (24, 40)])
 @pytest.mark.parametrize('maker', ['timm', 'DINOv2', 'MAE'])
-def test_position_embeddings_are_resized_as_timm_does(tmp_path, maker, size):
+def test_resize_position_embeddings_like_timm(tmp_path, maker, size):
     state, _, here = MAKERS[maker]()
     torch.save(state, tmp_path / 'weights.pth')
     vit = load_here(tmp_path / 'weights.pth', dict(here, img_size=size))
@@ -126,7 +126,7 @@ def test_position_embeddings_are_resized_as_timm_does(tmp_path, maker, size):
     assert_same_features(vit, theirs.eval().forward_features, x)
 
 
-def test_checkpoints_without_a_position_for_cls(tmp_path):
+def test_missing_cls_position_is_zero(tmp_path):
     vit = foreign.timm_vit(no_embed_class=True)
     torch.save(vit.state_dict(), tmp_path / 'weights.pth')
     ours = load_here(tmp_path / 'weights.pth', foreign.HERE)
@@ -134,7 +134,7 @@ def test_checkpoints_without_a_position_for_cls(tmp_path):
     assert_same_features(ours, vit.forward_features, images())
 
 
-def test_backbone_without_cls_takes_the_patches(tmp_path):
+def test_backbone_without_cls_drops_its_position(tmp_path):
     state, _, here = foreign.plain()
     torch.save(state, tmp_path / 'weights.pth')
     vit = load_here(tmp_path / 'weights.pth', dict(here, with_cls_token=False))
@@ -152,7 +152,7 @@ def test_backbone_without_cls_takes_the_patches(tmp_path):
         ('timm', 'timm'),
     ],
 )
-def test_methods_are_told_by_their_keys(tmp_path, maker, label):
+def test_detect_training_method(tmp_path, maker, label):
     torch.save(MAKERS[maker]()[0], tmp_path / 'weights.pth')
     named = to_mmpretrain(
         read_checkpoint(str(tmp_path / 'weights.pth')).weights
@@ -210,7 +210,7 @@ def test_methods_are_told_by_their_keys(tmp_path, maker, label):
         'OpenCLIP ViT-B/16',
     ],
 )
-def test_published_sizes(tmp_path, maker, here, size):
+def test_features_of_published_sizes(tmp_path, maker, here, size):
     state, reference, _ = maker()
     torch.save(state, tmp_path / 'weights.pth')
     del state
@@ -219,7 +219,7 @@ def test_published_sizes(tmp_path, maker, here, size):
 
 
 @pytest.mark.slow
-def test_published_size_of_google(tmp_path):
+def test_features_of_published_google_size(tmp_path):
     vit = foreign.timm_vit('vit_base_patch16_224')
     np.savez(tmp_path / 'ViT-B_16.npz', **foreign.google_arrays(vit))
     ours = load_here(tmp_path / 'ViT-B_16.npz', dict(arch='b'))

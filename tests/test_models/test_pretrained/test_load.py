@@ -1,4 +1,4 @@
-"""Pre-trained weights are loaded wholly, or refused with a sentence."""
+"""Strict loading of pre-trained weights."""
 
 import logging
 from contextlib import contextmanager
@@ -52,7 +52,7 @@ def save(path, vit, prefix='', **extra):
         ('net.', 'net.'),
     ],
 )
-def test_loads_every_weight(tmp_path, prefix, given):
+def test_load_every_weight(tmp_path, prefix, given):
     vit = parent()
     path = save(
         tmp_path / 'vit.pth', vit, prefix, **{'head.bias': torch.zeros(3)}
@@ -69,7 +69,7 @@ def test_loads_every_weight(tmp_path, prefix, given):
     assert torch.equal(ours.prompts['0'], prompts)
 
 
-def test_prompts_in_the_checkpoint_are_loaded(tmp_path):
+def test_load_prompts_of_own_checkpoint(tmp_path):
     tuned = build(torch.float32, bias=('v',))
     path = save(tmp_path / 'vit.pth', tuned)
     ours = build(
@@ -110,49 +110,49 @@ def refusal(tmp_path, state, given=None, **kwargs):
     return str(error.value)
 
 
-def test_an_unknown_prefix_is_refused(tmp_path):
+def test_reject_unknown_prefix(tmp_path):
     state = {f'x.{k}': v for k, v in parent().state_dict().items()}
     message = refusal(tmp_path, state, given='backbone.')
-    assert "under the prefix 'backbone.' there should be a" in message
-    assert "they stand under 'x.': set init_cfg.prefix" in message
+    assert "no Vision Transformer under the prefix 'backbone.'" in message
+    assert "but under 'x.'; correct init_cfg.prefix" in message
 
 
-def test_several_towers_need_a_prefix(tmp_path):
+def test_require_prefix_for_several_towers(tmp_path):
     state = {
         f'{tower}.{k}': v
         for tower in 'ab'
         for k, v in parent().state_dict().items()
     }
-    assert "they stand under 'a.' and 'b.'" in refusal(tmp_path, state)
+    assert "under 'a.' and 'b.'; set init_cfg" in refusal(tmp_path, state)
     init_cfg = dict(
         type='Pretrained', checkpoint=str(tmp_path / 'vit.pth'), prefix='b'
     )
     build(init_cfg=init_cfg).init_weights()
 
 
-def test_no_vision_transformer_is_refused(tmp_path):
+def test_reject_files_without_vit(tmp_path):
     message = refusal(tmp_path, {'conv1.weight': torch.zeros(3)})
-    assert 'should hold a Vision Transformer with the names of timm' in message
+    assert 'should hold a Vision Transformer with names of timm' in message
     assert "such as ['conv1.weight']" in message
 
 
-def test_missing_weights_are_listed(tmp_path):
+def test_list_missing_weights(tmp_path):
     state = parent().state_dict()
     del state['layers.1.ln2.bias'], state['ln1.weight']
     message = refusal(tmp_path, state)
-    assert '2 weights are missing (layers.1.ln2.bias, ln1.weight)' in message
+    assert 'lacks layers.1.ln2.bias, ln1.weight. It has' in message
 
 
-def test_a_cut_off_layer_is_refused(tmp_path):
+def test_reject_missing_layer(tmp_path):
     state = {
         k: v
         for k, v in parent().state_dict().items()
         if not k.startswith('layers.2.')
     }
     message = refusal(tmp_path, state)
-    assert '12 weights are missing' in message
-    assert 'The checkpoint has 2 layers of 32 channels' in message
-    assert 'the config has 3 layers of 32 channels' in message
+    assert 'lacks 12 (such as layers.2.' in message
+    assert 'It has 2 layers of 32 channels' in message
+    assert 'the backbone has 3 layers of 32 channels' in message
 
 
 @pytest.mark.parametrize(
@@ -163,43 +163,42 @@ def test_a_cut_off_layer_is_refused(tmp_path):
         (dict(arch=dict(ARCH, num_layers=4)), 'layers.3.ln1.weight'),
     ],
 )
-def test_surplus_weights_are_refused(tmp_path, kwargs, named):
+def test_reject_unexpected_weights(tmp_path, kwargs, named):
     """The backbone would compute something else without them."""
     message = refusal(tmp_path, parent(**kwargs).state_dict())
-    assert 'have no place in the backbone' in message
+    assert 'has unexpected' in message
     assert named.split('.')[0] in message
 
 
 @pytest.mark.parametrize('key', ['reg_token', 'blocks.0.attn.q_norm.weight'])
-def test_what_the_backbone_lacks_is_refused_in_foreign_names(tmp_path, key):
+def test_reject_unexpected_weights_of_timm(tmp_path, key):
     state = foreign.timm_vit(mlp_ratio=1.5).state_dict()
     state[key] = torch.zeros(1, 4, 32)
     message = refusal(tmp_path, state)
-    assert f'1 have no place in the backbone ({key})' in message
+    assert f'has unexpected {key}. It has' in message
 
 
-def test_wrong_shapes_are_refused(tmp_path):
+def test_reject_wrong_shapes(tmp_path):
     arch = dict(ARCH, embed_dims=16)
     message = refusal(tmp_path, parent(arch=arch).state_dict())
-    assert 'cls_token should be (1, 1, 32), but is (1, 1, 16)' in message
-    assert 'and' in message and 'more. The checkpoint has' in message
+    assert 'cls_token (should be (1, 1, 32), but is (1, 1, 16))' in message
 
 
-def test_another_patch_size_is_refused(tmp_path):
+def test_reject_other_patch_size(tmp_path):
     state = parent(patch_size=16).state_dict()
     message = refusal(tmp_path, state)
-    assert 'should be (32, 3, 8, 8), but is (32, 3, 16, 16)' in message
+    assert '(should be (32, 3, 8, 8), but is (32, 3, 16, 16))' in message
     assert 'patches of 16x16, 5 position embeddings' in message
 
 
-def test_positions_that_make_no_square_are_refused(tmp_path):
+def test_reject_non_square_positions(tmp_path):
     state = parent().state_dict()
     state['pos_embed'] = state['pos_embed'][:, :13]
     message = refusal(tmp_path, state)
     assert '13 position embeddings, which should be a square' in message
 
 
-def test_own_grid_that_is_no_square_is_kept(tmp_path):
+def test_keep_own_non_square_grid(tmp_path):
     vit = parent(img_size=(16, 64))  # 2 x 8 patches, as many as 4 x 4
     torch.save(vit.state_dict(), tmp_path / 'vit.pth')
     init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'vit.pth'))
@@ -208,7 +207,7 @@ def test_own_grid_that_is_no_square_is_kept(tmp_path):
     assert torch.equal(ours.pos_embed, vit.pos_embed)
 
 
-def test_final_norm_is_left_out_where_there_is_none(tmp_path):
+def test_drop_final_norm_if_backbone_has_none(tmp_path):
     torch.save(parent().state_dict(), tmp_path / 'vit.pth')
     init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'vit.pth'))
     ours = build(final_norm=False, out_type='featmap', init_cfg=init_cfg)
@@ -217,7 +216,7 @@ def test_final_norm_is_left_out_where_there_is_none(tmp_path):
     assert 'left out: ln1.weight, ln1.bias' in ''.join(lines)
 
 
-def test_norm_after_pooling_may_be_absent(tmp_path):
+def test_pooling_norm_may_be_missing(tmp_path):
     torch.save(parent().state_dict(), tmp_path / 'vit.pth')
     init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'vit.pth'))
     ours = build(
@@ -232,7 +231,7 @@ def test_norm_after_pooling_may_be_absent(tmp_path):
     assert torch.equal(ours.ln2.weight, torch.ones_like(ours.ln2.weight))
 
 
-def test_many_head_keys_are_summed_up(tmp_path):
+def test_log_summarizes_many_head_keys(tmp_path):
     state = parent().state_dict()
     state.update(
         {f'decode_head.convs.{i}.weight': torch.zeros(1) for i in range(20)}
@@ -243,7 +242,7 @@ def test_many_head_keys_are_summed_up(tmp_path):
         build(init_cfg=init_cfg).init_weights()
     loaded = [line for line in lines if line.startswith('Loaded')]
     assert len(loaded) == 1
-    assert 'left out: decode_head.* (20)' in loaded[0]
+    assert 'left out: decode_head' in loaded[0]
 
 
 @pytest.mark.parametrize(
@@ -253,12 +252,12 @@ def test_many_head_keys_are_summed_up(tmp_path):
         (
             'open_clip_tower',
             dict(quick_gelu=True),
-            'was made with QuickGELU, but the backbone has another',
+            'was trained with QuickGELU, but the backbone has another',
         ),
         ('plain', {}, ''),
     ],
 )
-def test_other_functions_are_warned_of(tmp_path, maker, option, expected):
+def test_warn_of_other_eps_or_activation(tmp_path, maker, option, expected):
     state, _, here = getattr(foreign, maker)(**option)
     torch.save(state, tmp_path / 'vit.pth')
     here = {k: v for k, v in here.items() if k in (*foreign.HERE, 'pre_norm')}
@@ -269,22 +268,22 @@ def test_other_functions_are_warned_of(tmp_path, maker, option, expected):
     assert bool(lines) == bool(expected)
 
 
-def test_missing_file_is_named(tmp_path):
+def test_report_missing_file(tmp_path):
     ours = build(
         init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'no.pth'))
     )
-    with pytest.raises(FileNotFoundError, match='no.pth; download it'):
+    with pytest.raises(FileNotFoundError, match='no.pth does not exist'):
         ours.init_weights()
 
 
-def test_home_folder_and_list_form(tmp_path, monkeypatch):
+def test_expand_home_and_accept_list(tmp_path, monkeypatch):
     monkeypatch.setenv('HOME', str(tmp_path))
     save(tmp_path / 'vit.pth', parent())
     init_cfg = dict(type='Pretrained', checkpoint='~/vit.pth')
     ours = build(torch.float32, init_cfg=[init_cfg])
     ours.init_weights()
     assert torch.equal(ours.pos_embed, parent().pos_embed)
-    with pytest.raises(ValueError, match='should stand alone'):
+    with pytest.raises(ValueError, match='should be the only one'):
         build(init_cfg=[dict(type='Kaiming', layer='Conv2d'), init_cfg])
 
 
@@ -296,7 +295,7 @@ def test_home_folder_and_list_form(tmp_path, monkeypatch):
         dict(),
     ],
 )
-def test_keys_that_would_change_nothing_are_refused(init_cfg):
+def test_reject_unknown_init_cfg_keys(init_cfg):
     with pytest.raises(ValueError, match='should have `checkpoint`, and may'):
         build(init_cfg=dict(type='Pretrained', **init_cfg))
 
@@ -304,14 +303,14 @@ def test_keys_that_would_change_nothing_are_refused(init_cfg):
 @pytest.mark.parametrize(
     'damage', [lambda x: x * float('nan'), lambda x: x.to(torch.int8)]
 )
-def test_damaged_values_are_refused(tmp_path, damage):
+def test_reject_non_finite_or_quantized_values(tmp_path, damage):
     state = parent().state_dict()
     state['layers.1.ln2.weight'] = damage(state['layers.1.ln2.weight'])
     message = refusal(tmp_path, state)
-    assert 'finite floating point numbers, but layers.1.ln2.weight' in message
+    assert 'numbers, but does not in layers.1.ln2.weight' in message
 
 
-def test_gates_of_an_own_checkpoint_are_loaded(tmp_path):
+def test_load_gates_of_own_checkpoint(tmp_path):
     tuned = build(torch.float32, propagate='gate')
     path = save(tmp_path / 'vit.pth', tuned, 'backbone.')
     init_cfg = dict(type='Pretrained', checkpoint=path)
@@ -321,7 +320,7 @@ def test_gates_of_an_own_checkpoint_are_loaded(tmp_path):
 
 
 @pytest.mark.parametrize('trainable', [(), ('*',)])
-def test_a_frozen_random_backbone_is_warned_of(trainable):
+def test_warn_of_frozen_random_backbone(trainable):
     with logged('WARNING') as lines:
         build(trainable=trainable).init_weights()
     assert ('tuned on random features' in ''.join(lines)) == (not trainable)

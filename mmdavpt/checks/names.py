@@ -1,0 +1,167 @@
+"""Find names in config files and on the command line that change nothing."""
+
+import ast
+import copy
+import inspect
+import traceback
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from mmdavpt.errors import UsageError
+
+from .introspection import keys_read, walk
+
+#: Top-level keys that this package and inference interfaces read.
+OWN_KEYS = {
+    'load_allowed',
+    'protocol',
+    'protocols',
+    'test_pipeline',
+    'tta_model',
+    'tta_pipeline',
+}
+#: Top-level keys that mmengine reads before there is a runner.
+CONFIG_KEYS = {'custom_imports', 'default_scope', 'launcher', 'runner_type'}
+
+
+def runner_keys() -> set[str]:
+    """Return the top-level keys that a run reads."""
+    arguments = set(inspect.signature(Runner.__init__).parameters)
+    read = keys_read([Runner], r'self\.cfg')
+    return arguments - {'self', 'cfg'} | read | CONFIG_KEYS | OWN_KEYS
+
+
+def read_config(path: str) -> Config:
+    """Read a config file and the files that it inherits from.
+
+    Args:
+        path (str): Path of the file.
+
+    Raises:
+        UsageError: If it cannot be read, or sets a name that changes nothing.
+    """
+    try:
+        cfg = Config.fromfile(path)
+    except Exception as error:
+        raise UsageError(
+            f'the config {path} cannot be read: {_reason(error)}'
+        ) from error
+    if path.endswith('.py'):
+        check_variables(path, cfg)
+    return cfg
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, SyntaxError):
+        code = (error.text or '').strip()[:80]
+        return f'line {error.lineno}: {error.msg}' + (code and f' in `{code}`')
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [f.lineno for f in frames if f.name == '<module>']
+    place = f'line {lines[-1]}: ' if lines else ''
+    return f'{place}{str(error) or "it failed"} ({type(error).__name__})'
+
+
+def check_variables(path: str, cfg: Config) -> None:
+    """Raise if a name at the top of a config file changes nothing.
+
+    The names of the file itself are looked at: removing the assignment of one
+    that neither a run nor a used expression of the file reads leaves the
+    merged config as it is, since its bases were evaluated before.
+
+    Args:
+        path (str): Path of the file.
+        cfg (Config): The merged config.
+
+    Raises:
+        UsageError: If there is such a name. Files without a base may have
+            unused names, as the dump of a config has, but no misspelt keys.
+    """
+    program = ast.parse(Path(path).read_text(encoding='utf-8'), path)
+    known = runner_keys()
+    unused = unused_names(program, known)
+    inherits = '_base_' in {n for s in program.body for n in _targets(s)}
+    for name in sorted(unused):
+        near = get_close_matches(name, known, n=1, cutoff=0.85)
+        if inherits or near:
+            raise UsageError(
+                f'the config {path} sets `{name}`, which changes nothing'
+                + _hint(name, cfg, near)
+            )
+
+
+def unused_names(program: ast.Module, known: Iterable[str]) -> set[str]:
+    """Return the variables of a program that reach none of some names.
+
+    Args:
+        program (ast.Module): A config file.
+        known (Iterable[str]): The names that are read elsewhere.
+    """
+    unused: set[str] = {
+        name for statement in program.body for name in _targets(statement)
+    } - {*known, '_base_'}
+    while True:
+        read = {
+            node.id
+            for statement in program.body
+            if not _targets(statement) or set(_targets(statement)) - unused
+            for node in ast.walk(statement)
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+        }
+        if not unused & read:
+            return unused
+        unused -= read
+
+
+def _targets(statement: ast.stmt) -> list[str]:
+    if not isinstance(statement, ast.Assign):
+        return []
+    return [t.id for t in statement.targets if isinstance(t, ast.Name)]
+
+
+def set_option(cfg: Config, key: str, value: Any) -> None:
+    """Set one key of a config, as ``--cfg-options`` says.
+
+    Args:
+        cfg (Config): The config, changed in place.
+        key (str): Dotted key; numbers are indices of lists.
+        value (Any): The value.
+
+    Raises:
+        UsageError: If no run reads the key, or if it cannot be set. Unknown
+            arguments are reported when the parts are built.
+    """
+    name = key.split('.')[0]
+    if name not in runner_keys():
+        near = get_close_matches(name, runner_keys(), n=1, cutoff=0.75)
+        raise UsageError(
+            f'--cfg-options {key}: no run reads `{name}`'
+            + _hint(name, cfg, near)
+        )
+    try:
+        cfg.merge_from_dict({key: copy.deepcopy(value)})
+    except Exception as error:
+        raise UsageError(
+            f'--cfg-options {key}: {str(error) or type(error).__name__}'
+        ) from error
+
+
+def _hint(name: str, cfg: Config, near: list[str]) -> str:
+    """Return what to set instead of a name."""
+    if near:
+        return f'; did you mean `{near[0]}`?'
+    same = list(_paths_to(name, cfg))[:3]
+    if same:
+        return '; set ' + ' or '.join(f'`{path}`' for path in same)
+    return '; remove it, or use it in a key that a run reads'
+
+
+def _paths_to(name: str, cfg: Config) -> Iterator[str]:
+    known = runner_keys()
+    for path, node in walk(cfg._cfg_dict):
+        if path.split('.')[0] in known and name in node:
+            yield f'{path}.{name}'

@@ -1,0 +1,126 @@
+"""Apply the flags of ``test.py`` to a config."""
+
+import copy
+import os
+import os.path as osp
+
+from mmengine.config import Config, ConfigDict
+
+from mmdavpt.checks.data.dataset_places import datasets_of
+from mmdavpt.errors import UsageError
+
+
+def is_segmentation(cfg: Config) -> bool:
+    """Return whether a config runs in MMSegmentation, not MMPretrain."""
+    return cfg.get('default_scope') == 'mmseg'
+
+
+def write_predictions(cfg: Config, out: str) -> None:
+    """Write the predictions of a test to a file or folder.
+
+    Args:
+        cfg (Config): The config, changed in place.
+        out (str): For segmentation, a folder of PNG label maps. For
+            classification, a .pkl file of predictions; a .json file gets the
+            metrics, see :func:`metrics_file`.
+
+    Raises:
+        UsageError: If ``out`` does not fit the task.
+    """
+    evaluators = cfg.test_evaluator
+    if not isinstance(evaluators, (list, tuple)):
+        evaluators = [evaluators]
+    suffix = osp.splitext(out)[1]
+    if is_segmentation(cfg):
+        writers = [e for e in evaluators if e.type == 'IoUMetric']
+        if not writers or suffix in ('.pkl', '.pickle', '.json'):
+            raise UsageError(
+                '--out of a segmentation config is a folder, which the '
+                '`IoUMetric` of `test_evaluator` fills with label maps, but '
+                f'got {out} and evaluators {[e.type for e in evaluators]}'
+            )
+        writers[0].output_dir = out
+        # The metric creates it on rank 0 only, and other ranks do not wait.
+        os.makedirs(out, exist_ok=True)
+    elif suffix in ('.pkl', '.pickle'):
+        dump = ConfigDict(type='DumpResults', out_file_path=out)
+        cfg.test_evaluator = [*evaluators, dump]
+    elif suffix != '.json':
+        raise UsageError(
+            '--out of a classification config is a file that ends in .pkl '
+            f'(predictions) or .json (metrics), but got {out}'
+        )
+
+
+def metrics_file(cfg: Config, out: str | None) -> str | None:
+    """Return the file for metrics, or None.
+
+    Args:
+        cfg (Config): The config.
+        out (str, optional): The value of ``--out``.
+    """
+    if out is None or is_segmentation(cfg) or not out.endswith('.json'):
+        return None
+    return out
+
+
+def draw_predictions(
+    cfg: Config, show: bool, show_dir: str | None, wait_time: float
+) -> None:
+    """Draw the predictions of a test, in a window or into a folder.
+
+    Args:
+        cfg (Config): The config, changed in place. A visualization hook or
+            visualizer that it lacks is added.
+        show (bool): Whether to open a window for each image.
+        show_dir (str, optional): The folder of the pictures.
+        wait_time (float): Seconds that a window stays.
+    """
+    segmentation = is_segmentation(cfg)
+    hooks = cfg.setdefault('default_hooks', ConfigDict())
+    if hooks.get('visualization') is None:
+        name = 'SegVisualizationHook' if segmentation else 'VisualizationHook'
+        hooks.visualization = ConfigDict(type=name)
+    # mmengine's own visualizer draws no predictions.
+    if (cfg.get('visualizer') or {}).get('type', 'Visualizer') == 'Visualizer':
+        name = 'SegLocalVisualizer' if segmentation else 'UniversalVisualizer'
+        cfg.visualizer = ConfigDict(cfg.get('visualizer') or {}, type=name)
+    hook = hooks.visualization
+    hook.update(show=show, wait_time=wait_time)
+    if not segmentation:
+        hook.update(enable=True, out_dir=show_dir, interval=1)
+        return
+    hook.draw = True
+    if show_dir is not None:
+        cfg.visualizer.setdefault(
+            'vis_backends', [ConfigDict(type='LocalVisBackend')]
+        )
+        cfg.visualizer.save_dir = show_dir
+
+
+def use_tta(cfg: Config) -> None:
+    """Test with augmentation: average over several scales and flips.
+
+    Args:
+        cfg (Config): The config, changed in place.
+
+    Raises:
+        UsageError: If the config does not define the augmentations.
+    """
+    if 'tta_pipeline' not in cfg:
+        raise UsageError(
+            '--tta needs a `tta_pipeline` in the config, which lists the '
+            'augmentations of `TestTimeAug`, but it has none'
+        )
+    tta_model = copy.deepcopy(cfg.get('tta_model')) or ConfigDict()
+    tta_model.setdefault(
+        'type',
+        'mmdavpt.RunningSegTTAModel'
+        if is_segmentation(cfg)
+        else 'mmpretrain.AverageClsScoreTTA',
+    )
+    tta_model.module = cfg.model
+    cfg.model = tta_model
+    loader = cfg.test_dataloader
+    for _, dataset in datasets_of(loader.dataset, 'test_dataloader.dataset'):
+        dataset.pipeline = copy.deepcopy(cfg.tta_pipeline)

@@ -1,0 +1,270 @@
+"""Train and test the rows of an experiment table.
+
+    mmdavpt experiment configs/experiments/glyphs_paper.csv --seeds 0 1 2
+
+A row of a table is a config and what it changes. Every row runs with every
+seed in a folder of its own, WORK_DIR/TABLE/ROW/seed_N, which holds the merged
+config (config.py), logs, checkpoints and test metrics (run.json). The same
+command continues after a stop: it skips finished runs and resumes others.
+"""
+
+import argparse
+import json
+import re
+import sys
+import traceback
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+from mmdavpt.errors import UsageError
+
+from . import options
+from .experiment_report import report_table
+from .experiment_table import Experiment, build_config, read_table, select_rows
+from .messages import exit_with_sentence
+
+STOPPED = 'stopped'
+
+
+@dataclass(frozen=True)
+class Run:
+    """One row of a table with one seed.
+
+    Attributes:
+        experiment (Experiment): The row.
+        seed (int): The random seed.
+        folder (Path): The work folder.
+        protocol (str, optional): The protocol; None for the config's own.
+        cfg_options (dict): Further changes, dotted keys to values.
+    """
+
+    experiment: Experiment
+    seed: int
+    folder: Path
+    protocol: str | None
+    cfg_options: dict
+
+    def settings(self) -> dict:
+        """Return all that the result depends on, as JSON has it."""
+        content = dict(
+            row=self.experiment.name,
+            base=self.experiment.base.name,
+            changes=self.experiment.changes,
+            seed=self.seed,
+            protocol=self.protocol,
+            cfg_options=self.cfg_options,
+        )
+        return json.loads(json.dumps(content))
+
+    def metrics(self) -> dict | None:
+        """Return the test metrics; None if the run is not finished.
+
+        Raises:
+            UsageError: If the folder holds a run with other settings.
+        """
+        file = self.folder / 'run.json'
+        if not file.is_file():
+            return None
+        content = json.loads(file.read_text(encoding='utf-8'))
+        if content['settings'] != self.settings():
+            raise UsageError(
+                f'{self.folder} holds a run with other settings; choose '
+                'another --work-dir, or delete that folder'
+            )
+        return content.get('metrics')
+
+    def write(self, **results) -> None:
+        """Write ``run.json``: the settings, and the results if there are any.
+
+        Args:
+            **results: JSON values.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        content = dict(settings=self.settings(), **results)
+        temporary = self.folder / 'run.json.tmp'
+        temporary.write_text(json.dumps(content, indent=1), encoding='utf-8')
+        temporary.replace(self.folder / 'run.json')
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of experiments."""
+    add = parser.add_argument
+    add('table', help='a CSV file such as configs/experiments/vtab.csv')
+    add(
+        '--rows',
+        nargs='+',
+        metavar='ROW',
+        help='rows by name, part of a name or glob; by default all',
+    )
+    add('--seeds', nargs='+', type=int, default=[0], help='random seeds (0)')
+    add('--work-dir', default='work_dirs', help='root of all runs (work_dirs)')
+    add('--workers', type=int, default=1, help='runs at the same time (1)')
+    add('--list', action='store_true', help='print the rows and stop')
+    add('--dry-run', action='store_true', help='build every config and stop')
+    add('--report', action='store_true', help='only print the results so far')
+    options.add_protocol_argument(parser)
+    options.add_cfg_options_argument(parser)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run what is not finished, and print the results as a table.
+
+    Args:
+        argv (Sequence[str], optional): The arguments. Defaults to those of
+            this process.
+
+    Returns:
+        int: 1 if a run failed, else 0.
+    """
+    args = options.parse_arguments(add_arguments, argv)
+    with exit_with_sentence():
+        rows = select_rows(read_table(args.table), args.rows)
+        if args.list:
+            for row in rows:
+                print(f'{row.name}: {row.base.name} {row.changes}')
+            return 0
+        runs = list_runs(rows, args)
+        pending = [run for run in runs if run.metrics() is None]
+        if args.dry_run:
+            for run in runs:
+                build_config(run.experiment, run.seed)
+                print(run.folder, 'pending' if run in pending else 'finished')
+            return 0
+        failures = [] if args.report else run_all(pending, args.workers)
+    print(report(runs))
+    return int(bool(failures))
+
+
+def list_runs(
+    rows: Sequence[Experiment], args: argparse.Namespace
+) -> list[Run]:
+    """Return all rows with all seeds, seed by seed.
+
+    An interrupted command thus leaves every row with some seeds.
+
+    Args:
+        rows (Sequence[Experiment]): The rows.
+        args (argparse.Namespace): See :func:`add_arguments`.
+    """
+    suffix = f'_{args.protocol}' if args.protocol else ''
+    runs = []
+    for seed in args.seeds:
+        for row in rows:
+            name = re.sub(r'[^\w.+-]+', '-', row.name).strip('-') + suffix
+            folder = Path(args.work_dir, Path(args.table).stem, name)
+            runs.append(
+                Run(
+                    row,
+                    seed,
+                    folder / f'seed_{seed}',
+                    args.protocol,
+                    args.cfg_options or {},
+                )
+            )
+    return runs
+
+
+def run_all(runs: Sequence[Run], workers: int) -> list[str]:
+    """Train and test runs; a failure does not prevent the others.
+
+    Args:
+        runs (Sequence[Run]): Unfinished runs.
+        workers (int): How many run at the same time, each in a process.
+
+    Returns:
+        list[str]: The failures.
+    """
+    failures = []
+    with ProcessPoolExecutor(workers, get_context('spawn')) as pool:
+        each = pool.map if workers > 1 else map
+        for done, (run, failure) in enumerate(
+            zip(runs, each(train_and_test, runs), strict=True), 1
+        ):
+            sys.stderr.write(
+                f'{done}/{len(runs)} {run.folder}: {failure or "finished"}\n'
+            )
+            if failure is not None:
+                failures.append(failure)
+            if failure == STOPPED:
+                pool.shutdown(cancel_futures=True)
+                break
+    return failures
+
+
+def train_and_test(run: Run) -> str | None:
+    """Train a run as ``train.py`` does, test it, and write its metrics.
+
+    Args:
+        run (Run): An unfinished run.
+
+    Returns:
+        str | None: The reason of a failure, else None.
+    """
+    from . import common, train
+
+    run.write()
+    config = write_config(run)
+    resume = ['--resume'] * (run.folder / 'last_checkpoint').is_file()
+    args = options.parse_arguments(
+        train.add_arguments,
+        [str(config), '--work-dir', str(run.folder), *resume],
+    )
+    try:
+        cfg = common.load_config(str(config), run.cfg_options, run.protocol)
+        # mmengine's loggers and visualizers are global, one for each name.
+        cfg.experiment_name = str(run.folder).replace('/', '_')
+        runner = train.train(cfg, args)
+        if runner is None:
+            return STOPPED
+        # With save_best, as under the protocol 'tune', a run is judged by
+        # its validation images; the test images stay untouched.
+        best = runner.message_hub.runtime_info.get('best_score')
+        metrics = runner.test() if best is None else {'best val': best}
+    except Exception as error:
+        if not isinstance(error, UsageError):
+            traceback.print_exc()
+        return f'{type(error).__name__}: {error}'
+    trained = [p.numel() for p in runner.model.parameters() if p.requires_grad]
+    run.write(
+        num_trainable_params=sum(trained),
+        metrics={name: float(value) for name, value in metrics.items()},
+    )
+    return None
+
+
+def write_config(run: Run) -> Path:
+    """Write the merged config of a run to ``config.py``; return its path.
+
+    It does not have the changes of ``--protocol`` and ``--cfg-options``,
+    which the runner adds.
+
+    Args:
+        run (Run): The run.
+    """
+    cfg = build_config(run.experiment, run.seed).to_dict()
+    run.folder.mkdir(parents=True, exist_ok=True)
+    lines = [f'{key} = {value!r}\n' for key, value in cfg.items()]
+    path = run.folder / 'config.py'
+    path.write_text(''.join(lines), encoding='utf-8')
+    return path
+
+
+def report(runs: Sequence[Run]) -> str:
+    """Return the results of finished runs as a Markdown table.
+
+    Args:
+        runs (Sequence[Run]): The runs.
+    """
+    scores: dict[str, dict[int, dict]] = {}
+    for run in runs:
+        if (metrics := run.metrics()) is not None:
+            scores.setdefault(run.experiment.name, {})[run.seed] = metrics
+    compare = {run.experiment.name: run.experiment.compare for run in runs}
+    return report_table(scores, compare)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

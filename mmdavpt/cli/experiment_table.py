@@ -1,0 +1,183 @@
+"""Experiment tables: each row is a config and what it changes."""
+
+import ast
+import csv
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmdavpt.errors import UsageError, did_you_mean
+
+from .options import parse_value
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+#: Columns that change nothing in the config.
+NOTES = ('row', 'base', 'compare', 'paper', 'released')
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A row of an experiment table.
+
+    Attributes:
+        name (str): The row's name.
+        base (Path): The config that it changes.
+        changes (dict): Column to value. A column with a dot is a key of the
+            merged config; any other is a variable of the base config, set as
+            if the file had been edited.
+        compare (str): The row to compare it with; '' for none.
+        paper (str): The paper's number; '' for none.
+    """
+
+    name: str
+    base: Path
+    changes: dict
+    compare: str = ''
+    paper: str = ''
+
+
+def read_table(path: str | Path) -> dict[str, Experiment]:
+    """Read an experiment table.
+
+    Args:
+        path (str | Path): A CSV file. ``base`` is a path relative to it. An
+            empty cell leaves the base config as it is; the others are values
+            as of ``--cfg-options``.
+
+    Returns:
+        dict[str, Experiment]: Name to row, in the table's order.
+
+    Raises:
+        UsageError: If the file is missing, has no ``row`` and ``base``
+            columns, or names a row twice.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UsageError(f'the experiment table {path} does not exist')
+    with open(path, encoding='utf-8', newline='') as file:
+        lines = list(csv.DictReader(file))
+    found = {}
+    for line in lines:
+        if not line.get('row') or not line.get('base'):
+            raise UsageError(
+                f'every row of {path} needs a `row` and a `base`, but got '
+                f'{line}'
+            )
+        if line['row'] in found:
+            raise UsageError(f'{path} has two rows named {line["row"]!r}')
+        found[line['row']] = Experiment(
+            line['row'],
+            path.parent / line['base'],
+            {
+                column: parse_value(cell)
+                for column, cell in line.items()
+                if cell and column not in NOTES
+            },
+            line.get('compare') or '',
+            line.get('paper') or '',
+        )
+    return found
+
+
+def build_config(experiment: Experiment, seed: int | None = None) -> 'Config':
+    """Build the config of a row.
+
+    Args:
+        experiment (Experiment): The row.
+        seed (int, optional): The random seed. Defaults to None, the seed of
+            the base config.
+
+    Returns:
+        Config: The merged config.
+
+    Raises:
+        UsageError: If the base config does not set a variable of the row.
+    """
+    keys = {k: v for k, v in experiment.changes.items() if '.' in k}
+    variables = {k: v for k, v in experiment.changes.items() if '.' not in k}
+    cfg = load_with_variables(experiment.base, variables)
+    cfg.merge_from_dict(keys)
+    if seed is not None:
+        cfg.merge_from_dict({'randomness.seed': seed})
+    return cfg
+
+
+def load_with_variables(path: str | Path, variables: Mapping) -> 'Config':
+    """Load a config as if its top-level variables had other values.
+
+    mmengine evaluates a config before a child could change its variables, so
+    they are replaced in its source.
+
+    Args:
+        path (str | Path): The config file.
+        variables (Mapping): Names to values.
+
+    Raises:
+        UsageError: If the file does not set a variable.
+    """
+    from mmengine.config import Config
+
+    path = Path(path).resolve()
+    tree = ast.parse(path.read_text(encoding='utf-8'))
+    assigned = {
+        node.targets[0].id: node
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Name)
+    }
+    for name, value in variables.items():
+        if name not in assigned:
+            raise UsageError(
+                f'{path.name} sets no variable {name!r}'
+                f'{did_you_mean(name, assigned)}'
+            )
+        assigned[name].value = ast.parse(repr(value), mode='eval').body
+    if '_base_' in assigned:
+        bases = ast.literal_eval(assigned['_base_'].value)
+        bases = [bases] if isinstance(bases, str) else bases
+        absolute = [str(path.parent / base) for base in bases]
+        assigned['_base_'].value = ast.parse(repr(absolute), mode='eval').body
+    source = re.sub(
+        r'\{\{\s*fileDirname\s*\}\}', path.parent.as_posix(), ast.unparse(tree)
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, path.name)
+        copy.write_text(source, encoding='utf-8')
+        return Config.fromfile(copy)
+
+
+def select_rows(
+    table: Mapping[str, Experiment], patterns: Sequence[str] | None
+) -> list[Experiment]:
+    """Return the rows that match one of the patterns, in the table's order.
+
+    Args:
+        table (Mapping[str, Experiment]): Name to row.
+        patterns (Sequence[str], optional): Names, parts of names, or globs.
+            Defaults to None, all rows.
+
+    Raises:
+        UsageError: If a pattern matches no row.
+    """
+    if not patterns:
+        return list(table.values())
+    chosen = set()
+    for pattern in patterns:
+        found = (
+            {pattern}
+            if pattern in table
+            else {n for n in table if fnmatchcase(n, f'*{pattern}*')}
+        )
+        if not found:
+            raise UsageError(
+                f'--rows: no row matches {pattern!r}'
+                f'{did_you_mean(pattern, table)}; --list shows all rows'
+            )
+        chosen |= found
+    return [table[name] for name in table if name in chosen]

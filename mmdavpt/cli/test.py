@@ -1,0 +1,126 @@
+"""Test a model.
+
+    mmdavpt test configs/setr_davpt_ade20k.py CHECKPOINT --tta
+
+is the same as ``python tools/test.py`` with these arguments.
+"""
+
+import argparse
+from collections.abc import Mapping, Sequence
+
+from . import options
+from .messages import check_config_exists, exit_with_sentence
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of a test."""
+    options.add_config_arguments(parser)
+    parser.add_argument('checkpoint', help='path of the checkpoint')
+    parser.add_argument(
+        '--tta',
+        action='store_true',
+        help="average over the augmentations of the config's tta_pipeline; "
+        'for segmentation this is the multi-scale test',
+    )
+    parser.add_argument(
+        '--out',
+        help='segmentation: a folder for label maps; classification: a .pkl '
+        'file for predictions or a .json file for metrics',
+    )
+    parser.add_argument(
+        '--show', action='store_true', help='show each prediction'
+    )
+    parser.add_argument('--show-dir', help='folder for pictures')
+    parser.add_argument(
+        '--wait-time',
+        type=float,
+        default=2,
+        help='seconds that --show shows a picture',
+    )
+    options.add_run_arguments(parser)
+    parser.add_argument(
+        '--no-check',
+        action='store_true',
+        help='skip the checks of config and data before the test',
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Test as the command line says, and print the metrics as the last line.
+
+    Args:
+        argv (Sequence[str], optional): The arguments. Defaults to those of
+            this process.
+    """
+    args = options.parse_arguments(add_arguments, argv)
+    with exit_with_sentence():
+        check_config_exists(args.config)
+
+    from torch.distributed.elastic.multiprocessing.errors import record
+
+    # record() tells torchrun which process failed first, and how.
+    record(_load_and_test)(args)
+
+
+def _load_and_test(args: argparse.Namespace) -> None:
+    from mmengine.dist import is_main_process
+    from mmengine.fileio import dump
+
+    from . import common
+    from .evaluation import metrics_file
+    from .failures import early_failures_logged
+    from .launch import prepare_launcher
+
+    with exit_with_sentence():
+        cfg = common.load_config(args.config, args.cfg_options)
+        common.apply_command_line(cfg, args)
+        with early_failures_logged(cfg) as started:
+            if not args.no_check:
+                common.check_files(cfg, training=False)
+            prepare_launcher(cfg, args.local_rank)
+            runner = common.build_runner(cfg, training=False)
+            runner.register_hook(started, priority='LOWEST')
+            metrics = runner.test()
+    if is_main_process():
+        if (file := metrics_file(cfg, args.out)) is not None:
+            dump(metrics, file)
+        print(summary_line(metrics, args.tta), flush=True)
+    common.leave_process_group()
+
+
+def summary_line(metrics: Mapping, tta: bool) -> str:
+    """Return the result of a test as one line.
+
+    Args:
+        metrics (Mapping): The result of ``Runner.test``.
+        tta (bool): Whether the test used test-time augmentation, which makes
+            mIoU-MS of mIoU-SS.
+
+    Returns:
+        str: Such as 'mIoU-SS 45.10 | mAcc 57.20 | aAcc 80.10', in percent.
+        Results with several numbers, such as a confusion matrix, are left
+        out.
+    """
+    import numpy as np
+
+    order = ('mIoU', 'top1', 'top5', 'mAcc', 'aAcc')
+    found = {
+        key.split('/')[-1]: float(value)
+        for key, value in metrics.items()
+        if value is not None and np.size(value) == 1
+    }
+    parts = []
+    for name in [*order, *sorted(found.keys() - {*order})]:
+        if name not in found:
+            continue
+        title = name
+        if name == 'mIoU':
+            title = f'mIoU-{"MS" if tta else "SS"}'
+        elif name.startswith('top') and name[3:].isdigit():
+            title = f'top-{name[3:]}' + (' (TTA)' if tta else '')
+        parts.append(f'{title} {found[name]:.2f}')
+    return ' | '.join(parts)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,124 @@
+"""Train a model.
+
+    mmdavpt train configs/setr_davpt_ade20k.py
+
+is the same as ``python tools/train.py configs/setr_davpt_ade20k.py``.
+"""
+
+import argparse
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from . import options
+from .messages import check_config_exists, exit_with_sentence
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from mmengine.runner import Runner
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of a training."""
+    options.add_config_arguments(parser)
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CKPT',
+        help='resume from this checkpoint; without CKPT, from the last one '
+        'in the work folder, if there is one',
+    )
+    parser.add_argument(
+        '--amp',
+        action='store_true',
+        help='mixed precision: float16 on a GPU, bfloat16 on a CPU',
+    )
+    options.add_protocol_argument(parser)
+    options.add_run_arguments(parser)
+    check = parser.add_mutually_exclusive_group()
+    check.add_argument(
+        '--check-only',
+        action='store_true',
+        help='check config, data and weights, rehearse one step, one '
+        'validation batch and one checkpoint, and stop before the training',
+    )
+    check.add_argument(
+        '--no-check',
+        action='store_true',
+        help='skip the checks of config and data before the training',
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train as the command line says.
+
+    Args:
+        argv (Sequence[str], optional): The arguments. Defaults to those of
+            this process.
+    """
+    args = options.parse_arguments(add_arguments, argv)
+    with exit_with_sentence():
+        check_config_exists(args.config)
+
+    from torch.distributed.elastic.multiprocessing.errors import record
+
+    # record() tells torchrun which process failed first, and how.
+    record(_load_and_train)(args)
+
+
+def _load_and_train(args: argparse.Namespace) -> None:
+    from . import common
+
+    with exit_with_sentence():
+        cfg = common.load_config(args.config, args.cfg_options, args.protocol)
+        train(cfg, args)
+    common.leave_process_group()
+
+
+def train(cfg: 'Config', args: argparse.Namespace) -> 'Runner | None':
+    """Train a loaded config.
+
+    Args:
+        cfg (Config): The config, changed in place.
+        args (argparse.Namespace): The other arguments of
+            :func:`add_arguments`.
+
+    Returns:
+        Runner | None: The runner after training; None if a signal or
+        ``--check-only`` stopped it.
+
+    Raises:
+        UsageError: If the config cannot be trained.
+    """
+    from mmdavpt.checks.rehearsal import RehearsalHook, RehearsalPassed
+    from mmdavpt.engine.resuming.stopping import (
+        Stopped,
+        exit_cleanly_on_signal,
+    )
+
+    from . import common
+    from .failures import early_failures_logged
+    from .launch import prepare_launcher
+
+    common.apply_command_line(cfg, args)
+    # A signal stops all processes together.
+    with (
+        suppress(Stopped, RehearsalPassed),
+        exit_cleanly_on_signal(alone=cfg.launcher == 'none'),
+        early_failures_logged(cfg) as started,
+    ):
+        if not args.no_check:
+            common.check_files(cfg, training=True)
+        prepare_launcher(cfg, args.local_rank)
+        runner = common.build_runner(cfg, training=True)
+        if not args.no_check:
+            runner.register_hook(RehearsalHook(stop=args.check_only))
+        runner.register_hook(started, priority='LOWEST')
+        runner.train()
+        return runner
+    return None
+
+
+if __name__ == '__main__':
+    main()

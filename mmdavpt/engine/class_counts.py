@@ -1,0 +1,129 @@
+"""Compare the classes of datasets with each other and with a model's heads."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from torch import nn
+
+from mmdavpt.errors import UsageError, first_few
+
+
+def heads_of(model: nn.Module) -> dict[str, nn.Module]:
+    """Return the heads of a classifier or segmentor.
+
+    Args:
+        model (nn.Module): The model, without wrapper.
+
+    Returns:
+        dict[str, nn.Module]: By their path in the model's config, such as
+        'auxiliary_head.0'.
+    """
+    found = {}
+    for name in ('head', 'decode_head', 'auxiliary_head'):
+        head = getattr(model, name, None)
+        if isinstance(head, nn.ModuleList):
+            found.update({f'{name}.{i}': part for i, part in enumerate(head)})
+        elif head is not None:
+            found[name] = head
+    return found
+
+
+def classes_of_heads(model: nn.Module) -> dict[str, int]:
+    """Return the number of classes of each head that predicts the labels.
+
+    Heads without ``num_classes`` are left out, and so are those with a loss
+    of their own, which may learn other labels (STDCHead: borders).
+
+    Args:
+        model (nn.Module): The model, without wrapper.
+    """
+    return {
+        name: head.num_classes
+        for name, head in heads_of(model).items()
+        if isinstance(getattr(head, 'num_classes', None), int)
+        and not (
+            isinstance(head, BaseDecodeHead)
+            and type(head).loss_by_feat is not BaseDecodeHead.loss_by_feat
+        )
+    }
+
+
+def classes_of(dataset: Any) -> Sequence[str] | None:
+    """Return the class names of a dataset, None if it declares none."""
+    return getattr(dataset, 'metainfo', {}).get('classes')
+
+
+def class_count_defect(heads: dict[str, int], num_classes: int) -> str | None:
+    """Return the message for a head with another number of classes.
+
+    Args:
+        heads (dict[str, int]): What :func:`classes_of_heads` returns.
+        num_classes (int): The number of classes of the training set.
+
+    Returns:
+        str | None: None if all agree.
+    """
+    for name, number in heads.items():
+        if number != num_classes:
+            return (
+                f'the training set has {num_classes} classes, but the model '
+                f'has num_classes={number} in its {name}; set '
+                f'model.{name}.num_classes={num_classes}'
+            )
+    return None
+
+
+def class_order_defect(
+    expected: Sequence[str] | None,
+    found: Sequence[str] | None,
+    reference: str = 'training set',
+    other: str = 'validation set',
+) -> str | None:
+    """Return the message for two datasets that number classes differently.
+
+    Args:
+        expected (Sequence[str], optional): Classes of the reference.
+        found (Sequence[str], optional): Classes of the other dataset.
+        reference (str): Name of the reference. Defaults to 'training set'.
+        other (str): Name of the other dataset. Defaults to 'validation set'.
+
+    Returns:
+        str | None: None if they agree or one of them is unknown.
+    """
+    if expected is None or found is None or list(expected) == list(found):
+        return None
+    different = sorted(set(expected) ^ set(found))
+    which = (
+        f'only one of them has {first_few(different, 5)}'
+        if different
+        else 'the order differs'
+    )
+    return (
+        f'the {other} should have the {len(expected)} classes of the '
+        f'{reference} in the same order, but it has {len(found)} and {which}; '
+        'check for missing or extra class folders, or set the same '
+        '`metainfo.classes` for both'
+    )
+
+
+def check_classes(model: nn.Module, dataset: Any) -> None:
+    """Check that a training set has images, and each head its classes.
+
+    Args:
+        model (nn.Module): The model, without wrapper.
+        dataset (Dataset): The training set.
+
+    Raises:
+        UsageError: If there are no images, or the numbers of classes differ.
+    """
+    if not len(dataset):
+        raise UsageError(
+            f'the training set {type(dataset).__name__} should have images, '
+            'but it has none; check its data_root, data_prefix and img_suffix'
+        )
+    classes = classes_of(dataset)
+    if classes is not None:
+        defect = class_count_defect(classes_of_heads(model), len(classes))
+        if defect:
+            raise UsageError(defect)

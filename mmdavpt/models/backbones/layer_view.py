@@ -1,0 +1,202 @@
+"""View of one frozen layer: the steps that the prefix algorithm needs."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+#: Changes the output of a projection: (part, input, output) to output.
+Change = Callable[[str, Tensor, Tensor], Tensor]
+
+
+class LayerView(ABC):
+    """The steps of one layer of any library, over its own modules.
+
+    A view holds no weights and no state, so it is cheap to make. To support
+    another kind of layer, subclass this in a new file and add the pair to
+    :data:`.LAYER_VIEWS`.
+
+    Args:
+        layer (nn.Module): The layer.
+        shifts (Mapping[str, Tensor], optional): Parts of
+            :data:`~mmdavpt.models.tuners.PARTS` to what is added to their
+            biases, with shape (out, ). Defaults to None.
+
+    Attributes:
+        projects_in_parts (bool): Whether :meth:`project` computes just the
+            parts it returns. Else each call costs all of them, and draws
+            dropout of its own. Defaults to True.
+        positions (bool): Whether :meth:`position` changes queries and keys.
+            Defaults to False.
+    """
+
+    projects_in_parts = True
+    positions = False
+
+    def __init__(
+        self, layer: nn.Module, shifts: Mapping[str, Tensor] | None = None
+    ) -> None:
+        self.layer = layer
+        self.shifts = shifts or {}
+
+    @abstractmethod
+    def linear(self, part: str) -> tuple[nn.Module, slice]:
+        """Return the module that projects a part, and the rows of its weight.
+
+        Args:
+            part (str): One of :data:`~mmdavpt.models.tuners.PARTS`.
+        """
+
+    @abstractmethod
+    def norm_module(self, which: str) -> nn.Module:
+        """Return a normalization.
+
+        Args:
+            which (str): 'norm1' before attention, 'norm2' before the MLP.
+        """
+
+    @abstractmethod
+    def project(self, x: Tensor, parts: str = 'qkv') -> Tensor:
+        """Project normalized tokens.
+
+        Args:
+            x (Tensor): With shape (..., C).
+            parts (str): What is needed: 'qkv', or neighbours out of it, such
+                as 'q' or 'kv'. Defaults to 'qkv'.
+
+        Returns:
+            Tensor: The parts side by side, with shape (..., parts * C).
+        """
+
+    @abstractmethod
+    def attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        r"""Return the attention output, heads concatenated.
+
+        .. math::
+            \mathrm{softmax}(q k^T / \sqrt{d})\, v \text{ of each head}
+
+        Args:
+            queries (Tensor): With shape (B, Q, C).
+            keys (Tensor): With shape (B, K, C).
+            values (Tensor): With shape (B, K, C).
+
+        Returns:
+            Tensor: With shape (B, Q, C).
+        """
+
+    @abstractmethod
+    def attention_output(self, attended: Tensor, change: Change) -> Tensor:
+        """Project the attention output; apply scale and stochastic depth.
+
+        Args:
+            attended (Tensor): With shape (B, Q, C).
+            change (Change): Called with the part 'proj'.
+
+        Returns:
+            Tensor: What is added to the layer's input, (B, Q, C).
+        """
+
+    @abstractmethod
+    def mlp(self, x: Tensor, change: Change) -> Tensor:
+        """Run the MLP; apply scale and stochastic depth.
+
+        Args:
+            x (Tensor): Normalized tokens, with shape (B, T, C).
+            change (Change): Called with the parts 'fc1' and 'fc2'.
+
+        Returns:
+            Tensor: What is added to the MLP's input, (B, T, C).
+        """
+
+    @abstractmethod
+    def add_mlp(self, x: Tensor) -> Tensor:
+        """Add the MLP's output to its input, exactly as the library does.
+
+        Args:
+            x (Tensor): Tokens before the norm, with shape (B, T, C).
+        """
+
+    def position(
+        self, part: str, tokens: Tensor, first_patch: int | None = None
+    ) -> Tensor:
+        """Normalize queries or keys, and rotate those of patches.
+
+        Called only if ``positions`` is set. Prompts are normalized like other
+        tokens, and never rotated.
+
+        Args:
+            part (str): 'q' or 'k'.
+            tokens (Tensor): With shape (..., T, C).
+            first_patch (int, optional): Index of the first patch. Defaults
+                to None: there are no patches among them.
+        """
+        return tokens
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Run the layer as its library does.
+
+        Args:
+            x (Tensor): With shape (B, T, C).
+        """
+        return self.layer(x)
+
+    def norm(self, which: str, x: Tensor) -> Tensor:
+        """Normalize tokens: see :meth:`norm_module`."""
+        return self.norm_module(which)(x)
+
+    def prompt_parameters(self) -> list[nn.Parameter]:
+        """Return what keys and values of prompts depend on, besides weights.
+
+        Returns:
+            list[nn.Parameter]: Those of the norm before attention and the
+            biases of keys and values.
+        """
+        norm = self.norm_module('norm1').parameters()
+        modules = {self.linear(part)[0] for part in 'kv'}
+        biases = [m.bias for m in modules if m.bias is not None]
+        return [*norm, *biases]
+
+    def dims(self, part: str) -> tuple[int, int]:
+        """Return the numbers of input and output channels of a part."""
+        module, rows = self.linear(part)
+        size = range(module.out_features)[rows]
+        return module.in_features, len(size)
+
+    def run_linear(self, part: str, x: Tensor, change: Change) -> Tensor:
+        """Run the whole linear module of a part, shift its bias, change it.
+
+        Args:
+            part (str): 'proj', 'fc1' or 'fc2'.
+            x (Tensor): With shape (..., in).
+            change (Change): See :meth:`attention_output`.
+
+        Returns:
+            Tensor: With shape (..., out).
+        """
+        module, _ = self.linear(part)
+        shift = self.shifts.get(part)
+        if shift is None:
+            return change(part, x, module(x))
+        if is_plain_linear(module):
+            bias = shift if module.bias is None else module.bias + shift
+            return change(part, x, F.linear(x, module.weight, bias))
+        return change(part, x, module(x) + shift)
+
+
+def is_plain_linear(module: nn.Module) -> bool:
+    """Return whether weight and bias say all that a linear layer does.
+
+    They do not for a subclass, a wrapper, or a module with hooks or a forward
+    of its own, such as those of low-rank adapters, of weight normalization
+    and of quantization.
+
+    Args:
+        module (nn.Module): What stands in the place of a linear layer.
+    """
+    return (
+        type(module) is nn.Linear
+        and 'forward' not in module.__dict__
+        and not module._forward_hooks
+        and not module._forward_pre_hooks
+    )

@@ -1,0 +1,116 @@
+"""View of MMPretrain's ``TransformerEncoderLayer``."""
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from mmpretrain.models.utils import SwiGLUFFN
+from torch import Tensor, nn
+
+from .layer_view import Change, LayerView, is_plain_linear
+
+
+class MMPretrainLayer(LayerView):
+    """View of a ``TransformerEncoderLayer``, with either kind of FFN.
+
+    .. math::
+        q = W_q x + b_q + \\Delta_q, \\quad
+        k = W_k x + b_k + \\Delta_k, \\quad
+        v = W_v x + b_v + \\Delta_v
+
+    Args:
+        layer (nn.Module): The layer.
+        shifts (Mapping[str, Tensor], optional): See :class:`.LayerView`.
+    """
+
+    def __init__(
+        self, layer: nn.Module, shifts: Mapping[str, Tensor] | None = None
+    ) -> None:
+        super().__init__(layer, shifts)
+        qkv = layer.attn.qkv
+        self.projects_in_parts = is_plain_linear(qkv)
+        self._bias = self._shifted(
+            qkv.bias if self.projects_in_parts else None
+        )
+
+    def _shifted(self, bias: Tensor | None) -> Tensor | None:
+        """Return the bias of the fused projection, shifted, (3C, )."""
+        shifts = {
+            part: self.shifts[part] for part in 'qkv' if part in self.shifts
+        }
+        if not shifts:
+            return bias
+        zero = torch.zeros_like(next(iter(shifts.values())))
+        shift = torch.cat([shifts.get(part, zero) for part in 'qkv'])
+        return shift if bias is None else bias + shift
+
+    def norm_module(self, which: str) -> nn.Module:
+        """Return ``ln1`` or ``ln2``: see :class:`.LayerView`."""
+        return self.layer.ln1 if which == 'norm1' else self.layer.ln2
+
+    def linear(self, part: str) -> tuple[nn.Module, slice]:
+        """Return the module and rows of a part: see :class:`.LayerView`."""
+        attn, ffn = self.layer.attn, self.layer.ffn
+        if part in ('q', 'k', 'v'):
+            first = 'qkv'.index(part) * attn.embed_dims
+            return attn.qkv, slice(first, first + attn.embed_dims)
+        if part == 'proj':
+            return attn.proj, slice(None)
+        if isinstance(ffn, SwiGLUFFN):
+            return ffn.w12 if part == 'fc1' else ffn.w3, slice(None)
+        return ffn.layers[0][0] if part == 'fc1' else ffn.layers[-2], slice(
+            None
+        )
+
+    def project(self, x: Tensor, parts: str = 'qkv') -> Tensor:
+        """Project normalized tokens: see :class:`.LayerView`."""
+        qkv, channels = self.layer.attn.qkv, self.layer.attn.embed_dims
+        first = 'qkv'.index(parts) * channels
+        rows = slice(first, first + len(parts) * channels)
+        bias = None if self._bias is None else self._bias[rows]
+        if self.projects_in_parts:
+            return F.linear(x, qkv.weight[rows], bias)
+        projected = qkv(x)[..., rows]
+        return projected if bias is None else projected + bias
+
+    def attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """Return the attention output: see :class:`.LayerView`."""
+        attn = self.layer.attn
+        out = attn.scaled_dot_product_attention(
+            _split_heads(queries, attn.num_heads),
+            _split_heads(keys, attn.num_heads),
+            _split_heads(values, attn.num_heads),
+            dropout_p=attn.attn_drop if attn.training else 0.0,
+        )
+        # (B, heads, Q, C / heads) -> (B, Q, C)
+        return out.transpose(-3, -2).flatten(-2)
+
+    def attention_output(self, attended: Tensor, change: Change) -> Tensor:
+        """Return what is added to the input: see :class:`.LayerView`."""
+        attn = self.layer.attn
+        out = attn.proj_drop(self.run_linear('proj', attended, change))
+        return attn.out_drop(attn.gamma1(out))
+
+    def add_mlp(self, x: Tensor) -> Tensor:
+        """Run the FFN with its identity: see :class:`.LayerView`."""
+        return self.layer.ffn(self.layer.ln2(x), identity=x)
+
+    def mlp(self, x: Tensor, change: Change) -> Tensor:
+        """Run the FFN step by step: see :class:`.LayerView`."""
+        ffn = self.layer.ffn
+        hidden = self.run_linear('fc1', x, change)
+        if isinstance(ffn, SwiGLUFFN):
+            gate, hidden = hidden.chunk(2, dim=-1)
+            hidden = ffn.norm(F.silu(gate) * hidden)
+            out = self.run_linear('fc2', hidden, change)
+        else:
+            first, *middle, _, drop = ffn.layers
+            for module in (*list(first)[1:], *middle):
+                hidden = module(hidden)
+            out = drop(self.run_linear('fc2', hidden, change))
+        return ffn.dropout_layer(ffn.gamma2(out))
+
+
+def _split_heads(x: Tensor, num_heads: int) -> Tensor:
+    # (B, N, C) -> (B, heads, N, C / heads)
+    return x.unflatten(-1, (num_heads, -1)).transpose(-3, -2)

@@ -1,0 +1,50 @@
+"""Build tuners from a config."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from torch import nn
+
+from mmdavpt.errors import did_you_mean
+from mmdavpt.registry import TUNERS
+
+from .tuner import BackboneSizes, Tuner
+
+
+def build_tuners(
+    configs: Iterable[Mapping[str, Any]], sizes: BackboneSizes
+) -> nn.ModuleDict:
+    """Build the tuners of a backbone.
+
+    Args:
+        configs (Iterable[Mapping[str, Any]]): One for each tuner, with
+            ``type``, optionally ``name``, and the arguments of the type.
+        sizes (BackboneSizes): Sizes of the backbone.
+
+    Returns:
+        nn.ModuleDict: Names to tuners, in order. A name is that of the type
+        unless ``name`` is given.
+
+    Raises:
+        ValueError: If a type is unknown, or two tuners have the same name.
+    """
+    tuners = nn.ModuleDict()
+    for config in configs:
+        arguments = dict(config)
+        kind = arguments.pop('type', None)
+        name = arguments.pop('name', None)
+        cls = TUNERS.get(kind) if isinstance(kind, str) else kind
+        if not (isinstance(cls, type) and issubclass(cls, Tuner)):
+            known = sorted(TUNERS.module_dict)
+            raise ValueError(
+                f'`tuners` should give types out of {known}, but got {kind!r}'
+                + did_you_mean(kind, known)
+            )
+        name = name or cls.__name__
+        if name in tuners:
+            raise ValueError(
+                f'two tuners are called {name!r}; tell them apart with '
+                "dict(type=..., name='...')"
+            )
+        tuners[name] = cls(sizes, **arguments)
+    return tuners

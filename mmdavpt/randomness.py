@@ -1,0 +1,34 @@
+"""Seed random draws without disturbing those of the training."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+
+@contextmanager
+def isolated_randomness(seed: int) -> Iterator[None]:
+    """Seed all generators inside, and restore their states afterwards.
+
+    Code inside neither changes the draws outside nor depends on them, so a
+    resumed run, which skips it, draws the same numbers.
+
+    Args:
+        seed (int): Seed of Python's, NumPy's and PyTorch's generators.
+    """
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    # Only the current device: the default forks those of all devices.
+    devices = (
+        [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    )
+    with torch.random.fork_rng(devices):
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(python_state)
+            np.random.set_state(numpy_state)

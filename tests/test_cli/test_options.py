@@ -1,0 +1,129 @@
+"""Values of ``--cfg-options`` and the ``mmdavpt`` command."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mmdavpt.cli import __main__ as command
+from mmdavpt.cli import options, test, train
+from mmdavpt.cli.options import parse_value
+
+CLI = Path(command.__file__).parent
+
+
+@pytest.mark.parametrize(
+    'text, value',
+    [
+        # Texts keep spaces and commas.
+        ('my runs', 'my runs'),
+        ('my runs, second try', 'my runs, second try'),
+        ('"a,b"', 'a,b'),
+        ('runs/[1]', 'runs/[1]'),
+        ('(a) and (b)', '(a) and (b)'),
+        ('', ''),
+        # Sequences.
+        ('a,b', ['a', 'b']),
+        ('traffic light,car', ['traffic light', 'car']),
+        ('[traffic light, car]', ['traffic light', 'car']),
+        ('1,2', [1, 2]),
+        ('(1,2)', (1, 2)),
+        ("[(1,a),['b, c'],[]]", [(1, 'a'), ['b, c'], []]),
+        # Dicts, as literals and as calls.
+        (
+            "[dict(type='LoRA', ranks=(4, 8)), {'type': 'SSF'}]",
+            [dict(type='LoRA', ranks=(4, 8)), dict(type='SSF')],
+        ),
+        ('dict()', {}),
+        # Scalars.
+        ('1', 1),
+        ('007', 7),
+        ('1e-3', 1e-3),
+        ('None', None),
+        ('[true,False]', [True, False]),
+        ('{1}', ValueError),
+        ('dict(type=LoRA)', ValueError),
+        ('[a,b', ValueError),
+    ],
+)
+def test_parse_value(text, value):
+    if value is ValueError:
+        with pytest.raises(ValueError, match='not a Python literal|brackets'):
+            parse_value(text)
+    else:
+        parsed = parse_value(text)
+        assert parsed == value and type(parsed) is type(value)
+
+
+def test_options_of_several_flags_add_up(capsys):
+    argv = ['c.py', '--cfg-options', 'a.b=[1,2]', 'c=x=y']
+    args = options.parse_arguments(
+        train.add_arguments, [*argv, '--cfg-options', 'd=']
+    )
+    assert args.cfg_options == {'a.b': [1, 2], 'c': 'x=y', 'd': ''}
+    for wrong, message in (
+        ('a.b', "takes KEY=VALUE, but got 'a.b'"),
+        ('a=[1', 'the brackets of [1 do not match'),
+    ):
+        with pytest.raises(SystemExit):
+            options.parse_arguments(train.add_arguments, [*argv, wrong])
+        assert message in capsys.readouterr().err
+
+
+def test_train_arguments():
+    def parse(*argv):
+        return options.parse_arguments(train.add_arguments, ['c.py', *argv])
+
+    assert parse().resume is None and parse('--resume').resume == 'auto'
+    assert parse('--resume', 'k.pth').resume == 'k.pth'
+    assert parse('--local_rank', '2').local_rank == 2
+    assert parse('--local-rank', '2').local_rank == 2
+    assert parse('--protocol', 'tune').protocol == 'tune'
+
+
+def test_test_needs_a_checkpoint():
+    with pytest.raises(SystemExit):
+        options.parse_arguments(test.add_arguments, ['c.py'])
+
+
+def test_command_lists_and_runs_commands(monkeypatch, capsys):
+    defining = {
+        path.stem
+        for path in CLI.glob('*.py')
+        if '\ndef add_arguments(' in path.read_text()
+    }
+    assert {'train', 'test'} <= defining == set(command.find_commands())
+    command.main([])
+    assert '  train       Train a model.' in capsys.readouterr().out
+    called = []
+    monkeypatch.setattr(sys, 'argv', ['mmdavpt'])
+    monkeypatch.setattr(train, 'main', called.append)
+    command.main(['train', 'c.py', '--amp'])
+    assert called == [['c.py', '--amp']]
+    assert command.main(['trian']) == 2
+    assert "did you mean 'train'?" in capsys.readouterr().err
+
+
+def test_help_and_a_missing_config_do_not_import_torch():
+    code = """
+import sys
+from mmdavpt.cli.__main__ import main
+for argv in (['--help'], ['train', '--help'], ['test', 'setr_davpt.py', 'k']):
+    try:
+        main(argv)
+    except SystemExit as error:
+        print('status', error.code)
+print({'torch', 'mmengine', 'numpy'} & set(sys.modules))
+"""
+    done = subprocess.run(
+        [sys.executable, '-c', code],
+        capture_output=True,
+        text=True,
+        cwd=CLI.parents[1],
+        check=True,
+    )
+    lines = done.stdout.splitlines()
+    assert lines[-2:] == ['status 2', 'set()']
+    assert 'the config setr_davpt.py does not exist' in done.stderr
+    assert 'configs/setr_davpt_ade20k.py' in done.stderr

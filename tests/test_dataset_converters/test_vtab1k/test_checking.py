@@ -1,0 +1,153 @@
+"""The check of written tasks: every kind of damage, and copies of others."""
+
+import pytest
+from PIL import Image
+
+from mmdavpt.errors import UsageError
+from tools.dataset_converters.checksums import CHECKSUMS_FILE
+from tools.dataset_converters.vtab1k_conversion.checking import (
+    task_defects,
+    task_folders,
+)
+
+from .fakes import TASK, write
+
+
+def check(root, check_size=False, **kwargs):
+    return task_defects(str(root), TASK, check_size=check_size, **kwargs)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write(tmp_path)
+    return tmp_path / 'kitti'
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """A task as others write it: JPEG, no checksums, blocks mixed."""
+    root = tmp_path / 'kitti'
+    rows = dict(train800=[0, 1, 2], val200=[3], test=[0, 0])
+    rows['train800val200'] = [3, 0, 1, 2]
+    for split, labels in rows.items():
+        (root / 'images' / split).mkdir(parents=True)
+        names = [f'images/{split}/{i:06d}.jpg' for i in range(len(labels))]
+        for name in names:
+            Image.new('RGB', (8, 8)).save(root / name)
+        lines = [f'{n} {y}\n' for n, y in zip(names, labels, strict=True)]
+        (root / f'{split}.txt').write_text(''.join(lines))
+    return root
+
+
+@pytest.mark.parametrize('num_workers', [0, 2])
+def test_a_whole_folder_has_no_defect(folder, num_workers):
+    assert check(folder, num_workers=num_workers) == []
+
+
+def test_a_whole_copy_has_no_defect(copy):
+    assert check(copy) == []
+
+
+@pytest.mark.parametrize('num_workers', [0, 2])
+def test_a_corrupted_image_is_found(folder, num_workers):
+    path = folder / 'images/test/000002.png'
+    content = bytearray(path.read_bytes())
+    content[-20] ^= 255
+    path.write_bytes(content)
+    (defect,) = check(folder, num_workers=num_workers)
+    assert defect.startswith(f'{path} cannot be decoded')
+
+
+def test_a_corrupted_image_of_a_copy_is_found(copy):
+    path = copy / 'images/test/000001.jpg'
+    path.write_bytes(path.read_bytes()[:300])
+    (defect,) = check(copy)
+    assert str(path) in defect and 'cannot be decoded' in defect
+    path.write_bytes(b'')
+    (defect,) = check(copy)
+    assert str(path) in defect and 'cannot be decoded' in defect
+
+
+def test_another_image_is_found_by_its_checksum(folder):
+    path = folder / 'images/test/000002.png'
+    Image.new('RGB', (7, 5)).save(path)
+    assert check(folder) == [f'{path} is not what {CHECKSUMS_FILE} notes']
+
+
+def test_missing_files_are_found(folder):
+    (folder / 'images/val200/000001.png').unlink()
+    (folder / 'classes.txt').unlink()
+    assert sorted(check(folder)) == [
+        f'{folder / name} does not exist'
+        for name in ('classes.txt', 'images/val200/000001.png')
+    ]
+
+
+def test_a_missing_image_of_a_copy_is_found(copy):
+    path = copy / 'images/val200/000000.jpg'
+    path.unlink()
+    assert check(copy) == [f'{path} does not exist']
+
+
+def test_sizes_are_compared(copy):
+    defects = check(copy, check_size=True)
+    assert len(defects) == 4
+    assert 'val200.txt lists 1 images, but KITTI/distance' in defects[1]
+    assert 'has 711 in it' in defects[3]
+
+
+def test_broken_lists_are_found(copy):
+    (copy / 'train800.txt').write_text('images/train800/000000.jpg 4\n')
+    (copy / 'val200.txt').unlink()
+    defects = check(copy)
+    assert len(defects) == 2
+    assert 'train800.txt, line 1: the label' in defects[0]
+    assert 'val200.txt does not exist' in defects[1]
+
+
+def test_parts_that_do_not_add_up_are_found(copy):
+    path = copy / 'val200.txt'
+    path.write_text(path.read_text().replace(' 3', ' 2'))
+    (defect,) = check(copy)
+    assert 'train800.txt and val200.txt together' in defect
+
+
+def test_a_changed_list_is_found(folder):
+    path = folder / 'test.txt'
+    path.write_text(path.read_text().replace('.png 0', '.png 1'))
+    assert check(folder) == [f'{path} is not what {CHECKSUMS_FILE} notes']
+
+
+def test_images_without_checksum_are_found(folder):
+    path = folder / CHECKSUMS_FILE
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text(''.join(x for x in lines if 'test/000001' not in x))
+    (defect,) = check(folder)
+    assert '1 listed images, such as images/test/000001.png' in defect
+
+
+def test_broken_checksums_are_found(folder):
+    (folder / CHECKSUMS_FILE).write_text('0123  test.txt\n')
+    (defect,) = check(folder)
+    assert f'{CHECKSUMS_FILE}, line 1 should be' in defect
+
+
+def test_an_unfinished_conversion_is_found(folder):
+    (folder / CHECKSUMS_FILE).unlink()
+    (defect,) = check(folder)
+    assert 'is not finished' in defect and 'run the converter' in defect
+
+
+def test_wrong_class_names_are_found(copy):
+    (copy / 'classes.txt').write_text('near\nfar\n')
+    (defect,) = check(copy)
+    assert 'name 4 classes' in defect and 'names 2' in defect
+
+
+def test_folders_are_found_by_their_names(tmp_path, copy):
+    assert task_folders(str(copy)) == {str(copy): TASK}
+    other = copy.rename(tmp_path / 'clerv_count')
+    found = task_folders(str(tmp_path))
+    assert {f: t.name for f, t in found.items()} == {str(other): 'clevr_count'}
+    with pytest.raises(UsageError, match='neither lists .* nor folders'):
+        task_folders(str(tmp_path / 'nowhere'))

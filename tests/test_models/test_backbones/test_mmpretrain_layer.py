@@ -1,0 +1,138 @@
+"""Whatever stands in the place of the fused projection is what is computed."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmpretrain.models.peft.lora import LoRALinear
+from torch import nn
+from torch.nn.utils import parametrizations, prune
+
+from mmdavpt.models.backbones import view_of
+
+from .concatenated import concatenated_forward
+from .test_davpt_vit import build, gradients, images
+
+
+class LowRank(nn.Linear):
+    """An adapter that is a linear layer to everybody who asks."""
+
+    def __init__(self, linear):
+        super().__init__(linear.in_features, linear.out_features)
+        self.weight, self.bias = linear.weight, linear.bias
+        self.down = nn.Parameter(torch.randn(2, self.in_features))
+        self.up = nn.Parameter(torch.randn(self.out_features, 2))
+
+    def forward(self, x):
+        return super().forward(x) + F.linear(F.linear(x, self.down), self.up)
+
+
+def wrapped(linear):
+    module = LoRALinear(linear, rank=2)
+    nn.init.normal_(module.lora_up.weight)
+    return module
+
+
+def hooked(linear):
+    linear.register_forward_hook(lambda module, args, out: 1.5 * out)
+    return linear
+
+
+def hooked_before(linear):
+    linear.register_forward_pre_hook(lambda module, args: (1.5 * args[0],))
+    return linear
+
+
+def parametrized(linear):
+    parametrizations.weight_norm(linear)
+    linear.parametrizations.weight.original0.data.mul_(1.5)
+    return linear
+
+
+def patched(linear):
+    forward = linear.forward
+    linear.forward = lambda x: 1.5 * forward(x)
+    return linear
+
+
+CHANGES = dict(
+    subclass=LowRank,
+    wrapped=wrapped,
+    hooked=hooked,
+    hooked_before=hooked_before,
+    parametrized=parametrized,
+    patched=patched,
+    pruned=lambda linear: prune.ln_structured(linear, 'weight', 0.3, 2, 0),
+)
+
+
+def changed(name, **kwargs):
+    vit = build(**kwargs)
+    for layer in vit.layers:
+        layer.attn.qkv = CHANGES[name](layer.attn.qkv).double()
+    return vit.eval()
+
+
+@pytest.mark.parametrize('out_type', ['cls_token', 'featmap'])
+@pytest.mark.parametrize('name', CHANGES)
+def test_projections_that_are_more_than_linear(name, out_type):
+    vit, x = changed(name, out_type=out_type), images()
+    expected = concatenated_forward(vit, x)
+    plain = build(out_type=out_type)(x)[0]
+    assert (expected[0] - plain).abs().max() > 1e-2
+    outs = vit(x)
+    torch.testing.assert_close(outs[0], expected[0], rtol=0, atol=1e-10)
+    ours, theirs = gradients(outs, vit), gradients(expected, vit)
+    for key, grad in theirs.items():
+        torch.testing.assert_close(ours[key], grad, rtol=1e-10, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    'num_prompts, rows',
+    [(4, [4, 17, 4, 17, 4, 17]), ((0, 5, 0), [17, 5, 17, 17])],
+)
+def test_adapters_see_tokens_once_and_prompts_once(num_prompts, rows):
+    """Else each call would draw another dropout."""
+    vit, seen = build(num_prompts=num_prompts), []
+    for layer in vit.layers:
+        layer.attn.qkv.register_forward_hook(
+            lambda module, args, out: seen.append(args[0].shape[-2])
+        )
+    vit(images())
+    assert seen == rows
+
+
+@pytest.mark.parametrize('name', CHANGES)
+def test_their_prompts_are_not_kept(name):
+    """What they compute may depend on anything."""
+    vit, x = changed(name), images()
+    with torch.no_grad():
+        assert not vit.prompt_cache.get(vit, vit.acting_tuners())
+        torch.testing.assert_close(
+            vit(x)[0], concatenated_forward(vit, x)[0], rtol=0, atol=1e-10
+        )
+
+
+@pytest.mark.filterwarnings('ignore')
+def test_dynamic_quantisation():
+    vit, x = build(torch.float32).eval(), images(dtype=torch.float32)
+    small = torch.ao.quantization.quantize_dynamic(
+        copy.deepcopy(vit), {nn.Linear}, dtype=torch.qint8
+    )
+    with torch.no_grad():
+        exact, rounded = vit(x)[0], small(x)[0]
+    error = (rounded - exact).norm() / exact.norm()
+    assert 1e-4 < error < 0.1
+
+
+@pytest.mark.parametrize('name', [None, 'wrapped'])
+def test_parts_are_those_of_the_whole(name):
+    vit = build(bias=('q', 'v')) if name is None else changed(name)
+    layer, x = vit.layers[1], torch.randn(2, 5, 32, dtype=torch.float64)
+    delta = {part: torch.randn(32, dtype=torch.float64) for part in 'qv'}
+    project = view_of(layer, delta).project
+    shift = torch.cat([delta['q'], torch.zeros_like(delta['q']), delta['v']])
+    whole = layer.attn.qkv(x) + shift
+    for parts, rows in dict(qkv=(0, 96), q=(0, 32), kv=(32, 96)).items():
+        torch.testing.assert_close(project(x, parts), whole[..., slice(*rows)])

@@ -1,0 +1,79 @@
+"""Write files atomically and in parallel, with a progress bar."""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, BinaryIO
+
+from rich import progress
+from rich.console import Console
+
+
+def replace_file(path: str, write: Callable[[BinaryIO], Any]) -> None:
+    """Write a file atomically: under a temporary name, then renamed.
+
+    Args:
+        path (str): Path of the file.
+        write (Callable): Writes the content to the open binary file.
+    """
+    temporary = f'{path}.{os.getpid()}.tmp'
+    with open(temporary, 'wb') as file:
+        write(file)
+    os.replace(temporary, path)
+
+
+def replace_text(path: str, text: str) -> None:
+    """Write a text file atomically, in UTF-8.
+
+    Args:
+        path (str): Path of the file.
+        text (str): Its content.
+    """
+    replace_file(path, lambda file: file.write(text.encode()))
+
+
+def track(items: Iterable, total: int, description: str) -> Iterable:
+    """Show a progress bar on stderr, if it is a terminal.
+
+    Args:
+        items (Iterable): The items.
+        total (int): Number of items.
+        description (str): Label of the bar.
+
+    Returns:
+        Iterable: The same items.
+    """
+    console = Console(stderr=True)
+    return progress.track(
+        items,
+        description,
+        total,
+        console=console,
+        disable=not console.is_terminal,
+    )
+
+
+def run_parallel(
+    function: Callable[[Any], None],
+    items: Sequence,
+    num_workers: int,
+    description: str,
+) -> None:
+    """Call a function on every item, with a progress bar.
+
+    Args:
+        function (Callable): Takes one item; picklable.
+        items (Sequence): The items.
+        num_workers (int): Number of processes; 0 uses this process.
+        description (str): Label of the bar.
+    """
+    if not items:
+        return
+    if num_workers == 0:
+        for item in track(items, len(items), description):
+            function(item)
+        return
+    with multiprocessing.Pool(num_workers) as pool:
+        results = pool.imap_unordered(function, items, chunksize=8)
+        for _ in track(results, len(items), description):
+            pass

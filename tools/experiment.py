@@ -1,0 +1,13 @@
+"""Run an experiment table: ``python tools/experiment.py TABLE.csv``."""
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+if find_spec('mmdavpt') is None:
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from mmdavpt.cli.experiment import main  # noqa: E402
+
+if __name__ == '__main__':
+    sys.exit(main())

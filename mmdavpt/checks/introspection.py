@@ -17,9 +17,6 @@ from typing import Any
 from mmengine import registry as mmengine_registry
 from mmengine.registry import DefaultScope, Registry
 
-#: What registries take out of a dict before they call its type.
-BUILDER_KEYS = {'type', '_scope_', '_delete_'}
-
 
 def walk(node: Any, path: str = '') -> Iterator[tuple[str, dict]]:
     """Yield every dict of a config with its dotted path, outermost first.
@@ -96,11 +93,6 @@ def ignores_unknown_arguments(target: Any) -> bool:
         if name and code and not _loads(code, name):
             return True
     return False
-
-
-def stores_unknown_arguments(target: Any) -> bool:
-    """Return whether every constructor up to the base takes any argument."""
-    return all(_kwargs_name(function) for function in constructors(target))
 
 
 def _kwargs_name(function: Any) -> str | None:

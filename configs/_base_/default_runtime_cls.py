@@ -17,8 +17,8 @@ custom_hooks = [
 ]
 default_hooks = dict(
     logger=dict(type='LoggerHook', interval=50),
-    # Two are kept, since the old one is deleted before the new one is whole.
-    # None is kept as the best: a protocol says by which images to choose.
+    # Keep two: the old one is deleted before the new one is complete.
+    # Keep no best one: a protocol says which images choose it.
     checkpoint=dict(
         type='CheckpointHook',
         interval=10,  # epochs; each holds the whole backbone

@@ -18,8 +18,8 @@ custom_hooks = [
 ]
 default_hooks = dict(
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
-    # Two are kept, since the old one is deleted before the new one is whole.
-    # None is kept as the best: that would choose by the reported images.
+    # Keep two: the old one is deleted before the new one is complete.
+    # Keep no best one: the reported images would choose it.
     checkpoint=dict(
         type='CheckpointHook',
         by_epoch=False,

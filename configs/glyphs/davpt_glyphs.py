@@ -2,15 +2,15 @@
 
 Command: python tools/train.py configs/glyphs/davpt_glyphs.py
 Hardware: two CPU cores, about a minute.
-The unguided control is vpt_glyphs.py. 62 classes, 20 images each, light on
-dark where the backbone's training images were dark on light; the test's faces
-were never seen.
+62 classes with 20 images each, light on dark; the backbone's pre-training
+images are dark on light. The test uses font faces that training never sees.
+vpt_glyphs.py is the control without guidance.
 """
 
 # ---- frequently modified ----
 max_epochs = 20
 batch_size = 32
-lr = 1e-2  # chosen on the validation split, separately for each method
+lr = 1e-2  # tuned on the validation split, separately for each method
 num_prompts = 10  # of each layer
 guided_layers = (-1,)
 token_weight = 0.05  # beta of eq. 5

@@ -2,12 +2,12 @@
 
 Command: python tools/train.py configs/glyphs/pretrain_glyphs.py
 Hardware: two CPU cores, about 25 minutes.
-The result is shipped as checkpoints/vit-tiny_glyphs.pth; its card
-beside it says what was measured.
+The result is shipped as checkpoints/vit-tiny_glyphs.pth;
+checkpoints/README.md has its measurements.
 """
 
 # ---- frequently modified ----
-max_iters = 8000  # of 64 images each: every image is drawn once, never again
+max_iters = 8000  # of 64 images each; each image is seen once
 batch_size = 64
 lr = 1.5e-3
 # ---- the task ----

@@ -4,10 +4,9 @@ Data: python tools/dataset_converters/glyphs.py ade20k data/glyph_scenes \
     --train 800 --val 60 --height 64 --width 96
 Command: python tools/train.py configs/glyphs/setr_davpt_glyphs.py
 Hardware: two CPU cores, about two minutes.
-The scenes lie on disk in ADE20K's layout and are read by the stock reader.
-Images are never mirrored, since a mirrored letter is no letter; the
-multi-scale test has no flip for the same reason. The unguided control is
-setr_vpt_glyphs.py.
+MMSegmentation's reader of ADE20K reads the scenes from disk. Neither training
+nor the multi-scale test flips images, since a mirrored letter is not a letter.
+setr_vpt_glyphs.py is the control without guidance.
 """
 
 # ---- frequently modified ----
@@ -23,10 +22,10 @@ cls_weight = 0.05  # lambda of eq. 5
 # ---- unmodified in most cases ----
 num_classes = 27  # the background and 26 letters
 background_class = 0
-# The paper covers nine tenths of a scene: without weights, nothing else is
-# learnt for a long time.
+# Background covers nine tenths of a scene; without class weights, the model
+# learns nothing else for a long time.
 class_weight = [0.1] + [1.0] * 26
-scale = (960, 64)  # longest and shortest side that an image is resized to
+scale = (960, 64)  # maximum of the longer and shorter side, in pixels
 ratios = (0.85, 1.0, 1.15, 1.3)  # of the scale, in the multi-scale test
 crop_size = (64, 64)
 stride = (32, 32)  # of the slide test

@@ -1,4 +1,4 @@
-"""The control of setr_davpt_glyphs.py: VPT-Deep, without guidance.
+"""VPT-Deep on glyph scenes: setr_davpt_glyphs.py without guidance.
 
 Command: python tools/train.py configs/glyphs/setr_vpt_glyphs.py
 """

@@ -1,4 +1,4 @@
-"""The control of davpt_glyphs.py: VPT-Deep, the same run without guidance.
+"""VPT-Deep on glyphs: davpt_glyphs.py without guidance.
 
 Command: python tools/train.py configs/glyphs/vpt_glyphs.py
 """

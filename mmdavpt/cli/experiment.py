@@ -92,9 +92,7 @@ class Run:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of experiments."""
     add = parser.add_argument
-    add(
-        'table', help='path of the table, such as configs/experiments/vtab.csv'
-    )
+    add('table', help='a CSV file such as configs/experiments/vtab.csv')
     add(
         '--rows',
         nargs='+',
@@ -132,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         pending = [run for run in runs if run.metrics() is None]
         if args.dry_run:
             for run in runs:
-                write_config(run)
+                build_config(run.experiment, run.seed)
                 print(run.folder, 'pending' if run in pending else 'finished')
             return 0
         failures = [] if args.report else run_all(pending, args.workers)
@@ -197,7 +195,7 @@ def run_all(runs: Sequence[Run], workers: int) -> list[str]:
 
 
 def train_and_test(run: Run) -> str | None:
-    """Train a run as ``train.py`` does, test it, and write its results.
+    """Train a run as ``train.py`` does, test it, and write its metrics.
 
     Args:
         run (Run): An unfinished run.
@@ -221,7 +219,10 @@ def train_and_test(run: Run) -> str | None:
         runner = train.train(cfg, args)
         if runner is None:
             return STOPPED
-        metrics = runner.test()
+        # With save_best, as under the protocol 'tune', a run is judged by
+        # its validation images; the test images stay untouched.
+        best = runner.message_hub.runtime_info.get('best_score')
+        metrics = runner.test() if best is None else {'best val': best}
     except Exception as error:
         if not isinstance(error, UsageError):
             traceback.print_exc()

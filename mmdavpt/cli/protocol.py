@@ -2,78 +2,65 @@
 
 A config with ``protocols = dict(NAME=dict(...), ...)`` and
 ``protocol = NAME`` offers several. Each is a nested dict of changes to the
-config; an empty one leaves it as it stands.
+config; an empty one changes nothing.
 """
 
 import copy
-from difflib import get_close_matches
 
 from mmengine.config import Config
 
-from mmdavpt.errors import UsageError
+from mmdavpt.errors import UsageError, did_you_mean
 
-#: What one dataset loader reads, by which two of them are compared.
+#: Keys of a dataset that do not decide which images it has.
 NOT_THE_IMAGES = ('pipeline', 'lazy_init', 'serialize_data', 'test_mode')
 
 
 def with_protocol(cfg: Config, name: str | None = None) -> Config:
-    """Return a config with one of its protocols applied.
+    """Return a copy of a config with one of its protocols applied.
 
-    The result names the protocol in ``protocol`` and has no ``protocols``
-    any more: what was applied cannot be exchanged for another.
+    The copy names the protocol in ``protocol`` and has no ``protocols``, since
+    another one can no longer be applied.
 
     Args:
-        cfg (Config): The config; it is not changed.
+        cfg (Config): The config; it does not change.
         name (str, optional): The protocol. Defaults to None, the one that
             the config names in ``protocol``.
 
     Returns:
-        Config: The changed copy; without protocols and without a name, the
-        config itself.
+        Config: The copy; the config itself if it has no protocols.
 
     Raises:
-        UsageError: If the config has no protocols or not that one.
+        UsageError: If the config does not have the protocol.
     """
-    protocols = cfg.get('protocols')
+    protocols, default = cfg.get('protocols'), cfg.get('protocol')
+    name = default if name is None else name
     if protocols is None:
-        if name in (None, cfg.get('protocol')):
+        if name == default:
             return cfg
-        raise UsageError(_no_protocols(cfg, name))
-    name = cfg.get('protocol') if name is None else name
+        raise UsageError(
+            f'--protocol {name}: the config has no protocols; omit the flag'
+            if default is None
+            else f'--protocol {name}: this dumped config already has the '
+            f'protocol {default!r} applied; use the config it came from'
+        )
     if name not in protocols:
-        near = get_close_matches(str(name), protocols, n=1)
         raise UsageError(
             f'the config has no protocol {name!r}; it has '
-            f'{", ".join(protocols)}'
-            + (f'; did you mean {near[0]}?' if near else '')
+            f'{", ".join(protocols)}{did_you_mean(name, protocols)}'
         )
     cfg = copy.deepcopy(cfg)
     changes = cfg.pop('protocols')[name]
     cfg.protocol = name
     for key, value in changes.items():
-        # Nothing can be merged into what is switched off.
+        # mmengine cannot merge a dict into None.
         if isinstance(value, dict) and cfg.get(key) is None:
             cfg.pop(key, None)
     cfg.merge_from_dict(changes.to_dict())
     return cfg
 
 
-def _no_protocols(cfg: Config, name: str) -> str:
-    applied = cfg.get('protocol')
-    if applied is not None:
-        return (
-            f'the protocol {name!r} cannot be applied: this config is a dump '
-            f'in which {applied!r} already is; use the config that it came '
-            'from'
-        )
-    return (
-        f'--protocol {name}: the config has no protocols, so there is '
-        'nothing to choose; leave the flag out'
-    )
-
-
 def selection_warning(cfg: dict) -> str | None:
-    """Return a warning if a run chooses its epoch by the images of its test.
+    """Return a warning if a run chooses its epoch by the test images.
 
     Args:
         cfg (dict): The config.
@@ -90,13 +77,13 @@ def selection_warning(cfg: dict) -> str | None:
     if val != test:
         return None
     return (
-        'the best checkpoint is chosen by the test images, as the released '
-        'code of the paper does; do not report it as a test result'
+        'the best checkpoint is chosen by the test images, as in the '
+        "paper's released code; do not report it as a test result"
     )
 
 
 def _images(dataset: dict) -> dict:
-    """Return the part of a dataset's config that says which images."""
+    """Return the keys of a dataset's config that decide its images."""
     return {
         key: _images(value) if isinstance(value, dict) else value
         for key, value in dataset.items()

@@ -1,4 +1,4 @@
-"""Protocols: what is applied, what is refused, what is warned of."""
+"""Protocols: apply one, reject unknown ones, warn of bad selection."""
 
 import pytest
 from mmengine.config import Config
@@ -38,7 +38,7 @@ def path(tmp_path):
     return str(file)
 
 
-def test_nested_changes_are_merged_and_the_config_itself_stays(path):
+def test_nested_changes_are_merged_into_a_copy(path):
     cfg = Config.fromfile(path)
     before = cfg.to_dict()
     tuned = with_protocol(cfg, 'tune')
@@ -56,7 +56,7 @@ def test_nested_changes_are_merged_and_the_config_itself_stays(path):
 
 
 @pytest.mark.parametrize('name', [None, 'retrain'])
-def test_the_default_is_what_the_config_names(path, name):
+def test_default_is_the_protocol_of_the_config(path, name):
     cfg = Config.fromfile(path)
     retrained = with_protocol(cfg, name)
     assert retrained.protocol == 'retrain'
@@ -74,7 +74,7 @@ def test_a_child_may_name_another_protocol(path, tmp_path):
     )
 
 
-def test_flag_beats_option_beats_config(path):
+def test_flag_overrides_option_overrides_config(path):
     def load(options, flag):
         return cli.load_config(path, options, flag).protocol
 
@@ -83,26 +83,26 @@ def test_flag_beats_option_beats_config(path):
     assert load({'protocol': 'tune'}, 'released') == 'released'
 
 
-def test_options_act_on_the_protocol_that_was_applied(path):
+def test_options_override_the_protocol(path):
     cfg = cli.load_config(path, {'val_dataloader.batch_size': 3}, 'tune')
     assert cfg.val_dataloader.batch_size == 3
     with pytest.raises(UsageError, match='after its protocol was applied'):
         cli.load_config(path, {'protocols.tune.val_dataloader': {}}, 'tune')
 
 
-def test_unknown_name_ends_in_a_sentence(path):
+def test_unknown_protocol_suggests_a_name(path):
     with pytest.raises(UsageError, match='tune, retrain, released; did you m'):
         with_protocol(Config.fromfile(path), 'tuned')
 
 
-def test_a_config_without_protocols_has_nothing_to_choose():
+def test_protocol_of_a_config_without_protocols_is_rejected():
     cfg = Config(dict(train_cfg=dict()))
     assert with_protocol(cfg) is cfg
     with pytest.raises(UsageError, match='has no protocols'):
         with_protocol(cfg, 'tune')
 
 
-def test_a_dump_keeps_its_protocol(path, tmp_path):
+def test_dumped_config_keeps_its_protocol(path, tmp_path):
     dump = str(tmp_path / 'dump.py')
     with_protocol(Config.fromfile(path), 'tune').dump(dump)
     cfg = Config.fromfile(dump)
@@ -110,11 +110,11 @@ def test_a_dump_keeps_its_protocol(path, tmp_path):
     for name in (None, 'tune'):
         again = with_protocol(cfg, name)
         assert again.train_dataloader.dataset.split == 'part'
-    with pytest.raises(UsageError, match="a dump in which 'tune' already is"):
+    with pytest.raises(UsageError, match="already has the protocol 'tune'"):
         with_protocol(cfg, 'retrain')
 
 
-def test_only_a_choice_by_the_test_images_is_warned_of(path):
+def test_selection_by_test_images_is_warned_of(path):
     cfg = Config.fromfile(path)
     warned = {
         name: selection_warning(with_protocol(cfg, name))

@@ -1,10 +1,10 @@
 """ADE20K: 20,210 training and 2,000 validation images, 150 classes.
 
-``ADE20KDataset`` turns label 0 (nothing) into 255 (ignored) by itself.
+``ADE20KDataset`` itself turns label 0 (unlabelled) into 255 (ignored).
 """
 
 data_root = 'data/ade/ADEChallengeData2016'
-scale = (2048, 512)  # longest and shortest side at most, in pixels
+scale = (2048, 512)  # maximum of the longer and shorter side, in pixels
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),

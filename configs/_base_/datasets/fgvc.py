@@ -1,9 +1,9 @@
-"""FGVC: five fine-grained data sets with the splits that VPT introduced.
+"""FGVC: five fine-grained datasets with the splits of VPT.
 
-A tenth of the training images is for validation (of Flowers, its own half).
-As it stands, this config follows the protocol 'retrain'; a set's config
-beside this file says which set it is. Without a `data_root`, the reader looks
-for the set's folder in data/fgvc (docs/data.md).
+A tenth of the training images is for validation; Flowers has a validation
+split of its own. The default protocol is 'retrain'. A child config sets the
+``name`` of all datasets. Without a ``data_root``, the reader searches
+data/fgvc for the dataset's folder (docs/data.md).
 """
 
 train_pipeline = [
@@ -64,7 +64,7 @@ test_evaluator = dict(type='Accuracy', topk=(1, 5))
 
 protocol = 'retrain'  # `tools/train.py --protocol NAME` applies another
 protocols = dict(
-    # Choose settings: nine tenths train, one tenth chooses the epoch.
+    # To choose settings: nine tenths train, one tenth chooses the epoch.
     tune=dict(
         train_dataloader=dict(dataset=dict(split='train')),
         val_dataloader=dict(
@@ -75,10 +75,10 @@ protocols = dict(
         val_cfg=dict(),
         default_hooks=dict(checkpoint=dict(save_best='auto')),
     ),
-    # Report: all training images train, the last epoch counts, tested once.
+    # To report: all training images train, the last epoch is tested once.
     retrain=dict(),
-    # What the released code does: nine tenths train, and from epoch 60 on it
-    # chooses the epoch by the *test* images. Its score is no test result.
+    # The released code: nine tenths train, and from epoch 60 on, it chooses
+    # the epoch by the *test* images. Its score is not a test result.
     released=dict(
         train_cfg=dict(val_begin=60),
         train_dataloader=dict(dataset=dict(split='train')),

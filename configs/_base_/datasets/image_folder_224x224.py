@@ -1,7 +1,7 @@
 """Images in a folder for each class: DATA_ROOT/{train,val}/CLASS/*.jpg.
 
-The classes are the folders' names, sorted. Without a test split, the images
-of val are tested, so nothing may be chosen by them.
+The classes are the sorted names of the folders. The test uses the images of
+val, so do not choose a checkpoint by them.
 """
 
 train_pipeline = [

@@ -1,12 +1,12 @@
 """Images and label maps: DATA_ROOT/{train,val}/{images,labels}.
 
-A label map is a PNG of the image's name, with the class of each pixel and 255
-for pixels to ignore. The images of val are tested, so nothing may be chosen
-by them.
+A label map is a PNG with the image's name that holds the class of each pixel,
+and 255 for pixels to ignore. The test uses the images of val, so do not choose
+a checkpoint by them.
 """
 
 data_root = 'data/scenes'
-scale = (2048, 512)  # longest and shortest side at most, in pixels
+scale = (2048, 512)  # maximum of the longer and shorter side, in pixels
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),

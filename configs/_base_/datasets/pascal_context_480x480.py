@@ -4,7 +4,7 @@ Class 0 is the background; it counts in the mIoU.
 """
 
 data_root = 'data/VOCdevkit/VOC2010'
-scale = (520, 520)  # longest and shortest side at most, in pixels
+scale = (520, 520)  # maximum of the longer and shorter side, in pixels
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),

@@ -1,8 +1,8 @@
-"""VTAB-1k: 1,000 training images of each of 19 tasks, and all its test images.
+"""VTAB-1k: 1,000 training images of each of 19 tasks, and all test images.
 
-Images are resized to 224x224 whatever their shape, and not augmented, as in
-the paper (A.2). As it stands, this config follows the protocol 'retrain'; a
-task's config beside this file says which task it is.
+Images are resized to 224x224, whatever their shape, and not augmented, as in
+the paper (A.2). The default protocol is 'retrain'. A child config sets the
+``task`` of all datasets.
 """
 
 train_pipeline = test_pipeline = [
@@ -46,7 +46,7 @@ test_evaluator = dict(type='Accuracy', topk=(1,))
 
 protocol = 'retrain'  # `tools/train.py --protocol NAME` applies another
 protocols = dict(
-    # Choose settings: 800 images train, 200 choose the epoch.
+    # To choose settings: 800 images train, 200 choose the epoch.
     tune=dict(
         train_dataloader=dict(dataset=dict(split='train800')),
         val_dataloader=dict(
@@ -57,10 +57,10 @@ protocols = dict(
         val_cfg=dict(),
         default_hooks=dict(checkpoint=dict(save_best='auto')),
     ),
-    # Report: all 1,000 images train, the last epoch counts, tested once.
+    # To report: all 1,000 images train, the last epoch is tested once.
     retrain=dict(),
-    # What the released code does: from epoch 60 on it chooses the epoch by
-    # the *test* images. Its score is no test result.
+    # The released code: from epoch 60 on, it chooses the epoch by the *test*
+    # images. Its score is not a test result.
     released=dict(
         train_cfg=dict(val_begin=60),
         val_dataloader=test_dataloader,

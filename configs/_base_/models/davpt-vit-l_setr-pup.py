@@ -4,7 +4,7 @@ One main and three auxiliary heads, each on one of four feature layers. All
 have ``model.num_classes`` classes.
 """
 
-# nn.SyncBatchNorm; runs on one process or without a GPU use BN instead.
+# BN replaces it on one process or without a GPU.
 norm_cfg = dict(type='SyncBN', requires_grad=True)
 head = dict(
     type='SETRUPHead',
@@ -29,8 +29,8 @@ model = dict(
     num_classes=150,
     data_preprocessor=dict(
         type='SegDataPreProcessor',
-        # ImageNet's, as SETR and the paper's code have them, although the
-        # weights were made with 127.5 and 127.5.
+        # ImageNet's, as in SETR and the paper's code. The weights were
+        # trained with 127.5 and 127.5.
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,

@@ -1,6 +1,6 @@
 """The paper's classification schedule (A.2): AdamW, 100 epochs, cosine."""
 
-# The weight decay of what is not named below, and the unit of `decay_mult`.
+# The default weight decay, and the unit of `decay_mult`.
 decay_unit = 0.01
 optim_wrapper = dict(
     type='OptimWrapper',
@@ -10,8 +10,8 @@ optim_wrapper = dict(
         flat_decay_mult=0.0,  # biases and norms
         custom_keys={
             'head.fc.weight': dict(decay_mult=1.0),
-            # Prompts act through LN1 only, which ignores their length: decay
-            # keeps them short, and so the steps of their direction large.
+            # Prompts act through LN1 only, which ignores their length. Decay
+            # keeps them short, so their direction changes in large steps.
             'prompts': dict(decay_mult=1.0),
             'bias_delta': dict(decay_mult=0.0),
         },

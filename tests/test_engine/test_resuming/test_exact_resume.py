@@ -2,22 +2,15 @@
 
 import random
 import signal
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from benchmarks.soak import kill_configs, kill_starts, kills
+from benchmarks.soak.kill_configs import RUNS
+from benchmarks.soak.kill_starts import Kill, NotKept
 from mmdavpt.engine.resuming.exact_loop import ExactLoop
-
-TOOLS = Path(__file__).resolve().parents[3] / 'benchmarks' / 'soak'
-sys.path.insert(0, str(TOOLS))
-import kill_configs  # noqa: E402
-import kill_starts  # noqa: E402
-import kills  # noqa: E402
-from kill_configs import RUNS  # noqa: E402
-from kill_starts import Kill, NotKept  # noqa: E402
 
 pytestmark = pytest.mark.forks
 

@@ -3,22 +3,15 @@
 import os
 import signal
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 from mmengine.hooks import Hook
-from torch.utils.data import DataLoader
 
-from mmdavpt.engine.resuming.stopping import IgnoreSignals, Stopped
-from mmdavpt.mapping.first_pass import sample_loader
+from benchmarks.soak.kills import compare
+from mmdavpt.engine.resuming.stopping import Stopped
 from tests import toy
 from tests.test_checkpoints import runs
-
-TOOLS = Path(__file__).resolve().parents[3] / 'benchmarks' / 'soak'
-sys.path.insert(0, str(TOOLS))
-from kills import compare  # noqa: E402
 
 
 class SignalWorker(Hook):
@@ -54,13 +47,6 @@ def test_workers_of_the_validation_outlive_signals_of_others(tmp_path):
     runner.register_hook(hook)
     runner.train()
     assert runner.iter == 6 and not hook.worker.is_alive()
-
-
-def test_workers_of_the_first_pass_are_patient():
-    loader = sample_loader(
-        DataLoader([1, 2, 3], num_workers=1), None, max_images=2, seed=0
-    )
-    assert isinstance(loader.worker_init_fn, IgnoreSignals)
 
 
 class StopOnce(Hook):
@@ -162,7 +148,7 @@ def test_a_checkpoint_between_two_steps_is_named(tmp_path, caplog):
         runner = runs.runner(cfg, resume=True)
         runner.logger.addHandler(caplog.handler)
         runner.train()
-        said.append(caplog.text.count('accumulative_counts=2 iterations'))
+        said.append(caplog.text.count('a step of accumulative_counts=2'))
         caplog.clear()
     # From the beginning, from the end, from iteration 3, and from 6.
     assert said == [0, 0, 1, 0]

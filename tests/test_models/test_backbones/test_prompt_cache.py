@@ -12,6 +12,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from mmdavpt.models.backbones import prompt_cache
 
+from ..test_tuners.reference import Norm, Shift
 from .test_davpt_vit import build, images
 
 
@@ -41,6 +42,9 @@ def projections(monkeypatch):
         dict(num_prompts=(2, 0, 3)),
         dict(num_prompts=(0, 0, 3), out_type='featmap'),
         dict(bias=('k', 'v')),
+        dict(tuners=[dict(type='Bias', parts=('v', 'fc1'))]),
+        dict(tuners=[dict(type='LoRA', targets=('q', 'proj'))]),
+        dict(tuners=[dict(type='AdaptFormer')]),
         dict(qkv_bias=False),
         dict(out_type='avg_featmap', pool_prompts=True),
     ],
@@ -110,6 +114,7 @@ WRITES = dict(
     data=lambda vit: vit.prompts['2'].data.add_(1),
     one_element=lambda vit: vit.prompts['0'].data[0, 0].add_(1),
     delta=lambda vit: vit.bias_delta.v.data.mul_(2),
+    tuner=lambda vit: vit.tuners.Bias.v.data.mul_(2),
     norm=lambda vit: vit.layers[1].ln1.bias.data.add_(1),
     bias=lambda vit: vit.layers[1].attn.qkv.bias.data.add_(1),
     weight=lambda vit: vit.layers[1].attn.qkv.weight.data.mul_(2),
@@ -132,7 +137,8 @@ WRITES = dict(
 @pytest.mark.parametrize('write', WRITES)
 def test_no_write_leaves_a_stale_result(write, inference):
     """All without a switch of modes, which drops what is kept."""
-    vit = build(bias=('k', 'v'), out_type='featmap').eval()
+    tuners = [dict(type='Bias', parts=('v',))]
+    vit = build(bias=('k', 'v'), tuners=tuners, out_type='featmap').eval()
     with torch.inference_mode(inference):
         before = evaluated(vit)
     WRITES[write](vit)
@@ -200,6 +206,9 @@ def test_nothing_is_kept_where_it_could_be_stale(projections):
         build(trainable=['layers.*.attn.qkv.weight']).eval(),
         build(propagate=True).eval(),
         build(num_prompts=0).eval(),
+        build(tuners=[dict(type='LoRA', targets=('v',))]).eval(),
+        build(tuners=[dict(type=Norm)]).eval(),
+        build(tuners=[dict(type=Shift)]).eval(),
     ):
         evaluated(vit, x)
         vit.unprompted_tokens(x)

@@ -1,0 +1,185 @@
+"""Shipped tuners against their formulas, and how tuners are built."""
+
+import pytest
+import torch
+from mmengine.model import BaseModule
+from torch import nn
+
+from mmdavpt.models import DAVPTVisionTransformer, count_parameters
+from mmdavpt.models.tuners import PARTS, Tuner
+from mmdavpt.registry import TUNERS
+
+from ..test_backbones.test_davpt_vit import build, gradients, images
+
+LORA = dict(type='LoRA', rank=2)
+METHODS = [
+    LORA,
+    dict(type='LoRA', rank=2, targets=PARTS, alpha=4),
+    dict(type='AdaptFormer', rank=3),
+    dict(type='Bias'),
+    dict(type='mmdavpt.Bias', parts=PARTS, name='shifts'),
+]
+
+
+@pytest.mark.parametrize(
+    'tuner, count',
+    [
+        (dict(type='LoRA'), 294_912),
+        (dict(type='AdaptFormer'), 1_189_632),
+        (dict(type='Bias'), 18_432),
+    ],
+)
+def test_parameter_counts_of_vit_b(tuner, count):
+    with torch.device('meta'):
+        vit = DAVPTVisionTransformer(arch='b', num_prompts=0, tuners=[tuner])
+    assert sum(p.numel() for p in vit.parameters() if p.requires_grad) == count
+    model = nn.ModuleDict(dict(backbone=vit))
+    counts = count_parameters(model)
+    assert counts[f'backbone.tuners.{tuner["type"]}'] == (count, 0)
+    assert counts['backbone'] == (0, 85_798_656)
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_untrained_tuner_changes_nothing(method):
+    vit = build(tuners=[method], perturb=False)
+    plain = build(num_prompts=4, perturb=False)
+    plain.load_state_dict(vit.state_dict(), strict=False)
+    torch.testing.assert_close(
+        vit(images())[0], plain(images())[0], rtol=0, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_everything_in_a_tuner_learns(method):
+    vit = build(tuners=[method], out_type='featmap').train()
+    for name, grad in gradients(vit(images()), vit).items():
+        # Adding one constant to all keys leaves the softmax unchanged.
+        if not name.endswith('.k') or 'LoRA' in name:
+            assert grad.abs().max() > 1e-9, name
+
+
+def test_init_cfg_of_a_model_leaves_tuners_alone():
+    vit = build(tuners=[LORA, dict(type='AdaptFormer', rank=3)])
+    before = {k: v.clone() for k, v in vit.tuners.state_dict().items()}
+    model = BaseModule(dict(type='TruncNormal', layer='Linear', std=1.0))
+    model.backbone = vit
+    model.init_weights()
+    for name, value in vit.tuners.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+def by_hand(vit, change):
+    """Run a ViT without prompts, its layers' steps changed by hand."""
+    x, _ = vit._embed(images())
+    for i, layer in enumerate(vit.layers):
+        qkv = layer.attn.qkv(layer.ln1(x))
+        query, key, value = change(i, 'qkv', layer.ln1(x), qkv).chunk(3, -1)
+        heads = [
+            t.unflatten(-1, (4, -1)).transpose(1, 2)
+            for t in (query, key, value)
+        ]
+        scores = heads[0] @ heads[1].mT / (query.shape[-1] // 4) ** 0.5
+        out = (scores.softmax(-1) @ heads[2]).transpose(1, 2).flatten(2)
+        x = x + layer.attn.proj(out)
+        x = x + change(i, 'mlp', x, layer.ffn.layers(layer.ln2(x)))
+    return vit.ln1(x)[:, 0]
+
+
+def test_lora_is_its_formula():
+    vit = build(num_prompts=0, tuners=[dict(LORA, alpha=6)])
+    lora = vit.tuners.LoRA
+
+    def change(i, point, x, y):
+        if point != 'qkv':
+            return y
+        products = {
+            part: 3 * lora.up[part][i].weight @ lora.down[part][i].weight
+            for part in 'qv'
+        }
+        none = torch.zeros_like(products['q'])
+        whole = torch.cat([products.get(part, none) for part in 'qkv'])
+        return y + x @ whole.T
+
+    torch.testing.assert_close(
+        vit(images())[0], by_hand(vit, change), rtol=0, atol=1e-10
+    )
+
+
+def test_adaptformer_is_its_formula():
+    vit = build(num_prompts=0, tuners=[dict(type='AdaptFormer', rank=3)])
+    tuner = vit.eval().tuners.AdaptFormer
+
+    def change(i, point, x, y):
+        if point != 'mlp':
+            return y
+        down, up = tuner.down[i], tuner.up[i]
+        hidden = (x @ down.weight.T + down.bias).clamp(min=0)
+        return y + 0.1 * (hidden @ up.weight.T + up.bias)
+
+    torch.testing.assert_close(
+        vit(images())[0], by_hand(vit, change), rtol=0, atol=1e-10
+    )
+    assert not torch.equal(vit.train()(images())[0], vit(images())[0])
+
+
+def test_bias_option_and_tuner_are_the_same():
+    option = build(bias=('k', 'v'))
+    tuner = build(tuners=[dict(type='Bias', parts=('k', 'v'))])
+    state = {
+        name.replace('bias_delta', 'tuners.Bias'): value
+        for name, value in option.state_dict().items()
+    }
+    tuner.load_state_dict(state)
+    assert torch.equal(option(images())[0], tuner(images())[0])
+
+
+class Scale(Tuner):
+    """A tuner that a user did not register."""
+
+    def __init__(self, sizes, start=1.0):
+        super().__init__(sizes)
+        self.scale = nn.Parameter(torch.full((sizes.num_layers,), start))
+        self.register_buffer('calls', torch.zeros(()))
+
+    def block(self, layer, x):
+        return self.scale[layer] * x
+
+
+def test_types_and_names():
+    tuners = [LORA, dict(LORA, name='more'), dict(type=Scale, start=2.0)]
+    vit = build(tuners=tuners, out_indices=[1])
+    assert list(vit.tuners) == ['LoRA', 'more', 'Scale']
+    assert 'type' in LORA and len(tuners[1]) == 3  # configs stay as they are
+    sizes = vit.tuners.Scale.sizes
+    assert (sizes.embed_dims, sizes.mlp_dims, sizes.num_layers) == (32, 48, 2)
+    assert (sizes.num_heads, sizes.patch_size) == (4, (8, 8))
+    assert sizes.parts == {
+        **dict.fromkeys(['q', 'k', 'v', 'proj'], (32, 32)),
+        'fc1': (32, 48),
+        'fc2': (48, 32),
+    }
+    trained = {n for n, p in vit.named_parameters() if p.requires_grad}
+    tuned = {n for n, _ in vit.named_parameters() if n.startswith('tuners.')}
+    assert tuned <= trained and len(tuned) == 2 * 8 + 1
+
+
+@pytest.mark.parametrize(
+    'tuners, message',
+    [
+        ([LORA, LORA], "two tuners are called 'LoRA'; tell them apart"),
+        ([dict(type='LoRa')], "got 'LoRa'; did you mean 'LoRA'"),
+        ([dict(type=nn.Linear)], 'should give types out of'),
+        ([dict(rank=2)], 'got None'),
+        ([dict(LORA, targets=('x',))], '`targets` should list parts'),
+        ([dict(LORA, targets='qv')], '`targets` should list parts'),
+        ([dict(LORA, rank=0)], 'rank` should be at least 1'),
+        ([dict(type='Bias', parts=('v', 'v'))], 'each once'),
+    ],
+)
+def test_configs_of_tuners_that_are_wrong(tuners, message):
+    with pytest.raises(ValueError, match=message):
+        build(tuners=tuners)
+
+
+def test_tuners_are_registered():
+    assert {'Bias', 'LoRA', 'AdaptFormer'} <= {*TUNERS.module_dict}

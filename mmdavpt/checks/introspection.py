@@ -136,7 +136,7 @@ def keys_read(readers: Iterable[type | str], name: str) -> set[str]:
     for reader in readers:
         if isinstance(reader, str):
             modules |= {m for m in [*sys.modules] if m.startswith(reader)}
-        else:
+        elif inspect.isclass(reader):
             modules |= {cls.__module__ for cls in reader.__mro__}
     files = {getattr(sys.modules.get(m), '__file__', None) for m in modules}
     return set().union(

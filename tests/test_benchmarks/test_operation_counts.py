@@ -147,7 +147,7 @@ def test_summed_bytes_by_hand():
     assert communication.bytes_of(TOY) == dict(
         prompts=4 * 4 * 32 * 4,
         head=(7 * 32 + 7) * 4,
-        statistics=7 * 32 * 4 + 7 * 8 + 48,
+        statistics=7 * 32 * 4 + 7 * 8 + 7 * 8,
     )
     unguided = communication.bytes_of(TOY, 'vpt')
     assert unguided['statistics'] == 0

@@ -18,7 +18,7 @@ from mmdavpt.engine.fault_tolerance.checked_pipeline import (
 )
 from mmdavpt.engine.fault_tolerance.limits import record_broken_files
 from mmdavpt.errors import UsageError
-from mmdavpt.mapping.first_pass import with_pipeline
+from mmdavpt.mapping.loaders import with_pipeline
 from tests import toy
 from tests.test_checks.test_data.data_files import truncate
 
@@ -191,7 +191,7 @@ def test_watch_reaches_into_wrappers():
         False,
     ]
     # The pass before training may have transforms of its own.
-    other = with_pipeline(inner[0], Compose([]))
+    other = with_pipeline(inner[0], [])
     assert isinstance(other.pipeline, CheckedPipeline)
     assert other.pipeline.replace and not other.pipeline.transforms
 

@@ -64,7 +64,8 @@ def test_label_out_of_range(runner_from, tmp_path, guided):
 
     runner.train_dataloader.dataset.get_data_info = wrong
     with pytest.raises(
-        ValueError, match='below num_classes=6, but birds/0.png has'
+        ValueError,
+        match=r'birds/0.png should have exactly one `gt_label`, in \[0, 6\)',
     ):
         runner.train()
 

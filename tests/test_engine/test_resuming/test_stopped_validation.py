@@ -7,12 +7,9 @@ import subprocess
 import pytest
 import torch
 from mmengine.hooks import Hook
-from torch.utils.data import DataLoader
 
 from benchmarks.soak.kills import compare
 from mmdavpt.engine.resuming.stopping import Stopped
-from mmdavpt.engine.workers import IgnoreSignals
-from mmdavpt.mapping.first_pass import sample_loader
 from tests import toy
 from tests.test_checkpoints import runs
 
@@ -50,13 +47,6 @@ def test_workers_of_the_validation_outlive_signals_of_others(tmp_path):
     runner.register_hook(hook)
     runner.train()
     assert runner.iter == 6 and not hook.worker.is_alive()
-
-
-def test_workers_of_the_first_pass_are_patient():
-    loader = sample_loader(
-        DataLoader([1, 2, 3], num_workers=1), None, max_images=2, seed=0
-    )
-    assert isinstance(loader.worker_init_fn, IgnoreSignals)
 
 
 class StopOnce(Hook):

@@ -111,7 +111,7 @@ def test_replace_lists_only_with_overwrite(tmp_path):
     write_cub(tmp_path / 'cub')
     for name in LISTS:
         (tmp_path / 'cub' / name).write_text('{"vpt.jpg": 0}')
-    with pytest.raises(UsageError, match='train.json is there already and'):
+    with pytest.raises(UsageError, match='train.json exists and'):
         split(tmp_path / 'cub')
     assert not (tmp_path / 'cub' / MANIFEST).exists()
     assert 'vpt' in (tmp_path / 'cub' / 'val.json').read_text()
@@ -158,7 +158,7 @@ def test_reject_images_in_two_lists(tmp_path):
     write_flowers(tmp_path)
     setid = tmp_path / 'setid.mat'
     savemat(setid, dict(trnid=[1, 2], valid=[2, 3], tstid=[4]))
-    with pytest.raises(UsageError, match='name 5 images, of which only 4'):
+    with pytest.raises(UsageError, match='name 5 images, but only 4'):
         split(tmp_path, 'flowers')
 
 
@@ -181,5 +181,5 @@ def test_command_prints_the_reader(tmp_path, capsys):
         tool().main(['cub', folder, '--no-check-size', '--no-stratify'])
     tool().main(['cub', folder, '--no-check-size', '--overwrite'])
     assert len(read(folder, 'train')) == 9
-    with pytest.raises(UsageError, match='switch the check of sizes off'):
+    with pytest.raises(UsageError, match='or use --no-check-size'):
         tool().main(['cub', folder])

@@ -114,7 +114,7 @@ def test_report_other_folders(tmp_path):
         json.dump(
             dict(name='cifar100', version='1', fileFormat='array_record'), file
         )
-    with pytest.raises(UsageError, match='theirs is array_record'):
+    with pytest.raises(UsageError, match='holds array_record'):
         read('cifar', root)
 
 

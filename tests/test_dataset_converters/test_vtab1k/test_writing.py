@@ -152,7 +152,7 @@ def test_replace_older_manifest(tmp_path):
 def test_reject_folders_of_others(tmp_path):
     (tmp_path / 'kitti').mkdir()
     (tmp_path / 'kitti/train800.txt').write_text('images/train800/0.jpg 1\n')
-    with pytest.raises(UsageError, match='train800.txt is there already'):
+    with pytest.raises(UsageError, match='train800.txt exists'):
         write(tmp_path)
     assert list(contents(tmp_path)) == ['kitti/train800.txt']
 
@@ -160,7 +160,9 @@ def test_reject_folders_of_others(tmp_path):
 def test_report_unexpected_image(tmp_path):
     write(tmp_path)
     (tmp_path / 'kitti/images/test/000006.png').write_bytes(b'')
-    with pytest.raises(UsageError, match='1 files, such as 000006.png'):
+    with pytest.raises(
+        UsageError, match='1 unexpected files, such as 000006.png'
+    ):
         write(tmp_path)
 
 

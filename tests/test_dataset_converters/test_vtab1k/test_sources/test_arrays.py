@@ -29,7 +29,7 @@ def test_report_other_shape_of_svhn(tmp_path):
     with pytest.raises(UsageError, match=r'\(32, 32, 3, 3\), but its shape'):
         SOURCES['svhn'](str(tmp_path))
     archives.write(path, '<html>not found</html>')
-    with pytest.raises(UsageError, match='MATLAB file with X and y, but'):
+    with pytest.raises(UsageError, match='cannot be read as a MATLAB file'):
         SOURCES['svhn'](str(tmp_path))
 
 

@@ -92,7 +92,7 @@ def test_report_damaged_image(read, content, tmp_path):
     write(path, content)
     if read is bgr_from_file and content == encoded()[:200]:
         pytest.skip('OpenCV fills up a JPEG that ends early')
-    with pytest.raises(UsageError, match='image.jpg should be an image'):
+    with pytest.raises(UsageError, match='image.jpg cannot be read as an'):
         read(path)
 
 

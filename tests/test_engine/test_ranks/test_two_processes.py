@@ -1,4 +1,4 @@
-"""Two gloo processes end with what one process ends with on the same data."""
+"""Two gloo processes end like one process on the same data."""
 
 import importlib
 import os
@@ -15,8 +15,8 @@ from mmengine.hooks import Hook
 from mmdavpt.engine.runner import DAVPTRunner
 from tests import toy
 from tests.test_engine.test_ranks import (
-    disagreements,
     failures,
+    mismatches,
     whole_batch,
 )
 
@@ -146,7 +146,7 @@ def train_on_one_of_two(rank, port, folder):
     results = {
         **{name: train(name, folder, 2) for name in RUNS},
         'whole_batch': whole_batch.run_all(rank, 2),
-        'disagreements': disagreements.run_all(rank),
+        'mismatches': mismatches.run_all(rank),
         'failures': failures.run_all(rank, folder),
     }
     torch.save(results, folder / f'rank{rank}.pth')
@@ -258,7 +258,7 @@ def test_without_gathering_each_rank_sees_its_own_samples(two_processes, name):
 
 def test_different_mappings_are_reported(two_processes):
     for results in two_processes:
-        results = results['disagreements']['mappings']
+        results = results['mismatches']['mappings']
         for name, message in (
             ('one class', 'class 3 has prompt -1 on rank 0 and 0 on rank 1'),
             ('exchanged', 'class 0 has prompt 0 on rank 0 and 2 on rank 1'),
@@ -267,9 +267,9 @@ def test_different_mappings_are_reported(two_processes):
             assert message in results[name]
 
 
-def test_an_error_of_rank_0_reaches_those_that_wait(two_processes):
+def test_error_of_rank_0_reaches_all_ranks(two_processes):
     first, second = (
-        results['disagreements']['errors'] for results in two_processes
+        results['mismatches']['errors'] for results in two_processes
     )
     for got in (first, second):
         assert got['result'] == 'made by 0'
@@ -282,23 +282,23 @@ def test_an_error_of_rank_0_reaches_those_that_wait(two_processes):
         assert f'rank 0 ended with {kind}' in second[kind][1]
 
 
-def test_ranks_that_start_differently(two_processes):
+def test_ranks_that_start_differently_are_an_error(two_processes):
     for results in two_processes:
-        said = results['disagreements']['starts']
+        said = results['mismatches']['starts']
         assert 'the checksum of the weights should be the' in said['weight']
         assert 'rank 0 has 3 and rank 1 has 0; put' in said['iteration']
         assert 'rank 0 has 4 and rank 1 has 5; give' in said['batches']
         assert 'the config should be the same' in said['seed']
 
 
-def test_the_statistics_of_rank_0_are_evaluated(two_processes):
+def test_bn_statistics_of_rank_0_are_evaluated(two_processes):
     for results in two_processes:
-        mean, batches = results['disagreements']['statistics']
+        mean, batches = results['mismatches']['statistics']
         assert mean.tolist() == [1, 1, 1]
         assert batches == 7
 
 
-def test_all_processes_leave_out_a_step_together(two_processes):
+def test_all_ranks_skip_a_step_together(two_processes):
     first, second = (
         results['failures']['skipped'] for results in two_processes
     )
@@ -313,7 +313,7 @@ def test_all_processes_leave_out_a_step_together(two_processes):
         assert f'the loss {whose}should be finite, but was not in 2' in said
 
 
-def test_broken_files_are_counted_over_processes_and_workers(two_processes):
+def test_broken_files_are_counted_over_ranks_and_workers(two_processes):
     for results in two_processes:
         got = results['failures']['broken']
         assert sorted(
@@ -326,7 +326,7 @@ def test_broken_files_are_counted_over_processes_and_workers(two_processes):
     assert first == second
 
 
-def test_what_hinders_the_saving_reaches_all_processes(two_processes):
+def test_save_errors_reach_all_ranks(two_processes):
     first, second = (
         results['failures']['refused'] for results in two_processes
     )
@@ -344,7 +344,7 @@ def test_what_hinders_the_saving_reaches_all_processes(two_processes):
     assert said == "rank 0 ended with KeyError: 'odd'"
 
 
-def test_a_signal_before_the_training_stops_all_processes(two_processes):
+def test_signal_before_training_stops_all_ranks(two_processes):
     # 12 images on each process; only rank 1 leaves the pass at once.
     stopped = ('Stopped', '0')
     for results, seen in zip(two_processes, (12, 4), strict=True):

@@ -1,4 +1,4 @@
-"""What two processes say that do not hold the same; run on each of them."""
+"""Mismatches between two processes; this code runs on both."""
 
 import pytest
 import torch

@@ -117,7 +117,7 @@ def test_replace_lists_only_with_overwrite(tmp_path):
     assert 'vpt' in (tmp_path / 'cub' / 'val.json').read_text()
     split(tmp_path / 'cub', overwrite=True)
     assert len(read(tmp_path / 'cub', 'train')) == 9
-    with pytest.raises(UsageError, match='differs from what'):
+    with pytest.raises(UsageError, match='differs from the new list'):
         split(tmp_path / 'cub', seed=1)
 
 

@@ -93,7 +93,7 @@ def test_find_wrong_sizes(copy):
     defects = check(copy, check_size=True)
     assert len(defects) == 4
     assert 'val200.txt has 1 images, but KITTI/distance' in defects[1]
-    assert 'has 711 in it' in defects[3]
+    assert 'VTAB-1k has 711' in defects[3]
 
 
 def test_find_broken_lists(copy):

@@ -161,7 +161,7 @@ def test_report_unexpected_image(tmp_path):
     write(tmp_path)
     (tmp_path / 'kitti/images/test/000006.png').write_bytes(b'')
     with pytest.raises(
-        UsageError, match='1 unexpected files, such as 000006.png'
+        UsageError, match='unexpected files, such as 000006.png'
     ):
         write(tmp_path)
 

@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from torch.distributed import distributed_c10d
 from torch.utils.data import Dataset
 
-from mmdavpt.engine.resuming.randomness import isolated_randomness
+from mmdavpt.randomness import isolated_randomness
 from mmdavpt.unwrap import unwrap
 
 

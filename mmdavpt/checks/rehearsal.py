@@ -18,8 +18,8 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mmdavpt.engine.hooks import PromptMappingHook, TrainingCheckHook
-from mmdavpt.engine.ranks.on_main import on_main
 from mmdavpt.errors import UsageError, first_few
+from mmdavpt.ranks import run_on_rank_0
 from mmdavpt.unwrap import unwrap
 
 from .no_trace import no_trace
@@ -56,7 +56,7 @@ class RehearsalHook(Hook):
         """
         if not runner._resume and can_rehearse(runner.model):
             start = time.perf_counter()
-            on_main(lambda: rehearse(runner))
+            run_on_rank_0(lambda: rehearse(runner))
             runner.logger.info(
                 'The rehearsal (training step, validation batch, metric, '
                 f'checkpoint) passed in {time.perf_counter() - start:.1f} s.'
@@ -121,7 +121,7 @@ def _guide_temporarily(model: nn.Module) -> None:
     """Give a guided model any mapping, so that its loss is rehearsed."""
     guidance = getattr(model, 'guidance', None)
     if guidance is not None:
-        guidance.has_hook = True
+        guidance.initialized.fill_(True)
         for k in range(guidance.num_classes):
             guidance.mapping[k] = k % guidance.num_prompts
 

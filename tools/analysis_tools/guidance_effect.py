@@ -231,7 +231,6 @@ def main(argv: Sequence[str] | None = None) -> None:
             'without guidance, name a checkpoint that has a mapping by '
             '--mapping'
         )
-    model.guidance.has_hook = True  # the mapping is the checkpoint's
     train, test = (
         batches(model, Runner.build_dataloader(loader, seed=0), args.batches)
         for loader in (cfg.train_dataloader, cfg.test_dataloader)

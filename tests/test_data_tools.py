@@ -86,7 +86,7 @@ def test_browse_mistakes(tmp_path, capfd):
     truncate(tmp_path / 'a.jpg')
     for argv, sentence in (
         ([path], 'a.jpg is truncated'),
-        ([path, '--split', 'val'], 'should have a val_dataloader'),
+        ([path, '--split', 'val'], 'has no val_dataloader; choose'),
         ([path, '--protocol', 'tune'], 'protocol'),
     ):
         with pytest.raises(SystemExit):

@@ -7,7 +7,7 @@ from pathlib import Path
 if find_spec('mmdavpt') is None:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mmdavpt.cli.check import main  # noqa: E402
+from mmdavpt.cli.check_data import main  # noqa: E402
 
 if __name__ == '__main__':
     raise SystemExit(main())

@@ -1,8 +1,8 @@
-"""``mmdavpt check`` decodes all samples; each defect is a line."""
+"""``mmdavpt check_data`` decodes all samples; each defect is a line."""
 
 import pytest
 
-from mmdavpt.cli.check import check_all
+from mmdavpt.cli.check_data import check_all
 from tests.test_checks.test_data.data_files import (
     label,
     listed_images,

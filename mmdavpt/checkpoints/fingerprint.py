@@ -1,4 +1,4 @@
-"""Tell frozen weights from others, by few bytes."""
+"""Identify frozen weights by a few bytes."""
 
 import hashlib
 from collections.abc import Mapping
@@ -8,11 +8,11 @@ from torch import Tensor
 
 #: Bytes of a SHA-256 digest.
 DIGEST = 32
-#: Values that stand for a position embedding. It is resized when weights are
-#: loaded, and the last bits of that depend on the machine.
+#: Number of values that represent a position embedding. Loading resizes it,
+#: and the last bits of that depend on the machine.
 SAMPLES = 64
-#: Differences that resizing may make, relative to the spread of the values.
-#: Another way of resizing makes a hundred times more.
+#: Differences that resizing may cause, relative to the spread of the values.
+#: Another resizing method causes a hundred times more.
 TOLERANCE = 1e-4
 
 
@@ -34,20 +34,17 @@ def fingerprint(weights: Mapping[str, Tensor]) -> Tensor:
         value = weights[name].detach().cpu().contiguous()
         names.update(f'{name}{tuple(value.shape)};'.encode())
         if name.endswith('pos_embed'):
-            samples.append(_samples(value))
+            flat = value.reshape(-1).float()
+            places = torch.linspace(0, flat.numel() - 1, SAMPLES).round()
+            samples.append(flat[places.long()].clone().view(torch.uint8))
         else:
             values.update(value.reshape(-1).view(torch.uint8).numpy())
-    digests = names.digest() + values.digest()
-    return torch.cat(
-        [
-            torch.frombuffer(bytearray(digests), dtype=torch.uint8),
-            *(sample.view(torch.uint8) for sample in samples),
-        ]
-    )
+    digests = bytearray(names.digest() + values.digest())
+    return torch.cat([torch.frombuffer(digests, dtype=torch.uint8), *samples])
 
 
 def same_names(one: Tensor, other: Tensor) -> bool:
-    """Return whether two fingerprints are of the same names and shapes.
+    """Return whether two fingerprints have the same names and shapes.
 
     Args:
         one (Tensor): A fingerprint.
@@ -57,7 +54,7 @@ def same_names(one: Tensor, other: Tensor) -> bool:
 
 
 def same_values(one: Tensor, other: Tensor) -> bool:
-    """Return whether two fingerprints are of the same weights.
+    """Return whether two fingerprints belong to the same weights.
 
     Args:
         one (Tensor): A fingerprint.
@@ -66,24 +63,18 @@ def same_values(one: Tensor, other: Tensor) -> bool:
     exact = slice(0, 2 * DIGEST)
     if one.shape != other.shape or not torch.equal(one[exact], other[exact]):
         return False
-    samples = [
+    first, second = (
         values[2 * DIGEST :].clone().view(torch.float32).view(-1, SAMPLES)
         for values in (one, other)
-    ]
-    spread = samples[0].std(dim=1, keepdim=True)
-    return bool(((samples[0] - samples[1]).abs() <= TOLERANCE * spread).all())
+    )
+    spread = first.std(dim=1, keepdim=True)
+    return bool(((first - second).abs() <= TOLERANCE * spread).all())
 
 
 def short(value: Tensor) -> str:
-    """Return what a sentence shows of a fingerprint: of its values.
+    """Return the part of a fingerprint that messages show.
 
     Args:
         value (Tensor): A fingerprint.
     """
     return bytes(value[DIGEST : DIGEST + 4].tolist()).hex()
-
-
-def _samples(value: Tensor) -> Tensor:
-    flat = value.reshape(-1).float()
-    places = torch.linspace(0, flat.numel() - 1, SAMPLES).round().long()
-    return flat[places].clone()

@@ -1,4 +1,4 @@
-"""Whether a state is exactly that of a model."""
+"""Check that a state has exactly the weights of a model."""
 
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -9,25 +9,24 @@ from mmdavpt.errors import UsageError, first_few
 
 from .tuned import FINGERPRINT, resume_only
 
-#: What a user of the tools can do about a state that does not fit.
+#: What to do about a state that does not fit, for users of the tools.
 TOOL_ADVICE = (
-    'give the same --cfg-options as in its training, or name what may differ '
-    'in `load_allowed`, such as --cfg-options load_allowed=head.*'
+    'use the --cfg-options of its training, or list what may differ in '
+    '`load_allowed`, such as --cfg-options load_allowed=head.*'
 )
 
-#: Prediction has no use for the state of the guidance, so that a guided
-#: checkpoint may be tested unguided; and a training that is not resumed makes
-#: its own.
+#: Prediction does not use the state of the guidance, so a guided checkpoint
+#: may be tested unguided; and a training that does not resume makes its own.
 GUIDANCE = 'guidance.*'
 
 
 def state_mismatch(
     model: nn.Module, state: Mapping[str, Tensor]
 ) -> tuple[list[str], list[str], list[str]]:
-    """Return what a state lacks, what it has beyond a model, what misfits.
+    """Return the names in which a state differs from a model.
 
-    A state without frozen weights does not lack those: the model compares
-    them by their fingerprint.
+    A tuned-only state may lack frozen weights: the model compares them by
+    their fingerprint.
 
     Args:
         model (nn.Module): The model, without wrapper.
@@ -35,18 +34,18 @@ def state_mismatch(
             is ignored.
 
     Returns:
-        tuple[list[str], list[str], list[str]]: The names that are missing,
-        surplus, and of another shape.
+        tuple[list[str], list[str], list[str]]: Missing names, unexpected
+        names, and names with another shape.
     """
     own = model.state_dict()
     given = {
         name.removeprefix('module.'): getattr(value, 'shape', None)
         for name, value in state.items()
     }
-    dispensable = set()
+    optional = set()
     if FINGERPRINT in given:
         del given[FINGERPRINT]
-        dispensable = resume_only(model) | {
+        optional = resume_only(model) | {
             name
             for name, parameter in model.named_parameters()
             if not parameter.requires_grad
@@ -55,16 +54,16 @@ def state_mismatch(
         name
         for name in own
         if name not in given
-        and name not in dispensable
+        and name not in optional
         and not name.endswith('num_batches_tracked')
     ]
-    surplus = [name for name in given if name not in own]
-    misshapen = [
+    unexpected = [name for name in given if name not in own]
+    mismatched = [
         name
         for name, value in own.items()
         if name in given and given[name] != value.shape
     ]
-    return missing, surplus, misshapen
+    return missing, unexpected, mismatched
 
 
 def check_fit(
@@ -74,47 +73,48 @@ def check_fit(
     allowed: Sequence[str] = (),
     advice: str = TOOL_ADVICE,
 ) -> None:
-    """Raise if a state is not exactly that of a model.
+    """Check that a state has exactly the weights of a model.
 
     Args:
         model (nn.Module): The model, without wrapper.
-        state (dict): Names to tensors. Those of another shape that are
-            allowed are taken out.
+        state (dict): Names to tensors. Those with another shape are removed
+            from it if they are allowed.
         source (str): Where it is from, for the message.
-        allowed (Sequence[str]): Patterns of names, such as ``'head.*'``.
-            Defaults to ().
-        advice (str): What can be done. Defaults to that for the tools.
+        allowed (Sequence[str]): Patterns of names that may differ, such as
+            ``'head.*'``. Defaults to ().
+        advice (str): What to do, for the message. Defaults to the advice for
+            users of the tools.
 
     Raises:
-        UsageError: If something does not fit that is not allowed.
+        UsageError: If something differs that is not allowed to.
     """
-    missing, surplus, misshapen = state_mismatch(model, state)
-    total = len(model.state_dict())
-    if not set(model.state_dict()) - {*missing, *misshapen}:
+    missing, unexpected, mismatched = state_mismatch(model, state)
+    own = model.state_dict()
+    if not set(own) - {*missing, *mismatched}:
         raise UsageError(
-            f'{source} gives none of the {total} weights of this model; '
-            'pre-trained weights of a backbone are '
-            "model.backbone.init_cfg=dict(type='Pretrained', checkpoint=FILE)"
+            f'{source} has none of the {len(own)} weights of this model; to '
+            'load pre-trained weights into the backbone, use model.backbone.'
+            "init_cfg=dict(type='Pretrained', checkpoint=FILE)"
         )
     parts = []
-    for names, sentence in (
+    for names, part in (
         (missing, 'lacks {}'),
-        (misshapen, 'has {} in another shape'),
-        (surplus, 'has {} that this model lacks'),
+        (mismatched, 'has {} in another shape'),
+        (unexpected, 'has {} that this model lacks'),
     ):
-        wrong = [name for name in names if not _matches(name, allowed)]
+        wrong = [
+            name
+            for name in names
+            if not any(fnmatchcase(name, pattern) for pattern in allowed)
+        ]
         if wrong:
-            parts.append(sentence.format(first_few(wrong)))
+            parts.append(part.format(first_few(wrong)))
     if parts:
         raise UsageError(
-            f'{source} should have exactly the {total} weights of this '
+            f'{source} should have exactly the {len(own)} weights of this '
             f'model, but {", and ".join(parts)}: it was made with another '
             f'config; {advice}'
         )
-    for name in misshapen:
+    for name in mismatched:
         state.pop(name, None)
         state.pop(f'module.{name}', None)
-
-
-def _matches(name: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)

@@ -1,4 +1,4 @@
-"""Where frozen weights are from, and whether they can be had again."""
+"""Load a model's frozen weights again, and check that this is possible."""
 
 import copy
 
@@ -22,50 +22,49 @@ def frozen_weights(model: nn.Module) -> dict[str, Tensor]:
     }
 
 
-def restore(model: nn.Module) -> list[str]:
+def reload_pretrained(model: nn.Module) -> list[str]:
     """Load the pre-trained weights that a model's config names.
 
     Args:
         model (nn.Module): The model.
 
     Returns:
-        list[str]: Where they are from.
+        list[str]: The files they were loaded from.
 
     Raises:
         UsageError: If the config names none, or they cannot be read.
     """
-    restorable = _restorable(model)
-    if not restorable:
+    modules = _pretrained_modules(model).values()
+    if not modules:
         raise UsageError(
-            'tuned weights need the frozen ones they were tuned on, but the '
-            'config names none; set model.backbone.init_cfg=dict(type='
-            "'Pretrained', checkpoint=FILE)"
+            'a tuned-only checkpoint needs the frozen weights it was tuned '
+            'on, but the config names none; set model.backbone.init_cfg='
+            "dict(type='Pretrained', checkpoint=FILE)"
         )
-    for module in restorable.values():
+    for module in modules:
         try:
             module.load_pretrained_weights()
         except FileNotFoundError as error:
             raise UsageError(
-                f'tuned weights need the frozen ones: {error}'
+                f'a tuned-only checkpoint needs the frozen weights: {error}'
             ) from error
-    return [m.init_cfg['checkpoint'] for m in restorable.values()]
+    return [module.init_cfg['checkpoint'] for module in modules]
 
 
 def check_restorable(model: nn.Module) -> None:
-    """Raise if a model's frozen weights could not be had again.
+    """Check that a model's config provides all of its frozen weights.
 
     Args:
-        model (nn.Module): The model, whose weights are those of the training.
+        model (nn.Module): The model with the weights of the training.
 
     Raises:
-        UsageError: If some are not those that the config names.
+        UsageError: If some frozen weights are not those the config names.
     """
-    frozen = frozen_weights(model)
-    restorable = _restorable(model)
+    modules = _pretrained_modules(model)
     lost = [
         name
-        for name in frozen
-        if not any(name.startswith(f'{place}.') for place in restorable)
+        for name in frozen_weights(model)
+        if not any(name.startswith(f'{prefix}.') for prefix in modules)
     ]
     if lost:
         raise UsageError(
@@ -73,7 +72,7 @@ def check_restorable(model: nn.Module) -> None:
             'but the config names no file to load them from; remove '
             'tuned_only, or set init_cfg of the backbone'
         )
-    for place, module in restorable.items():
+    for name, module in modules.items():
         anew = copy.deepcopy(module).cpu()
         anew.load_pretrained_weights()
         if not same_values(
@@ -81,15 +80,15 @@ def check_restorable(model: nn.Module) -> None:
             fingerprint(frozen_weights(anew)),
         ):
             raise UsageError(
-                f'tuned_only=True leaves out the frozen weights of {place}, '
-                f'but they are not those of {module.init_cfg["checkpoint"]}, '
-                'which the config names (`load_from` may have replaced them);'
-                ' leave tuned_only out'
+                f'tuned_only=True would drop the frozen weights of {name}, '
+                f'but they differ from {module.init_cfg["checkpoint"]}, which '
+                'the config names (`load_from` may have replaced them); '
+                'remove tuned_only'
             )
 
 
-def _restorable(model: nn.Module) -> dict[str, nn.Module]:
-    """Return the modules that can load the weights that they started from."""
+def _pretrained_modules(model: nn.Module) -> dict[str, nn.Module]:
+    """Return the modules that can load their pre-trained weights again."""
     return {
         name: module
         for name, module in model.named_modules()

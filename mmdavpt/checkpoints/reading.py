@@ -1,4 +1,4 @@
-"""Read what PyTorch and safetensors have saved, without executing it."""
+"""Read PyTorch and safetensors files without executing them."""
 
 import json
 import os
@@ -15,21 +15,22 @@ import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import get_torch_safe_globals
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from mmdavpt.errors import UsageError
 
-#: Set to 1, it lets checkpoints of runs be unpickled. It is no key of a
-#: config: who shares a config must not decide what is trusted.
+#: If set to 1, checkpoints of runs may be unpickled. It is not a config key:
+#: the author of a config must not decide what its users trust.
 VARIABLE = 'MMDAVPT_ALLOW_PICKLE'
 ENVIRONMENT_ADVICE = f'set {VARIABLE}=1 in the environment of this command'
 
-#: What numbers of numpy are made of, such as the best score of a run.
+#: NumPy's types of numbers, such as the best score of a run.
 NUMBERS = tuple(
     type(np.dtype(code)) for code in np.typecodes['AllInteger'] + '?efd'
 )
 
-#: What readers of damaged files raise, beside what they say on purpose.
+#: What readers of damaged files raise, besides their documented errors.
 DAMAGE = (
     ArithmeticError,
     AssertionError,
@@ -46,18 +47,18 @@ DAMAGE = (
 )
 
 
-def _statistic(owner: Any, name: str) -> Any:
-    """Stand in for ``getattr`` of logs, which hold methods of a class."""
+def _getattr_of_logs(owner: Any, name: str) -> Any:
+    """Replace ``getattr`` in pickled logs, which contain methods."""
     if owner is HistoryBuffer and name in ('mean', 'max', 'min', 'current'):
         return getattr(owner, name)
     raise pickle.UnpicklingError(f'getattr({owner!r}, {name!r})')
 
 
-def _harmless() -> list[Any]:
+def _safe_globals() -> list[Any]:
     """Return what may be unpickled: values, and the logs of mmengine."""
     return [
         *(x for x in get_torch_safe_globals() if x is not getattr),
-        (_statistic, 'builtins.getattr'),
+        (_getattr_of_logs, 'builtins.getattr'),
         bytes,
         *NUMBERS,
         Namespace,  # of command lines
@@ -70,30 +71,30 @@ def read_torch(
     advice: str = ENVIRONMENT_ADVICE,
     map_location: Any = 'cpu',
 ) -> Any:
-    """Return what PyTorch has saved; tensors and plain values only.
+    """Read a file of PyTorch; only tensors and plain values.
 
     Args:
         path (str): The file.
         allow_pickle (bool): Whether Python objects may be unpickled, which
-            executes what the file says. Only for files that are trusted.
-            Defaults to False.
-        advice (str): How a user who trusts the file says so. Defaults to the
-            environment variable that :func:`pickle_allowed` reads.
+            executes what the file says. Only for trusted files. Defaults to
+            False.
+        advice (str): How to trust a file, for the message. Defaults to the
+            environment variable ``MMDAVPT_ALLOW_PICKLE``.
         map_location (Any): See ``torch.load``. Defaults to 'cpu'.
 
     Raises:
-        UsageError: If it cannot be read or trusted.
+        UsageError: If the file cannot be read, or holds other objects.
     """
     kind = 'a checkpoint of PyTorch'
     try:
         if allow_pickle:
             return _read_trusted(path, map_location)
-        with torch.serialization.safe_globals(_harmless()):
+        with torch.serialization.safe_globals(_safe_globals()):
             return torch.load(
                 path, map_location=map_location, weights_only=True
             )
     except pickle.UnpicklingError as error:
-        if not allow_pickle and _is_pickle(path):
+        if not allow_pickle and _looks_pickled(path):
             raise UsageError(_untrusted(path, error, advice)) from error
         raise UsageError(unreadable(path, kind, error)) from error
     except DAMAGE as error:
@@ -107,30 +108,28 @@ def _read_trusted(path: str, map_location: Any) -> Any:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
         if any(name.endswith('/constants.pkl') for name in names):
-            # OpenAI's files are programs of TorchScript with their weights.
-            return dict(
-                torch.jit.load(path, map_location=map_location).state_dict()
-            )
+            # OpenAI publishes TorchScript programs that contain the weights.
+            program = torch.jit.load(path, map_location=map_location)
+            return dict(program.state_dict())
     return torch.load(path, map_location=map_location, weights_only=False)
 
 
 def _is_zip(path: str) -> bool:
-    """Return whether a file is an archive, also a damaged one."""
+    """Return whether a file is an archive, possibly a damaged one."""
     try:
         return zipfile.is_zipfile(path)
-    except zipfile.BadZipFile:  # its end names another disk
+    except zipfile.BadZipFile:  # its last record names another disk
         return True
 
 
-def _is_pickle(path: str) -> bool:
-    """Return whether a file is whole enough to be what PyTorch saves."""
+def _looks_pickled(path: str) -> bool:
+    """Return whether a file is intact enough to be one of PyTorch."""
     with open(path, 'rb') as file:
         return _is_zip(path) or file.read(1) == b'\x80'
 
 
 def _untrusted(path: str, error: Exception, advice: str) -> str:
-    # PyTorch says what it found among several lines of advice, which is not
-    # for who only wants weights: it recommends to trust the file.
+    # PyTorch's message recommends to trust the file: quote only what it found.
     found = re.search(
         r'(?:Unsupported|unsupported) \w+:? ?[\w. ]*'
         r'|getattr\(.*?\)|TorchScript archive',
@@ -138,14 +137,14 @@ def _untrusted(path: str, error: Exception, advice: str) -> str:
     )
     reason = found[0].strip() if found else 'Python objects'
     return (
-        f'{path} holds more than tensors, and loading that would execute '
-        f'what the file says ({reason[:200]}); if you trust where it comes '
-        f'from, {advice}'
+        f'{path} contains more than tensors, and loading it would execute '
+        f'code from the file ({reason[:200]}); if you trust its source, '
+        f'{advice}'
     )
 
 
 def unreadable(path: str, kind: str, error: Exception) -> str:
-    """Return the sentence on a file that is damaged or of another kind.
+    """Return the message for a file that is damaged or of another kind.
 
     Args:
         path (str): The file.
@@ -157,13 +156,13 @@ def unreadable(path: str, kind: str, error: Exception) -> str:
         first = 'it does not begin as one'
     return (
         f'{path} should be {kind}, but cannot be read as one '
-        f'({first[:200]}); it may be cut off or of another kind: download it '
-        'again'
+        f'({first[:200]}); it may be truncated or of another kind: download '
+        'it again'
     )
 
 
 def read_safetensors(path: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Return the tensors of a ``.safetensors`` file, and its metadata.
+    """Read the tensors and the metadata of a ``.safetensors`` file.
 
     Args:
         path (str): The file.
@@ -171,8 +170,6 @@ def read_safetensors(path: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     Raises:
         UsageError: If it cannot be read.
     """
-    from safetensors import SafetensorError, safe_open
-
     try:
         with safe_open(path, framework='pt') as file:
             weights = {key: file.get_tensor(key) for key in file.keys()}
@@ -183,17 +180,12 @@ def read_safetensors(path: str) -> tuple[dict[str, Tensor], dict[str, str]]:
         ) from error
 
 
-def pickle_allowed() -> bool:
-    """Return whether the environment trusts the checkpoints of runs."""
-    return os.environ.get(VARIABLE) == '1'
-
-
 def read_run_checkpoint(path: str, map_location: Any = 'cpu') -> dict:
-    """Read a checkpoint of a run: to resume, to test, to start from.
+    """Read a checkpoint of a run, to resume, test or start from it.
 
     Args:
-        path (str): A file of PyTorch, or a ``.safetensors`` file that
-            :func:`.save_checkpoint` wrote: it then gives ``state_dict`` and
+        path (str): A file of PyTorch; or a ``.safetensors`` file that
+            :func:`.save_checkpoint` wrote, which gives ``state_dict`` and
             ``meta``.
         map_location (Any): See ``torch.load``. Defaults to 'cpu'.
 
@@ -201,35 +193,34 @@ def read_run_checkpoint(path: str, map_location: Any = 'cpu') -> dict:
         dict: Its content.
 
     Raises:
-        UsageError: If it does not exist, cannot be read or trusted, or is no
-            checkpoint.
+        UsageError: If it is missing, damaged, not trusted or no checkpoint.
     """
     path = osp.expanduser(path)
     if not osp.isfile(path):
         raise UsageError(
-            f'the checkpoint {osp.abspath(path)} should be a file, but there '
-            'is none; check the path'
+            f'the checkpoint {osp.abspath(path)} does not exist; check the '
+            'path'
         )
     if path.endswith('.safetensors'):
         weights, metadata = read_safetensors(path)
-        return dict(state_dict=weights, meta=_meta(metadata, path))
-    check_sums(path)
-    content = read_torch(path, pickle_allowed(), map_location=map_location)
+        return dict(state_dict=weights, meta=_parse_meta(metadata, path))
+    _check_sums(path)
+    content = read_torch(
+        path, os.environ.get(VARIABLE) == '1', map_location=map_location
+    )
     if not isinstance(content, dict):
         raise UsageError(
-            f'{path} should hold a dict with a state_dict, but holds '
-            f'{type(content).__name__}; it is no checkpoint of a run'
+            f'{path} should contain a dict with a state_dict, but contains '
+            f'{type(content).__name__}: it is not a checkpoint of a run'
         )
     return content
 
 
-def check_sums(path: str) -> None:
-    """Raise if bytes of a checkpoint changed after it was written.
+def _check_sums(path: str) -> None:
+    """Check that no byte of a checkpoint changed since it was written.
 
-    PyTorch writes checksums, but does not compare them when it loads.
-
-    Args:
-        path (str): The file; one of PyTorch's old form has no checksums.
+    PyTorch writes checksums, but does not compare them when it loads. Its old
+    format has none.
 
     Raises:
         UsageError: If they differ.
@@ -246,11 +237,11 @@ def check_sums(path: str) -> None:
     if damaged is not None:
         raise UsageError(
             f'{path} is damaged: the checksum of {damaged!r} in it is wrong; '
-            'take another checkpoint, or a copy of this one'
+            'use another checkpoint, or another copy of this one'
         )
 
 
-def _meta(metadata: dict[str, str], path: str) -> dict:
+def _parse_meta(metadata: dict[str, str], path: str) -> dict:
     try:
         meta = json.loads(metadata.get('meta', '{}'))
     except ValueError as error:

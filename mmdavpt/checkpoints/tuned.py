@@ -1,8 +1,8 @@
-"""Checkpoints without the frozen weights, and models made whole from them.
+"""Tuned-only checkpoints: drop frozen weights, and fill them in again.
 
-A state without frozen weights has a fingerprint of them under
+A tuned-only state contains a fingerprint of the frozen weights under
 :data:`FINGERPRINT`. A model that loads it fills in its own frozen weights, or
-those that its config names, if they have this fingerprint, and refuses else.
+those its config names, if they have this fingerprint; otherwise it refuses.
 """
 
 from collections.abc import MutableMapping
@@ -14,18 +14,18 @@ from mmdavpt.errors import UsageError, first_few
 from mmdavpt.unwrap import unwrap
 
 from .fingerprint import fingerprint, same_names, same_values, short
-from .frozen import frozen_weights, restore
+from .frozen import frozen_weights, reload_pretrained
 
-#: The name of the fingerprint among weights.
+#: Name of the fingerprint among the weights.
 FINGERPRINT = 'frozen_fingerprint'
-#: How many iterations of logs a checkpoint without frozen weights keeps.
+#: How many iterations of logs a tuned-only checkpoint keeps.
 LOGGED = 10_000
-#: What states within a checkpoint have before the model's names.
+#: States within a checkpoint -> prefix of the model's names in them.
 STATES = {'state_dict': '', 'ema_state_dict': 'module.'}
 
 
 def tunable_model(model: nn.Module) -> nn.Module:
-    """Return a model without its wrapper, if it can do without frozen weights.
+    """Return the unwrapped model, if it can load tuned-only states.
 
     Args:
         model (nn.Module): The model of a run.
@@ -37,8 +37,8 @@ def tunable_model(model: nn.Module) -> nn.Module:
     if not getattr(model, 'completes_tuned_weights', False):
         raise UsageError(
             'tuned_only=True needs a DAVPTImageClassifier or a '
-            'DAVPTEncoderDecoder, which find their frozen weights again, but '
-            f'the model is a {type(model).__name__}; leave tuned_only out'
+            'DAVPTEncoderDecoder, which can restore their frozen weights, but '
+            f'the model is a {type(model).__name__}; remove tuned_only'
         )
     return model
 
@@ -46,21 +46,21 @@ def tunable_model(model: nn.Module) -> nn.Module:
 def strip_frozen(
     checkpoint: dict, model: nn.Module, expected: Tensor | None = None
 ) -> bool:
-    """Leave the frozen weights out of a checkpoint.
+    """Drop the frozen weights of a checkpoint.
 
-    Without an optimizer a checkpoint is not to be resumed, and also goes
-    without logs and without buffers that only resuming needs. Else only the
-    end of the logs stays, which grow with every iteration.
+    A checkpoint with an optimizer also keeps the end of its logs, which grow
+    with every iteration. One without, which cannot be resumed, loses all
+    logs and the buffers that only resuming needs.
 
     Args:
         checkpoint (dict): Of a runner, changed in place.
         model (nn.Module): Its model, without wrapper.
-        expected (Tensor, optional): The fingerprint of frozen weights that
-            can be had again. Defaults to None, these.
+        expected (Tensor, optional): Fingerprint of the frozen weights that
+            can be restored. Defaults to None: those of the model.
 
     Returns:
-        bool: False, and nothing is left out, if the frozen weights are not
-        the expected ones.
+        bool: False, and nothing is dropped, if the frozen weights are not the
+        expected ones.
     """
     frozen = frozen_weights(model)
     mark = fingerprint(frozen)
@@ -85,18 +85,18 @@ def strip_frozen(
     return True
 
 
-def complete(
+def fill_frozen(
     model: nn.Module, state: MutableMapping[str, Tensor], prefix: str = ''
 ) -> None:
-    """Fill the frozen weights of a model into a state that goes without.
+    """Add the frozen weights of a model to a tuned-only state.
 
     Args:
         model (nn.Module): The model. If its frozen weights are not those of
-            the state, the pre-trained ones that its config names are loaded.
+            the state, it loads the pre-trained ones that its config names.
         state (MutableMapping[str, Tensor]): Names to tensors, changed in
-            place; one without a fingerprint stays as it is.
-        prefix (str): What the names of the model begin with in the state.
-            Defaults to ''.
+            place; a state without a fingerprint is left as it is.
+        prefix (str): Prefix of the model's names in the state. Defaults to
+            ''.
 
     Raises:
         UsageError: If the state was tuned on other frozen weights, or with
@@ -113,45 +113,45 @@ def complete(
     if not same_names(expected, found):
         trained = [n for n in frozen if parameters[n].requires_grad]
         raise UsageError(
-            'these tuned weights were made with another config: they leave '
-            'out other weights than this model freezes'
-            + (f', and lack {first_few(trained)}' if trained else '')
+            'this tuned-only checkpoint was made with another config: the '
+            'weights it leaves out are not those that this model freezes'
+            + (f', and it lacks {first_few(trained)}' if trained else '')
             + '; use the config of the training'
         )
     if not same_values(expected, found):
-        sources = restore(model)
+        sources = reload_pretrained(model)
         found = fingerprint(frozen)
         if not same_values(expected, found):
             raise UsageError(
-                'these weights were tuned on frozen weights of fingerprint '
-                f'{short(expected)}, but those of {" and ".join(sources)} '
-                f'have {short(found)}; set init_cfg.checkpoint of the '
-                'backbone to the file of the training'
+                'this checkpoint was tuned on frozen weights with fingerprint '
+                f'{short(expected)}, but {" and ".join(sources)} has '
+                f'{short(found)}; set init_cfg.checkpoint of the backbone to '
+                'the file of the training'
             )
     for name in (*frozen, *resume_only(model).intersection(absent)):
         state[prefix + name] = own[name]
 
 
 def fill_frozen_everywhere(checkpoint: dict, model: nn.Module) -> None:
-    """Fill the frozen weights of a model into all states of a checkpoint.
+    """Add the frozen weights of a model to all states of a checkpoint.
 
     Args:
         checkpoint (dict): Of a runner, changed in place.
-        model (nn.Module): See :func:`complete`.
+        model (nn.Module): See :func:`fill_frozen`.
 
     Raises:
-        UsageError: See :func:`complete`.
+        UsageError: See :func:`fill_frozen`.
     """
     for key, prefix in STATES.items():
         if key in checkpoint:
-            complete(model, checkpoint[key], prefix)
+            fill_frozen(model, checkpoint[key], prefix)
 
 
 def resume_only(model: nn.Module) -> set[str]:
-    """Return the names of buffers that nothing but resuming needs.
+    """Return the names of buffers that only resuming needs.
 
     Args:
-        model (nn.Module): The model; its modules name them in
+        model (nn.Module): The model; its modules list them in
             ``resume_only``.
     """
     return {

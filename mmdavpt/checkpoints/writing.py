@@ -1,41 +1,45 @@
-"""Write files whole or not at all, whatever stops the writing."""
+"""Write files atomically: a file is complete or does not exist."""
 
 import io
+import json
 import os
 import os.path as osp
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from safetensors.torch import save as to_safetensors
+from torch import Tensor
 
 from mmdavpt.errors import UsageError
 
-#: What the name of a file ends in while it is written.
+#: Suffix of a file while it is written.
 PARTIAL = '.partial'
 
 
 class SaveError(UsageError):
-    """A file could not be written; what was there before is untouched."""
+    """A file could not be written; an older file is unchanged."""
 
 
 @contextmanager
 def atomic_write(path: str) -> Iterator[str]:
-    """Write a file whole or not at all.
+    """Write a file atomically.
 
-    What the block writes goes to a file beside it, which reaches the disk
-    before it takes the name: at no time, not even when the power fails, is
-    there a part of it under its name, and what was there before stays until
-    then.
+    The block writes a temporary file in the same folder, which is flushed to
+    disk before it is renamed. At no time, not even after a power cut, does
+    ``path`` name an incomplete file, and an older file stays until then.
 
     Args:
-        path (str): The file. Its folder is made.
+        path (str): The file. Its folder is created.
 
     Yields:
-        str: The path that the block is to write to.
+        str: The path to write to.
 
     Raises:
-        SaveError: If it cannot be written, as on a full disk.
+        SaveError: If writing fails, for example on a full disk.
     """
     path = osp.abspath(path)
     partial = path + PARTIAL
@@ -44,7 +48,7 @@ def atomic_write(path: str) -> Iterator[str]:
         yield partial
         _to_disk(partial)
         os.replace(partial, path)
-        # Some file systems cannot do this; the file itself is safe on them.
+        # Some file systems cannot flush a folder; there the file is safe.
         with suppress(OSError):
             _to_disk(osp.dirname(path))
     except BaseException as error:
@@ -52,32 +56,31 @@ def atomic_write(path: str) -> Iterator[str]:
             os.remove(partial)
         if isinstance(error, OSError):
             raise SaveError(
-                f'{path} could not be written ({error.strerror or error}); '
-                'what was there before is untouched: make room, or name '
+                f'{path} could not be written ({error.strerror or error}), '
+                'and an older file is unchanged; free some space, or choose '
                 'another folder'
             ) from error
         raise
 
 
 def save_checkpoint(content: dict, path: str) -> None:
-    """Write a checkpoint whole or not at all.
+    """Write a checkpoint atomically.
 
     Args:
-        content (dict): What ``torch.save`` takes. With a path that ends in
-            ``.safetensors`` only ``state_dict`` is written, and ``meta`` as
-            its metadata.
-        path (str): The file.
+        content (dict): What ``torch.save`` takes.
+        path (str): The file. A path that ends in ``.safetensors`` stores only
+            ``state_dict``, and ``meta`` (classes, iteration, versions,
+            config) as JSON: a file to test or to start from, but not to
+            resume.
 
     Raises:
-        SaveError: If it cannot be written.
+        SaveError: If writing fails.
     """
     if path.endswith('.safetensors'):
-        from .safetensors_form import to_bytes
-
-        data = to_bytes(content)
+        data = _safetensors_bytes(content)
     else:
-        # In memory first, as the hosts do: PyTorch tells a full disk only as
-        # an internal error of its archive.
+        # In memory first, as mmengine does: PyTorch reports a full disk only
+        # as an internal error of its archive.
         with io.BytesIO() as buffer:
             torch.save(content, buffer)
             data = buffer.getvalue()
@@ -86,17 +89,34 @@ def save_checkpoint(content: dict, path: str) -> None:
 
 
 def partial_files(folder: str) -> list[str]:
-    """Return the files that writings which were killed have left behind.
+    """Return the temporary files that killed writers have left behind.
 
     Args:
-        folder (str): The folder. If only one process saves in it, and does
-            not do so now, nothing needs them.
+        folder (str): The folder. If only one process saves there, and does
+            not do so now, they can be deleted.
     """
     return sorted(str(path) for path in Path(folder).glob(f'*{PARTIAL}'))
 
 
+def _safetensors_bytes(content: dict) -> bytes:
+    weights = {
+        # safetensors accepts no shared memory and no gaps.
+        name: value.detach().cpu().contiguous().clone()
+        for name, value in content['state_dict'].items()
+        if isinstance(value, Tensor)
+    }
+    meta = json.dumps(content.get('meta', {}), default=_from_numpy)
+    return to_safetensors(weights, metadata=dict(format='pt', meta=meta))
+
+
+def _from_numpy(value: Any) -> Any:
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    raise TypeError(f'{type(value).__name__} cannot be written as JSON')
+
+
 def _to_disk(path: str) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
+    """Wait until a file, or the names in a folder, are on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

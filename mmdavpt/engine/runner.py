@@ -1,4 +1,4 @@
-"""The runner of the tools: mmengine's, with promises that the host lacks."""
+"""Runners that resume exactly and never lose a checkpoint."""
 
 import os.path as osp
 
@@ -12,19 +12,20 @@ from mmdavpt.checkpoints import (
     install_safe_loading,
     last_checkpoint,
 )
+from mmdavpt.ranks import run_on_rank_0
 from mmdavpt.registry import RUNNERS
 
-from .ranks.on_main import on_main
 from .resuming.loops import to_exact_loop
-from .resuming.stopping import ignore_signals_in_workers
-from .workers import shut_down_workers
+from .workers import ignore_signals_in_workers, shut_down_workers
 
 
 @RUNNERS.register_module()
 class DAVPTRunner(Runner):
-    """mmengine's runner, made to resume exactly and never to lose work.
+    """mmengine's runner; it resumes exactly and saves atomically.
 
-    ``tools/train.py`` uses it where a config names no other ``runner_type``.
+    ``tools/train.py`` uses it unless a config sets another ``runner_type``.
+    It makes mmengine's checkpoint loader safe for the whole process
+    (:func:`mmdavpt.checkpoints.install_safe_loading`).
     """
 
     def __init__(self, *args, **kwargs) -> None:
@@ -32,33 +33,32 @@ class DAVPTRunner(Runner):
         super().__init__(*args, **kwargs)
 
     def train(self) -> nn.Module:
-        """Train, and end the workers that load images."""
+        """Train, and end the workers of the loaders."""
         try:
             return super().train()
         finally:
             shut_down_workers(self._train_loop, self._val_loop)
 
     def test(self) -> dict:
-        """Test, and end the workers that load images."""
+        """Test, and end the workers of the loader."""
         try:
             return super().test()
         finally:
             shut_down_workers(self._test_loop)
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
-        """Build the training loop, one that goes on exactly.
+        """Build the training loop; mmengine's two become exact.
 
         Args:
             loop (BaseLoop | dict): See
-                :meth:`mmengine.runner.Runner.build_train_loop`. The host's
-                two loops become those of :mod:`.loops`.
+                :meth:`mmengine.runner.Runner.build_train_loop`.
         """
         if isinstance(loop, dict):
             loop = to_exact_loop(loop)
         return super().build_train_loop(loop)
 
     def build_val_loop(self, loop: BaseLoop | dict) -> BaseLoop:
-        """Build the validation loop, whose workers outlive signals too.
+        """Build the validation loop, and protect its workers from signals.
 
         Args:
             loop (BaseLoop | dict): See
@@ -71,10 +71,10 @@ class DAVPTRunner(Runner):
     def save_checkpoint(
         self, out_dir: str, filename: str, *args, **kwargs
     ) -> None:
-        """Save a checkpoint whole or not at all.
+        """Save a checkpoint atomically, on rank 0.
 
-        Rank 0 saves. All processes call it together, as the host's hooks do:
-        what hinders rank 0 is then an error of all of them.
+        All ranks call it together, as mmengine's hooks do: an error of rank 0
+        is then an error of all ranks.
 
         Args:
             out_dir (str): The folder.
@@ -83,25 +83,26 @@ class DAVPTRunner(Runner):
             **kwargs: See there.
 
         Raises:
-            SaveError: If it cannot be written; what was there before is
-                untouched.
+            SaveError: If it cannot be written; an older file of that name is
+                unchanged.
         """
         save = super().save_checkpoint
 
         def work() -> None:
-            if '://' in str(out_dir):  # the hosts' storages replace as a whole
+            if '://' in str(out_dir):  # remote storages replace atomically
                 save(out_dir, filename, *args, **kwargs)
                 return
             with atomic_write(osp.join(out_dir, filename)) as partial:
                 save(out_dir, osp.basename(partial), *args, **kwargs)
 
-        on_main(work)
+        run_on_rank_0(work)
 
     def load_or_resume(self) -> None:
-        """Load or resume; the newest whole checkpoint, if none is named.
+        """Load or resume; without a path, from the newest intact checkpoint.
 
         Raises:
-            UsageError: If the work folder has checkpoints, but none is whole.
+            UsageError: If the work folder has checkpoints, but none of them
+                is intact.
         """
         if self._resume and self._load_from is None and not self._has_loaded:
             self._load_from, notes = last_checkpoint(self.work_dir)
@@ -111,7 +112,7 @@ class DAVPTRunner(Runner):
         super().load_or_resume()
 
     def register_default_hooks(self, hooks: dict | None = None) -> None:
-        """Register the default hooks, with a safe one for checkpoints.
+        """Register the default hooks, with our hook for checkpoints.
 
         Args:
             hooks (dict, optional): See
@@ -132,7 +133,7 @@ class DAVPTRunner(Runner):
         default_hooks: dict | None = None,
         custom_hooks: list | None = None,
     ) -> None:
-        """Register the hooks, and one that compares processes.
+        """Register the hooks, and the one that compares ranks.
 
         Args:
             default_hooks (dict, optional): See
@@ -146,14 +147,14 @@ class DAVPTRunner(Runner):
 
 @RUNNERS.register_module()
 class DAVPTTestRunner(DAVPTRunner):
-    """The runner of ``tools/test.py``, which leaves the training's config."""
+    """The runner of ``tools/test.py``; it keeps the config of the training."""
 
     @master_only
     def dump_config(self) -> None:
         """Write the config to the folder of this test.
 
-        The host's place is that of the training's, by which its checkpoints
-        are loaded later.
+        mmengine would overwrite the config of the training, with which its
+        checkpoints are loaded later.
         """
         name = osp.basename(self.cfg.filename or 'config.py')
         self.cfg.dump(osp.join(self.log_dir, name))

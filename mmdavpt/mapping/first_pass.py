@@ -21,10 +21,8 @@ from torch.utils.data import (
 )
 
 from mmdavpt.engine.fault_tolerance.checked_pipeline import CheckedPipeline
-from mmdavpt.engine.resuming.stopping import (
-    StopRequest,
-    ignore_signals_in_workers,
-)
+from mmdavpt.engine.resuming.stopping import StopRequest
+from mmdavpt.engine.workers import ignore_signals_in_workers
 
 
 class _FirstSamples(Dataset):

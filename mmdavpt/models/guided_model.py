@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mmdavpt.checkpoints.fit import GUIDANCE, check_fit
 from mmdavpt.checkpoints.safe_loading import SOURCE
-from mmdavpt.checkpoints.tuned import complete
+from mmdavpt.checkpoints.tuned import fill_frozen
 from mmdavpt.errors import UsageError
 
 from .backbones import BackboneTokens
@@ -94,7 +94,7 @@ class GuidedModelMixin:
         self, state_dict: dict, prefix: str, local_metadata: dict, *args
     ) -> None:
         # Here, and not in a tool, so that every way of loading takes them.
-        complete(self, state_dict, prefix)
+        fill_frozen(self, state_dict, prefix)
         source = local_metadata.get(SOURCE)
         if source is not None and self.load_allowed is not None:
             # The hosts would leave random weights in place, with a line on it.

@@ -66,7 +66,7 @@ def test_a_damaged_one_is_passed_over_and_named(tmp_path, how):
     assert path == whole
     assert len(notes) == 2
     assert last in notes[0]
-    assert f'going on from {whole} of iteration 10' in notes[1]
+    assert f'resuming from {whole} of iteration 10' in notes[1]
 
 
 @pytest.mark.parametrize('content', [b'', b'\xff\x00\x9f', b'\n'])
@@ -110,7 +110,7 @@ def test_what_is_passed_over_is_named_wherever_it_lies(tmp_path):
 def test_what_cannot_be_resumed_is_not_started_anew(tmp_path, part):
     path = save(tmp_path / 'iter_1.pth', 1, **part)
     write_pointer(str(tmp_path), path)
-    with pytest.raises(UsageError, match='not one that a training can go on'):
+    with pytest.raises(UsageError, match='is not resumable'):
         last_checkpoint(str(tmp_path))
 
 

@@ -82,7 +82,7 @@ def test_every_way_of_loading_refuses(trap, monkeypatch):
     assert EXECUTED == ['executed']
 
 
-def test_weights_go_where_they_are_asked_for(tmp_path, monkeypatch):
+def test_map_location_is_used(tmp_path, monkeypatch):
     path = tmp_path / 'a.pth'
     torch.save(dict(state_dict={'w': torch.ones(2)}), path)
     monkeypatch.setenv('HOME', str(tmp_path))
@@ -129,7 +129,10 @@ def test_the_best_of_segmentation_is_read(tmp_path):
 
 @pytest.mark.parametrize(
     'content, sentence',
-    [([1], 'should hold a dict .* but holds list'), (None, 'there is none')],
+    [
+        ([1], 'should contain a dict .* contains list'),
+        (None, 'does not exist'),
+    ],
 )
 def test_what_is_no_checkpoint_is_named(tmp_path, content, sentence):
     if content is not None:

@@ -17,7 +17,7 @@ from mmdavpt.checkpoints import (
     read_run_checkpoint,
     read_torch,
 )
-from mmdavpt.checkpoints.plain import plain
+from mmdavpt.checkpoints.plain import to_plain
 from mmdavpt.engine import runner as runner_module
 from mmdavpt.engine.hooks import DAVPTCheckpointHook
 
@@ -151,7 +151,7 @@ def test_a_full_disk_leaves_the_one_before_and_says_so(
     said = [r.getMessage() for r in caplog.records if r.levelname == 'ERROR']
     assert len(said) == 2
     assert 'epoch_2.pth could not be written (No space left' in said[0]
-    assert f'The last one is {tmp_path / "epoch_1.pth"};' in said[0]
+    assert f'The last one is {tmp_path / "epoch_1.pth"}.' in said[0]
 
 
 def test_a_training_whose_last_one_is_not_saved_ends_with_that(
@@ -270,7 +270,7 @@ def test_resume_true_passes_over_a_damaged_one(tmp_path, weights, caplog):
         runner.train()
     said = ' '.join(record.getMessage() for record in caplog.records)
     assert 'epoch_2.pth should be a checkpoint of PyTorch' in said
-    assert 'epoch_1.pth of iteration 3, the newest that is whole' in said
+    assert 'epoch_1.pth of iteration 3, the newest intact' in said
     assert runner.iter == 9
 
 
@@ -324,11 +324,11 @@ def test_a_checkpoint_that_is_not_read_back_is_named(tmp_path, weights):
     (hook,) = [h for h in runner.hooks if isinstance(h, CheckpointHook)]
     # What is elsewhere is not fetched again.
     hook.last_ckpt = 's3://bucket/epoch_1.pth'
-    hook._check_first(runner)
+    hook._read_back_first(runner)
     runner.train()
     log = next(tmp_path.glob('*/*.log')).read_text()
     assert log.count('cannot be read back') == 1
-    assert 'epoch_1.pth holds more than tensors' in log
+    assert 'epoch_1.pth contains more than tensors' in log
     assert names(tmp_path) == ['epoch_1.pth', 'epoch_2.pth']
 
 
@@ -342,7 +342,7 @@ def test_what_is_plain_is_read_without_unpickling(tmp_path):
         pair=Pair(np.float32(1.5), tmp_path),
         letters=Counter('aab'),
     )
-    torch.save(plain(given), tmp_path / 'a.pth')
+    torch.save(to_plain(given), tmp_path / 'a.pth')
     assert read_torch(str(tmp_path / 'a.pth')) == dict(
         counts=dict(a=1),
         pair=(1.5, str(tmp_path)),
@@ -352,7 +352,7 @@ def test_what_is_plain_is_read_without_unpickling(tmp_path):
 
 def test_plain():
     given = ConfigDict(a=[np.float32(1.5), (np.int64(2), 'x')], b=dict(c=None))
-    result = plain(dict(given=given, tensor=torch.ones(1)))
+    result = to_plain(dict(given=given, tensor=torch.ones(1)))
     assert result['given'] == dict(a=[1.5, (2, 'x')], b=dict(c=None))
     assert type(result['given']) is dict and type(result['given']['b']) is dict
     assert type(result['given']['a'][0]) is float

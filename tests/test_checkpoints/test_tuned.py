@@ -93,7 +93,7 @@ def test_other_frozen_weights_are_refused(trained, tmp_path):
         cfg, resume=True, load_from=str(folder / 'epoch_1.pth')
     )
     with pytest.raises(
-        UsageError, match='frozen weights of fingerprint .*other.pth have'
+        UsageError, match='frozen weights with fingerprint .*other.pth has'
     ):
         runner.train()
 
@@ -103,12 +103,12 @@ def test_other_frozen_weights_are_refused(trained, tmp_path):
     [
         (
             {'model.backbone.bias': ('q', 'k', 'v')},
-            'lack backbone.bias_delta.q',
+            'lacks backbone.bias_delta.q',
         ),
         ({'model.backbone.init_cfg': None}, 'but the config names none'),
         (
             {'model.backbone.init_cfg.checkpoint': 'gone.pth'},
-            'tuned weights need the frozen ones: .*gone.pth',
+            'needs the frozen weights: .*gone.pth',
         ),
     ],
 )

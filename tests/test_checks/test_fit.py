@@ -121,7 +121,7 @@ def test_load_from_needs_every_weight_that_is_not_allowed_to_differ():
         runner(Model()), dict(state_dict=dict(part))
     )
     for state in ({}, {'blocks.0.attn.qkv.weight': torch.zeros(3)}):
-        with pytest.raises(UsageError, match='x.pth gives none of the 3 wei'):
+        with pytest.raises(UsageError, match='x.pth has none of the 3 wei'):
             allowed.after_load_checkpoint(
                 runner(Model()), dict(state_dict=state)
             )

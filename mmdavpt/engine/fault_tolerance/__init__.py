@@ -1,1 +1,1 @@
-"""What a training goes on in spite of, where that is asked for."""
+"""Fault tolerance: skip non-finite steps and broken files."""

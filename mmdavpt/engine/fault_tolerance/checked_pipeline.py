@@ -1,6 +1,7 @@
-"""Naming, and on request replacing, images that cannot be read."""
+"""Report images that cannot be read, or replace their samples."""
 
-from typing import Any, Callable, List, Optional, Tuple
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from mmengine.dataset import Compose
 from mmengine.runner.runner import _SlicedDataset
@@ -9,21 +10,21 @@ from mmdavpt.datasets.image_files import decodes, file_defect
 from mmdavpt.datasets.sample_check import UNDECODABLE
 from mmdavpt.errors import UsageError
 
-#: Where a sample that stands for others names them.
+#: Metainfo key that lists replaced files.
 REPLACED = 'replaced_files'
 
 
 class CheckedPipeline(Compose):
-    """The transforms of a dataset, which name a file that is broken.
+    """The transforms of a dataset, with a check of the files they load.
 
-    OpenCV fills a truncated JPEG with grey and says nothing, so the end of
-    each file is looked at before it is decoded.
+    OpenCV fills a truncated JPEG with grey without an error, so the end of
+    each file is checked before it is decoded.
 
     Args:
         pipeline (Compose): The transforms.
-        replace (bool): Whether a sample with a broken file is replaced by
-            another one of the dataset, drawn at random, which then names the
-            file in its ``replaced_files``. Defaults to False: it is an error.
+        replace (bool): Whether to replace a sample with a broken file by
+            another one of the dataset, drawn at random, whose metainfo
+            ``replaced_files`` lists the file. Defaults to False: raise.
     """
 
     def __init__(self, pipeline: Compose, replace: bool = False) -> None:
@@ -31,37 +32,37 @@ class CheckedPipeline(Compose):
         self.transforms = pipeline.transforms
         self.replace = replace
         names = [type(transform).__name__ for transform in self.transforms]
-        #: What is not there yet, and so will be loaded, to where it lies.
+        #: Key of what will be loaded, if it is absent -> key of its file.
         self._loaded = {}
         if any(name.startswith('LoadImage') for name in names):
             self._loaded['img'] = 'img_path'
         if any('Annotation' in name for name in names):
             self._loaded['gt_seg_map'] = 'seg_map_path'
-        self._pending: List[str] = []
+        self._pending: list[str] = []
 
-    def __call__(self, data: dict) -> Optional[dict]:
+    def __call__(self, data: dict) -> dict | None:
         """Apply the transforms to a sample.
 
         Args:
             data (dict): The sample, as the dataset lists it.
 
         Returns:
-            dict | None: What the transforms give; None for a sample that is
-            to be replaced.
+            dict | None: What the transforms return; None for a sample that
+            the dataset has to replace.
 
         Raises:
             UsageError: If a file of the sample is broken.
         """
         files = self._files_of(data)
-        broken = _first(files, file_defect)
+        broken = _first_defect(files, file_defect)
         if broken is not None:
-            return self._without(*broken)
+            return self._handle(broken)
         try:
             result = super().__call__(data)
         except UNDECODABLE as error:
-            broken = _first(files, _undecodable)
+            broken = _first_defect(files, _decoding_defect)
             if broken is not None:
-                return self._without(*broken)
+                return self._handle(broken)
             where = data.get('img_path', 'a sample without a file')
             raise RuntimeError(
                 f'the transforms fail on {where}: {error}'
@@ -71,74 +72,71 @@ class CheckedPipeline(Compose):
             self._pending = []
         return result
 
-    def _files_of(self, data: dict) -> List[str]:
+    def _files_of(self, data: dict) -> list[str]:
         """Return the local files that the transforms load for a sample."""
-        places = [
-            data.get(place)
-            for key, place in self._loaded.items()
+        paths = [
+            data.get(path_key)
+            for key, path_key in self._loaded.items()
             if key not in data
         ]
-        return [p for p in places if isinstance(p, str) and '://' not in p]
+        return [p for p in paths if isinstance(p, str) and '://' not in p]
 
-    def _without(self, path: str, defect: str) -> None:
+    def _handle(self, broken: str) -> None:
+        """Note a broken file, or raise if it may not be replaced."""
         if not self.replace:
             raise UsageError(
-                f'{path} {defect}; copy it again, or leave it out; '
-                'TrainingCheckHook(max_broken_files=N) replaces samples with '
-                'up to N broken files of the training set'
+                f'{broken}; copy it again, or remove it from the dataset; '
+                'TrainingCheckHook(max_broken_files=N) tolerates up to N '
+                'broken files of the training set'
             )
-        self._pending = [*self._pending, f'{path} {defect}']
+        self._pending = [*self._pending, broken]
 
 
-def _first(
-    files: List[str], defect_of: Callable[[str], Optional[str]]
-) -> Optional[Tuple[str, str]]:
-    """Return the first file with a defect, and the defect."""
-    return next(
-        (
-            (path, defect)
-            for path in files
-            if (defect := defect_of(path)) is not None
-        ),
-        None,
-    )
+def _first_defect(
+    files: Iterable[str], defect_of: Callable[[str], str | None]
+) -> str | None:
+    """Return the first file with a defect, followed by the defect."""
+    for path in files:
+        defect = defect_of(path)
+        if defect is not None:
+            return f'{path} {defect}'
+    return None
 
 
-def _undecodable(path: str) -> Optional[str]:
+def _decoding_defect(path: str) -> str | None:
     return None if decodes(path) else 'cannot be decoded'
 
 
-def watch(dataset: Any, replace: bool) -> None:
-    """Let a dataset name its broken files, also inside wrappers.
+def check_files_of(dataset: Any, replace: bool) -> None:
+    """Let a dataset check the files it loads, also inside wrappers.
 
     Args:
         dataset (Dataset): Changed in place, before a loader iterates over it.
-            What draws its images, or has other than mmengine's pipelines, is
-            left as it is.
+            Datasets without a pipeline of mmengine are left as they are.
         replace (bool): See :class:`CheckedPipeline`.
     """
     if isinstance(dataset, _SlicedDataset):
-        # It gives what its dataset has, and keeps what it is given.
+        # It forwards reading attributes, but not setting them.
         dataset = dataset._dataset
     for inner in (
         getattr(dataset, 'dataset', None),
         *getattr(dataset, 'datasets', ()),
     ):
         if inner is not None:
-            watch(inner, replace)
+            check_files_of(inner, replace)
     pipeline = getattr(dataset, 'pipeline', None)
     if isinstance(pipeline, Compose) and not hasattr(dataset, 'dataset'):
         dataset.pipeline = CheckedPipeline(pipeline, replace)
 
 
-def replaced_files(data_samples: Any) -> List[str]:
-    """Return the broken files that samples of a batch stand for.
+def replaced_files(data_samples: Iterable[Any]) -> list[str]:
+    """Return the broken files that samples of a raw batch replace.
 
     Args:
-        data_samples (Sequence[BaseDataElement]): Of the raw batch.
+        data_samples (Iterable[BaseDataElement]): The samples.
     """
     return [
-        named
+        file
         for sample in data_samples
-        for named in sample.get(REPLACED, None) or ()
+        for file in sample.get(REPLACED, None) or ()
     ]

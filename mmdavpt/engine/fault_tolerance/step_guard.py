@@ -1,6 +1,6 @@
-"""Leaving out the optimizer step of a loss that is not finite."""
+"""Skip the optimizer step of a loss that is not finite."""
 
-from typing import Dict
+from collections.abc import Mapping
 
 import torch
 from mmengine.dist import all_reduce
@@ -9,33 +9,33 @@ from torch import Tensor, nn
 
 
 class StepGuard:
-    """Stands before an optimizer wrapper and lets only finite losses through.
+    """Replaces the update of an optimizer wrapper; skips non-finite losses.
 
-    All processes leave out a step together if the loss of one is not finite:
-    gradients are averaged over them. What the forward pass left in buffers,
-    such as the running statistics of batch norm and the class sums, is put
-    back to what it was, so that the iteration leaves no trace. Where a step
-    takes several iterations (``accumulative_counts``), the gradients of the
-    iteration are left out, and of the last one the whole step.
+    Gradients are averaged over ranks, so all ranks skip a step together if
+    the loss of one is not finite. The buffers that the forward pass changed,
+    such as BN statistics and class sums, are restored: the iteration leaves
+    no trace. With ``accumulative_counts``, only the gradients of the bad
+    iteration are dropped, unless it is the last of its step: then the whole
+    step is.
 
     Args:
         optim_wrapper (OptimWrapper): Its ``update_params`` is replaced.
 
     Attributes:
-        skipped (bool): Whether the last step was left out.
+        skipped (bool): Whether the last step was skipped.
     """
 
     def __init__(self, optim_wrapper: OptimWrapper) -> None:
         self._wrapper = optim_wrapper
         self._update = optim_wrapper.update_params
         optim_wrapper.update_params = self
-        self._buffers: Dict[str, Tensor] = {}
-        self._kept: Dict[str, Tensor] = {}
+        self._buffers: dict[str, Tensor] = {}
+        self._kept: dict[str, Tensor] = {}
         self.skipped = False
 
     @torch.no_grad()
     def remember(self, model: nn.Module) -> None:
-        """Keep the buffers of a model as they are before an iteration.
+        """Copy the buffers of a model before an iteration.
 
         Args:
             model (nn.Module): The model, with or without wrapper.
@@ -46,23 +46,8 @@ class StepGuard:
         }
         self.skipped = False
 
-    @torch.no_grad()
-    def _put_back(self) -> None:
-        for name, buffer in self._buffers.items():
-            buffer.copy_(self._kept[name])
-
-    def _count(self) -> None:
-        """Let the next step come when it would have come.
-
-        Gradients that were gathered for this step are dropped: only its last
-        iteration would have averaged them over processes.
-        """
-        self._wrapper._inner_count += 1
-        if self._wrapper.should_update():
-            self._wrapper.zero_grad()
-
     def __call__(self, loss: Tensor, *args, **kwargs) -> None:
-        """Update the parameters, or leave no trace of the iteration.
+        """Update the parameters, or undo the iteration.
 
         Args:
             loss (Tensor): The loss, a scalar.
@@ -72,22 +57,31 @@ class StepGuard:
         bad = (~torch.isfinite(loss.detach())).float().reshape(1)
         all_reduce(bad, op='max')
         self.skipped = bool(bad.item())
-        if self.skipped:
-            self._put_back()
-            self._count()
-        else:
+        if not self.skipped:
             self._update(loss, *args, **kwargs)
+            return
+        with torch.no_grad():
+            for name, buffer in self._buffers.items():
+                buffer.copy_(self._kept[name])
+        # Count the iteration, so that later steps come at their usual time.
+        self._wrapper._inner_count += 1
+        if self._wrapper.should_update():
+            # Only this iteration would have averaged the accumulated
+            # gradients over ranks.
+            self._wrapper.zero_grad()
 
 
-def not_finite(model: nn.Module, state_dict: dict) -> list:
+def non_finite_values(
+    model: nn.Module, state_dict: Mapping[str, Tensor]
+) -> list[str]:
     """Return what a training changes and is no longer finite.
 
     Args:
         model (nn.Module): The model, without wrapper.
-        state_dict (dict): Of the model, names to tensors.
+        state_dict (Mapping[str, Tensor]): Its state.
 
     Returns:
-        List[str]: Names of parameters that train, and of buffers.
+        list[str]: Names of trained parameters and of buffers.
     """
     names = [
         name

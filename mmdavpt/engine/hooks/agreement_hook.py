@@ -1,20 +1,19 @@
-"""The hook that compares processes at the start of a training."""
+"""Check that all ranks start with the same config, data and weights."""
 
 import hashlib
 
-from mmengine.dist import broadcast, get_world_size
+import torch
+from mmengine.dist import all_gather_object, broadcast, get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmdavpt.engine.ranks.agreement import (
-    check_same_on_all_ranks,
-    weights_checksum,
-)
+from mmdavpt.errors import UsageError
 from mmdavpt.registry import HOOKS
 from mmdavpt.unwrap import unwrap
 
-#: What is compared, and what to do where it differs.
+#: What is compared, and what to do if it differs.
 ADVICE = {
     'the config': 'start all processes with the same config and options',
     'the iteration to start at': (
@@ -26,22 +25,22 @@ ADVICE = {
         'DefaultSampler, or the same dataset on all machines'
     ),
     'the checksum of the weights': (
-        'load the same file on all machines, for load_from, --resume and '
-        'init_cfg alike'
+        'load the same file on all machines for load_from, --resume and '
+        'init_cfg'
     ),
 }
 
 
 @HOOKS.register_module()
 class AgreementHook(Hook):
-    """Keep processes from training apart without anybody noticing.
+    """Stop ranks that would train apart without anybody noticing.
 
-    Before a training it compares what each process starts with. Without it,
-    processes with another number of batches wait for each other for ever, and
-    other frozen weights on another machine change the result silently.
+    Ranks with different numbers of batches wait for each other until a
+    timeout, and other frozen weights on another machine change the result
+    silently. So all ranks compare what they start with before training.
 
-    Before a validation all processes take the running statistics of BN of
-    rank 0, so that the model that is evaluated is the one that is saved.
+    Before a validation, all ranks take the BN statistics of rank 0, so that
+    the model that is evaluated is the one that is saved.
     """
 
     # After weights were loaded, before any hook uses them.
@@ -51,24 +50,71 @@ class AgreementHook(Hook):
         """Compare config, start, number of batches and weights.
 
         Raises:
-            UsageError: On all processes, if one of them differs.
+            UsageError: On all ranks, if one of them differs.
         """
         if get_world_size() == 1:
             return
         config = runner.cfg.pretty_text.encode()
-        facts = (
+        check_same_on_all_ranks(
             hashlib.sha256(config).hexdigest()[:12],
             runner.iter,
             len(runner.train_dataloader),
             weights_checksum(unwrap(runner.model)),
         )
-        check_same_on_all_ranks(dict(zip(ADVICE, facts, strict=True)), ADVICE)
 
     def before_val_epoch(self, runner: Runner) -> None:
-        """Take over the running statistics of rank 0."""
+        """Take the running statistics of rank 0."""
         if get_world_size() == 1:
             return
         for module in unwrap(runner.model).modules():
             if isinstance(module, _BatchNorm):
                 for buffer in module.buffers(recurse=False):
                     broadcast(buffer)
+
+
+def check_same_on_all_ranks(*values: object) -> None:
+    """Check that all ranks have the same values.
+
+    Args:
+        *values (object): One for each entry of ``ADVICE``.
+
+    Raises:
+        UsageError: On all ranks, naming the first value that differs.
+    """
+    first, *others = all_gather_object(values)
+    for i, (name, advice) in enumerate(ADVICE.items()):
+        for rank, other in enumerate(others, start=1):
+            if other[i] != first[i]:
+                raise UsageError(
+                    f'{name} should be the same on all processes, but rank 0 '
+                    f'has {first[i]} and rank {rank} has {other[i]}; {advice}'
+                )
+
+
+def weights_checksum(model: nn.Module) -> int:
+    """Return a number that changes if any weight changes.
+
+    Buffers are left out: each rank has its own BN statistics where these are
+    not synchronised.
+
+    Args:
+        model (nn.Module): The model.
+    """
+    return sum(
+        # Weighted by position, so that exchanged weights differ too.
+        i * checksum(parameter)
+        for i, parameter in enumerate(model.parameters(), start=1)
+    )
+
+
+def checksum(tensor: Tensor) -> int:
+    """Return the sum of a tensor's bits, read as integers.
+
+    Integer sums are exact, and so the same on all devices in any order.
+
+    Args:
+        tensor (Tensor): Of any shape and element type.
+    """
+    kind = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+    bits = tensor.detach().contiguous().view(kind[tensor.element_size()])
+    return bits.sum(dtype=torch.int64).item()

@@ -1,4 +1,4 @@
-"""The hook that saves checkpoints, and loses none while it does so."""
+"""Save checkpoints without ever losing the last good one."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -14,39 +14,40 @@ from mmdavpt.checkpoints import SaveError, read_run_checkpoint, write_pointer
 from mmdavpt.checkpoints.fingerprint import fingerprint
 from mmdavpt.checkpoints.frozen import check_restorable, frozen_weights
 from mmdavpt.checkpoints.plain import (
+    drop_callables,
     package_versions,
-    plain,
-    without_functions,
+    to_plain,
 )
 from mmdavpt.checkpoints.tuned import strip_frozen, tunable_model
 from mmdavpt.checkpoints.writing import partial_files
-from mmdavpt.engine.ranks.on_main import on_main
 from mmdavpt.engine.resuming.checkpoint_records import (
     relocate_best_checkpoint,
     snapshot_records,
 )
 from mmdavpt.errors import UsageError
+from mmdavpt.ranks import run_on_rank_0
 from mmdavpt.registry import HOOKS
 
 
 @HOOKS.register_module()
 class DAVPTCheckpointHook(CheckpointHook):
-    """mmengine's hook, which deletes only after it has saved.
+    """mmengine's hook, but it deletes only after it has saved.
 
-    A checkpoint replaces the one before it when it is on the disk and
-    ``last_checkpoint`` names it. One that cannot be written, as on a full
-    disk, leaves the one before it, is logged as an error, and the training
-    goes on; if the last one of a training cannot be written, it ends with
-    that error. The first one of a start is read back, and an error is logged
-    if that fails. :class:`mmdavpt.engine.runner.DAVPTRunner` uses this hook
-    where a config says ``type='CheckpointHook'``.
+    An old checkpoint is deleted once the new one is on disk and
+    ``last_checkpoint`` names it. If a checkpoint cannot be written, for
+    example because the disk is full, the hook keeps the old one, logs an
+    error, and the training continues; if the last one of a training cannot be
+    written, the training ends with that error. The first checkpoint of each
+    start is read back, and an error is logged if that fails.
+    :class:`mmdavpt.engine.runner.DAVPTRunner` uses this hook for
+    ``type='CheckpointHook'``.
 
     Args:
-        tuned_only (bool): Whether to leave out of checkpoints all weights
-            that are frozen, which are most of them: the config's pre-trained
-            weights and this file together are the model. A fingerprint in it
-            tells them from others. Defaults to False.
-        **kwargs: Of :class:`mmengine.hooks.CheckpointHook`.
+        tuned_only (bool): Whether to leave frozen weights out of checkpoints.
+            The config's pre-trained weights and this file then make up the
+            model; a fingerprint detects other frozen weights. Defaults to
+            False.
+        **kwargs: See :class:`mmengine.hooks.CheckpointHook`.
     """
 
     def __init__(self, *args, tuned_only: bool = False, **kwargs) -> None:
@@ -57,11 +58,11 @@ class DAVPTCheckpointHook(CheckpointHook):
         self._frozen: Tensor | None = None
 
     def before_train(self, runner: Runner) -> None:
-        """Find the best checkpoint of a folder that was moved.
+        """Update the paths of a folder that was moved.
 
         Raises:
-            UsageError: If checkpoints are to hold tuned weights only, but the
-                frozen ones could not be had again from the config.
+            UsageError: With ``tuned_only``, if the config does not provide
+                the frozen weights.
         """
         super().before_train(runner)
         relocate_best_checkpoint(self)
@@ -71,25 +72,25 @@ class DAVPTCheckpointHook(CheckpointHook):
             self._frozen = fingerprint(frozen_weights(model))
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Leave frozen weights out, and what cannot be read back safely."""
+        """Drop frozen weights, and what cannot be read back safely."""
         checkpoint['meta']['versions'] = package_versions()
         for key in ('meta', 'message_hub'):
-            checkpoint[key] = plain(checkpoint[key])
+            checkpoint[key] = to_plain(checkpoint[key])
         if 'param_schedulers' in checkpoint:
-            checkpoint['param_schedulers'] = without_functions(
+            checkpoint['param_schedulers'] = drop_callables(
                 checkpoint['param_schedulers']
             )
         if self.tuned_only and not strip_frozen(
             checkpoint, tunable_model(runner.model), self._frozen
         ):
             runner.logger.warning(
-                'Frozen weights are not as they were when the training '
-                'started, so this checkpoint holds all weights, in spite of '
+                'The frozen weights changed since the start of the training, '
+                'so this checkpoint contains all weights despite '
                 'tuned_only=True.'
             )
 
     def after_train(self, runner: Runner) -> None:
-        """Publish, as the host does.
+        """Publish the checkpoints, as mmengine does.
 
         Raises:
             SaveError: If the last checkpoint could not be written.
@@ -101,17 +102,9 @@ class DAVPTCheckpointHook(CheckpointHook):
     def _save_checkpoint_with_step(
         self, runner: Runner, step: int, meta: dict
     ) -> None:
-        """Save, then name it as the last, and only then delete the oldest."""
-        with self._nothing_lost(runner):
-            if self.max_keep_ckpts > 0:
-                kept = [s for s in self.keep_ckpt_ids if s != step] + [step]
-                outdated = kept[: -self.max_keep_ckpts]
-                self.keep_ckpt_ids = deque(kept[-self.max_keep_ckpts :])
-                runner.message_hub.update_info(
-                    'keep_ckpt_ids', list(self.keep_ckpt_ids)
-                )
-            else:
-                outdated = []
+        """Save, then update ``last_checkpoint``, then delete the oldest."""
+        with self._continue_if_save_fails(runner):
+            outdated = self._outdated_steps(runner, step)
             name = self.filename_tmpl.format(step)
             self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
             runner.message_hub.update_info('last_ckpt', self.last_ckpt)
@@ -129,57 +122,65 @@ class DAVPTCheckpointHook(CheckpointHook):
                 backend_args=self.backend_args,
                 **self.args,
             )
-            on_main(lambda: self._name_and_clear_up(runner, outdated))
+            run_on_rank_0(lambda: self._after_saving(runner, outdated))
             self._unsaved = None
 
-    def _name_and_clear_up(self, runner: Runner, outdated: list) -> None:
-        """Name the checkpoint that was saved, and remove those before it."""
+    def _outdated_steps(self, runner: Runner, step: int) -> list[int]:
+        """Record a checkpoint, and return those that it makes outdated."""
+        if self.max_keep_ckpts <= 0:
+            return []
+        kept = [s for s in self.keep_ckpt_ids if s != step] + [step]
+        self.keep_ckpt_ids = deque(kept[-self.max_keep_ckpts :])
+        runner.message_hub.update_info(
+            'keep_ckpt_ids', list(self.keep_ckpt_ids)
+        )
+        return kept[: -self.max_keep_ckpts]
+
+    def _after_saving(self, runner: Runner, outdated: list[int]) -> None:
+        """Name the saved checkpoint as the last one, and delete old ones."""
         write_pointer(runner.work_dir, self.last_ckpt)
-        self._check_first(runner)
+        self._read_back_first(runner)
         for step in outdated:
-            self._remove(
-                runner,
-                self.file_backend.join_path(
-                    self.out_dir, self.filename_tmpl.format(step)
-                ),
-            )
+            name = self.filename_tmpl.format(step)
+            path = self.file_backend.join_path(self.out_dir, name)
+            self._remove(runner, path)
 
-    def _check_first(self, runner: Runner) -> None:
-        """Read the first checkpoint of a start, and say so if that fails.
+    def _read_back_first(self, runner: Runner) -> None:
+        """Read the first checkpoint of a start, and log whether that fails.
 
-        What makes it unreadable is in all that follow, and would else be
-        found when they are needed.
+        What makes it unreadable makes all later ones unreadable, and nobody
+        would notice until they are needed.
         """
         if self._read_back or '://' in self.last_ckpt:
             return
         self._read_back = True
         try:
-            # Tensors are read and let go of, one by one.
+            # On 'meta', tensors are read and released one by one.
             read_run_checkpoint(self.last_ckpt, map_location='meta')
         except UsageError as error:
             runner.logger.error(
-                'The first checkpoint cannot be read back, so no run can go '
-                f'on from those of this one as it is: {error}'
+                'The first checkpoint cannot be read back, so the checkpoints '
+                f'of this run cannot be resumed: {error}'
             )
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         backend = self.file_backend
-        # The host deletes the best so far before it saves the better one.
-        self.file_backend = waiting = _WaitingRemovals(backend)
+        # mmengine deletes the old best before it saves the new one.
+        self.file_backend = deferred = _DeferredRemovals(backend)
         try:
-            with self._nothing_lost(runner):
+            with self._continue_if_save_fails(runner):
                 super()._save_best_checkpoint(runner, metrics)
         finally:
             self.file_backend = backend
-        # Not while the last checkpoint names the one before.
+        # The last checkpoint may still name the old best.
         if self._unsaved is None:
-            for path in waiting.paths:
-                if path not in self._best_paths():  # not written anew
+            for path in deferred.paths:
+                if path not in self._best_paths():  # not overwritten
                     self._remove(runner, path)
 
     @contextmanager
-    def _nothing_lost(self, runner: Runner) -> Iterator[None]:
-        """Forget what was to be saved if it could not, and say so."""
+    def _continue_if_save_fails(self, runner: Runner) -> Iterator[None]:
+        """Undo the records of a checkpoint that cannot be saved, and log."""
         restore = snapshot_records(self, runner.message_hub)
         try:
             yield
@@ -189,12 +190,12 @@ class DAVPTCheckpointHook(CheckpointHook):
             if is_main_process():
                 runner.logger.error(
                     f'No checkpoint was saved: {error}. The last one is '
-                    f'{self.last_ckpt or "none of this start"}; the training '
-                    'goes on, and saves again when it is time'
+                    f'{self.last_ckpt or "none of this start"}. The training '
+                    'continues and saves again at the next interval.'
                 )
 
     def _remove(self, runner: Runner, path: str) -> None:
-        """Remove a file that is needed no more, and say so if that fails."""
+        """Delete a file, and log if that fails."""
         try:
             if self.file_backend.isfile(path):
                 self.file_backend.remove(path)
@@ -208,14 +209,14 @@ class DAVPTCheckpointHook(CheckpointHook):
         ]
 
 
-class _WaitingRemovals:
-    """A storage that only notes what it is asked to delete.
+class _DeferredRemovals:
+    """A file backend that only lists what it should delete.
 
     Attributes:
-        paths (list[str]): What was to be deleted.
+        paths (list[str]): What should be deleted.
     """
 
-    def __init__(self, backend) -> None:
+    def __init__(self, backend: Any) -> None:
         self._backend = backend
         self.paths = []
 

@@ -1,4 +1,4 @@
-"""The hook that logs which parameters train."""
+"""Log which parameters train."""
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner

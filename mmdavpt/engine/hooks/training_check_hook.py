@@ -1,56 +1,56 @@
-"""The hook that stops a training that cannot go well."""
+"""Check classes, files, labels and losses during training."""
 
 import math
-from typing import Optional
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmdavpt.engine.fault_tolerance.checked_pipeline import (
-    replaced_files,
-    watch,
-)
-from mmdavpt.engine.fault_tolerance.counting import (
-    SKIPPED_IN_A_ROW,
-    record_broken_files,
-    record_skipped_step,
-    stopping,
-)
-from mmdavpt.engine.fault_tolerance.step_guard import StepGuard, not_finite
-from mmdavpt.errors import UsageError
-from mmdavpt.mapping.batch_labels import check_annotations, read_class_labels
-from mmdavpt.registry import HOOKS
-from mmdavpt.unwrap import unwrap
-
-from ..class_counts import (
+from mmdavpt.engine.class_counts import (
     check_classes,
     class_order_defect,
     classes_of,
     heads_of,
 )
-from ..trained_model import is_segmentor
+from mmdavpt.engine.fault_tolerance.checked_pipeline import (
+    check_files_of,
+    replaced_files,
+)
+from mmdavpt.engine.fault_tolerance.limits import (
+    SKIPPED_IN_A_ROW,
+    cannot_continue,
+    record_broken_files,
+    record_skipped_step,
+)
+from mmdavpt.engine.fault_tolerance.step_guard import (
+    StepGuard,
+    non_finite_values,
+)
+from mmdavpt.errors import UsageError
+from mmdavpt.mapping.batch_labels import check_annotations, read_class_labels
+from mmdavpt.registry import HOOKS
+from mmdavpt.unwrap import unwrap
 
 
 @HOOKS.register_module()
 class TrainingCheckHook(Hook):
-    """Check classes at the start, and files, labels and loss all the time.
+    """Stop trainings whose classes, files, labels or losses are wrong.
 
-    For classifiers and segmentors of any kind, guided or not. What it finds
-    would otherwise train silently, or end as an index error in a kernel.
-    A checkpoint with trained numbers that are not finite is never written.
+    For classifiers and segmentors of any kind, guided or not. Without it,
+    most of these mistakes train silently, or end as an index error in a
+    kernel. It also refuses to save a checkpoint whose trained values are not
+    finite.
 
     Args:
-        max_skipped_steps (int): How many optimizer steps in a row are left
-            out for a loss that is not finite, each with a line in the log,
-            before the training stops. Such an iteration leaves no trace in
-            weights, statistics or class sums. Defaults to 0: it stops at the
-            first.
-        max_broken_files (int): How many broken or missing files of the
-            training set may be met, by all processes and workers together,
-            before and after a resume. Each sample that needs one is replaced
-            by another, drawn at random; each file is one line in the log.
-            Defaults to 0: the training stops. Those of other sets always
-            stop it, as scores without them would be others.
+        max_skipped_steps (int): How many optimizer steps in a row are skipped
+            and logged, because their loss is not finite, before the training
+            stops. A skipped iteration leaves no trace in weights, statistics
+            or class sums. Defaults to 0: stop at the first.
+        max_broken_files (int): How many files of the training set may be
+            broken or missing, over all ranks and workers, before and after a
+            resume. Each sample with such a file is replaced by a random
+            other one; each file is logged once. Defaults to 0: stop.
+            Files of other sets always stop the run, since without them the
+            scores would change.
 
     Raises:
         ValueError: If a number is negative.
@@ -62,30 +62,26 @@ class TrainingCheckHook(Hook):
     def __init__(
         self, max_skipped_steps: int = 0, max_broken_files: int = 0
     ) -> None:
-        for name, value in (
-            ('max_skipped_steps', max_skipped_steps),
-            ('max_broken_files', max_broken_files),
-        ):
-            if value < 0:
-                raise ValueError(
-                    f'TrainingCheckHook: `{name}` should be 0 or more, but '
-                    f'got {value}'
-                )
+        if min(max_skipped_steps, max_broken_files) < 0:
+            raise ValueError(
+                'TrainingCheckHook: `max_skipped_steps` and '
+                '`max_broken_files` should be 0 or more, but got '
+                f'{max_skipped_steps} and {max_broken_files}'
+            )
         self.max_skipped_steps = max_skipped_steps
         self.max_broken_files = max_broken_files
-        self._guard: Optional[StepGuard] = None
+        self._guard: StepGuard | None = None
 
     def before_train(self, runner: Runner) -> None:
-        """Compare the number of classes of data and heads; watch the files.
+        """Compare the classes of data and heads; check files from now on.
 
         Raises:
-            ValueError: If they differ, or there are no images, or if the
-                classes of the validation set are not those of the training
-                set, so that its labels would mean something else.
+            UsageError: If there are no images, or the classes of training
+                set, heads and validation set differ.
         """
         training = runner.train_dataloader.dataset
         check_classes(unwrap(runner.model), training)
-        watch(training, replace=self.max_broken_files > 0)
+        check_files_of(training, replace=self.max_broken_files > 0)
         if runner.val_loop is not None:
             validation = runner.val_dataloader.dataset
             defect = class_order_defect(
@@ -93,32 +89,29 @@ class TrainingCheckHook(Hook):
             )
             if defect:
                 raise UsageError(defect)
-            watch(runner.val_dataloader.dataset, replace=False)
+            check_files_of(validation, replace=False)
         if self.max_skipped_steps:
             self._guard = StepGuard(runner.optim_wrapper)
 
     def before_test(self, runner: Runner) -> None:
-        """Watch the files of the test set."""
-        watch(runner.test_dataloader.dataset, replace=False)
+        """Check the files of the test set from now on."""
+        check_files_of(runner.test_dataloader.dataset, replace=False)
 
     def before_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:
-        """Check that all labels are in range, and count broken files.
+        """Check the range of all labels, and count broken files.
 
         Raises:
-            ValueError: If a label is not, with the image it belongs to, or
-                if there are too many broken files.
+            ValueError: If a label is out of range, with its image; or if
+                there are too many broken files.
         """
-        model, samples = unwrap(runner.model), data_batch['data_samples']
-        if is_segmentor(model):
-            check_annotations(
-                samples,
-                model.decode_head.num_classes,
-                model.decode_head.ignore_index,
-            )
-        elif hasattr(heads_of(model).get('head'), 'num_classes'):
-            read_class_labels(samples, model.head.num_classes)
+        samples = data_batch['data_samples']
+        for name, head in heads_of(unwrap(runner.model)).items():
+            if name == 'head' and hasattr(head, 'num_classes'):
+                read_class_labels(samples, head.num_classes)
+            elif name.startswith('decode_head'):
+                check_annotations(samples, head.num_classes, head.ignore_index)
         if self.max_broken_files:
             record_broken_files(
                 runner, replaced_files(samples), self.max_broken_files
@@ -130,14 +123,14 @@ class TrainingCheckHook(Hook):
         self,
         runner: Runner,
         batch_idx: int,
-        data_batch: Optional[dict] = None,
-        outputs: Optional[dict] = None,
+        data_batch: dict | None = None,
+        outputs: dict | None = None,
     ) -> None:
         """Check that the loss is finite.
 
         Raises:
-            UsageError: If it is not, with the images of the batch, unless the
-                step was left out and may be.
+            UsageError: If it is not and the step may not be skipped, with the
+                images of the batch.
         """
         loss = outputs['loss'].item()
         if self._guard is None and math.isfinite(loss):
@@ -155,20 +148,22 @@ class TrainingCheckHook(Hook):
             f'images {paths}'
         )
         if self._guard is None:
-            raise stopping(f'the loss should be finite, but {what}', runner)
+            raise cannot_continue(
+                f'the loss should be finite, but {what}', runner
+            )
         record_skipped_step(
             runner, what, math.isfinite(loss), self.max_skipped_steps
         )
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Refuse to write a checkpoint that nothing can be made of.
+        """Refuse to write a checkpoint with values that are not finite.
 
         Raises:
-            UsageError: If a number that is trained is not finite.
+            UsageError: If a trained parameter or a buffer is not finite.
         """
-        bad = not_finite(unwrap(runner.model), checkpoint['state_dict'])
+        bad = non_finite_values(unwrap(runner.model), checkpoint['state_dict'])
         if bad:
-            raise stopping(
+            raise cannot_continue(
                 'a checkpoint should have finite weights, but '
                 f'{len(bad)} of this one are not after iteration '
                 f'{runner.iter + 1}, such as {bad[0]}, so it is not written',

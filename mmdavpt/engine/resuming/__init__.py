@@ -1,1 +1,1 @@
-"""Going on exactly where a run was stopped."""
+"""Resume exactly where a run was stopped."""

@@ -1,29 +1,29 @@
-"""What a run remembers of its checkpoints."""
+"""What a checkpoint hook and the message hub record about checkpoints."""
 
 import os.path as osp
-from collections import deque
-from typing import Any, Callable
+from collections.abc import Callable
+from copy import copy
 
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import MessageHub
 
-#: What a save changes of the hook.
+#: Attributes of the hook that a save changes.
 OWN = ('last_ckpt', 'keep_ckpt_ids', 'best_ckpt_path', 'best_ckpt_path_dict')
 
-#: What the message hub says of checkpoints.
+#: What keys of the message hub about checkpoints begin with.
 RECORDS = ('keep_ckpt_ids', 'last_ckpt', 'best_ckpt', 'best_score')
 
 
 def snapshot_records(
     hook: CheckpointHook, hub: MessageHub
 ) -> Callable[[], None]:
-    """Return what puts records back to what they are now.
+    """Return a function that restores the records as they are now.
 
     Args:
         hook (CheckpointHook): The hook that saves.
-        hub (MessageHub): Of its runner.
+        hub (MessageHub): The message hub of its runner.
     """
-    own = {key: _copy(vars(hook)[key]) for key in OWN if key in vars(hook)}
+    own = {key: copy(vars(hook)[key]) for key in OWN if key in vars(hook)}
     records = {
         key: value
         for key, value in hub.runtime_info.items()
@@ -40,25 +40,21 @@ def snapshot_records(
     return restore
 
 
-def _copy(value: Any) -> Any:
-    return value.copy() if isinstance(value, (dict, deque)) else value
-
-
 def relocate_best_checkpoint(hook: CheckpointHook) -> None:
-    """Let the records of a moved run name the best files of its new place.
+    """Point the records of a moved run to the best files in its new folder.
 
-    Else the new run would delete those of the old place.
+    Otherwise the new run would delete those in the old folder.
 
     Args:
-        hook (CheckpointHook): The hook that saves, after it got its records.
+        hook (CheckpointHook): The hook that saves, after it has its records.
     """
 
-    def here(path: str | None) -> str | None:
+    def relocate(path: str | None) -> str | None:
         if path is None:
             return None
         return hook.file_backend.join_path(hook.out_dir, osp.basename(path))
 
     if hasattr(hook, 'best_ckpt_path'):
-        hook.best_ckpt_path = here(hook.best_ckpt_path)
+        hook.best_ckpt_path = relocate(hook.best_ckpt_path)
     for key, path in getattr(hook, 'best_ckpt_path_dict', {}).items():
-        hook.best_ckpt_path_dict[key] = here(path)
+        hook.best_ckpt_path_dict[key] = relocate(path)

@@ -1,12 +1,21 @@
-"""What the training loops have in common: they go on, stop and validate."""
+"""Base of the training loops: resume exactly, stop on signals, validate."""
+
+import os.path as osp
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from mmengine.dist import get_rank, get_world_size
+from mmengine.hooks import CheckpointHook, EMAHook
 from mmengine.runner import Runner
 from torch import nn
+from torch.utils.data import DataLoader
 
-from mmdavpt.mapping.first_pass import batch_size_of
+from mmdavpt.checkpoints import write_pointer
+from mmdavpt.engine.hooks.agreement_hook import weights_checksum
+from mmdavpt.ranks import run_on_rank_0
 
-from .averaged_weights import restore_weights_if_stopped
+from ..workers import ignore_signals_in_workers
 from .seeding import (
     STEP,
     VALIDATION,
@@ -15,36 +24,32 @@ from .seeding import (
     seed_of_run,
     with_seeded_batches,
 )
-from .stopped_checkpoint import save_stopped
-from .stopping import (
-    StopInValidation,
-    Stopped,
-    StopRequest,
-    ignore_signals_in_workers,
-    nothing_lost,
-)
+from .stopping import StopInValidation, Stopped, StopRequest, stop_message
 
-#: What the message hub, which is part of a checkpoint, keeps of a loop.
+#: Keys of the message hub, which every checkpoint contains.
 VALIDATED, PASS = 'last_validation', 'pass_of_training_set'
+#: One file name for all stops: the next stop replaces it.
+STOPPED = 'stopped.pth'
 
 
 class ExactLoop:
-    """What an exact loop adds to one of mmengine's; a mixin.
+    """A mixin that makes one of mmengine's training loops resume exactly.
 
-    Everything random is seeded anew for each sample and each iteration
-    (:mod:`.seeding`). A pass over the training set that was stopped goes on
-    with its next batch, and a validation that was cut off is done again. On
-    SIGTERM, SIGUSR1 or SIGINT the iteration is finished, a checkpoint is
-    saved, and the program ends; before the first iteration there is nothing
-    to save.
+    It seeds everything random anew for each sample and each iteration
+    (:mod:`.seeding`). A pass over the training set that was stopped continues
+    with its next batch, and a validation that was cut off is repeated. On
+    SIGTERM, SIGUSR1 or SIGINT it finishes the iteration, saves a checkpoint
+    and ends the program; before the first iteration there is nothing to save.
 
     Attributes:
         batches_done (int): How many batches of the current pass a resumed run
-            does not repeat.
-        stop (StopRequest): Notes signals while :meth:`run` is at work.
+            skips.
+        stop (StopRequest): Notes signals while :meth:`run` is active.
     """
 
-    def __init__(self, runner: Runner, dataloader, *args, **kwargs) -> None:
+    def __init__(
+        self, runner: Runner, dataloader: DataLoader | dict, *args, **kwargs
+    ) -> None:
         if isinstance(dataloader, dict):
             seed = seed_of_run(runner)
             dataloader = ignore_signals_in_workers(
@@ -59,19 +64,24 @@ class ExactLoop:
 
     @property
     def seeded(self) -> bool:
-        """bool: Whether the loader can go on anywhere in a pass."""
+        """bool: Whether the loader can start anywhere in a pass."""
         return isinstance(self.dataloader.batch_sampler, SeededBatchSampler)
 
+    @property
+    def progress(self) -> tuple[int, int]:
+        """tuple[int, int]: Epochs or iterations that are done, of how many."""
+        raise NotImplementedError
+
     def run(self) -> nn.Module:
-        """Train, from the beginning or from where the checkpoint was saved.
+        """Train from the beginning, or from where the checkpoint was saved.
 
         Raises:
-            Stopped: If a signal asked for it, after all was saved.
+            Stopped: On a signal, after the checkpoint was saved.
         """
-        self._go_on()
-        self._say_if_between_steps()
+        self._find_position()
+        self._warn_if_gradients_are_lost()
         begun = False
-        # Saving is inside too: what passes a signal on must not end it.
+        # Save inside as well: a repeated signal must not end the saving.
         with self.stop:
             try:
                 self.runner.call_hook('before_train')
@@ -83,37 +93,43 @@ class ExactLoop:
                 if begun:
                     save_stopped(self.runner, number)
                 else:
-                    self.runner.logger.warning(
-                        f'The training was {nothing_lost(number)}.'
-                    )
+                    self.runner.logger.warning(stop_message(number))
                 self.runner.call_hook('after_run')
                 raise
         self.runner.call_hook('after_train')
         return self.runner.model
 
     def run_iter(self, *args) -> None:
-        """Iterate one batch, with random numbers of this iteration.
+        """Run one iteration, with the random numbers of its own.
 
         Raises:
-            Stopped: If a signal asked for it.
+            Stopped: On a signal.
         """
         self._seed(STEP)
         super().run_iter(*args)
-        # Gradients that wait for those of further batches are in no
-        # checkpoint.
+        # No checkpoint contains the gradients that wait for further batches.
         if self.runner.optim_wrapper.should_update():
             self.stop.obey()
 
     def _train(self) -> None:
+        """Run what is left of the training."""
+        raise NotImplementedError
+
+    def _count_batches_done(self, length: int, same_data: bool) -> int:
+        """Return how many batches to skip in the first pass."""
         raise NotImplementedError
 
     def _seed(self, kind: int) -> None:
         seed_generators(seed_of_run(self.runner), kind, self._iter, get_rank())
 
-    def _go_on(self) -> None:
-        """Find the place in the training set where a checkpoint was saved."""
+    def _find_position(self) -> None:
+        """Find where in the training set the checkpoint was saved."""
         length = len(self.dataloader)
-        images = batch_size_of(self.dataloader) * get_world_size()
+        batch_size = (
+            self.dataloader.batch_size
+            or self.dataloader.batch_sampler.batch_size
+        )
+        images = batch_size * get_world_size()
         hub = self.runner.message_hub
         same = hub.runtime_info.get(PASS, [length, images]) == [length, images]
         hub.update_info(PASS, [length, images])
@@ -123,48 +139,37 @@ class ExactLoop:
         if not same:
             self.runner.logger.warning(
                 'the checkpoint is of a run with another number of training '
-                f'images, batch size or processes (now {length} batches of '
-                f'{images} images in all): this run goes on, but not as that '
-                'one would have'
+                f'images, batch size or number of processes (now {length} '
+                f'batches of {images} images in all), so this run continues '
+                'differently from the original one'
             )
-        self.batches_done = self._batches_done(length, same)
+        self.batches_done = self._count_batches_done(length, same)
 
-    def _say_if_between_steps(self) -> None:
-        """Say so if gradients that were gathered are lost."""
+    def _warn_if_gradients_are_lost(self) -> None:
+        """Warn if the checkpoint lies between two steps of the optimizer."""
         counts = getattr(self.runner.optim_wrapper, '_accumulative_counts', 1)
-        if self._iter % counts and self._iter < self._max_iters:
+        lost = self._iter % counts
+        if lost and self._iter < self._max_iters:
             self.runner.logger.warning(
-                f'the checkpoint is of iteration {self._iter}, but a step of '
-                f'the optimizer takes accumulative_counts={counts} '
-                f'iterations, so the gradients of {self._iter % counts} are '
-                'lost: this run goes on, but not as one without a stop would '
-                f'have; save at a multiple of {counts} iterations to go on '
-                'exactly'
+                f'the checkpoint of iteration {self._iter} lies within a step '
+                f'of accumulative_counts={counts} iterations, so the '
+                f'gradients of {lost} are lost and the resumed run is not '
+                f'exact; save at multiples of {counts} iterations'
             )
-
-    def _batches_done(self, length: int, same: bool) -> int:
-        raise NotImplementedError
 
     def _validation_is_due(self) -> bool:
-        done = self._validation_time()
+        done, total = self.progress
         return (
             self.runner.val_loop is not None
             and done > 0
             and done >= self.val_begin
-            and (done % self.val_interval == 0 or self._is_over())
+            and (done % self.val_interval == 0 or done == total)
         )
 
-    def _validation_time(self) -> int:
-        raise NotImplementedError
+    def _repeat_lost_validation(self) -> None:
+        """Repeat a validation that followed the checkpoint and is lost.
 
-    def _is_over(self) -> bool:
-        raise NotImplementedError
-
-    def _validate_if_lost(self) -> None:
-        """Do a validation that came after the checkpoint, and is lost.
-
-        What follows from it must not be: the best checkpoint, and learning
-        rates that depend on it.
+        The best checkpoint and some learning rates depend on it.
         """
         self._decide_current_val_interval()
         validated = self.runner.message_hub.runtime_info.get(VALIDATED)
@@ -175,7 +180,7 @@ class ExactLoop:
         self._seed(VALIDATION)
         hub = self.runner.message_hub
         before = hub.runtime_info.get(VALIDATED, -1)
-        # Set before, since the best checkpoint is saved at the end of it.
+        # Set first, since the validation ends with saving the best checkpoint.
         hub.update_info(VALIDATED, self._iter)
         try:
             with restore_weights_if_stopped(self.runner):
@@ -183,3 +188,51 @@ class ExactLoop:
         except Stopped:
             hub.update_info(VALIDATED, before)
             raise
+
+
+@contextmanager
+def restore_weights_if_stopped(runner: Runner) -> Iterator[None]:
+    """Swap weights and their averages back if a validation is cut off.
+
+    EMA hooks swap them before a validation and back after it. A checkpoint
+    from in between would store each in the place of the other.
+
+    Args:
+        runner (Runner): The runner that validates inside the block.
+    """
+    hooks = [hook for hook in runner.hooks if isinstance(hook, EMAHook)]
+    before = weights_checksum(runner.model) if hooks else 0
+    try:
+        yield
+    except Stopped:
+        # A hook that validates both has already swapped back for the second.
+        if hooks and weights_checksum(runner.model) != before:
+            for hook in reversed(hooks):
+                hook._swap_ema_parameters()
+        raise
+
+
+def save_stopped(runner: Runner, number: int) -> None:
+    """Save the checkpoint of a stopped training, and log where it is.
+
+    All ranks call it together, between two iterations or in a validation.
+
+    Args:
+        runner (Runner): The runner.
+        number (int): The number of the signal.
+
+    Raises:
+        SaveError: On all ranks, if the checkpoint cannot be written.
+    """
+    hooks = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
+    folder = hooks[0].out_dir if hooks else runner.work_dir
+    path = osp.join(folder, STOPPED)
+    runner.save_checkpoint(
+        folder, STOPPED, meta=dict(epoch=runner.epoch, iter=runner.iter)
+    )
+    run_on_rank_0(lambda: write_pointer(runner.work_dir, path))
+    runner.logger.warning(
+        f'The training was stopped by {signal.Signals(number).name} after '
+        f'iteration {runner.iter} of {runner.max_iters} and saved in {path}; '
+        'start it again with --resume to continue.'
+    )

@@ -1,15 +1,14 @@
-"""Random numbers that depend on what they are for, and on nothing before.
+"""Seed every random draw from what it is for, so that runs resume exactly.
 
-A checkpoint holds no states of generators, and it could not: workers load
-images ahead of the training, each with its own. So nothing random is saved;
-everything is derived, from the seed of the run and from the sample or the
-iteration that the numbers are drawn for. A run that goes on from a checkpoint
-then draws what it would have drawn anyway, with any number of workers.
+A checkpoint cannot hold the states of all generators: workers load images
+ahead of the training, each with its own. So nothing random is saved. Each
+draw depends only on the seed of the run and on the sample or iteration it is
+for. A resumed run then draws the same numbers, with any number of workers.
 """
 
 import copy
 import random
-from typing import Iterator, List, Optional
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -18,8 +17,8 @@ from mmengine.registry import DATA_SAMPLERS
 from mmengine.runner import Runner
 from torch.utils.data import BatchSampler, Sampler
 
-#: What is drawn: the augmentation of a sample; DropPath, dropout and Mixup of
-#: an iteration; whatever a validation draws.
+#: Kinds of draws: the augmentation of a sample; DropPath, dropout and Mixup
+#: of an iteration; whatever a validation draws.
 SAMPLE, STEP, VALIDATION = range(3)
 
 
@@ -42,19 +41,21 @@ def seed_generators(*key: int, devices: bool = True) -> None:
 
 
 class SeededBatch:
-    """The indices of a batch, which seed the generators one by one.
+    """The indices of a batch; iterating seeds the generators for each sample.
 
-    PyTorch's fetcher goes over it in the process that loads the batch, and
-    loads each sample before it asks for the next index. So no dataset needs
-    to know of seeds, in whatever wrappers it is.
+    PyTorch's fetcher iterates in the process that loads the batch, and loads
+    each sample before it takes the next index. So datasets and their wrappers
+    need not know of seeds.
 
     Args:
-        indices (List[int]): The indices of the samples.
-        key (Tuple[int, ...]): What all samples of the pass have in common.
-        places (List[int]): The place of each sample in the pass.
+        indices (list[int]): Indices of the samples.
+        key (tuple[int, ...]): Key that all samples of the pass share.
+        places (list[int]): Place of each sample in the pass.
     """
 
-    def __init__(self, indices: List[int], key: tuple, places: List[int]):
+    def __init__(
+        self, indices: list[int], key: tuple[int, ...], places: list[int]
+    ) -> None:
         self.indices = indices
         self.key = key
         self.places = places
@@ -64,24 +65,24 @@ class SeededBatch:
 
     def __iter__(self) -> Iterator[int]:
         for index, place in zip(self.indices, self.places, strict=True):
-            # Samples are made on the CPU: leave a GPU alone.
+            # Samples are loaded on the CPU: leave accelerators alone.
             seed_generators(*self.key, place, devices=False)
             yield index
 
 
 class SeededBatchSampler(Sampler):
-    """Make batches whose samples have seeds, and start anywhere in a pass.
+    """Yield seeded batches, starting anywhere in a pass over the data.
 
     The seed of a sample comes from the seed of the run, the epoch, and its
     place in the order over all processes. So it is the same in a worker and
-    in the main process; and on one process and on several, if the order of
-    the images is, as it is with the samplers of the host.
+    in the main process; and on one process and on several if the order of the
+    images is, as with mmengine's samplers.
 
     Args:
-        sampler (Sampler): Gives the indices of this process.
-        batch_size (int): The number of samples of a batch.
-        seed (int): Seed of the run, the same in all processes.
-        drop_last (bool): Leave out a last batch that is not full. Defaults to
+        sampler (Sampler): Yields the indices of this process.
+        batch_size (int): Samples per batch.
+        seed (int): Seed of the run, the same on all ranks.
+        drop_last (bool): Drop a last batch that is not full. Defaults to
             False.
         inner (dict, optional): Config of a batch sampler to use instead of
             PyTorch's. Defaults to None.
@@ -93,7 +94,7 @@ class SeededBatchSampler(Sampler):
         batch_size: int,
         seed: int,
         drop_last: bool = False,
-        inner: Optional[dict] = None,
+        inner: dict | None = None,
     ) -> None:
         self.sampler = sampler
         self.batch_size = batch_size
@@ -111,26 +112,26 @@ class SeededBatchSampler(Sampler):
         )
 
     def reseed(self, seed: int) -> None:
-        """Take another seed, also for the order of the images.
+        """Use another seed, also for the order of the images.
 
-        A run without a seed in its config takes that of its checkpoint, when
-        its loader is already there.
+        A run without a seed in its config takes that of its checkpoint, after
+        its loader was built.
 
         Args:
             seed (int): The seed of the run.
         """
-        # A sampler with a seed of its own in the config keeps it.
+        # A sampler with its own seed in the config keeps it.
         if getattr(self.sampler, 'seed', None) == self.seed:
             self.sampler.seed = seed
         self.seed = seed
 
     def go_to(self, epoch: int, skip: int) -> None:
-        """Start the next pass at some place, without loading what is before.
+        """Start the next pass at some batch, without loading those before.
 
         Args:
             epoch (int): The number of the pass, which decides its order.
-            skip (int): How many batches are done. More than a pass has are
-                those of the passes that follow.
+            skip (int): How many batches to skip. If a pass has fewer, the
+                passes that follow are skipped too.
         """
         self.epoch, self.skip = epoch, skip
         if hasattr(self.sampler, 'set_epoch'):
@@ -144,14 +145,12 @@ class SeededBatchSampler(Sampler):
                 if self.skip > 0:
                     self.skip -= 1
                     continue
-                yield SeededBatch(
-                    indices,
-                    (self.seed, SAMPLE, self.epoch),
-                    [
-                        place * self.world_size + self.rank
-                        for place in range(first, done)
-                    ],
-                )
+                places = [
+                    place * self.world_size + self.rank
+                    for place in range(first, done)
+                ]
+                key = (self.seed, SAMPLE, self.epoch)
+                yield SeededBatch(indices, key, places)
             if self.skip == 0 or done == 0:
                 return
             self.go_to(self.epoch + 1, self.skip)
@@ -161,11 +160,11 @@ class SeededBatchSampler(Sampler):
 
 
 def with_seeded_batches(dataloader: dict, seed: int) -> dict:
-    """Return the config of a loader whose samples have seeds.
+    """Return the config of a loader with seeded samples.
 
     Args:
-        dataloader (dict): Config of a loader, as ``train_dataloader``.
-        seed (int): Seed of the run, the same in all processes.
+        dataloader (dict): Config of a loader, such as ``train_dataloader``.
+        seed (int): Seed of the run, the same on all ranks.
     """
     dataloader = copy.deepcopy(dataloader)
     dataloader['batch_sampler'] = dict(
@@ -178,10 +177,10 @@ def with_seeded_batches(dataloader: dict, seed: int) -> dict:
 
 
 def seed_of_run(runner: Runner) -> int:
-    """Return the seed of a run, the same on all processes.
+    """Return the seed of a run, the same on all ranks.
 
     Args:
-        runner (Runner): The runner, whose own seed may differ by its rank.
+        runner (Runner): The runner, whose own seed may depend on its rank.
     """
     differ = runner._randomness_cfg.get('diff_rank_seed', False)
     return runner.seed - (get_rank() if differ else 0)

@@ -1,32 +1,30 @@
-"""Stopping a training on a signal, so that it can go on later."""
+"""Stop a training on a signal, so that it can be resumed."""
 
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Callable, Optional, Sequence
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from torch.utils.data import DataLoader
 
-#: Slurm sends SIGTERM before it takes a machine away, and whatever signal
-#: ``--signal`` names, mostly SIGUSR1, before the time is over; SIGINT is of
-#: Ctrl-C.
+#: Slurm sends SIGTERM before it preempts a job, and the signal that
+#: ``--signal`` names, usually SIGUSR1, before the time limit. Ctrl-C is
+#: SIGINT.
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
-#: Launchers pass on a signal that the processes also got themselves.
+#: A launcher may pass on a signal that the process received as well.
 SAME_SIGNAL_SECONDS = 3.0
 
 
 class Stopped(SystemExit):
-    """A training stopped because it was asked to; nothing of it is lost.
+    """The training stopped on request and can be resumed.
 
-    It ends a program that does not catch it, without an error.
+    If nothing catches it, the program ends with exit code 0.
     """
 
     def __init__(self) -> None:
@@ -34,18 +32,18 @@ class Stopped(SystemExit):
 
 
 class StopRequest:
-    """Notes a signal instead of dying of it, while it is entered.
+    """A context that notes signals instead of dying of them.
 
-    A second signal has its usual effect, unless it comes so soon that it is
-    the first, passed on by a launcher. Outside the main thread, where signals
-    cannot be handled, nothing is noted.
+    A second signal has its usual effect, unless it follows so soon that it
+    must be the first one, passed on by a launcher. Outside the main thread,
+    where Python handles no signals, nothing is noted.
 
     Args:
         at_once (bool): Whether the first signal raises :class:`Stopped`
             wherever the program is. Defaults to False: it is only noted.
 
     Attributes:
-        signal (int): The number of the first signal, 0 while none came.
+        signal (int): The number of the first signal, 0 before any.
     """
 
     def __init__(self, at_once: bool = False) -> None:
@@ -77,9 +75,9 @@ class StopRequest:
             os.kill(os.getpid(), number)
 
     def agreed(self) -> int:
-        """Return the signal that any process got, the same on all of them.
+        """Return a signal that any rank received, the same on all ranks.
 
-        All processes must call it together: a signal may reach only one.
+        All ranks must call it together: a signal may reach only one.
         """
         if get_world_size() == 1:
             return self.signal
@@ -88,51 +86,53 @@ class StopRequest:
         return int(noted)
 
     def obey(self) -> None:
-        """Stop if a signal asked any process for it.
+        """Stop if any rank received a signal; all ranks call it together.
 
         Raises:
-            Stopped: Then, on all processes, which must call it together.
+            Stopped: On all ranks, if so.
         """
         if self.agreed():
             raise Stopped
 
 
 def stop_request_of(runner: Runner) -> StopRequest:
-    """Return what notes signals for a runner.
+    """Return the stop request of a runner.
 
     Args:
-        runner (Runner): A runner; with the host's own loops nothing is noted.
+        runner (Runner): A runner; with mmengine's own loops the request is
+            one that never comes.
     """
     return getattr(runner.train_loop, 'stop', None) or StopRequest()
 
 
-def nothing_lost(number: int) -> str:
-    """Return the sentence on a stop when there is nothing to save.
+def stop_message(number: int) -> str:
+    """Return the message for a stop with nothing to save.
 
     Args:
         number (int): The number of the signal.
     """
     return (
-        f'stopped by {signal.Signals(number).name} while no iteration was '
-        'under way, so nothing is lost: start it again with --resume to go on'
+        f'The training was stopped by {signal.Signals(number).name} outside '
+        'an iteration, so there is nothing to save; start it again with '
+        '--resume to continue.'
     )
 
 
 @contextmanager
 def exit_cleanly_on_signal(alone: bool = True) -> Iterator[None]:
-    """Let a signal end the program at once, but without an error.
+    """Let a signal end the program at once with exit code 0.
 
-    It is for what a program does before a training and after it.
+    For what a program does before and after a training.
 
     Args:
-        alone (bool): Whether the program has one process. Of several, one
-            that ended without an error would leave the others waiting: there
-            signals keep their usual effect, which launchers see. Defaults to
-            True.
+        alone (bool): Whether the program has one process. If one of several
+            ended without an error, the others would wait for it: there
+            signals keep their usual effect, which launchers notice. Defaults
+            to True.
 
     Raises:
-        Stopped: On a signal, with a sentence on stderr. One that a training
-            inside raises is passed on.
+        Stopped: On a signal, after a message on stderr; or if a training
+            inside raises it.
     """
     if not alone:
         yield
@@ -142,68 +142,19 @@ def exit_cleanly_on_signal(alone: bool = True) -> Iterator[None]:
             yield
         except Stopped:
             if request.signal:
-                sys.stderr.write(
-                    f'The training was {nothing_lost(request.signal)}.\n'
-                )
+                sys.stderr.write(f'{stop_message(request.signal)}\n')
             raise
 
 
-class IgnoreSignals:
-    """Prepare a worker of a loader: only the training itself may end it.
-
-    A signal often goes to all processes of a job. A worker that died of it
-    would end the training with an error before it could save.
-
-    Args:
-        init_fn (Callable, optional): What prepares the worker otherwise.
-            Defaults to None.
-    """
-
-    def __init__(self, init_fn: Optional[Callable[[int], None]] = None):
-        self.init_fn = init_fn
-
-    def __call__(self, worker_id: int) -> None:
-        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        # For all threads, so that only the one that waits for it gets it.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(
-            target=_obey, args=(os.getppid(),), daemon=True
-        ).start()
-        if self.init_fn is not None:
-            self.init_fn(worker_id)
-
-
-def _obey(parent: int) -> None:
-    """End this process when its parent says so."""
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
-        pass
-    os._exit(0)
-
-
-def ignore_signals_in_workers(dataloader: DataLoader) -> DataLoader:
-    """Let only the training itself end the workers of a loader.
-
-    Args:
-        dataloader (DataLoader): One that was not iterated over yet.
-
-    Returns:
-        DataLoader: The same.
-    """
-    if not isinstance(dataloader.worker_init_fn, IgnoreSignals):
-        dataloader.worker_init_fn = IgnoreSignals(dataloader.worker_init_fn)
-    return dataloader
-
-
 class StopInValidation(Hook):
-    """Stop within a validation too: it may last longer than one is given."""
+    """Stop within a validation, which may outlast the grace period."""
 
     def __init__(self) -> None:
         self._common = 0
 
     def before_val_epoch(self, runner: Runner) -> None:
-        """Agree on how many batches all processes have."""
-        # All processes must ask together, and some have a batch less.
+        """Agree on how many batches all ranks have."""
+        # Ranks must ask together, and some have one batch fewer.
         least = torch.tensor(len(runner.val_dataloader))
         all_reduce(least, 'min')
         self._common = int(least)
@@ -212,13 +163,13 @@ class StopInValidation(Hook):
         self,
         runner: Runner,
         batch_idx: int,
-        data_batch: Optional[dict] = None,
-        outputs: Optional[Sequence] = None,
+        data_batch: dict | None = None,
+        outputs: Sequence | None = None,
     ) -> None:
-        """Stop if a signal asked for it.
+        """Stop if any rank received a signal.
 
         Raises:
-            Stopped: Then, on all processes.
+            Stopped: On all ranks, if so.
         """
         if batch_idx < self._common:
             runner.train_loop.stop.obey()

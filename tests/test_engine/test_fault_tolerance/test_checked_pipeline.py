@@ -13,10 +13,10 @@ from PIL import Image
 
 from mmdavpt.engine.fault_tolerance.checked_pipeline import (
     CheckedPipeline,
+    check_files_of,
     replaced_files,
-    watch,
 )
-from mmdavpt.engine.fault_tolerance.counting import record_broken_files
+from mmdavpt.engine.fault_tolerance.limits import record_broken_files
 from mmdavpt.errors import UsageError
 from mmdavpt.mapping.first_pass import with_pipeline
 from tests import toy
@@ -105,7 +105,7 @@ def test_too_many_broken_files(runner_from, tmp_path):
     cfg = training(tmp_path, max_broken_files=1)
     for name in ('c/2', 'd/3'):
         truncate(tmp_path / f'data/{name}.jpg')
-    with pytest.raises(UsageError, match='1 other files .* max_broken_files'):
+    with pytest.raises(UsageError, match='max_broken_files=1: .*, after '):
         runner_from(cfg).train()
 
 
@@ -183,7 +183,7 @@ def test_watch_reaches_into_wrappers():
     # Transforms of a wrapper get what was loaded.
     wrapper = SimpleNamespace(datasets=inner[:2])
     outer = SimpleNamespace(dataset=wrapper, pipeline=Compose([LOAD]))
-    watch(outer, replace=True)
+    check_files_of(outer, replace=True)
     assert type(outer.pipeline) is Compose
     assert [isinstance(d.pipeline, CheckedPipeline) for d in inner] == [
         True,
@@ -208,7 +208,9 @@ def test_a_file_counts_once():
     hub = MessageHub('counts')
     runner = SimpleNamespace(message_hub=hub, logger=logging.getLogger('x'))
     for found in (['a is empty', 'a is empty'], [], ['a is empty']):
-        record_broken_files(runner, found, most=1)
+        record_broken_files(runner, found, limit=1)
     assert hub.get_info('broken_files') == ['a is empty']
-    with pytest.raises(UsageError, match='b is empty, and so are 1 other'):
-        record_broken_files(runner, ['b is empty'], most=1)
+    with pytest.raises(
+        UsageError, match='max_broken_files=1: b is empty, after a is empty'
+    ):
+        record_broken_files(runner, ['b is empty'], limit=1)

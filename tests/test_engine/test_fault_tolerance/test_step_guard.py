@@ -5,7 +5,10 @@ import torch
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-from mmdavpt.engine.fault_tolerance.step_guard import StepGuard, not_finite
+from mmdavpt.engine.fault_tolerance.step_guard import (
+    StepGuard,
+    non_finite_values,
+)
 
 
 def train(losses, counts):
@@ -51,7 +54,7 @@ def test_what_training_changes_must_be_finite():
     for values in (model[0].weight, model[1].running_mean, model[2].bias):
         values.data.fill_(torch.nan)
     state = model.state_dict()
-    assert not_finite(model, state) == ['2.bias', '1.running_mean']
+    assert non_finite_values(model, state) == ['2.bias', '1.running_mean']
     # What is not saved does no harm.
     del state['2.bias']
-    assert not_finite(model, state) == ['1.running_mean']
+    assert non_finite_values(model, state) == ['1.running_mean']

@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 
-from mmdavpt.engine.fault_tolerance.counting import stopping
+from mmdavpt.engine.fault_tolerance.limits import cannot_continue
 from mmdavpt.errors import UsageError
 from tests import toy
 
@@ -232,8 +232,10 @@ def test_too_many_skipped_steps_name_the_last_checkpoint(
 def test_a_stop_without_a_whole_checkpoint(tmp_path, damaged):
     if damaged:
         (tmp_path / 'epoch_1.pth').write_bytes(b'cut off')
-    error = stopping('it is nan', SimpleNamespace(work_dir=str(tmp_path)))
-    assert f'start again: {tmp_path} has no whole checkpoint' in str(error)
+    error = cannot_continue(
+        'it is nan', SimpleNamespace(work_dir=str(tmp_path))
+    )
+    assert f'start again: {tmp_path} has no intact checkpoint' in str(error)
 
 
 def test_no_checkpoint_of_nan_is_written(runner_from, tmp_path):

@@ -8,8 +8,8 @@ from torch import nn
 
 from mmdavpt.engine.hooks.agreement_hook import AgreementHook
 from mmdavpt.engine.ranks.agreement import sum_and_check_mapping
-from mmdavpt.engine.ranks.on_main import on_main
 from mmdavpt.errors import UsageError
+from mmdavpt.ranks import run_on_rank_0
 
 MAPPING = [0, 2, 1, -1, 1]
 #: Mappings of rank 1 that are not that of rank 0.
@@ -49,7 +49,7 @@ def errors_of_rank_0(rank):
     def fail(error):
         raise error
 
-    results = {'result': on_main(lambda: f'made by {rank}')}
+    results = {'result': run_on_rank_0(lambda: f'made by {rank}')}
     for error in (
         UsageError('a usage'),
         ValueError('a value'),
@@ -58,7 +58,7 @@ def errors_of_rank_0(rank):
         KeyboardInterrupt(),
     ):
         with pytest.raises(BaseException) as info:
-            on_main(lambda error=error: fail(error))
+            run_on_rank_0(lambda error=error: fail(error))
         kind = type(error).__name__
         results[kind] = (type(info.value).__name__, str(info.value))
     # Nobody is out of step after all of it.

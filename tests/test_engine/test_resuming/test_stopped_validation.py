@@ -11,7 +11,8 @@ import torch
 from mmengine.hooks import Hook
 from torch.utils.data import DataLoader
 
-from mmdavpt.engine.resuming.stopping import IgnoreSignals, Stopped
+from mmdavpt.engine.resuming.stopping import Stopped
+from mmdavpt.engine.workers import IgnoreSignals
 from mmdavpt.mapping.first_pass import sample_loader
 from tests import toy
 from tests.test_checkpoints import runs
@@ -162,7 +163,7 @@ def test_a_checkpoint_between_two_steps_is_named(tmp_path, caplog):
         runner = runs.runner(cfg, resume=True)
         runner.logger.addHandler(caplog.handler)
         runner.train()
-        said.append(caplog.text.count('accumulative_counts=2 iterations'))
+        said.append(caplog.text.count('a step of accumulative_counts=2'))
         caplog.clear()
     # From the beginning, from the end, from iteration 3, and from 6.
     assert said == [0, 0, 1, 0]

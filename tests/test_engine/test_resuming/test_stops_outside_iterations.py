@@ -18,7 +18,7 @@ from mmdavpt.mapping.token_pools import TokenPool
 from tests import toy
 from tests.test_engine.test_ranks.failures import SignalItself
 
-SAID = 'stopped by SIGTERM while no iteration was under way, so nothing is'
+SAID = 'stopped by SIGTERM outside an iteration, so there is nothing to save'
 
 
 def runner_of(work_dir, *hooks, **changes):
@@ -123,7 +123,7 @@ def test_signals_that_are_passed_on_do_not_end_the_saving(
     assert hook.ended  # what others began may be ended too
     last = str(tmp_path / 'out' / 'run' / 'stopped.pth')
     assert last_checkpoint(str(tmp_path / 'run')) == (last, [])
-    said = f'after iteration {done} of 6, and all of it is saved'
+    said = f'after iteration {done} of 6 and saved in'
     assert said in log_of(tmp_path / 'run')
 
 
@@ -134,7 +134,7 @@ def test_what_is_no_training_ends_at_once(capsys, number):
         os.kill(os.getpid(), number)
         pytest.fail('it went on')
     name = signal.Signals(number).name
-    assert f'was stopped by {name} while no' in capsys.readouterr().err
+    assert f'was stopped by {name} outside' in capsys.readouterr().err
     assert [signal.getsignal(n) for n in SIGNALS] == before
     with exit_cleanly_on_signal(alone=False):
         assert [signal.getsignal(n) for n in SIGNALS] == before

@@ -1,0 +1,82 @@
+"""Rank-0 work and gathering, for code that all ranks run together."""
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+import torch
+from mmengine.dist import (
+    all_gather_object,
+    all_reduce,
+    broadcast_object_list,
+    get_world_size,
+    is_main_process,
+)
+
+from .errors import UsageError
+
+Result = TypeVar('Result')
+
+
+def run_on_rank_0(work: Callable[[], Result]) -> Result:
+    """Call a function on rank 0 and return its result on every rank.
+
+    The other ranks wait meanwhile. An error that ended rank 0 alone would
+    leave them waiting until the timeout of the process group.
+
+    Args:
+        work (Callable[[], Result]): Its result is pickled, so share tensors
+            of a device in another way.
+
+    Returns:
+        Result: What ``work`` returned on rank 0.
+
+    Raises:
+        UsageError: On all ranks, if ``work`` raises one; of the same class.
+        ValueError: On all ranks, if ``work`` raises one.
+        RuntimeError: On the other ranks, if ``work`` raises anything else;
+            rank 0 raises the original error.
+    """
+    # Class and text of an error, and the result.
+    payload = [None, None, None]
+    if not is_main_process():
+        broadcast_object_list(payload)
+        kind, text, result = payload
+        if kind is not None:
+            raise kind(text)
+        return result
+    try:
+        payload[2] = work()
+    except BaseException as error:
+        payload[:2] = _picklable(error)
+        raise
+    finally:
+        broadcast_object_list(payload)
+    return payload[2]
+
+
+def _picklable(error: BaseException) -> tuple[type[Exception], str]:
+    """Return the class and text that stand for an error on other ranks."""
+    if isinstance(error, UsageError):
+        return type(error), str(error)
+    if isinstance(error, ValueError):
+        return ValueError, str(error)
+    name = type(error).__name__
+    return RuntimeError, f'rank 0 ended with {name}: {error}'
+
+
+def gather_distinct(items: Iterable[str]) -> list[str]:
+    """Return the items of all ranks without repetitions.
+
+    Args:
+        items (Iterable[str]): Those of this rank, usually none: one number is
+            summed, and the items travel only if it is not 0.
+
+    Returns:
+        list[str]: The same on all ranks, in the order of the ranks.
+    """
+    gathered = [list(items)]
+    if get_world_size() > 1:
+        number = torch.tensor(len(gathered[0]))
+        all_reduce(number)
+        gathered = all_gather_object(gathered[0]) if number else []
+    return list(dict.fromkeys(item for own in gathered for item in own))

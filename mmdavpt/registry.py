@@ -40,8 +40,15 @@ OPTIM_WRAPPER_CONSTRUCTORS = Registry(
 #: Tuning methods; they have no counterpart in mmengine.
 TUNERS = Registry('tuner', locations=['mmdavpt.models.tuners'])
 
+#: Metrics of the guidance loss: modules called with ``similarity`` (B, P),
+#: ``target`` (B, ) and ``guided`` (P, ) that return a scalar.
+GUIDANCE_METRICS = Registry(
+    'guidance metric', locations=['mmdavpt.models.losses']
+)
+
 __all__ = [
     'DATASETS',
+    'GUIDANCE_METRICS',
     'HOOKS',
     'MODELS',
     'OPTIM_WRAPPERS',

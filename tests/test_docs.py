@@ -35,7 +35,11 @@ def keys_of(text):
     'title, component, not_set',
     [
         ('`model.backbone`', DAVPTVisionTransformer, {'frozen_stages'}),
-        ('`model.guidance`', PromptGuidance, {'num_prompts', 'embed_dims'}),
+        (
+            '`model.guidance`',
+            PromptGuidance,
+            {'num_classes', 'num_prompts', 'embed_dims'},
+        ),
         ('`model.guidance.loss`', DAVPTLoss, set()),
     ],
 )

@@ -9,28 +9,28 @@ from pathlib import Path
 import pytest
 
 import mmdavpt
-from mmdavpt.host_check import (
-    HOSTS,
+from mmdavpt.dependencies import (
     REPLACED,
-    check_hosts,
+    REQUIRED,
+    check_dependencies,
     installed_versions,
 )
 
 ROOT = Path(__file__).parent.parent
-GOOD = {name: '1.0' for name in HOSTS}
+GOOD = {name: '1.0' for name in REQUIRED}
 
 
 def test_the_hosts_here_are_fine():
-    assert set(installed_versions()) == set(HOSTS)
-    check_hosts(installed_versions())
-    check_hosts({**GOOD, 'numpy': '2.0', 'mmdet': '3.3'})
+    assert set(installed_versions()) == set(REQUIRED)
+    check_dependencies(installed_versions())
+    check_dependencies({**GOOD, 'numpy': '2.0', 'mmdet': '3.3'})
 
 
 @pytest.mark.parametrize('name', REPLACED)
 def test_each_original_distribution_is_named_with_the_way_out(name):
     new = REPLACED[name]
     with pytest.raises(ImportError) as error:
-        check_hosts({**GOOD, name: '1.7.1'})
+        check_dependencies({**GOOD, name: '1.7.1'})
     sentence = str(error.value)
     assert f'{name} 1.7.1 of the original OpenMMLab line' in sentence
     assert f'`pip uninstall -y {name} {new}`' in sentence
@@ -43,7 +43,7 @@ def test_several_original_distributions_are_named_at_once():
         match='onedl-mmcv and onedl-mmengine, but '
         'mmcv 2.2.0, mmengine 0.10.4 of the original',
     ) as error:
-        check_hosts({**GOOD, 'mmcv': '2.2.0', 'mmengine': '0.10.4'})
+        check_dependencies({**GOOD, 'mmcv': '2.2.0', 'mmengine': '0.10.4'})
     assert '`pip uninstall -y mmcv mmengine onedl-mmcv onedl-mmengine`' in str(
         error.value
     )
@@ -54,9 +54,11 @@ def test_missing_hosts_are_named():
         ImportError,
         match='but onedl-mmcv is not installed. Run `pip install onedl-mmcv`',
     ):
-        check_hosts({k: v for k, v in GOOD.items() if k != 'onedl-mmcv'})
+        check_dependencies(
+            {k: v for k, v in GOOD.items() if k != 'onedl-mmcv'}
+        )
     with pytest.raises(ImportError, match='onedl-mmengine and onedl-mmcv'):
-        check_hosts({})
+        check_dependencies({})
 
 
 def test_an_original_distribution_stops_the_import(tmp_path):

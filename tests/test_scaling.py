@@ -24,7 +24,7 @@ def test_bytes_by_hand():
     assert communication.bytes_of(TOY) == dict(
         prompts=2 * 4 * 192 * 4,
         head=(7 * 192 + 7) * 4,
-        statistics=7 * 192 * 4 + 7 * 8 + 48,
+        statistics=7 * 192 * 4 + 7 * 8 + 7 * 8,
     )
     unguided = communication.bytes_of(TOY, 'vpt')
     assert unguided['statistics'] == 0

@@ -1,27 +1,18 @@
 """The soak test in the small: damaged configs and files, by seed."""
 
 import os
-import sys
 import time
-from pathlib import Path
 
 import pytest
 from mmengine.registry import init_default_scope
 
+from benchmarks.soak import configs, files, isolated, soak
 from mmdavpt.errors import UsageError
-
-sys.path.insert(0, str(Path(__file__).parents[1] / 'benchmarks/soak'))
-
-import files  # noqa: E402
-import isolated  # noqa: E402
-import soak  # noqa: E402
-
-import configs  # noqa: E402
 
 
 @pytest.mark.parametrize('seed', range(10))
 def test_damaged_configs(seed):
-    assert configs.case(seed) in ('refused', 'ran')
+    assert configs.case(seed) in ('one sentence', 'trains')
 
 
 def test_damaged_files():

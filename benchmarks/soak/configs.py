@@ -4,7 +4,6 @@ import argparse
 import copy
 import random
 import shutil
-import sys
 import tempfile
 import traceback
 from collections.abc import Callable
@@ -13,26 +12,19 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.logging import MMLogger
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
 
-for folder in (
-    str(Path(__file__).resolve().parents[2]),
-    str(Path(__file__).resolve().parent),
-):
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+from mmdavpt.cli import common as cli
+from mmdavpt.cli.train import train as train_config
+from mmdavpt.errors import UsageError
+from tests import toy
 
-from isolated import NotKept, try_cases  # noqa: E402
-from mmengine.config import Config  # noqa: E402
-from mmengine.hooks import Hook  # noqa: E402
-from mmengine.logging import MMLogger  # noqa: E402
-from mmengine.registry import DefaultScope  # noqa: E402
-from mmengine.runner import Runner  # noqa: E402
-from report import Report  # noqa: E402
-
-from mmdavpt.cli import common as cli  # noqa: E402
-from mmdavpt.cli.train import train as train_config  # noqa: E402
-from mmdavpt.errors import UsageError  # noqa: E402
-from tests import toy  # noqa: E402
+from .isolated import NotKept, try_cases
+from .report import Report
 
 #: What a value may become, besides its neighbours.
 VALUES = (

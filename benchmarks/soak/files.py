@@ -5,35 +5,27 @@ import os
 import pickle
 import random
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from mmengine.dataset import Compose
+from mmengine.logging import HistoryBuffer
+from mmengine.registry import DATASETS, init_default_scope
 from PIL import Image
+from safetensors.torch import save_file
 
-for folder in (
-    str(Path(__file__).resolve().parents[2]),
-    str(Path(__file__).resolve().parent),
-):
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+from mmdavpt.checkpoints.reading import read_torch
+from mmdavpt.checks.data.data_check import check_data
+from mmdavpt.datasets import FGVC, VTAB1k
+from mmdavpt.engine.fault_tolerance.checked_pipeline import CheckedPipeline
+from mmdavpt.errors import UsageError
+from mmdavpt.models.pretrained import read_checkpoint
 
-from isolated import NotKept, try_cases  # noqa: E402
-from mmengine.dataset import Compose  # noqa: E402
-from mmengine.logging import HistoryBuffer  # noqa: E402
-from mmengine.registry import DATASETS, init_default_scope  # noqa: E402
-from report import Report  # noqa: E402
-from safetensors.torch import save_file  # noqa: E402
-
-from mmdavpt.checkpoints.reading import read_torch  # noqa: E402
-from mmdavpt.checks.data.data_check import check_data  # noqa: E402
-from mmdavpt.datasets import FGVC, VTAB1k  # noqa: E402
-from mmdavpt.engine.fault_tolerance.checked_pipeline import CheckedPipeline  # noqa: E402
-from mmdavpt.errors import UsageError  # noqa: E402
-from mmdavpt.models.pretrained import read_checkpoint  # noqa: E402
+from .isolated import NotKept, try_cases
+from .report import Report
 
 IMAGES, CLASSES = 6, 3
 #: What code that a file brings along would leave behind.

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 
-from report import Report
+from .report import Report
 
 #: Seconds: a case that says nothing for longer hangs.
 LIMIT = 60.0

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from kill_configs import RUNS, config_of
 from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import loops
 from yapf.yapflib import yapf_api
 
 from mmdavpt.cli.launch import use_cpu_wrapper
 from mmdavpt.engine.runner import DAVPTRunner
+
+from .kill_configs import RUNS, config_of
 
 
 class Teller(Hook):

@@ -13,8 +13,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
-from kill_configs import RUNS
-from kill_runs import train
+
+from .kill_configs import RUNS
+from .kill_runs import train
 
 NEEDED = [
     *(f'mmpretrain.{part}' for part in ('models', 'datasets', 'evaluation')),

@@ -3,23 +3,15 @@
 import random
 import shutil
 import signal
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import torch
 
-for folder in (
-    str(Path(__file__).resolve().parents[2]),
-    str(Path(__file__).resolve().parent),
-):
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-
-from kill_configs import RUNS  # noqa: E402
-from kill_starts import Kill, NotKept, ends, prepare, start  # noqa: E402
-from report import Report  # noqa: E402
+from .kill_configs import RUNS
+from .kill_starts import Kill, NotKept, ends, prepare, start
+from .report import Report
 
 #: Seconds: a little longer than an iteration and a save.
 LONGEST_DELAY = 0.06

@@ -11,7 +11,6 @@ is empty, cut in half, or whole. A new start must find its last checkpoint.
 import copy
 import os
 import random
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -21,15 +20,8 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
 
-for place in (
-    str(Path(__file__).resolve().parents[2]),
-    str(Path(__file__).resolve().parent),
-):
-    if place not in sys.path:
-        sys.path.insert(0, place)
-
-from report import Report  # noqa: E402
-from saves import STEPS, Saving  # noqa: E402
+from .report import Report
+from .saves import STEPS, Saving
 
 
 class Moment(NamedTuple):

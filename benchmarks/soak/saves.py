@@ -12,7 +12,6 @@ import os
 import random
 import resource
 import signal
-import sys
 import tempfile
 import time
 from collections import deque
@@ -22,22 +21,15 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import RUNNERS
 
-for place in (
-    str(Path(__file__).resolve().parents[2]),
-    str(Path(__file__).resolve().parent),
-):
-    if place not in sys.path:
-        sys.path.insert(0, place)
-
-from report import Report  # noqa: E402
-
-from mmdavpt.checkpoints import (  # noqa: E402
+from mmdavpt.checkpoints import (
     last_checkpoint,
     read_run_checkpoint,
 )
-from mmdavpt.engine.hooks import DAVPTCheckpointHook  # noqa: E402
-from mmdavpt.errors import UsageError  # noqa: E402
-from tests import toy  # noqa: E402
+from mmdavpt.engine.hooks import DAVPTCheckpointHook
+from mmdavpt.errors import UsageError
+from tests import toy
+
+from .report import Report
 
 #: Calls of ``os`` that change what a folder shows, and what is sure in it.
 STEPS = ('replace', 'remove', 'fsync')

@@ -16,14 +16,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-for folder in (
-    str(Path(__file__).resolve().parents[2]),
-    str(Path(__file__).resolve().parent),
-):
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+ROOT = str(Path(__file__).resolve().parents[2])
+if ROOT not in sys.path:
+    sys.path.insert(0, ROOT)
 
-from report import Report  # noqa: E402
+from benchmarks.soak.report import Report  # noqa: E402
 
 #: The parts, and how many cases each has in full.
 PARTS = {
@@ -74,7 +71,9 @@ def soak(part: str, count: int, minutes: float, seed: int) -> Report:
         seed (int): The first seed.
     """
     deadline = time.monotonic() + 60 * minutes
-    return importlib.import_module(part).run(count, seed, deadline)
+    return importlib.import_module(f'benchmarks.soak.{part}').run(
+        count, seed, deadline
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

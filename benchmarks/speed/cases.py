@@ -135,7 +135,7 @@ def build_model(case: Case, form: str) -> nn.Module:
         model.backbone.requires_grad_(False)
         model.backbone.eval()
     if model.guidance is not None:
-        model.guidance.has_hook = True
+        model.guidance.initialized.fill_(True)
         classes = torch.arange(case.classes)
         model.guidance.mapping.copy_(classes % case.prompts)
     return model

@@ -16,12 +16,9 @@ from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import (
 )
 from torch.nn.parallel import DistributedDataParallel
 
-from mmdavpt.mapping import sharing as mapping_update
+from mmdavpt.mapping.agreement import check_same_mapping
 
 from .cases import Case, build_model, make_batch
-
-#: Integers of 8 bytes by which processes compare their mappings.
-SIGNATURE = 6
 
 
 def reduced_bytes(model: nn.Module) -> dict[str, int]:
@@ -32,8 +29,8 @@ def reduced_bytes(model: nn.Module) -> dict[str, int]:
 
     Returns:
         dict[str, int]: ``prompts`` (with bias deltas), ``head`` and
-        ``statistics``: the sums and counts of classes, with the signature of
-        the mapping. Prompts and head are gradients of what trains.
+        ``statistics``: the sums and counts of classes, and the mapping.
+        Prompts and head are gradients of what trains.
     """
     of_backbone = of_head = 0
     for name, parameter in model.named_parameters():
@@ -49,7 +46,7 @@ def reduced_bytes(model: nn.Module) -> dict[str, int]:
         statistics = (
             guidance.new_sums.nbytes
             + guidance.new_counts.nbytes
-            + 8 * SIGNATURE
+            + guidance.mapping.nbytes
         )
     return dict(prompts=of_backbone, head=of_head, statistics=statistics)
 
@@ -141,8 +138,9 @@ def _train(
         optimizer.step()
         optimizer.zero_grad()
         sent += guidance.new_sums.nbytes
-        sent += guidance.new_counts.nbytes + 8 * SIGNATURE
-        mapping_update.share_new(guidance)
+        sent += guidance.new_counts.nbytes + guidance.mapping.nbytes
+        guidance.collect()
+        check_same_mapping(guidance.mapping)
         seconds.append(time.perf_counter() - start)
         cpu.append(time.process_time() - busy)
     if rank == 0:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from mmengine.config import ConfigDict
 
-from mmdavpt.host_check import installed_versions
+from mmdavpt.dependencies import installed_versions
 from mmdavpt.version import __version__
 
 

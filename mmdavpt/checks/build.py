@@ -19,8 +19,8 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from torch.overrides import TorchFunctionMode
 from torch.utils.data import Dataset
 
-from mmdavpt.engine.resuming.randomness import isolated_randomness
 from mmdavpt.errors import UsageError, did_you_mean
+from mmdavpt.randomness import isolated_randomness
 
 from .introspection import argument_names, find_types, walk
 

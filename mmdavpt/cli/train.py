@@ -40,7 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check.add_argument(
         '--check-only',
         action='store_true',
-        help='check config, data and weights, and stop before the training',
+        help='check config, data and weights, rehearse one step, one '
+        'validation batch and one checkpoint, and stop before the training',
     )
     check.add_argument(
         '--no-check',
@@ -84,12 +85,13 @@ def train(cfg: 'Config', args: argparse.Namespace) -> 'Runner | None':
             :func:`add_arguments`.
 
     Returns:
-        Runner | None: The runner after training; None if a signal stopped
-        it.
+        Runner | None: The runner after training; None if a signal or
+        ``--check-only`` stopped it.
 
     Raises:
         UsageError: If the config cannot be trained.
     """
+    from mmdavpt.checks.rehearsal import RehearsalHook, RehearsalPassed
     from mmdavpt.engine.resuming.stopping import (
         Stopped,
         exit_cleanly_on_signal,
@@ -102,16 +104,16 @@ def train(cfg: 'Config', args: argparse.Namespace) -> 'Runner | None':
     common.apply_command_line(cfg, args)
     # A signal stops all processes together.
     with (
-        suppress(Stopped),
+        suppress(Stopped, RehearsalPassed),
         exit_cleanly_on_signal(alone=cfg.launcher == 'none'),
         early_failures_logged(cfg) as started,
     ):
         if not args.no_check:
             common.check_files(cfg, training=True)
-        if args.check_only:
-            return None
         prepare_launcher(cfg, args.local_rank)
         runner = common.build_runner(cfg, training=True)
+        if not args.no_check:
+            runner.register_hook(RehearsalHook(stop=args.check_only))
         runner.register_hook(started, priority='LOWEST')
         runner.train()
         return runner

@@ -1,24 +1,25 @@
-"""Class representations, k-means and the class-to-prompt mapping."""
+"""Class means, k-means and the class-to-prompt mapping; no model needed."""
 
 from .assignment import assign_prompts
 from .class_means import accumulate, class_means
+from .first_pass import first_pass_loader, observe_batches
 from .guidance_label import check_pixel_labels, draw_guidance_label
-from .kmeans import ALGORITHMS, check_options, cluster
+from .kmeans import cluster
 from .normalization import NORMALIZATIONS, normalize_rows
 from .result import MappingResult, describe, moved
 
 __all__ = [
-    'ALGORITHMS',
     'MappingResult',
     'NORMALIZATIONS',
     'accumulate',
     'assign_prompts',
-    'check_options',
     'check_pixel_labels',
     'class_means',
     'cluster',
     'describe',
     'draw_guidance_label',
+    'first_pass_loader',
     'moved',
     'normalize_rows',
+    'observe_batches',
 ]

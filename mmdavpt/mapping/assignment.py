@@ -1,10 +1,10 @@
-"""The rules that send every class to a prompt (section 3.4)."""
+"""Rules that assign every class to a prompt (section 3.4)."""
 
 from collections.abc import Iterable
 
 import numpy as np
 
-from .kmeans import check_options, cluster
+from .kmeans import cluster
 from .normalization import normalize_rows
 from .result import MappingResult, listed
 
@@ -17,13 +17,8 @@ def assign_prompts(
     excluded: Iterable[int] = (),
     normalize: str = 'l2',
     seed: int = 0,
-    algorithm: str = 'full',
-    restarts: int | None = None,
-    balanced: bool = False,
 ) -> MappingResult:
-    """Map classes to prompts.
-
-    The first rule that applies holds:
+    """Map classes to prompts, by the first rule that applies.
 
     1. At most one class is not excluded: no class gets a prompt, since there
        is nothing to push away from. The caller warns.
@@ -35,73 +30,50 @@ def assign_prompts(
     In 3 and 4 a class that was never seen joins the prompt with a seen class
     whose index is nearest to ``position * P // K``, where the position counts
     the ``K`` classes that are not excluded; of two equally near prompts, the
-    lower one. With ``balanced``, it joins the nearest that has room: of the U
-    prompts with a seen class, each ends up with floor(K / U) or ceil(K / U)
-    classes.
+    lower one.
 
     Args:
         representations (np.ndarray): Class representations, shape (K, C).
-            Those of classes never seen may be anything.
-        seen (np.ndarray): Whether each class was ever seen, bool,
-            shape (K, ).
+            Those of classes never seen are not read.
+        seen (np.ndarray): Whether each class was ever seen, bool, (K, ).
         num_prompts (int): The number of guided prompts ``P``.
         centroids (np.ndarray, optional): Previous centroids to start from,
-            shape (P, C); cluster ``p`` goes on from centroid ``p``. If a row
-            is zero, a prompt was unassigned, and k-means starts anew.
+            shape (P, C); cluster ``p`` continues centroid ``p``. If a row is
+            zero, a prompt was unassigned, and k-means starts anew.
             Defaults to None.
         excluded (Iterable[int]): Classes without guidance, such as the
             background. Defaults to ().
         normalize (str): See :func:`normalize_rows`. Defaults to 'l2'.
         seed (int): Seed of k-means++. Defaults to 0.
-        algorithm (str): See :func:`cluster`. Defaults to 'full'.
-        restarts (int, optional): See :func:`cluster`. Defaults to None.
-        balanced (bool): Whether prompts get equally many classes, as nearly
-            as that goes. Defaults to False.
-
-    Returns:
-        MappingResult: The mapping.
 
     Raises:
         ValueError: If a shape or number does not fit, if an excluded class
-            does not exist, if no class was seen, if the representation of a
-            seen class is not finite, or if an option is unknown.
+            does not exist, if no class was seen, or if the representation of
+            a seen class is not finite.
     """
-    check_options(algorithm, restarts, balanced)
     representations = np.asarray(representations)
     seen = np.asarray(seen, dtype=bool)
     classes = _guided_classes(representations, seen, num_prompts, excluded)
     shape = (num_prompts, representations.shape[1])
-    if centroids is not None and np.shape(centroids) != shape:
-        raise ValueError(
-            f'previous centroids should have the shape {shape}, but got '
-            f'{np.shape(centroids)}; leave them out to start anew'
-        )
+    if centroids is not None:
+        centroids = _warm_start(np.asarray(centroids), shape)
     mapping = np.full(len(seen), -1, dtype=np.int64)
     if len(classes) <= 1:
         return _result(mapping, np.zeros(shape))
-    seen_classes = _seen_classes(classes, representations, seen)
-    never_seen = np.setdiff1d(classes, seen_classes)
-    points = representations[seen_classes]
-    if len(seen_classes) > num_prompts:
-        mapping[seen_classes], new_centroids = cluster(
-            points,
-            num_prompts,
-            _warm_start(centroids),
-            normalize,
-            seed,
-            algorithm,
-            restarts,
-            balanced,
+    known = _seen_classes(classes, representations, seen)
+    points = representations[known]
+    if len(known) > num_prompts:
+        mapping[known], means = cluster(
+            points, num_prompts, centroids, normalize, seed
         )
     else:
-        one_each = classes if len(classes) <= num_prompts else seen_classes
+        one_each = classes if len(classes) <= num_prompts else known
         mapping[one_each] = np.arange(len(one_each))
-        new_centroids = np.zeros(shape)
-        new_centroids[mapping[seen_classes]] = normalize_rows(
-            points, normalize
-        )
-    _place(mapping, classes, never_seen, num_prompts, balanced)
-    return _result(mapping, new_centroids, never_seen)
+        means = np.zeros(shape)
+        means[mapping[known]] = normalize_rows(points, normalize)
+    never_seen = np.setdiff1d(classes, known)
+    _assign_by_index(mapping, classes, never_seen, num_prompts)
+    return _result(mapping, means, never_seen)
 
 
 def _guided_classes(
@@ -133,14 +105,14 @@ def _guided_classes(
 def _seen_classes(
     classes: np.ndarray, representations: np.ndarray, seen: np.ndarray
 ) -> np.ndarray:
-    """Return those of the classes that were seen, once they are checked."""
+    """Return the classes that were seen; check their representations."""
     seen_classes = classes[seen[classes]]
     if not len(seen_classes):
         raise ValueError(
-            'at least one class should have been seen before prompts are '
-            f'assigned, but none of the {len(classes)} classes was; check '
-            'that the training data has labels and that its annotations are '
-            'not all ignored'
+            f'none of the {len(classes)} classes has a training sample, but '
+            'at least one is needed to assign prompts; check that the '
+            'training data has labels and that its annotations are not all '
+            'ignored'
         )
     finite = np.isfinite(representations).all(axis=1)[seen_classes]
     if not finite.all():
@@ -152,40 +124,36 @@ def _seen_classes(
     return seen_classes
 
 
-def _warm_start(centroids: np.ndarray | None) -> np.ndarray | None:
+def _warm_start(
+    centroids: np.ndarray, shape: tuple[int, int]
+) -> np.ndarray | None:
     """Return the centroids if every prompt had one, else None."""
-    if centroids is None or not np.any(centroids, axis=1).all():
-        return None
-    return np.asarray(centroids)
+    if centroids.shape != shape:
+        raise ValueError(
+            f'previous centroids should have the shape {shape}, but got '
+            f'{centroids.shape}; pass None to start anew'
+        )
+    return centroids if centroids.any(axis=1).all() else None
 
 
-def _place(
+def _assign_by_index(
     mapping: np.ndarray,
     classes: np.ndarray,
     never_seen: np.ndarray,
     num_prompts: int,
-    balanced: bool = False,
 ) -> None:
-    """Send classes without a prompt to the nearest by index, in place."""
-    used, sizes = np.unique(mapping[mapping >= 0], return_counts=True)
-    least, extra = divmod(len(classes), len(used))
+    """Assign classes without a prompt to the nearest by index, in place."""
+    used = np.unique(mapping[mapping >= 0])
     for k in never_seen[mapping[never_seen] < 0]:
         position = int(np.searchsorted(classes, k))
-        wanted = position * num_prompts // len(classes)
-        far = np.abs(used - wanted).astype(float)
-        if balanced:
-            # Only so many prompts may have one class more than the others.
-            full = least + ((sizes > least).sum() < extra)
-            far[sizes >= full] = np.inf
-        nearest = far.argmin()
-        mapping[k] = used[nearest]
-        sizes[nearest] += 1
+        target = position * num_prompts // len(classes)
+        mapping[k] = used[np.abs(used - target).argmin()]
 
 
 def _result(
     mapping: np.ndarray, centroids: np.ndarray, never_seen: Iterable[int] = ()
 ) -> MappingResult:
-    """Count the sizes and freeze the result."""
+    """Count the classes of each prompt."""
     sizes = np.bincount(mapping[mapping >= 0], minlength=len(centroids))
     return MappingResult(
         mapping,

@@ -1,4 +1,4 @@
-"""Running sums of class features, and the class representations from them."""
+"""Running sums of class features, and class representations."""
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ def accumulate(
 ) -> None:
     """Add a batch of features to the sums of their classes, in place.
 
-    Reads no value back, so that it never makes the host wait.
+    Does not read values, so the CPU never waits for the GPU.
 
     Args:
         sums (Tensor): Sum of features per class, float32 or float64,
@@ -18,7 +18,7 @@ def accumulate(
         counts (Tensor): Number of samples per class, int64, shape (K, ).
         features (Tensor): Class features, any float dtype, shape (B, C).
         labels (Tensor): Class of each sample, or -1 for a sample without,
-            int64, shape (B, ). The features of the latter may be anything.
+            int64, shape (B, ). Features of the latter are not read.
 
     Raises:
         TypeError: If the sums are half precision or the counts not int64:

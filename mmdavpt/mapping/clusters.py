@@ -1,4 +1,4 @@
-"""Means of clusters, and clusters without a member."""
+"""Cluster means, and filling of empty clusters."""
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -29,9 +29,9 @@ def fill_empty_clusters(
     """Give every empty cluster one member.
 
     While a cluster is empty, the point farthest from the mean of its cluster
-    moves to the first empty one; only clusters with more than one member
-    give. Of equally far points the first moves, so that the result is the
-    same every time, also when points coincide.
+    moves to the first empty one, if its cluster has more than one member. Of
+    equally far points the first moves, so the result is deterministic, also
+    when points coincide.
 
     Args:
         x (np.ndarray): Points, shape (S, C), with S >= ``num_clusters``.

@@ -1,4 +1,4 @@
-"""The guidance label of a segmentation sample (A.2)."""
+"""Draw the guidance label of a segmentation sample (A.2)."""
 
 from collections.abc import Collection
 
@@ -8,7 +8,7 @@ import numpy as np
 def check_pixel_labels(
     labels: np.ndarray, num_classes: int, ignore_index: int
 ) -> np.ndarray:
-    """Return the labels that are not ignored, checked.
+    """Check the pixel labels; return those that are not ignored.
 
     Args:
         labels (np.ndarray): Pixel labels, integers, any shape.
@@ -16,7 +16,7 @@ def check_pixel_labels(
         ignore_index (int): The label of pixels without annotation.
 
     Returns:
-        np.ndarray: The others, with shape (n, ).
+        np.ndarray: Shape (n, ).
 
     Raises:
         TypeError: If the labels are not integers.
@@ -28,7 +28,7 @@ def check_pixel_labels(
             f'pixel labels should be integers, but got {labels.dtype}'
         )
     labels = labels[labels != ignore_index]
-    # A range check and a count, as sorting a crop takes ten times as long.
+    # Range check first: sorting a crop takes ten times as long.
     if labels.size and (labels.min() < 0 or labels.max() >= num_classes):
         found = np.unique(labels)
         wrong = found[(found < 0) | (found >= num_classes)][:10].tolist()
@@ -55,8 +55,8 @@ def draw_guidance_label(
         excluded (Collection[int]): Classes that are never drawn, such as the
             background.
         ignore_index (int): The label of pixels without annotation.
-        rng (np.random.Generator): Source of the draw. It advances only if
-            there is a class to draw.
+        rng (np.random.Generator): Source of the draw; used only if there is a
+            class to draw.
 
     Returns:
         int: The class, or -1 if there is none: the sample takes no part in

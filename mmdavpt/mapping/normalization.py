@@ -1,27 +1,26 @@
-"""Normalisation of class representations before they are clustered."""
+"""Normalise class representations before clustering."""
 
 import numpy as np
 
 NORMALIZATIONS = ('l2', 'centered', 'layer', 'none')
-#: Rows that are worked on at once, so that no second array of the size of all
-#: representations is needed.
+#: Rows per chunk, to avoid a second array of the size of the input.
 CHUNK = 512
 
 
 def normalize_rows(x: np.ndarray, normalize: str = 'l2') -> np.ndarray:
-    """Normalise representations before they are clustered.
+    """Normalise representations before clustering.
 
     Args:
         x (np.ndarray): Shape (S, C).
         normalize (str): Defaults to 'l2'.
 
             - 'l2': unit length, a zero row stays zero;
-            - 'centered': unit length after the mean of all rows is taken
-              away, so that what all classes have in common, and how it drifts
-              while prompts train, plays no role;
+            - 'centered': unit length after the mean of all rows is
+              subtracted, so that what all classes have in common, and its
+              drift during training, has no effect;
             - 'layer': zero mean and unit variance over the channels, as a
               layer norm without weights (released code);
-            - 'none': as they are.
+            - 'none': unchanged.
 
     Returns:
         np.ndarray: Float64, shape (S, C).
@@ -31,7 +30,7 @@ def normalize_rows(x: np.ndarray, normalize: str = 'l2') -> np.ndarray:
     """
     if normalize not in NORMALIZATIONS:
         raise ValueError(
-            f'normalize should be one of {NORMALIZATIONS}, but got '
+            f'`normalize` should be one of {NORMALIZATIONS}, but got '
             f'{normalize!r}'
         )
     x = np.array(x, dtype=np.float64)

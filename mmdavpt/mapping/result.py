@@ -1,4 +1,4 @@
-"""A mapping of classes to prompts, and what the log says of it."""
+"""A class-to-prompt mapping and its log line."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -44,21 +44,19 @@ def moved(previous: np.ndarray, current: np.ndarray) -> int:
     previous, current = np.asarray(previous), np.asarray(current)
     if previous.shape != current.shape:
         raise ValueError(
-            'two mappings of the same classes should be '
-            f'compared, but got {len(previous)} and '
-            f'{len(current)} classes'
+            'mappings should be of the same classes, but got '
+            f'{len(previous)} and {len(current)} classes'
         )
     return int((previous != current).sum())
 
 
-def describe(result: MappingResult, moved: int | None, seconds: float) -> str:
-    """Write the log line of a re-clustering.
+def describe(result: MappingResult, moved: int | None) -> str:
+    """Return the log line of a re-clustering.
 
     Args:
         result (MappingResult): The new mapping.
         moved (int, optional): Classes that changed prompt; None for the
             first mapping.
-        seconds (float): How long the clustering took.
 
     Returns:
         str: One line.
@@ -73,7 +71,6 @@ def describe(result: MappingResult, moved: int | None, seconds: float) -> str:
         'first mapping'
         if moved is None
         else f'{moved} class{"" if moved == 1 else "es"} moved',
-        f'{seconds:.2f} s',
     ]
     if unassigned:
         parts.insert(1, f'{unassigned} unassigned')

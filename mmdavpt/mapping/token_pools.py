@@ -1,10 +1,12 @@
-"""Prompts made of the tokens of a data set, as Self-SPT starts from them."""
+"""Initial prompts made of the tokens of a dataset, as in Self-SPT."""
 
-from typing import Optional
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from mmengine.utils import ProgressBar
 from torch import Tensor
 
 from .kmeans import cluster
@@ -13,22 +15,23 @@ POOLS = ('mean', 'max', 'kmeans', 'random')
 
 
 class TokenPool:
-    """Collects the patch tokens of one layer, and makes prompts of them.
+    """Collect the patch tokens of one layer, and make prompts of them.
 
-    - 'mean': patch places are cut into as many runs as there are prompts;
-      a prompt is the mean of its run's tokens over all images (Fig. 4d);
+    - 'mean': the patch positions are split into as many runs as there are
+      prompts; a prompt is the mean of its run's tokens over all images
+      (Fig. 4d);
     - 'max': their maximum, for each channel;
     - 'kmeans': centroids of k-means over a random sample of all tokens;
     - 'random': tokens drawn from that sample.
 
-    The four ways are those of Self-SPT (Wang et al., "Revisiting the Power of
-    Prompt for Visual Tuning", ICML 2024); how it cuts the places into runs is
-    not said, so the rule here is PyTorch's adaptive pooling.
+    These are the methods of Self-SPT (Wang et al., "Revisiting the Power of
+    Prompt for Visual Tuning", ICML 2024). It does not say how it splits the
+    positions, so they are split as PyTorch's adaptive pooling does.
 
     Args:
         method (str): One of the above.
         seed (int): Seed of the sample and of k-means. Defaults to 0.
-        sample_size (int): The most tokens that are kept of all images, with
+        sample_size (int): The number of tokens kept of all images, with
             'kmeans' and 'random'. Defaults to 10000.
 
     Raises:
@@ -40,20 +43,19 @@ class TokenPool:
     ) -> None:
         if method not in POOLS:
             raise ValueError(
-                f'prompts should be made of tokens by one of {POOLS}, but got '
-                f'{method!r}'
+                f'`method` should be one of {POOLS}, but got {method!r}'
             )
         self.method = method
         self.seed = seed
         self.sample_size = sample_size
         self.count = 0
-        self.pooled: Optional[Tensor] = None  # (N, C), 'mean' and 'max'
+        self.pooled: Tensor | None = None  # (N, C), 'mean' and 'max'
         self._generator = np.random.default_rng(seed)
-        self._kept: Optional[Tensor] = None  # (<= sample_size, C)
+        self._kept: Tensor | None = None  # (<= sample_size, C)
         self._order = np.empty(0)  # a random number for each kept token
 
     def add(self, tokens: Tensor) -> None:
-        """Take in the tokens of a batch.
+        """Add the tokens of a batch.
 
         Args:
             tokens (Tensor): With shape (B, N, C); ``N`` is always the same.
@@ -72,7 +74,7 @@ class TokenPool:
             self._sample(tokens.flatten(0, 1))
 
     def _sample(self, tokens: Tensor) -> None:
-        # The tokens with the lowest numbers of all are a uniform sample.
+        # The tokens with the lowest random numbers are a uniform sample.
         order = self._generator.random(len(tokens))
         if self._kept is not None:
             tokens = torch.cat((self._kept, tokens))
@@ -94,9 +96,9 @@ class TokenPool:
             pooled = self.pooled
             if len(pooled) < num_prompts:
                 raise ValueError(
-                    f'{num_prompts} prompts should be made of at least as '
-                    f'many patches, but there are {len(pooled)}: some would '
-                    "be copies, and stay so; choose 'random' or 'kmeans'"
+                    f'{num_prompts} prompts need at least as many patches, '
+                    f'but there are {len(pooled)}, so some would be copies; '
+                    "use method='random' or 'kmeans'"
                 )
             if self.method == 'mean':
                 pooled = pooled / self.count
@@ -108,8 +110,8 @@ class TokenPool:
             return pool(pooled.t(), num_prompts).t()  # (C, N) -> (P, C)
         if len(self._kept) < num_prompts:
             raise ValueError(
-                f'{num_prompts} prompts should be made of at least as many '
-                f'tokens, but there are {len(self._kept)}'
+                f'{num_prompts} prompts need at least as many tokens, but '
+                f'there are {len(self._kept)}; use more images'
             )
         if self.method == 'random':
             first = np.argsort(self._order, kind='stable')[:num_prompts]
@@ -118,3 +120,30 @@ class TokenPool:
             self._kept.cpu().numpy(), num_prompts, None, 'none', self.seed
         )
         return torch.as_tensor(centroids).to(self._kept)
+
+
+@torch.no_grad()
+def pool_tokens(
+    loader: Iterable,
+    inputs_of: Callable[[Any], Iterable[Tensor]],
+    pools: Mapping[int, TokenPool],
+    stopped: Callable[[], object] = lambda: False,
+) -> None:
+    """Add the tokens of a pass to the pools of their layers.
+
+    Args:
+        loader (Iterable): Batches of images, with a length.
+        inputs_of (Callable): Returns the patch tokens that enter each layer,
+            shape (B, N, C), of a batch.
+        pools (Mapping[int, TokenPool]): By the index of the layer.
+        stopped (Callable[[], object]): Called after each batch; the pass ends
+            if it returns true. Defaults to never.
+    """
+    bar = ProgressBar(len(loader))
+    for batch in loader:
+        for layer, tokens in enumerate(inputs_of(batch)):
+            if layer in pools:
+                pools[layer].add(tokens)
+        bar.update()
+        if stopped():
+            break

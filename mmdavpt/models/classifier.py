@@ -1,15 +1,14 @@
 """The image classifier with guided prompts."""
 
-from typing import Dict, List, Optional
-
 import torch
 from mmpretrain.models import ImageClassifier
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
+from mmdavpt.errors import UsageError
 from mmdavpt.registry import MODELS
 
-from .guidance import build_guidance
+from .guidance import build_guidance, read_class_labels
 from .guided_model import GuidedModelMixin
 
 
@@ -22,61 +21,58 @@ class DAVPTImageClassifier(GuidedModelMixin, ImageClassifier):
             :func:`~mmdavpt.models.guidance.config.build_guidance`. None for
             plain prompt tuning. Defaults to None.
         **kwargs: Of :class:`mmpretrain.models.ImageClassifier`.
+
+    Raises:
+        UsageError: If guidance does not fit the head or the preprocessor.
     """
 
-    def __init__(self, *args, guidance: Optional[dict] = None, **kwargs):
+    def __init__(self, *args, guidance: dict | None = None, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        if guidance is not None and getattr(
-            self.data_preprocessor, 'batch_augments', None
-        ):
-            raise ValueError(
+        num_classes = getattr(self.head, 'num_classes', None)
+        if guidance is not None:
+            self._check_guidance(guidance, num_classes)
+        self.guidance = build_guidance(guidance, self.backbone, num_classes)
+
+    def _check_guidance(self, guidance: dict, num_classes: int | None) -> None:
+        if getattr(self.data_preprocessor, 'batch_augments', None):
+            raise UsageError(
                 'guidance needs one class per image, but the data '
                 'preprocessor mixes images (batch_augments); remove '
                 '`train_cfg.augments` or set guidance=None'
             )
-        if guidance is not None and not hasattr(self.head, 'num_classes'):
-            raise ValueError(
+        if num_classes is None:
+            raise UsageError(
                 'a guided classifier needs a head with `num_classes`, but '
                 f'got {type(self.head).__name__}'
             )
-        if guidance is not None and guidance.get('labels') == 'present':
-            raise ValueError(
-                "labels='present' guides by the classes of an image's pixels, "
-                'which images of one class have not; leave `guidance.labels` '
-                'out'
+        if guidance.get('labels') == 'present':
+            raise UsageError(
+                "guidance.labels='present' needs pixel labels, which a "
+                'classifier does not have; remove `guidance.labels`'
             )
-        self.guidance = build_guidance(
-            guidance, self.backbone, getattr(self.head, 'num_classes', 0)
-        )
 
     def loss(
-        self, inputs: Tensor, data_samples: List[DataSample]
-    ) -> Dict[str, Tensor]:
+        self, inputs: Tensor, data_samples: list[DataSample]
+    ) -> dict[str, Tensor]:
         """Return the head's losses and, in training, the guidance losses.
 
         Args:
             inputs (Tensor): Images with shape (B, 3, H, W).
-            data_samples (List[DataSample]): With one ``gt_label`` each.
+            data_samples (list[DataSample]): With one ``gt_label`` each.
         """
         if self.guidance is None or not self.training:
             return super().loss(inputs, data_samples)
-        features, losses = self.features_and_guidance(
+        features, losses = self.forward_guided(
             inputs, self.guidance_labels(data_samples)
         )
-        # The host logs the sum of all terms as `loss`, which a term of that
-        # name would hide.
-        losses.update(
-            {
-                'loss_head' if name == 'loss' else name: value
-                for name, value in self.head.loss(
-                    features, data_samples
-                ).items()
-            }
-        )
+        # mmengine logs the sum of all terms as `loss`, which would hide a
+        # term of that name.
+        for name, value in self.head.loss(features, data_samples).items():
+            losses['loss_head' if name == 'loss' else name] = value
         return losses
 
     @staticmethod
-    def guidance_labels(data_samples: List[DataSample]) -> Tensor:
+    def guidance_labels(data_samples: list[DataSample]) -> Tensor:
         """Return the class of each image, int64, with shape (B, ).
 
         Raises:
@@ -90,3 +86,18 @@ class DAVPTImageClassifier(GuidedModelMixin, ImageClassifier):
                     f'{sample.get("img_path", "an image")}'
                 )
         return torch.cat([sample.gt_label for sample in data_samples])
+
+    def draw_labels(
+        self,
+        data_samples: list[DataSample],
+        iteration: int,
+        first_pass: bool = False,
+    ) -> list[int]:
+        """Return the class of each image, checked; nothing is drawn."""
+        return read_class_labels(data_samples, self.guidance.num_classes)
+
+    def set_guidance_labels(
+        self, data_samples: list[DataSample], iteration: int
+    ) -> None:
+        """Check the class of each image."""
+        self.draw_labels(data_samples, iteration)

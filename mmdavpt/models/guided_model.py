@@ -1,26 +1,28 @@
-"""What the guided classifier and the guided segmentor have in common."""
+"""Guidance and the class-to-prompt mapping of classifier and segmentor."""
 
 import logging
-from typing import Optional, Sequence, Tuple, Union
+from collections.abc import Callable, Sequence
 
 import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from mmdavpt.checkpoints.fit import GUIDANCE, check_fit
 from mmdavpt.checkpoints.safe_loading import SOURCE
 from mmdavpt.checkpoints.tuned import fill_frozen
 from mmdavpt.errors import UsageError
+from mmdavpt.mapping import describe, first_pass_loader, observe_batches
+from mmdavpt.randomness import isolated_randomness
 
-from .backbones import BackboneTokens
-from .guidance import PromptGuidance, Regions, region_means, region_tokens
+from .guidance import PromptGuidance, Regions, tokens_of_regions
 from .pretrained import Normalization
 
 
 def normalization_note(
-    data_preprocessor: nn.Module, declared: Optional[Normalization]
-) -> Optional[str]:
-    """Say so if images are normalised otherwise than the weights declare.
+    data_preprocessor: nn.Module, declared: Normalization | None
+) -> str | None:
+    """Return a note if images are not normalised as the weights declare.
 
     Args:
         data_preprocessor (nn.Module): The model's, with ``mean`` and ``std``
@@ -28,102 +30,91 @@ def normalization_note(
         declared (Normalization, optional): What the weights declare.
 
     Returns:
-        str | None: The sentence; None if both are the same or one is unknown.
+        str | None: None if both are the same or one is unknown.
     """
     mean = getattr(data_preprocessor, 'mean', None)
     if declared is None or mean is None:
         return None
-    here = [mean.flatten(), data_preprocessor.std.flatten()]
-    there = [torch.tensor(x).to(mean) for x in declared[:2]]
+    given = [mean.flatten(), data_preprocessor.std.flatten()]
+    expected = [torch.tensor(x).to(mean) for x in declared[:2]]
     if all(
         torch.allclose(x, y, atol=0.05)
-        for x, y in zip(here, there, strict=True)
+        for x, y in zip(given, expected, strict=True)
     ):
         return None
     return (
         'images are normalised by mean {} and std {}, but the weights were '
-        'made with mean {} and std {} (as {} declares). Authors who use '
-        "ImageNet's for all weights do so too; to follow the weights, set "
-        'mean and std of the data preprocessor'.format(
-            *([round(v, 3) for v in x.tolist()] for x in [*here, *there]),
+        'trained with mean {} and std {} (as {} declares); set mean and std '
+        'of the data preprocessor to follow the weights, or keep them to '
+        "follow papers that use ImageNet's values for all weights".format(
+            *([round(v, 3) for v in x.tolist()] for x in [*given, *expected]),
             declared.source,
         )
     )
 
 
-def samples_of(
-    tokens: BackboneTokens, labels: Union[Tensor, Regions]
-) -> Tuple[BackboneTokens, Tensor]:
-    """Return the tokens and classes of the samples of guidance.
-
-    Args:
-        tokens (BackboneTokens): Of the images.
-        labels (Tensor | Regions): See
-            :meth:`.GuidedModelMixin.features_and_guidance`.
-
-    Returns:
-        Tuple[BackboneTokens, Tensor]: As they are where an image is a sample;
-        those of the regions where they are, with the mean patch in the place
-        of [CLS].
-    """
-    if not isinstance(labels, Regions):
-        return tokens, labels
-    guided = {
-        layer: region_tokens(of_layer, labels)
-        for layer, of_layer in tokens.guided.items()
-    }
-    means = region_means(tokens.patches, labels)
-    return BackboneTokens(means, guided), labels.labels
-
-
 class GuidedModelMixin:
-    """Adds the guidance loss to the losses of a host's model.
+    """Adds guidance to a model of MMPretrain or MMSegmentation.
 
-    The host's ``extract_feat`` stays free of labels, so that nothing of
-    guidance is left at inference.
+    ``extract_feat`` stays free of labels, so guidance has no effect on
+    inference. In a training loop of your own, without
+    :class:`.PromptMappingHook`::
+
+        model.fit_mapping(loader)
+        for epoch in range(epochs):
+            for batch in loader:
+                data = model.data_preprocessor(batch, training=True)
+                loss, _ = model.parse_losses(model.loss(**data))
+                ...
+            model.refresh_mapping()
+
+    Attributes:
+        guidance (PromptGuidance | None): None for plain prompt tuning.
+        completes_tuned_weights (bool): Whether states without the frozen
+            weights can be loaded.
+        load_allowed (Sequence[str] | None): Patterns of names that may be
+            missing, unexpected or of another shape in a checkpoint file; None
+            if the code that loads it has compared them.
     """
 
-    guidance: Optional[PromptGuidance]
-    #: Whether states without the frozen weights can be loaded.
+    guidance: PromptGuidance | None
     completes_tuned_weights = True
-    #: Patterns of names that may be missing, surplus or of another shape in a
-    #: checkpoint file; None where what loads it has compared them.
-    load_allowed: Optional[Sequence[str]] = (GUIDANCE,)
+    load_allowed: Sequence[str] | None = (GUIDANCE,)
 
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, local_metadata: dict, *args
     ) -> None:
-        # Here, and not in a tool, so that every way of loading takes them.
+        # Here, and not in a tool, so that every way of loading supports them.
         fill_frozen(self, state_dict, prefix)
         source = local_metadata.get(SOURCE)
         if source is not None and self.load_allowed is not None:
-            # The hosts would leave random weights in place, with a line on it.
+            # mmengine would keep random weights and only log their names.
             check_fit(
                 self,
                 state_dict,
                 source,
                 self.load_allowed,
-                'use the config of its training, or name what may differ in '
-                "the model's attribute `load_allowed`",
+                'use the config of its training, or list the patterns of '
+                "weights that may differ in the model's `load_allowed`",
             )
         super()._load_from_state_dict(
             state_dict, prefix, local_metadata, *args
         )
 
     def init_weights(self) -> None:
-        """Initialize the weights; say with what images they were made.
+        """Initialize the weights; warn if images are normalised differently.
 
         Raises:
-            UsageError: If the model, and not its backbone, is to be loaded:
-                the host would do so with a mere warning for missing keys.
+            UsageError: If an ``init_cfg`` loads weights into the whole model:
+                mmengine would only warn about missing keys.
         """
         given = self.init_cfg or []
         for cfg in [given] if isinstance(given, dict) else given:
             if cfg.get('type') == 'Pretrained':
                 raise UsageError(
-                    'pre-trained weights should be those of the backbone, '
-                    'model.backbone.init_cfg, which is loaded strictly, but '
-                    f'model.pretrained or model.init_cfg is {cfg}'
+                    'set pre-trained weights in model.backbone.init_cfg, '
+                    'which loads them strictly, instead of model.pretrained '
+                    f'or model.init_cfg, which is {cfg}'
                 )
         super().init_weights()
         note = normalization_note(
@@ -133,10 +124,107 @@ class GuidedModelMixin:
         if note:
             print_log(note, logger='current', level=logging.WARNING)
 
-    def features_and_guidance(
-        self, inputs: Tensor, labels: Union[Tensor, Regions]
-    ):
-        """Run backbone and neck; guide the prompts; observe the classes.
+    def fit_mapping(
+        self,
+        loader: DataLoader,
+        pipeline: list[dict] | None = None,
+        max_samples_per_class: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        """Make the first mapping from a pass over the training set.
+
+        The pass reads the dataset of the loader once, in order, and leaves
+        the random state as it was. Without guidance it does nothing.
+
+        Args:
+            loader (DataLoader): The training loader.
+            pipeline (list[dict], optional): Transforms of the pass. Defaults
+                to None, those of training.
+            max_samples_per_class (int, optional): Limit of the pass. Defaults
+                to None, all samples.
+            seed (int): Seed of the pass, of k-means++ and of drawn guidance
+                labels. Defaults to 0.
+
+        Raises:
+            ValueError: If a label is missing or out of range, or if an image
+                gives a feature that is not finite.
+        """
+        if self.guidance is None:
+            return
+        self.guidance.seed = seed
+        with isolated_randomness(seed):
+            self.observe_training_set(
+                first_pass_loader(
+                    loader, pipeline, max_samples_per_class, seed
+                ),
+                max_samples_per_class,
+            )
+        self.refresh_mapping()
+
+    @torch.no_grad()
+    def observe_training_set(
+        self,
+        loader: DataLoader,
+        max_samples_per_class: int | None = None,
+        stopped: Callable[[], object] = lambda: False,
+    ) -> None:
+        """Forget the mapping; observe the training set without prompts.
+
+        Args:
+            loader (DataLoader): See :func:`.first_pass_loader`.
+            max_samples_per_class (int, optional): See :meth:`fit_mapping`.
+            stopped (Callable[[], object]): See :func:`.observe_batches`.
+        """
+        guidance = self.guidance
+        guidance.reset()
+        was_training = self.training
+        self.eval()
+        observe_batches(
+            loader,
+            self._unprompted_samples,
+            guidance.new_sums,
+            guidance.new_counts,
+            max_samples_per_class,
+            guidance.excluded,
+            stopped,
+        )
+        self.train(was_training)
+
+    def _unprompted_samples(
+        self, number: int, batch: dict
+    ) -> tuple[Tensor, Tensor]:
+        """Return the features (M, C) and classes (M, ) of a raw batch."""
+        drawn = self.draw_labels(batch['data_samples'], number, True)
+        # As in training, so that crops are padded to one size.
+        data = self.data_preprocessor(batch, training=True)
+        tokens = self.backbone.unprompted_tokens(data['inputs'])
+        check_finite(tokens.cls, data['data_samples'])
+        if self.guidance.labels == 'present':
+            regions = self.regions(data['data_samples'])
+            return tokens_of_regions(tokens, regions).cls, regions.labels
+        return tokens.cls, torch.tensor(drawn, device=tokens.cls.device)
+
+    def refresh_mapping(self) -> None:
+        """Cluster what was observed since the last mapping, and log it.
+
+        Call it after an epoch. Without guidance it does nothing.
+
+        Raises:
+            ValueError: If a feature was not finite, or no class was seen.
+        """
+        if self.guidance is None:
+            return
+        result, moved = self.guidance.recluster()
+        level, line = logging.INFO, describe(result, moved)
+        if (result.mapping < 0).all():
+            level = logging.WARNING
+            line += ', since it needs at least two classes'
+        print_log(line, logger='current', level=level)
+
+    def forward_guided(
+        self, inputs: Tensor, labels: Tensor | Regions
+    ) -> tuple[tuple, dict[str, Tensor]]:
+        """Run backbone and neck; compute the guidance loss; observe classes.
 
         Args:
             inputs (Tensor): Images with shape (B, 3, H, W).
@@ -144,79 +232,35 @@ class GuidedModelMixin:
                 none; or the regions of the images.
 
         Returns:
-            Tuple[tuple, Dict[str, Tensor]]: The features for the head, and
+            tuple[tuple, dict[str, Tensor]]: The features for the head, and
             the weighted terms of the guidance loss.
 
         Raises:
-            RuntimeError: If no hook keeps the mapping.
+            UsageError: If there is no mapping.
         """
         guidance = self.guidance
-        if not guidance.has_hook:
-            raise RuntimeError(
-                'nothing keeps the class-to-prompt mapping of the guided '
-                'model: add '
-                "custom_hooks=[dict(type='mmdavpt.PromptMappingHook')] to "
-                'the config, or set model.guidance=None for plain prompt '
-                'tuning'
-            )
-        request = guidance.request(labels)
-        features, tokens = self.backbone.forward_with_tokens(inputs, request)
-        tokens, labels = samples_of(tokens, labels)
+        guidance.check_initialized()
+        features, tokens = self.backbone.forward_with_tokens(
+            inputs, guidance.request(labels)
+        )
+        if isinstance(labels, Regions):
+            tokens, labels = tokens_of_regions(tokens, labels), labels.labels
         losses = guidance(tokens, labels)
         guidance.observe(tokens.cls.detach(), labels)
         if self.with_neck:
             features = self.neck(features)
         return features, losses
 
-    def unprompted_samples(
-        self, inputs: Tensor, data_samples: Sequence, labels: Sequence[int]
-    ) -> Tuple[Tensor, Tensor]:
-        """Return the samples of the pass before training and their classes.
-
-        Args:
-            inputs (Tensor): Images with shape (B, 3, H, W).
-            data_samples (Sequence): Of these images, after preprocessing.
-            labels (Sequence[int]): The classes that were read or drawn, -1
-                for none.
-
-        Returns:
-            Tuple[Tensor, Tensor]: With the shapes (M, C) and (M, ).
-
-        Raises:
-            ValueError: If an image gives a feature that is not finite.
-        """
-        tokens = self.backbone.unprompted_tokens(inputs)
-        check_finite(tokens.cls, data_samples)
-        tokens, labels = samples_of(
-            tokens, self.first_labels(data_samples, labels, inputs.device)
-        )
-        return tokens.cls, labels
-
-    def first_labels(
-        self,
-        data_samples: Sequence,
-        labels: Sequence[int],
-        device: torch.device,
-    ) -> Union[Tensor, Regions]:
-        """Return the guidance labels of the pass before training.
-
-        Args:
-            data_samples (Sequence): See :meth:`unprompted_samples`.
-            labels (Sequence[int]): See :meth:`unprompted_samples`.
-            device (torch.device): That of the images.
-        """
-        return torch.tensor(labels, device=device)
-
 
 def check_finite(features: Tensor, data_samples: Sequence) -> None:
-    """Raise if a feature is not finite, and name its image.
+    """Check that features are finite.
 
     Args:
         features (Tensor): With shape (B, C).
         data_samples (Sequence): Of the images.
 
     Raises:
-        ValueError: If one is not.
+        ValueError: If one is not, with the path of its image.
     """
     finite = torch.isfinite(features).all(dim=1)
     if finite.all():
@@ -227,5 +271,5 @@ def check_finite(features: Tensor, data_samples: Sequence) -> None:
     ]
     raise ValueError(
         f'the backbone gives NaN or infinite features for {paths}; check '
-        'these images, and the pre-trained weights if it is all of them'
+        'these images, or the pre-trained weights if all are affected'
     )

@@ -1,6 +1,6 @@
 """The segmentor with guided prompts."""
 
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 import torch
 from mmseg.models import EncoderDecoder
@@ -11,7 +11,13 @@ from torch import Tensor
 from mmdavpt.errors import UsageError
 from mmdavpt.registry import MODELS
 
-from .guidance import Regions, build_guidance, find_regions, patch_labels
+from .guidance import (
+    Regions,
+    build_guidance,
+    draw_class_labels,
+    find_regions,
+    patch_labels,
+)
 from .guided_model import GuidedModelMixin
 from .slide import WINDOW_BATCH, check_window_batch, slide_logits
 
@@ -20,9 +26,8 @@ from .slide import WINDOW_BATCH, check_window_batch, slide_logits
 class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
     """An encoder-decoder whose prompts are guided by class (appendix A.2).
 
-    In each iteration :class:`mmdavpt.engine.hooks.PromptMappingHook` draws
-    one class of each sample's annotation as its guidance label, unless all
-    present classes guide.
+    In each iteration one class of each sample's annotation is drawn as its
+    guidance label, unless all present classes guide.
 
     Args:
         guidance (dict, optional): See
@@ -31,21 +36,21 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
         num_classes (int, optional): The class count of all heads that do not
             set their own. Defaults to None.
         **kwargs: Of :class:`mmseg.models.EncoderDecoder`. In ``test_cfg``
-            ``window_batch`` bounds how many windows of ``mode='slide'`` go
+            ``window_batch`` limits how many windows of ``mode='slide'`` go
             through the backbone at once (int, defaults to 8).
 
     Raises:
-        UsageError: If ``window_batch`` is no positive integer, or if there
+        UsageError: If ``window_batch`` is not a positive integer, or if there
             is more than one ``decode_head``.
     """
 
     def __init__(
         self,
         *args,
-        guidance: Optional[dict] = None,
-        num_classes: Optional[int] = None,
+        guidance: dict | None = None,
+        num_classes: int | None = None,
         **kwargs,
-    ):
+    ) -> None:
         if num_classes is not None:
             kwargs = _with_class_count(kwargs, num_classes)
         super().__init__(*args, **kwargs)
@@ -59,21 +64,20 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
     def _init_decode_head(self, decode_head: Any) -> None:
         if isinstance(decode_head, (list, tuple)):
             raise UsageError(
-                '`model.decode_head` should be one head, but got '
-                f'{len(decode_head)} in a list, as of a cascade; leave the '
-                'last one, and list others under `auxiliary_head`'
+                '`model.decode_head` should be one head, but got a list of '
+                f'{len(decode_head)}, as for a cascade; keep the last one and '
+                'move the others to `auxiliary_head`'
             )
         super()._init_decode_head(decode_head)
 
     def loss(
-        self, inputs: Tensor, data_samples: List[SegDataSample]
-    ) -> Dict[str, Tensor]:
+        self, inputs: Tensor, data_samples: list[SegDataSample]
+    ) -> dict[str, Tensor]:
         """Return the heads' losses and, in training, the guidance losses.
 
         Args:
             inputs (Tensor): Images with shape (B, 3, H, W).
-            data_samples (List[SegDataSample]): With ``gt_sem_seg`` and, for
-                ``labels='random'``, the drawn ``guidance_label``.
+            data_samples (list[SegDataSample]): With ``gt_sem_seg``.
         """
         if self.guidance is None or not self.training:
             return super().loss(inputs, data_samples)
@@ -82,7 +86,7 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
             if self.guidance.labels == 'present'
             else self.guidance_labels(data_samples).to(inputs.device)
         )
-        features, losses = self.features_and_guidance(inputs, labels)
+        features, losses = self.forward_guided(inputs, labels)
         losses.update(self._decode_head_forward_train(features, data_samples))
         if self.with_auxiliary_head:
             losses.update(
@@ -90,18 +94,12 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
             )
         return losses
 
-    def first_labels(self, data_samples, labels, device):
-        """Return the drawn labels, or the regions of all present classes."""
-        if self.guidance.labels == 'present':
-            return self.regions(data_samples)
-        return super().first_labels(data_samples, labels, device)
-
-    def regions(self, data_samples: List[SegDataSample]) -> Regions:
-        """Return the regions of the classes that are present.
+    def regions(self, data_samples: list[SegDataSample]) -> Regions:
+        """Return the regions of all present classes.
 
         Args:
-            data_samples (List[SegDataSample]): With ``gt_sem_seg``, as large
-                as the images that the backbone sees.
+            data_samples (list[SegDataSample]): With ``gt_sem_seg`` of the
+                size of the backbone's input.
         """
         guidance = self.guidance
         pixels = torch.cat([s.gt_sem_seg.data for s in data_samples])
@@ -115,39 +113,63 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
             )
         )
 
-    @staticmethod
-    def guidance_labels(data_samples: List[SegDataSample]) -> Tensor:
+    def guidance_labels(self, data_samples: list[SegDataSample]) -> Tensor:
         """Return the drawn class of each sample, int64, with shape (B, ).
 
-        Raises:
-            RuntimeError: If no hook has drawn them.
+        They are drawn here, from ``guidance.seed`` and ``guidance.iteration``,
+        unless :class:`.PromptMappingHook` has done so.
         """
-        if not all('guidance_label' in sample for sample in data_samples):
-            raise RuntimeError(
-                'the samples have no guidance label: add custom_hooks='
-                "[dict(type='mmdavpt.PromptMappingHook')] to the config, or "
-                'set model.guidance=None for plain prompt tuning'
-            )
-        return torch.tensor([sample.guidance_label for sample in data_samples])
+        if all('guidance_label' in sample for sample in data_samples):
+            labels = [sample.guidance_label for sample in data_samples]
+        else:
+            labels = self.draw_labels(data_samples, self.guidance.iteration)
+            self.guidance.iteration += 1
+        return torch.tensor(labels)
+
+    def draw_labels(
+        self,
+        data_samples: list[SegDataSample],
+        iteration: int,
+        first_pass: bool = False,
+    ) -> list[int]:
+        """Draw one class of each sample's annotation, -1 for none."""
+        guidance = self.guidance
+        return draw_class_labels(
+            data_samples,
+            guidance.num_classes,
+            guidance.excluded,
+            self.decode_head.ignore_index,
+            (guidance.seed, first_pass, iteration),
+        )
+
+    def set_guidance_labels(
+        self, data_samples: list[SegDataSample], iteration: int
+    ) -> None:
+        """Draw the guidance labels and add them to the samples."""
+        if self.guidance.labels == 'present':
+            return
+        labels = self.draw_labels(data_samples, iteration)
+        for sample, label in zip(data_samples, labels, strict=True):
+            sample.set_metainfo(dict(guidance_label=label))
 
     def slide_inference(
-        self, inputs: Tensor, batch_img_metas: List[dict]
+        self, inputs: Tensor, batch_img_metas: list[dict]
     ) -> Tensor:
-        """Return what the host's method does, with windows in batches.
+        """Return the logits of MMSegmentation's method; batch the windows.
 
         Windows go through ``extract_feat`` and ``decode_head``, not through
         ``encode_decode``.
 
         Args:
             inputs (Tensor): Images with shape (B, 3, H, W).
-            batch_img_metas (List[dict]): Meta information of each image.
+            batch_img_metas (list[dict]): Meta information of each image.
 
         Returns:
             Tensor: Logits with shape (B, K, H, W).
         """
 
         def decode(features, image, size):
-            # Only a `torch.Size` makes the heads prefer it to `pad_shape`.
+            # Heads prefer it to `pad_shape` only if it is a `torch.Size`.
             meta = {**batch_img_metas[image], 'img_shape': torch.Size(size)}
             return self._window_logits(features, meta)
 
@@ -170,7 +192,7 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
             and kind.predict_by_feat is BaseDecodeHead.predict_by_feat
         ):
             logits = head(features)
-            # To resize to the same size would only copy.
+            # Resizing to the same size would only copy.
             if logits.shape[2:] == meta['img_shape']:
                 return logits
             return head.predict_by_feat(logits, [meta])

@@ -1,4 +1,4 @@
-"""Sliding-window inference whose windows share backbone passes."""
+"""Sliding-window inference with batches of windows."""
 
 from collections.abc import Callable, Sequence
 from itertools import product
@@ -10,12 +10,12 @@ from torch.utils._pytree import tree_map_only
 
 from mmdavpt.errors import UsageError
 
-#: Windows in one pass of the backbone, unless a config says otherwise.
+#: Default number of windows in one forward pass of the backbone.
 WINDOW_BATCH = 8
 
 
 class Window(NamedTuple):
-    """Where a window lies: index of its image, first row, first column."""
+    """Position of a window: image index, first row, first column."""
 
     image: int
     top: int
@@ -23,10 +23,10 @@ class Window(NamedTuple):
 
 
 def window_starts(length: int, crop: int, stride: int) -> list[int]:
-    """Return where the windows along one side start, as the host has it.
+    """Return where the windows along one side start, as in MMSegmentation.
 
-    The last window ends with the image; an image shorter than the crop has
-    one window, of its own length.
+    The last window ends with the image. An image shorter than the crop gets
+    one window of its own length.
 
     Args:
         length (int): Pixels of the image along this side.
@@ -49,9 +49,9 @@ def window_starts(length: int, crop: int, stride: int) -> list[int]:
     starts = [*range(0, last, stride), last]
     if len(starts) > 1 and stride > crop:
         raise UsageError(
-            '`test_cfg.stride` should be at most `test_cfg.crop_size`, so '
-            f'that windows leave no gap, but got {stride} and {crop}; lower '
-            'the stride'
+            '`test_cfg.stride` should be at most `test_cfg.crop_size`, or '
+            f'windows leave gaps, but got {stride} and {crop}; lower the '
+            'stride'
         )
     return starts
 
@@ -84,30 +84,30 @@ def slide_logits(
 ) -> Tensor:
     """Return the logits of images, averaged over overlapping windows.
 
-    The windows, their number over each pixel and the order of the sums are
-    those of ``mmseg.models.EncoderDecoder.slide_inference``. Only one map of
-    full size is held, to which windows are added in place. They are decoded
-    one by one: a head at full resolution needs more memory for one window
-    than the backbone for several, and a batch makes it no faster.
+    Windows, counts and order of summation equal
+    ``mmseg.models.EncoderDecoder.slide_inference``. Only one full-size map is
+    kept, to which windows are added in place. The head decodes one window at
+    a time: at full resolution it needs more memory for one window than the
+    backbone for several, and is no faster in batches.
 
     Args:
         inputs (Tensor): Images with shape (B, C, H, W).
-        encode (Callable): Gives the features of windows with shape
-            (n, C, h, w): tensors with n rows, nested at will.
-        decode (Callable): Gives the logits, with shape (1, K, h, w), of the
+        encode (Callable): Returns features of windows with shape
+            (n, C, h, w): tensors with n rows, in any nesting.
+        decode (Callable): Returns logits with shape (1, K, h, w) from the
             features of one window, the index of its image, and its size.
-        num_channels (int): The number K of channels of the logits.
+        num_channels (int): Number of channels K of the logits.
         crop_size (Sequence[int]): Height and width of a window in pixels.
         stride (Sequence[int]): Rows and columns between two windows.
-        window_batch (int): At most so many windows of all images are encoded
-            at once. Defaults to 8.
+        window_batch (int): Maximum number of windows to encode at once.
+            Defaults to 8.
 
     Returns:
-        Tensor: With shape (B, K, H, W).
+        Tensor: Shape (B, K, H, W).
 
     Raises:
-        UsageError: If the windows would leave gaps, or if features cannot be
-            told apart by window.
+        UsageError: If the windows leave gaps, or if the features cannot be
+            split by window.
     """
     batch_size, _, *size = inputs.shape
     height, width = (
@@ -134,7 +134,7 @@ def slide_logits(
 
 
 def _cut(images: Tensor, window: Window, height: int, width: int) -> Tensor:
-    """Return the view of one window."""
+    """Return a view of one window."""
     image, top, left = window
     return images[image, :, top : top + height, left : left + width]
 
@@ -147,27 +147,27 @@ def _row(features: Any, index: int) -> Any:
 
 
 def _check_single(logits: Tensor, features: Any) -> None:
-    """Refuse logits of several windows where those of one were asked for."""
+    """Raise if the head decoded several windows instead of one."""
     if len(logits) != 1:
         raise UsageError(
             "features with mode='slide' should be tensors, or tuples, lists "
-            'and dicts of tensors, so that they can be cut by window, but '
-            f'got {type(features).__name__}, of which the head decodes '
+            'and dicts of tensors, which can be split by window, but got '
+            f'{type(features).__name__}, from which the head decodes '
             f'{len(logits)} windows at once; set test_cfg.window_batch=1'
         )
 
 
 def check_window_batch(number: Any) -> None:
-    """Refuse a number of windows that cannot be meant.
+    """Raise if a number of windows is not a positive integer.
 
     Args:
         number (Any): ``window_batch`` of a segmentor's ``test_cfg``.
 
     Raises:
-        UsageError: If it is no positive integer.
+        UsageError: If it is not.
     """
     if isinstance(number, bool) or not isinstance(number, int) or number < 1:
         raise UsageError(
             '`test_cfg.window_batch` should be a positive integer, but got '
-            f'{number!r}; write how many windows the backbone takes at once'
+            f'{number!r}'
         )

@@ -1,4 +1,4 @@
-"""Checkpoints change their form, and stay what they are."""
+"""Convert checkpoints between full, tuned-only and safetensors."""
 
 import pytest
 import torch
@@ -45,7 +45,7 @@ def score(run, file, capsys):
     return capsys.readouterr().out.splitlines()[-1]
 
 
-def test_there_and_back(run, capsys):
+def test_conversions_keep_weights_and_scores(run, capsys):
     config = str(run / 'config.py')
     files = ['epoch_1.pth', 'a.pth', 'b.safetensors', 'c.pth', 'd.safetensors']
     for source, out, *flags in (
@@ -81,7 +81,7 @@ def test_there_and_back(run, capsys):
     assert {score(run, file, capsys) for file in files[1:]} == {first}
 
 
-def test_a_run_goes_on_from_a_whole_checkpoint_made_of_tuned_ones(run):
+def test_resume_from_a_converted_full_checkpoint(run):
     convert(
         [str(run / 'config.py'), str(run / 'epoch_1.pth'), str(run / 'w.pth')]
     )
@@ -107,7 +107,7 @@ def test_a_run_goes_on_from_a_whole_checkpoint_made_of_tuned_ones(run):
         ),
     ],
 )
-def test_what_does_not_fit_is_a_sentence(run, argv, sentence, capsys):
+def test_conversion_errors_are_one_sentence(run, argv, sentence, capsys):
     with pytest.raises(SystemExit):
         convert([str(run / 'config.py'), str(run / 'epoch_1.pth'), *argv])
     assert sentence in capsys.readouterr().err

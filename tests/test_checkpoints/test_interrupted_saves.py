@@ -1,4 +1,4 @@
-"""The soak test of saving finds nothing, and finds what is broken."""
+"""The soak test of saving passes, and detects broken savers."""
 
 import math
 
@@ -29,6 +29,6 @@ def test_nothing_is_lost():
         ),
     ],
 )
-def test_what_the_host_loses_is_found(monkeypatch, owner, name, broken):
+def test_losses_of_mmengine_are_detected(monkeypatch, owner, name, broken):
     monkeypatch.setattr(owner, name, broken)
     assert saves.run(count=4, seed=0, deadline=math.inf).failures

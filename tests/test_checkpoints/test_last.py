@@ -1,4 +1,4 @@
-"""Which checkpoint a run goes on from, whatever happened to the folder."""
+"""Find the checkpoint to resume from, whatever happened to the folder."""
 
 import os
 
@@ -28,19 +28,19 @@ def damage(path):
         file.write(content)
 
 
-def test_an_empty_folder_has_none(tmp_path):
+def test_empty_folder_has_no_checkpoint(tmp_path):
     assert last_checkpoint(str(tmp_path)) == (None, [])
     assert last_checkpoint(str(tmp_path / 'no')) == (None, [])
 
 
-def test_the_pointer_counts(tmp_path):
+def test_last_checkpoint_file_is_used(tmp_path):
     first = save(tmp_path / 'iter_1.pth', 1)
     save(tmp_path / 'iter_2.pth', 2)
     write_pointer(str(tmp_path), first)
     assert last_checkpoint(str(tmp_path)) == (first, [])
 
 
-def test_a_moved_or_copied_folder_goes_on_from_its_own(tmp_path):
+def test_moved_folder_uses_its_own_checkpoint(tmp_path):
     old = save(tmp_path / 'old' / 'iter_1.pth', 1)
     new = save(tmp_path / 'new' / 'iter_1.pth', 1)
     write_pointer(str(tmp_path / 'new'), old)
@@ -50,7 +50,7 @@ def test_a_moved_or_copied_folder_goes_on_from_its_own(tmp_path):
 
 
 @pytest.mark.parametrize('how', ['flipped', 'cut', 'empty', 'gone'])
-def test_a_damaged_one_is_passed_over_and_named(tmp_path, how):
+def test_damaged_checkpoint_is_skipped(tmp_path, how):
     save(tmp_path / 'iter_9.pth', 9)
     whole = save(tmp_path / 'iter_10.pth', 10)
     last = save(tmp_path / 'iter_11.pth', 11)
@@ -70,7 +70,7 @@ def test_a_damaged_one_is_passed_over_and_named(tmp_path, how):
 
 
 @pytest.mark.parametrize('content', [b'', b'\xff\x00\x9f', b'\n'])
-def test_a_damaged_pointer_is_named(tmp_path, content):
+def test_damaged_last_checkpoint_file(tmp_path, content):
     whole = save(tmp_path / 'iter_10.pth', 10)
     (tmp_path / 'last_checkpoint').write_bytes(content)
     path, notes = last_checkpoint(str(tmp_path))
@@ -78,12 +78,12 @@ def test_a_damaged_pointer_is_named(tmp_path, content):
     assert 'last_checkpoint is damaged' in notes[0]
 
 
-def test_a_kill_before_the_first_pointer_loses_nothing(tmp_path):
+def test_checkpoint_without_a_last_checkpoint_file(tmp_path):
     whole = save(tmp_path / 'iter_1.pth', 1)
     assert last_checkpoint(str(tmp_path))[0] == whole
 
 
-def test_what_is_passed_over_is_named_wherever_it_lies(tmp_path):
+def test_skipped_checkpoints_of_another_folder_are_reported(tmp_path):
     """Damaged ones, and weights of no run, in the `out_dir` of the hook."""
     whole = save(tmp_path / 'out' / 'iter_2.pth', 2)
     for name in ('iter_3', 'iter_4'):
@@ -107,14 +107,14 @@ def test_what_is_passed_over_is_named_wherever_it_lies(tmp_path):
         dict(optimizer=None),
     ],
 )
-def test_what_cannot_be_resumed_is_not_started_anew(tmp_path, part):
+def test_folder_without_a_resumable_checkpoint_is_an_error(tmp_path, part):
     path = save(tmp_path / 'iter_1.pth', 1, **part)
     write_pointer(str(tmp_path), path)
     with pytest.raises(UsageError, match='is not resumable'):
         last_checkpoint(str(tmp_path))
 
 
-def test_a_pointer_that_cannot_be_written_stays(tmp_path, monkeypatch):
+def test_failed_write_keeps_last_checkpoint_file(tmp_path, monkeypatch):
     first = save(tmp_path / 'iter_1.pth', 1)
     write_pointer(str(tmp_path), first)
 
@@ -127,6 +127,6 @@ def test_a_pointer_that_cannot_be_written_stays(tmp_path, monkeypatch):
     assert last_checkpoint(str(tmp_path)) == (first, [])
 
 
-def test_storages_of_the_hosts_are_taken_at_their_word(tmp_path):
+def test_remote_checkpoint_is_not_verified(tmp_path):
     write_pointer(str(tmp_path), 's3://bucket/iter_1.pth')
     assert last_checkpoint(str(tmp_path)) == ('s3://bucket/iter_1.pth', [])

@@ -1,4 +1,4 @@
-"""Saves whose power is cut lose nothing, and the cutting finds what does."""
+"""Power cuts during a save lose nothing; missing fsyncs are detected."""
 
 import math
 import os
@@ -28,12 +28,12 @@ def skip_folders(path, wait=writing._to_disk):
 
 
 @pytest.mark.parametrize('lazy', [skip, skip_folders])
-def test_a_save_that_does_not_wait_for_the_disk_is_found(monkeypatch, lazy):
+def test_missing_fsync_is_detected(monkeypatch, lazy):
     monkeypatch.setattr(writing, '_to_disk', lazy)
     assert power.run(count=150, seed=0, deadline=math.inf).failures
 
 
-def test_disks_by_hand():
+def test_possible_disk_states():
     """A file is written, waited for, and renamed over another."""
     old, new = {1: b'old!'}, {1: b'old!', 2: b'new!'}
     moments = [
@@ -53,7 +53,7 @@ def test_disks_by_hand():
     assert [*power.disks(moments)] == [after]
 
 
-def test_bytes_written_over_what_was_sure():
+def test_possible_bytes_of_an_overwritten_file():
     moments = [
         Moment({'a': 1}, {1: b'old!'}, sure_names=True),
         Moment({'a': 1}, {1: b'newer!'}),
@@ -61,7 +61,7 @@ def test_bytes_written_over_what_was_sure():
     assert power.bytes_of(1, moments) == [b'old!', b'', b'new', b'newer!']
 
 
-def test_calls_are_recorded(tmp_path):
+def test_recorder_notes_file_operations(tmp_path):
     (tmp_path / 'a').write_bytes(b'old')
     with power.Recorder(str(tmp_path)) as recorder:
         (tmp_path / 'b').write_bytes(b'new')

@@ -1,4 +1,4 @@
-"""No way of loading executes a checkpoint, unless the environment says so."""
+"""No way of loading executes a checkpoint unless the user allows it."""
 
 import warnings
 
@@ -66,7 +66,7 @@ def ways(cfg, path):
     yield lambda: get_model(Config(cfg), pretrained=path)
 
 
-def test_every_way_of_loading_refuses(trap, monkeypatch):
+def test_no_way_of_loading_executes_code(trap, monkeypatch):
     install_safe_loading()
     for load in ways(*trap):
         with pytest.raises(
@@ -93,7 +93,7 @@ def test_map_location_is_used(tmp_path, monkeypatch):
         assert read['state_dict']['w'].device.type == 'meta'
 
 
-def test_facts_of_safetensors_may_be_damaged_or_odd(tmp_path):
+def test_damaged_safetensors_metadata(tmp_path):
     path = str(tmp_path / 'a.safetensors')
     save_file({'w': torch.ones(2)}, path, metadata=dict(meta='["odd"]'))
     assert read_run_checkpoint(path)['meta'] == {}
@@ -102,7 +102,7 @@ def test_facts_of_safetensors_may_be_damaged_or_odd(tmp_path):
         read_run_checkpoint(path)
 
 
-def test_scores_and_logs_need_no_trust(tmp_path):
+def test_numpy_scores_are_read_safely(tmp_path):
     content = dict(
         state_dict={},
         scores=[np.dtype(code).type(1) for code in 'bBhHiIlLqQ?efd'],
@@ -115,7 +115,7 @@ def test_scores_and_logs_need_no_trust(tmp_path):
     assert read['scores'] == content['scores']
 
 
-def test_the_best_of_segmentation_is_read(tmp_path):
+def test_best_score_of_segmentation_is_read(tmp_path):
     """Its score is a float32 of numpy, which mmengine cannot read safely."""
     cfg = toy.segmentation(tmp_path, {'train_cfg.val_interval': 2})
     cfg['default_hooks']['checkpoint'].update(save_best='mIoU', interval=2)
@@ -134,14 +134,14 @@ def test_the_best_of_segmentation_is_read(tmp_path):
         (None, 'does not exist'),
     ],
 )
-def test_what_is_no_checkpoint_is_named(tmp_path, content, sentence):
+def test_missing_or_other_file_is_reported(tmp_path, content, sentence):
     if content is not None:
         torch.save(content, tmp_path / 'a.pth')
     with pytest.raises(UsageError, match=sentence):
         read_run_checkpoint(str(tmp_path / 'a.pth'))
 
 
-def test_a_text_is_no_checkpoint_and_nobody_is_told_to_trust_it(tmp_path):
+def test_text_file_is_not_recommended_to_be_trusted(tmp_path):
     path = tmp_path / 'README.md'
     path.write_text('# A title\n')
     with pytest.raises(UsageError, match='does not begin as one') as info:
@@ -149,7 +149,7 @@ def test_a_text_is_no_checkpoint_and_nobody_is_told_to_trust_it(tmp_path):
     assert 'weights_only' not in str(info.value)
 
 
-def test_a_changed_byte_is_found(tmp_path):
+def test_changed_byte_is_detected(tmp_path):
     path = tmp_path / 'a.pth'
     torch.save(dict(state_dict={'w': torch.zeros(1000)}), path)
     content = bytearray(path.read_bytes())
@@ -160,7 +160,7 @@ def test_a_changed_byte_is_found(tmp_path):
         read_run_checkpoint(str(path))
 
 
-def test_an_archive_whose_end_names_another_disk(tmp_path):
+def test_archive_that_names_another_disk(tmp_path):
     path = tmp_path / 'a.pth'
     torch.save(dict(state_dict={'w': torch.zeros(3)}), path)
     content = bytearray(path.read_bytes())

@@ -1,4 +1,4 @@
-"""A run saves, and loses nothing when it cannot."""
+"""A run saves checkpoints, and loses none if saving fails."""
 
 import logging
 import os
@@ -81,7 +81,7 @@ def names(folder):
     return sorted(p.name for p in folder.glob('*.p*') if p.suffix != '.py')
 
 
-def test_the_tools_runner_uses_this_hook(tmp_path, weights):
+def test_runner_replaces_the_checkpoint_hook(tmp_path, weights):
     for hook in ('CheckpointHook', CheckpointHook):
         cfg = run(tmp_path, weights)
         cfg['default_hooks']['checkpoint']['type'] = hook
@@ -93,9 +93,7 @@ def test_the_tools_runner_uses_this_hook(tmp_path, weights):
     assert not [h for h in hooks if isinstance(h, CheckpointHook)]
 
 
-def test_the_old_one_goes_only_when_the_new_one_is_named(
-    tmp_path, weights, monkeypatch
-):
+def test_old_checkpoint_is_deleted_last(tmp_path, weights, monkeypatch):
     scores = (1, 3, 2, 4)
     cfg = run(tmp_path, weights, 4, scores, max_keep_ckpts=1, save_best='auto')
     runner = runs.runner(cfg)
@@ -128,7 +126,7 @@ def full_disk(monkeypatch, times):
     monkeypatch.setattr(runner_module.Runner, 'save_checkpoint', save)
 
 
-def test_a_full_disk_leaves_the_one_before_and_says_so(
+def test_full_disk_keeps_the_old_checkpoint(
     tmp_path, weights, monkeypatch, caplog
 ):
     runner = runs.runner(run(tmp_path, weights, max_keep_ckpts=1))
@@ -154,9 +152,7 @@ def test_a_full_disk_leaves_the_one_before_and_says_so(
     assert f'The last one is {tmp_path / "epoch_1.pth"}.' in said[0]
 
 
-def test_a_training_whose_last_one_is_not_saved_ends_with_that(
-    tmp_path, weights, monkeypatch
-):
+def test_failed_last_save_is_an_error(tmp_path, weights, monkeypatch):
     runner = runs.runner(run(tmp_path, weights, 2))
     full_disk(monkeypatch, times=(2,))
     with pytest.raises(SaveError, match='epoch_2.pth could not be written'):
@@ -164,9 +160,7 @@ def test_a_training_whose_last_one_is_not_saved_ends_with_that(
     assert last_checkpoint(str(tmp_path))[0] == str(tmp_path / 'epoch_1.pth')
 
 
-def test_the_best_survives_a_better_one_that_is_not_saved(
-    tmp_path, weights, monkeypatch
-):
+def test_old_best_survives_a_failed_save(tmp_path, weights, monkeypatch):
     scores = (1, 2, 0)
     cfg = run(tmp_path, weights, 3, scores, max_keep_ckpts=1, save_best='auto')
     runner = runs.runner(cfg)
@@ -179,7 +173,7 @@ def test_the_best_survives_a_better_one_that_is_not_saved(
     assert content['message_hub']['runtime_info']['best_score'] == 1
 
 
-def test_the_best_that_the_last_one_names_stays(
+def test_best_named_by_the_last_checkpoint_is_kept(
     tmp_path, weights, monkeypatch
 ):
     cfg = run(tmp_path, weights, 2, (1, 2), max_keep_ckpts=1, save_best='auto')
@@ -196,7 +190,7 @@ def test_the_best_that_the_last_one_names_stays(
     assert named == str(tmp_path / best[0])
 
 
-def test_a_best_of_the_same_name_is_not_removed(tmp_path, weights):
+def test_overwritten_best_is_not_deleted(tmp_path, weights):
     """As by averaged weights that are validated after the weights."""
     runner = runs.runner(run(tmp_path, weights, 1, (1,), save_best='auto'))
     runner.register_hook(Scores((1,)))
@@ -209,9 +203,7 @@ def test_a_best_of_the_same_name_is_not_removed(tmp_path, weights):
     assert content['message_hub']['runtime_info']['best_score'] == 2
 
 
-def test_storages_of_the_hosts_replace_by_themselves(
-    tmp_path, weights, monkeypatch
-):
+def test_remote_storage_is_written_directly(tmp_path, weights, monkeypatch):
     saved = []
     monkeypatch.setattr(
         runner_module.Runner,
@@ -225,7 +217,7 @@ def test_storages_of_the_hosts_replace_by_themselves(
     assert os.listdir(tmp_path) == ['run']
 
 
-def test_what_cannot_be_removed_is_said(tmp_path, weights, monkeypatch):
+def test_failed_deletion_is_logged(tmp_path, weights, monkeypatch):
     runner = runs.runner(run(tmp_path, weights, 2, max_keep_ckpts=1))
     remove = os.remove
 
@@ -241,7 +233,7 @@ def test_what_cannot_be_removed_is_said(tmp_path, weights, monkeypatch):
     assert 'epoch_1.pth could not be removed ([Errno 1]' in log
 
 
-def test_a_copied_folder_does_not_touch_the_old_ones_best(tmp_path, weights):
+def test_copied_folder_keeps_the_best_of_the_original(tmp_path, weights):
     old, new = tmp_path / 'old', tmp_path / 'new'
     cfg = run(old, weights, 1, (1,), save_best='auto')
     runner = runs.runner(cfg)
@@ -261,7 +253,7 @@ def test_a_copied_folder_does_not_touch_the_old_ones_best(tmp_path, weights):
     ]
 
 
-def test_resume_true_passes_over_a_damaged_one(tmp_path, weights, caplog):
+def test_resume_skips_a_damaged_checkpoint(tmp_path, weights, caplog):
     runs.runner(run(tmp_path, weights, 2)).train()
     os.truncate(tmp_path / 'epoch_2.pth', 1000)
     runner = runs.runner(run(tmp_path, weights, 3), resume=True)
@@ -274,7 +266,7 @@ def test_resume_true_passes_over_a_damaged_one(tmp_path, weights, caplog):
     assert runner.iter == 9
 
 
-def test_resume_true_without_any_starts(tmp_path, weights):
+def test_resume_without_a_checkpoint_starts(tmp_path, weights):
     runner = runs.runner(run(tmp_path, weights, 1), resume=True)
     runner.train()
     assert runner.iter == 3
@@ -288,7 +280,7 @@ class Break(Hook):
             raise KeyboardInterrupt
 
 
-def test_a_schedule_that_holds_a_function_resumes(tmp_path, weights):
+def test_schedule_with_a_function_resumes(tmp_path, weights):
     def runner(name, **kwargs):
         cfg = run(tmp_path / name, weights, epochs=2)
         cfg['param_scheduler'] = [
@@ -314,7 +306,7 @@ class Odd:
     """What is not read without being executed."""
 
 
-def test_a_checkpoint_that_is_not_read_back_is_named(tmp_path, weights):
+def test_unreadable_first_checkpoint_is_logged(tmp_path, weights):
     class Keep(Hook):
         def after_train_iter(self, runner, *args, **kwargs):
             runner.message_hub.update_info('odd', Odd(), resumed=True)
@@ -335,7 +327,7 @@ def test_a_checkpoint_that_is_not_read_back_is_named(tmp_path, weights):
 Pair = namedtuple('Pair', 'one other')
 
 
-def test_what_is_plain_is_read_without_unpickling(tmp_path):
+def test_plain_values_are_read_without_unpickling(tmp_path):
     counts = defaultdict(int, a=np.int64(1))
     given = dict(
         counts=counts,
@@ -350,7 +342,7 @@ def test_what_is_plain_is_read_without_unpickling(tmp_path):
     )
 
 
-def test_plain():
+def test_to_plain():
     given = ConfigDict(a=[np.float32(1.5), (np.int64(2), 'x')], b=dict(c=None))
     result = to_plain(dict(given=given, tensor=torch.ones(1)))
     assert result['given'] == dict(a=[1.5, (2, 'x')], b=dict(c=None))

@@ -1,4 +1,4 @@
-"""Checkpoints of tuned weights do all that full ones do."""
+"""Tuned-only checkpoints load and resume like full ones."""
 
 import os
 
@@ -36,7 +36,7 @@ def trained(tmp_path_factory, weights):
     return folder, runs.state(runner)
 
 
-def test_they_hold_what_was_tuned_and_nothing_else(trained, weights):
+def test_tuned_only_content(trained, weights):
     folder, last = trained
     content = read_run_checkpoint(str(folder / 'epoch_2.pth'))
     frozen = torch.load(weights).keys()
@@ -54,7 +54,7 @@ def test_they_hold_what_was_tuned_and_nothing_else(trained, weights):
     assert 'guidance.class_sums' not in best['state_dict']
 
 
-def test_resuming_from_them_equals_not_stopping(trained, weights, tmp_path):
+def test_resume_from_tuned_only_is_exact(trained, weights, tmp_path):
     folder, last = trained
     cfg = runs.config(tmp_path, weights, tuned_only=True)
     runner = runs.runner(
@@ -65,7 +65,7 @@ def test_resuming_from_them_equals_not_stopping(trained, weights, tmp_path):
 
 
 @pytest.mark.parametrize('file', ['epoch_2.pth', 'best'])
-def test_every_way_of_loading_takes_them(trained, weights, tmp_path, file):
+def test_mmengine_and_strict_loading(trained, weights, tmp_path, file):
     from mmengine.runner import load_checkpoint
 
     folder, last = trained
@@ -85,7 +85,7 @@ def test_every_way_of_loading_takes_them(trained, weights, tmp_path, file):
             assert torch.equal(value, model[name]), name
 
 
-def test_other_frozen_weights_are_refused(trained, tmp_path):
+def test_other_frozen_weights_are_rejected(trained, tmp_path):
     folder, _ = trained
     other = runs.pretrained(tmp_path / 'other.pth', seed=1)
     cfg = runs.config(tmp_path, other)
@@ -112,7 +112,7 @@ def test_other_frozen_weights_are_refused(trained, tmp_path):
         ),
     ],
 )
-def test_other_configs_are_refused(
+def test_other_configs_are_rejected(
     trained, weights, tmp_path, changes, sentence
 ):
     cfg = runs.config(tmp_path, weights, changes)
@@ -122,7 +122,7 @@ def test_other_configs_are_refused(
         model.load_state_dict(state)
 
 
-def test_what_could_not_be_had_again_is_not_left_out(weights, tmp_path):
+def test_frozen_weights_must_be_restorable(weights, tmp_path):
     cfg = runs.config(
         tmp_path, weights, {'model.backbone.init_cfg': None}, tuned_only=True
     )
@@ -141,7 +141,7 @@ def test_what_could_not_be_had_again_is_not_left_out(weights, tmp_path):
         runs.runner(cfg, load_from=path).train()
 
 
-def test_frozen_weights_that_changed_are_not_left_out(weights, tmp_path):
+def test_changed_frozen_weights_are_saved(weights, tmp_path):
     cfg = runs.config(
         tmp_path, weights, {'train_cfg.max_epochs': 1}, tuned_only=True
     )
@@ -159,7 +159,7 @@ def test_frozen_weights_that_changed_are_not_left_out(weights, tmp_path):
     runs.assert_equal(content['state_dict'], runs.state(runner))
 
 
-def test_the_last_bits_of_a_position_embedding_depend_on_the_machine():
+def test_fingerprint_tolerates_resizing_of_position_embeddings():
     state = dict(w=torch.randn(3, 4), pos_embed=torch.randn(1, 17, 32))
     mark = fingerprint(state)
     near = dict(state, pos_embed=state['pos_embed'] * (1 + 1e-6))
@@ -173,7 +173,7 @@ def test_the_last_bits_of_a_position_embedding_depend_on_the_machine():
         assert not same_values(mark, fingerprint(other))
 
 
-def test_they_are_small(trained):
+def test_tuned_only_files_are_small(trained):
     folder, last = trained
     frozen = sum(
         v.nbytes for k, v in last.items() if k.startswith('backbone.layers')

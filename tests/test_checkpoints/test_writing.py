@@ -1,4 +1,4 @@
-"""Files are written whole or not at all."""
+"""Files are written atomically."""
 
 import os
 import resource
@@ -35,9 +35,7 @@ def saving_with_limit(path, limit, killed):
 
 @pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
 @pytest.mark.parametrize('killed', [True, False])
-def test_a_writing_that_ends_at_any_byte_leaves_what_was_there(
-    tmp_path, suffix, killed
-):
+def test_interrupted_write_keeps_the_old_file(tmp_path, suffix, killed):
     path = str(tmp_path / f'a{suffix}')
     save_checkpoint(OLD, path)
     size = os.path.getsize(path)
@@ -53,7 +51,7 @@ def test_a_writing_that_ends_at_any_byte_leaves_what_was_there(
     assert read_run_checkpoint(path)['meta']['iter'] == 2
 
 
-def test_what_cannot_be_written_is_said(tmp_path):
+def test_save_error_message(tmp_path):
     (tmp_path / 'file').touch()
     with pytest.raises(
         SaveError, match='a.pth could not be written .*free some'
@@ -61,12 +59,12 @@ def test_what_cannot_be_written_is_said(tmp_path):
         save_checkpoint(OLD, str(tmp_path / 'file' / 'a.pth'))
 
 
-def test_a_folder_is_made(tmp_path):
+def test_folder_is_created(tmp_path):
     save_checkpoint(OLD, str(tmp_path / 'new' / 'a.pth'))
     assert os.listdir(tmp_path / 'new') == ['a.pth']
 
 
-def test_an_error_of_the_writer_leaves_what_was_there(tmp_path):
+def test_error_in_the_block_keeps_the_old_file(tmp_path):
     path = tmp_path / 'a.txt'
     path.write_text('old')
     with pytest.raises(KeyError), atomic_write(str(path)) as partial:
@@ -77,13 +75,13 @@ def test_an_error_of_the_writer_leaves_what_was_there(tmp_path):
     assert os.listdir(tmp_path) == ['a.txt']
 
 
-def test_what_a_kill_left_behind_is_found(tmp_path):
+def test_partial_files_are_found(tmp_path):
     (tmp_path / 'a.pth').touch()
     (tmp_path / 'b.pth.partial').touch()
     assert partial_files(str(tmp_path)) == [str(tmp_path / 'b.pth.partial')]
 
 
-def test_safetensors_keep_weights_and_facts(tmp_path):
+def test_safetensors_keep_weights_and_metadata(tmp_path):
     path = str(tmp_path / 'a.safetensors')
     weight = torch.arange(6.0).view(2, 3)
     save_checkpoint(

@@ -1,4 +1,4 @@
-"""Workers of loaders end with the training, and at once."""
+"""Workers of loaders end with the training, without delay."""
 
 import multiprocessing
 
@@ -20,7 +20,7 @@ PERSISTENT = {
 
 @pytest.mark.parametrize('task', [toy.classification, toy.segmentation])
 @pytest.mark.parametrize('stopped', [False, True])
-def test_none_is_left(tmp_path, task, stopped):
+def test_no_worker_is_left(tmp_path, task, stopped):
     # Of an endless iterator too, which a loop holds and no loader.
     changes = {**PERSISTENT}
     if task is toy.segmentation:

@@ -13,8 +13,8 @@ FEW = pytest.mark.parametrize('num_classes', [2, 4, 5])
 LOSSES = {
     'paper': dict(),
     'released': dict(preset='released'),
-    'proxy_nca': dict(metric='proxy_nca'),
-    'triplet': dict(metric='triplet', margin=2.0),
+    'proxy_nca': dict(metric=dict(type='ProxyNCA')),
+    'triplet': dict(metric=dict(type='Triplet', margin=2.0)),
 }
 
 
@@ -29,9 +29,7 @@ def guidance_of(num_classes, num_prompts=NUM_PROMPTS, **kwargs):
         torch.randn(num_classes, CHANNELS, generator=generator),
         torch.arange(num_classes),
     )
-    guidance.take_new()
-    guidance.finish_epoch()
-    guidance.set_mapping(guidance.cluster(seed=0))
+    guidance.recluster()
     return guidance
 
 
@@ -50,16 +48,14 @@ def tokens_of(guidance, prompts):
 
 
 @FEW
-@pytest.mark.parametrize(
-    'options', [dict(), dict(balanced=True), dict(algorithm='minibatch')]
-)
-def test_one_prompt_per_class_and_the_others_unassigned(num_classes, options):
-    guidance = guidance_of(num_classes, **options)
+def test_one_prompt_per_class_and_the_others_unassigned(num_classes):
+    guidance = guidance_of(num_classes)
     assert guidance.mapping.tolist() == list(range(num_classes))
     assert guidance.centroids[:num_classes].any(dim=1).all()
     assert not guidance.centroids[num_classes:].any()
     # A warm start, from centroids of which some are zero.
-    result = guidance.cluster(seed=1)
+    guidance.seed = 1
+    result = guidance.cluster()
     assert result.mapping.tolist() == list(range(num_classes))
     assert result.sizes.tolist() == [1] * num_classes + [0] * (
         NUM_PROMPTS - num_classes

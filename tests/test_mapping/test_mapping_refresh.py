@@ -1,10 +1,9 @@
-"""When real runs of both loops re-cluster, and from what."""
+"""When runs of both loops re-cluster, and from which samples."""
 
 import pytest
 import torch
 from mmengine.hooks import Hook
 
-from mmdavpt.mapping import assign_prompts
 from mmdavpt.models import PromptGuidance
 from tests import toy
 
@@ -18,24 +17,26 @@ class Counter(Hook):
         self.sizes, self.iterations, self.reductions = [], [], 0
         self.runner = None
         cluster = PromptGuidance.cluster
-        finish = PromptGuidance.finish_epoch
-        take = PromptGuidance.take_new
+        update = PromptGuidance.update_representations
+        collect = PromptGuidance.collect
 
-        def counted_finish(guidance):
+        def counted_update(guidance):
             self.sizes.append(int(guidance.class_counts.sum()))
-            return finish(guidance)
+            return update(guidance)
 
-        def counted_cluster(guidance, seed):
+        def counted_cluster(guidance):
             self.iterations.append(self.runner.iter)
-            return cluster(guidance, seed)
+            return cluster(guidance)
 
-        def counted_take(guidance):
+        def counted_collect(guidance):
             self.reductions += 1
-            return take(guidance)
+            return collect(guidance)
 
-        monkeypatch.setattr(PromptGuidance, 'finish_epoch', counted_finish)
+        monkeypatch.setattr(
+            PromptGuidance, 'update_representations', counted_update
+        )
         monkeypatch.setattr(PromptGuidance, 'cluster', counted_cluster)
-        monkeypatch.setattr(PromptGuidance, 'take_new', counted_take)
+        monkeypatch.setattr(PromptGuidance, 'collect', counted_collect)
 
     def run(self, runner):
         self.runner = runner
@@ -131,7 +132,7 @@ def test_iteration_loop(
 def test_resume(
     runner_from, tmp_path, monkeypatch, build, options, stop, left
 ):
-    """A run that was stopped re-clusters when and from what it would have."""
+    """A resumed run re-clusters when, and from what, an unstopped one does."""
     changes = dict(LONG[build])
     whole = runner_from(
         with_hook(build, tmp_path / 'whole', changes, **options)
@@ -152,10 +153,10 @@ def test_resume(
         assert torch.equal(value, expected[name]), name
 
 
-def test_a_schedule_that_no_longer_collects_drops_what_was(
+def test_a_later_schedule_drops_samples_of_a_checkpoint(
     runner_from, tmp_path, monkeypatch
 ):
-    """Samples of before are not mixed with those of ten epochs later."""
+    """Samples before are not mixed with those of epochs later."""
     cfg = with_hook(
         toy.classification, tmp_path, {'train_cfg.max_epochs': 1}, interval=2
     )
@@ -171,52 +172,7 @@ def test_a_schedule_that_no_longer_collects_drops_what_was(
     assert counter.sizes == [24, 24]
 
 
-def test_contradictions_end_in_a_sentence(runner_from, tmp_path):
+def test_contradicting_options_are_rejected(runner_from, tmp_path):
     cfg = with_hook(toy.classification, tmp_path, interval=None, begin=10)
     with pytest.raises(ValueError, match='interval=None never re-clusters'):
-        runner_from(cfg)
-
-
-@pytest.mark.parametrize(
-    'options', [dict(algorithm='minibatch'), dict(restarts=1), dict()]
-)
-def test_options_of_the_guidance_reach_k_means(options):
-    guidance = PromptGuidance(
-        1500, 40, 4, (1,), dict(type='mmdavpt.DAVPTLoss'), **options
-    )
-    points = torch.randn(1500, 4, generator=torch.Generator().manual_seed(0))
-    guidance.representations.copy_(points)
-    guidance.seen.fill_(True)
-    expected = assign_prompts(points, guidance.seen, 40, seed=3, **options)
-    assert guidance.cluster(3).mapping.tolist() == expected.mapping.tolist()
-    if options:
-        plain = assign_prompts(points, guidance.seen, 40, seed=3)
-        assert (plain.mapping != expected.mapping).any()
-
-
-def test_a_balanced_run(runner_from, tmp_path, monkeypatch):
-    """Six classes on four prompts: never three on one."""
-    changes = {
-        'model.backbone.num_prompts': 4,
-        'model.guidance.balanced': True,
-    }
-    runner = runner_from(toy.classification(tmp_path, changes))
-    sizes = []
-    take_over = PromptGuidance.set_mapping
-
-    def record(guidance, result):
-        sizes.append(sorted(result.sizes.tolist()))
-        take_over(guidance, result)
-
-    monkeypatch.setattr(PromptGuidance, 'set_mapping', record)
-    runner.train()
-    assert sizes == [[1, 1, 2, 2]] * 3
-
-
-@pytest.mark.parametrize(
-    'name, value', [('algorithm', 'fast'), ('restarts', 0), ('balanced', 2)]
-)
-def test_unknown_options_of_the_guidance(runner_from, tmp_path, name, value):
-    cfg = toy.classification(tmp_path, {f'model.guidance.{name}': value})
-    with pytest.raises(ValueError, match=f'`{name}` should be'):
         runner_from(cfg)

@@ -1,4 +1,4 @@
-"""What guided models say about the images that their weights were made of."""
+"""Weights of guided models: normalisation of images, and strict loading."""
 
 import numpy as np
 import pytest
@@ -39,17 +39,17 @@ def model_with_weights(tmp_path, mean, std):
         ([127.5] * 3, [58.395, 57.12, 57.375], True),
     ],
 )
-def test_other_normalization_is_warned_of(tmp_path, mean, std, warned):
+def test_warns_of_another_normalization(tmp_path, mean, std, warned):
     model = model_with_weights(tmp_path, mean, std)
     with logged('WARNING') as lines:
         model.init_weights()
     text = ''.join(lines)
-    assert ('made with mean [127.5, 127.5, 127.5]' in text) == warned
+    assert ('trained with mean [127.5, 127.5, 127.5]' in text) == warned
     assert ('(as Google declares)' in text) == warned
     assert f'mean {mean}' in text or not warned
 
 
-def test_nothing_declared_is_nothing_said(tmp_path):
+def test_does_not_warn_if_weights_declare_nothing(tmp_path):
     model = model_with_weights(tmp_path, [0.0] * 3, [1.0] * 3)
     state, _, _ = foreign.plain(embed_dim=32, depth=2, mlp_ratio=1.5)
     torch.save(state, tmp_path / 'vit.pth')
@@ -59,9 +59,9 @@ def test_nothing_declared_is_nothing_said(tmp_path):
     assert lines == []
 
 
-def test_weights_of_the_whole_model_are_refused(tmp_path):
-    """The host would load them with a mere warning for missing keys."""
+def test_weights_of_the_full_model_are_rejected(tmp_path):
+    """mmengine would only warn about missing keys."""
     model = model_with_weights(tmp_path, [127.5] * 3, [127.5] * 3)
     model.init_cfg = dict(type='Pretrained', checkpoint='vit.pth')
-    with pytest.raises(UsageError, match='model.backbone.init_cfg, which'):
+    with pytest.raises(UsageError, match='in model.backbone.init_cfg, which'):
         model.init_weights()

@@ -1,4 +1,4 @@
-"""Scales and flips are averaged as the host does, with less held."""
+"""Test-time augmentation with a running average."""
 
 import copy
 import gc
@@ -92,17 +92,20 @@ def labels(samples, key='pred_sem_seg'):
     return [sample.get(key).data for sample in samples]
 
 
+def with_one_channel(segmentor):
+    """Give the head one sigmoid channel whose labels are mixed."""
+    head = segmentor.decode_head
+    head.conv_seg = torch.nn.Conv2d(16, 1, 1)
+    segmentor.out_channels, head.threshold = 1, 0.5
+    samples = segmentor.test_step(batch_of(data(), 2))
+    head.threshold = float(labels(samples, 'seg_logits')[0].median())
+    return segmentor
+
+
 @pytest.mark.filterwarnings('ignore:The shape of value')
-@pytest.mark.parametrize('channels', [27, 1])
 @torch.no_grad()
-def test_predictions_are_the_hosts(segmentor, channels):
+def test_predictions_equal_mmsegmentation(segmentor):
     given = data()
-    if channels == 1:
-        head = segmentor.decode_head
-        head.conv_seg = torch.nn.Conv2d(16, 1, 1)
-        segmentor.out_channels, head.threshold = 1, 0.5
-        logits = labels(segmentor.test_step(batch_of(given, 2)), 'seg_logits')
-        head.threshold = float(logits[0].sigmoid().median())
     ours = RunningSegTTAModel(segmentor).test_step(copy.deepcopy(given))
     theirs = SegTTAModel(segmentor).test_step(copy.deepcopy(given))
     assert len(ours) == len(theirs) == len(ORI_SHAPES)
@@ -118,7 +121,38 @@ def test_predictions_are_the_hosts(segmentor, channels):
 
 
 @pytest.mark.filterwarnings('ignore:The shape of value')
-def test_path_and_annotation_are_of_the_first_augmentation():
+@pytest.mark.parametrize('channels', [27, 1])
+@torch.no_grad()
+def test_one_plain_augmentation_equals_no_tta(segmentor, channels):
+    if channels == 1:
+        with_one_channel(segmentor)
+    plain = segmentor.test_step(batch_of(data(), 2))
+    one = {key: value[2:3] for key, value in data().items()}
+    merged = RunningSegTTAModel(segmentor).test_step(one)
+    for ours, theirs in zip(labels(merged), labels(plain), strict=True):
+        assert torch.equal(ours, theirs)
+        assert ours.unique().numel() > 1
+
+
+@pytest.mark.filterwarnings('ignore:The shape of value')
+@torch.no_grad()
+def test_probabilities_of_one_channel_are_averaged(segmentor):
+    with_one_channel(segmentor)
+    probabilities = [
+        labels(segmentor.test_step(batch_of(data(), i)), 'seg_logits')
+        for i in range(len(AUGMENTATIONS))
+    ]
+    merged = labels(RunningSegTTAModel(segmentor).test_step(data()))
+    for i, ours in enumerate(merged):
+        mean = torch.stack([p[i].double() for p in probabilities]).mean(0)
+        certain = (mean - segmentor.decode_head.threshold).abs() > 1e-6
+        wanted = (mean > segmentor.decode_head.threshold).to(ours)
+        assert torch.equal(ours[certain], wanted[certain])
+        assert ours.unique().numel() > 1
+
+
+@pytest.mark.filterwarnings('ignore:The shape of value')
+def test_keep_path_and_annotation_of_first_augmentation():
     """Flips and scales may have changed those of the others."""
     given = data()
     for number, samples in enumerate(given['data_samples']):
@@ -137,18 +171,17 @@ def test_path_and_annotation_are_of_the_first_augmentation():
 
 
 @pytest.mark.filterwarnings('ignore:The shape of value')
-def test_a_score_at_the_threshold_is_background():
-    for model in (RunningSegTTAModel, SegTTAModel):
-        module = Logits(torch.float32)
-        module.out_channels, module.scale = 1, 0.0
-        module.decode_head = SimpleNamespace(threshold=0.5)
-        merged = model(module).test_step(data())
-        assert not merged[0].pred_sem_seg.data.any()
+def test_score_at_the_threshold_is_background():
+    module = Logits(torch.float32)
+    module.out_channels, module.scale = 1, 0.0
+    module.decode_head = SimpleNamespace(threshold=0.0)
+    merged = RunningSegTTAModel(module).test_step(data())
+    assert not merged[0].pred_sem_seg.data.any()
 
 
 @pytest.mark.filterwarnings('ignore:The shape of value')
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
-def test_sums_keep_the_precision_of_low_logits(dtype):
+def test_sum_low_precision_logits_in_float32(dtype):
     """Labels are those of the same logits, summed in float64."""
     wanted = sum(
         torch.stack(labels(Logits(dtype).test_step(batch), 'seg_logits')[:1])
@@ -164,13 +197,13 @@ def test_sums_keep_the_precision_of_low_logits(dtype):
     assert not torch.equal(theirs, wanted.squeeze(0))
 
 
-def test_no_augmentation_gives_no_prediction():
+def test_no_augmentation():
     none = dict(inputs=[], data_samples=[])
     assert RunningSegTTAModel(Logits(torch.float32)).test_step(none) == []
 
 
 @torch.no_grad()
-def test_data_as_lists_and_in_another_form(segmentor):
+def test_data_as_lists_and_invalid_data(segmentor):
     class Both(torch.nn.Module):
         out_channels = segmentor.out_channels
         decode_head = segmentor.decode_head
@@ -185,14 +218,14 @@ def test_data_as_lists_and_in_another_form(segmentor):
     as_dict = labels(model.test_step(data()))
     as_lists = labels(model.test_step(tuple(data().values())))
     assert all(map(torch.equal, as_dict, as_lists))
-    with pytest.raises(TypeError, match='lists? of batches, but got str'):
+    with pytest.raises(TypeError, match='of batches, but got str'):
         model.test_step('images')
 
 
 @pytest.mark.filterwarnings('ignore:The shape of value')
 @torch.no_grad()
-def test_logits_of_few_augmentations_are_held(segmentor):
-    """The host's six per image are alive at the end; here one or two."""
+def test_keep_logits_of_few_augmentations(segmentor):
+    """MMSegmentation keeps six per image, this class one or two."""
     alive, most = weakref.WeakSet(), []
     test_step = segmentor.test_step
 

@@ -1,4 +1,4 @@
-"""Windows in batches give what the host's window by window gives."""
+"""Sliding-window inference in batches equals MMSegmentation."""
 
 import copy
 import itertools
@@ -56,23 +56,23 @@ def metas(inputs):
     ]
 
 
-def host_logits(model, inputs):
-    """Return what the host's method returns."""
+def mmseg_logits(model, inputs):
+    """Return the logits of MMSegmentation's method."""
     return EncoderDecoder.slide_inference(model, inputs, metas(inputs))
 
 
-# ---- against the host ----
+# ---- equality with MMSegmentation ----
 
 
 @pytest.mark.parametrize('window_batch', [1, 3, 8, 1000])
 @pytest.mark.parametrize('size', SIZES)
 @torch.no_grad()
-def test_logits_are_the_hosts(build, size, window_batch):
+def test_logits_equal_mmsegmentation(build, size, window_batch):
     model = build(window_batch=window_batch).double()
     inputs = images(size, dtype=torch.float64)
     torch.testing.assert_close(
         model.slide_inference(inputs, metas(inputs)),
-        host_logits(model, inputs),
+        mmseg_logits(model, inputs),
         rtol=0,
         atol=1e-12,
     )
@@ -80,15 +80,15 @@ def test_logits_are_the_hosts(build, size, window_batch):
 
 @pytest.mark.parametrize('size', SIZES)
 @torch.no_grad()
-def test_one_window_at_a_time_is_the_host_to_the_bit(build, size):
+def test_single_windows_equal_mmsegmentation_bit_for_bit(build, size):
     model = build(window_batch=1)
     inputs = images(size, batch_size=1)
     ours = model.slide_inference(inputs, metas(inputs))
-    assert torch.equal(ours, host_logits(model, inputs))
+    assert torch.equal(ours, mmseg_logits(model, inputs))
 
 
 @torch.no_grad()
-def test_whole_predictions_are_the_hosts(build):
+def test_predictions_equal_mmsegmentation(build):
     """Padding is cut off, flips are undone, sizes are the originals."""
     model = build(dict(test_cfg=dict(size_divisor=24)))
     host = copy.deepcopy(model)
@@ -120,35 +120,35 @@ def test_whole_predictions_are_the_hosts(build):
 
 
 @torch.no_grad()
-def test_under_autocast(build):
+def test_autocast(build):
     model, inputs = build(), images((40, 53))
     with torch.autocast('cpu', torch.bfloat16):
         ours = model.slide_inference(inputs, metas(inputs))
-        theirs = host_logits(model, inputs)
+        theirs = mmseg_logits(model, inputs)
     assert ours.dtype == theirs.dtype == torch.float32
     # Another batch size may round other products to bfloat16.
     torch.testing.assert_close(ours, theirs, rtol=0.05, atol=0.05)
 
 
-def test_gradients_are_the_hosts(build):
+def test_gradients_equal_mmsegmentation(build):
     model, inputs = build().double(), images((40, 53), dtype=torch.float64)
     weight = model.decode_head.conv_seg.weight
     grads = [
         torch.autograd.grad(run().square().mean(), weight)[0]
         for run in (
             lambda: model.slide_inference(inputs, metas(inputs)),
-            lambda: host_logits(model, inputs),
+            lambda: mmseg_logits(model, inputs),
         )
     ]
     assert grads[1].abs().max() > 1e-3
     torch.testing.assert_close(*grads, rtol=0, atol=1e-10)
 
 
-# ---- what it costs ----
+# ---- cost ----
 
 
 @torch.no_grad()
-def test_windows_share_passes_of_the_backbone(build):
+def test_encode_windows_in_batches(build):
     model, inputs = build(window_batch=5), images((40, 53))
     batches = []
     model.backbone.register_forward_pre_hook(
@@ -163,12 +163,12 @@ def test_windows_share_passes_of_the_backbone(build):
 
 
 @torch.no_grad()
-def test_operations_are_not_more_than_the_hosts(build):
+def test_flops_do_not_exceed_mmsegmentation(build):
     model, inputs = build(), images((40, 53), batch_size=1)
     counts = []
     for run in (
         lambda: model.slide_inference(inputs, metas(inputs)),
-        lambda: host_logits(model, inputs),
+        lambda: mmseg_logits(model, inputs),
     ):
         run()
         with FlopCounterMode(display=False) as counter:
@@ -193,12 +193,12 @@ class FullMaps(TorchDispatchMode):
 
 
 @torch.no_grad()
-def test_one_map_of_full_size_is_held(build):
+def test_keep_one_full_size_map(build):
     model, inputs = build(), images((75, 90), batch_size=1)
     found = []
     for run in (
         lambda: model.slide_inference(inputs, metas(inputs)),
-        lambda: host_logits(model, inputs),
+        lambda: mmseg_logits(model, inputs),
     ):
         with FullMaps(27 * 75 * 90) as maps:
             run()
@@ -213,14 +213,14 @@ def test_one_map_of_full_size_is_held(build):
 
 @pytest.mark.parametrize('scale', [2.0, 8.0])
 @torch.no_grad()
-def test_logits_are_resized_to_the_window(build, scale):
+def test_resize_logits_to_the_window(build, scale):
     """With 8 they have its size already."""
     model = build().double()
     model.decode_head.up_convs[0][1].scale_factor = scale
     inputs = images((40, 53), dtype=torch.float64)
     torch.testing.assert_close(
         model.slide_inference(inputs, metas(inputs)),
-        host_logits(model, inputs),
+        mmseg_logits(model, inputs),
         rtol=0,
         atol=1e-12,
     )
@@ -246,7 +246,7 @@ class OwnLogits(SETRUPHead):
 
 @pytest.mark.parametrize('kind', [OwnPredict, OwnLogits])
 @torch.no_grad()
-def test_a_heads_own_prediction_is_used(build, kind):
+def test_use_the_prediction_of_the_head(build, kind):
     model = build().double()
     model.decode_head.__class__ = kind
     model.decode_head.up_convs[0][1].scale_factor = 8.0  # to the window's
@@ -255,31 +255,31 @@ def test_a_heads_own_prediction_is_used(build, kind):
     ours = model.slide_inference(inputs, given)
     assert given == metas(inputs)
     torch.testing.assert_close(
-        ours, host_logits(model, inputs), rtol=0, atol=1e-12
+        ours, mmseg_logits(model, inputs), rtol=0, atol=1e-12
     )
 
 
 # ---- the pure functions ----
 
 
-def host_starts(length, crop, stride):
-    """Return the host's arithmetic for one side."""
+def mmseg_starts(length, crop, stride):
+    """Compute the starts along one side as MMSegmentation does."""
     grids = max(length - crop + stride - 1, 0) // stride + 1
     ends = [min(i * stride + crop, length) for i in range(grids)]
     return [max(end - crop, 0) for end in ends]
 
 
-def test_windows_start_where_the_hosts_do():
+def test_window_starts_equal_mmsegmentation():
     for length, crop, stride in itertools.product(
         range(1, 40), range(1, 15), range(1, 15)
     ):
         if stride <= crop:
             starts = window_starts(length, crop, stride)
-            assert starts == host_starts(length, crop, stride)
+            assert starts == mmseg_starts(length, crop, stride)
             assert cover_counts(length, starts, crop).min() >= 1
 
 
-def test_an_average_divides_by_the_number_of_windows():
+def test_divide_by_number_of_windows():
     """Windows that each give their number average to the mean of these."""
     numbers = itertools.count(1)
 
@@ -294,7 +294,7 @@ def test_an_average_divides_by_the_number_of_windows():
     assert torch.equal(logits, row.expand(1, 1, 2, 5))
 
 
-def test_nested_features_are_cut_alike():
+def test_split_nested_features():
     inputs = torch.arange(12.0).reshape(1, 1, 2, 6)
 
     def encode(windows):
@@ -310,36 +310,36 @@ def test_nested_features_are_cut_alike():
     assert torch.equal(logits, inputs)
 
 
-# ---- mistakes ----
+# ---- user errors ----
 
 
-def test_gaps_are_refused():
+def test_reject_gaps():
     assert window_starts(5, 5, 9) == [0]
-    with pytest.raises(UsageError, match='leave no gap, but got 9 and 5'):
+    with pytest.raises(UsageError, match='leave gaps, but got 9 and 5'):
         window_starts(6, 5, 9)
 
 
 @pytest.mark.parametrize('crop, stride', [(5, 0), (5, -3), (0, 1)])
-def test_windows_that_lead_nowhere(crop, stride):
+def test_reject_non_positive_windows(crop, stride):
     with pytest.raises(UsageError, match=f'got {crop} and {stride} pixels'):
         window_starts(9, crop, stride)
 
 
 class Boxed(torch.nn.Module):
-    """A neck that hides its features from who would cut them by window."""
+    """A neck whose features cannot be split by window."""
 
     def forward(self, features):
         return SimpleNamespace(features=features)
 
 
 @torch.no_grad()
-def test_features_that_cannot_be_cut(build):
+def test_reject_features_that_cannot_be_split(build):
     model, inputs = build(), images((40, 53))
     expected = model.slide_inference(inputs, metas(inputs))
     model.neck, head = Boxed(), model.decode_head
     transform = head._transform_inputs
     head._transform_inputs = lambda boxed: transform(boxed.features)
-    with pytest.raises(UsageError, match='but got SimpleNamespace, of which'):
+    with pytest.raises(UsageError, match='got SimpleNamespace, from which'):
         model.slide_inference(inputs, metas(inputs))
     model.test_cfg.window_batch = 1
     torch.testing.assert_close(
@@ -350,7 +350,7 @@ def test_features_that_cannot_be_cut(build):
     )
 
 
-def test_several_decode_heads_are_refused(tmp_path):
+def test_reject_several_decode_heads(tmp_path):
     cfg = Config(toy.segmentation(tmp_path)).model
     cfg.decode_head = [cfg.decode_head, cfg.decode_head]
     init_default_scope('mmseg')
@@ -359,6 +359,6 @@ def test_several_decode_heads_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize('number', [0, -1, 1.5, '8', True, None])
-def test_a_number_of_windows_that_is_none(build, number):
+def test_reject_invalid_window_batch(build, number):
     with pytest.raises(UsageError, match='window_batch. should be a positive'):
         build(window_batch=number)

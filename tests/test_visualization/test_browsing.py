@@ -1,7 +1,5 @@
 """``tools/browse_dataset.py``: samples as the model gets and is guided by."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -11,7 +9,7 @@ from mmseg.structures import SegDataSample
 from PIL import Image
 
 from mmdavpt.errors import UsageError
-from mmdavpt.mapping.batch_labels import labels_of_batch
+from mmdavpt.models.guidance import draw_class_labels
 from mmdavpt.visualization.figures import ACCENT, PALE
 from tools import browse_dataset
 from tools.browsing.samples import (
@@ -162,11 +160,7 @@ def test_guidance_labels_are_those_of_a_training(tmp_path, seed):
         )
         for s in samples
     ]
-    model = SimpleNamespace(
-        guidance=SimpleNamespace(num_classes=27, excluded=(0,)),
-        decode_head=SimpleNamespace(ignore_index=255),
-    )
-    drawn = labels_of_batch(model, data_samples, seed, 0)
+    drawn = draw_class_labels(data_samples, 27, (0,), 255, (seed, False, 0))
     assert [s.guidance_label for s in samples] == drawn
     assert len(set(drawn)) > 2 and 0 not in drawn
     for sample in samples:

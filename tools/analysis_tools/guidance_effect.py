@@ -235,7 +235,6 @@ def main(argv: Sequence[str] | None = None) -> None:
             'trained without guidance, take the mapping of another checkpoint '
             'with --mapping'
         )
-    model.guidance.has_hook = True  # the mapping is the checkpoint's
     train, test = (
         batches(model, Runner.build_dataloader(loader, seed=0), args.batches)
         for loader in (cfg.train_dataloader, cfg.test_dataloader)

@@ -11,7 +11,7 @@ from mmengine.runner import set_random_seed
 from torch import Tensor
 
 from mmdavpt.errors import UsageError
-from mmdavpt.mapping.batch_labels import draw_class_labels, read_class_labels
+from mmdavpt.models.guidance import draw_class_labels, read_class_labels
 
 
 @dataclass
@@ -136,7 +136,7 @@ def guidance_labels(cfg: dict, data_samples: Sequence) -> list[int] | None:
             head['num_classes'],
             () if background is None else (background,),
             head.get('ignore_index', 255),
-            lambda i: np.random.default_rng([seed, False, 0, i]),
+            (seed, False, 0),
         )
     except ValueError as error:
         raise UsageError(str(error)) from error

@@ -54,9 +54,7 @@ def convert(
             f'{source} has parts that no VisionTransformer of mmpretrain '
             f'has: {", ".join(named.surplus[:6])}'
         )
-    normalization = (
-        read.normalization or named.normalization or read.config_normalization
-    )
+    normalization = read.normalization or named.normalization
     note = dict(format='pt', source=source, family=named.label)
     if normalization:
         note['mean'] = json.dumps(normalization.mean)

@@ -1,4 +1,4 @@
-"""FGVC: reader, and what makes VPT's lists from the original downloads."""
+"""Reader of the five fine-grained (FGVC) datasets."""
 
 from .dataset import FGVC
 from .sets import SETS, SPLITS, FGVCSet, default_root, set_from

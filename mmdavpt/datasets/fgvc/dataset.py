@@ -1,4 +1,4 @@
-"""The five fine-grained (FGVC) data sets, read from VPT's JSON lists."""
+"""Reader of the five fine-grained (FGVC) datasets with VPT's JSON lists."""
 
 import os.path as osp
 from collections.abc import Sequence
@@ -8,49 +8,40 @@ from mmpretrain.datasets import BaseDataset
 from mmdavpt.errors import UsageError
 from mmdavpt.registry import DATASETS
 
-from .lists import (
-    ClassId,
-    find_image_dir,
-    label_map,
-    read_class_names,
-    read_list,
-)
-from .sets import SETS, SPLITS, FGVCSet, default_root, set_from
-
-__all__ = ['FGVC', 'FGVCSet', 'SETS', 'SPLITS', 'default_root', 'set_from']
+from .lists import ClassId, label_map, read_class_names, read_list
+from .sets import SPLITS, default_root, set_from
 
 
 @DATASETS.register_module()
 class FGVC(BaseDataset):
-    """A fine-grained data set with the lists that VPT introduced.
+    """A fine-grained dataset with the lists that VPT introduced.
 
     ``train.json``, ``val.json`` and ``test.json`` in ``data_root`` hold
-    ``{"image path": class id}``. The class ids of the training list, sorted,
-    get the labels 0, 1, ...; the other lists use the same labels, also where
-    they lack a class. The paths are relative to ``data_root``, or to one of
-    the folders of ``SETS[name].image_dirs``, whichever holds the first image
-    of the list. No image is opened here.
+    ``{"image path": class id}``. The sorted class ids of the training list
+    get the labels 0, 1, ...; the other lists use the same labels, even if
+    they lack a class. Image paths are relative to ``data_root`` or to one of
+    the folders of ``SETS[name].image_dirs``: the first that holds the first
+    image of the list. Images are not opened here.
 
     Args:
         name (str): 'cub', 'nabirds', 'flowers', 'dogs', 'cars', or an alias.
         split (str): 'train', 'val', 'trainval' (both of these) or 'test'.
-        data_root (str, optional): The folder of the lists. Defaults to None:
-            the set's folder, or one named by an alias, in ``data/fgvc``.
+        data_root (str, optional): Folder of the lists. Defaults to None: the
+            dataset's folder, or one named by an alias, in ``data/fgvc``.
         pipeline (Sequence): Transforms. Defaults to ().
-        check_size (bool): Whether to compare the number of images and of
-            classes with the published ones. Defaults to True.
-        data_prefix (str): The folder that the image paths are relative to,
-            itself relative to ``data_root`` or absolute. Defaults to '': it
-            is searched.
-        **kwargs: Of :class:`mmpretrain.datasets.BaseDataset`. Class names
+        check_size (bool): Whether to check the number of images and classes
+            against the published ones. Defaults to True.
+        data_prefix (str): Folder of the image paths, relative to
+            ``data_root`` or absolute. Defaults to '': find it.
+        **kwargs: See :class:`mmpretrain.datasets.BaseDataset`. Class names
             given there replace those of ``classes.json`` or ``classes.txt``
             in ``data_root``.
 
     Raises:
         UsageError: If the name or the split is unknown; if a list is missing
             or malformed, has another size, a class that the training list
-            lacks, or an image of the training list; or if no folder holds
-            the first image.
+            lacks, or an image of another list; or if no folder holds the
+            first image.
     """
 
     def __init__(
@@ -82,28 +73,25 @@ class FGVC(BaseDataset):
         )
 
     def load_data_list(self) -> list[dict]:
-        """Read the list and find the folder of its images."""
+        """Read the lists of the split and find the folder of its images."""
         if not osp.isdir(self.data_root):
             raise UsageError(
                 f'the folder {self.data_root} of {self.fgvc_set.title} does '
-                'not exist; link the data there, or give its data_root '
+                'not exist; link the data there, or set data_root '
                 '(docs/data.md shows the layout)'
             )
         train = self._read('train')
         labels = label_map(train.values())
-        self._check_classes(labels)
+        self._check_count('train', len(labels), 'classes')
         if 'classes' not in self._metainfo:
             names = read_class_names(self.data_root, list(labels))
             self._metainfo['classes'] = tuple(names)
-        entries = {}
+        entries: dict[str, ClassId] = {}
         for part in SPLITS[self.split]:
-            if part != 'train':
-                other = self._read(part)
-                self._check_against_train(part, other, train)
-                self._check_apart(part, other)
-                entries.update(other)
-            else:
+            if part == 'train':
                 entries.update(train)
+            else:
+                entries.update(self._read_evaluation(part, train))
         folder = self._image_dir(next(iter(entries)))
         self.data_prefix['img_path'] = folder
         return [
@@ -116,81 +104,69 @@ class FGVC(BaseDataset):
 
     def _read(self, part: str) -> dict[str, ClassId]:
         entries = read_list(self._list_path(part))
-        wanted = self.fgvc_set.sizes[part]
-        if self.check_size and len(entries) != wanted:
-            raise UsageError(
-                f'{self._list_path(part)} lists {len(entries)} images, but '
-                f'{self.fgvc_set.title} has {wanted} in it; replace it by the '
-                'whole list, or read another selection with check_size=False'
-            )
+        self._check_count(part, len(entries), 'images')
         return entries
 
-    def _check_classes(self, labels: dict[ClassId, int]) -> None:
-        wanted = self.fgvc_set.num_classes
-        if self.check_size and len(labels) != wanted:
-            raise UsageError(
-                f'{self._list_path("train")} has images of {len(labels)} '
-                f'classes, but {self.fgvc_set.title} has {wanted}; replace it '
-                'by the whole list, or read another selection with '
-                'check_size=False'
-            )
-
-    def _check_against_train(
-        self, part: str, other: dict[str, ClassId], train: dict[str, ClassId]
-    ) -> None:
-        path = self._list_path(part)
-        known = set(train.values())
-        for image, class_id in other.items():
+    def _read_evaluation(
+        self, part: str, train: dict[str, ClassId]
+    ) -> dict[str, ClassId]:
+        """Read 'val' or 'test'; compare it with the other lists."""
+        entries = self._read(part)
+        path, known = self._list_path(part), set(train.values())
+        for image, class_id in entries.items():
             if class_id not in known:
                 raise UsageError(
                     f'{path} gives {image!r} the class {class_id!r}, of which '
                     f'{self._list_path("train")} has no image; use lists that '
                     'were made together'
                 )
-        both = train.keys() & other.keys()
-        if both:
-            raise UsageError(
-                f'{path} shares {len(both)} images, such as {min(both)!r}, '
-                f'with {self._list_path("train")}; use lists that were made '
-                'together'
-            )
+        lists = {self._list_path('train'): train}
+        other = self._list_path('test' if part == 'val' else 'val')
+        if osp.isfile(other):
+            lists[other] = read_list(other)
+        for name, others in lists.items():
+            shared = entries.keys() & others.keys()
+            if shared:
+                raise UsageError(
+                    f'{path} shares {len(shared)} images, such as '
+                    f'{min(shared)!r}, with {name}; use lists that were made '
+                    'together'
+                )
+        return entries
 
-    def _check_apart(self, part: str, entries: dict[str, ClassId]) -> None:
-        """Check that no image is for validation and for the test."""
-        other = 'test' if part == 'val' else 'val'
-        path = self._list_path(other)
-        if not osp.isfile(path):
-            return
-        both = entries.keys() & read_list(path).keys()
-        if both:
+    def _check_count(self, part: str, found: int, what: str) -> None:
+        """Compare a number of images or classes with the published one."""
+        expected = (
+            self.fgvc_set.num_classes
+            if what == 'classes'
+            else self.fgvc_set.sizes[part]
+        )
+        if self.check_size and found != expected:
             raise UsageError(
-                f'{self._list_path(part)} shares {len(both)} images, such as '
-                f'{min(both)!r}, with {path}; use lists that were made '
-                'together'
+                f'{self._list_path(part)} has {found} {what}, but '
+                f'{self.fgvc_set.title} has {expected}; use the complete '
+                'list, or set check_size=False to read a subset'
             )
 
     def _image_dir(self, image: str) -> str:
+        """Return the first folder that holds an image."""
+        folders = [self.data_prefix['img_path']]
         if self._searched:
-            candidates = self.fgvc_set.image_dirs
-            wanted = f'is neither in {self.data_root} nor in its folders ' + (
-                ' and '.join(repr(c) for c in candidates if c)
-            )
-        else:
-            candidates = (self.data_prefix['img_path'],)
-            wanted = f'is not in {candidates[0]}'
-        folder = find_image_dir(
-            '' if not self._searched else self.data_root, image, candidates
+            folders = [
+                osp.join(self.data_root, folder) if folder else self.data_root
+                for folder in self.fgvc_set.image_dirs
+            ]
+        for folder in folders:
+            if osp.isfile(osp.join(folder, image)):
+                return folder
+        raise UsageError(
+            f'the first image of the {self.split} split, {image!r}, is not in '
+            f'{" or ".join(folders)}; put the images there, or set '
+            'data_prefix to their folder'
         )
-        if folder is None:
-            raise UsageError(
-                f'the first image of the {self.split} split, {image!r}, '
-                f'{wanted}; put the images there, or name their folder with '
-                'data_prefix'
-            )
-        return folder
 
     def extra_repr(self) -> list[str]:
-        """Return the lines that tell this dataset from others."""
+        """Return lines that describe this dataset."""
         return [
             f'Set and split: \t{self.fgvc_set.title}, {self.split}',
             f'Root of dataset: \t{self.data_root}',

@@ -1,11 +1,11 @@
-"""What is known of the five fine-grained (FGVC) data sets."""
+"""The five fine-grained (FGVC) datasets: names, sizes, folders."""
 
 import os.path as osp
 from dataclasses import dataclass
 
-from mmdavpt.errors import UsageError
+from ..names import find_by_name
 
-#: The splits of every set, and the lists that each of them is read from.
+#: The splits of every dataset, and the lists that each is read from.
 SPLITS: dict[str, tuple[str, ...]] = {
     'train': ('train',),
     'val': ('val',),
@@ -16,135 +16,109 @@ SPLITS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class FGVCSet:
-    """What is known of a fine-grained data set.
+    """A fine-grained dataset.
 
     Attributes:
-        name (str): The name to ask for it.
-        aliases (tuple[str, ...]): Other names, and other names of its folder.
-        folder (str): The name of its folder.
-        title (str): What the papers call it.
-        num_classes (int): The number of classes.
-        sizes (dict[str, int]): The number of images of each split.
+        name (str): Its name in configs.
+        title (str): Its name in papers.
+        num_classes (int): Number of classes.
+        counts (tuple[int, int, int]): Number of images in 'train', 'val' and
+            'test'.
         image_dirs (tuple[str, ...]): Folders that the image paths of the
-            lists may be relative to, relative to the set's own; '' is that.
+            lists may be relative to; '' is the folder of the dataset.
+        aliases (tuple[str, ...]): Other names of the dataset and its folder;
+            the first is the default folder.
     """
 
     name: str
-    aliases: tuple[str, ...]
-    folder: str
     title: str
     num_classes: int
-    sizes: dict[str, int]
+    counts: tuple[int, int, int]
     image_dirs: tuple[str, ...]
+    aliases: tuple[str, ...]
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """dict[str, int]: Number of images of each split."""
+        train, val, test = self.counts
+        return dict(train=train, val=val, trainval=train + val, test=test)
 
 
-def _set(train: int, val: int, test: int, **kwargs) -> FGVCSet:
-    sizes = dict(train=train, val=val, trainval=train + val, test=test)
-    return FGVCSet(sizes=sizes, **kwargs)
-
-
-#: The sets by name. The sizes are those of the lists that VPT published
-#: (Jia et al., "Visual Prompt Tuning", ECCV 2022); aliases in capitals are
-#: the folders of DA-VPT's released code.
+#: The datasets by name. Sizes are those of the lists that VPT published (Jia
+#: et al., "Visual Prompt Tuning", ECCV 2022); aliases in capitals are folders
+#: in DA-VPT's released code.
 SETS: dict[str, FGVCSet] = {
     each.name: each
     for each in (
-        _set(
-            5394,
-            600,
-            5794,
-            name='cub',
-            aliases=('CUB200', 'CUB-200', 'CUB-200-2011'),
-            folder='CUB_200_2011',
-            title='CUB-200-2011',
-            num_classes=200,
+        FGVCSet(
+            'cub',
+            'CUB-200-2011',
+            200,
+            (5394, 600, 5794),
             image_dirs=('', 'images'),
+            aliases=('CUB_200_2011', 'CUB200', 'CUB-200', 'CUB-200-2011'),
         ),
-        _set(
-            21536,
-            2393,
-            24633,
-            name='nabirds',
-            aliases=('NABIRDS555', 'NABirds'),
-            folder='nabirds',
-            title='NABirds',
-            num_classes=555,
+        FGVCSet(
+            'nabirds',
+            'NABirds',
+            555,
+            (21536, 2393, 24633),
             image_dirs=('', 'images'),
+            aliases=('nabirds', 'NABIRDS555', 'NABirds'),
         ),
-        _set(
-            1020,
-            1020,
-            6149,
-            name='flowers',
-            aliases=('FLOWERS102', 'OxfordFlowers', 'OxfordFlower'),
-            folder='flowers102',
-            title='Oxford Flowers',
-            num_classes=102,
+        FGVCSet(
+            'flowers',
+            'Oxford Flowers',
+            102,
+            (1020, 1020, 6149),
             image_dirs=('', 'jpg'),
+            aliases=('flowers102', 'FLOWERS102', 'OxfordFlowers')
+            + ('OxfordFlower',),
         ),
-        _set(
-            10800,
-            1200,
-            8580,
-            name='dogs',
-            aliases=('DOGS120', 'Stanford-Dogs'),
-            folder='StanfordDogs',
-            title='Stanford Dogs',
-            num_classes=120,
+        FGVCSet(
+            'dogs',
+            'Stanford Dogs',
+            120,
+            (10800, 1200, 8580),
             image_dirs=('', 'Images', 'images'),
+            aliases=('StanfordDogs', 'DOGS120', 'Stanford-Dogs'),
         ),
-        # Not cars_train and cars_test: both number their images from 1, so
-        # that a bare name would be found in the wrong one of them.
-        _set(
-            7329,
-            815,
-            8041,
-            name='cars',
-            aliases=('CARS196', 'Stanford-Cars'),
-            folder='StanfordCars',
-            title='Stanford Cars',
-            num_classes=196,
+        FGVCSet(
+            'cars',
+            'Stanford Cars',
+            196,
+            (7329, 815, 8041),
+            # Not cars_train and cars_test: both number their images from 1,
+            # so the wrong one may hold an image of the same name.
             image_dirs=('', 'car_ims'),
+            aliases=('StanfordCars', 'CARS196', 'Stanford-Cars'),
         ),
     )
 }
 
 
-def _plain(name: str) -> str:
-    return ''.join(c for c in name.lower() if c.isalnum())
-
-
 def set_from(name: str) -> FGVCSet:
-    """Return a fine-grained data set by its name, folder or an alias.
-
-    Capitals, spaces, hyphens and underscores make no difference.
+    """Return a fine-grained dataset by its name, title, folder or alias.
 
     Args:
-        name (str): The name.
+        name (str): The name; case and punctuation do not matter.
 
     Raises:
-        UsageError: If there is no such set.
+        UsageError: If there is no such dataset.
     """
-    for each in SETS.values():
-        known = (each.name, each.folder, *each.aliases)
-        if _plain(str(name)) in map(_plain, known):
-            return each
-    raise UsageError(
-        f'the fine-grained data set should be one of {list(SETS)}, '
-        f'but got {name!r}'
-    )
+    return find_by_name(name, SETS.values(), 'the fine-grained dataset')
 
 
 def default_root(fgvc_set: FGVCSet, parent: str = 'data/fgvc') -> str:
-    """Return the folder of a set: the first of its names that is there.
+    """Return the folder of a dataset: the first of its names that exists.
 
     Args:
-        fgvc_set (FGVCSet): The set.
-        parent (str): The folder of all sets. Defaults to 'data/fgvc'.
+        fgvc_set (FGVCSet): The dataset.
+        parent (str): Folder of all datasets. Defaults to 'data/fgvc'.
 
     Returns:
-        str: The folder; under its first name if it is under none.
+        str: The folder; under its first name if none exists.
     """
-    names = (fgvc_set.folder, fgvc_set.name, *fgvc_set.aliases)
-    folders = [osp.join(parent, name) for name in names]
+    first, *others = fgvc_set.aliases
+    folders = [osp.join(parent, n) for n in (first, fgvc_set.name, *others)]
     return next(filter(osp.isdir, folders), folders[0])

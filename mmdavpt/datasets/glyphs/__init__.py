@@ -1,4 +1,4 @@
-"""The embedded task: characters, drawn on the fly or written to disk."""
+"""Datasets of characters, drawn on the fly, that need no download."""
 
 from .alphabets import ALPHABETS
 from .dataset import (

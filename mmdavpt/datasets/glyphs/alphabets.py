@@ -1,4 +1,4 @@
-"""The characters of the embedded task, and the font faces that hold them."""
+"""Characters of the glyph datasets, and the font faces that have them."""
 
 import os.path as osp
 from collections.abc import Sequence
@@ -18,19 +18,19 @@ _DEJAVU = [
 ]
 _STIX = [f'STIXGeneral{style}' for style in ('', 'Bol', 'Italic', 'BolIta')]
 
-#: Faces that hold Latin, Greek and Cyrillic.
+#: Faces with Latin, Greek and Cyrillic letters.
 MULTISCRIPT_FACES = tuple(_DEJAVU + _STIX)
-#: Faces that hold Latin, every second one for each split: the two share no
-#: face. Each has sans, mono, serif and slanted ones, but those of 'train' are
-#: of regular weight and those of 'test' bold. cmti10 is left out, since
-#: Matplotlib ships it from 3.11 on, which needs Python 3.11.
+#: Faces with Latin letters; the splits share no face. Each has sans, mono,
+#: serif and slanted faces, but those of 'train' are regular and those of
+#: 'test' bold. cmti10 is missing because only Matplotlib 3.11 ships it, which
+#: needs Python 3.11.
 LATIN_FACES = {
     'train': tuple(MULTISCRIPT_FACES[::2]) + ('cmr10', 'cmss10', 'cmtt10'),
     'test': tuple(MULTISCRIPT_FACES[1::2]) + ('cmb10',),
 }
 
-#: Cyrillic letters drawn like a Greek one in every face would be the same
-#: picture with two labels, so they are left out.
+#: Cyrillic letters that look like a Greek one in every face. They are left
+#: out: the same picture would have two labels.
 _CYRILLIC_HOMOGLYPHS = 'АВЕКМНОРТХГПФо'
 _UPPER_GREEK = 'ΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩ'
 _LOWER_GREEK = 'αβγδεζηθικλμνξοπρςστυφχψω'
@@ -38,12 +38,12 @@ _CYRILLIC = (
     'АБВГДЕЁЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯабвгдеёжзийклмнопрстуфхцчшщъыьэюя'
 )
 
-#: Greek and Cyrillic letters drawn like a Latin one, plain or accented.
+#: Greek and Cyrillic letters that look like a Latin one.
 _LATIN_HOMOGLYPHS = 'ΑΒΕΖΗΙΚΜΝΟΡΤΥΧο' + 'СаеорсухЁё'
-#: Đ is drawn like Ð.
+#: Đ looks like Ð.
 _ACCENTED = ''.join(chr(c) for c in range(0xC0, 0x180) if chr(c) not in '×÷Đ')
 
-#: Character sets by name: the classes of the pre-training and tuning tasks.
+#: Character sets by name: the classes of pre-training and tuning.
 ALPHABETS: dict[str, str] = {
     'greek_cyrillic': _UPPER_GREEK
     + _LOWER_GREEK
@@ -66,7 +66,7 @@ def alphabet_from(chars: str) -> str:
 
     Raises:
         TypeError: If ``chars`` is not a string.
-        ValueError: If a character stands twice or fewer than two are given.
+        ValueError: If a character occurs twice or there are fewer than two.
     """
     if not isinstance(chars, str):
         raise TypeError(
@@ -75,9 +75,8 @@ def alphabet_from(chars: str) -> str:
     chars = ALPHABETS.get(chars, chars)
     if len(chars) < 2 or len(set(chars)) != len(chars):
         raise ValueError(
-            'glyph characters should be a name out of '
-            f'{sorted(ALPHABETS)} or at least two different '
-            f'characters, but got {chars!r}'
+            f'glyph characters should be one of {sorted(ALPHABETS)} or at '
+            f'least two different characters, but got {chars!r}'
         )
     return chars
 
@@ -97,9 +96,9 @@ def _characters_of(face: str) -> frozenset:
 
 
 def check_faces(faces: Sequence[str], chars: str) -> None:
-    """Check that every face is there and holds every character.
+    """Check that every face exists and has every character.
 
-    A face draws the same empty box for each character that it lacks.
+    A face draws the same empty box for every character that it lacks.
 
     Raises:
         ValueError: If a face is unknown or lacks a character.

@@ -1,4 +1,4 @@
-"""Registered datasets of the embedded task, drawn on the fly."""
+"""Datasets of characters, drawn on the fly."""
 
 from collections.abc import Sequence
 from numbers import Integral
@@ -20,7 +20,7 @@ from .alphabets import (
 from .rendering import render_glyph, render_scene
 from .styles import style_from
 
-#: Sets of faces by name.
+#: Sets of font faces by name.
 FACES = {
     'multiscript': MULTISCRIPT_FACES,
     'latin_train': LATIN_FACES['train'],
@@ -31,20 +31,20 @@ FACES = {
 
 
 def faces_from(faces: str | Sequence[str], chars: str) -> tuple[str, ...]:
-    """Return a named set of faces, or the given faces.
+    """Return a named set of font faces, or the given faces.
 
     Args:
-        faces (str | Sequence[str]): A name out of ``FACES`` or font names.
-        chars (str): The characters that every face should hold.
+        faces (str | Sequence[str]): A key of ``FACES``, or font names.
+        chars (str): Characters that every face must have.
 
     Raises:
-        ValueError: If the name is unknown, no face is given, or a face lacks
+        ValueError: If the name is unknown, there is no face, or a face lacks
             a character.
     """
     if isinstance(faces, str) and faces not in FACES or not len(faces):
         raise ValueError(
-            f'glyph faces should be one of {sorted(FACES)} or '
-            f'a list of font names, but got {faces!r}'
+            f'glyph faces should be one of {sorted(FACES)} or a list of font '
+            f'names, but got {faces!r}'
         )
     faces = FACES[faces] if isinstance(faces, str) else tuple(faces)
     check_faces(faces, chars)
@@ -55,7 +55,7 @@ def check_integers(low: int, **values: Any) -> None:
     """Check that all values are integers of at least ``low``.
 
     Raises:
-        ValueError: If one is not; the sentence names it.
+        ValueError: If one is not; the message names it.
     """
     for name, value in values.items():
         if (
@@ -73,8 +73,8 @@ def scene_size(size: Sequence[int]) -> tuple[int, int]:
     """Return height and width as a tuple.
 
     Raises:
-        ValueError: If they are not two integers of at least 16, below which
-            no character can be told from another.
+        ValueError: If they are not two integers of at least 16; smaller
+            characters are not legible.
     """
     if not isinstance(size, (tuple, list)) or len(size) != 2:
         raise ValueError(
@@ -88,25 +88,25 @@ def scene_size(size: Sequence[int]) -> tuple[int, int]:
 class GlyphDataset(BaseDataset):
     """Images of single characters for classification.
 
-    Image ``i`` shows character ``i % K`` and depends on ``(seed, i)`` alone.
+    Image ``i`` shows character ``i % K`` and depends only on ``(seed, i)``.
 
     Args:
-        chars (str): A name out of ``ALPHABETS`` or the characters themselves;
-            each is a class.
-        faces (str | Sequence[str]): A name out of ``FACES`` or font names.
-        num_images (int): The number of images.
+        chars (str): A key of ``ALPHABETS``, or the characters; each is a
+            class.
+        faces (str | Sequence[str]): A key of ``FACES``, or font names.
+        num_images (int): Number of images.
         seed (int): Seed of the images. Defaults to 0.
         img_size (int): Height and width in pixels. Defaults to 48.
         style (str | dict): See :func:`style_from`. Defaults to 'clean'.
-        pipeline (Sequence): Transforms; the image is there already, as
+        pipeline (Sequence): Transforms; their input already has the image
             ``img``, uint8, BGR. Defaults to ().
-        metainfo (dict, optional): Further meta information. Class names in
-            it replace the characters, in the same order. Defaults to None.
-        **kwargs: Of :class:`mmpretrain.datasets.BaseDataset`.
+        metainfo (dict, optional): More meta information; its class names
+            replace the characters, in the same order. Defaults to None.
+        **kwargs: See :class:`mmpretrain.datasets.BaseDataset`.
 
     Raises:
-        ValueError: If an argument is out of its range, or the class names do
-            not fit the characters.
+        ValueError: If an argument is out of range, or the number of class
+            names differs from that of the characters.
     """
 
     def __init__(
@@ -140,22 +140,22 @@ class GlyphDataset(BaseDataset):
         )
 
     def load_data_list(self) -> list[dict]:
-        """List the labels; images are drawn when they are asked for."""
+        """List the labels; images are drawn on access."""
         return [
             dict(gt_label=index % len(self.chars), glyph_index=index)
             for index in range(self.num_images)
         ]
 
     def get_gt_labels(self) -> np.ndarray:
-        """Return all labels without drawing anything, with shape (n, )."""
+        """Return all labels with shape (n, ), without drawing."""
         return np.array([self.get_cat_ids(i)[0] for i in range(len(self))])
 
     def get_cat_ids(self, idx: int) -> list[int]:
-        """Return the label of one image without drawing it, in a list."""
+        """Return the label of one image in a list, without drawing."""
         return [super().get_data_info(idx)['gt_label']]
 
     def get_data_info(self, idx: int) -> dict[str, Any]:
-        """Return the data info with the drawn image, uint8, BGR."""
+        """Draw an image and return its data info; ``img`` is uint8, BGR."""
         info = super().get_data_info(idx)
         info['img'] = render_glyph(
             self.chars[info['gt_label']],
@@ -172,38 +172,16 @@ class GlyphDataset(BaseDataset):
 SCENE_CHARS = ALPHABETS['latin_upper']
 SCENE_CLASSES = ('background',) + tuple(SCENE_CHARS)
 
-
-#: RGB colours of the classes: light grey paper, then one for each letter, from
+#: RGB colors of the classes: light grey paper, then one for each letter from
 #: P. Green-Armytage, "A Colour Alphabet and the Limits of Colour Coding"
-#: (2010), which chose them to be told apart.
+#: (2010), which chose them to be distinguishable.
 SCENE_PALETTE = [
-    [225, 225, 225],
-    [240, 163, 255],
-    [0, 117, 220],
-    [153, 63, 0],
-    [76, 0, 92],
-    [25, 25, 25],
-    [0, 92, 49],
-    [43, 206, 72],
-    [255, 204, 153],
-    [128, 128, 128],
-    [148, 255, 181],
-    [143, 124, 0],
-    [157, 204, 0],
-    [194, 0, 136],
-    [0, 51, 128],
-    [255, 164, 5],
-    [255, 168, 187],
-    [66, 102, 0],
-    [255, 0, 16],
-    [94, 241, 242],
-    [0, 153, 143],
-    [224, 255, 102],
-    [116, 10, 255],
-    [153, 0, 0],
-    [255, 255, 128],
-    [255, 225, 0],
-    [255, 80, 5],
+    list(bytes.fromhex(color))
+    for color in (
+        'e1e1e1 f0a3ff 0075dc 993f00 4c005c 191919 005c31 2bce48 ffcc99 '
+        '808080 94ffb5 8f7c00 9dcc00 c20088 003380 ffa405 ffa8bb 426600 '
+        'ff0010 5ef1f2 00998f e0ff66 740aff 990000 ffff80 ffe100 ff5005'
+    ).split()
 ]
 SCENE_METAINFO = dict(classes=SCENE_CLASSES, palette=SCENE_PALETTE)
 
@@ -212,21 +190,21 @@ SCENE_METAINFO = dict(classes=SCENE_CLASSES, palette=SCENE_PALETTE)
 class GlyphSceneDataset(BaseSegDataset):
     """Scenes of several characters with pixel labels, drawn on the fly.
 
-    Scene ``i`` depends on ``(seed, i)`` alone. The annotation follows
-    ADE20K's convention, so that ``reduce_zero_label`` applies.
+    Scene ``i`` depends only on ``(seed, i)``. The annotation follows ADE20K's
+    convention with ``reduce_zero_label``.
 
     Args:
-        faces (str | Sequence[str]): A name out of ``FACES`` or font names.
-        num_images (int): The number of scenes.
+        faces (str | Sequence[str]): A key of ``FACES``, or font names.
+        num_images (int): Number of scenes.
         seed (int): Seed of the scenes. Defaults to 0.
         size (tuple[int, int]): Height and width in pixels.
             Defaults to (96, 96).
         style (str | dict): See :func:`style_from`. Defaults to 'clean'.
-        **kwargs: Of :class:`mmseg.datasets.BaseSegDataset`; a shorter list
-            of classes in ``metainfo`` makes the others "ignore", as there.
+        **kwargs: See :class:`mmseg.datasets.BaseSegDataset`; classes that
+            ``metainfo`` leaves out are ignored.
 
     Raises:
-        ValueError: If an argument is out of its range.
+        ValueError: If an argument is out of range.
     """
 
     METAINFO = SCENE_METAINFO
@@ -250,7 +228,7 @@ class GlyphSceneDataset(BaseSegDataset):
         super().__init__(reduce_zero_label=True, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """List the scenes; they are drawn when they are asked for."""
+        """List the scenes; they are drawn on access."""
         return [
             dict(
                 scene_index=index,
@@ -263,7 +241,7 @@ class GlyphSceneDataset(BaseSegDataset):
         ]
 
     def get_data_info(self, idx: int) -> dict[str, Any]:
-        """Return the data info with the scene and its annotation drawn."""
+        """Draw a scene and return its data info with ``gt_seg_map``."""
         info = super().get_data_info(idx)
         info['img'], annotation = render_scene(
             SCENE_CHARS,
@@ -278,10 +256,10 @@ class GlyphSceneDataset(BaseSegDataset):
         return info
 
     def _loaded_annotation(self, annotation: np.ndarray) -> np.ndarray:
-        """Return the annotation as ``LoadAnnotations`` does from a file.
+        """Return the annotation as ``LoadAnnotations`` would load it.
 
-        0 (nothing) becomes 255, all others move down by one; then chosen
-        classes are renumbered and the others ignored.
+        0 (nothing) becomes 255 and all others decrease by one; then the
+        selected classes are renumbered and the others ignored.
         """
         lookup = np.arange(-1, 255).astype(np.uint8)
         for old, new in (self.label_map or {}).items():
@@ -291,6 +269,6 @@ class GlyphSceneDataset(BaseSegDataset):
 
 @DATASETS.register_module()
 class GlyphADE20KDataset(ADE20KDataset):
-    """The stock ADE20K reader with the class names of the glyph scenes."""
+    """MMSegmentation's ADE20K reader with the classes of glyph scenes."""
 
     METAINFO = SCENE_METAINFO

@@ -1,10 +1,9 @@
 """Draw glyphs and glyph scenes: pure functions of ``(seed, index)``.
 
-The embedded task needs no download: characters are drawn with the fonts that
-Matplotlib ships, at random face, size, place, rotation, colours and texture.
-Every random number comes from ``numpy.random.Generator.random`` and all
-resampling from Pillow, so that the same versions give the same bytes on every
-machine.
+Characters are drawn with Matplotlib's fonts, at random face, size, position,
+rotation, colors and texture. Every random number comes from
+``numpy.random.Generator.random`` and all resampling from Pillow, so the same
+versions give the same bytes on every machine.
 """
 
 from collections.abc import Sequence
@@ -28,7 +27,7 @@ def _font(face: str, pixels: int) -> ImageFont.FreeTypeFont:
 def _em_square(char: str, face: str, pixels: int) -> Image.Image:
     """Draw one character, 8-bit, on a square of twice its em size.
 
-    The baseline is fixed, so that 'o' stays smaller and lower than 'O'.
+    The baseline is fixed, so 'o' stays smaller and lower than 'O'.
     """
     canvas = Image.new('L', (2 * pixels, 2 * pixels))
     ImageDraw.Draw(canvas).text(
@@ -55,8 +54,8 @@ def _placed_mask(
     em: float,
 ) -> np.ndarray:
     """Return the ink of one glyph, float32 in [0, 1], with shape (H, W)."""
-    # A source of the next power of two keeps the number of cached drawings
-    # small and is never enlarged.
+    # Drawing at the next power of two keeps the cache small and never
+    # enlarges a drawing.
     pixels = 16
     while pixels < em:
         pixels *= 2
@@ -144,7 +143,7 @@ def render_glyph(
         seed (Sequence[int]): Seeds of the generator, e.g. (seed, index).
         size (tuple[int, int]): Height and width in pixels.
             Defaults to (48, 48).
-        style (GlyphStyle): How it looks.
+        style (GlyphStyle): Style. Defaults to that named 'clean'.
 
     Returns:
         np.ndarray: uint8, BGR, with shape (H, W, 3).
@@ -178,6 +177,18 @@ def _stray_strokes(
     return np.asarray(canvas, dtype=np.float32) / 255
 
 
+def _grid_cells(
+    rng: np.random.Generator, num_glyphs: tuple[int, int]
+) -> tuple[int, int, list[tuple[int, int]]]:
+    """Return the rows and columns of a grid, and a cell for each glyph."""
+    fewest, most = num_glyphs
+    count = fewest + int(rng.random() * (most - fewest + 1))
+    columns = int(np.ceil(np.sqrt(count)))
+    rows = int(np.ceil(count / columns))
+    cells = np.argsort(rng.random(rows * columns), kind='stable')[:count]
+    return rows, columns, [divmod(int(cell), columns) for cell in cells]
+
+
 def render_scene(
     chars: str,
     faces: Sequence[str],
@@ -187,10 +198,10 @@ def render_scene(
     num_glyphs: tuple[int, int] = (2, 4),
     em: tuple[float, float] = (0.4, 0.65),
 ):
-    """Draw several characters on one piece of paper, with pixel labels.
+    """Draw several characters on one background, with pixel labels.
 
-    The image is divided into a grid of cells; each glyph gets a cell of its
-    own, so that it stays recognisable, and later glyphs lie on top.
+    Each glyph gets its own cell of a grid, so it stays legible; later glyphs
+    cover earlier ones.
 
     Args:
         chars (str): The characters; character ``k`` has label ``k + 2``.
@@ -198,9 +209,8 @@ def render_scene(
         seed (Sequence[int]): Seeds of the generator, e.g. (seed, index).
         size (tuple[int, int]): Height and width in pixels.
             Defaults to (96, 96).
-        style (GlyphStyle): How it looks; its ``size`` and ``shift`` are not
-            used here.
-        num_glyphs (tuple[int, int]): Fewest and most glyphs of a scene.
+        style (GlyphStyle): Style, without its ``size`` and ``shift``.
+        num_glyphs (tuple[int, int]): Minimum and maximum number of glyphs.
             Defaults to (2, 4).
         em (tuple[float, float]): Range of the em size, as a fraction of the
             shorter image side. Defaults to (0.4, 0.65).
@@ -208,30 +218,24 @@ def render_scene(
     Returns:
         tuple[np.ndarray, np.ndarray]: The image, uint8, BGR, with shape
         (H, W, 3), and the annotation, uint8, with shape (H, W), in ADE20K's
-        convention: 0 is nothing (the half-inked rim of a glyph), 1 the paper,
-        2 and more the characters.
+        convention: 0 is nothing (the half-inked edge of a glyph), 1 the
+        paper, 2 and more the characters.
 
     Raises:
         ValueError: If there are more characters than labels.
     """
     if len(chars) > 253:
         raise ValueError(
-            'a scene has 253 labels for characters, '
-            f'but got {len(chars)} characters'
+            f'a scene has 253 labels for characters, but got {len(chars)} '
+            'characters'
         )
     rng = np.random.default_rng(list(seed))
     height, width = size
     ink, paper = _greys(rng, style)
     image = _paper(rng, style, size, paper)
     annotation = np.ones(size, dtype=np.uint8)
-    count = num_glyphs[0] + int(
-        rng.random() * (num_glyphs[1] - num_glyphs[0] + 1)
-    )
-    columns = int(np.ceil(np.sqrt(count)))
-    rows = int(np.ceil(count / columns))
-    cells = np.argsort(rng.random(rows * columns), kind='stable')[:count]
-    for cell in cells:
-        row, column = divmod(int(cell), columns)
+    rows, columns, cells = _grid_cells(rng, num_glyphs)
+    for row, column in cells:
         centre = (
             width * (column + _uniform(rng, 0.35, 0.65)) / columns,
             height * (row + _uniform(rng, 0.35, 0.65)) / rows,

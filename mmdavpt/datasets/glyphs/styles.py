@@ -1,27 +1,27 @@
-"""How glyphs and glyph scenes look."""
+"""Styles of glyphs and glyph scenes."""
 
 from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True)
 class GlyphStyle:
-    """How glyphs look. All amplitudes are fractions of the full range 255.
+    """Style of glyphs. All amplitudes are fractions of the full range 255.
 
     Attributes:
         ink (tuple[float, float]): Range of the grey level of the ink.
         paper (tuple[float, float]): Range of the grey level of the paper.
-        swap (float): Probability that ink and paper change places.
+        swap (float): Probability that ink and paper are swapped.
         colour (float): Largest deviation of each channel from the grey level.
         texture (float): Amplitude of the smooth background texture.
         noise (float): Amplitude of the noise of single pixels.
         size (tuple[float, float]): Range of the em size, as a fraction of the
             shorter image side.
-        rotation (float): Largest rotation either way, in degrees.
-        shift (float): Largest shift either way, as a fraction of the image.
+        rotation (float): Largest rotation in degrees.
+        shift (float): Largest shift, as a fraction of the image.
         strokes (int): Number of stray lines drawn across the image.
 
     Raises:
-        ValueError: If an amplitude is negative, a range runs backwards, or
+        ValueError: If an amplitude is negative, a range is not ascending, or
             the size is not positive.
     """
 
@@ -53,10 +53,9 @@ class GlyphStyle:
             )
 
 
-#: The styles of the embedded tasks. ``clean`` is what the backbone is
-#: pre-trained on, dark on light. ``inverted``, light on dark, is the domain
-#: that it is then tuned to: a linear probe of frozen features falls far behind
-#: full tuning there, and prompts lie between. ``rough`` is hard for all.
+#: Styles by name. The backbone is pre-trained on ``clean`` (dark on light) and
+#: tuned to ``inverted`` (light on dark), where a linear probe is worse than
+#: full tuning and prompts are in between. ``rough`` is hard for all.
 STYLES: dict[str, GlyphStyle] = {
     'clean': GlyphStyle(),
     'inverted': GlyphStyle(swap=1.0, texture=0.15, noise=0.1),
@@ -78,9 +77,9 @@ def style_from(style) -> GlyphStyle:
     """Return a :class:`GlyphStyle` from a name, a dict of changes, or itself.
 
     Args:
-        style (str | dict | GlyphStyle): A key of ``STYLES``; or a dict with an
-            optional key ``base`` (a key of ``STYLES``, default ``'clean'``)
-            and the fields to change.
+        style (str | dict | GlyphStyle): A key of ``STYLES``; or a dict of
+            fields to change, with an optional ``base`` (a key of ``STYLES``,
+            defaults to 'clean').
 
     Raises:
         ValueError: If the name or a field is unknown.

@@ -1,4 +1,4 @@
-"""VTAB-1k: reader, and what writes its layout from the originals."""
+"""Reader of the 19 tasks of VTAB-1k."""
 
 from .dataset import VTAB1k
 from .tasks import SPLITS, TASKS, VTABTask, folder_of, task_from

@@ -1,4 +1,4 @@
-"""The 19 tasks of VTAB-1k, read from the lists that most projects use."""
+"""Reader of the 19 tasks of VTAB-1k with the lists that most projects use."""
 
 import os.path as osp
 from collections.abc import Sequence
@@ -9,9 +9,7 @@ from mmdavpt.errors import UsageError
 from mmdavpt.registry import DATASETS
 
 from .lists import read_class_names, read_split
-from .tasks import SPLITS, TASKS, VTABTask, folder_of, task_from
-
-__all__ = ['SPLITS', 'TASKS', 'VTAB1k', 'VTABTask', 'folder_of', 'task_from']
+from .tasks import SPLITS, folder_of, task_from
 
 
 @DATASETS.register_module()
@@ -19,21 +17,21 @@ class VTAB1k(BaseDataset):
     """A task of VTAB-1k: 1,000 training images and all test images.
 
     The folder of the task in ``data_root`` holds ``train800.txt``,
-    ``val200.txt``, ``train800val200.txt`` and ``test.txt``, with lines such as
-    ``images/test/000000.jpg 3``: the path of an image in that folder, of any
-    format, and its label. A training split need not have images of every
-    class. No image is opened here.
+    ``val200.txt``, ``train800val200.txt`` and ``test.txt``. Their lines, such
+    as ``images/test/000000.jpg 3``, are the path of an image in that folder,
+    in any format, and its label. A training split need not have images of
+    every class. Images are not opened here.
 
     Args:
-        task (str): A name out of ``TASKS``, or an alias.
-        split (str): 'train800' to train with while settings are chosen by
-            'val200', 'train800val200' (both of these) or 'test'.
-        data_root (str): The folder of all tasks. That of the task is named
-            after it or after an alias. Defaults to 'data/vtab-1k'.
+        task (str): A name in ``TASKS``, or an alias.
+        split (str): 'train800' (to tune settings on 'val200'), 'val200',
+            'train800val200' (both of these) or 'test'.
+        data_root (str): Folder of all tasks. The folder of the task has its
+            name or an alias. Defaults to 'data/vtab-1k'.
         pipeline (Sequence): Transforms. Defaults to ().
-        check_size (bool): Whether to compare the number of images with the
+        check_size (bool): Whether to check the number of images against the
             published one. Defaults to True.
-        **kwargs: Of :class:`mmpretrain.datasets.BaseDataset`. Class names
+        **kwargs: See :class:`mmpretrain.datasets.BaseDataset`. Class names
             given there replace those of ``classes.txt`` in the folder of the
             task; without either, the labels serve as names.
 
@@ -72,25 +70,25 @@ class VTAB1k(BaseDataset):
         self.data_prefix['img_path'] = folder
         path = osp.join(folder, f'{self.split}.txt')
         entries = read_split(path, self.task.num_classes)
-        wanted = self.task.sizes[self.split]
-        if self.check_size and len(entries) != wanted:
+        expected = self.task.sizes[self.split]
+        if self.check_size and len(entries) != expected:
             raise UsageError(
-                f'{path} lists {len(entries)} images, but {self.task.title} '
-                f'of VTAB-1k has {wanted} in it; replace it by the whole '
-                'list, or read another selection with check_size=False'
+                f'{path} has {len(entries)} images, but {self.task.title} of '
+                f'VTAB-1k has {expected}; use the complete list, or set '
+                'check_size=False to read a subset'
             )
         if 'classes' not in self._metainfo:
             names = read_class_names(folder, self.task.num_classes)
-            if names is None:
-                names = map(str, range(self.task.num_classes))
-            self._metainfo['classes'] = tuple(names)
+            self._metainfo['classes'] = tuple(
+                names or map(str, range(self.task.num_classes))
+            )
         return [
             dict(img_path=osp.join(folder, image), gt_label=label)
             for image, label in entries
         ]
 
     def extra_repr(self) -> list[str]:
-        """Return the lines that tell this dataset from others."""
+        """Return lines that describe this dataset."""
         return [
             f'Task and split: \t{self.task.title}, {self.split}',
             f'Root of dataset: \t{self.data_root}',

@@ -1,36 +1,23 @@
-"""The hook that keeps the class-to-prompt mapping fresh."""
+"""The hook that makes and refreshes the class-to-prompt mapping."""
 
 import logging
-import time
-from typing import List, Optional
+import math
 
+from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
-from torch.utils.data import Subset
 
-from mmdavpt.engine.resuming.randomness import isolated_randomness
+from mmdavpt.engine.class_counts import check_classes
 from mmdavpt.engine.resuming.stopping import stop_request_of
-from mmdavpt.mapping import describe
-from mmdavpt.mapping.batch_labels import labels_of_batch
-from mmdavpt.mapping.first_pass import (
-    first_pass_loader,
-    observe_training_set,
-)
-from mmdavpt.mapping.refresh_schedule import (
-    RefreshSchedule,
-    progress_of,
-)
-from mmdavpt.mapping.sharing import (
-    drop_new,
-    drop_shared,
-    recluster,
-    share_new,
-)
+from mmdavpt.engine.workers import ignore_signals_in_workers
+from mmdavpt.mapping.agreement import check_same_mapping
+from mmdavpt.mapping.first_pass import first_pass_loader
+from mmdavpt.mapping.loaders import batch_size_of
+from mmdavpt.mapping.refresh_schedule import RefreshSchedule, check_count
+from mmdavpt.randomness import isolated_randomness
 from mmdavpt.registry import HOOKS
-
-from ..class_counts import check_classes
-from ..trained_model import guided_model_of, is_segmentor
+from mmdavpt.unwrap import unwrap
 
 
 @HOOKS.register_module()
@@ -38,21 +25,16 @@ class PromptMappingHook(Hook):
     """Cluster classes before training and after epochs (section 3.4).
 
     Before training, one pass over the training set with the un-prompted
-    backbone gives the first class representations. In training, the model
+    backbone gives the first class representations. During training, the model
     observes the [CLS] features of its own forward passes; after every epoch,
-    or those that ``interval`` and ``begin`` say, k-means starts from the
-    previous centroids. In iteration-based loops an epoch is as many
-    iterations as the dataset has batches. Epochs whose features no
-    re-clustering will use are not summed over processes.
+    or as ``interval`` and ``begin`` say, k-means starts from the previous
+    centroids. In iteration-based loops an epoch is as many iterations as the
+    dataset has batches. Statistics that no re-clustering will use are dropped.
 
     For segmentation the hook also draws each sample's guidance label, one
-    class of its cropped annotation per iteration (appendix A.2). The draw
-    depends on the seed, the iteration and the sample's place in the global
-    batch alone: it needs no state to resume, and is the same on one process
-    as on several.
+    class of its cropped annotation per iteration (appendix A.2).
 
-    With an unguided model (``guidance=None``) the hook does nothing, so that
-    one line of a config turns guidance off.
+    With an unguided model (``guidance=None``) the hook does nothing.
 
     Args:
         interval (int, optional): Epochs between two re-clusterings; None to
@@ -60,17 +42,18 @@ class PromptMappingHook(Hook):
         begin (int, optional): First epoch, counted from 1, after which
             classes are re-clustered, and then every ``interval`` epochs; 0 to
             keep the first mapping. Defaults to None, ``interval``.
-        iters_per_epoch (int, optional): What an epoch is in iteration-based
-            loops. Defaults to None, ceil(images / global batch size).
+        iters_per_epoch (int, optional): Iterations of an epoch in
+            iteration-based loops. Defaults to None, ceil(images / global
+            batch size).
         max_samples_per_class (int, optional): Limit of the pass before
             training. Defaults to None, all samples.
-        pipeline (List[dict], optional): Transforms of the pass before
-            training. Defaults to None, the training ones.
+        pipeline (list[dict], optional): Transforms of the pass before
+            training. Defaults to None, those of training.
         seed (int): Seed of the draws, of the pass before training and of
             k-means++. Defaults to 0.
 
     Raises:
-        ValueError: If a number is too small, or if ``interval`` and ``begin``
+        UsageError: If a number is invalid, or if ``interval`` and ``begin``
             contradict each other.
     """
 
@@ -79,23 +62,17 @@ class PromptMappingHook(Hook):
 
     def __init__(
         self,
-        interval: Optional[int] = 1,
-        begin: Optional[int] = None,
-        iters_per_epoch: Optional[int] = None,
-        max_samples_per_class: Optional[int] = None,
-        pipeline: Optional[List[dict]] = None,
+        interval: int | None = 1,
+        begin: int | None = None,
+        iters_per_epoch: int | None = None,
+        max_samples_per_class: int | None = None,
+        pipeline: list[dict] | None = None,
         seed: int = 0,
     ) -> None:
-        for name, value, least in (
-            ('iters_per_epoch', iters_per_epoch, 1),
-            ('max_samples_per_class', max_samples_per_class, 1),
-            ('seed', seed, 0),
-        ):
-            if value is not None and value < least:
-                raise ValueError(
-                    f'PromptMappingHook: `{name}` should be at least {least}, '
-                    f'but got {value}'
-                )
+        name = 'PromptMappingHook: `{}`'.format
+        check_count(name('iters_per_epoch'), iters_per_epoch, 1)
+        check_count(name('max_samples_per_class'), max_samples_per_class, 1)
+        check_count(name('seed'), seed, 0)
         self.schedule = RefreshSchedule(interval, begin)
         self.iters_per_epoch = iters_per_epoch
         self.max_samples_per_class = max_samples_per_class
@@ -104,73 +81,66 @@ class PromptMappingHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Check the model against the data, and make the first mapping."""
-        model = guided_model_of(runner)
+        model = unwrap(runner.model)
+        if not hasattr(model, 'guidance'):
+            raise TypeError(
+                'PromptMappingHook needs a DAVPTImageClassifier or a '
+                f'DAVPTEncoderDecoder, but got {type(model).__name__}; set '
+                "model.type='mmdavpt....' or remove the hook"
+            )
         if model.guidance is None:
             runner.logger.info(
-                'PromptMappingHook: the model is not guided '
-                '(guidance=None), nothing to do.'
+                'PromptMappingHook: guidance=None, so there is nothing to do.'
             )
             return
         check_classes(model, runner.train_dataloader.dataset)
-        model.guidance.has_hook = True
-        self._say_if_never(runner)
+        model.guidance.seed = self.seed
+        self._log_if_never_refreshed(runner)
         if runner._resume and model.guidance.initialized:
-            self._forget_unfit(runner, model)
-            return
-        start = time.perf_counter()
-        runner.logger.info(
-            'PromptMappingHook: first pass over the training '
-            'set with the un-prompted backbone.'
-        )
-        self._look_at_training_set(runner, model)
-        self._recluster(runner, model, start, first=True)
+            self._drop_stale_statistics(runner, model)
+        else:
+            self._fit_mapping(runner, model)
 
     def before_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:
         """Check the labels of the batch, and draw guidance labels."""
-        model = guided_model_of(runner)
-        if model.guidance is None:
-            return
-        if model.guidance.labels == 'present':  # read off the annotation
-            return
-        samples = data_batch['data_samples']
-        labels = labels_of_batch(model, samples, self.seed, runner.iter)
-        if is_segmentor(model):
-            for sample, label in zip(samples, labels, strict=True):
-                sample.set_metainfo(dict(guidance_label=label))
+        model = unwrap(runner.model)
+        if model.guidance is not None:
+            model.set_guidance_labels(data_batch['data_samples'], runner.iter)
 
     def after_train_iter(
         self,
         runner: Runner,
         batch_idx: int,
-        data_batch: Optional[dict] = None,
-        outputs: Optional[dict] = None,
+        data_batch: dict | None = None,
+        outputs: dict | None = None,
     ) -> None:
         """Share what was observed; re-cluster in iteration-based loops."""
-        model = guided_model_of(runner)
+        model = unwrap(runner.model)
         if model.guidance is None:
             return
-        # Classes are observed in every iteration: what was before the epochs
-        # that count must not be added to them.
-        if not self.schedule.collects(*self._progress(runner)):
-            drop_new(model.guidance)
-            return
-        share_new(model.guidance)
+        # Shared in every iteration, so that rank 0 saves complete statistics.
+        if self.schedule.collects(*self._progress(runner)):
+            model.guidance.collect()
+        else:
+            model.guidance.drop_new()
+        check_same_mapping(model.guidance.mapping)
         if not isinstance(runner.train_loop, EpochBasedTrainLoop):
-            self._recluster_if_due(runner, model)
+            self._refresh_if_due(runner, model)
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Re-cluster in epoch-based loops."""
-        model = guided_model_of(runner)
-        counts_epochs = isinstance(runner.train_loop, EpochBasedTrainLoop)
-        if model.guidance is not None and counts_epochs:
-            self._recluster_if_due(runner, model)
+        if isinstance(runner.train_loop, EpochBasedTrainLoop):
+            self._refresh_if_due(runner, unwrap(runner.model))
 
-    def _look_at_training_set(self, runner: Runner, model: nn.Module) -> None:
-        """Make the first class representations, the same on all processes."""
+    def _fit_mapping(self, runner: Runner, model: nn.Module) -> None:
+        """Call `model.fit_mapping`, but stop on a signal."""
+        runner.logger.info(
+            'PromptMappingHook: first pass over the training set with the '
+            'un-prompted backbone.'
+        )
         stop = stop_request_of(runner)
-        model.guidance.reset()
         with isolated_randomness(self.seed):
             loader = first_pass_loader(
                 runner.train_dataloader,
@@ -178,31 +148,31 @@ class PromptMappingHook(Hook):
                 self.max_samples_per_class,
                 self.seed,
             )
-            observe_training_set(
-                model,
-                loader,
-                lambda number, samples: labels_of_batch(
-                    model, samples, self.seed, number, first_pass=True
-                ),
-                # Where the loader does not keep the limit already.
-                None
-                if isinstance(loader.dataset, Subset)
-                else self.max_samples_per_class,
-                stop,
+            model.observe_training_set(
+                ignore_signals_in_workers(loader),
+                self.max_samples_per_class,
+                stopped=lambda: stop.signal,
             )
         stop.obey()
-        share_new(model.guidance)
+        model.refresh_mapping()
 
-    def _recluster_if_due(self, runner: Runner, model: nn.Module) -> None:
+    def _refresh_if_due(self, runner: Runner, model: nn.Module) -> None:
         done, epoch = self._progress(runner)
         if self.schedule.is_due(done + 1, epoch):
-            self._recluster(runner, model, time.perf_counter())
+            model.refresh_mapping()
 
-    def _progress(self, runner: Runner) -> tuple:
-        return progress_of(runner, self.iters_per_epoch)
+    def _progress(self, runner: Runner) -> tuple[int, int]:
+        """Return epochs done, and 1; or iterations done, and per epoch."""
+        if isinstance(runner.train_loop, EpochBasedTrainLoop):
+            return runner.epoch, 1
+        if self.iters_per_epoch is not None:
+            return runner.iter, self.iters_per_epoch
+        loader = runner.train_dataloader
+        images = batch_size_of(loader) * get_world_size()
+        return runner.iter, math.ceil(len(loader.dataset) / images)
 
-    def _say_if_never(self, runner: Runner) -> None:
-        """Say so if the first mapping is that of the whole run."""
+    def _log_if_never_refreshed(self, runner: Runner) -> None:
+        """Log if the first mapping is kept for the whole run."""
         loop = runner.train_loop
         by_epoch = isinstance(loop, EpochBasedTrainLoop)
         note = self.schedule.note_if_never(
@@ -210,20 +180,20 @@ class PromptMappingHook(Hook):
             self._progress(runner)[1],
         )
         if note:
-            asked_for = self.schedule.first is None
+            intended = self.schedule.first is None
             runner.logger.log(
-                logging.INFO if asked_for else logging.WARNING,
+                logging.INFO if intended else logging.WARNING,
                 f'PromptMappingHook: {note}',
             )
 
-    def _forget_unfit(self, runner: Runner, model: nn.Module) -> None:
-        """Drop statistics of a checkpoint that the run does not go on from.
+    def _drop_stale_statistics(self, runner: Runner, model: nn.Module) -> None:
+        """Drop statistics of a checkpoint that the run will not use.
 
         mmengine's epoch-based loop, and ours if the data changed, resumes at
-        the beginning of an epoch that was interrupted, and so sees its
-        samples again. They cannot be told from those of earlier epochs since
-        the last re-clustering, so these are dropped too. And the schedule may
-        have changed to one that does not use them.
+        the beginning of an interrupted epoch and so sees its samples again.
+        They cannot be separated from those of earlier epochs since the last
+        re-clustering, so these are dropped too. The schedule may also have
+        changed to one that does not use them.
         """
         loop = runner.train_loop
         repeated = (
@@ -232,21 +202,4 @@ class PromptMappingHook(Hook):
             and not getattr(loop, 'batches_done', 0)
         )
         if repeated or not self.schedule.collects(*self._progress(runner)):
-            drop_shared(model.guidance)
-
-    def _recluster(
-        self,
-        runner: Runner,
-        model: nn.Module,
-        start: float,
-        first: bool = False,
-    ) -> None:
-        """Cluster what was observed, take over the mapping, and log it."""
-        result, changed = recluster(model.guidance, self.seed, first)
-        line = describe(result, changed, time.perf_counter() - start)
-        if (result.mapping < 0).all():
-            runner.logger.warning(
-                f'{line}: guidance needs at least two classes'
-            )
-        else:
-            runner.logger.info(line)
+            model.guidance.drop_collected()

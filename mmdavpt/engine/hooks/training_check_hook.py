@@ -26,7 +26,7 @@ from mmdavpt.engine.fault_tolerance.step_guard import (
     non_finite_values,
 )
 from mmdavpt.errors import UsageError
-from mmdavpt.mapping.batch_labels import check_annotations, read_class_labels
+from mmdavpt.models.guidance import check_annotations, read_class_labels
 from mmdavpt.registry import HOOKS
 from mmdavpt.unwrap import unwrap
 

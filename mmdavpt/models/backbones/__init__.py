@@ -3,7 +3,6 @@ from .forward_pass import BackboneTokens
 from .guided_tokens import SALIENCY_KEYS, TOKEN_NAMES, TokenRequest
 from .layer_kinds import LAYER_VIEWS, view_of
 from .layer_view import LayerView
-from .prompts import prompt_init_bound, prompts_per_layer
 
 __all__ = [
     'BackboneTokens',
@@ -13,7 +12,5 @@ __all__ = [
     'SALIENCY_KEYS',
     'TOKEN_NAMES',
     'TokenRequest',
-    'prompt_init_bound',
-    'prompts_per_layer',
     'view_of',
 ]

@@ -153,7 +153,7 @@ class DAVPTVisionTransformer(VisionTransformer):
         return BackboneSizes(
             embed_dims=self.embed_dims,
             num_layers=self.num_used_layers,
-            num_heads=view.num_heads,
+            num_heads=self.arch_settings['num_heads'],
             patch_size=self.patch_size,
             parts={part: view.dims(part) for part in PARTS},
         )

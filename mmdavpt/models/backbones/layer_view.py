@@ -24,10 +24,14 @@ class LayerView(ABC):
             biases, with shape (out, ). Defaults to None.
 
     Attributes:
+        projects_in_parts (bool): Whether :meth:`project` computes just the
+            parts it returns. Else each call costs all of them, and draws
+            dropout of its own. Defaults to True.
         positions (bool): Whether :meth:`position` changes queries and keys.
             Defaults to False.
     """
 
+    projects_in_parts = True
     positions = False
 
     def __init__(
@@ -35,11 +39,6 @@ class LayerView(ABC):
     ) -> None:
         self.layer = layer
         self.shifts = shifts or {}
-
-    @property
-    @abstractmethod
-    def num_heads(self) -> int:
-        """int: Attention heads."""
 
     @abstractmethod
     def linear(self, part: str) -> tuple[nn.Module, slice]:
@@ -55,14 +54,6 @@ class LayerView(ABC):
 
         Args:
             which (str): 'norm1' before attention, 'norm2' before the MLP.
-        """
-
-    @property
-    @abstractmethod
-    def projects_in_parts(self) -> bool:
-        """bool: Whether :meth:`project` computes just the parts it returns.
-
-        Else each call costs all of them, and draws dropout of its own.
         """
 
     @abstractmethod
@@ -186,12 +177,11 @@ class LayerView(ABC):
         module, _ = self.linear(part)
         shift = self.shifts.get(part)
         if shift is None:
-            y = module(x)
-        elif is_plain_linear(module) and module.bias is not None:
-            y = F.linear(x, module.weight, module.bias + shift)
-        else:
-            y = module(x) + shift
-        return change(part, x, y)
+            return change(part, x, module(x))
+        if is_plain_linear(module):
+            bias = shift if module.bias is None else module.bias + shift
+            return change(part, x, F.linear(x, module.weight, bias))
+        return change(part, x, module(x) + shift)
 
 
 def is_plain_linear(module: nn.Module) -> bool:

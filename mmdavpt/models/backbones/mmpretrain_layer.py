@@ -28,8 +28,10 @@ class MMPretrainLayer(LayerView):
     ) -> None:
         super().__init__(layer, shifts)
         qkv = layer.attn.qkv
-        self._plain = is_plain_linear(qkv)
-        self._bias = self._shifted(qkv.bias if self._plain else None)
+        self.projects_in_parts = is_plain_linear(qkv)
+        self._bias = self._shifted(
+            qkv.bias if self.projects_in_parts else None
+        )
 
     def _shifted(self, bias: Tensor | None) -> Tensor | None:
         """Return the bias of the fused projection, shifted, (3C, )."""
@@ -41,16 +43,6 @@ class MMPretrainLayer(LayerView):
         zero = torch.zeros_like(next(iter(shifts.values())))
         shift = torch.cat([shifts.get(part, zero) for part in 'qkv'])
         return shift if bias is None else bias + shift
-
-    @property
-    def num_heads(self) -> int:
-        """int: Attention heads."""
-        return self.layer.attn.num_heads
-
-    @property
-    def projects_in_parts(self) -> bool:
-        """bool: Whether the fused projection is a plain linear layer."""
-        return self._plain
 
     def norm_module(self, which: str) -> nn.Module:
         """Return ``ln1`` or ``ln2``: see :class:`.LayerView`."""
@@ -76,7 +68,7 @@ class MMPretrainLayer(LayerView):
         first = 'qkv'.index(parts) * channels
         rows = slice(first, first + len(parts) * channels)
         bias = None if self._bias is None else self._bias[rows]
-        if self._plain:
+        if self.projects_in_parts:
             return F.linear(x, qkv.weight[rows], bias)
         projected = qkv(x)[..., rows]
         return projected if bias is None else projected + bias

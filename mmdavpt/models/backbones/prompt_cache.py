@@ -13,12 +13,6 @@ from .prompted_layer import project_prompts
 from .tuned_layer import TunedLayer
 
 
-class _Kept(NamedTuple):
-    key: tuple[Any, ...]
-    values: Tensor
-    projected: dict[int, Tensor]
-
-
 class _Sources(NamedTuple):
     small: list[Tensor]  # prompts, bias shifts, norms and biases
     # Of keys and of values, (C', C), and the rows that are theirs.
@@ -46,7 +40,8 @@ class PromptCache(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self._kept: _Kept | None = None
+        # What the result was computed from: facts, and values; the result.
+        self._kept: tuple[tuple, Tensor, dict[int, Tensor]] | None = None
 
     def get(self, vit: nn.Module, acting: Acting) -> dict[int, Tensor]:
         """Return the projected prompts, computed again if they changed.
@@ -69,30 +64,17 @@ class PromptCache(nn.Module):
             return {}
         key, values = _key(sources), _values(sources)
         kept = self._kept
-        if kept is None or kept.key != key or not kept.values.equal(values):
-            projected = {
-                int(name): project_prompts(
-                    TunedLayer(
-                        vit.layers[int(name)], LayerTuners(int(name), acting)
-                    ),
-                    prompts,
-                )
-                for name, prompts in vit.prompts.items()
-            }
-            kept = self._kept = _Kept(key, values, projected)
-        return kept.projected
-
-    def drop(self) -> None:
-        """Drop the cache."""
-        self._kept = None
+        if kept is None or kept[0] != key or not kept[1].equal(values):
+            kept = self._kept = key, values, _project_all(vit, acting)
+        return kept[2]
 
     def train(self, mode: bool = True) -> 'PromptCache':
         """Set the mode, and drop the cache."""
-        self.drop()
+        self._kept = None
         return super().train(mode)
 
     def _apply(self, *args, **kwargs):
-        self.drop()
+        self._kept = None
         return super()._apply(*args, **kwargs)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -110,13 +92,10 @@ def _is_traced() -> bool:
 
 def _sources(vit: nn.Module, acting: Acting) -> _Sources | None:
     """Return the sources of the results; None if they are unknown."""
-    changing = {*acting.get('norm', ())}
+    changing = [*acting.get('norm', ())]
     for point in ('bias', 'project'):
-        changing |= {
-            tuner
-            for tuner in acting.get(point, ())
-            if not {'k', 'v'}.isdisjoint(tuner.parts)
-        }
+        tuners = acting.get(point, ())
+        changing += [t for t in tuners if not {'k', 'v'}.isdisjoint(t.parts)]
     if any(type(tuner) is not Bias for tuner in changing):
         return None
     small = [shift for tuner in changing for shift in tuner.parameters()]
@@ -165,3 +144,12 @@ def _values(sources: _Sources) -> Tensor:
     for weight, rows in sources.weights:
         parts += [weight[rows][0], weight[rows][:, 0]]
     return torch.cat(parts)
+
+
+def _project_all(vit: nn.Module, acting: Acting) -> dict[int, Tensor]:
+    projected = {}
+    for name, prompts in vit.prompts.items():
+        i = int(name)
+        layer = TunedLayer(vit.layers[i], LayerTuners(i, acting))
+        projected[i] = project_prompts(layer, prompts)
+    return projected

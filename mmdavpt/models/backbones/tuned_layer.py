@@ -82,10 +82,10 @@ class TunedLayer:
         return self.tuners.apply('block', x)
 
     def _mlp_is_tuned(self) -> bool:
-        parts = ('fc1', 'fc2')
+        changes, parts = self.tuners.changes, ('fc1', 'fc2')
         return (
-            self.tuners.changes('norm')
-            or self.tuners.changes('mlp')
-            or self.tuners.changes('project', parts)
-            or self.tuners.changes('bias', parts)
+            changes('norm')
+            or changes('mlp')
+            or changes('project', parts)
+            or changes('bias', parts)
         )

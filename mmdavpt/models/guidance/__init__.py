@@ -1,24 +1,21 @@
-"""The guidance of prompts: its config, state and loss, and what guides."""
+"""The guidance of prompts: config, mapping state, labels and loss."""
 
 from .class_mapping import ClassMapping
 from .config import build_guidance, resolve_guided_layers
+from .labels import check_annotations, draw_class_labels, read_class_labels
 from .prompt_guidance import PromptGuidance
-from .regions import (
-    Regions,
-    find_regions,
-    patch_labels,
-    region_means,
-    region_tokens,
-)
+from .regions import Regions, find_regions, patch_labels, tokens_of_regions
 
 __all__ = [
     'ClassMapping',
     'PromptGuidance',
     'Regions',
     'build_guidance',
+    'check_annotations',
+    'draw_class_labels',
     'find_regions',
     'patch_labels',
-    'region_means',
-    'region_tokens',
+    'read_class_labels',
     'resolve_guided_layers',
+    'tokens_of_regions',
 ]

@@ -1,23 +1,27 @@
-"""Which prompt each class belongs to, and the statistics that say so."""
+"""The class-to-prompt mapping and class statistics, in buffers."""
 
-from typing import Optional, Sequence
+from collections.abc import Sequence
 
 import torch
+from mmengine.dist import all_reduce
 from torch import Tensor, nn
 
+from mmdavpt.errors import UsageError
 from mmdavpt.mapping import (
     MappingResult,
     accumulate,
     assign_prompts,
+    class_means,
+    moved,
 )
-from mmdavpt.mapping import class_means as means_of_classes
+from mmdavpt.ranks import run_on_rank_0
 
 
 class ClassMapping(nn.Module):
     """The class-to-prompt mapping and the class statistics (section 3.4).
 
-    All state is in persistent buffers of fixed shape, so that it travels with
-    the model's weights and a run can stop and resume at any iteration.
+    All state is in persistent buffers of fixed shape, so it is saved with the
+    model's weights and a run can stop and resume at any iteration.
 
     Args:
         num_classes (int): The number of classes ``K``.
@@ -27,21 +31,21 @@ class ClassMapping(nn.Module):
             Defaults to ().
         normalize (str): How class representations are normalised for
             k-means. Defaults to 'l2'.
-        k_means (dict, optional): Options of
-            :func:`mmdavpt.mapping.cluster`. Defaults to None.
 
     Attributes:
+        seed (int): Seed of k-means++ and of drawn labels.
         mapping (Tensor): Prompt of each class, int64, (K, ); -1 for none.
         centroids (Tensor): Of k-means, float32, (P, C).
         representations (Tensor): Last representation of each class, (K, C).
         seen (Tensor): Whether a class ever had a sample, bool, (K, ).
-        class_sums (Tensor): Sum of this epoch's [CLS] features, (K, C).
+        class_sums (Tensor): Sum of the features since the last re-clustering,
+            over all ranks, (K, C).
         class_counts (Tensor): Their number, int64, (K, ).
         initialized (Tensor): Whether the mapping was ever set, bool, ().
     """
 
-    #: Buffers that neither prediction nor a look at the mapping has a use
-    #: for, see `checkpoints.tuned`.
+    #: Buffers that neither prediction nor inspection of the mapping needs,
+    #: see `checkpoints.tuned`.
     resume_only = ('representations', 'class_sums', 'class_counts')
 
     def __init__(
@@ -51,14 +55,13 @@ class ClassMapping(nn.Module):
         embed_dims: int,
         excluded: Sequence[int] = (),
         normalize: str = 'l2',
-        k_means: Optional[dict] = None,
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
         self.num_prompts = num_prompts
         self.excluded = tuple(excluded)
         self.normalize = normalize
-        self.k_means = dict(k_means or {})
+        self.seed = 0
         per_class = (num_classes, embed_dims)
         counts = torch.zeros(num_classes, dtype=torch.int64)
         self.register_buffer('mapping', torch.full((num_classes,), -1))
@@ -68,11 +71,29 @@ class ClassMapping(nn.Module):
         self.register_buffer('class_sums', torch.zeros(per_class))
         self.register_buffer('class_counts', counts)
         self.register_buffer('initialized', torch.tensor(False))
-        # What this process saw since the last reduction over processes.
+        # What this rank observed since `collect` was last called.
         self.register_buffer(
             'new_sums', torch.zeros(per_class), persistent=False
         )
         self.register_buffer('new_counts', counts.clone(), persistent=False)
+        self._has_mapping = False
+
+    def check_initialized(self) -> None:
+        """Check that there is a mapping.
+
+        Raises:
+            UsageError: If it was never set.
+        """
+        # Read the buffer once: reading makes the CPU wait for the GPU.
+        if not self._has_mapping:
+            if not self.initialized:
+                raise UsageError(
+                    'the guided model has no class-to-prompt mapping: add '
+                    "custom_hooks=[dict(type='mmdavpt.PromptMappingHook')] to "
+                    'the config, or call model.fit_mapping(loader) before '
+                    'your own training loop'
+                )
+            self._has_mapping = True
 
     def targets(self, labels: Tensor) -> Tensor:
         """Return the prompt that each sample's class maps to.
@@ -87,7 +108,7 @@ class ClassMapping(nn.Module):
 
     def guided_prompts(self) -> Tensor:
         """Return whether each prompt has a class, bool, with shape (P, )."""
-        # One place more, for classes without a prompt.
+        # One element more, for classes without a prompt.
         assigned = self.mapping.new_zeros(
             self.num_prompts + 1, dtype=torch.bool
         )
@@ -96,25 +117,44 @@ class ClassMapping(nn.Module):
 
     @torch.no_grad()
     def observe(self, cls: Tensor, labels: Tensor) -> None:
-        """Add a batch to this epoch's class statistics.
+        """Add a training batch to the statistics of this rank.
 
         Args:
             cls (Tensor): [CLS] features, (B, C).
             labels (Tensor): int64, (B, ); -1 for none.
         """
-        accumulate(self.new_sums, self.new_counts, cls, labels)
+        # Batch by batch, so that the sums do not depend, to the last bit, on
+        # how often `collect` is called.
+        sums = torch.zeros_like(self.new_sums)
+        accumulate(sums, self.new_counts, cls, labels)
+        self.new_sums += sums
 
     @torch.no_grad()
-    def take_new(self) -> None:
-        """Move what was newly observed into the epoch's statistics."""
+    def collect(self) -> None:
+        """Add what all ranks newly observed to the shared statistics.
+
+        All ranks must call it together. It sends as many bytes as the
+        gradient of a linear head.
+        """
+        all_reduce(self.new_sums)
+        all_reduce(self.new_counts)
         self.class_sums += self.new_sums
         self.class_counts += self.new_counts
+        self.drop_new()
+
+    def drop_new(self) -> None:
+        """Forget what this rank newly observed."""
         self.new_sums.zero_()
         self.new_counts.zero_()
 
+    def drop_collected(self) -> None:
+        """Forget the statistics since the last re-clustering."""
+        self.class_sums.zero_()
+        self.class_counts.zero_()
+
     @torch.no_grad()
-    def finish_epoch(self) -> None:
-        """Turn the epoch's statistics into class representations.
+    def update_representations(self) -> None:
+        """Turn the shared statistics into class representations.
 
         Raises:
             ValueError: If a class has a non-finite sum.
@@ -123,27 +163,21 @@ class ClassMapping(nn.Module):
         if bad.any():
             raise ValueError(
                 'class representations should be finite, but those of the '
-                f'classes {bad.nonzero().flatten().tolist()} are not: an '
-                'image holds NaN or infinite values, or training diverged; '
-                'check the images of these classes, or lower the learning '
-                'rate'
+                f'classes {bad.nonzero().flatten().tolist()} are not; check '
+                'their images for NaN or infinite values, or lower the '
+                'learning rate if training diverged'
             )
-        representations, seen = means_of_classes(
+        representations, seen = class_means(
             self.class_sums, self.class_counts, self.representations, self.seen
         )
         self.representations.copy_(representations)
         self.seen.copy_(seen)
-        self.class_sums.zero_()
-        self.class_counts.zero_()
+        self.drop_collected()
 
-    def cluster(self, seed: int) -> MappingResult:
-        """Cluster the class representations; change nothing.
+    def cluster(self) -> MappingResult:
+        """Cluster the class representations, without changing any state.
 
         k-means starts from the previous centroids, if there are any.
-
-        Args:
-            seed (int): Seed of k-means++ where there are none, and of
-                mini-batches.
         """
         return assign_prompts(
             self.representations.cpu().numpy(),
@@ -154,13 +188,33 @@ class ClassMapping(nn.Module):
             else None,
             excluded=self.excluded,
             normalize=self.normalize,
-            seed=seed,
-            **self.k_means,
+            seed=self.seed,
         )
+
+    def recluster(self) -> tuple[MappingResult, int | None]:
+        """Make a new mapping from what all ranks observed.
+
+        All ranks must call it together; rank 0 clusters.
+
+        Returns:
+            tuple[MappingResult, int | None]: The mapping, and how many
+            classes moved to another prompt; None for the first mapping.
+
+        Raises:
+            ValueError: On all ranks, if rank 0 cannot cluster.
+        """
+        self.collect()
+        self.update_representations()
+        result = run_on_rank_0(self.cluster)
+        changed = None
+        if self.initialized:
+            changed = moved(self.mapping.cpu().numpy(), result.mapping)
+        self.set_mapping(result)
+        return result, changed
 
     @torch.no_grad()
     def set_mapping(self, result: MappingResult) -> None:
-        """Take over a mapping and its centroids."""
+        """Use a mapping and its centroids."""
         self.mapping.copy_(torch.as_tensor(result.mapping))
         self.centroids.copy_(torch.as_tensor(result.centroids))
         self.initialized.fill_(True)
@@ -171,3 +225,4 @@ class ClassMapping(nn.Module):
         for buffer in self.buffers(recurse=False):
             buffer.zero_()
         self.mapping.fill_(-1)
+        self._has_mapping = False

@@ -1,20 +1,18 @@
-"""From the config of a guidance to the guidance of a model."""
+"""Build the guidance of a model from its config."""
 
-import inspect
-from difflib import get_close_matches
-from typing import Optional, Sequence
+from collections.abc import Sequence
 
 from torch import nn
 
-from mmdavpt.models.backbones import DAVPTVisionTransformer
+from mmdavpt.errors import UsageError
 
 from .prompt_guidance import PromptGuidance
 
 
 def build_guidance(
-    guidance: Optional[dict], backbone: nn.Module, num_classes: int
-) -> Optional[PromptGuidance]:
-    """Build the guidance of a model, checked against backbone and head.
+    guidance: dict | None, backbone: nn.Module, num_classes: int
+) -> PromptGuidance | None:
+    """Build the guidance of a model; check it against backbone and head.
 
     Args:
         guidance (dict, optional): None for an unguided model; else, all
@@ -23,38 +21,29 @@ def build_guidance(
             - ``guided_layers`` (Sequence[int]): May be negative. Defaults to
               the last layer.
             - ``loss`` (dict): Defaults to ``dict(type='mmdavpt.DAVPTLoss')``.
-            - ``num_classes`` (int): Defaults to the head's.
             - all others: see :class:`PromptGuidance`.
         backbone (nn.Module): The backbone of the model.
         num_classes (int): The number of classes of the head.
 
     Raises:
-        TypeError: If the backbone cannot be guided.
-        ValueError: If the guidance does not fit the backbone or the head.
+        TypeError: If the backbone cannot be guided, or if a key is unknown.
+        UsageError: If the guidance does not fit the backbone or the head.
     """
     if guidance is None:
         return None
-    if not isinstance(backbone, DAVPTVisionTransformer):
+    if not hasattr(backbone, 'forward_with_tokens'):
         raise TypeError(
             "a guided model's backbone should be a DAVPTVisionTransformer, "
             f'but got {type(backbone).__name__}; set '
             "backbone.type='mmdavpt.DAVPTVisionTransformer' or guidance=None"
         )
     if backbone.cls_token is None:
-        raise ValueError(
+        raise UsageError(
             'guidance needs a backbone with `with_cls_token=True`, but got '
             'False'
         )
     guidance = dict(guidance)
-    check_guidance_keys(guidance)
     guidance.setdefault('loss', dict(type='mmdavpt.DAVPTLoss'))
-    given = guidance.pop('num_classes', num_classes)
-    if given != num_classes:
-        raise ValueError(
-            f'the guidance has num_classes={given}, but the head has '
-            f'num_classes={num_classes}; make them equal, or leave the '
-            'former out'
-        )
     layers = resolve_guided_layers(
         guidance.pop('guided_layers', (-1,)), backbone.prompts.counts
     )
@@ -67,26 +56,9 @@ def build_guidance(
     )
 
 
-def check_guidance_keys(guidance: dict) -> None:
-    """Check the keys of a guidance config.
-
-    Raises:
-        ValueError: If one is unknown.
-    """
-    known = set(inspect.signature(PromptGuidance).parameters)
-    known -= {'num_prompts', 'embed_dims'}  # the backbone's
-    for key in guidance:
-        if key not in known:
-            near = get_close_matches(key, known, n=1)
-            raise ValueError(
-                f'`guidance` has no key {key!r}; it has {sorted(known)}'
-                + (f'; did you mean {near[0]!r}?' if near else '')
-            )
-
-
 def resolve_guided_layers(
     guided_layers: Sequence[int], counts: Sequence[int]
-) -> Sequence[int]:
+) -> list[int]:
     """Return the indices of the guided layers, all non-negative and sorted.
 
     Args:
@@ -94,10 +66,10 @@ def resolve_guided_layers(
         counts (Sequence[int]): The number of prompts of each layer.
 
     Raises:
-        ValueError: If there is none, if one is out of range or twice there,
-            or if they have no prompts or different numbers of them: one
-            mapping serves all guided layers.
-        TypeError: If it is no list of integers.
+        UsageError: If there is none, if one is out of range or repeated, or
+            if they have no prompts or different numbers of them: one mapping
+            serves all guided layers.
+        TypeError: If it is not a list of integers.
     """
     num_layers = len(counts)
     if not isinstance(guided_layers, (list, tuple)) or not all(
@@ -113,14 +85,14 @@ def resolve_guided_layers(
         or len(set(resolved)) != len(resolved)
         or not all(0 <= i < num_layers for i in resolved)
     ):
-        raise ValueError(
-            f'`guided_layers` should hold different layers out of the '
+        raise UsageError(
+            '`guided_layers` should name different layers out of the '
             f'{num_layers} that are used (0 to {num_layers - 1}, or '
             f'negative), but got {tuple(guided_layers)}'
         )
     numbers = {counts[i] for i in resolved}
     if len(numbers) != 1 or 0 in numbers:
-        raise ValueError(
+        raise UsageError(
             'guided layers should all have the same number of prompts, at '
             f'least one, but the layers {resolved} have '
             f'{[counts[i] for i in resolved]}; set `num_prompts` of the '

@@ -1,32 +1,30 @@
-"""The guidance of a model's prompts in training."""
+"""The guidance of a model's prompts during training."""
 
-from typing import Dict, Optional, Sequence, Union
+from collections.abc import Sequence
+from numbers import Real
 
-import torch
-from mmengine.dist import get_world_size
 from torch import Tensor
 
 from mmdavpt.errors import UsageError
-from mmdavpt.mapping import check_options
-from mmdavpt.models.backbones import BackboneTokens, TokenRequest
+from mmdavpt.mapping import NORMALIZATIONS
+from mmdavpt.models.backbones import (
+    SALIENCY_KEYS,
+    BackboneTokens,
+    TokenRequest,
+)
+from mmdavpt.models.losses.checks import check_choice
 from mmdavpt.models.losses.gathering import gather_samples
-from mmdavpt.models.losses.sample_queue import SampleQueue
 from mmdavpt.registry import MODELS
 
 from .class_mapping import ClassMapping
-from .options import (
-    check_labels,
-    check_mapping_options,
-    check_saliency,
-    check_sample_options,
-)
 from .regions import Regions
+
+#: Which classes of an image with pixel labels guide.
+LABELS = ('random', 'present')
 
 
 class PromptGuidance(ClassMapping):
-    """The guidance loss, and which prompt it draws each class to.
-
-    The mapping and the class statistics are those of :class:`.ClassMapping`.
+    """The guidance loss, and the mapping that it uses.
 
     Args:
         num_classes (int): The number of classes ``K``.
@@ -40,45 +38,32 @@ class PromptGuidance(ClassMapping):
         normalize (str): How class representations are normalised for
             k-means, see :func:`mmdavpt.mapping.normalize_rows`.
             Defaults to 'l2'.
-        algorithm (str): Of k-means, 'full' or 'minibatch', see
-            :func:`mmdavpt.mapping.cluster`. Defaults to 'full'.
-        restarts (int, optional): Runs of the first k-means, of which the best
-            counts. Defaults to None: ten, and fewer with many thousands of
-            classes, see :func:`mmdavpt.mapping.cluster`.
-        balanced (bool): Whether all prompts get equally many classes, as
-            nearly as that goes. Defaults to False.
         saliency_keys (str): What the prompts' queries attend to: 'patches' or
             'all'. Defaults to 'patches'.
-        labels (str): What guides of an image with pixel labels. Defaults to
-            'random'.
+        labels (str): Which classes of an image with pixel labels guide.
+            Defaults to 'random'.
 
             - 'random': one of its classes, drawn in each iteration (appendix
               A.2);
-            - 'present': all its classes. A class's sample is the mean over
-              its patches, in the loss, where the patches' query or input
-              takes the place of that of [CLS], and in the class
-              representations (:mod:`mmdavpt.models.guidance.regions`).
+            - 'present': all its classes. The sample of a class is the mean
+              over its patches, both in the loss, where the patches' query or
+              input replaces that of [CLS], and in the class representations
+              (:mod:`mmdavpt.models.guidance.regions`).
         min_coverage (float, optional): The part of a patch that its class
             must cover with ``labels='present'``. Defaults to None, a half.
         gather (bool): Whether the loss of each rank sees the samples of all
             ranks, with gradient. The loss and its gradients are then those of
-            one process on the whole batch. Without several processes it
-            changes nothing. Defaults to False.
-        queue_size (int): How many samples of past iterations take part in the
-            loss, without gradient on their side: the last ones, over all
-            ranks with ``gather``. See
-            :class:`~mmdavpt.models.losses.sample_queue.SampleQueue` for what
-            they cost and what they are worth. Proxy-NCA and triplet are means
-            over samples, so the queue takes weight from the batch there.
-            Defaults to 0, none.
+            one process on the whole batch. On one process it changes nothing.
+            Defaults to False.
 
     Raises:
-        ValueError: If an argument does not fit.
+        UsageError: If an argument does not fit.
+        TypeError: If an argument has the wrong type.
 
     Attributes:
-        queue (SampleQueue | None): The samples of past iterations.
-        has_hook (bool): Whether a hook keeps the mapping in this run; it is
-            not part of the state.
+        iteration (int): The number of batches for which the model drew
+            guidance labels itself. It is not part of the state: a training
+            loop without a hook that resumes sets it.
     """
 
     def __init__(
@@ -88,48 +73,75 @@ class PromptGuidance(ClassMapping):
         embed_dims: int,
         guided_layers: Sequence[int],
         loss: dict,
-        background_class: Optional[int] = None,
+        background_class: int | None = None,
         normalize: str = 'l2',
-        algorithm: str = 'full',
-        restarts: Optional[int] = None,
-        balanced: bool = False,
         saliency_keys: str = 'patches',
         labels: str = 'random',
-        min_coverage: Optional[float] = None,
+        min_coverage: float | None = None,
         gather: bool = False,
-        queue_size: int = 0,
     ) -> None:
-        check_mapping_options(num_classes, background_class, normalize)
-        check_options(algorithm, restarts, balanced)
-        check_labels(labels, min_coverage)
-        check_sample_options(gather, queue_size)
+        check_choice('guidance.normalize', normalize, NORMALIZATIONS)
+        check_choice('guidance.saliency_keys', saliency_keys, SALIENCY_KEYS)
+        check_choice('guidance.labels', labels, LABELS)
+        if not isinstance(gather, bool):
+            raise TypeError(
+                f'guidance.gather should be True or False, but got {gather!r}'
+            )
+        excluded = () if background_class is None else (background_class,)
+        if not set(excluded) <= set(range(num_classes)):
+            raise UsageError(
+                'guidance.background_class should be one of the '
+                f'{num_classes} classes or None, but got {background_class}'
+            )
         super().__init__(
-            num_classes,
-            num_prompts,
-            embed_dims,
-            excluded=() if background_class is None else (background_class,),
-            normalize=normalize,
-            k_means=dict(
-                algorithm=algorithm, restarts=restarts, balanced=balanced
-            ),
+            num_classes, num_prompts, embed_dims, excluded, normalize
         )
         self.guided_layers = tuple(guided_layers)
         self.loss = MODELS.build(loss)
-        used = [token for _, token in self.loss.terms.values()]
-        check_saliency(saliency_keys, labels, used)
         self.saliency_keys = saliency_keys
         self.labels = labels
         self.min_coverage = 0.5 if min_coverage is None else min_coverage
         self.gather = gather
-        self.queue = None
-        if queue_size:
-            self.queue = SampleQueue(
-                queue_size, len(used), len(self.guided_layers), embed_dims
-            )
-        self.has_hook = False
+        self.iteration = 0
+        self._check_coverage(min_coverage)
+        self._check_saliency()
 
-    def request(self, labels: Union[Tensor, Regions]) -> TokenRequest:
-        """Return what the guided layers are to hand out for a batch."""
+    def _check_saliency(self) -> None:
+        """Check that options of the saliency fit the tokens of the loss."""
+        tokens = [token for _, token in self.loss.terms.values()]
+        if self.saliency_keys != 'patches' and 'saliency' not in tokens:
+            raise UsageError(
+                f'guidance.saliency_keys={self.saliency_keys!r} has no effect '
+                f'since the loss uses no saliency, but {tokens}; remove it'
+            )
+        if self.labels == 'present' and 'saliency' in tokens:
+            raise UsageError(
+                "guidance.labels='present' uses tokens of patches, but the "
+                "token of the loss is 'saliency'; set "
+                "guidance.loss.token='patch_output', or token_weight=0"
+            )
+
+    def _check_coverage(self, given: float | None) -> None:
+        """Check `min_coverage`."""
+        if given is None:
+            return
+        if not isinstance(given, Real):
+            raise TypeError(
+                f'guidance.min_coverage should be a number, but got {given!r}'
+            )
+        if self.labels != 'present':
+            raise UsageError(
+                f'guidance.min_coverage={given} has no effect with '
+                f'guidance.labels={self.labels!r}; set guidance.labels='
+                "'present' or remove it"
+            )
+        if not 0 < given <= 1:
+            raise UsageError(
+                f'guidance.min_coverage should be in (0, 1], but got {given}'
+            )
+
+    def request(self, labels: Tensor | Regions) -> TokenRequest:
+        """Return which tokens of the guided layers a batch needs."""
         names = self.loss.required_tokens
         if isinstance(labels, Regions):
             # [CLS] is of the image; the patches are of its regions.
@@ -143,47 +155,26 @@ class PromptGuidance(ClassMapping):
 
     def forward(
         self, tokens: BackboneTokens, labels: Tensor
-    ) -> Dict[str, Tensor]:
+    ) -> dict[str, Tensor]:
         """Return the weighted terms of the guidance loss (eq. 5).
 
         Args:
-            tokens (BackboneTokens): What the guided layers handed out.
+            tokens (BackboneTokens): With tokens of the guided layers.
             labels (Tensor): The class of each sample, int64, (B, ); -1 for a
                 sample that takes no part.
-
-        Raises:
-            UsageError: If several processes would keep a queue each.
         """
         guided = self.guided_prompts()
-        if not self.gather and self.queue is None:
+        if not self.gather:
             return self.loss(tokens.guided, self.targets(labels), guided)
-        samples = self.loss.samples(tokens.guided)
         prompts = self.loss.prompts(tokens.guided)
-        if self.gather:
-            samples, labels = gather_samples(samples, labels)
-        if self.queue is not None and self.training:
-            samples, labels = self._with_past(samples, labels)
+        samples, labels = gather_samples(
+            self.loss.samples(tokens.guided), labels
+        )
         return self.loss.compare(
             samples, prompts, self.targets(labels), guided
         )
 
-    def _with_past(self, samples: Tensor, labels: Tensor):
-        if not self.gather and get_world_size() > 1:
-            raise UsageError(
-                'the queue of past samples is part of the checkpoint, which '
-                'holds the state of one process, but each of '
-                f'{get_world_size()} processes would fill its own; set '
-                'guidance.gather=True, or guidance.queue_size=0'
-            )
-        # A class without a prompt: its saliency is that of no prompt of its
-        # own, and would still be once the class has one.
-        kept = torch.where(self.targets(labels) >= 0, labels, -1)
-        extended = self.queue.extend(samples, labels)
-        self.queue.push(samples.detach(), kept)
-        return extended
-
     def reset(self) -> None:
-        """Forget the mapping, all statistics, and past samples."""
+        """Forget the mapping, all statistics, and the drawn batches."""
         super().reset()
-        if self.queue is not None:
-            self.queue.reset()
+        self.iteration = 0

@@ -1,13 +1,16 @@
 """Regions of an image: the patches that belong to one class.
 
-Guidance by all classes of an image instead of one of them: each class that is
-present is a sample, and its patches are what the sample is made of.
+With ``labels='present'`` all classes of an image guide instead of one: each
+region is a sample.
 """
 
-from typing import Dict, Iterable, Mapping, NamedTuple, Tuple
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from mmdavpt.models.backbones import BackboneTokens
 
 
 class Regions(NamedTuple):
@@ -26,22 +29,22 @@ class Regions(NamedTuple):
 
 def patch_labels(
     pixel_labels: Tensor,
-    patch_size: Tuple[int, int],
+    patch_size: tuple[int, int],
     num_classes: int,
     excluded: Iterable[int] = (),
     min_coverage: float = 0.5,
 ) -> Tensor:
-    """Return the class of each patch, from the pixels that it covers.
+    """Return the class of each patch from its pixels.
 
     A patch has the class of most of its pixels, the lowest of equally many,
-    if that class covers at least ``min_coverage`` of them. Where the image is
-    no multiple of the patch, the backbone pads it on the right and below;
-    pixels that are not there cover nothing.
+    if that class covers at least ``min_coverage`` of them. If the size of the
+    image is not a multiple of the patch size, the backbone pads it on the
+    right and bottom; padding has no class.
 
     Args:
-        pixel_labels (Tensor): int64, (B, H, W). Values that are no class,
-            such as 255, count as none.
-        patch_size (Tuple[int, int]): Height and width of a patch in pixels.
+        pixel_labels (Tensor): int64, (B, H, W). Values outside [0, K), such as
+            255, have no class.
+        patch_size (tuple[int, int]): Height and width of a patch in pixels.
         num_classes (int): The number of classes ``K``.
         excluded (Iterable[int]): Classes without guidance, such as the
             background. Defaults to ().
@@ -61,7 +64,7 @@ def patch_labels(
     # (B, H, W) -> (B, h, p, w, p) -> (B, N, p * p)
     cells = padded.unflatten(2, (-1, width)).unflatten(1, (-1, height))
     cells = cells.transpose(2, 3).flatten(3).flatten(1, 2)
-    # One bin more, for what is no class.
+    # One bin more, for pixels without a class.
     classless = (cells < 0) | (cells >= num_classes)
     bins = torch.where(classless, num_classes, cells)
     counts = torch.zeros(
@@ -105,7 +108,7 @@ def region_means(x: Tensor, regions: Regions) -> Tensor:
         Tensor: With shape (M, C).
     """
     dtype = torch.promote_types(x.dtype, torch.float32)
-    # The first row takes what belongs to no region.
+    # The first row collects patches without a region.
     sums = x.new_zeros(len(regions.labels) + 1, x.shape[-1], dtype=dtype)
     sums = sums.index_add(
         0, regions.index.flatten() + 1, x.flatten(0, 1).to(dtype)
@@ -113,35 +116,40 @@ def region_means(x: Tensor, regions: Regions) -> Tensor:
     return sums[1:] / regions.sizes.unsqueeze(1)
 
 
-def region_tokens(
-    tokens: Mapping[str, Tensor], regions: Regions
-) -> Dict[str, Tensor]:
+def tokens_of_regions(
+    tokens: BackboneTokens, regions: Regions
+) -> BackboneTokens:
     """Turn the tokens of images into tokens of regions.
 
-    A region stands in for an image: its patches are its visual tokens, and
-    the mean query (input) of its patches takes the place of that of [CLS].
-
     Args:
-        tokens (Mapping[str, Tensor]): What a guided layer handed out;
-            'patch_query' or 'patch_input' for 'cls_query' or 'cls_input'.
+        tokens (BackboneTokens): Of the images.
         regions (Regions): Of the same batch.
 
     Returns:
-        Dict[str, Tensor]: 'patch_*' with shape (M, 1, C), 'cls_*' with shape
-        (M, C), and the prompts' tokens as they were.
+        BackboneTokens: The mean patch of each region in place of [CLS], with
+        shape (M, C); and the guided tokens of the regions.
     """
-    means = {
-        name: region_means(value, regions)
-        for name, value in tokens.items()
-        if name.startswith('patch_')
+    guided = {
+        layer: _guided_tokens(named, regions)
+        for layer, named in tokens.guided.items()
     }
-    made = {
-        name: value
-        for name, value in tokens.items()
-        if name.startswith('prompt_')
-    }
-    made.update({name: mean.unsqueeze(1) for name, mean in means.items()})
-    for kind in ('query', 'input'):
-        if f'patch_{kind}' in means:
-            made[f'cls_{kind}'] = means[f'patch_{kind}']
-    return made
+    return BackboneTokens(region_means(tokens.patches, regions), guided)
+
+
+def _guided_tokens(
+    tokens: Mapping[str, Tensor], regions: Regions
+) -> dict[str, Tensor]:
+    """Return 'patch_*' (M, 1, C), 'cls_*' (M, C) and the prompts' tokens.
+
+    The mean query (input) of a region's patches replaces that of [CLS].
+    """
+    result = {}
+    for name, value in tokens.items():
+        if name.startswith('prompt_'):
+            result[name] = value
+        elif name.startswith('patch_'):
+            mean = region_means(value, regions)
+            result[name] = mean.unsqueeze(1)
+            if name in ('patch_query', 'patch_input'):
+                result[name.replace('patch_', 'cls_')] = mean
+    return result

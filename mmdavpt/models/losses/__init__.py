@@ -1,13 +1,17 @@
-"""The guidance loss: pure functions and the registered module."""
+"""The guidance loss and its metrics."""
 
 from .davpt_loss import PRESETS, DAVPTLoss
-from .proxy_anchor import cosine_similarity_matrix, proxy_anchor_loss
-from .proxy_nca import proxy_nca_loss
-from .triplet import triplet_loss
+from .proxy_anchor import ProxyAnchor, proxy_anchor_loss
+from .proxy_nca import ProxyNCA, proxy_nca_loss
+from .similarity import cosine_similarity_matrix
+from .triplet import Triplet, triplet_loss
 
 __all__ = [
     'PRESETS',
     'DAVPTLoss',
+    'ProxyAnchor',
+    'ProxyNCA',
+    'Triplet',
     'cosine_similarity_matrix',
     'proxy_anchor_loss',
     'proxy_nca_loss',

@@ -1,27 +1,44 @@
 """The guidance loss of all guided layers, as a registered module."""
 
-import functools
 from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
+from mmdavpt.errors import UsageError
 from mmdavpt.registry import MODELS
 
-from .options import (
-    PRESETS,
-    check_choice,
-    check_no_surplus,
-    check_values,
-)
-from .proxy_anchor import proxy_anchor_loss
-from .proxy_nca import proxy_nca_loss
+from .checks import check_choice, check_number
+from .metric_config import build_metric
 from .steps import check_tokens, mean_over_layers, stack_samples
-from .triplet import triplet_loss
 
-METRICS = {
-    'proxy_anchor': proxy_anchor_loss,
-    'proxy_nca': proxy_nca_loss,
-    'triplet': triplet_loss,
+TOKENS = (
+    'saliency',
+    'patch_output',
+    'patch_input',
+    'patch_query',
+    'patch_key',
+    'patch_raw',
+)
+PROMPTS = ('query', 'input', 'raw')
+CLS = ('query', 'input')
+
+#: Values of the paper, and of the released code, which ignores its option
+#: ``patch_type``; :class:`.DAVPTLoss` names the sources.
+PRESETS = {
+    'paper': dict(
+        token='saliency',
+        prompt='query',
+        cls='query',
+        prompt_scale=1.0,
+        metric=dict(type='ProxyAnchor', positive_mean='positive'),
+    ),
+    'released': dict(
+        token='patch_raw',
+        prompt='raw',
+        cls='query',
+        prompt_scale=5.0,
+        metric=dict(type='ProxyAnchor', positive_mean='all'),
+    ),
 }
 
 
@@ -32,8 +49,7 @@ class DAVPTLoss(nn.Module):
     .. math::
         \beta \mathcal{L}(X, P) + \lambda \mathcal{L}(x_{cls}, P)
 
-    Options that are left at None take the value of ``preset``; without a
-    preset, that of 'paper'. The presets are
+    Options that are None take the value of ``preset``. The presets are
 
     - 'paper': sections 3.2 and 3.3. The token is the attention output at the
       prompt, before the output projection (3.3); it and [CLS] are compared
@@ -49,20 +65,17 @@ class DAVPTLoss(nn.Module):
       positives are averaged over all prompts.
 
     Both have :math:`\alpha = 32` and :math:`\delta = 0.1`, Proxy-Anchor's
-    own values (Kim et al., CVPR 2020), and neither fixes a weight or a
-    metric.
+    own values (Kim et al., CVPR 2020).
 
-    The loss has three steps, so that samples can be gathered in between:
-    :meth:`samples` and :meth:`prompts` reduce what the layers handed out,
-    :meth:`compare` applies the metric.
+    The loss has three steps, so that samples of other ranks can be added in
+    between: :meth:`samples` and :meth:`prompts` reduce the tokens of the
+    layers, :meth:`compare` applies the metric.
 
     Args:
-        metric (str): The loss that compares tokens and prompts. Defaults to
-            'proxy_anchor'.
-
-            - 'proxy_anchor': :func:`proxy_anchor_loss` (eq. 4);
-            - 'proxy_nca': :func:`proxy_nca_loss` (Table 7);
-            - 'triplet': :func:`triplet_loss` (Table 7).
+        metric (dict, optional): Config of the metric that compares tokens and
+            prompts, a type in ``GUIDANCE_METRICS``: 'ProxyAnchor' (eq. 4),
+            'ProxyNCA' or 'Triplet' (Table 7). An argument that it lacks has
+            the preset's value. Defaults to None, ``dict(type='ProxyAnchor')``.
         token (str, optional): The visual token of a sample.
 
             - 'saliency': attention output at the prompt that the sample's
@@ -76,68 +89,72 @@ class DAVPTLoss(nn.Module):
             as LN1 output ('input').
         token_weight (float): :math:`\beta`. Defaults to 0.01.
         cls_weight (float): :math:`\lambda`. Defaults to 0.01.
-        alpha (float, optional): The sharpness, 32 if None. 'triplet' has
-            none and refuses it.
-        margin (float): The margin :math:`\delta`. Defaults to 0.1.
         prompt_scale (float, optional): Factor on the unit prompts.
-        positive_mean (str, optional): See :func:`proxy_anchor_loss`; the
-            other metrics refuse it.
-        preset (str, optional): A name out of ``PRESETS``. Defaults to None.
+        preset (str): A name out of ``PRESETS``. Defaults to None, 'paper'.
+        alpha (float, optional): Deprecated, an argument of ``metric``.
+        margin (float, optional): Deprecated, an argument of ``metric``.
+        positive_mean (str, optional): Deprecated, an argument of ``metric``.
 
     Raises:
-        ValueError: If a value is unknown or out of range, if options
+        UsageError: If a value is unknown or out of range, if options
             contradict each other, or if both weights are 0.
-        TypeError: If a number is none.
+        TypeError: If a number is not a number, or if the metric has no such
+            argument.
     """
 
     def __init__(
         self,
-        metric: str = 'proxy_anchor',
+        metric: Mapping | str | None = None,
         token: str | None = None,
         prompt: str | None = None,
         cls: str | None = None,
         token_weight: float = 0.01,
         cls_weight: float = 0.01,
         alpha: float | None = None,
-        margin: float = 0.1,
+        margin: float | None = None,
         prompt_scale: float | None = None,
         positive_mean: str | None = None,
         preset: str | None = None,
     ) -> None:
         super().__init__()
-        check_choice('metric', metric, tuple(METRICS))
-        if preset is not None:
-            check_choice('preset', preset, tuple(PRESETS))
-        check_no_surplus(metric, alpha, positive_mean)
-        default = PRESETS[preset or 'paper']
-
-        def chosen(name: str, value: object) -> object:
-            return default[name] if value is None else value
-
-        self.metric = metric
-        self.token = chosen('token', token)
-        self.prompt = chosen('prompt', prompt)
-        self.cls = chosen('cls', cls)
-        self.prompt_scale = chosen('prompt_scale', prompt_scale)
+        preset = 'paper' if preset is None else preset
+        check_choice('preset of DAVPTLoss', preset, PRESETS)
+        default = PRESETS[preset]
+        self.metric = build_metric(
+            metric,
+            default['metric'],
+            dict(alpha=alpha, margin=margin, positive_mean=positive_mean),
+        )
+        self.token = default['token'] if token is None else token
+        self.prompt = default['prompt'] if prompt is None else prompt
+        self.cls = default['cls'] if cls is None else cls
+        self.prompt_scale = (
+            default['prompt_scale'] if prompt_scale is None else prompt_scale
+        )
         self.token_weight = token_weight
         self.cls_weight = cls_weight
-        self.metric_args = dict(margin=margin)
-        if metric != 'triplet':
-            self.metric_args['alpha'] = 32.0 if alpha is None else alpha
-        if metric == 'proxy_anchor':
-            self.metric_args['positive_mean'] = chosen(
-                'positive_mean', positive_mean
-            )
-        check_values(self.options)
-        for name, given, weight in (
-            ('token', token, token_weight),
-            ('cls', cls, cls_weight),
-        ):
+        self._check_options(token, cls)
+
+    def _check_options(self, token: str | None, cls: str | None) -> None:
+        check_choice('token of DAVPTLoss', self.token, TOKENS)
+        check_choice('prompt of DAVPTLoss', self.prompt, PROMPTS)
+        check_choice('cls of DAVPTLoss', self.cls, CLS)
+        check_number(
+            'prompt_scale of DAVPTLoss', self.prompt_scale, positive=True
+        )
+        for name, given in (('token', token), ('cls', cls)):
+            weight = getattr(self, f'{name}_weight')
+            check_number(f'{name}_weight of DAVPTLoss', weight, least=0)
             if given is not None and weight == 0:
-                raise ValueError(
-                    f'{name}={given!r} has no meaning with {name}_weight=0; '
-                    f'leave {name} out, or give its term a weight'
+                raise UsageError(
+                    f'{name}={given!r} has no effect with {name}_weight=0; '
+                    f'remove {name}, or set a positive {name}_weight'
                 )
+        if not self.terms:
+            raise UsageError(
+                'token_weight and cls_weight of DAVPTLoss are both 0; set one '
+                'of them to a positive weight, or set model.guidance=None'
+            )
 
     @property
     def terms(self) -> dict[str, tuple[float, str]]:
@@ -161,24 +178,12 @@ class DAVPTLoss(nn.Module):
             [f'prompt_{self.prompt}', *(t for _, t in self.terms.values())]
         )
 
-    @property
-    def options(self) -> dict[str, object]:
-        """dict: The resolved options by name, without those of no meaning."""
-        return dict(
-            metric=self.metric,
-            token=self.token,
-            prompt=self.prompt,
-            cls=self.cls,
-            token_weight=self.token_weight,
-            cls_weight=self.cls_weight,
-            prompt_scale=self.prompt_scale,
-            **self.metric_args,
-        )
-
     def extra_repr(self) -> str:
         """Show the resolved options when the module is printed."""
+        names = ('token', 'prompt', 'cls', 'token_weight', 'cls_weight')
         return ', '.join(
-            f'{name}={value!r}' for name, value in self.options.items()
+            f'{name}={getattr(self, name)!r}'
+            for name in (*names, 'prompt_scale')
         )
 
     def forward(
@@ -266,7 +271,7 @@ class DAVPTLoss(nn.Module):
             ValueError: If a shape does not fit.
         """
         terms = mean_over_layers(
-            functools.partial(METRICS[self.metric], **self.metric_args),
+            self.metric,
             samples,
             prompts,
             target,

@@ -1,4 +1,4 @@
-"""Samples of all ranks, with gradient: one batch as of one process."""
+"""Gather the samples of all ranks, with gradient."""
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +10,7 @@ from torch.autograd.function import once_differentiable
 def _interleave(x: Tensor) -> Tensor:
     """Gather rows from R ranks: row i of rank r becomes row i * R + r.
 
-    The samplers deal out images in turn, so this is the order of one process.
+    Samplers give images to ranks in turn, so this is the order on one process.
     """
     return torch.stack(all_gather(x.contiguous()), dim=1).flatten(0, 1)
 
@@ -21,16 +21,15 @@ class _GatherRows(torch.autograd.Function):
     #
     #     dL/dw = sum_r dL/dx_r dx_r/dw + dL/dp dp/dw,
     #
-    # while DDP hands out the mean over the ranks of what each computed.
-    # Rank r knows dx_r/dw of its own rows alone, so its mean divides the first
-    # sum by R: the factor R here makes up for it. dL/dp dp/dw is the same on
-    # each rank, its own mean, and needs no factor; a loss that were divided
-    # or multiplied by R as a whole would get one of the two wrong.
+    # while DDP averages what each rank computed. Rank r knows dx_r/dw of its
+    # own rows only, so the average divides the first sum by R; the factor R
+    # here compensates. dL/dp dp/dw is the same on each rank and needs no
+    # factor; scaling the whole loss by R would get one of the two wrong.
     #
     # The sum over ranks of dL/dx_r, which the backward of an all-gather
-    # communicates, is R times the own one, since L is the same everywhere
+    # communicates, is R times the local one, since L is the same everywhere
     # (as are its weight and the scale of a gradient scaler). So backward
-    # sends nothing, and cannot get between DDP's own reductions.
+    # sends nothing, and cannot interleave with DDP's own reductions.
 
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:
@@ -46,13 +45,13 @@ class _GatherRows(torch.autograd.Function):
 def gather_samples(samples: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Return the samples of all ranks, in the order of one process.
 
-    The loss of what is returned, and its gradients after the mean over ranks
-    that DistributedDataParallel takes, are those of one process on the whole
-    batch. All ranks must call this together, and compute the same loss of
-    what they get. Without several processes it does nothing.
+    The loss of the result, and its gradients after DistributedDataParallel
+    averages them over ranks, equal those of one process on the whole batch.
+    All ranks must call this together and compute the same loss of the result.
+    On one process it does nothing.
 
-    Ranks may hold different numbers of samples, or none: all are padded to
-    the largest number, which is read back to the host. It is the only wait.
+    Ranks may have different numbers of samples, or none: all are padded to
+    the largest number, which the CPU reads; it is the only synchronization.
 
     Args:
         samples (Tensor): Shape (B, ...), of the same dtype and trailing shape
@@ -61,9 +60,9 @@ def gather_samples(samples: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
             part.
 
     Returns:
-        tuple[Tensor, Tensor]: Samples and labels of R ranks, with B' rows for
-        R times the largest B: zeros with the label -1 fill up. The gradient
-        of the samples reaches the own ones.
+        tuple[Tensor, Tensor]: Samples and labels of R ranks, with R times the
+        largest B rows, padded by zeros with the label -1. The gradient
+        reaches the local samples.
     """
     if get_world_size() == 1:
         return samples, labels

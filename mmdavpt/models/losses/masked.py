@@ -1,7 +1,7 @@
-"""Masked sums and the input checks that the guidance losses share.
+"""Masked sums and input checks that the guidance metrics share.
 
 Everything here is free of data-dependent shapes and of Python values read
-from tensors, so that no loss makes the host wait for its accelerator.
+from tensors, so that no metric makes the CPU wait for the GPU.
 """
 
 import torch
@@ -14,7 +14,7 @@ def full_precision(x: Tensor) -> Tensor:
 
 
 def check_pairs(similarity: Tensor, target: Tensor, guided: Tensor) -> None:
-    """Check shapes and dtypes of a loss's inputs; read none of their values.
+    """Check shapes and dtypes of a metric's inputs; do not read values.
 
     Args:
         similarity (Tensor): Shape (B, P), floating point.
@@ -53,7 +53,7 @@ def check_pairs(similarity: Tensor, target: Tensor, guided: Tensor) -> None:
 
 
 def pair_masks(target: Tensor, guided: Tensor) -> tuple[Tensor, Tensor]:
-    """Tell the positive and the negative (sample, prompt) pairs.
+    """Return the positive and the negative (sample, prompt) pairs.
 
     Only guided prompts make pairs, and only samples that take part, that is,
     whose target is not -1.

@@ -1,8 +1,10 @@
-"""Similarity of tokens to prompts, and the Proxy-Anchor loss (eq. 4)."""
+"""The Proxy-Anchor metric (eq. 4)."""
 
-import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from mmdavpt.registry import GUIDANCE_METRICS
+
+from .checks import check_choice, check_number
 from .masked import (
     check_pairs,
     full_precision,
@@ -12,60 +14,6 @@ from .masked import (
 )
 
 POSITIVE_MEANS = ('positive', 'all')
-
-
-def unit_vectors(x: Tensor, eps: float = 1e-12) -> Tensor:
-    """Scale the last dimension to unit length.
-
-    A vector no longer than ``eps`` has no direction: it becomes zero and gets
-    no gradient. (Dividing by ``eps`` would give it one of the size 1/eps.)
-
-    Args:
-        x (Tensor): Shape (..., C).
-        eps (float): Length up to which a vector counts as zero.
-            Defaults to 1e-12.
-
-    Returns:
-        Tensor: Same shape as ``x``.
-    """
-    square = x.square().sum(-1, keepdim=True)
-    nonzero = square > eps * eps
-    scale = torch.where(nonzero, square, torch.ones_like(square)).rsqrt()
-    return torch.where(nonzero, x * scale, torch.zeros_like(x))
-
-
-def cosine_similarity_matrix(
-    x: Tensor, prompts: Tensor, prompt_scale: float = 1.0
-) -> Tensor:
-    """Compute ``s(x, p)`` of eq. 4 for all pairs, in float32 or better.
-
-    Autocast is switched off inside: with alpha = 32 the three digits of
-    bfloat16 would decide the loss.
-
-    Args:
-        x (Tensor): Tokens, shape (B, C).
-        prompts (Tensor): Prompts, shape (P, C).
-        prompt_scale (float): Factor on the unit prompts. The released code
-            uses 5 to 60. Defaults to 1.0.
-
-    Returns:
-        Tensor: Similarities, shape (B, P); float64 if an input is, else
-        float32.
-
-    Raises:
-        ValueError: If the shapes do not fit.
-    """
-    if x.ndim != 2 or prompts.ndim != 2 or x.size(1) != prompts.size(1):
-        raise ValueError(
-            'tokens and prompts should have the shapes (B, C) and (P, C), '
-            f'but got {tuple(x.shape)} and {tuple(prompts.shape)}'
-        )
-    dtype = torch.promote_types(
-        torch.promote_types(x.dtype, prompts.dtype), torch.float32
-    )
-    with torch.autocast(device_type=x.device.type, enabled=False):
-        prompts = unit_vectors(prompts.to(dtype)) * prompt_scale
-        return unit_vectors(x.to(dtype)) @ prompts.t()
 
 
 def proxy_anchor_loss(
@@ -101,21 +49,17 @@ def proxy_anchor_loss(
 
             - 'positive': the number of prompts with a sample in the batch,
               as in the paper;
-            - 'all': the number of guided prompts, as in the released code.
+            - 'all': the number of guided prompts. The released code divides
+              by all prompts, which is the same unless some are unassigned.
 
     Returns:
         Tensor: The loss, a scalar in float32 or better.
 
     Raises:
-        ValueError: If a shape or ``positive_mean`` does not fit.
+        ValueError: If a shape does not fit.
         TypeError: If a dtype does not fit.
     """
     check_pairs(similarity, target, guided)
-    if positive_mean not in POSITIVE_MEANS:
-        raise ValueError(
-            f'positive_mean should be one of {POSITIVE_MEANS}, '
-            f'but got {positive_mean!r}'
-        )
     s = full_precision(similarity)
     positive, negative = pair_masks(target, guided)
     pull = log_one_plus_sum_exp(-alpha * (s - margin), positive, dim=0)
@@ -125,3 +69,54 @@ def proxy_anchor_loss(
         positive.any(0).sum() if positive_mean == 'positive' else num_prompts
     )
     return mean_over(pull, num_positive) + mean_over(push, num_prompts)
+
+
+@GUIDANCE_METRICS.register_module()
+class ProxyAnchor(nn.Module):
+    """The Proxy-Anchor metric, see :func:`proxy_anchor_loss`.
+
+    Args:
+        alpha (float): The sharpness. Defaults to 32.0.
+        margin (float): The margin. Defaults to 0.1.
+        positive_mean (str): 'positive' or 'all'. Defaults to 'positive'.
+
+    Raises:
+        UsageError: If a value is unknown or out of range.
+        TypeError: If a number is not a number.
+    """
+
+    def __init__(
+        self,
+        alpha: float = 32.0,
+        margin: float = 0.1,
+        positive_mean: str = 'positive',
+    ) -> None:
+        super().__init__()
+        check_number('alpha of ProxyAnchor', alpha, positive=True)
+        check_number('margin of ProxyAnchor', margin)
+        check_choice(
+            'positive_mean of ProxyAnchor', positive_mean, POSITIVE_MEANS
+        )
+        self.alpha = alpha
+        self.margin = margin
+        self.positive_mean = positive_mean
+
+    def forward(
+        self, similarity: Tensor, target: Tensor, guided: Tensor
+    ) -> Tensor:
+        """Return the loss of a batch, see :func:`proxy_anchor_loss`."""
+        return proxy_anchor_loss(
+            similarity,
+            target,
+            guided,
+            self.alpha,
+            self.margin,
+            self.positive_mean,
+        )
+
+    def extra_repr(self) -> str:
+        """Show the options when the module is printed."""
+        return (
+            f'alpha={self.alpha}, margin={self.margin}, '
+            f'positive_mean={self.positive_mean!r}'
+        )

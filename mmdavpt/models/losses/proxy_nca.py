@@ -1,7 +1,10 @@
-"""The Proxy-NCA variant of the guidance loss (Table 7)."""
+"""The Proxy-NCA metric (Table 7)."""
 
-from torch import Tensor
+from torch import Tensor, nn
 
+from mmdavpt.registry import GUIDANCE_METRICS
+
+from .checks import check_number
 from .masked import (
     check_pairs,
     full_precision,
@@ -50,3 +53,36 @@ def proxy_nca_loss(
     pull = log_one_plus_sum_exp(-alpha * (s - margin), positive, dim=1)
     push = log_one_plus_sum_exp(alpha * (s + margin), negative, dim=1)
     return mean_over(pull + push, (target >= 0).sum())
+
+
+@GUIDANCE_METRICS.register_module()
+class ProxyNCA(nn.Module):
+    """The Proxy-NCA metric, see :func:`proxy_nca_loss`.
+
+    Args:
+        alpha (float): The sharpness. Defaults to 32.0.
+        margin (float): The margin. Defaults to 0.1.
+
+    Raises:
+        UsageError: If a value is out of range.
+        TypeError: If a number is not a number.
+    """
+
+    def __init__(self, alpha: float = 32.0, margin: float = 0.1) -> None:
+        super().__init__()
+        check_number('alpha of ProxyNCA', alpha, positive=True)
+        check_number('margin of ProxyNCA', margin)
+        self.alpha = alpha
+        self.margin = margin
+
+    def forward(
+        self, similarity: Tensor, target: Tensor, guided: Tensor
+    ) -> Tensor:
+        """Return the loss of a batch, see :func:`proxy_nca_loss`."""
+        return proxy_nca_loss(
+            similarity, target, guided, self.alpha, self.margin
+        )
+
+    def extra_repr(self) -> str:
+        """Show the options when the module is printed."""
+        return f'alpha={self.alpha}, margin={self.margin}'

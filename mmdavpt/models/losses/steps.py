@@ -1,7 +1,7 @@
 """The steps of the guidance loss, as pure functions.
 
-Tokens become one vector per sample, term and layer; samples of other ranks
-and iterations may join; then the metric is applied.
+Reduce tokens to one vector per sample, term and layer; optionally add the
+samples of other ranks; apply the metric.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from .masked import full_precision
-from .proxy_anchor import cosine_similarity_matrix
+from .similarity import cosine_similarity_matrix
 
 
 def check_tokens(
     tokens: Mapping[int, Mapping[str, Tensor]], required: frozenset[str]
 ) -> None:
-    """Check that the guided layers handed out what the loss reads.
+    """Check that the guided layers returned the tokens that the loss reads.
 
     Args:
         tokens (Mapping[int, Mapping[str, Tensor]]): Guided layer to named
@@ -29,16 +29,16 @@ def check_tokens(
     """
     if not tokens:
         raise ValueError(
-            'tokens should hold at least one guided layer, '
-            'but got none; set guided_layers of the backbone'
+            'tokens should hold at least one guided layer, but got none; '
+            'set guidance.guided_layers'
         )
     for layer, named in tokens.items():
         missing = sorted(required - set(named))
         if missing:
             raise KeyError(
-                f'guided layer {layer} should hand out {missing}, but has '
-                f'only {sorted(named)}; ask the backbone for all of '
-                'required_tokens of the loss'
+                f'guided layer {layer} should return {missing}, but has '
+                f'only {sorted(named)}; request all of required_tokens of '
+                'the loss from the backbone'
             )
 
 
@@ -46,7 +46,7 @@ def one_vector_per_sample(x: Tensor) -> Tensor:
     """Return the mean over a sample's tokens, in float32 or better.
 
     Args:
-        x (Tensor): Shape (B, N, C), or (B, C) where nothing is left to do.
+        x (Tensor): Shape (B, N, C), or (B, C) if there is one token.
 
     Returns:
         Tensor: Shape (B, C).

@@ -1,15 +1,18 @@
-"""The triplet variant of the guidance loss (Table 7)."""
+"""The triplet metric (Table 7)."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from mmdavpt.registry import GUIDANCE_METRICS
+
+from .checks import check_number
 from .masked import check_pairs, full_precision, mean_over, pair_masks
 
 
 def triplet_loss(
     similarity: Tensor, target: Tensor, guided: Tensor, margin: float = 0.1
 ) -> Tensor:
-    r"""Ask a sample to be nearer to its prompt than to each other prompt.
+    r"""Pull a sample nearer to its prompt than to each other prompt.
 
     The mean of :math:`\max(0, s(x,p) - s(x,p_x) + \delta)` over all pairs of
     a sample and a guided prompt other than its own (eq. 3 as a hinge). A
@@ -39,3 +42,31 @@ def triplet_loss(
     return mean_over(
         torch.where(pairs, hinge, torch.zeros_like(hinge)), pairs.sum()
     )
+
+
+@GUIDANCE_METRICS.register_module()
+class Triplet(nn.Module):
+    """The triplet metric, see :func:`triplet_loss`.
+
+    Args:
+        margin (float): The margin. Defaults to 0.1.
+
+    Raises:
+        UsageError: If the margin is not finite.
+        TypeError: If it is not a number.
+    """
+
+    def __init__(self, margin: float = 0.1) -> None:
+        super().__init__()
+        check_number('margin of Triplet', margin)
+        self.margin = margin
+
+    def forward(
+        self, similarity: Tensor, target: Tensor, guided: Tensor
+    ) -> Tensor:
+        """Return the loss of a batch, see :func:`triplet_loss`."""
+        return triplet_loss(similarity, target, guided, self.margin)
+
+    def extra_repr(self) -> str:
+        """Show the options when the module is printed."""
+        return f'margin={self.margin}'

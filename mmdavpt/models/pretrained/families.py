@@ -19,6 +19,10 @@ class Normalization(NamedTuple):
     std: tuple[float, ...]
     source: str
 
+    def __str__(self) -> str:
+        mean, std = (', '.join(f'{x:.6g}' for x in v) for v in self[:2])
+        return f'mean [{mean}] and std [{std}] (declared by {self.source})'
+
 
 IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 HALF = ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5))

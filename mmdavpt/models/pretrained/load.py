@@ -11,14 +11,9 @@ from mmdavpt.errors import UsageError, first_few
 from mmdavpt.models.added import is_added
 
 from .families import MMPRETRAIN, Normalization
-from .naming import (
-    NamedWeights,
-    describe_architecture,
-    list_left_out,
-    to_mmpretrain,
-)
+from .naming import NamedWeights, describe_architecture, to_mmpretrain
 from .position_embedding import fit_position_embedding
-from .reading import Checkpoint, read_checkpoint
+from .reading import read_checkpoint
 from .timm_architecture import QUICK_GELU, check_architecture
 
 #: Keys of ``init_cfg`` of type 'Pretrained'.
@@ -84,55 +79,6 @@ def load_pretrained(
         UsageError: If it cannot be read, its model computes something else,
             or weights are missing, unexpected or have another shape.
     """
-    read, named, weights = read_fitting(
-        module, checkpoint, prefix, allow_pickle
-    )
-    module.load_state_dict(weights, strict=False)
-    normalization = (
-        read.normalization or named.normalization or read.config_normalization
-    )
-    unused = [key for key in named.weights if key not in weights]
-    kept = [
-        key
-        for key in module.state_dict()
-        if key not in weights and not is_added(key)
-    ]
-    print_log(
-        f'Loaded {len(weights)} pre-trained weights with the names of '
-        f'{named.label} from {checkpoint}; '
-        + _describe_normalization(normalization)
-        + list_left_out(unused + named.left_out)
-        + (f'; not in the checkpoint: {first_few(kept)}' if kept else ''),
-        logger='current',
-    )
-    _warn_of_other_functions(module, named, read.model)
-    return normalization
-
-
-def read_fitting(
-    module: nn.Module,
-    checkpoint: str,
-    prefix: str | None = None,
-    allow_pickle: bool = False,
-) -> tuple[Checkpoint, NamedWeights, dict[str, Tensor]]:
-    """Read what :func:`load_pretrained` loads, without loading it.
-
-    Only shapes of the module are used, so it may be on the meta device.
-
-    Args:
-        module (nn.Module): See :func:`load_pretrained`, as all others.
-        checkpoint (str): See there.
-        prefix (str, optional): See there.
-        allow_pickle (bool): See there.
-
-    Returns:
-        tuple[Checkpoint, NamedWeights, dict[str, Tensor]]: The file, its
-        weights in mmpretrain's names, and those that fit the module.
-
-    Raises:
-        FileNotFoundError: If the file does not exist.
-        UsageError: If it cannot be read, or does not fit.
-    """
     read = read_checkpoint(checkpoint, allow_pickle)
     try:
         if read.model is not None:
@@ -141,9 +87,27 @@ def read_fitting(
         if 'layers.0.ffn.w12.weight' in module.state_dict():
             named = named._replace(weights=_name_swiglu(named.weights))
         _check_values(named.weights)
-        return read, named, fit_to(module, named)
+        weights = fit_to(module, named)
     except UsageError as error:
         raise UsageError(f'{checkpoint}: {error}') from error
+    module.load_state_dict(weights, strict=False)
+    normalization = read.normalization or named.normalization
+    left_out = [k for k in named.weights if k not in weights] + named.left_out
+    untouched = [
+        key
+        for key in module.state_dict()
+        if key not in weights and not is_added(key)
+    ]
+    print_log(
+        f'Loaded {len(weights)} pre-trained weights with names of '
+        f'{named.label} from {checkpoint}; images were normalized with '
+        f'{normalization or "undeclared mean and std"}'
+        + (f'; left out: {first_few(left_out)}' if left_out else '')
+        + (f'; not loaded: {first_few(untouched)}' if untouched else ''),
+        logger='current',
+    )
+    _warn_of_other_functions(module, named, read.model)
+    return normalization
 
 
 def _name_swiglu(weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -186,14 +150,14 @@ def fit_to(module: nn.Module, named: NamedWeights) -> dict[str, Tensor]:
     """
     target = module.state_dict()
     problems = {
-        'lacks': [
+        'lacks weights:': [
             key
             for key in target
             if key not in named.weights
             and not key.startswith('ln2.')
             and not is_added(key)
         ],
-        'has unexpected': named.surplus
+        'has unexpected weights:': named.surplus
         + [
             key
             for key in named.weights
@@ -203,7 +167,7 @@ def fit_to(module: nn.Module, named: NamedWeights) -> dict[str, Tensor]:
     weights = {k: v for k, v in named.weights.items() if k in target}
     if not any(problems.values()):
         weights['pos_embed'] = _fit_positions(module, named)
-        problems['has a wrong shape of'] = [
+        problems['has weights of another shape:'] = [
             f'{key} (should be {tuple(target[key].shape)}, but is '
             f'{tuple(value.shape)})'
             for key, value in weights.items()
@@ -228,7 +192,7 @@ def fit_to(module: nn.Module, named: NamedWeights) -> dict[str, Tensor]:
 def _fit_positions(module: nn.Module, named: NamedWeights) -> Tensor:
     """Return the position embeddings; our own may have any grid."""
     position = named.weights['pos_embed']
-    is_own = named.family.name == MMPRETRAIN.name
+    is_own = named.label == MMPRETRAIN.name
     if position.ndim != 3 or (
         is_own and position.shape == module.pos_embed.shape
     ):
@@ -240,26 +204,12 @@ def _fit_positions(module: nn.Module, named: NamedWeights) -> Tensor:
     )
 
 
-def _describe_normalization(normalization: Normalization | None) -> str:
-    if normalization is None:
-        return 'the file does not declare how images were normalized'
-    mean, std = (
-        '[' + ', '.join(f'{value:.6g}' for value in values) + ']'
-        for values in normalization[:2]
-    )
-    return (
-        f'images were normalized with mean {mean} and std {std} (declared by '
-        f'{normalization.source})'
-    )
-
-
 def _warn_of_other_functions(
     module: nn.Module, named: NamedWeights, model: nn.Module | None
 ) -> None:
     """Warn if the weights fit but the backbone computes something else."""
     layer = module.layers[0]
-    norm = model.blocks[0].norm1 if model is not None else named.family
-    eps = getattr(norm, 'eps', getattr(norm, 'norm_eps', None))
+    eps = named.norm_eps if model is None else model.blocks[0].norm1.eps
     warnings = []
     if None not in (eps, layer.ln1.eps) and eps != layer.ln1.eps:
         warnings.append(

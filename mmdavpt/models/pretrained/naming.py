@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mmdavpt.errors import UsageError, first_few
+from mmdavpt.errors import UsageError
 
 from .families import (
     CLIP,
@@ -27,20 +27,21 @@ class NamedWeights(NamedTuple):
     """Weights of a checkpoint in mmpretrain's names.
 
     Attributes:
-        family (Family): Whose names they had.
-        label (str): The family, and the training method if it is known.
+        label (str): The family whose names they had, and the training method
+            if it is known.
         weights (dict[str, Tensor]): Weights of the backbone.
         surplus (list[str]): Keys of the backbone that have no name here.
         left_out (list[str]): Keys of heads and other parts.
-        normalization (Normalization, optional): Declared by the method.
+        normalization (Normalization, optional): Used by the method.
+        norm_eps (float, optional): Epsilon of the layer norms, if known.
     """
 
-    family: Family
     label: str
     weights: dict[str, Tensor]
     surplus: list[str]
     left_out: list[str]
-    normalization: Normalization | None = None
+    normalization: Normalization | None
+    norm_eps: float | None
 
 
 def find_backbone(
@@ -135,12 +136,10 @@ def to_mmpretrain(
         channels = len(named['layers.0.attn.qkv.weight']) // 3
         named.setdefault('patch_embed.projection.bias', torch.zeros(channels))
     label = origin or (f'{family.name} ({method})' if method else family.name)
-    if origin:
-        eps = {f.name: f.norm_eps for f in FAMILIES}.get(origin.split(' ')[0])
-        family = family._replace(name=origin, norm_eps=eps)
+    eps = {f.name: f.norm_eps for f in FAMILIES}.get(label.split(' ')[0])
     if label.startswith(TIMM.name) and 'pre_norm.weight' in named:
-        family = family._replace(norm_eps=OPENCLIP.norm_eps)  # CLIP of timm
-    return NamedWeights(family, label, named, surplus, left_out, normalization)
+        eps = OPENCLIP.norm_eps  # CLIP of timm
+    return NamedWeights(label, named, surplus, left_out, normalization, eps)
 
 
 def _rename(key: str, family: Family) -> str | None:
@@ -199,10 +198,3 @@ def describe_architecture(weights: Mapping[str, Tensor]) -> str:
     if 'pre_norm.weight' in weights:
         parts.append('a norm before the layers')
     return ', '.join(parts)
-
-
-def list_left_out(keys: Sequence[str]) -> str:
-    """List unloaded keys for the log; name only the parts of long lists."""
-    if len(keys) > 12:
-        keys = list(dict.fromkeys(re.split('[./]', k)[0] for k in keys))
-    return f'; left out: {first_few(keys, most=12)}' if keys else ''

@@ -3,7 +3,7 @@
 import json
 import os.path as osp
 import tokenize
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -41,10 +41,8 @@ class Checkpoint(NamedTuple):
 
     Attributes:
         weights (dict[str, Tensor]): Under the names of the file.
-        normalization (Normalization, optional): Declared by the file or by
-            timm's registry.
-        config_normalization (Normalization, optional): Declared by the
-            ``config.json`` next to the file.
+        normalization (Normalization, optional): Declared by timm's registry,
+            the file, or the ``config.json`` next to it.
         family (str): The family that a converted file comes from.
         model (nn.Module, optional): timm's model of the architecture that
             the registry or ``config.json`` names.
@@ -52,7 +50,6 @@ class Checkpoint(NamedTuple):
 
     weights: dict[str, Tensor]
     normalization: Normalization | None = None
-    config_normalization: Normalization | None = None
     family: str = ''
     model: nn.Module | None = None
 
@@ -97,12 +94,13 @@ def read_checkpoint(source: str, allow_pickle: bool = False) -> Checkpoint:
         normalization = Normalization(*HALF, family)
     elif path.endswith('.safetensors'):
         weights, metadata = read_safetensors(path)
-        normalization = _converted_normalization(metadata, path)
+        normalization = _normalization(metadata, path, parse=json.loads)
         family = metadata.get('family', '')
     else:
         content = read_torch(path, allow_pickle, PICKLE_ADVICE)
         weights = find_tensors(content, path)
-    return Checkpoint(weights, normalization, *_read_config(path, family))
+    declared, model = _read_config(path)
+    return Checkpoint(weights, normalization or declared, family, model)
 
 
 def find_tensors(content: Any, path: str) -> dict[str, Tensor]:
@@ -140,44 +138,33 @@ def find_tensors(content: Any, path: str) -> dict[str, Tensor]:
     )
 
 
-def _read_config(
-    path: str, family: str
-) -> tuple[Normalization | None, str, nn.Module | None]:
+def _read_config(path: str) -> tuple[Normalization | None, nn.Module | None]:
     """Return what timm's ``config.json`` next to a file declares."""
     config = osp.join(osp.dirname(path), 'config.json')
     # Files with other names may lie next to the config of another model.
     if osp.basename(path) not in HUB_NAMES or not osp.isfile(config):
-        return None, family, None
+        return None, None
     try:
         with open(config, encoding='utf-8') as file:
             content = dict(json.load(file))
     except (TypeError, ValueError):  # another program's file
-        return None, family, None
-    declared = content.get('pretrained_cfg')
-    declared = declared if isinstance(declared, dict) else content
-    model = build_on_meta(
-        content.get('architecture'), **content.get('model_args') or {}
-    )
-    return _normalization(declared, config, scale=255), family, model
-
-
-def _converted_normalization(
-    metadata: Mapping[str, str], path: str
-) -> Normalization | None:
-    """Return what ``convert_weights.py`` wrote into a file's metadata."""
-    try:
-        declared = {key: json.loads(metadata[key]) for key in ('mean', 'std')}
-    except (KeyError, ValueError):  # another program's metadata
-        return None
-    return _normalization(declared, path, scale=1)
+        return None, None
+    declared = content.get('pretrained_cfg') or content
+    arguments = content.get('model_args') or {}
+    model = build_on_meta(content.get('architecture'), **arguments)
+    return _normalization(declared, config, scale=255), model
 
 
 def _normalization(
-    declared: Mapping, source: str, scale: float
+    declared: Mapping,
+    source: str,
+    scale: float = 1,
+    parse: Callable = lambda value: value,
 ) -> Normalization | None:
+    """Return the mean and std in a mapping; None if it has none."""
     try:
         mean, std = (
-            tuple(scale * float(value) for value in declared[key])
+            tuple(scale * float(value) for value in parse(declared[key]))
             for key in ('mean', 'std')
         )
     except (KeyError, TypeError, ValueError):  # another program's values

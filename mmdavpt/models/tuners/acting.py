@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from .tuner import PARTS, POINTS, Tuner
+from .tuner import POINTS, Tuner
 
 #: A point of a pass to the tuners that override it, in order.
 Acting = Mapping[str, tuple[Tuner, ...]]
@@ -30,7 +30,7 @@ def acting(tuners: Iterable[Tuner]) -> Acting:
         )
         for point in POINTS
     }
-    return {point: found[point] for point in POINTS if found[point]}
+    return {point: tuners for point, tuners in found.items() if tuners}
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,18 @@ class LayerTuners:
         """Return whether any tuner acts within a layer."""
         return any(point != 'embed' for point in self.acting)
 
-    def changes(self, point: str, parts: Iterable[str] = PARTS) -> bool:
-        """Return whether a tuner acts at a point, in any of these parts."""
+    def changes(self, point: str, parts: Iterable[str] = ()) -> bool:
+        """Return whether a tuner acts at a point.
+
+        Args:
+            point (str): Name of a method of :class:`.Tuner`.
+            parts (Iterable[str]): For 'project' and 'bias', the projections
+                in question. Defaults to ().
+        """
+        tuners = self.acting.get(point, ())
         return any(
-            not set(parts).isdisjoint(tuner.parts)
-            for tuner in self.acting.get(point, ())
+            not parts or not set(parts).isdisjoint(tuner.parts)
+            for tuner in tuners
         )
 
     def apply(self, point: str, *args: Tensor | str) -> Tensor:

@@ -1,7 +1,5 @@
 """AdaptFormer: bottlenecks parallel to MLPs (Chen et al., NeurIPS 2022)."""
 
-import math
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -41,18 +39,12 @@ class AdaptFormer(Tuner):
         super().__init__(sizes)
         self.scale = scale
         self.drop = nn.Dropout(drop_rate)
-        layers = range(sizes.num_layers)
-        self.down = nn.ModuleList(
-            nn.Linear(sizes.embed_dims, rank) for _ in layers
-        )
-        self.up = nn.ModuleList(
-            nn.Linear(rank, sizes.embed_dims) for _ in layers
-        )
+        layers, dims = range(sizes.num_layers), sizes.embed_dims
+        self.down = nn.ModuleList(nn.Linear(dims, rank) for _ in layers)
+        self.up = nn.ModuleList(nn.Linear(rank, dims) for _ in layers)
         for down, up in zip(self.down, self.up, strict=True):
-            nn.init.kaiming_uniform_(down.weight, a=math.sqrt(5))
-            nn.init.zeros_(down.bias)
-            nn.init.zeros_(up.weight)
-            nn.init.zeros_(up.bias)
+            for zero in (down.bias, up.weight, up.bias):
+                nn.init.zeros_(zero)
 
     def mlp(self, layer: int, x: Tensor, out: Tensor) -> Tensor:
         """Add the bottleneck's output: see :meth:`.Tuner.mlp`."""

@@ -1,11 +1,8 @@
 """Low-rank adaptation of projections (Hu et al., ICLR 2022)."""
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmdavpt.registry import TUNERS
@@ -56,23 +53,26 @@ class LoRA(Tuner):
         self.down, self.up = nn.ModuleDict(), nn.ModuleDict()
         for part in self.parts:
             inputs, outputs = sizes.parts[part]
-            self.down[part] = nn.ParameterList(
-                torch.empty(rank, inputs) for _ in range(sizes.num_layers)
+            self.down[part] = nn.ModuleList(
+                nn.Linear(inputs, rank, bias=False)
+                for _ in range(sizes.num_layers)
             )
-            self.up[part] = nn.ParameterList(
-                torch.zeros(outputs, rank) for _ in range(sizes.num_layers)
+            self.up[part] = nn.ModuleList(
+                nn.Linear(rank, outputs, bias=False)
+                for _ in range(sizes.num_layers)
             )
-            for weight in self.down[part]:
-                nn.init.kaiming_uniform_(weight, a=math.sqrt(5))
+            for up in self.up[part]:
+                nn.init.zeros_(up.weight)
 
     def project(self, layer: int, part: str, x: Tensor, y: Tensor) -> Tensor:
         """Add the low-rank product: see :meth:`.Tuner.project`."""
-        hidden = F.linear(x, self.down[part][layer])
-        return y + self.scale * F.linear(hidden, self.up[part][layer])
+        down, up = self.down[part][layer], self.up[part][layer]
+        return y + self.scale * up(down(x))
 
     def fold(self, weights: 'FrozenWeights') -> None:
         """Add the products to the frozen weights."""
         for part in self.parts:
             pairs = zip(self.up[part], self.down[part], strict=True)
             for layer, (up, down) in enumerate(pairs):
-                weights.weight(layer, part).add_(self.scale * (up @ down))
+                product = self.scale * (up.weight @ down.weight)
+                weights.weight(layer, part).add_(product)

@@ -1,8 +1,6 @@
 """Base class of tuning methods."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -85,6 +83,14 @@ class Tuner(nn.Module):
     def __init__(self, sizes: BackboneSizes) -> None:
         super().__init__()
         self.sizes = sizes
+
+    def apply(self, fn: Callable[[nn.Module], None]) -> 'Tuner':
+        """Do nothing, so that initial values stay those of the constructor.
+
+        mmengine applies an ``init_cfg`` such as ``dict(type='TruncNormal',
+        layer='Linear')`` to all modules of a model.
+        """
+        return self
 
     def embed(self, x: Tensor) -> Tensor:
         """Change the embedded patches before [CLS] and positions are added.
@@ -171,7 +177,7 @@ class Tuner(nn.Module):
         """
         raise NotImplementedError
 
-    def fold(self, weights: FrozenWeights) -> None:
+    def fold(self, weights: 'FrozenWeights') -> None:
         """Change frozen weights so that the backbone can do without the tuner.
 
         Implement it if the algebra allows.

@@ -1,4 +1,4 @@
-"""VPT's lists of the fine-grained sets: labels, folders and every mistake."""
+"""Reader of the fine-grained datasets: labels, folders, errors."""
 
 import json
 import pickle
@@ -29,7 +29,7 @@ def write(root, lists=LISTS, image_dir='images', names=None):
 
 
 def read(root, split='train', name='cub', check_size=False, **kwargs):
-    # Serialising collects garbage, which takes most of the time.
+    # Serializing collects garbage, which takes most of the time.
     kwargs.setdefault('serialize_data', False)
     return FGVC(name, split, str(root), check_size=check_size, **kwargs)
 
@@ -53,7 +53,7 @@ def whole_lists(fgvc_set):
     return lists
 
 
-def test_the_sets_have_the_published_sizes():
+def test_published_sizes():
     sizes = {
         name: (s.num_classes, *s.sizes.values()) for name, s in SETS.items()
     }
@@ -86,7 +86,7 @@ def test_the_sets_have_the_published_sizes():
         ('test', [('c/6', 2)]),
     ],
 )
-def test_labels_number_the_ids_of_training(tmp_path, split, expected):
+def test_labels_follow_the_training_list(tmp_path, split, expected):
     root = write(tmp_path)
     dataset = read(root, split)
     assert labels_of(dataset) == [
@@ -96,14 +96,14 @@ def test_labels_number_the_ids_of_training(tmp_path, split, expected):
     assert dataset.metainfo['classes'] == ('5', '30', '100')
 
 
-def test_it_goes_to_workers(tmp_path):
+def test_pickle(tmp_path):
     write(tmp_path)
     dataset = read(tmp_path, serialize_data=True)
     copy = pickle.loads(pickle.dumps(dataset))
     assert labels_of(copy) == labels_of(dataset)
 
 
-def test_it_is_built_from_a_config_and_its_images_load(tmp_path):
+def test_build_from_config_and_load_images(tmp_path):
     write(tmp_path)
     dataset = DATASETS.build(
         dict(
@@ -120,7 +120,7 @@ def test_it_is_built_from_a_config_and_its_images_load(tmp_path):
 
 
 @pytest.mark.parametrize('name', SETS)
-def test_whole_lists_pass_the_check_of_sizes(tmp_path, name):
+def test_complete_lists_pass_the_size_check(tmp_path, name):
     lists = whole_lists(SETS[name])
     for split, entries in lists.items():
         (tmp_path / f'{split}.json').write_text(json.dumps(entries))
@@ -133,19 +133,19 @@ def test_whole_lists_pass_the_check_of_sizes(tmp_path, name):
 
 
 @pytest.mark.parametrize('name', SETS)
-def test_every_name_and_folder_leads_to_the_set(name):
+def test_find_by_name_title_or_alias(name):
     known = SETS[name]
-    for alias in (known.name, known.folder, *known.aliases):
+    for alias in (known.name, *known.aliases):
         assert set_from(alias) is known
     assert set_from(f' {known.title.upper()} ') is known
 
 
-def test_davpt_names_of_folders_are_known():
+def test_find_by_folder_names_of_davpt():
     names = ('CUB200', 'NABIRDS555', 'FLOWERS102', 'DOGS120', 'CARS196')
     assert [set_from(n).name for n in names] == list(SETS)
 
 
-def test_the_folder_is_found_under_any_of_its_names(tmp_path, monkeypatch):
+def test_find_default_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     cub = SETS['cub']
     assert default_root(cub) == 'data/fgvc/CUB_200_2011'
@@ -161,21 +161,21 @@ def test_the_folder_is_found_under_any_of_its_names(tmp_path, monkeypatch):
     'name, image_dir',
     [(s.name, folder) for s in SETS.values() for folder in s.image_dirs],
 )
-def test_images_are_found_in_every_candidate(tmp_path, name, image_dir):
+def test_find_images_in_every_candidate_folder(tmp_path, name, image_dir):
     root = write(tmp_path, image_dir=image_dir)
     for split in LISTS:
         for path, _ in labels_of(read(root, split, name)):
             Image.open(path).verify()
 
 
-def test_the_path_as_given_comes_first(tmp_path):
+def test_prefer_paths_relative_to_data_root(tmp_path):
     root = write(tmp_path)
     write(tmp_path, image_dir='')
     assert labels_of(read(root))[0][0] == f'{root}/b/0.jpg'
 
 
 @pytest.mark.parametrize('relative', [True, False])
-def test_the_images_may_lie_elsewhere(tmp_path, relative):
+def test_data_prefix(tmp_path, relative):
     root = write(tmp_path / 'lists')
     (tmp_path / 'lists' / 'images').rename(tmp_path / 'photos')
     with pytest.raises(UsageError, match='data_prefix'):
@@ -203,7 +203,7 @@ def test_the_images_may_lie_elsewhere(tmp_path, relative):
         ('txt', '0 all\n5 x\n6 no\n30 y\n', ('5', '30', '100')),
     ],
 )
-def test_class_names_are_read(tmp_path, file, content, expected):
+def test_read_class_names(tmp_path, file, content, expected):
     write(tmp_path)
     text = content if isinstance(content, str) else json.dumps(content)
     (tmp_path / f'classes.{file}').write_text(text)
@@ -212,13 +212,13 @@ def test_class_names_are_read(tmp_path, file, content, expected):
     assert named.metainfo['classes'] == ('p', 'q', 'r')
 
 
-def test_ids_without_gaps_are_not_looked_up_in_a_hierarchy(tmp_path):
+def test_ignore_hierarchy_for_ids_without_gaps(tmp_path):
     write(tmp_path, {'train': {'0.jpg': 0, '1.jpg': 1}})
     (tmp_path / 'classes.txt').write_text('0 all\n1 ducks\n2 a\n3 b\n')
     assert read(tmp_path).metainfo['classes'] == ('0', '1')
 
 
-def test_ids_may_be_strings_and_sort_as_strings(tmp_path):
+def test_sort_string_ids_as_strings(tmp_path):
     write(tmp_path, {'train': {'0.jpg': '10', '1.jpg': '9', '2.jpg': 'x'}})
     dataset = read(tmp_path)
     assert list(dataset.get_gt_labels()) == [0, 1, 2]
@@ -244,15 +244,19 @@ def with_file(name, text):
         (with_file('val.json', '{"a": 6}'), 'val', 'the class 6, of which'),
         (with_file('val.json', '{"a": "5"}'), 'val', "the class '5', of"),
         (with_file('val.json', '{"b/0.jpg": 5}'), 'val', 'shares 1 images'),
-        (with_file('val.json', '{"d.jpg": 5}'), 'val', "val split, 'd.jpg'"),
+        (
+            with_file('val.json', '{"d.jpg": 5}'),
+            'val',
+            "val split, 'd.jpg', is not in",
+        ),
         (with_file('test.json', '{"a/5.jpg": 5}'), 'val', 'test.json; use'),
-        (with_file('classes.json', '["a"]'), 'val', 'name 3 classes, but'),
-        (with_file('classes.json', '[1, 2, 3]'), 'val', 'name 3 classes'),
-        (with_file('classes.json', '['), 'val', 'is no JSON'),
-        (with_file('classes.txt', 'a\nb'), 'val', 'name 3 classes, but'),
+        (with_file('classes.json', '["a"]'), 'val', 'names of 3 classes'),
+        (with_file('classes.json', '[1, 2, 3]'), 'val', 'names of 3 classes'),
+        (with_file('classes.json', '['), 'val', 'is not valid JSON'),
+        (with_file('classes.txt', 'a\nb'), 'val', 'names of 3 classes'),
     ],
 )
-def test_mistakes_end_in_one_sentence(tmp_path, spoil, split, sentence):
+def test_report_malformed_lists(tmp_path, spoil, split, sentence):
     write(tmp_path)
     spoil(tmp_path)
     with pytest.raises(UsageError, match=sentence) as caught:
@@ -266,19 +270,21 @@ def test_mistakes_end_in_one_sentence(tmp_path, spoil, split, sentence):
         (dict(name='birds'), "one of .*'cub'.* but got 'birds'"),
         (dict(split='training'), "one of .*'trainval'.* but got 'training'"),
         (dict(root='nowhere'), 'folder nowhere of CUB-200-2011 does not'),
-        (dict(check_size=True), r'train.json lists 4 images, .* has 5394'),
+        (dict(check_size=True), r'train.json has 4 images, .* has 5394'),
     ],
 )
-def test_wrong_arguments_end_in_one_sentence(tmp_path, arguments, sentence):
+def test_report_wrong_arguments(tmp_path, arguments, sentence):
     write(tmp_path)
     with pytest.raises(UsageError, match=sentence):
         read(**{**dict(root=tmp_path, split='train'), **arguments})
 
 
-def test_a_missing_class_is_found(tmp_path):
+def test_report_missing_class(tmp_path):
     lists = whole_lists(SETS['flowers'])
     for image, class_id in lists['train'].items():
         lists['train'][image] = min(class_id, 301)
     (tmp_path / 'train.json').write_text(json.dumps(lists['train']))
-    with pytest.raises(UsageError, match='images of 101 classes, .* has 102'):
+    with pytest.raises(
+        UsageError, match='train.json has 101 classes, .* has 102'
+    ):
         FGVC('flowers', 'train', str(tmp_path))

@@ -1,4 +1,4 @@
-"""Characters can be told from each other, and every face holds them."""
+"""Characters look different, and every face has them."""
 
 import zlib
 
@@ -30,7 +30,7 @@ def crc(array):
         ('letters', MULTISCRIPT_FACES),
     ],
 )
-def test_no_two_characters_are_one_picture_in_all_faces(alphabet, faces):
+def test_characters_differ_in_some_face(alphabet, faces):
     chars = ALPHABETS[alphabet]
     check_faces(faces, chars)
     pictures = {
@@ -40,7 +40,7 @@ def test_no_two_characters_are_one_picture_in_all_faces(alphabet, faces):
     assert len(pictures) == len(chars)
 
 
-def test_no_two_letters_look_the_same_in_most_faces():
+def test_letters_differ_in_most_faces():
     # Of the ink of two letters, this much lies apart in the median face:
     # nearly none for A in Latin and Greek, the fewest for two accents.
     drawn = np.array(
@@ -63,7 +63,7 @@ def test_no_two_letters_look_the_same_in_most_faces():
     assert min(v for (i, _), v in apart.items() if i < 328) > 0.03
 
 
-def test_characters_are_drawn_whole():
+def test_characters_are_not_clipped():
     for chars, faces in (
         (ALPHABETS['greek_cyrillic'], MULTISCRIPT_FACES),
         (ALPHABETS['latin'], ALL_LATIN),
@@ -86,7 +86,7 @@ def test_faces_of_the_splits_are_disjoint():
     assert not any('Bol' in f for f in LATIN_FACES['train'])
 
 
-def test_faces_are_shipped_by_every_matplotlib_that_is_allowed():
+def test_faces_are_in_every_supported_matplotlib():
     # Newer ones ship more, such as cmti10 since 3.11.
     for face in ALL_LATIN + MULTISCRIPT_FACES:
         assert face.startswith(('DejaVu', 'STIXGeneral')) or face in (
@@ -97,7 +97,7 @@ def test_faces_are_shipped_by_every_matplotlib_that_is_allowed():
         )
 
 
-def test_alphabets_hold_each_character_once():
+def test_alphabets_have_each_character_once():
     assert {k: len(v) for k, v in ALPHABETS.items()} == {
         'greek_cyrillic': 101,
         'latin': 62,
@@ -107,7 +107,7 @@ def test_alphabets_hold_each_character_once():
     assert all(len(set(v)) == len(v) for v in ALPHABETS.values())
 
 
-def test_bad_characters_give_sentences():
+def test_report_bad_characters():
     for chars in ('A', 'ABA', ''):
         with pytest.raises(ValueError, match='at least two different'):
             alphabet_from(chars)
@@ -117,7 +117,7 @@ def test_bad_characters_give_sentences():
     assert alphabet_from('xy') == 'xy'
 
 
-def test_bad_faces_give_sentences():
+def test_report_bad_faces():
     with pytest.raises(ValueError, match="'Arial' is not among the fonts"):
         check_faces(['DejaVuSans', 'Arial'], 'AB')
     with pytest.raises(ValueError, match="'cmr10' lacks the characters 'ж'"):

@@ -1,4 +1,4 @@
-"""The registered datasets: labels, order, pipelines, sentences."""
+"""Glyph datasets: labels, order, pipelines, errors."""
 
 import pickle
 
@@ -36,7 +36,7 @@ def scenes(**kwargs):
     )
 
 
-def test_labels_are_balanced_and_known_without_drawing(monkeypatch):
+def test_labels_are_balanced_and_need_no_drawing(monkeypatch):
     dataset = glyphs(num_images=124)
     monkeypatch.setattr('mmdavpt.datasets.glyphs.dataset.render_glyph', None)
     labels = dataset.get_gt_labels()
@@ -45,7 +45,7 @@ def test_labels_are_balanced_and_known_without_drawing(monkeypatch):
     assert dataset.metainfo['classes'] == tuple(ALPHABETS['latin'])
 
 
-def test_images_do_not_depend_on_the_order_of_access():
+def test_images_are_independent_of_access_order():
     dataset = glyphs()
     forwards = [dataset[i]['img'] for i in range(5)]
     other = glyphs(num_images=70)
@@ -59,7 +59,7 @@ def test_images_do_not_depend_on_the_order_of_access():
     )
 
 
-def test_a_subset_keeps_images_and_labels_together():
+def test_subset():
     whole, part = glyphs(), glyphs(indices=[70, 3])
     for ours, index in zip((part[0], part[1]), (70, 3), strict=True):
         assert ours['gt_label'] == index % 62
@@ -67,7 +67,7 @@ def test_a_subset_keeps_images_and_labels_together():
 
 
 @pytest.mark.parametrize('scope', ['mmpretrain', 'mmseg'])
-def test_datasets_are_reachable_from_both_scopes(scope):
+def test_build_from_both_scopes(scope):
     with DefaultScope.overwrite_default_scope(scope):
         dataset = ROOT.build(
             dict(
@@ -88,7 +88,7 @@ def test_datasets_are_reachable_from_both_scopes(scope):
     assert type(scene) is GlyphSceneDataset and len(scene) == 1
 
 
-def test_glyphs_go_through_a_pipeline_and_workers():
+def test_pipeline_and_workers():
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         dataset = glyphs(
             pipeline=[
@@ -108,7 +108,7 @@ def test_glyphs_go_through_a_pipeline_and_workers():
         assert item['data_samples'].gt_label.tolist() == [i]
 
 
-def test_class_names_can_be_replaced():
+def test_replace_class_names():
     named = glyphs(chars='01', metainfo=dict(classes=('zero', 'one'), year=1))
     assert named.metainfo == dict(classes=('zero', 'one'), year=1)
     with pytest.raises(ValueError, match='name 2 classes.* but got 3'):
@@ -131,12 +131,12 @@ def test_class_names_can_be_replaced():
         (dict(style='smooth'), "but got 'smooth'"),
     ],
 )
-def test_bad_arguments_of_glyphs_give_sentences(changes, sentence):
+def test_report_bad_arguments_of_glyphs(changes, sentence):
     with pytest.raises(ValueError, match=sentence):
         glyphs(**changes)
 
 
-def test_faces_of_the_named_sets_hold_their_alphabets():
+def test_named_faces_have_their_alphabets():
     for name, faces in FACES.items():
         glyphs(
             chars='latin' if 'latin' in name else 'greek_cyrillic',
@@ -146,7 +146,7 @@ def test_faces_of_the_named_sets_hold_their_alphabets():
         glyphs(faces=faces[:1], chars='AB', num_images=1)
 
 
-def test_scenes_are_as_loaded_with_reduce_zero_label():
+def test_scenes_equal_loading_with_reduce_zero_label():
     dataset = scenes(size=(40, 64), seed=4, style='rough')
     for i in (3, 0):
         image, annotation = render_scene(
@@ -165,7 +165,7 @@ def test_scenes_are_as_loaded_with_reduce_zero_label():
         assert item['img_shape'] == item['ori_shape'] == (40, 64)
 
 
-def test_chosen_classes_are_renumbered_and_the_others_ignored():
+def test_renumber_selected_classes_and_ignore_others():
     whole = scenes()
     names = ('Z', 'background', 'C')
     part = scenes(metainfo=dict(classes=names))
@@ -178,7 +178,7 @@ def test_chosen_classes_are_renumbered_and_the_others_ignored():
         assert np.array_equal(after == 255, ~np.isin(before, old))
 
 
-def test_scene_classes_have_a_colour_each():
+def test_scene_classes_have_distinct_colors():
     assert len(SCENE_CLASSES) == 27 and SCENE_CLASSES[0] == 'background'
     palette = np.array(SCENE_METAINFO['palette'])
     assert palette.shape == (27, 3) and 0 <= palette.min() <= 255
@@ -196,6 +196,6 @@ def test_scene_classes_have_a_colour_each():
         (dict(faces='serif'), 'but got .serif.'),
     ],
 )
-def test_bad_arguments_of_scenes_give_sentences(changes, sentence):
+def test_report_bad_arguments_of_scenes(changes, sentence):
     with pytest.raises(ValueError, match=sentence):
         scenes(**changes)

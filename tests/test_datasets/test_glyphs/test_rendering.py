@@ -1,4 +1,4 @@
-"""Glyphs and scenes are pure functions of their seeds, and can be told."""
+"""Glyphs and scenes are pure functions of their seeds."""
 
 import zlib
 
@@ -37,8 +37,8 @@ def crc(array):
         (3, 'g', 'rough', 3631901948),
     ],
 )
-def test_glyphs_are_the_same_bytes_everywhere(index, char, style, expected):
-    # Seen with Python 3.10, 3.11 and 3.12 and their pinned versions.
+def test_glyph_bytes(index, char, style, expected):
+    # Same with Python 3.10, 3.11 and 3.12 and their pinned versions.
     image = render_glyph(
         char, MULTISCRIPT_FACES, (7, index), style=STYLES[style]
     )
@@ -53,7 +53,7 @@ def test_glyphs_are_the_same_bytes_everywhere(index, char, style, expected):
         (1, 'rough', (662410281, 3719722131)),
     ],
 )
-def test_scenes_are_the_same_bytes_everywhere(index, style, expected):
+def test_scene_bytes(index, style, expected):
     image, annotation = render_scene(
         LETTERS, LATIN_FACES['train'], (7, index), (96, 128), STYLES[style]
     )
@@ -62,7 +62,7 @@ def test_scenes_are_the_same_bytes_everywhere(index, style, expected):
     assert (crc(image), crc(annotation)) == expected
 
 
-def test_bytes_do_not_depend_on_what_was_drawn_before():
+def test_bytes_are_independent_of_earlier_drawings():
     one = render_glyph('Q', MULTISCRIPT_FACES, (0, 5), (300, 300))
     _em_square.cache_clear()
     for i in range(5):
@@ -74,7 +74,7 @@ def test_bytes_do_not_depend_on_what_was_drawn_before():
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**31), st.integers(0, 2**31))
-def test_other_seeds_are_other_images(first, second):
+def test_seeds_give_different_images(first, second):
     same = np.array_equal(
         render_glyph('A', ALL_LATIN, (first, 0)),
         render_glyph('A', ALL_LATIN, (second, 0)),
@@ -83,7 +83,7 @@ def test_other_seeds_are_other_images(first, second):
 
 
 @pytest.mark.parametrize('index', range(8))
-def test_ink_is_there_and_dark(index):
+def test_ink_is_dark(index):
     image = render_glyph('H', ALL_LATIN, (1, index), style=PLAIN)
     assert image.max() == 255 and image.min() == 0
     assert 0.02 < (image < 128).mean() < 0.5
@@ -111,7 +111,7 @@ def test_swap_exchanges_ink_and_paper():
         ('paper', (0.5, 0.6)),
     ],
 )
-def test_every_field_of_a_style_changes_the_image(field, value):
+def test_style_fields_change_the_image(field, value):
     changed = style_from({field: value})
     assert not np.array_equal(
         render_glyph('A', ALL_LATIN, (0, 0)),
@@ -121,7 +121,7 @@ def test_every_field_of_a_style_changes_the_image(field, value):
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from([(96, 96), (40, 130), (17, 16)]))
-def test_annotations_hold_nothing_paper_and_characters(index, size):
+def test_annotation_values(index, size):
     _, annotation = render_scene(LETTERS, ALL_LATIN, (3, index), size)
     labels = set(np.unique(annotation).tolist())
     assert annotation.shape == size
@@ -129,7 +129,7 @@ def test_annotations_hold_nothing_paper_and_characters(index, size):
     assert labels <= set(range(2 + len(LETTERS)))
 
 
-def test_annotation_tells_where_the_ink_is():
+def test_annotation_matches_the_ink():
     for index in range(20):
         image, annotation = render_scene(
             LETTERS, ALL_LATIN, (3, index), style=PLAIN
@@ -138,11 +138,11 @@ def test_annotation_tells_where_the_ink_is():
         assert 1 <= len(np.unique(annotation[characters])) <= 4
         assert image[characters].max() < 128
         assert image[annotation == 1].min() > 225
-        # What is neither is the half-inked rim: thin, and beside ink.
+        # What is neither is the half-inked edge, which is thin.
         assert 0 < (annotation == 0).mean() < 0.2
 
 
-def test_number_of_glyphs_is_obeyed():
+def test_number_of_glyphs():
     for number in (1, 3):
         counts = [
             len(set(np.unique(a).tolist()) - {0, 1})
@@ -156,6 +156,6 @@ def test_number_of_glyphs_is_obeyed():
         assert max(counts) == number
 
 
-def test_characters_are_counted_before_labels_overflow():
+def test_report_too_many_characters():
     with pytest.raises(ValueError, match='253 labels'):
         render_scene(''.join(map(chr, range(300, 600))), ALL_LATIN, (0,))

@@ -1,4 +1,4 @@
-"""Styles are named, changed, or given; a bad one ends in a sentence."""
+"""Styles of glyphs."""
 
 import pytest
 
@@ -17,12 +17,12 @@ from mmdavpt.datasets.glyphs.styles import style_from
         (dict(ink=(0.1, 0.2, 0.3)), "'ink' should be a range"),
     ],
 )
-def test_bad_styles_give_sentences(style, sentence):
+def test_report_bad_styles(style, sentence):
     with pytest.raises(ValueError, match=sentence):
         style_from(style)
 
 
-def test_styles_are_named_changed_or_themselves():
+def test_style_from_name_changes_or_object():
     assert style_from('rough') is not None
     assert style_from(dict(base='rough', noise=0.0)).strokes == 2
     assert style_from(dict(noise=0.0)).noise == 0.0

@@ -1,4 +1,4 @@
-"""The lists of VTAB-1k: tasks, aliases, folders and every mistake."""
+"""Reader of VTAB-1k: tasks, aliases, folders, errors."""
 
 import pickle
 
@@ -20,12 +20,12 @@ def write(root, task='svhn', split='test', lines=LINES, folder=None):
 
 
 def read(root, task='svhn', split='test', check_size=False, **kwargs):
-    # Serialising collects garbage, which takes most of the time.
+    # Serializing collects garbage, which takes most of the time.
     kwargs.setdefault('serialize_data', False)
     return VTAB1k(task, split, str(root), check_size=check_size, **kwargs)
 
 
-def test_the_tasks_have_the_published_sizes():
+def test_published_sizes():
     assert {t.name: (t.num_classes, t.test_size) for t in TASKS.values()} == {
         'cifar': (100, 10000),
         'caltech101': (102, 6084),
@@ -71,7 +71,7 @@ def test_the_tasks_have_the_published_sizes():
         ('smallnorb-azi', 'smallnorb_azi'),
     ],
 )
-def test_a_task_has_other_names(tmp_path, alias, name):
+def test_find_by_alias(tmp_path, alias, name):
     assert task_from(alias) is TASKS[name]
     if alias in TASKS[name].aliases:
         folder = write(tmp_path, folder=alias, lines=['a.png 1'])
@@ -79,13 +79,13 @@ def test_a_task_has_other_names(tmp_path, alias, name):
         assert info['img_path'] == str(folder / 'a.png')
 
 
-def test_no_name_means_two_tasks():
+def test_names_are_unique():
     for task in TASKS.values():
         for name in (task.name, task.title, *task.aliases):
             assert task_from(name) is task
 
 
-def test_the_folder_of_the_canonical_name_comes_first(tmp_path):
+def test_prefer_folder_with_the_canonical_name(tmp_path):
     write(tmp_path, folder='cifar100', lines=['a.png 1'])
     folder = write(tmp_path, folder='cifar', lines=['b.png 2'])
     (info,) = read(tmp_path, 'cifar100')
@@ -93,7 +93,7 @@ def test_the_folder_of_the_canonical_name_comes_first(tmp_path):
 
 
 @pytest.mark.parametrize('split', SPLITS)
-def test_a_split_is_its_list(tmp_path, split):
+def test_read_each_split(tmp_path, split):
     assert SPLITS == ('train800', 'val200', 'train800val200', 'test')
     folder = write(tmp_path, split=split)
     dataset = read(tmp_path, split=split)
@@ -104,20 +104,21 @@ def test_a_split_is_its_list(tmp_path, split):
 
 
 @pytest.mark.parametrize('ending', ['\r\n', '\n\n', '  \n'])
-def test_line_ends_make_no_difference(tmp_path, ending):
+def test_line_endings(tmp_path, ending):
     folder = write(tmp_path)
-    (folder / 'test.txt').write_text(ending.join(LINES))
+    byte_order_mark = '\ufeff' if ending == '\r\n' else ''
+    (folder / 'test.txt').write_text(byte_order_mark + ending.join(LINES))
     assert list(read(tmp_path).get_gt_labels()) == [3, 0]
 
 
-def test_a_path_may_have_spaces(tmp_path):
+def test_paths_with_spaces(tmp_path):
     folder = write(tmp_path, lines=['my images/a b.jpg 7'])
     (info,) = read(tmp_path)
     assert info['img_path'] == str(folder / 'my images/a b.jpg')
     assert info['gt_label'] == 7
 
 
-def test_classes_are_named_by_a_file_or_by_their_labels(tmp_path):
+def test_class_names(tmp_path):
     folder = write(tmp_path)
     assert read(tmp_path).metainfo['classes'] == tuple('0123456789')
     names = [f'digit {i}' for i in range(10)]
@@ -133,7 +134,7 @@ def test_classes_are_named_by_a_file_or_by_their_labels(tmp_path):
 @pytest.mark.parametrize(
     'split, size', [('train800', 800), ('val200', 200), ('test', 711)]
 )
-def test_the_size_of_a_list_is_checked(tmp_path, split, size):
+def test_check_size(tmp_path, split, size):
     lines = [f'images/{i:06d}.png {i % 3}' for i in range(size)]
     write(tmp_path, 'kitti', split, lines)
     # One of the four classes has no image, which is no mistake.
@@ -158,19 +159,19 @@ def test_the_size_of_a_list_is_checked(tmp_path, split, size):
         (LINES[0], 'line 2: images/test/000000.jpg is listed a second time'),
     ],
 )
-def test_a_broken_line_is_named(tmp_path, line, message):
+def test_report_malformed_lines(tmp_path, line, message):
     write(tmp_path, lines=[LINES[0], line])
     with pytest.raises(UsageError, match=message):
         read(tmp_path)
 
 
-def test_what_is_missing_is_named(tmp_path):
+def test_report_missing_folders_and_lists(tmp_path):
     with pytest.raises(UsageError, match="no folder 'cifar' or 'cifar100'"):
         read(tmp_path, 'cifar')
     with pytest.raises(UsageError, match='does not exist'):
         read(tmp_path / 'nowhere')
     folder = write(tmp_path, lines=[])
-    with pytest.raises(UsageError, match='it is empty'):
+    with pytest.raises(UsageError, match='lists no images'):
         read(tmp_path)
     with pytest.raises(UsageError, match='train800.txt does not exist'):
         read(tmp_path, split='train800')
@@ -179,14 +180,14 @@ def test_what_is_missing_is_named(tmp_path):
         read(tmp_path)
 
 
-def test_unknown_names_are_refused(tmp_path):
+def test_report_unknown_names(tmp_path):
     with pytest.raises(UsageError, match="one of .*'cifar'.*got 'mnist'"):
         read(tmp_path, 'mnist')
     with pytest.raises(UsageError, match="'train800val200'.*got 'train'"):
         read(tmp_path, split='train')
 
 
-def test_it_is_built_from_a_config_and_sent_to_workers(tmp_path):
+def test_build_from_config_and_pickle(tmp_path):
     write(tmp_path)
     dataset = DATASETS.build(
         dict(

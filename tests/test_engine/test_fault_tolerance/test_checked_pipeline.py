@@ -1,4 +1,4 @@
-"""Broken files are named, and replaced where that was asked for."""
+"""Broken files are reported, or their samples replaced."""
 
 import logging
 import pickle
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from mmengine.dataset import Compose
 from mmengine.logging import MessageHub
+from mmengine.runner.runner import _SlicedDataset
 from mmengine.structures import BaseDataElement
 from PIL import Image
 
@@ -18,7 +19,7 @@ from mmdavpt.engine.fault_tolerance.checked_pipeline import (
 )
 from mmdavpt.engine.fault_tolerance.limits import record_broken_files
 from mmdavpt.errors import UsageError
-from mmdavpt.mapping.first_pass import with_pipeline
+from mmdavpt.mapping.loaders import with_pipeline
 from tests import toy
 from tests.test_checks.test_data.data_files import truncate
 
@@ -66,17 +67,9 @@ def training(tmp_path, **options):
 
 
 @pytest.mark.parametrize('workers', [0, 1])
-def test_a_broken_file_is_named(runner_from, tmp_path, workers):
+def test_broken_file_is_reported(runner_from, tmp_path, workers):
     cfg = training(tmp_path)
     cfg['train_dataloader']['num_workers'] = workers
-    truncate(tmp_path / 'data/c/2.jpg')
-    with pytest.raises(UsageError, match='c/2.jpg is truncated.*copy it'):
-        runner_from(cfg).train()
-
-
-def test_a_broken_file_is_named_under_the_hosts_limit(runner_from, tmp_path):
-    cfg = training(tmp_path)
-    cfg['train_dataloader']['num_batch_per_epoch'] = 6
     truncate(tmp_path / 'data/c/2.jpg')
     with pytest.raises(UsageError, match='c/2.jpg is truncated.*copy it'):
         runner_from(cfg).train()
@@ -101,7 +94,7 @@ def test_broken_files_are_replaced_and_logged(runner_from, tmp_path, workers):
     assert '(2 of at most 2 such files)' in log
 
 
-def test_too_many_broken_files(runner_from, tmp_path):
+def test_too_many_broken_files_stop_training(runner_from, tmp_path):
     cfg = training(tmp_path, max_broken_files=1)
     for name in ('c/2', 'd/3'):
         truncate(tmp_path / f'data/{name}.jpg')
@@ -109,7 +102,7 @@ def test_too_many_broken_files(runner_from, tmp_path):
         runner_from(cfg).train()
 
 
-def test_those_of_validation_always_stop(runner_from, tmp_path):
+def test_broken_validation_file_stops_training(runner_from, tmp_path):
     cfg = training(tmp_path, max_broken_files=1)
     cfg['val_dataloader']['dataset'] = folder_of_classes(tmp_path / 'val')
     truncate(tmp_path / 'val/c/2.jpg')
@@ -117,7 +110,7 @@ def test_those_of_validation_always_stop(runner_from, tmp_path):
         runner_from(cfg).train()
 
 
-def test_those_of_a_test_stop_it(runner_from, tmp_path):
+def test_broken_test_file_stops_test(runner_from, tmp_path):
     cfg = training(tmp_path, max_broken_files=1)
     cfg.update(
         test_dataloader=cfg['val_dataloader'],
@@ -129,7 +122,7 @@ def test_those_of_a_test_stop_it(runner_from, tmp_path):
         runner_from(cfg).test()
 
 
-def test_what_is_wrong_with_a_sample(tmp_path):
+def test_defects_of_a_sample(tmp_path):
     path = tmp_path / 'a.png'
     Image.new('RGB', (64, 64), (9, 99, 200)).save(path)
     watched = CheckedPipeline(Compose([LOAD]))
@@ -154,7 +147,7 @@ class LoadImageElsewhere:
         return dict(data_samples=BaseDataElement())
 
 
-def test_a_sample_names_all_that_it_stands_for_and_no_more(tmp_path):
+def test_sample_lists_the_files_it_replaces(tmp_path):
     watched = CheckedPipeline(Compose([LoadImageElsewhere()]), replace=True)
     # What is there already, or not local, is not looked at.
     assert watched(dict(img=1, img_path=str(tmp_path / 'a.png')))
@@ -166,7 +159,7 @@ def test_a_sample_names_all_that_it_stands_for_and_no_more(tmp_path):
         assert [said.split('/')[-1] for said in found] == named
 
 
-def test_an_error_of_the_transforms_is_no_broken_file(tmp_path):
+def test_transform_error_is_not_a_broken_file(tmp_path):
     path = tmp_path / 'a.png'
     Image.new('RGB', (8, 8)).save(path)
 
@@ -178,10 +171,12 @@ def test_an_error_of_the_transforms_is_no_broken_file(tmp_path):
         watched(dict(img_path=str(path)))
 
 
-def test_watch_reaches_into_wrappers():
+def test_wrapped_datasets_are_checked():
     inner = [SimpleNamespace(pipeline=Compose([LOAD])) for _ in range(3)]
-    # Transforms of a wrapper get what was loaded.
-    wrapper = SimpleNamespace(datasets=inner[:2])
+    # `num_batch_per_epoch` of a loader wraps the dataset too.
+    limited = _SlicedDataset(inner[1], length=1)
+    # The transforms of a wrapper get samples that are loaded already.
+    wrapper = SimpleNamespace(datasets=[inner[0], limited])
     outer = SimpleNamespace(dataset=wrapper, pipeline=Compose([LOAD]))
     check_files_of(outer, replace=True)
     assert type(outer.pipeline) is Compose
@@ -191,12 +186,12 @@ def test_watch_reaches_into_wrappers():
         False,
     ]
     # The pass before training may have transforms of its own.
-    other = with_pipeline(inner[0], Compose([]))
+    other = with_pipeline(inner[0], [])
     assert isinstance(other.pipeline, CheckedPipeline)
     assert other.pipeline.replace and not other.pipeline.transforms
 
 
-def test_samples_name_what_they_replace():
+def test_replaced_files_of_a_batch():
     class Sample(dict):
         pass
 
@@ -204,7 +199,7 @@ def test_samples_name_what_they_replace():
     assert replaced_files(samples) == ['a is empty']
 
 
-def test_a_file_counts_once():
+def test_broken_file_is_counted_once():
     hub = MessageHub('counts')
     runner = SimpleNamespace(message_hub=hub, logger=logging.getLogger('x'))
     for found in (['a is empty', 'a is empty'], [], ['a is empty']):

@@ -1,4 +1,4 @@
-"""Steps that are left out, where a step takes several iterations."""
+"""Skip optimizer steps, with and without gradient accumulation."""
 
 import pytest
 import torch
@@ -40,15 +40,15 @@ def train(losses, counts):
         ((1, 3, torch.nan), (0, 2, 2)),
     ],
 )
-def test_steps_come_when_they_would_have_come(losses, weights):
+def test_skipping_keeps_the_rhythm_of_steps(losses, weights):
     assert train(losses, counts=2) == list(weights)
 
 
-def test_one_iteration_is_one_step():
+def test_skipping_without_accumulation():
     assert train((1, torch.nan, 2), counts=1) == [1, 1, 3]
 
 
-def test_what_training_changes_must_be_finite():
+def test_non_finite_values_are_listed():
     model = nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1), nn.Linear(1, 1))
     model[0].requires_grad_(False)
     for values in (model[0].weight, model[1].running_mean, model[2].bias):

@@ -1,4 +1,4 @@
-"""The first prompts of a run, made of its own training images."""
+"""Initial prompts made of the tokens of training images."""
 
 import pytest
 import torch
@@ -63,7 +63,7 @@ def test_prompts_are_pooled_layer_inputs(tmp_path, make, method):
         torch.testing.assert_close(made, pools[layer].prompts(3))
 
 
-def test_the_rest_of_the_run_is_undisturbed(tmp_path):
+def test_does_not_change_the_rest_of_the_run(tmp_path):
     _, plain = run(tmp_path / 'a')
     _, hooked = run(tmp_path / 'b', hooks=[init_hook(max_images=4)])
     assert (plain['0'] - hooked['0']).abs().max() > 0.1
@@ -92,16 +92,16 @@ def test_a_resumed_run_keeps_its_prompts(tmp_path):
     'kwargs, message',
     [
         (dict(method='median'), "but got 'median'"),
-        (dict(max_images=0), 'should be at least 1'),
-        (dict(seed=-1), '`seed` at least 0'),
+        (dict(max_images=0), 'at least 1'),
+        (dict(seed=-1), '`seed` should be .*at least 0'),
     ],
 )
-def test_mistakes(kwargs, message):
+def test_invalid_arguments(kwargs, message):
     with pytest.raises(ValueError, match=message):
         PromptInitHook(**kwargs)
 
 
-def test_another_backbone_is_refused(tmp_path):
+def test_another_backbone_is_rejected(tmp_path):
     cfg = toy.classification(tmp_path, {'model.guidance': None})
     cfg['model']['backbone'] = dict(
         type='VisionTransformer', arch=toy.ARCH, img_size=32, patch_size=8

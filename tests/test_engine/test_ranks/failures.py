@@ -1,4 +1,4 @@
-"""What two processes do when one is in trouble; run on each of them."""
+"""Failures of one of two processes; this code runs on both."""
 
 import os
 import signal

@@ -10,7 +10,7 @@ from mmdavpt.engine.hooks.agreement_hook import checksum, weights_checksum
 @pytest.mark.parametrize(
     'kind', ['float64', 'float32', 'float16', 'bfloat16', 'int64', 'bool']
 )
-def test_checksum_sees_the_last_bit_and_no_order(kind):
+def test_checksum_depends_on_bits_not_on_order(kind):
     dtype = getattr(torch, kind)
     values = torch.linspace(0, 3, 64).reshape(8, 8).to(dtype)
     assert isinstance(checksum(values), int)
@@ -27,12 +27,12 @@ def test_checksum_sees_the_last_bit_and_no_order(kind):
     assert checksum(values) != checksum(other)
 
 
-def test_checksum_of_no_numbers():
+def test_checksum_of_empty_and_scalar_tensors():
     assert checksum(torch.zeros(0)) == 0
     assert checksum(torch.tensor(0.0)) == 0
 
 
-def test_exchanged_weights_have_another_checksum():
+def test_exchanged_weights_change_the_checksum():
     one, other = nn.Linear(2, 2), nn.Linear(2, 2)
     assert weights_checksum(nn.Sequential(one, other)) != weights_checksum(
         nn.Sequential(other, one)

@@ -1,4 +1,4 @@
-"""Two gloo processes end with what one process ends with on the same data."""
+"""Two gloo processes end like one process on the same data."""
 
 import importlib
 import os
@@ -13,11 +13,10 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 
 from mmdavpt.engine.runner import DAVPTRunner
-from mmdavpt.errors import UsageError
 from tests import toy
 from tests.test_engine.test_ranks import (
-    disagreements,
     failures,
+    mismatches,
     whole_batch,
 )
 
@@ -31,7 +30,6 @@ MOVING = {
     'model.guidance.loss.cls_weight': 1.0,
     'train_dataloader.dataset.num_images': 20,
 }
-GATHERED = {'model.guidance.gather': True, 'model.guidance.queue_size': 5}
 #: What is trained: weights stand still where one and two processes are
 #: compared, since the guidance loss of each sees its own samples only.
 RUNS = {
@@ -77,7 +75,10 @@ RUNS = {
     ),
     'moving': (toy.classification, {'optim_wrapper.optimizer.lr': 0.05}),
     # Weights may move too where the guidance loss sees the whole batch.
-    'gathered': (toy.classification, {**MOVING, **GATHERED}),
+    'gathered': (
+        toy.classification,
+        {**MOVING, 'model.guidance.gather': True},
+    ),
 }
 
 
@@ -130,13 +131,6 @@ def train(name, folder, world_size):
     )
 
 
-def message_of_a_queue_of_ones_own(rank):
-    """Return what a queue on several processes without gathering says."""
-    with pytest.raises(UsageError) as info:
-        whole_batch.tiny_steps(rank, 2, 'equal', 'paper', queue_size=4)
-    return str(info.value)
-
-
 def train_on_one_of_two(rank, port, folder):
     """Be one of two processes, for all runs in turn."""
     torch.set_num_threads(1)
@@ -152,8 +146,7 @@ def train_on_one_of_two(rank, port, folder):
     results = {
         **{name: train(name, folder, 2) for name in RUNS},
         'whole_batch': whole_batch.run_all(rank, 2),
-        'message': message_of_a_queue_of_ones_own(rank),
-        'disagreements': disagreements.run_all(rank),
+        'mismatches': mismatches.run_all(rank),
         'failures': failures.run_all(rank, folder),
     }
     torch.save(results, folder / f'rank{rank}.pth')
@@ -213,7 +206,6 @@ def test_gathered_run_ends_with_the_weights_of_one_process(
 ):
     one = train('gathered', tmp_path, 1)
     first, second = (results['gathered'] for results in two_processes)
-    assert (first['guidance']['queue.labels'] >= 0).all()
     for kind in ('guidance', 'parameters'):
         for key, value in first[kind].items():
             assert torch.equal(value, second[kind][key]), key
@@ -224,7 +216,7 @@ def test_gathered_run_ends_with_the_weights_of_one_process(
 
 @pytest.mark.parametrize('name', whole_batch.COMPARISONS)
 def test_gathered_loss_is_that_of_the_whole_batch(two_processes, name):
-    """Losses, gradients after DDP's mean, weights and queue, in float64."""
+    """Losses, gradients after DDP's mean, and weights, in float64."""
     one = whole_batch.COMPARISONS[name](0, 1)
     for results in two_processes:
         two = results['whole_batch']['gathered'][name]
@@ -233,10 +225,7 @@ def test_gathered_loss_is_that_of_the_whole_batch(two_processes, name):
                 torch.testing.assert_close(
                     two[kind][key], value, rtol=1e-9, atol=1e-12, msg=key
                 )
-        for key, value in one['state'].items():
-            if key.startswith('queue.'):
-                torch.testing.assert_close(two['state'][key], value)
-    if not name.startswith('nobody'):
+    if not name.startswith('no_guided_sample'):
         for key, value in one['gradients'].items():
             if not key.startswith('backbone.bias_delta.k'):
                 assert value.abs().max() > 1e-6, key
@@ -267,28 +256,20 @@ def test_without_gathering_each_rank_sees_its_own_samples(two_processes, name):
         )
 
 
-def test_a_queue_on_several_processes_needs_gathering(two_processes):
+def test_different_mappings_are_reported(two_processes):
     for results in two_processes:
-        assert 'set guidance.gather=True' in results['message']
-
-
-def test_mappings_are_compared_in_passing(two_processes):
-    for results in two_processes:
-        results = results['disagreements']['sums']
-        assert results['sums'].tolist() == [1, 10]
-        assert results['no sums'].tolist() == []
+        results = results['mismatches']['mappings']
         for name, message in (
             ('one class', 'class 3 has prompt -1 on rank 0 and 0 on rank 1'),
             ('exchanged', 'class 0 has prompt 0 on rank 0 and 2 on rank 1'),
-            ('moved along', 'class 3 has prompt -1 on rank 0 and 1 on'),
-            ('balanced', 'class 0 has prompt 0 on rank 0 and 1 on rank 1'),
+            ('shifted', 'class 3 has prompt -1 on rank 0 and 1 on'),
         ):
             assert message in results[name]
 
 
-def test_an_error_of_rank_0_reaches_those_that_wait(two_processes):
+def test_error_of_rank_0_reaches_all_ranks(two_processes):
     first, second = (
-        results['disagreements']['errors'] for results in two_processes
+        results['mismatches']['errors'] for results in two_processes
     )
     for got in (first, second):
         assert got['result'] == 'made by 0'
@@ -301,23 +282,23 @@ def test_an_error_of_rank_0_reaches_those_that_wait(two_processes):
         assert f'rank 0 ended with {kind}' in second[kind][1]
 
 
-def test_ranks_that_start_differently(two_processes):
+def test_ranks_that_start_differently_are_an_error(two_processes):
     for results in two_processes:
-        said = results['disagreements']['starts']
+        said = results['mismatches']['starts']
         assert 'the checksum of the weights should be the' in said['weight']
         assert 'rank 0 has 3 and rank 1 has 0; put' in said['iteration']
         assert 'rank 0 has 4 and rank 1 has 5; give' in said['batches']
         assert 'the config should be the same' in said['seed']
 
 
-def test_the_statistics_of_rank_0_are_evaluated(two_processes):
+def test_bn_statistics_of_rank_0_are_evaluated(two_processes):
     for results in two_processes:
-        mean, batches = results['disagreements']['statistics']
+        mean, batches = results['mismatches']['statistics']
         assert mean.tolist() == [1, 1, 1]
         assert batches == 7
 
 
-def test_all_processes_leave_out_a_step_together(two_processes):
+def test_all_ranks_skip_a_step_together(two_processes):
     first, second = (
         results['failures']['skipped'] for results in two_processes
     )
@@ -332,7 +313,7 @@ def test_all_processes_leave_out_a_step_together(two_processes):
         assert f'the loss {whose}should be finite, but was not in 2' in said
 
 
-def test_broken_files_are_counted_over_processes_and_workers(two_processes):
+def test_broken_files_are_counted_over_ranks_and_workers(two_processes):
     for results in two_processes:
         got = results['failures']['broken']
         assert sorted(
@@ -345,7 +326,7 @@ def test_broken_files_are_counted_over_processes_and_workers(two_processes):
     assert first == second
 
 
-def test_what_hinders_the_saving_reaches_all_processes(two_processes):
+def test_save_errors_reach_all_ranks(two_processes):
     first, second = (
         results['failures']['refused'] for results in two_processes
     )
@@ -363,7 +344,7 @@ def test_what_hinders_the_saving_reaches_all_processes(two_processes):
     assert said == "rank 0 ended with KeyError: 'odd'"
 
 
-def test_a_signal_before_the_training_stops_all_processes(two_processes):
+def test_signal_before_training_stops_all_ranks(two_processes):
     # 12 images on each process; only rank 1 leaves the pass at once.
     stopped = ('Stopped', '0')
     for results, seen in zip(two_processes, (12, 4), strict=True):

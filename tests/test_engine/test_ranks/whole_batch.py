@@ -1,7 +1,7 @@
 """The same steps on one process and on several, in float64, to compare.
 
-Each function runs on every rank and returns what this rank ends with; rank r
-of R holds the samples r, r + R, r + 2R, ... as the samplers deal them out.
+Each function runs on every rank and returns the results of this rank; rank r
+of R has the samples r, r + R, r + 2R, ... as samplers distribute them.
 """
 
 from functools import partial
@@ -27,13 +27,13 @@ SHARES = {
     'last_batch': ([0, 1, 2], [3]),
     'rank_without_samples': ([0, 1, 2], []),
     'rank_without_guided_samples': ([0, 3], [-1, -1, -1]),
-    'nobody': ([-1], [-1, -1]),
+    'no_guided_sample': ([-1], [-1, -1]),
 }
 LOSSES = {
     'paper': dict(),
     'released': dict(preset='released'),
-    'proxy_nca': dict(metric='proxy_nca', token='patch_output'),
-    'triplet': dict(metric='triplet', margin=0.3, cls_weight=0),
+    'proxy_nca': dict(metric=dict(type='ProxyNCA'), token='patch_output'),
+    'triplet': dict(metric=dict(type='Triplet', margin=0.3), cls_weight=0),
 }
 
 
@@ -81,9 +81,9 @@ class TinyModel(nn.Module):
         return self.guidance(BackboneTokens(None, tokens), labels)
 
 
-def samples_of(classes, rank, step):
+def make_samples(classes, rank):
     """Return patches, [CLS] and classes of one rank's samples."""
-    generator = torch.Generator().manual_seed(10 * step + rank)
+    generator = torch.Generator().manual_seed(rank)
     patches, cls = (
         torch.randn(len(classes), *shape, generator=generator)
         for shape in ((N, C), (C,))
@@ -91,7 +91,7 @@ def samples_of(classes, rank, step):
     return patches.double(), cls.double(), torch.tensor(classes).long()
 
 
-def deal_in_turn(shares):
+def interleave(shares):
     """Return the samples of all ranks in the order of one process."""
     longest = max(len(share[0]) for share in shares)
     return [
@@ -109,20 +109,17 @@ def wrap(model, world_size):
     return DistributedDataParallel(model, broadcast_buffers=False)
 
 
-def tiny_steps(rank, world_size, share, loss, steps=1, **guidance):
-    """Return losses and gradients of the last of some backward passes."""
+def tiny_step(rank, world_size, share, loss, **guidance):
+    """Return losses and gradients of a backward pass."""
     model = TinyModel(LOSSES[loss], **guidance).double()
     wrapped = wrap(model, world_size)
-    for step in range(steps):
-        shares = [
-            samples_of(classes, r, step)
-            for r, classes in enumerate(SHARES[share])
-        ]
-        model.zero_grad()
-        losses = wrapped(
-            *(deal_in_turn(shares) if world_size == 1 else shares[rank])
-        )
-        sum(losses.values()).backward()
+    shares = [
+        make_samples(classes, r) for r, classes in enumerate(SHARES[share])
+    ]
+    losses = wrapped(
+        *(interleave(shares) if world_size == 1 else shares[rank])
+    )
+    sum(losses.values()).backward()
     return dict(
         losses={name: value.detach() for name, value in losses.items()},
         gradients={n: p.grad for n, p in model.named_parameters()},
@@ -131,10 +128,10 @@ def tiny_steps(rank, world_size, share, loss, steps=1, **guidance):
 
 
 def classifier_steps(rank, world_size, num=8, steps=3, **guidance):
-    """Return what some steps of a whole classifier end with."""
+    """Return the results of some steps of a whole classifier."""
     torch.manual_seed(0)
     init_default_scope('mmpretrain')
-    # Weights that make guidance seen beside the head's loss.
+    # Weights that make the guidance visible next to the head's loss.
     loss = dict(type='mmdavpt.DAVPTLoss', token_weight=1.0, cls_weight=1.0)
     cfg = toy.classification(
         'unused',
@@ -151,7 +148,6 @@ def classifier_steps(rank, world_size, num=8, steps=3, **guidance):
             np.array([0, 1, 2, 0, 1, 2]), np.ones((3, 32)), np.full(3, 2)
         )
     )
-    model.guidance.has_hook = True
     wrapped = wrap(model, world_size)
     tuned = {n: p for n, p in model.named_parameters() if p.requires_grad}
     optimizer = torch.optim.SGD(tuned.values(), lr=0.05)
@@ -175,43 +171,30 @@ def classifier_steps(rank, world_size, num=8, steps=3, **guidance):
         },
         gradients={name: p.grad for name, p in tuned.items()},
         parameters={name: p.detach() for name, p in tuned.items()},
-        # What is observed is summed by the hook, after the step.
         state=model.guidance.state_dict(),
     )
 
 
-#: What is compared by name: a function of rank and number of ranks.
+#: Comparisons by name: functions of rank and world size.
 COMPARISONS = {
     **{
         f'{share}-{loss}': partial(
-            tiny_steps, share=share, loss=loss, gather=True
+            tiny_step, share=share, loss=loss, gather=True
         )
         for share in SHARES
         for loss in LOSSES
     },
-    **{
-        f'{share}-queue': partial(
-            tiny_steps,
-            share=share,
-            loss='paper',
-            gather=True,
-            queue_size=7,
-            steps=4,
-        )
-        for share in SHARES
-    },
     'classifier': partial(classifier_steps, gather=True),
-    'classifier-queue': partial(classifier_steps, gather=True, queue_size=5),
 }
-#: The same where each rank sees its own samples only.
+#: The same without gathering: each rank sees its own samples only.
 APART = {
-    'equal-paper': partial(tiny_steps, share='equal', loss='paper'),
+    'equal-paper': partial(tiny_step, share='equal', loss='paper'),
     'classifier': classifier_steps,
 }
 
 
 def run_all(rank, world_size):
-    """Return the results of all comparisons, and of those apart."""
+    """Return the results of all comparisons, with and without gathering."""
     return {
         name: {key: run(rank, world_size) for key, run in runs.items()}
         for name, runs in (('gathered', COMPARISONS), ('apart', APART))

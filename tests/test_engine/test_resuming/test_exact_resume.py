@@ -1,23 +1,16 @@
-"""Trainings that are killed end with the bits of one that was not."""
+"""Killed trainings resume bit for bit."""
 
 import random
 import signal
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from benchmarks.soak import kill_configs, kill_starts, kills
+from benchmarks.soak.kill_configs import RUNS
+from benchmarks.soak.kill_starts import Kill, NotKept
 from mmdavpt.engine.resuming.exact_loop import ExactLoop
-
-TOOLS = Path(__file__).resolve().parents[3] / 'benchmarks' / 'soak'
-sys.path.insert(0, str(TOOLS))
-import kill_configs  # noqa: E402
-import kill_starts  # noqa: E402
-import kills  # noqa: E402
-from kill_configs import RUNS  # noqa: E402
-from kill_starts import Kill, NotKept  # noqa: E402
 
 pytestmark = pytest.mark.forks
 
@@ -32,7 +25,7 @@ def _imported():
 
 
 @pytest.mark.parametrize('name', HERE)
-def test_killed_runs_end_with_the_same_bits(tmp_path, name):
+def test_killed_runs_resume_bit_for_bit(tmp_path, name):
     expected, iterations = kills.uninterrupted(name, tmp_path / 'whole')
     # Of the runs, not of the moments: these depend on the machine.
     rng = random.Random(name)
@@ -45,7 +38,7 @@ def test_killed_runs_end_with_the_same_bits(tmp_path, name):
         )
 
 
-def test_one_draw_that_is_not_derived_would_be_seen(tmp_path, monkeypatch):
+def test_an_unseeded_draw_is_detected(tmp_path, monkeypatch):
     monkeypatch.setattr(ExactLoop, '_seed', lambda self, kind: None)
     # Without workers, loading the batch would seed what comes after it.
     name = 'epochs, workers, saved within'
@@ -55,7 +48,7 @@ def test_one_draw_that_is_not_derived_would_be_seen(tmp_path, monkeypatch):
         kills.kill_and_compare(name, tmp_path / 'a', [stop], expected)
 
 
-def test_everything_random_matters(tmp_path, monkeypatch):
+def test_the_seed_changes_the_result(tmp_path, monkeypatch):
     """The compared weights do depend on draws, and on their seed."""
     make, changes, number = RUNS['epochs']
     ends = []
@@ -66,9 +59,7 @@ def test_everything_random_matters(tmp_path, monkeypatch):
     assert kills.compare(*ends)
 
 
-def test_a_run_without_a_seed_takes_that_of_its_checkpoint(
-    tmp_path, monkeypatch
-):
+def test_resumed_run_uses_the_seed_of_its_checkpoint(tmp_path, monkeypatch):
     make, changes, number = RUNS['epochs']
     changes = {
         **changes,
@@ -96,7 +87,7 @@ def test_a_run_without_a_seed_takes_that_of_its_checkpoint(
     )
 
 
-def test_other_data_begin_the_epoch_anew_and_are_named(tmp_path, monkeypatch):
+def test_other_data_restart_the_epoch_with_a_warning(tmp_path, monkeypatch):
     make, changes, number = RUNS['epochs']
     first = kill_starts.start(
         'epochs', tmp_path, Kill(signal.SIGTERM, after=7)
@@ -113,7 +104,7 @@ def test_other_data_begin_the_epoch_anew_and_are_named(tmp_path, monkeypatch):
     assert f'stopped by SIGTERM after iteration {done} of 18' in output
 
 
-def test_the_runs_of_the_test_are_of_all_kinds():
+def test_killed_runs_cover_all_kinds():
     made = [kill_configs.config_of(name, 'x') for name in HERE]
     assert len(HERE) * KILLS_OF_EACH >= 20
     assert {cfg.train_cfg.by_epoch for cfg in made} == {True, False}

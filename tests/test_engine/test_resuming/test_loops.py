@@ -1,4 +1,4 @@
-"""The loops take the place of the host's, with what configs say of them."""
+"""Exact loops replace mmengine's, with the options of the config."""
 
 import pytest
 from mmengine.config import Config
@@ -25,11 +25,11 @@ from tests import toy
         (dict(type='my.Loop'), 'my.Loop'),
     ],
 )
-def test_the_hosts_loops_become_exact(given, kind):
+def test_mmengine_loops_become_exact(given, kind):
     assert to_exact_loop(dict(given, x=1)) == dict(type=kind, x=1)
 
 
-def test_what_contradicts_itself_is_left_to_the_host():
+def test_contradicting_loop_config_is_kept():
     both = dict(type='IterBasedTrainLoop', by_epoch=False)
     assert to_exact_loop(both) == both
 
@@ -44,7 +44,7 @@ class Images(Hook):
         self.names.append([x.img_path for x in data_batch['data_samples']])
 
 
-def test_a_resumed_run_may_begin_the_images_anew(tmp_path):
+def test_fast_forward_on_resume_restarts_the_images(tmp_path):
     def names(folder, **changes):
         cfg = toy.segmentation(tmp_path / folder, changes)
         runner = DAVPTRunner.from_cfg(Config(dict(cfg, resume=True)))

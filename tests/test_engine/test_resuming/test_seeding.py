@@ -1,4 +1,4 @@
-"""Random numbers depend on seed, epoch and place, and on nothing else."""
+"""Random numbers depend only on seed, epoch and position."""
 
 import pickle
 import random
@@ -58,7 +58,7 @@ def passes(loader, number=2, skip=0):
     return samples
 
 
-def test_workers_draw_what_the_main_process_draws():
+def test_workers_and_main_process_draw_the_same():
     expected = passes(loader(num_workers=0))
     drawn = [number for epoch in expected for s in epoch for number in s[1:]]
     # No number is drawn twice: not in another epoch, place or generator.
@@ -71,14 +71,14 @@ def test_workers_draw_what_the_main_process_draws():
     assert passes(loader(seed=4))[0] != expected[0]
 
 
-def test_a_pass_goes_on_with_its_next_batch():
+def test_pass_continues_at_its_next_batch():
     expected = passes(loader(), number=1)[0]
     for skip in range(3):
         assert passes(loader(), 1, skip)[0] == expected[4 * skip :]
     assert passes(loader(), 1, skip=3) == [[]]
 
 
-def test_skipping_goes_through_passes_of_a_finite_sampler():
+def test_skipping_more_than_one_pass():
     expected = sum(passes(loader(), number=3), [])
     late = loader()
     late.batch_sampler.go_to(0, skip=7)  # of three batches each
@@ -86,7 +86,7 @@ def test_skipping_goes_through_passes_of_a_finite_sampler():
     assert late.batch_sampler.epoch == 2
 
 
-def test_an_endless_sampler_goes_on_at_any_batch():
+def test_endless_sampler_continues_at_any_batch():
     def first(number, skip):
         endless = loader(sampler='InfiniteSampler')
         endless.batch_sampler.go_to(0, skip)
@@ -115,7 +115,7 @@ def test_two_processes_share_the_samples_of_one(monkeypatch, sampler):
     assert seeds(0, 2, 2) | seeds(1, 2, 2) == seeds(0, 1, 4)
 
 
-def test_passing_a_batch_on_draws_nothing():
+def test_pickling_a_batch_draws_nothing():
     batch = next(iter(loader().batch_sampler))
     seed_generators(1, 2)
     state = random.getstate(), torch.get_rng_state()
@@ -126,7 +126,7 @@ def test_passing_a_batch_on_draws_nothing():
     assert list(again) == batch.indices
 
 
-def test_wrapped_data_and_other_batch_samplers_have_seeds_too():
+def test_wrapped_datasets_and_other_batch_samplers_are_seeded():
     expected = passes(loader())
     assert passes(loader(Subset(Draws(), range(10)))) == expected
     inner = dict(type=torch.utils.data.BatchSampler, drop_last=True)
@@ -134,7 +134,7 @@ def test_wrapped_data_and_other_batch_samplers_have_seeds_too():
     assert [len(s) for s in passes(loader(drop_last=True))] == [8, 8]
 
 
-def test_another_seed_changes_the_order_unless_the_sampler_has_its_own():
+def test_reseeding_keeps_the_own_seed_of_a_sampler():
     changed, own = loader(), loader()
     changed.batch_sampler.reseed(4)
     assert passes(changed) == passes(loader(seed=4))
@@ -144,13 +144,13 @@ def test_another_seed_changes_the_order_unless_the_sampler_has_its_own():
     assert [s[0] for s in passes(own, 1)[0]] == order
 
 
-def test_skipping_in_an_empty_set_ends():
+def test_skipping_in_an_empty_dataset_ends():
     batches = SeededBatchSampler([], 4, seed=3)
     batches.go_to(0, skip=2)
     assert list(batches) == []
 
 
-def test_samples_leave_accelerators_alone(monkeypatch):
+def test_samples_do_not_seed_accelerators(monkeypatch):
     batch = next(iter(loader().batch_sampler))
     expected = []
     for _ in batch:
@@ -159,7 +159,7 @@ def test_samples_leave_accelerators_alone(monkeypatch):
     assert [torch.rand(1).item() for _ in batch] == expected
 
 
-def test_ranks_with_seeds_of_their_own_share_that_of_the_run(monkeypatch):
+def test_seed_of_run_is_the_same_on_all_ranks(monkeypatch):
     monkeypatch.setattr(seeding, 'get_rank', lambda: 2)
     for options, seed in ((dict(diff_rank_seed=True), 5), ({}, 7)):
         runner = SimpleNamespace(seed=7, _randomness_cfg=options)

@@ -1,25 +1,17 @@
-"""A stop while images are validated, or while their workers wait."""
+"""Stop during a validation, or while its workers wait."""
 
 import os
 import signal
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 from mmengine.hooks import Hook
-from torch.utils.data import DataLoader
 
+from benchmarks.soak.kills import compare
 from mmdavpt.engine.resuming.stopping import Stopped
-from mmdavpt.engine.workers import IgnoreSignals
-from mmdavpt.mapping.first_pass import sample_loader
 from tests import toy
 from tests.test_checkpoints import runs
-
-TOOLS = Path(__file__).resolve().parents[3] / 'benchmarks' / 'soak'
-sys.path.insert(0, str(TOOLS))
-from kills import compare  # noqa: E402
 
 
 class SignalWorker(Hook):
@@ -41,7 +33,7 @@ class SignalWorker(Hook):
         assert self.worker.is_alive()
 
 
-def test_workers_of_the_validation_outlive_signals_of_others(tmp_path):
+def test_validation_workers_survive_signals(tmp_path):
     cfg = toy.classification(
         tmp_path,
         {
@@ -55,13 +47,6 @@ def test_workers_of_the_validation_outlive_signals_of_others(tmp_path):
     runner.register_hook(hook)
     runner.train()
     assert runner.iter == 6 and not hook.worker.is_alive()
-
-
-def test_workers_of_the_first_pass_are_patient():
-    loader = sample_loader(
-        DataLoader([1, 2, 3], num_workers=1), None, max_images=2, seed=0
-    )
-    assert isinstance(loader.worker_init_fn, IgnoreSignals)
 
 
 class StopOnce(Hook):
@@ -133,7 +118,7 @@ BOTH = dict(
         (dict(BOTH, evaluate_on_ema=False), 2),
     ],
 )
-def test_averaged_weights_are_not_taken_for_the_weights(tmp_path, hook, at):
+def test_stopped_validation_restores_weights_from_ema(tmp_path, hook, at):
     whole = runs.runner(averaged(tmp_path / 'whole', hook))
     expected = Validated()
     whole.register_hook(expected)
@@ -155,7 +140,7 @@ def test_averaged_weights_are_not_taken_for_the_weights(tmp_path, hook, at):
     assert not compare(end_of(whole), end_of(resumed))
 
 
-def test_a_checkpoint_between_two_steps_is_named(tmp_path, caplog):
+def test_checkpoint_between_optimizer_steps_warns(tmp_path, caplog):
     said = []
     for epochs in (1, 1, 2, 3):
         cfg = toy.classification(tmp_path, {'train_cfg.max_epochs': epochs})

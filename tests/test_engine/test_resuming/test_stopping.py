@@ -1,4 +1,4 @@
-"""Signals: noted once, obeyed the second time, and survived by workers."""
+"""Signals: noted once, obeyed twice, ignored by workers."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from mmdavpt.engine.workers import IgnoreSignals, ignore_signals_in_workers
 
 
 @pytest.mark.parametrize('number', stopping.SIGNALS)
-def test_a_signal_is_noted_and_repeats_of_it_are_the_same(number):
+def test_signal_is_noted_once(number):
     before = signal.getsignal(number)
     with StopRequest() as request:
         assert request.agreed() == 0
@@ -24,7 +24,7 @@ def test_a_signal_is_noted_and_repeats_of_it_are_the_same(number):
     assert signal.getsignal(number) is before
 
 
-def test_a_second_signal_has_its_usual_effect(monkeypatch):
+def test_second_signal_has_its_usual_effect(monkeypatch):
     monkeypatch.setattr(stopping, 'SAME_SIGNAL_SECONDS', -1.0)
     child = os.fork()
     if not child:
@@ -35,7 +35,7 @@ def test_a_second_signal_has_its_usual_effect(monkeypatch):
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -15
 
 
-def test_outside_the_main_thread_nothing_is_handled():
+def test_no_signal_handling_outside_the_main_thread():
     before = signal.getsignal(signal.SIGTERM)
     seen = []
 
@@ -49,7 +49,7 @@ def test_outside_the_main_thread_nothing_is_handled():
     assert seen == [before]
 
 
-def test_workers_outlive_signals_of_others_than_their_parent():
+def test_workers_obey_only_their_parent():
     loader = DataLoader(
         list(range(8)), num_workers=1, worker_init_fn=IgnoreSignals()
     )
@@ -81,7 +81,7 @@ class Notes:
         return os.environ.get('NOTED')
 
 
-def test_patience_is_added_once_to_what_prepares_a_worker():
+def test_signals_are_ignored_once_and_init_fn_is_kept():
     loader = DataLoader(Notes(), num_workers=1, worker_init_fn=note)
     patient = ignore_signals_in_workers(
         ignore_signals_in_workers(loader)

@@ -1,4 +1,4 @@
-"""Signals before the first iteration, while one saves, and after the last."""
+"""Signals before the first iteration, during a save, outside training."""
 
 import os
 import signal
@@ -34,7 +34,7 @@ def log_of(folder):
     return ''.join(path.read_text() for path in folder.glob('*/*.log'))
 
 
-def test_a_signal_before_the_first_iteration(tmp_path):
+def test_signal_before_the_first_iteration(tmp_path):
     runner = runner_of(tmp_path, SignalItself())
     with pytest.raises(Stopped):
         runner.train()
@@ -45,7 +45,7 @@ def test_a_signal_before_the_first_iteration(tmp_path):
     assert SAID in log_of(tmp_path)
 
 
-def test_a_signal_while_prompts_are_made(tmp_path, monkeypatch):
+def test_signal_during_prompt_initialization(tmp_path, monkeypatch):
     added = []
     monkeypatch.setattr(TokenPool, 'add', lambda pool, x: added.append(x))
     hook = dict(type='mmdavpt.PromptInitHook', max_images=20)
@@ -64,7 +64,7 @@ class Mode(Hook):
         self.training = runner.model.training
 
 
-def test_the_passes_leave_the_mode_of_the_model(tmp_path):
+def test_first_passes_restore_training_mode(tmp_path):
     hooks = [
         dict(type='mmdavpt.PromptInitHook', max_images=8),
         dict(type='mmdavpt.PromptMappingHook'),
@@ -75,7 +75,7 @@ def test_the_passes_leave_the_mode_of_the_model(tmp_path):
     assert mode.training
 
 
-def test_a_resumed_run_keeps_what_it_was_to_go_on_from(tmp_path):
+def test_stop_before_training_keeps_the_last_checkpoint(tmp_path):
     short = {'train_cfg.max_epochs': 1}
     runner_of(tmp_path, **short).train()
     names = sorted(path.name for path in tmp_path.glob('*.pth'))
@@ -109,9 +109,7 @@ class SignalOften(Hook):
 
 
 @pytest.mark.parametrize('counts, done', [(1, 2), (3, 3)])
-def test_signals_that_are_passed_on_do_not_end_the_saving(
-    tmp_path, counts, done
-):
+def test_repeated_signals_do_not_interrupt_saving(tmp_path, counts, done):
     # No checkpoint has the gradients that wait for a step.
     changes = {
         'optim_wrapper.accumulative_counts': counts,
@@ -128,7 +126,7 @@ def test_signals_that_are_passed_on_do_not_end_the_saving(
 
 
 @pytest.mark.parametrize('number', SIGNALS)
-def test_what_is_no_training_ends_at_once(capsys, number):
+def test_signal_outside_training_exits_at_once(capsys, number):
     before = [signal.getsignal(n) for n in SIGNALS]
     with pytest.raises(Stopped), exit_cleanly_on_signal():
         os.kill(os.getpid(), number)
@@ -140,7 +138,7 @@ def test_what_is_no_training_ends_at_once(capsys, number):
         assert [signal.getsignal(n) for n in SIGNALS] == before
 
 
-def test_a_stop_of_the_training_itself_says_no_more(capsys):
+def test_stop_of_the_training_prints_nothing_more(capsys):
     with pytest.raises(Stopped), exit_cleanly_on_signal():
         raise Stopped
     assert capsys.readouterr().err == ''

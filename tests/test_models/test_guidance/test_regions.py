@@ -5,11 +5,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mmdavpt.models.backbones import BackboneTokens
 from mmdavpt.models.guidance.regions import (
     find_regions,
     patch_labels,
     region_means,
-    region_tokens,
+    tokens_of_regions,
 )
 
 
@@ -26,8 +27,8 @@ def test_patch_labels_by_hand():
     assert patch_labels(*args, excluded=[2]).tolist() == [[1, -1, 0, -1]]
 
 
-def test_pixels_that_are_not_there_cover_nothing():
-    """A 3x3 image in 2x2 patches: the border patches are half there."""
+def test_padding_has_no_class():
+    """A 3x3 image in 2x2 patches: half of a border patch is padding."""
     pixels = torch.ones(1, 3, 3, dtype=torch.int64)
     assert patch_labels(pixels, (2, 2), 2).tolist() == [[1, 1, 1, -1]]
     full = patch_labels(pixels, (2, 2), 2, min_coverage=1.0)
@@ -137,15 +138,17 @@ def test_tokens_of_regions():
     regions = find_regions(torch.tensor([[0, 1, 1]]))
     x = torch.arange(6.0).view(1, 3, 2)
     prompts = torch.randn(4, 2)
-    made = region_tokens(
-        dict(
-            patch_output=x,
-            patch_query=x + 1,
-            cls_query=torch.zeros(1, 2),
-            prompt_query=prompts,
-        ),
-        regions,
+    tokens = dict(
+        patch_output=x,
+        patch_query=x + 1,
+        cls_query=torch.zeros(1, 2),
+        prompt_query=prompts,
     )
+    result = tokens_of_regions(
+        BackboneTokens(torch.zeros(1, 2), {5: tokens}, x + 2), regions
+    )
+    assert result.cls.tolist() == [[2, 3], [5, 6]]
+    made = result.guided[5]
     assert made['patch_output'].tolist() == [[[0, 1]], [[3, 4]]]
     assert made['cls_query'].tolist() == [[1, 2], [4, 5]]
     assert made['prompt_query'] is prompts

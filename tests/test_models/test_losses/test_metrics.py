@@ -293,8 +293,3 @@ class TestHandWorked:
             proxy_nca_loss(self.s, target, self.guided),
             proxy_nca_loss(self.s, target, self.guided, 32.0, 0.1),
         )
-
-
-def test_unknown_positive_mean():
-    with pytest.raises(ValueError, match="one of .*but got 'some'"):
-        proxy_anchor_loss(*example(), positive_mean='some')

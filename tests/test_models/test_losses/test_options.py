@@ -1,4 +1,4 @@
-"""Every option changes the loss; the presets are what they say they are."""
+"""Each option changes the loss; the presets match their formulas."""
 
 import inspect
 from itertools import combinations
@@ -7,39 +7,40 @@ import pytest
 import torch
 
 from mmdavpt.models.losses import PRESETS, DAVPTLoss
-from mmdavpt.models.losses.options import CLS, PROMPTS, TOKENS
+from mmdavpt.models.losses.davpt_loss import CLS, PROMPTS, TOKENS
 from mmdavpt.models.losses.proxy_anchor import POSITIVE_MEANS
+from mmdavpt.registry import GUIDANCE_METRICS
 
 from . import reference
 
 B, N, P, C = 7, 5, 4, 8
 
-#: Option to its values, after what it is looked at with.
+METRICS = ('ProxyAnchor', 'ProxyNCA', 'Triplet')
+#: Option to pairs of other options and its values; 'metric.x' is an argument
+#: of the metric.
 VALUES = {
-    'metric': [({}, ['proxy_anchor', 'proxy_nca', 'triplet'])],
+    'metric': [({}, [dict(type=name) for name in METRICS])],
     'token': [({}, TOKENS)],
     'prompt': [({}, PROMPTS)],
     'cls': [({}, CLS)],
     'token_weight': [({}, [0.01, 0, 0.02])],
     'cls_weight': [({}, [0.01, 0, 0.02])],
-    'alpha': [
-        ({}, [None, 16.0, 1.0]),
-        (dict(metric='proxy_nca'), [None, 16.0]),
+    'metric.alpha': [
+        (dict(metric=dict(type=name)), [32.0, 16.0, 1.0])
+        for name in METRICS[:2]
     ],
-    'margin': [
-        (dict(metric=metric), [0.1, 0.2, -0.1])
-        for metric in ('proxy_anchor', 'proxy_nca', 'triplet')
+    'metric.margin': [
+        (dict(metric=dict(type=name)), [0.1, 0.2, -0.1]) for name in METRICS
+    ],
+    'metric.positive_mean': [
+        (dict(metric=dict(type='ProxyAnchor')), POSITIVE_MEANS)
     ],
     'prompt_scale': [
-        (dict(metric=metric), [1.0, 5.0, 60.0])
-        for metric in ('proxy_anchor', 'proxy_nca', 'triplet')
+        (dict(metric=dict(type=name)), [1.0, 5.0, 60.0]) for name in METRICS
     ],
-    'positive_mean': [({}, POSITIVE_MEANS)],
     'preset': [
-        ({}, PRESETS),
-        (dict(metric='proxy_nca'), PRESETS),
-        (dict(metric='triplet'), PRESETS),
-        # Each preset also where one of its own choices was overruled.
+        *[(dict(metric=dict(type=name)), PRESETS) for name in METRICS],
+        # Each preset also where one of its values is overridden.
         *[
             ({name: PRESETS['paper'][name]}, PRESETS)
             for name in PRESETS['paper']
@@ -47,7 +48,9 @@ VALUES = {
     ],
 }
 CASES = [
-    pytest.param(name, given, values, id='-'.join([name, *map(str, given)]))
+    pytest.param(
+        name, given, values, id='-'.join([name, *map(str, given.values())])
+    )
     for name, cases in VALUES.items()
     for given, values in cases
 ]
@@ -75,27 +78,37 @@ def random_batch(seed):
     return tokens, target[order], torch.tensor([True, True, True, False])
 
 
-def test_no_option_is_forgotten():
-    assert set(VALUES) == set(inspect.signature(DAVPTLoss).parameters)
+def test_every_option_is_tested():
+    deprecated = {'alpha', 'margin', 'positive_mean'}
+    options = set(inspect.signature(DAVPTLoss).parameters) - deprecated
+    for name in METRICS:
+        arguments = inspect.signature(GUIDANCE_METRICS.get(name)).parameters
+        options |= {f'metric.{argument}' for argument in arguments}
+    assert set(VALUES) == options
+
+
+def with_option(given, name, value):
+    """Return the arguments of a loss with one option set."""
+    first, _, argument = name.partition('.')
+    if argument:
+        value = {**given[first], argument: value}
+    return {**given, first: value}
 
 
 @pytest.mark.parametrize('seed', range(3))
 @pytest.mark.parametrize('name, given, values', CASES)
-def test_each_value_of_an_option_gives_another_loss(name, given, values, seed):
+def test_each_value_of_an_option_changes_the_loss(name, given, values, seed):
     batch = random_batch(seed)
-    totals = {
-        value: sum(DAVPTLoss(**{**given, name: value})(*batch).values()).item()
-        for value in values
-    }
+    totals = [
+        sum(DAVPTLoss(**with_option(given, name, v))(*batch).values()).item()
+        for v in values
+    ]
     for one, other in combinations(totals, 2):
-        assert totals[one] != pytest.approx(totals[other], rel=1e-6), (
-            one,
-            other,
-        )
+        assert one != pytest.approx(other, rel=1e-6)
 
 
 @pytest.mark.parametrize('seed', range(3))
-def test_released_is_what_the_formulas_say(seed):
+def test_released_preset_matches_the_formulas(seed):
     tokens, target, guided = random_batch(seed)
     losses = DAVPTLoss(preset='released', token_weight=0.3, cls_weight=0.7)(
         tokens, target, guided
@@ -117,7 +130,7 @@ def test_released_is_what_the_formulas_say(seed):
 
 
 @pytest.mark.parametrize('seed', range(2))
-def test_gradients_of_released_are_those_of_the_formulas(seed):
+def test_gradients_of_the_released_preset_match_the_formulas(seed):
     """Central differences of the slow reference, in each raw prompt."""
     tokens, target, guided = random_batch(seed)
     layer = {k: x.tolist() for k, x in tokens[4].items()}

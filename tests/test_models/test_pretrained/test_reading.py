@@ -185,7 +185,7 @@ def test_read_normalization_from_config_json(tmp_path, nested):
     declared = dict(mean=[0.5, 0.25, 1.0], std=[0.5, 0.5, 0.2])
     config = dict(pretrained_cfg=declared) if nested else declared
     (tmp_path / 'config.json').write_text(json.dumps(config))
-    normalization = read(tmp_path / 'model.safetensors').config_normalization
+    normalization = read(tmp_path / 'model.safetensors').normalization
     assert normalization.mean == (127.5, 63.75, 255.0)
     assert normalization.std == (127.5, 127.5, 51.0)
     assert normalization.source == str(tmp_path / 'config.json')
@@ -204,7 +204,7 @@ def test_read_normalization_from_config_json(tmp_path, nested):
 def test_ignore_config_json_of_other_programs(tmp_path, text):
     save_file(STATE, tmp_path / 'model.safetensors')
     (tmp_path / 'config.json').write_text(text)
-    assert read(tmp_path / 'model.safetensors').config_normalization is None
+    assert read(tmp_path / 'model.safetensors').normalization is None
 
 
 def test_download_from_hugging_face(tmp_path, monkeypatch):
@@ -342,7 +342,7 @@ def test_ignore_config_json_of_another_file(tmp_path):
     save_file(STATE, tmp_path / 'dino.safetensors')
     declared = dict(mean=[0.5] * 3, std=[0.5] * 3)
     (tmp_path / 'config.json').write_text(json.dumps(declared))
-    assert read(tmp_path / 'dino.safetensors').config_normalization is None
+    assert read(tmp_path / 'dino.safetensors').normalization is None
 
 
 class System:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from mmengine.model import BaseModule
 from torch import nn
 
 from mmdavpt.models import DAVPTVisionTransformer, count_parameters
@@ -57,6 +58,16 @@ def test_everything_in_a_tuner_learns(method):
             assert grad.abs().max() > 1e-9, name
 
 
+def test_init_cfg_of_a_model_leaves_tuners_alone():
+    vit = build(tuners=[LORA, dict(type='AdaptFormer', rank=3)])
+    before = {k: v.clone() for k, v in vit.tuners.state_dict().items()}
+    model = BaseModule(dict(type='TruncNormal', layer='Linear', std=1.0))
+    model.backbone = vit
+    model.init_weights()
+    for name, value in vit.tuners.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
 def by_hand(vit, change):
     """Run a ViT without prompts, its layers' steps changed by hand."""
     x, _ = vit._embed(images())
@@ -82,7 +93,8 @@ def test_lora_is_its_formula():
         if point != 'qkv':
             return y
         products = {
-            part: 3 * lora.up[part][i] @ lora.down[part][i] for part in 'qv'
+            part: 3 * lora.up[part][i].weight @ lora.down[part][i].weight
+            for part in 'qv'
         }
         none = torch.zeros_like(products['q'])
         whole = torch.cat([products.get(part, none) for part in 'qkv'])

@@ -1,6 +1,7 @@
-"""Random draws that leave the training's own stream alone."""
+"""Seed random draws without disturbing those of the training."""
 
 import random
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -8,17 +9,17 @@ import torch
 
 
 @contextmanager
-def isolated_randomness(seed: int):
+def isolated_randomness(seed: int) -> Iterator[None]:
     """Seed all generators inside, and restore their states afterwards.
 
-    What runs inside neither disturbs the draws outside nor depends on them,
-    so that a run that skips it (a resumed one) draws the same numbers.
+    Code inside neither changes the draws outside nor depends on them, so a
+    resumed run, which skips it, draws the same numbers.
 
     Args:
         seed (int): Seed of Python's, NumPy's and PyTorch's generators.
     """
     python_state, numpy_state = random.getstate(), np.random.get_state()
-    # Only the own device: by default all of the machine would be touched.
+    # Only the current device: the default forks those of all devices.
     devices = (
         [torch.cuda.current_device()] if torch.cuda.is_available() else []
     )

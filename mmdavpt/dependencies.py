@@ -1,12 +1,11 @@
-"""Tell at import what is wrong with the OpenMMLab hosts, and how to mend it.
+"""Check at import that the right OpenMMLab packages are installed.
 
-The original distributions and the maintained ones share their import names,
-so that the wrong one fails late, deep inside, and with a sentence about
-something else.
+The original distributions and the maintained ones share their import names.
+With the wrong one, imports fail late with an unrelated message.
 """
 
+from collections.abc import Mapping
 from importlib import metadata
-from typing import Dict, Mapping
 
 #: Original distributions -> the maintained one with the same import name.
 REPLACED = {
@@ -19,8 +18,8 @@ REPLACED = {
     'mmpretrain': 'onedl-mmpretrain',
     'mmcls': 'onedl-mmpretrain',
 }
-#: The distributions that the package builds on, in the order of their needs.
-HOSTS = (
+#: The maintained distributions, each after those it needs.
+REQUIRED = (
     'onedl-mmengine',
     'onedl-mmcv',
     'onedl-mmsegmentation',
@@ -28,21 +27,21 @@ HOSTS = (
 )
 
 
-def check_hosts(versions: Mapping[str, str]) -> None:
-    """Check that the hosts are installed and that nothing hides them.
+def check_dependencies(versions: Mapping[str, str]) -> None:
+    """Check that the maintained OpenMMLab packages are installed.
 
     Args:
         versions (Mapping[str, str]): Installed distributions, name ->
-            version; names other than those of the hosts do not matter.
+            version; other names are ignored.
 
     Raises:
-        ImportError: If an original OpenMMLab distribution is installed, or a
-            host is missing. The sentence holds the commands that mend it.
+        ImportError: If an original distribution is installed, or a maintained
+            one is missing. The message contains the commands to fix it.
     """
     old = [name for name in REPLACED if name in versions]
     if old:
-        # Both wrote into the same folders, so removing the old one leaves the
-        # new one with holes: both go, then the new one comes back.
+        # Both write into the same folders, and removing the old one leaves
+        # gaps in the new one: remove both, then install the new one.
         new = list(dict.fromkeys(REPLACED[name] for name in old))
         named = ', '.join(f'{name} {versions[name]}' for name in old)
         raise ImportError(
@@ -51,18 +50,19 @@ def check_hosts(versions: Mapping[str, str]) -> None:
             f'`pip uninstall -y {" ".join(old + new)}`, then '
             f'`pip install {" ".join(new)}`.'
         )
-    missing = [name for name in HOSTS if name not in versions]
+    missing = [name for name in REQUIRED if name not in versions]
     if missing:
         raise ImportError(
-            f'mmdavpt needs {", ".join(HOSTS)}, but {" and ".join(missing)} '
-            f'is not installed. Run `pip install {" ".join(missing)}`.'
+            f'mmdavpt needs {", ".join(REQUIRED)}, but '
+            f'{" and ".join(missing)} is not installed. Run '
+            f'`pip install {" ".join(missing)}`.'
         )
 
 
-def installed_versions() -> Dict[str, str]:
-    """Return name -> version of the hosts and of what would hide them."""
+def installed_versions() -> dict[str, str]:
+    """Return name -> version of the installed OpenMMLab packages."""
     versions = {}
-    for name in (*REPLACED, *HOSTS):
+    for name in (*REPLACED, *REQUIRED):
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -1,0 +1,139 @@
+"""Undo everything that a trial step does to a run."""
+
+import copy
+import io
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+
+import torch
+import torch.distributed as dist
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.runner import Runner
+from torch.distributed import distributed_c10d
+from torch.utils.data import Dataset
+
+from mmdavpt.randomness import isolated_randomness
+from mmdavpt.unwrap import unwrap
+
+
+@contextmanager
+def no_trace(runner: Runner) -> Iterator[None]:
+    """Restore a run after the block.
+
+    Restores weights, buffers, gradients, module attributes, optimizers, loss
+    scalers, message hubs, process group and all random generators. Inside,
+    nothing is logged or printed, the optimizer steps after one batch, and
+    this process has a process group of its own, so that a collective cannot
+    wait for other ranks.
+
+    Args:
+        runner (Runner): The runner, with weights initialized and loaded.
+    """
+    model = unwrap(runner.model)
+    modules = list(model.modules())
+    trained = [p for p in model.parameters() if p.requires_grad]
+    wrappers = _optim_wrappers(runner.optim_wrapper)
+    optimizers = [wrapper.optimizer for wrapper in wrappers]
+    loggers = list(MMLogger._instance_dict.values())
+    hubs = list(MessageHub._instance_dict.values())
+    restored = [
+        *map(vars, [*modules, *wrappers, *optimizers, *loggers, *hubs]),
+        *(module._buffers for module in modules),
+        *(group for o in optimizers for group in o.param_groups),
+    ]
+    original = [dict(attributes) for attributes in restored]
+    gradients = [parameter.grad for parameter in trained]
+    # On the CPU, to leave a GPU's memory to the trial step.
+    values = [
+        (tensor, tensor.detach().to('cpu', copy=True))
+        for tensor in [*trained, *model.buffers()]
+    ]
+    try:
+        _separate(wrappers, loggers, hubs)
+        with (
+            isolated_randomness(runner.seed),
+            redirect_stdout(io.StringIO()),
+            _single_process(),
+        ):
+            yield
+    finally:
+        for attributes, before in zip(restored, original, strict=True):
+            attributes.clear()
+            attributes.update(before)
+    # Not after an error: a GPU may be out of order.
+    with torch.no_grad():
+        for tensor, value in values:
+            tensor.copy_(value)
+    for parameter, gradient in zip(trained, gradients, strict=True):
+        parameter.grad = gradient
+    if torch.cuda.is_available():
+        # The log shows the peak memory of the training.
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+
+
+def isolated_dataset(dataset: Dataset) -> Dataset:
+    """Copy a dataset with its transforms, but not its data.
+
+    Some transforms remember the samples that they saw.
+
+    Args:
+        dataset (Dataset): The dataset, possibly a wrapper of others.
+
+    Returns:
+        Dataset: A shallow copy with deep copies of all transforms.
+    """
+    clone = copy.copy(dataset)
+    for name, value in vars(dataset).items():
+        if name in ('pipeline', 'transform', 'transforms'):
+            value = copy.deepcopy(value)
+        elif isinstance(value, Dataset):
+            value = isolated_dataset(value)
+        elif name == 'datasets':
+            value = [isolated_dataset(inner) for inner in value]
+        vars(clone)[name] = value
+    return clone
+
+
+def _optim_wrappers(optim_wrapper: OptimWrapper) -> list[OptimWrapper]:
+    if isinstance(optim_wrapper, OptimWrapperDict):
+        return list(optim_wrapper.optim_wrappers.values())
+    return [optim_wrapper]
+
+
+def _separate(
+    wrappers: list[OptimWrapper],
+    loggers: list[MMLogger],
+    hubs: list[MessageHub],
+) -> None:
+    """Replace what would be changed in place by copies."""
+    for wrapper in wrappers:
+        optimizer = wrapper.optimizer
+        states = {p: copy.deepcopy(s) for p, s in optimizer.state.items()}
+        optimizer.state = defaultdict(dict, states)
+        wrapper._accumulative_counts = 1
+        if hasattr(wrapper, 'loss_scaler'):
+            wrapper.loss_scaler = copy.deepcopy(wrapper.loss_scaler)
+    for logger in loggers:
+        logger.disabled = True
+    for hub in hubs:
+        for name in ('_log_scalars', '_runtime_info', '_resumed_keys'):
+            setattr(hub, name, copy.deepcopy(getattr(hub, name)))
+
+
+@contextmanager
+def _single_process() -> Iterator[None]:
+    """Make this rank the only member of the default process group."""
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        yield
+        return
+    world = dist.group.WORLD
+    alone = dist.new_group([dist.get_rank()], use_local_synchronization=True)
+    distributed_c10d._update_default_pg(alone)
+    try:
+        yield
+    finally:
+        distributed_c10d._update_default_pg(world)
+        dist.destroy_process_group(alone)

@@ -1,0 +1,207 @@
+"""Rehearsal: one training step, one validation batch and one checkpoint."""
+
+import copy
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import listdir, path
+from tempfile import TemporaryDirectory
+
+import torch
+from mmengine.evaluator import Evaluator
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from mmengine.runner.amp import autocast
+from mmengine.runner.loops import _update_losses
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from mmdavpt.engine.hooks import PromptMappingHook, TrainingCheckHook
+from mmdavpt.errors import UsageError, first_few
+from mmdavpt.ranks import run_on_rank_0
+from mmdavpt.unwrap import unwrap
+
+from .no_trace import no_trace
+from .trial_batch import TrialBatch, failure, label_size_defect, trial_batch
+
+
+class RehearsalPassed(SystemExit):
+    """End the program after a rehearsal, with exit status 0."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+
+
+class RehearsalHook(Hook):
+    """Rehearse a run before it starts, unless it resumes another.
+
+    Args:
+        stop (bool): Whether to end the program after the rehearsal, for
+            ``--check-only``. Defaults to False.
+    """
+
+    # After the checks of classes, before prompts and mapping are initialized.
+    priority = 35
+
+    def __init__(self, stop: bool = False) -> None:
+        self.stop = stop
+
+    def before_train(self, runner: Runner) -> None:
+        """Rehearse on rank 0; the other ranks wait.
+
+        Raises:
+            UsageError: On all ranks, if a step fails.
+            RehearsalPassed: On all ranks, if the program is to end here.
+        """
+        if not runner._resume and can_rehearse(runner.model):
+            start = time.perf_counter()
+            run_on_rank_0(lambda: rehearse(runner))
+            runner.logger.info(
+                'The rehearsal (training step, validation batch, metric, '
+                f'checkpoint) passed in {time.perf_counter() - start:.1f} s.'
+            )
+        if self.stop:
+            raise RehearsalPassed
+
+
+def can_rehearse(model: nn.Module) -> bool:
+    """Return whether one rank can run a model without the others.
+
+    Args:
+        model (nn.Module): Of a runner. Wrappers that shard weights need all
+            ranks.
+    """
+    return not is_model_wrapper(model) or isinstance(
+        model, DistributedDataParallel
+    )
+
+
+def rehearse(runner: Runner) -> None:
+    """Run each step of a training once, and leave no trace of it.
+
+    Args:
+        runner (Runner): A runner in ``before_train``: weights are loaded.
+
+    Raises:
+        UsageError: If a step fails. It names the step, the files and the
+            reason.
+    """
+    with (
+        no_trace(runner),
+        TemporaryDirectory(
+            prefix='rehearsal_', dir=runner.work_dir
+        ) as temporary,
+    ):
+        _training_step(runner)
+        if runner.val_loop is not None:
+            _validation(runner, temporary)
+        _checkpoint(runner, temporary)
+
+
+def _training_step(runner: Runner) -> None:
+    batch = trial_batch(runner, 'train')
+    defect = label_size_defect(batch)
+    if defect is not None:  # a batch of one would train silently
+        raise UsageError(f'train_dataloader gives wrong labels: {defect}')
+    model = unwrap(runner.model)
+    model.train()
+    with _failing('training step', batch):
+        _guide_temporarily(model)
+        for hook in runner.hooks:
+            if isinstance(hook, (PromptMappingHook, TrainingCheckHook)):
+                hook.before_train_iter(runner, 0, batch.data)
+        terms = model.train_step(
+            batch.data, optim_wrapper=runner.optim_wrapper
+        )
+        loss = terms['loss'].item()
+    skips = any(getattr(h, 'max_skipped_steps', 0) for h in runner.hooks)
+    if not math.isfinite(loss) and not skips:
+        values = {name: value.item() for name, value in terms.items()}
+        raise UsageError(
+            f'the loss of the training step is {loss} ({values}) on '
+            f'{first_few(batch.files)}; check these images for NaN, and the '
+            'weights that the run starts from'
+        )
+
+
+def _guide_temporarily(model: nn.Module) -> None:
+    """Give a guided model any mapping, so that its loss is rehearsed."""
+    guidance = getattr(model, 'guidance', None)
+    if guidance is not None:
+        guidance.has_hook = True
+        for k in range(guidance.num_classes):
+            guidance.mapping[k] = k % guidance.num_prompts
+
+
+def _validation(runner: Runner, folder: str) -> None:
+    batch = trial_batch(runner, 'val')
+    model = unwrap(runner.model)
+    model.eval()
+    evaluator = _evaluator_writing_to(folder, runner.val_loop.evaluator)
+    with _failing('validation batch', batch), torch.no_grad():
+        with autocast(enabled=getattr(runner.val_loop, 'fp16', False)):
+            outputs = model.val_step(batch.data)
+    with _failing('metric', batch):
+        outputs, losses = _update_losses(outputs, {})
+        evaluator.process(data_samples=outputs, data_batch=batch.data)
+        metrics = evaluator.evaluate(len(outputs))
+    if not metrics and not listdir(folder):
+        kinds = first_few(type(m).__name__ for m in evaluator.metrics)
+        raise UsageError(
+            f'the metric {kinds} gives no result for '
+            f'{first_few(batch.files)}; check val_evaluator'
+        )
+    known = [*metrics, *losses]
+    for name in sorted(_monitored(runner) - {*known}):
+        raise UsageError(
+            f'a hook or scheduler monitors {name!r}, but the validation '
+            f'gives {", ".join(known)}; change its save_best or monitor'
+        )
+
+
+def _evaluator_writing_to(folder: str, evaluator: Evaluator) -> Evaluator:
+    """Copy an evaluator; move the files that it would write to a folder."""
+    evaluator = copy.deepcopy(evaluator)
+    for metric in evaluator.metrics:
+        for name, value in vars(metric).items():
+            if name.startswith('out') and isinstance(value, str):
+                setattr(metric, name, path.join(folder, path.basename(value)))
+    return evaluator
+
+
+def _monitored(runner: Runner) -> set[str]:
+    """Return the metrics that hooks and schedulers wait for."""
+    schedulers = runner.param_schedulers or []
+    if isinstance(schedulers, dict):
+        schedulers = sum(schedulers.values(), [])
+    names = set()
+    for part in [*runner.hooks, *schedulers]:
+        for key in ('save_best', 'monitor'):
+            given = getattr(part, key, None) or ()
+            names.update([given] if isinstance(given, str) else given)
+    return names - {'auto'}
+
+
+def _checkpoint(runner: Runner, folder: str) -> None:
+    hooks = [h for h in runner.hooks if isinstance(h, CheckpointHook)]
+    if not hooks:
+        return
+    with _failing('checkpoint'):
+        runner.save_checkpoint(
+            folder,
+            'rehearsal.pth',
+            save_optimizer=hooks[0].save_optimizer,
+            save_param_scheduler=hooks[0].save_param_scheduler,
+            by_epoch=hooks[0].by_epoch,
+        )
+
+
+@contextmanager
+def _failing(step: str, batch: TrialBatch | None = None) -> Iterator[None]:
+    """Turn an error of a step into one sentence."""
+    try:
+        yield
+    except Exception as error:
+        raise failure(step, error, batch) from error

@@ -1,1 +1,0 @@
-"""What several processes agree on, and what one does for all of them."""

@@ -1,0 +1,58 @@
+"""Cosine similarity of tokens and prompts (eq. 3)."""
+
+import torch
+from torch import Tensor
+
+
+def unit_vectors(x: Tensor, eps: float = 1e-12) -> Tensor:
+    """Scale the last dimension to unit length.
+
+    A vector no longer than ``eps`` has no direction: it becomes zero and gets
+    no gradient. (Dividing by ``eps`` would give it one of the size 1/eps.)
+
+    Args:
+        x (Tensor): Shape (..., C).
+        eps (float): Length up to which a vector counts as zero.
+            Defaults to 1e-12.
+
+    Returns:
+        Tensor: Same shape as ``x``.
+    """
+    square = x.square().sum(-1, keepdim=True)
+    nonzero = square > eps * eps
+    scale = torch.where(nonzero, square, torch.ones_like(square)).rsqrt()
+    return torch.where(nonzero, x * scale, torch.zeros_like(x))
+
+
+def cosine_similarity_matrix(
+    x: Tensor, prompts: Tensor, prompt_scale: float = 1.0
+) -> Tensor:
+    """Compute ``s(x, p)`` of eq. 4 for all pairs, in float32 or better.
+
+    Autocast is switched off inside: with alpha = 32 the three digits of
+    bfloat16 would decide the loss.
+
+    Args:
+        x (Tensor): Tokens, shape (B, C).
+        prompts (Tensor): Prompts, shape (P, C).
+        prompt_scale (float): Factor on the unit prompts. The released code
+            uses 5 to 60. Defaults to 1.0.
+
+    Returns:
+        Tensor: Similarities, shape (B, P); float64 if an input is, else
+        float32.
+
+    Raises:
+        ValueError: If the shapes do not fit.
+    """
+    if x.ndim != 2 or prompts.ndim != 2 or x.size(1) != prompts.size(1):
+        raise ValueError(
+            'tokens and prompts should have the shapes (B, C) and (P, C), '
+            f'but got {tuple(x.shape)} and {tuple(prompts.shape)}'
+        )
+    dtype = torch.promote_types(
+        torch.promote_types(x.dtype, prompts.dtype), torch.float32
+    )
+    with torch.autocast(device_type=x.device.type, enabled=False):
+        prompts = unit_vectors(prompts.to(dtype)) * prompt_scale
+        return unit_vectors(x.to(dtype)) @ prompts.t()

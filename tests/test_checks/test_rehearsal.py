@@ -1,0 +1,195 @@
+"""The rehearsal names the step, the files and the reason of a failure."""
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.evaluator import BaseMetric
+from mmengine.hooks import Hook
+from PIL import Image
+
+from mmdavpt.checks.rehearsal import RehearsalHook, RehearsalPassed
+from mmdavpt.cli import train
+from mmdavpt.engine.runner import DAVPTRunner
+from mmdavpt.errors import UsageError
+from tests import toy
+from tests.test_checks.test_data.data_files import label, scenes
+
+LOAD = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
+PACK = dict(type='PackSegInputs')
+RESIZE = dict(type='Resize', scale=(32, 32))
+#: LoadAnnotations comes after Resize: predictions are resized, not labels.
+VAL = [LOAD[0], RESIZE, LOAD[1], PACK]
+
+
+@pytest.fixture(autouse=True)
+def quick_start(monkeypatch):
+    monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)
+
+
+def rehearse(cfg, *hooks):
+    runner = DAVPTRunner.from_cfg(Config(cfg))
+    runner.register_hook(RehearsalHook(stop=True))
+    for hook in hooks:
+        runner.register_hook(hook)
+    with pytest.raises((UsageError, RehearsalPassed)) as info:
+        runner.train()
+    assert runner.iter == 0
+    return '' if info.type is RehearsalPassed else str(info.value)
+
+
+@pytest.fixture
+def cfg(tmp_path):
+    """A run over scenes on disk, with files of one size."""
+    cfg = toy.segmentation(
+        tmp_path / 'run', {'train_cfg.val_interval': 2, 'custom_hooks': []}
+    )
+    cfg['model']['guidance'] = None
+    for head in (cfg['model']['decode_head'], *cfg['model']['auxiliary_head']):
+        head['num_classes'] = 3
+    for split, pipeline in (('train', [*LOAD, RESIZE, PACK]), ('val', VAL)):
+        dataset = scenes(tmp_path / split)
+        cfg[f'{split}_dataloader']['dataset'] = dict(
+            dataset, pipeline=pipeline
+        )
+    return cfg
+
+
+def test_sound_run_passes(cfg):
+    assert rehearse(cfg) == ''
+
+
+def without(pipeline, name):
+    return [step for step in pipeline if step['type'] != name]
+
+
+def test_training_labels(cfg, tmp_path):
+    loader = cfg['train_dataloader']
+    pipeline = loader['dataset']['pipeline']
+    loader['dataset']['pipeline'] = without(pipeline, 'LoadAnnotations')
+    said = rehearse(cfg)
+    assert 'rehearsal of the training step failed on 4 (such as ' in said
+    assert 'add LoadAnnotations to the pipeline of train_dataloader' in said
+    # A batch of one whose labels are transposed would train silently.
+    loader.update(batch_size=1, dataset=dict(loader['dataset']))
+    loader['dataset']['pipeline'] = without(pipeline, 'Resize')
+    for i in range(4):
+        label(tmp_path / f'train/ann/{i}.png', np.zeros((12, 8)))
+    assert 'have 8×12 pixels, but their image has 12×8' in rehearse(cfg)
+
+
+def test_labels_that_no_class_has(cfg, tmp_path):
+    for i in range(4):
+        label(tmp_path / f'train/ann/{i}.png', np.full((8, 12), 7))
+    assert 'rehearsal of the training step failed' in rehearse(cfg)
+
+
+def test_validation_labels(cfg, tmp_path):
+    loader = cfg['val_dataloader']
+    loader['dataset']['pipeline'] = without(VAL, 'LoadAnnotations')
+    said = rehearse(cfg)
+    assert (
+        f'rehearsal of the metric failed on {tmp_path}/val/img/0.jpg' in said
+    )
+    assert 'add LoadAnnotations to the pipeline of val_dataloader' in said
+    loader['dataset']['pipeline'] = [*LOAD, RESIZE, PACK]
+    assert 'put LoadAnnotations after Resize in the pipeline' in rehearse(cfg)
+    loader['dataset']['pipeline'] = VAL
+    label(tmp_path / 'val/ann/0.png', np.zeros((8, 14)))
+    assert 'have 14×8 pixels, but their image has 12×8' in rehearse(cfg)
+
+
+def test_validation_images_of_several_sizes(cfg, tmp_path):
+    cfg['val_dataloader']['batch_size'] = 2
+    cfg['val_dataloader']['dataset']['pipeline'] = without(VAL, 'Resize')
+    Image.new('RGB', (16, 8)).save(tmp_path / 'val/img/1.jpg')
+    label(tmp_path / 'val/ann/1.png', np.zeros((8, 16)))
+    said = rehearse(cfg)
+    assert 'rehearsal of the validation batch failed' in said
+    assert 'different sizes (12×8 and 16×8): set val_dataloader.batc' in said
+
+
+def test_broken_file(cfg, tmp_path):
+    for i in range(4):
+        (tmp_path / f'train/img/{i}.jpg').write_bytes(b'')
+    said = rehearse(cfg)
+    assert f'of the train data failed on {tmp_path}/train/img/' in said
+
+
+class NoResult(BaseMetric):
+    def process(self, data_batch, data_samples):
+        self.results.append(0)
+
+    def compute_metrics(self, results):
+        return {}
+
+
+class BreaksCheckpoints(Hook):
+    def before_save_checkpoint(self, runner, checkpoint):
+        checkpoint['hook'] = lambda: None
+
+
+@pytest.mark.parametrize(
+    'changes, message',
+    [
+        (
+            {'val_evaluator': dict(type='Accuracy', topk=7)},
+            'rehearsal of the metric failed on 8 .*sample 0.*Top-7 accuracy',
+        ),
+        ({'val_evaluator': dict(type=NoResult)}, 'NoResult gives no result'),
+        (
+            {'default_hooks.checkpoint.save_best': 'top1'},
+            "monitors 'top1', but the validation gives accuracy/top1; change",
+        ),
+        (
+            {
+                'train_dataloader.batch_size': 99,
+                'train_dataloader.drop_last': True,
+            },
+            'train_dataloader gives no batch of its 24 samples; lower its',
+        ),
+        (
+            {'model.head.in_channels': 7},
+            'rehearsal of the training step failed .*shapes.*--no-check skips',
+        ),
+    ],
+)
+def test_failures(tmp_path, changes, message):
+    with pytest.raises(UsageError, match=message):
+        raise UsageError(rehearse(toy.classification(tmp_path, changes)))
+
+
+def test_errors_of_the_machine(tmp_path, monkeypatch):
+    cfg = toy.classification(tmp_path)
+    said = rehearse(cfg, BreaksCheckpoints())
+    assert 'rehearsal of the checkpoint failed' in said
+    from mmdavpt.models import DAVPTImageClassifier
+
+    def step(self, data, optim_wrapper):
+        raise torch.OutOfMemoryError('tried to allocate 20 GiB')
+
+    monkeypatch.setattr(DAVPTImageClassifier, 'train_step', step)
+    assert '20 GiB; lower batch_size or the size of images' in rehearse(cfg)
+    monkeypatch.setattr(
+        DAVPTImageClassifier,
+        'train_step',
+        lambda *_, **__: dict(loss=torch.tensor(float('nan'))),
+    )
+    assert 'the loss of the training step is nan' in rehearse(cfg)
+
+
+def test_check_only_ends_after_the_rehearsal(tmp_path, capsys):
+    cfg = Config(toy.classification(tmp_path / 'run'))
+    cfg.dump(tmp_path / 'sound.py')
+    train.main([str(tmp_path / 'sound.py'), '--check-only'])
+    assert not list(tmp_path.rglob('*.pth'))
+    (log,) = tmp_path.rglob('*.log')
+    assert 'The rehearsal (' in log.read_text()
+    cfg.val_evaluator.topk = 7
+    cfg.dump(tmp_path / 'wrong.py')
+    with pytest.raises(SystemExit, match='2'):
+        train.main([str(tmp_path / 'wrong.py'), '--check-only'])
+    assert 'Traceback' in max(tmp_path.rglob('*.log')).read_text()
+    said = capsys.readouterr().err
+    assert 'the rehearsal of the metric failed' in said
+    assert 'Traceback' not in said

@@ -2,11 +2,16 @@
 
 import argparse
 import copy
+import io
+import json
 import random
 import shutil
 import tempfile
+import time
 import traceback
+from collections import Counter
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -19,8 +24,8 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 from mmdavpt.cli import common as cli
+from mmdavpt.cli.messages import exit_with_sentence
 from mmdavpt.cli.train import train as train_config
-from mmdavpt.errors import UsageError
 from tests import toy
 
 from .isolated import NotKept, try_cases
@@ -51,6 +56,14 @@ VALUES = (
     dict(type='x'),
     dict(a=1),
 )
+
+#: How a run with a damaged config may end.
+SENTENCE = 'one sentence, the traceback only in the log'
+WARNS = 'trains with a warning that names the key'
+TRAINS = 'trains'
+#: The state of :func:`main`, so that a stopped run continues.
+STATE = Path(tempfile.gettempdir()) / 'soak_configs.json'
+RESULTS = Path(__file__).parents[1] / 'results/soak_configs.json'
 
 #: How many iterations show that a training runs.
 ENOUGH = 3
@@ -283,23 +296,29 @@ def _case(rng: random.Random, folder: Path) -> str:
             may_run = may_run and silent
         text = config_text(cfg)
     path.write_text(text, encoding='utf-8')
+    terminal = io.StringIO()
     try:
-        train(path)
-    except UsageError as error:
-        if not str(error).strip() or '\n' in str(error):
-            raise NotKept(f'{done}: no sentence: {error}') from error
-        return 'one sentence'
+        with redirect_stderr(terminal), redirect_stdout(terminal):
+            with exit_with_sentence():
+                train(path)
+    except SystemExit:
+        lines = terminal.getvalue().splitlines()
+        if 'error: ' not in lines[-1] or 'Traceback' in terminal.getvalue():
+            raise NotKept(f'{done}: no sentence: {lines[-5:]}') from None
+        return SENTENCE
     except EndedEarly:
         pass
-    except Exception as error:  # what the promise is about
+    except Exception as error:  # the promise that is tested
         frames = traceback.extract_tb(error.__traceback__)
         places = [f'{f.filename}:{f.lineno}' for f in frames[-2:]]
         raise NotKept(
             f'{done}: {type(error).__name__}: {str(error)[:300]} ({places})'
         ) from error
-    if not may_run and len(done) == 1:
-        raise NotKept(f'{done}: silent')
-    return 'trains'
+    if may_run or len(done) > 1:
+        return TRAINS
+    if 'warning: ' in terminal.getvalue():
+        return WARNS
+    raise NotKept(f'{done}: silent')
 
 
 def train(path: Path) -> None:
@@ -340,3 +359,30 @@ def run(count: int, seed: int, deadline: float) -> Report:
     """
     torch.set_num_threads(1)
     return try_cases('configs', case, count, seed, deadline)
+
+
+def main(count: int = 2000, chunk: int = 50) -> None:
+    """Damage many configs, and write what came of them.
+
+    Args:
+        count (int): How many. Defaults to 2000.
+        chunk (int): After how many the state is saved. Defaults to 50.
+    """
+    state = dict(done=0, outcomes={}, failures={})
+    if STATE.is_file():
+        state = json.loads(STATE.read_text())
+    while state['done'] < count:
+        report = run(chunk, state['done'], time.monotonic() + 3600)
+        state['done'] += report.count
+        outcomes = Counter(state['outcomes']) + report.outcomes
+        failures = {str(f.seed): f.what for f in report.failures}
+        state.update(outcomes=outcomes)
+        state['failures'].update(failures)
+        STATE.write_text(json.dumps(state))
+        print(state['done'], dict(outcomes), *failures.items(), flush=True)
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(state, indent=1) + '\n')
+
+
+if __name__ == '__main__':
+    main()

@@ -14,10 +14,11 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
+from mmengine.optim import OptimWrapper
 from mmengine.registry import DATASETS, TRANSFORMS, DefaultScope
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch.overrides import TorchFunctionMode
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from mmdavpt.errors import UsageError, did_you_mean
 from mmdavpt.randomness import isolated_randomness
@@ -32,13 +33,15 @@ LOOPS = {
 }
 #: Batches of the data that stand in for those of a loader.
 BATCHES = 10
+#: A name of its own, since visualizers are singletons by name.
+NAME = 'preflight'
 
 
 class DryRunner(Runner):
     """A runner that builds its parts, but writes and loads nothing.
 
     Parameters of its model are on the meta device, and its datasets are not
-    read: loaders count :data:`BATCHES` batches, and some images more.
+    read: loaders count :data:`BATCHES` batches, and a part of another one.
 
     Args:
         cfg (Config): The merged config. It is copied.
@@ -50,41 +53,43 @@ class DryRunner(Runner):
 
     def __init__(self, cfg: Config, training: bool) -> None:
         self.cfg = cfg = copy.deepcopy(cfg)
-        self._nodes = list(walk(cfg._cfg_dict))
-        self.logger = logging.getLogger('mmdavpt.preflight')
+        self.logger = logging.getLogger(f'mmdavpt.{NAME}')
         self.logger.disabled = True
-        self._hooks: list = []
-        self._experiment_name, self._log_dir = 'preflight', None
+        self._nodes = list(walk(cfg._cfg_dict))
+        self._experiment_name, self._log_dir = NAME, None
         self._seed, self._world_size = 0, 1
         self._distributed, self._randomness_cfg = False, {}
-        self._train_dataloader = cfg.get('train_dataloader')
-        self._val_dataloader = cfg.get('val_dataloader')
-        self._test_dataloader = cfg.get('test_dataloader')
-        self._val_evaluator = cfg.get('val_evaluator')
-        self._test_evaluator = cfg.get('test_evaluator')
-        self._train_loop = self._val_loop = self._test_loop = None
+        self._hooks: list = []
         self.model = self.optim_wrapper = self.param_schedulers = None
+        for split in LOOPS:
+            setattr(self, f'_{split}_loop', None)
+            for part in (f'{split}_dataloader', f'{split}_evaluator'):
+                setattr(self, f'_{part}', cfg.get(part))
         _check_parts(cfg, training)
-        with _quietly(cfg.get('default_scope') or 'mmengine'):
-            self._build(cfg, training)
+        with quietly(cfg):
+            self._build_common(cfg)
+            if training:
+                self._build_training(cfg)
+            else:
+                with self._reporting('test_cfg'):
+                    self._test_loop = self.build_test_loop(cfg.test_cfg)
 
-    def _build(self, cfg: Config, training: bool) -> None:
+    def _build_common(self, cfg: Config) -> None:
         with self._reporting('log_processor'):
             self.build_log_processor(cfg.get('log_processor') or {})
         with self._reporting('visualizer'):
-            self.visualizer = self._build_visualizer(cfg.get('visualizer'))
+            node = cfg.get('visualizer') or dict(type='Visualizer')
+            self.visualizer = self.build_visualizer(dict(node, name=NAME))
         with self._reporting('model'):
-            self.model = self._build_model(cfg)
+            self.model = self._build_empty_model(cfg)
         with self._reporting('default_hooks'):
             self.register_default_hooks(cfg.get('default_hooks'))
         self.default_hooks = list(self._hooks)
         with self._reporting('custom_hooks'):
             self.register_custom_hooks(cfg.get('custom_hooks') or [])
-        type(self.visualizer)._instance_dict.pop(self._experiment_name, None)
-        if not training:
-            with self._reporting('test_cfg'):
-                self._test_loop = self.build_test_loop(cfg.test_cfg)
-            return
+        type(self.visualizer)._instance_dict.pop(NAME, None)
+
+    def _build_training(self, cfg: Config) -> None:
         with self._reporting('train_cfg'):
             self._train_loop = self.build_train_loop(cfg.train_cfg)
         if self.model is not None:
@@ -94,8 +99,8 @@ class DryRunner(Runner):
                 )
                 self.scale_lr(self.optim_wrapper, cfg.get('auto_scale_lr'))
         if self.optim_wrapper is not None and cfg.get('param_scheduler'):
+            self._check_begins(cfg)
             with self._reporting('param_scheduler'):
-                self._check_begins(cfg)
                 self._check_scheduler_cfg(cfg.param_scheduler)
                 self.param_schedulers = self.build_param_scheduler(
                     cfg.param_scheduler
@@ -103,6 +108,42 @@ class DryRunner(Runner):
         if cfg.get('val_cfg') is not None:
             with self._reporting('val_cfg'):
                 self._val_loop = self.build_val_loop(cfg.val_cfg)
+
+    def _build_empty_model(self, cfg: Config) -> torch.nn.Module | None:
+        if cfg.get('data_preprocessor') is not None:
+            cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
+        try:
+            with _EmptyOnMeta():
+                return self.build_model(cfg.model).to('meta')
+        except (NotImplementedError, RuntimeError, TypeError, ValueError) as e:
+            if not re.search(r'\bmeta\b', str(e), re.IGNORECASE):
+                raise
+        return None  # it needs the values of its weights
+
+    def build_dataloader(
+        self, dataloader: dict, seed: int | None = None, **kwargs
+    ) -> DataLoader:
+        """Build a loader that counts instead of reading its data.
+
+        Args:
+            dataloader (dict): The config of the loader.
+            seed (int, optional): See :meth:`Runner.build_dataloader`.
+                Defaults to None.
+            **kwargs: See there.
+        """
+        path = _path_of(dataloader, self._nodes) or 'dataloader'
+        given = dict(dataloader)
+        with self._reporting(f'{path}.dataset'):
+            dataset = build_unread(given['dataset'])
+        batch = given.get('batch_size')
+        count = BATCHES * batch if isinstance(batch, int) else BATCHES
+        given['dataset'] = _Counted(dataset, count + (count > BATCHES))
+        with self._reporting(path):
+            Runner.build_dataloader(given, seed=seed, **kwargs)
+        # An iterator of mmengine's loops would start the workers.
+        for key in ('num_workers', 'persistent_workers', 'prefetch_factor'):
+            given.pop(key, None)
+        return Runner.build_dataloader(dict(given, timeout=0), seed, **kwargs)
 
     def length_for(self, schedule: dict) -> int | None:
         """Return the training's length in a schedule's unit, if it has one.
@@ -126,54 +167,6 @@ class DryRunner(Runner):
                     'train longer, or set `begin` and `end` of the schedules '
                     'to fit'
                 )
-
-    def _build_visualizer(self, node: dict | None) -> Any:
-        # A name of its own, since visualizers are singletons by name.
-        return self.build_visualizer(
-            dict(node or dict(type='Visualizer'), name=self._experiment_name)
-        )
-
-    def _build_model(self, cfg: Config) -> torch.nn.Module | None:
-        if cfg.get('data_preprocessor') is not None:
-            cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
-        with _EmptyOnMeta():
-            try:
-                return self.build_model(cfg.model).to('meta')
-            except _VALUE_ERRORS as error:
-                if re.search(r'\bmeta\b', str(error), re.IGNORECASE):
-                    return None  # it needs the values of its weights
-                raise
-
-    def build_dataloader(
-        self, dataloader: dict, seed: int | None = None, **kwargs
-    ) -> Any:
-        """Build a loader that counts instead of reading its data.
-
-        Args:
-            dataloader (dict): The config of the loader.
-            seed (int, optional): See :meth:`Runner.build_dataloader`.
-                Defaults to None.
-            **kwargs: See there.
-        """
-        path = next(
-            p for p, n in self._nodes if n is dataloader or n == dataloader
-        )
-        given = dict(dataloader)
-        with self._reporting(f'{path}.dataset'):
-            dataset = build_unread(given['dataset'])
-        batch = given.get('batch_size')
-        count = BATCHES * batch if isinstance(batch, int) else BATCHES
-        given['dataset'] = _Counted(dataset, count + (count > BATCHES))
-        with self._reporting(path):
-            loader = Runner.build_dataloader(given, seed=seed, **kwargs)
-            if loader.num_workers:
-                # An iterator of mmengine's loops would start the workers.
-                for key in ('persistent_workers', 'prefetch_factor'):
-                    given.pop(key, None)
-                given.update(num_workers=0, timeout=0)
-                given.pop('multiprocessing_context', None)
-                loader = Runner.build_dataloader(given, seed=seed, **kwargs)
-        return loader
 
     @contextmanager
     def _reporting(self, path: str) -> Iterator[None]:
@@ -211,24 +204,42 @@ def describe(
             inside = f'{place}.'.startswith(f'{path}.')
             if inside and not find_types(node.get('type', dict)):
                 return f'`{place}.type`: {node["type"]!r} is not registered'
-    return (f'`{path}`: ' if path else '') + reason_of(error, target, registry)
+    return (f'`{path}`: ' if path else '') + _reason(error, target, registry)
 
 
 def _path_of(node: Any, nodes: Sequence[tuple[str, dict]]) -> str | None:
     for path, own in nodes:
         if own is node:
             return path
-    if not isinstance(node, dict):
-        return None
-    # A copy, perhaps with some defaults.
-    return next(
-        (
-            path
-            for path, own in nodes
-            if 'type' in own and all(node.get(k) == v for k, v in own.items())
-        ),
-        None,
-    )
+    if isinstance(node, dict):
+        for path, own in nodes:
+            # A copy, perhaps with some defaults.
+            if own and path and all(node.get(k) == v for k, v in own.items()):
+                return path
+    return None
+
+
+def _reason(error: Exception, target: Any, registry: Any) -> str:
+    """Say why the call of a target, known by a registry, has failed."""
+    text = ' '.join(str(error).split())
+    if found := re.search(r"unexpected keyword argument '(\w+)'", text):
+        names = argument_names(target) if target is not None else set()
+        if names:
+            hint = did_you_mean(found[1], names)
+            hint = hint or f'; it has {", ".join(sorted(names))}'
+            name = getattr(target, '__name__', target)
+            return f'{name} has no argument {found[1]!r}{hint}'
+    if found := re.match(r"['\"]?(\S+) is not in the (.+?) registry", text):
+        names = {*registry.module_dict, *registry.root.module_dict}
+        hint = did_you_mean(found[1], names)
+        return f'{found[1]!r} is not in the registry {found[2]}{hint}'
+    if 'must contain the key "type"' in text:
+        return 'it has no `type`'
+    if text:
+        known = isinstance(error, ValueError)
+        return text if known else f'{text} ({type(error).__name__})'
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f'`{place.line}` fails in {place.name} ({type(error).__name__})'
 
 
 def schedules_of(cfg: Config) -> list[tuple[str, dict]]:
@@ -240,44 +251,7 @@ def schedules_of(cfg: Config) -> list[tuple[str, dict]]:
     given = cfg.get('param_scheduler') or []
     if isinstance(given, dict):
         return [('param_scheduler', given)] if 'type' in given else []
-    return [
-        (f'param_scheduler.{i}', node)
-        for i, node in enumerate(given)
-        if isinstance(node, dict)
-    ]
-
-
-def reason_of(error: Exception, target: Any, registry: Any) -> str:
-    """Return in one sentence why something could not be built.
-
-    Args:
-        error (Exception): What was raised.
-        target (Any): The class or function that was called, if known.
-        registry (Any): The registry that was asked, if known.
-    """
-    text = ' '.join(str(error).split())
-    unknown = re.search(r"unexpected keyword argument '(\w+)'", text)
-    if unknown and target is not None:
-        names = argument_names(target)
-        name = getattr(target, '__name__', target)
-        hint = did_you_mean(unknown[1], names)
-        return f'{name} has no argument {unknown[1]!r}' + (
-            hint or f'; it has {", ".join(sorted(names))}'
-        )
-    unknown = re.match(r"['\"]?(\S+) is not in the (.+?) registry", text)
-    if unknown and registry is not None:
-        names = {*registry.module_dict, *registry.root.module_dict}
-        return f'{unknown[1]!r} is not in the registry {unknown[2]}' + (
-            did_you_mean(unknown[1], names)
-        )
-    if 'must contain the key "type"' in text:
-        return 'it has no `type`'
-    if text and isinstance(error, (ValueError, UsageError)):
-        return text
-    if text:
-        return f'{text} ({type(error).__name__})'
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    return f'`{place.line}` fails in {place.name} ({type(error).__name__})'
+    return [(f'param_scheduler.{i}', node) for i, node in enumerate(given)]
 
 
 def build_unread(node: Any) -> Dataset | None:
@@ -291,13 +265,7 @@ def build_unread(node: Any) -> Dataset | None:
         Its pipeline is built in any case.
     """
     for _, part in walk(node):
-        if (
-            'type' not in part
-            or 'pipeline' not in part
-            and not ({'dataset', 'datasets'} & set(part))
-        ):
-            continue
-        kind = part['type']
+        kind = part.get('type')
         kind = DATASETS.get(kind) if isinstance(kind, str) else kind
         if kind is not None and 'lazy_init' in argument_names(kind):
             part['lazy_init'] = True
@@ -311,13 +279,12 @@ def build_unread(node: Any) -> Dataset | None:
             raise
         for _, part in walk(node):
             for transform in part.get('pipeline') or ():
-                if isinstance(transform, dict):
-                    TRANSFORMS.build(transform)
+                TRANSFORMS.build(transform)
         return None
 
 
 class _Counted(Dataset):
-    """A dataset with a number of samples and the metainfo of another."""
+    """A dataset with a number of samples and the rest from another."""
 
     def __init__(self, dataset: Dataset | None, count: int) -> None:
         self.dataset, self.count = dataset, count
@@ -330,9 +297,6 @@ class _Counted(Dataset):
         if name.startswith('__') or name == 'dataset':
             raise AttributeError(name)
         return getattr(self.dataset, name)
-
-
-_VALUE_ERRORS = (NotImplementedError, RuntimeError, TypeError, ValueError)
 
 
 class _EmptyOnMeta(TorchFunctionMode):
@@ -355,13 +319,7 @@ def _without_amp(wrapper: dict) -> dict:
     """Return an optimizer's wrapper that can be built without a GPU."""
     if torch.cuda.is_available() or 'Amp' not in str(wrapper.get('type')):
         return wrapper
-    own = {
-        'accumulative_counts',
-        'clip_grad',
-        'constructor',
-        'optimizer',
-        'paramwise_cfg',
-    }
+    own = argument_names(OptimWrapper) | {'constructor', 'paramwise_cfg'}
     return type(wrapper)({k: v for k, v in wrapper.items() if k in own})
 
 
@@ -370,21 +328,25 @@ def _check_parts(cfg: Config, training: bool) -> None:
     if not cfg.get('model'):
         raise UsageError('the config cannot be run: it has no `model`')
     for split, keys in LOOPS.items():
-        missing = [f'`{key}`' for key in keys if cfg.get(key) is None]
+        missing = [key for key in keys if cfg.get(key) is None]
         needed = split == ('train' if training else 'test')
         if missing and (needed or len(missing) < len(keys)):
             raise UsageError(
                 f'the config cannot be run: a {split} loop needs '
-                f'{", ".join(f"`{key}`" for key in keys)}, but lacks '
-                f'{", ".join(missing)}'
+                f'{", ".join(keys)}, but lacks {", ".join(missing)}'
             )
 
 
 @contextmanager
-def _quietly(scope: str) -> Iterator[None]:
-    """Build in a scope, without a log, warnings or a changed random state."""
+def quietly(cfg: Config) -> Iterator[None]:
+    """Work in a config's scope, without output or a changed random state.
+
+    Args:
+        cfg (Config): The merged config.
+    """
     logger = MMLogger.get_current_instance()
     before, logger.disabled = logger.disabled, True
+    scope = cfg.get('default_scope') or 'mmengine'
     try:
         with (
             DefaultScope.overwrite_default_scope(scope),

@@ -27,42 +27,37 @@ from .build import DryRunner
 from .introspection import argument_names, walk
 
 
-def find_misfits(cfg: Config, dry: DryRunner, training: bool) -> Iterator[str]:
+def find_misfits(cfg: Config, dry: DryRunner) -> Iterator[str]:
     """Yield a sentence for each pair of parts that do not fit.
 
     Args:
         cfg (Config): The merged config.
         dry (DryRunner): Its parts.
-        training (bool): Whether the run trains, and does not test.
     """
-    loops = ('train', 'val') if training else ('test',)
-    built = [getattr(dry, f'_{split}_loop') for split in loops]
-    classes = [classes_of(loop.dataloader.dataset) for loop in built if loop]
-    if classes[0] is not None and dry.model is not None:
-        defect = class_count_defect(
-            classes_of_heads(dry.model), len(classes[0])
-        )
-        if defect:
-            yield defect if training else defect.replace('training', 'test')
-    if classes[1:]:
-        defect = class_order_defect(*classes)
-        if defect:
-            yield defect
-    if not training:
+    loops = [dry.train_loop, dry.val_loop, dry.test_loop]
+    classes = [classes_of(loop.dataloader.dataset) for loop in loops if loop]
+    heads = classes_of_heads(dry.model)
+    defects = []
+    if classes[0] is not None:
+        defects.append(class_count_defect(heads, len(classes[0])))
+    defects.append(class_order_defect(classes[0], classes[-1]))
+    yield from filter(None, defects)
+    if dry.train_loop is None:
         return
     yield from missing_weights(cfg)
-    if getattr(dry.model, 'guidance', None) is not None:
-        if not any(isinstance(h, PromptMappingHook) for h in dry.hooks):
-            yield (
-                'nothing keeps the class-to-prompt mapping of the guided '
-                "model; add dict(type='mmdavpt.PromptMappingHook') to "
-                '`custom_hooks`, or set model.guidance=None'
-            )
-        if isinstance(getattr(dry.model, 'head', None), MultiLabelClsHead):
-            yield (
-                'guidance needs one class per image, but `model.head` '
-                'predicts several; set model.guidance=None'
-            )
+    if getattr(dry.model, 'guidance', None) is None:
+        return
+    if not any(isinstance(h, PromptMappingHook) for h in dry.hooks):
+        yield (
+            'nothing keeps the class-to-prompt mapping of the guided model; '
+            "add dict(type='mmdavpt.PromptMappingHook') to `custom_hooks`, or "
+            'set model.guidance=None'
+        )
+    if isinstance(getattr(dry.model, 'head', None), MultiLabelClsHead):
+        yield (
+            'guidance needs one class per image, but `model.head` predicts '
+            'several; set model.guidance=None'
+        )
 
 
 def missing_weights(cfg: Config) -> Iterator[str]:

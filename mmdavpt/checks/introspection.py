@@ -17,9 +17,6 @@ from typing import Any
 from mmengine import registry as mmengine_registry
 from mmengine.registry import DefaultScope, Registry
 
-#: What registries take out of a dict before they call its type.
-BUILDER_KEYS = {'type', '_scope_', '_delete_'}
-
 
 def walk(node: Any, path: str = '') -> Iterator[tuple[str, dict]]:
     """Yield every dict of a config with its dotted path, outermost first.
@@ -98,11 +95,6 @@ def ignores_unknown_arguments(target: Any) -> bool:
     return False
 
 
-def stores_unknown_arguments(target: Any) -> bool:
-    """Return whether every constructor up to the base takes any argument."""
-    return all(_kwargs_name(function) for function in constructors(target))
-
-
 def _kwargs_name(function: Any) -> str | None:
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind is parameter.VAR_KEYWORD:
@@ -144,7 +136,7 @@ def keys_read(readers: Iterable[type | str], name: str) -> set[str]:
     for reader in readers:
         if isinstance(reader, str):
             modules |= {m for m in [*sys.modules] if m.startswith(reader)}
-        else:
+        elif inspect.isclass(reader):
             modules |= {cls.__module__ for cls in reader.__mro__}
     files = {getattr(sys.modules.get(m), '__file__', None) for m in modules}
     return set().union(

@@ -3,8 +3,9 @@
 import ast
 import copy
 import inspect
+import sys
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -78,20 +79,21 @@ def check_variables(path: str, cfg: Config) -> None:
         cfg (Config): The merged config.
 
     Raises:
-        UsageError: If there is such a name. Files without a base may have
-            unused names, as the dump of a config has, but no misspelt keys.
+        UsageError: If there is such a name and a similar key, or a key of the
+            same name in a part of the config. Others are warnings. The dump
+            of a config has no base, and may have any unused names.
     """
     program = ast.parse(Path(path).read_text(encoding='utf-8'), path)
     known = runner_keys()
     unused = unused_names(program, known)
     inherits = '_base_' in {n for s in program.body for n in _targets(s)}
     for name in sorted(unused):
-        near = get_close_matches(name, known, n=1, cutoff=0.85)
-        if inherits or near:
-            raise UsageError(
-                f'the config {path} sets `{name}`, which changes nothing'
-                + _hint(name, cfg, near)
-            )
+        hint = _hint(name, cfg, inherits)
+        sentence = f'the config {path} sets `{name}`, which changes nothing'
+        if hint:
+            raise UsageError(sentence + hint)
+        if inherits:
+            sys.stderr.write(f'warning: {sentence}\n')
 
 
 def unused_names(program: ast.Module, known: Iterable[str]) -> set[str]:
@@ -137,10 +139,8 @@ def set_option(cfg: Config, key: str, value: Any) -> None:
     """
     name = key.split('.')[0]
     if name not in runner_keys():
-        near = get_close_matches(name, runner_keys(), n=1, cutoff=0.75)
         raise UsageError(
-            f'--cfg-options {key}: no run reads `{name}`'
-            + _hint(name, cfg, near)
+            f'--cfg-options {key}: no run reads `{name}`' + _hint(name, cfg)
         )
     try:
         cfg.merge_from_dict({key: copy.deepcopy(value)})
@@ -150,18 +150,22 @@ def set_option(cfg: Config, key: str, value: Any) -> None:
         ) from error
 
 
-def _hint(name: str, cfg: Config, near: list[str]) -> str:
-    """Return what to set instead of a name."""
-    if near:
-        return f'; did you mean `{near[0]}`?'
-    same = list(_paths_to(name, cfg))[:3]
-    if same:
-        return '; set ' + ' or '.join(f'`{path}`' for path in same)
-    return '; remove it, or use it in a key that a run reads'
+def _hint(name: str, cfg: Config, same: bool = True) -> str:
+    """Return what to set instead of a name, '' if nothing is similar.
 
-
-def _paths_to(name: str, cfg: Config) -> Iterator[str]:
+    Args:
+        name (str): The name that no run reads.
+        cfg (Config): The merged config.
+        same (bool): Whether to look for keys with this name in the parts of
+            the config. Defaults to True.
+    """
     known = runner_keys()
-    for path, node in walk(cfg._cfg_dict):
-        if path.split('.')[0] in known and name in node:
-            yield f'{path}.{name}'
+    near = get_close_matches(name, known, n=1, cutoff=0.85)
+    if near and name != f'{near[0]}s':  # such as a list of models
+        return f'; did you mean `{near[0]}`?'
+    paths = [
+        f'{path}.{name}'
+        for path, node in walk(cfg._cfg_dict)
+        if same and path.split('.')[0] in known and name in node
+    ]
+    return '; set ' + ' or '.join(f'`{p}`' for p in paths[:3]) if paths else ''

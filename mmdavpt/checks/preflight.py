@@ -4,7 +4,7 @@ from mmengine.config import Config
 
 from mmdavpt.errors import UsageError
 
-from .build import DryRunner
+from .build import DryRunner, quietly
 from .fit import find_misfits
 from .silent import find_errors, find_warnings
 
@@ -23,8 +23,8 @@ def preflight(cfg: Config, training: bool) -> list[str]:
         UsageError: If the config cannot be run, or not as it says.
     """
     dry = DryRunner(cfg, training)
-    for sentence in find_errors(cfg, dry, training):
-        raise UsageError(f'the config cannot be run: {sentence}')
-    for sentence in find_misfits(cfg, dry, training):
-        raise UsageError(f'the config cannot be run: {sentence}')
-    return list(find_warnings(cfg, dry)) if training else []
+    with quietly(cfg):
+        for find in (find_errors, find_misfits):
+            for sentence in find(cfg, dry):
+                raise UsageError(f'the config cannot be run: {sentence}')
+        return list(find_warnings(cfg, dry))

@@ -130,7 +130,7 @@ def _guide_temporarily(model: nn.Module) -> None:
     """Give a guided model any mapping, so that its loss is rehearsed."""
     guidance = getattr(model, 'guidance', None)
     if guidance is not None:
-        guidance.has_hook = True
+        guidance.initialized.fill_(True)
         for k in range(guidance.num_classes):
             guidance.mapping[k] = k % guidance.num_prompts
 

@@ -3,14 +3,15 @@
 import inspect
 import os.path as osp
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 from itertools import islice
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.optim import LinearLR, OptimWrapper
-from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS, DefaultScope
+from mmengine.hooks import CheckpointHook
+from mmengine.optim import DefaultOptimWrapperConstructor, LinearLR
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.runner import IterBasedTrainLoop, Runner
 from mmpretrain.models import ClsHead
 from mmpretrain.models import CrossEntropyLoss as ClsCrossEntropyLoss
@@ -23,142 +24,142 @@ from mmdavpt.errors import did_you_mean, first_few
 
 from .build import BATCHES, DryRunner, schedules_of
 from .introspection import (
-    BUILDER_KEYS,
     argument_names,
     find_types,
     ignores_unknown_arguments,
     keys_read,
-    stores_unknown_arguments,
     walk,
 )
 
-#: Parameter groups have these besides the arguments of an optimizer.
-GROUP_KEYS = {'params', 'lr_mult', 'decay_mult', 'initial_lr'}
+#: What registries take out of a dict before they call its type.
+BUILDER_KEYS = {'type', '_scope_', '_delete_'}
 #: Names that options of the backbone add, which shipped schedules mention.
 OPTIONAL_NAMES = {'prompts', 'bias_delta', 'gate_logits'}
 
 
-def find_errors(cfg: Config, dry: DryRunner, training: bool) -> Iterator[str]:
+def find_errors(cfg: Config, dry: DryRunner) -> Iterator[str]:
     """Yield a sentence for each silent mistake.
 
     Args:
         cfg (Config): The merged config.
         dry (DryRunner): Its parts.
-        training (bool): Whether the run trains, and does not test.
     """
     yield from unread_names(cfg, dry)
-    yield from ignored_arguments(cfg)
+    yield from unread_arguments(cfg, dry)
+    yield from unread_options(cfg, dry, _misspelt)
     yield from repeated_default_hooks(cfg, dry)
     yield from hidden_normalization(cfg)
     yield from text_as_classes(cfg)
     yield from single_outputs(dry.model)
     yield from learnt_padding(dry.model)
-    if not training:
-        yield from incomplete_evaluation('test', dry._test_loop.dataloader)
-        return
-    yield from empty_training(dry)
-    yield from endless_epochs(dry)
-    yield from unread_group_options(dry)
-    yield from unit_mismatches(cfg, dry)
-    if dry._val_loop is not None:
-        yield from incomplete_evaluation('val', dry._val_loop.dataloader)
+    if dry.train_loop is not None:
+        yield from empty_training(dry)
+        yield from endless_epochs(dry)
+        yield from unit_mismatches(cfg, dry)
+    for split, loop in (('val', dry.val_loop), ('test', dry.test_loop)):
+        if loop is not None:
+            yield from incomplete_evaluation(split, loop.dataloader)
 
 
 def find_warnings(cfg: Config, dry: DryRunner) -> Iterator[str]:
-    """Yield a sentence for what is probably a mistake of a training.
+    """Yield a sentence for what is probably a mistake.
 
     Args:
         cfg (Config): The merged config.
         dry (DryRunner): Its parts.
     """
-    yield from unmatched_patterns(cfg, dry)
-    yield from long_warm_ups(cfg, dry)
-    yield from unshuffled_training(dry)
+    yield from unread_options(cfg, dry, _unread)
+    if dry.train_loop is not None:
+        yield from unmatched_patterns(cfg, dry)
+        yield from long_warm_ups(cfg, dry)
+        yield from unshuffled_training(dry)
+
+
+def _unread(path: str, node: Any, known: set[str]) -> Iterator[str]:
+    """Yield the keys of a dict that are not among those that are read."""
+    keys = map(str, node if isinstance(node, dict) else ())
+    for key in sorted(set(keys) - known - BUILDER_KEYS):
+        yield f'nothing reads `{path}.{key}`' + did_you_mean(key, known)
+
+
+def _misspelt(path: str, node: Any, known: set[str]) -> Iterator[str]:
+    """Yield the keys of a dict that are close to one that is read."""
+    for key in set(node if isinstance(node, dict) else ()) - known:
+        if get_close_matches(key, known, n=1, cutoff=0.75):
+            yield from _unread(path, {key: None}, known)
 
 
 def unread_names(cfg: Config, dry: DryRunner) -> Iterator[str]:
     """Yield names in plain dicts that the code that gets them never reads."""
+    for name in ('env_cfg', 'auto_scale_lr'):
+        yield from _unread(name, cfg.get(name), keys_read([Runner], name))
     wrapper = cfg.get('optim_wrapper') or {}
-    places = [
-        ('env_cfg', cfg.get('env_cfg'), [Runner]),
-        ('auto_scale_lr', cfg.get('auto_scale_lr'), [Runner]),
-        (
-            'optim_wrapper.paramwise_cfg',
-            wrapper.get('paramwise_cfg'),
-            _constructor(cfg, wrapper),
-        ),
-    ]
-    if isinstance(dry.model, BaseSegmentor):
-        kinds = [*{type(module) for module in dry.model.modules()}]
-        readers = [*kinds, 'mmdavpt.models']
-        places += [
-            (f'model.{name}', cfg.model.get(name), readers)
-            for name in ('train_cfg', 'test_cfg')
-        ]
+    readers = [_constructor(wrapper)]
+    yield from _unread(
+        'optim_wrapper.paramwise_cfg',
+        wrapper.get('paramwise_cfg'),
+        keys_read(readers, 'paramwise_cfg'),
+    )
     for path, node in walk(cfg.model, 'model'):
         if isinstance(node.get('arch'), dict):
-            kinds = find_types(node.get('type'), cfg.get('default_scope'))
-            places.append((f'{path}.arch', node['arch'], kinds))
-    for path, node, readers in places:
-        name = path.rpartition('.')[2]
-        read = keys_read(readers, name)
-        if name == 'arch':
-            read |= keys_read(readers, 'arch_settings')
-        for key in [*node] if isinstance(node, dict) and read else ():
-            if key not in read | BUILDER_KEYS:
-                yield (
-                    f'nothing reads `{path}.{key}`' + did_you_mean(key, read)
-                )
+            kinds = find_types(node.get('type'))
+            known = keys_read(kinds, 'arch(?:_settings)?')
+            yield from _unread(f'{path}.arch', known and node['arch'], known)
 
 
-def _constructor(cfg: Config, wrapper: dict) -> list[type]:
-    kind = wrapper.get('constructor', 'DefaultOptimWrapperConstructor')
+def unread_options(
+    cfg: Config, dry: DryRunner, find: Callable
+) -> Iterator[str]:
+    """Yield options that a model or torch's optimizers never read.
+
+    Args:
+        cfg (Config): The merged config.
+        dry (DryRunner): Its parts.
+        find (Callable): Finds keys of a dict, given its path and those that
+            are read.
+    """
+    if isinstance(dry.model, BaseSegmentor):
+        kinds = {type(module) for module in dry.model.modules()}
+        for name in ('train_cfg', 'test_cfg'):
+            known = keys_read([*kinds, 'mmdavpt.models'], name)
+            yield from find(f'model.{name}', cfg.model.get(name), known)
+    optimizer = getattr(dry.optim_wrapper, 'optimizer', None)
+    if type(optimizer).__module__.startswith('torch.'):
+        known = {*optimizer.defaults, 'lr_mult', 'decay_mult'}
+        for name, options in _custom_keys(cfg).items():
+            path = f'optim_wrapper.paramwise_cfg.custom_keys.{name}'
+            yield from find(path, options, known)
+
+
+def _constructor(wrapper: dict) -> Any:
+    kind = wrapper.get('constructor', DefaultOptimWrapperConstructor)
     if isinstance(kind, str):
-        with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
-            kind = OPTIM_WRAPPER_CONSTRUCTORS.get(kind)
-    return [kind] if isinstance(kind, type) else []
+        return OPTIM_WRAPPER_CONSTRUCTORS.get(kind)
+    return kind
 
 
-def ignored_arguments(cfg: Config) -> Iterator[str]:
+def unread_arguments(cfg: Config, dry: DryRunner) -> Iterator[str]:
     """Yield arguments that a constructor takes as ``**kwargs`` and drops."""
-    scope = cfg.get('default_scope') or 'mmengine'
     for path, node in walk(cfg._cfg_dict):
-        kinds = find_types(node['type'], scope) if 'type' in node else []
-        for kind in kinds[:1] if len(kinds) == 1 else ():
-            names = argument_names(kind)
-            unknown = {str(key) for key in node} - names - BUILDER_KEYS
-            unknown -= {'priority'} if 'hooks' in path else set()
-            if unknown and ignores_unknown_arguments(kind):
-                key = min(unknown)
-            elif unknown and stores_unknown_arguments(kind):
-                key = next(
-                    (k for k in unknown if _is_misspelt(k, names)), None
-                )
-            else:
-                key = None
-            if key is not None:
-                yield (
-                    f'{getattr(kind, "__name__", kind)} ignores '
-                    f'`{path}.{key}`' + did_you_mean(key, names)
-                )
-
-
-def _is_misspelt(name: str, names: set[str]) -> bool:
-    return bool(get_close_matches(name, names, n=1, cutoff=0.85))
+        kinds = find_types(node['type']) if 'type' in node else []
+        if len(kinds) == 1 and ignores_unknown_arguments(kinds[0]):
+            yield from _unread(path, node, argument_names(kinds[0]))
+    saving = argument_names(Runner.save_checkpoint)
+    for hook in dry.hooks:
+        if isinstance(hook, CheckpointHook):
+            known = argument_names(type(hook)) | saving
+            yield from _unread('default_hooks.checkpoint', hook.args, known)
 
 
 def repeated_default_hooks(cfg: Config, dry: DryRunner) -> Iterator[str]:
     """Yield default hooks under a name that replaces none of them."""
+    source = inspect.getsource(Runner.register_default_hooks)
+    names = re.findall(r'^ +(\w+)=dict\(type=', source, re.M)
     kinds = [type(hook) for hook in dry.default_hooks]
-    names = re.findall(
-        r'^ +(\w+)=dict\(type=',
-        inspect.getsource(Runner.register_default_hooks),
-        re.M,
-    )
     for name, node in (cfg.get('default_hooks') or {}).items():
         if name in names or not isinstance(node, dict):
             continue
-        for kind in find_types(node['type'], cfg.get('default_scope')):
+        for kind in find_types(node['type']):
             if sum(issubclass(kind, k) for k in kinds) > 1:
                 yield (
                     f'`default_hooks.{name}` adds a second {kind.__name__}'
@@ -228,19 +229,21 @@ def learnt_padding(model: nn.Module | None) -> Iterator[str]:
             )
 
 
+def _visits(loader: Any) -> list[int]:
+    """Return the samples of the first batches, more than an epoch has."""
+    batches = islice(iter(loader.batch_sampler), 4 * BATCHES)
+    return [int(index) for batch in batches for index in batch]
+
+
 def incomplete_evaluation(split: str, loader: Any) -> Iterator[str]:
     """Yield a loader that does not give every image exactly once."""
-    batches = list(islice(iter(loader.batch_sampler), 4 * BATCHES))
-    indices = sorted(int(index) for batch in batches for index in batch)
-    if indices == list(range(len(loader.dataset))):
-        return
-    path = f'{split}_dataloader'
-    if len(indices) > len(loader.dataset):
+    visits, path = _visits(loader), f'{split}_dataloader'
+    if len(visits) > len(loader.dataset):
         yield (
             f'`{path}.sampler` never ends or repeats images; use '
             "dict(type='DefaultSampler', shuffle=False)"
         )
-    else:
+    elif sorted(visits) != list(range(len(loader.dataset))):
         yield (
             f'`{path}` leaves images out of the scores; set '
             f'{path}.drop_last=False and use a sampler that gives all of them'
@@ -250,18 +253,17 @@ def incomplete_evaluation(split: str, loader: Any) -> Iterator[str]:
 def empty_training(dry: DryRunner) -> Iterator[str]:
     """Yield that a training has no step."""
     for key in ('max_epochs', 'max_iters'):
-        value = getattr(dry._train_loop, f'_{key}', 1)
+        value = getattr(dry.train_loop, f'_{key}', 1)
         if value < 1:
             yield f'`train_cfg.{key}` is {value}, so nothing is trained'
 
 
 def endless_epochs(dry: DryRunner) -> Iterator[str]:
     """Yield a sampler without an end where the training counts epochs."""
-    loop = dry._train_loop
-    if isinstance(loop, IterBasedTrainLoop):
-        return
-    batches = islice(iter(loop.dataloader.batch_sampler), 4 * BATCHES)
-    if sum(1 for _ in batches) == 4 * BATCHES:
+    loader = dry.train_loop.dataloader
+    if not isinstance(dry.train_loop, IterBasedTrainLoop) and (
+        len(_visits(loader)) > 2 * len(loader.dataset)
+    ):
         yield (
             '`train_dataloader.sampler` never ends, but the training counts '
             "epochs; use dict(type='DefaultSampler', shuffle=True), or "
@@ -269,32 +271,28 @@ def endless_epochs(dry: DryRunner) -> Iterator[str]:
         )
 
 
-def unread_group_options(dry: DryRunner) -> Iterator[str]:
-    """Yield options of ``custom_keys`` that torch's optimizers never read."""
-    optimizer = getattr(dry.optim_wrapper, 'optimizer', None)
-    if not type(optimizer).__module__.startswith('torch.'):
-        return
-    known = {*optimizer.defaults, *GROUP_KEYS}
-    unknown = {key for group in optimizer.param_groups for key in group}
-    for key in sorted(unknown - known):
+def unshuffled_training(dry: DryRunner) -> Iterator[str]:
+    """Yield a training that sees its images in the order of the dataset."""
+    first = _visits(dry.train_loop.dataloader)[: len(dry.train_dataloader)]
+    if first == list(range(len(first))):
         yield (
-            f'{type(optimizer).__name__} does not read {key!r} in '
-            '`optim_wrapper.paramwise_cfg.custom_keys`'
-            + did_you_mean(key, known)
+            '`train_dataloader.sampler` does not shuffle; set '
+            'train_dataloader.sampler.shuffle=True'
         )
+
+
+def _custom_keys(cfg: Config) -> dict:
+    paramwise = cfg.optim_wrapper.get('paramwise_cfg') or {}
+    return paramwise.get('custom_keys') or {}
 
 
 def unmatched_patterns(cfg: Config, dry: DryRunner) -> Iterator[str]:
     """Yield patterns of ``custom_keys`` that are in no trained name."""
-    paramwise = cfg.optim_wrapper.get('paramwise_cfg') or {}
-    if not isinstance(dry.optim_wrapper, OptimWrapper):
+    if dry.model is None:
         return
-    names = [
-        name
-        for name, parameter in dry.model.named_parameters()
-        if parameter.requires_grad
-    ]
-    patterns = set(paramwise.get('custom_keys') or ()) - OPTIONAL_NAMES
+    parameters = dry.model.named_parameters()
+    names = [name for name, value in parameters if value.requires_grad]
+    patterns = set(_custom_keys(cfg)) - OPTIONAL_NAMES
     unused = sorted(p for p in patterns if not any(p in n for n in names))
     if unused:
         yield (
@@ -303,27 +301,23 @@ def unmatched_patterns(cfg: Config, dry: DryRunner) -> Iterator[str]:
         )
 
 
-def _built_schedules(
-    cfg: Config, dry: DryRunner
-) -> list[tuple[str, dict, Any]]:
+def _schedules(cfg: Config, dry: DryRunner) -> Iterable[tuple]:
+    """Return path, config and object of the schedules of one optimizer."""
     built = dry.param_schedulers
     nodes = schedules_of(cfg) if isinstance(built, list) else []
-    return [
-        (path, node, schedule)
-        for (path, node), schedule in zip(nodes, built or (), strict=False)
-    ]
+    return ((*one, s) for one, s in zip(nodes, built or (), strict=False))
 
 
 def long_warm_ups(cfg: Config, dry: DryRunner) -> Iterator[str]:
     """Yield warm-ups that do not end before the training does."""
-    for path, node, built in _built_schedules(cfg, dry):
+    for path, node, built in _schedules(cfg, dry):
         total = dry.length_for(node)
         end = node.get('end', total)
+        rises = isinstance(built, LinearLR) and built.start_factor < 1
         if (
             total is not None
-            and isinstance(built, LinearLR)
-            and built.start_factor < 1 == built.end_factor
-            and end >= total
+            and rises
+            and built.end_factor == 1 <= total <= end
         ):
             yield (
                 f'`{path}` ({node["type"]}) warms up until {end}, but the '
@@ -334,31 +328,18 @@ def long_warm_ups(cfg: Config, dry: DryRunner) -> Iterator[str]:
 
 def unit_mismatches(cfg: Config, dry: DryRunner) -> Iterator[str]:
     """Yield what counts epochs in a training that counts iterations."""
-    if not isinstance(dry._train_loop, IterBasedTrainLoop):
+    if not isinstance(dry.train_loop, IterBasedTrainLoop):
         return
-    for path, _, built in _built_schedules(cfg, dry):
-        if built.by_epoch and not getattr(built, 'need_val_args', False):
-            yield (
-                f'`{path}.by_epoch` is True, but the training counts '
-                'iterations, so the schedule never acts; set it to False, and '
-                '`begin` and `end` to iterations'
-            )
-    for hook in dry.default_hooks:
-        if getattr(hook, 'by_epoch', False) and hasattr(hook, 'save_best'):
-            yield (
-                '`default_hooks.checkpoint.by_epoch` is True, but the '
-                'training counts iterations and would save nothing before its '
-                'end; set it to False, and `interval` to iterations'
-            )
-
-
-def unshuffled_training(dry: DryRunner) -> Iterator[str]:
-    """Yield a training that sees its images in the order of the dataset."""
-    loader = dry._train_loop.dataloader
-    first = list(islice(iter(loader.batch_sampler), BATCHES // 2))
-    order = [int(index) for batch in first for index in batch]
-    if order == list(range(len(order))):
+    by_epoch = [
+        f'{path}.by_epoch'
+        for path, _, built in _schedules(cfg, dry)
+        if built.by_epoch and not getattr(built, 'need_val_args', False)
+    ]
+    if any(isinstance(h, CheckpointHook) and h.by_epoch for h in dry.hooks):
+        by_epoch.append('default_hooks.checkpoint.by_epoch')
+    for path in by_epoch:
         yield (
-            '`train_dataloader.sampler` does not shuffle; set '
-            'train_dataloader.sampler.shuffle=True'
+            f'`{path}` is True, but the training counts iterations, so it '
+            'would not act before the end; set it to False, and give its '
+            'lengths in iterations'
         )

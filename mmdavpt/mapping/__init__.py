@@ -6,7 +6,7 @@ from .first_pass import first_pass_loader, observe_batches
 from .guidance_label import check_pixel_labels, draw_guidance_label
 from .kmeans import cluster
 from .normalization import NORMALIZATIONS, normalize_rows
-from .result import MappingResult, describe, moved
+from .result import MappingResult, describe
 
 __all__ = [
     'MappingResult',
@@ -19,7 +19,6 @@ __all__ = [
     'describe',
     'draw_guidance_label',
     'first_pass_loader',
-    'moved',
     'normalize_rows',
     'observe_batches',
 ]

@@ -4,9 +4,11 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from mmdavpt.errors import first_few
+
 from .kmeans import cluster
 from .normalization import normalize_rows
-from .result import MappingResult, listed
+from .result import MappingResult
 
 
 def assign_prompts(
@@ -47,59 +49,31 @@ def assign_prompts(
         seed (int): Seed of k-means++. Defaults to 0.
 
     Raises:
-        ValueError: If a shape or number does not fit, if an excluded class
-            does not exist, if no class was seen, or if the representation of
-            a seen class is not finite.
+        ValueError: If no class was seen, or if the representation of a seen
+            class is not finite.
     """
     representations = np.asarray(representations)
     seen = np.asarray(seen, dtype=bool)
-    classes = _guided_classes(representations, seen, num_prompts, excluded)
-    shape = (num_prompts, representations.shape[1])
-    if centroids is not None:
-        centroids = _warm_start(np.asarray(centroids), shape)
+    classes = np.setdiff1d(np.arange(len(seen)), list(excluded))
     mapping = np.full(len(seen), -1, dtype=np.int64)
+    means = np.zeros((num_prompts, representations.shape[1]))
     if len(classes) <= 1:
-        return _result(mapping, np.zeros(shape))
+        return _result(mapping, means)
     known = _seen_classes(classes, representations, seen)
     points = representations[known]
     if len(known) > num_prompts:
+        if centroids is not None and not np.any(centroids, axis=1).all():
+            centroids = None
         mapping[known], means = cluster(
             points, num_prompts, centroids, normalize, seed
         )
     else:
         one_each = classes if len(classes) <= num_prompts else known
         mapping[one_each] = np.arange(len(one_each))
-        means = np.zeros(shape)
         means[mapping[known]] = normalize_rows(points, normalize)
     never_seen = np.setdiff1d(classes, known)
     _assign_by_index(mapping, classes, never_seen, num_prompts)
     return _result(mapping, means, never_seen)
-
-
-def _guided_classes(
-    representations: np.ndarray,
-    seen: np.ndarray,
-    num_prompts: int,
-    excluded: Iterable[int],
-) -> np.ndarray:
-    """Check the inputs and return the classes that are not excluded."""
-    if representations.ndim != 2 or seen.shape != representations.shape[:1]:
-        raise ValueError(
-            'representations and seen should have the shapes (K, C) and '
-            f'(K, ), but got {representations.shape} and {seen.shape}'
-        )
-    if num_prompts < 1:
-        raise ValueError(
-            f'num_prompts should be at least 1, but got {num_prompts}'
-        )
-    excluded = sorted(set(excluded))
-    unknown = [k for k in excluded if not 0 <= k < len(seen)]
-    if unknown:
-        raise ValueError(
-            f'excluded classes should lie in [0, {len(seen)}), but got '
-            f'{listed(unknown)}'
-        )
-    return np.setdiff1d(np.arange(len(seen)), excluded)
 
 
 def _seen_classes(
@@ -118,22 +92,11 @@ def _seen_classes(
     if not finite.all():
         raise ValueError(
             'class representations should be finite, but those of the '
-            f'classes {listed(seen_classes[~finite])} are not; check the '
-            'images for NaN and the training for divergence'
+            f'classes {first_few(seen_classes[~finite], 10)} are not; check '
+            'their images for NaN or infinite values, or lower the learning '
+            'rate if training diverged'
         )
     return seen_classes
-
-
-def _warm_start(
-    centroids: np.ndarray, shape: tuple[int, int]
-) -> np.ndarray | None:
-    """Return the centroids if every prompt had one, else None."""
-    if centroids.shape != shape:
-        raise ValueError(
-            f'previous centroids should have the shape {shape}, but got '
-            f'{centroids.shape}; pass None to start anew'
-        )
-    return centroids if centroids.any(axis=1).all() else None
 
 
 def _assign_by_index(

@@ -23,7 +23,6 @@ def accumulate(
     Raises:
         TypeError: If the sums are half precision or the counts not int64:
             both would stop growing, or drift, within one epoch.
-        ValueError: If a shape does not fit.
     """
     if sums.dtype not in (torch.float32, torch.float64):
         raise TypeError(
@@ -32,16 +31,6 @@ def accumulate(
         )
     if counts.dtype != torch.int64:
         raise TypeError(f'counts should be int64, but got {counts.dtype}')
-    if (
-        features.ndim != 2
-        or features.size(1) != sums.size(1)
-        or labels.shape != features.shape[:1]
-    ):
-        raise ValueError(
-            'features and labels should have the shapes '
-            f'(B, {sums.size(1)}) and (B, ), but got {tuple(features.shape)} '
-            f'and {tuple(labels.shape)}'
-        )
     labelled = labels >= 0
     index = labels.clamp(min=0)
     features = features.to(sums.dtype)

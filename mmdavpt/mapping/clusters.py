@@ -3,8 +3,6 @@
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from .normalization import CHUNK
-
 
 def cluster_means(
     x: np.ndarray, assignment: np.ndarray, num_clusters: int
@@ -42,36 +40,11 @@ def fill_empty_clusters(
         np.ndarray: The new assignment, shape (S, ).
     """
     assignment = assignment.copy()
-    sizes = np.bincount(assignment, minlength=num_clusters)
-    empty = np.flatnonzero(sizes == 0)
-    if not len(empty):
-        return assignment
-    distance = _distances(x, assignment, num_clusters)
-    distance[sizes[assignment] < 2] = -1
-    for receiver in empty:
-        mover = distance.argmax()
-        giver = assignment[mover]
-        assignment[mover] = receiver
-        distance[mover] = -1
-        left = np.flatnonzero(assignment == giver)
-        distance[left] = (
-            _distances(x[left], np.zeros(len(left), int), 1)
-            if len(left) > 1
-            else -1
-        )
-    return assignment
-
-
-def _distances(
-    x: np.ndarray, assignment: np.ndarray, num_clusters: int
-) -> np.ndarray:
-    """Return the distance of each point from the mean of its cluster."""
-    means = cluster_means(x, assignment, num_clusters)
-    return np.concatenate(
-        [
-            np.linalg.norm(
-                x[i : i + CHUNK] - means[assignment[i : i + CHUNK]], axis=1
-            )
-            for i in range(0, len(x), CHUNK)
-        ]
-    )
+    while True:
+        sizes = np.bincount(assignment, minlength=num_clusters)
+        if sizes.all():
+            return assignment
+        means = cluster_means(x, assignment, num_clusters)
+        distance = np.linalg.norm(x - means[assignment], axis=1)
+        distance[sizes[assignment] < 2] = -1
+        assignment[distance.argmax()] = sizes.argmin()

@@ -46,12 +46,10 @@ def cluster(
         shape (P, C).
 
     Raises:
-        ValueError: If the number of clusters or a shape does not fit, or a
-            value is not finite.
+        ValueError: By scikit-learn, if the number of clusters or a shape does
+            not fit, or a value is not finite.
     """
-    x = normalize_rows(_checked(representations, num_clusters), normalize)
-    if init is not None:
-        init = _checked_init(init, (num_clusters, x.shape[1]))
+    x = normalize_rows(representations, normalize)
     # Two threads add in changing order, which can break ties differently.
     with threadpool_limits(limits=1):
         assignment = _k_means(x, num_clusters, init, seed)
@@ -59,40 +57,15 @@ def cluster(
     return assignment, cluster_means(x, assignment, num_clusters)
 
 
-def _checked(representations: np.ndarray, num_clusters: int) -> np.ndarray:
-    x = np.asarray(representations)
-    if x.ndim != 2 or not np.isfinite(x).all():
-        raise ValueError(
-            'representations should be finite and have the shape (S, C), but '
-            f'got the shape {x.shape} with {(~np.isfinite(x)).sum()} values '
-            'that are not finite'
-        )
-    if not 1 <= num_clusters <= len(x):
-        raise ValueError(
-            f'num_clusters should be between 1 and the number of '
-            f'representations, {len(x)}, but got {num_clusters}'
-        )
-    return x
-
-
-def _checked_init(init: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    init = np.ascontiguousarray(init, dtype=np.float64)
-    if init.shape != shape or not np.isfinite(init).all():
-        raise ValueError(
-            f'init should hold finite centroids of the shape {shape}, but got '
-            f'the shape {init.shape}; pass None to start from k-means++'
-        )
-    return init
-
-
 def _k_means(
     x: np.ndarray, num_clusters: int, init: np.ndarray | None, seed: int
 ) -> np.ndarray:
     """Run scikit-learn's k-means; a cluster may be empty."""
-    start = dict(init=init, n_init=1)
     if init is None:
         affordable = max(MAX_PRODUCTS // (x.size * num_clusters), 1)
         start = dict(init='k-means++', n_init=min(affordable, RUNS))
+    else:
+        start = dict(init=np.asarray(init, dtype=np.float64), n_init=1)
     kmeans = KMeans(num_clusters, tol=0, random_state=seed, **start)
     with warnings.catch_warnings():
         # Fewer distinct points than clusters: the caller fills empty ones.

@@ -1,9 +1,10 @@
 """A class-to-prompt mapping and its log line."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+
+from mmdavpt.errors import first_few
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,28 +27,6 @@ class MappingResult:
     centroids: np.ndarray
     sizes: np.ndarray
     never_seen: tuple[int, ...] = ()
-
-
-def moved(previous: np.ndarray, current: np.ndarray) -> int:
-    """Count the classes whose prompt changed.
-
-    Args:
-        previous (np.ndarray): Mapping before, shape (K, ).
-        current (np.ndarray): Mapping after, shape (K, ).
-
-    Returns:
-        int: The number of classes.
-
-    Raises:
-        ValueError: If the mappings are not of the same classes.
-    """
-    previous, current = np.asarray(previous), np.asarray(current)
-    if previous.shape != current.shape:
-        raise ValueError(
-            'mappings should be of the same classes, but got '
-            f'{len(previous)} and {len(current)} classes'
-        )
-    return int((previous != current).sum())
 
 
 def describe(result: MappingResult, moved: int | None) -> str:
@@ -75,13 +54,5 @@ def describe(result: MappingResult, moved: int | None) -> str:
     if unassigned:
         parts.insert(1, f'{unassigned} unassigned')
     if result.never_seen:
-        parts.append(f'never seen: {listed(result.never_seen)}')
+        parts.append(f'never seen: {first_few(result.never_seen, 10)}')
     return 'Mapping: ' + ', '.join(parts)
-
-
-def listed(indices: Iterable[int], limit: int = 10) -> str:
-    """List at most ``limit`` class indices."""
-    indices = [int(k) for k in indices]
-    more = len(indices) - limit
-    names = ', '.join(str(k) for k in indices[:limit])
-    return f'{names} and {more} more' if more > 0 else names

@@ -95,9 +95,3 @@ class DAVPTImageClassifier(GuidedModelMixin, ImageClassifier):
     ) -> list[int]:
         """Return the class of each image, checked; nothing is drawn."""
         return read_class_labels(data_samples, self.guidance.num_classes)
-
-    def set_guidance_labels(
-        self, data_samples: list[DataSample], iteration: int
-    ) -> None:
-        """Check the class of each image."""
-        self.draw_labels(data_samples, iteration)

@@ -8,7 +8,6 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from mmdavpt.errors import UsageError
 from mmdavpt.registry import MODELS
 
 from .guidance import (
@@ -40,8 +39,7 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
             through the backbone at once (int, defaults to 8).
 
     Raises:
-        UsageError: If ``window_batch`` is not a positive integer, or if there
-            is more than one ``decode_head``.
+        UsageError: If ``window_batch`` is not a positive integer.
     """
 
     def __init__(
@@ -60,15 +58,6 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
         self.guidance = build_guidance(
             guidance, self.backbone, self.num_classes
         )
-
-    def _init_decode_head(self, decode_head: Any) -> None:
-        if isinstance(decode_head, (list, tuple)):
-            raise UsageError(
-                '`model.decode_head` should be one head, but got a list of '
-                f'{len(decode_head)}, as for a cascade; keep the last one and '
-                'move the others to `auxiliary_head`'
-            )
-        super()._init_decode_head(decode_head)
 
     def loss(
         self, inputs: Tensor, data_samples: list[SegDataSample]
@@ -141,16 +130,6 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
             self.decode_head.ignore_index,
             (guidance.seed, first_pass, iteration),
         )
-
-    def set_guidance_labels(
-        self, data_samples: list[SegDataSample], iteration: int
-    ) -> None:
-        """Draw the guidance labels and add them to the samples."""
-        if self.guidance.labels == 'present':
-            return
-        labels = self.draw_labels(data_samples, iteration)
-        for sample, label in zip(data_samples, labels, strict=True):
-            sample.set_metainfo(dict(guidance_label=label))
 
     def slide_inference(
         self, inputs: Tensor, batch_img_metas: list[dict]

@@ -31,12 +31,16 @@ INHERIT = "_base_ = 'base.py'\n"
         ('num_prompts = 50', '; set `model.backbone.num_prompts`'),
         ('lr = 1e-2\nnum_prompts = lr', 'sets `lr`'),
         ('worl_dir = 1', 'did you mean `work_dir`'),
-        ('foo = 1', '`foo`, which changes nothing; remove it'),
     ],
 )
 def test_variables_that_change_nothing(tmp_path, text, sentence):
     with pytest.raises(UsageError, match=sentence):
         read(tmp_path, INHERIT + text)
+
+
+def test_other_unused_variables_are_warnings(tmp_path, capsys):
+    read(tmp_path, INHERIT + 'foo = 1')
+    assert 'sets `foo`, which changes nothing\n' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmdavpt.mapping import assign_prompts, describe, moved
+from mmdavpt.mapping import assign_prompts, describe
 from mmdavpt.mapping.assignment import _assign_by_index
 
 #: Directions in the plane: classes 0 and 3 right, 1 and 4 up, 2 and 5 left.
@@ -56,7 +56,7 @@ class TestMoreClassesThanPrompts:
         turned[3] = [-2, -0.1]
         second = assign_prompts(turned, ALL, 3, centroids=first.centroids)
         assert second.mapping[3] == first.mapping[2]
-        assert moved(first.mapping, second.mapping) == 1
+        assert (first.mapping != second.mapping).sum() == 1
 
     def test_zero_row_among_the_centroids_starts_anew(self):
         first = assign_prompts(SIX, ALL, 3, seed=4)
@@ -257,30 +257,11 @@ def test_no_class_seen(num_prompts):
         assign_prompts(SIX, without(1, 2, 3, 4, 5), 3, excluded=(0,))
 
 
-def test_wrong_inputs():
-    with pytest.raises(ValueError, match=r'\(K, C\) and \(K, \)'):
-        assign_prompts(SIX, ALL[:3], 3)
-    with pytest.raises(ValueError, match=r'\(K, C\) and \(K, \)'):
-        assign_prompts(SIX[0], ALL[:2], 3)
-    with pytest.raises(ValueError, match='num_prompts should be at least 1'):
-        assign_prompts(SIX, ALL, 0)
-    with pytest.raises(ValueError, match=r'lie in \[0, 6\), but got -1, 6'):
-        assign_prompts(SIX, ALL, 3, excluded=(6, 2, -1))
-    for shape in [(2, 2), (3, 3), (3,)]:
-        with pytest.raises(ValueError, match='previous centroids should'):
-            assign_prompts(SIX, ALL, 3, centroids=np.ones(shape))
+def test_representations_that_are_not_finite_are_rejected():
     broken = SIX.copy()
     broken[4, 0] = np.inf
-    with pytest.raises(ValueError, match='classes 4 are not; check the im'):
+    with pytest.raises(ValueError, match='classes 4 are not; check their im'):
         assign_prompts(broken, ALL, 3)
-
-
-def test_moved():
-    assert moved([0, 1, 2, -1], [0, 2, 1, -1]) == 2
-    assert moved(np.array([0, 1]), np.array([0, 1])) == 0
-    assert moved([-1, -1], [0, 0]) == 2
-    with pytest.raises(ValueError, match='got 2 and 3 classes'):
-        moved([0, 1], [0, 1, 2])
 
 
 def test_describe():
@@ -298,4 +279,4 @@ def test_describe():
     off = assign_prompts(SIX[:1], ALL[:1], 3)
     assert describe(off, 0).endswith('the guidance is off')
     many = dataclasses.replace(result, never_seen=tuple(range(12)))
-    assert describe(many, 0).endswith('8, 9 and 2 more')
+    assert 'never seen: 12 (such as 0, 1,' in describe(many, 0)

@@ -1,9 +1,8 @@
-"""Tests of means of clusters and of clusters without a member."""
+"""Means of clusters, and filling of empty clusters."""
 
 import numpy as np
 
 from mmdavpt.mapping.clusters import cluster_means, fill_empty_clusters
-from mmdavpt.mapping.normalization import CHUNK
 
 
 def test_cluster_means_by_hand():
@@ -34,31 +33,3 @@ def test_fill_empty_clusters():
     after = fill_empty_clusters(x, before, 5)
     assert after.tolist() == [2, 0, 0, 1, 3, 3, 4]
     assert before.tolist() == [0, 0, 0, 0, 3, 3, 4]
-
-
-def fill_slowly(x, assignment, num_clusters):
-    """The rule, with all means computed anew for every move."""
-    assignment = assignment.copy()
-    while True:
-        sizes = np.bincount(assignment, minlength=num_clusters)
-        if sizes.all():
-            return assignment
-        means = np.stack(
-            [
-                x[assignment == p].mean(0) if sizes[p] else 0 * x[0]
-                for p in range(num_clusters)
-            ]
-        )
-        distance = np.linalg.norm(x - means[assignment], axis=1)
-        distance[sizes[assignment] < 2] = -1
-        assignment[distance.argmax()] = sizes.argmin()
-
-
-def test_fill_empty_clusters_against_a_slow_loop():
-    rng = np.random.default_rng(0)
-    for size, clusters in [(12, 12), (40, 25), (CHUNK + 40, 6)]:
-        x = rng.normal(size=(size, 3))
-        before = rng.integers(0, clusters // 2, size)
-        after = fill_empty_clusters(x, before, clusters)
-        assert set(after) == set(range(clusters))
-        np.testing.assert_array_equal(after, fill_slowly(x, before, clusters))

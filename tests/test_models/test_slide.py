@@ -350,14 +350,6 @@ def test_reject_features_that_cannot_be_split(build):
     )
 
 
-def test_reject_several_decode_heads(tmp_path):
-    cfg = Config(toy.segmentation(tmp_path)).model
-    cfg.decode_head = [cfg.decode_head, cfg.decode_head]
-    init_default_scope('mmseg')
-    with pytest.raises(UsageError, match='one head, but got 2 in a list'):
-        MODELS.build(cfg)
-
-
 @pytest.mark.parametrize('number', [0, -1, 1.5, '8', True, None])
 def test_reject_invalid_window_batch(build, number):
     with pytest.raises(UsageError, match='window_batch. should be a positive'):

@@ -106,8 +106,12 @@ class PromptMappingHook(Hook):
     ) -> None:
         """Check the labels of the batch, and draw guidance labels."""
         model = unwrap(runner.model)
-        if model.guidance is not None:
-            model.set_guidance_labels(data_batch['data_samples'], runner.iter)
+        if model.guidance is None or model.guidance.labels == 'present':
+            return
+        samples = data_batch['data_samples']
+        labels = model.draw_labels(samples, runner.iter)
+        for sample, label in zip(samples, labels, strict=True):
+            sample.set_metainfo(dict(guidance_label=label))
 
     def after_train_iter(
         self,

@@ -12,7 +12,6 @@ from mmdavpt.mapping import (
     accumulate,
     assign_prompts,
     class_means,
-    moved,
 )
 from mmdavpt.ranks import run_on_rank_0
 
@@ -154,19 +153,7 @@ class ClassMapping(nn.Module):
 
     @torch.no_grad()
     def update_representations(self) -> None:
-        """Turn the shared statistics into class representations.
-
-        Raises:
-            ValueError: If a class has a non-finite sum.
-        """
-        bad = ~torch.isfinite(self.class_sums).all(dim=1)
-        if bad.any():
-            raise ValueError(
-                'class representations should be finite, but those of the '
-                f'classes {bad.nonzero().flatten().tolist()} are not; check '
-                'their images for NaN or infinite values, or lower the '
-                'learning rate if training diverged'
-            )
+        """Turn the shared statistics into class representations."""
         representations, seen = class_means(
             self.class_sums, self.class_counts, self.representations, self.seen
         )
@@ -208,7 +195,7 @@ class ClassMapping(nn.Module):
         result = run_on_rank_0(self.cluster)
         changed = None
         if self.initialized:
-            changed = moved(self.mapping.cpu().numpy(), result.mapping)
+            changed = int((self.mapping.cpu().numpy() != result.mapping).sum())
         self.set_mapping(result)
         return result, changed
 

@@ -1,7 +1,6 @@
 """The guidance of a model's prompts during training."""
 
 from collections.abc import Sequence
-from numbers import Real
 
 from torch import Tensor
 
@@ -125,10 +124,6 @@ class PromptGuidance(ClassMapping):
         """Check `min_coverage`."""
         if given is None:
             return
-        if not isinstance(given, Real):
-            raise TypeError(
-                f'guidance.min_coverage should be a number, but got {given!r}'
-            )
         if self.labels != 'present':
             raise UsageError(
                 f'guidance.min_coverage={given} has no effect with '

@@ -9,7 +9,7 @@ from mmdavpt.registry import MODELS
 
 from .checks import check_choice, check_number
 from .metric_config import build_metric
-from .steps import check_tokens, mean_over_layers, stack_samples
+from .steps import mean_over_layers, stack_samples
 
 TOKENS = (
     'saliency',
@@ -210,7 +210,7 @@ class DAVPTLoss(nn.Module):
 
         Raises:
             KeyError: If a layer lacks a token.
-            ValueError: If there is no layer or a shape does not fit.
+            ValueError: If a shape does not fit.
         """
         return self.compare(
             self.samples(tokens), self.prompts(tokens), target, guided
@@ -229,9 +229,7 @@ class DAVPTLoss(nn.Module):
 
         Raises:
             KeyError: If a layer lacks a token.
-            ValueError: If there is no layer.
         """
-        check_tokens(tokens, self.required_tokens)
         names = [name for _, name in self.terms.values()]
         return stack_samples(tokens, names)
 

@@ -13,43 +13,23 @@ def full_precision(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def check_pairs(similarity: Tensor, target: Tensor, guided: Tensor) -> None:
-    """Check shapes and dtypes of a metric's inputs; do not read values.
+def check_shapes(similarity: Tensor, target: Tensor, guided: Tensor) -> None:
+    """Check shapes of a metric's inputs; do not read values.
 
     Args:
-        similarity (Tensor): Shape (B, P), floating point.
-        target (Tensor): Shape (B, ), int64.
-        guided (Tensor): Shape (P, ), bool.
+        similarity (Tensor): Shape (B, P).
+        target (Tensor): Shape (B, ).
+        guided (Tensor): Shape (P, ).
 
     Raises:
         ValueError: If a shape does not fit.
-        TypeError: If a dtype does not fit.
     """
-    if similarity.ndim != 2:
+    if target.shape + guided.shape != similarity.shape or target.ndim != 1:
         raise ValueError(
-            'similarity should have the shape (samples, prompts),'
-            f' but got {tuple(similarity.shape)}'
+            'similarity, target and guided should have the shapes (B, P), '
+            f'(B, ) and (P, ), but got {tuple(similarity.shape)}, '
+            f'{tuple(target.shape)} and {tuple(guided.shape)}'
         )
-    batch, prompts = similarity.shape
-    if target.shape != (batch,):
-        raise ValueError(
-            'target should hold one prompt index per sample, '
-            f'shape ({batch}, ), but got {tuple(target.shape)}'
-        )
-    if guided.shape != (prompts,):
-        raise ValueError(
-            'guided should hold one flag per prompt, '
-            f'shape ({prompts}, ), but got {tuple(guided.shape)};'
-            ' all guided layers need the same number of prompts'
-        )
-    if not similarity.is_floating_point():
-        raise TypeError(
-            f'similarity should be floating point, but got {similarity.dtype}'
-        )
-    if target.dtype != torch.int64:
-        raise TypeError(f'target should be int64, but got {target.dtype}')
-    if guided.dtype != torch.bool:
-        raise TypeError(f'guided should be bool, but got {guided.dtype}')
 
 
 def pair_masks(target: Tensor, guided: Tensor) -> tuple[Tensor, Tensor]:

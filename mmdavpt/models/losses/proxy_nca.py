@@ -6,7 +6,7 @@ from mmdavpt.registry import GUIDANCE_METRICS
 
 from .checks import check_number
 from .masked import (
-    check_pairs,
+    check_shapes,
     full_precision,
     log_one_plus_sum_exp,
     mean_over,
@@ -45,9 +45,8 @@ def proxy_nca_loss(
 
     Raises:
         ValueError: If a shape does not fit.
-        TypeError: If a dtype does not fit.
     """
-    check_pairs(similarity, target, guided)
+    check_shapes(similarity, target, guided)
     s = full_precision(similarity)
     positive, negative = pair_masks(target, guided)
     pull = log_one_plus_sum_exp(-alpha * (s - margin), positive, dim=1)

@@ -13,35 +13,6 @@ from .masked import full_precision
 from .similarity import cosine_similarity_matrix
 
 
-def check_tokens(
-    tokens: Mapping[int, Mapping[str, Tensor]], required: frozenset[str]
-) -> None:
-    """Check that the guided layers returned the tokens that the loss reads.
-
-    Args:
-        tokens (Mapping[int, Mapping[str, Tensor]]): Guided layer to named
-            tokens.
-        required (frozenset[str]): Names that each layer should have.
-
-    Raises:
-        KeyError: If a layer lacks a token.
-        ValueError: If there is no layer.
-    """
-    if not tokens:
-        raise ValueError(
-            'tokens should hold at least one guided layer, but got none; '
-            'set guidance.guided_layers'
-        )
-    for layer, named in tokens.items():
-        missing = sorted(required - set(named))
-        if missing:
-            raise KeyError(
-                f'guided layer {layer} should return {missing}, but has '
-                f'only {sorted(named)}; request all of required_tokens of '
-                'the loss from the backbone'
-            )
-
-
 def one_vector_per_sample(x: Tensor) -> Tensor:
     """Return the mean over a sample's tokens, in float32 or better.
 

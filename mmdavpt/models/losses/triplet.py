@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from mmdavpt.registry import GUIDANCE_METRICS
 
 from .checks import check_number
-from .masked import check_pairs, full_precision, mean_over, pair_masks
+from .masked import check_shapes, full_precision, mean_over, pair_masks
 
 
 def triplet_loss(
@@ -31,9 +31,8 @@ def triplet_loss(
 
     Raises:
         ValueError: If a shape does not fit.
-        TypeError: If a dtype does not fit.
     """
-    check_pairs(similarity, target, guided)
+    check_shapes(similarity, target, guided)
     s = full_precision(similarity)
     positive, negative = pair_masks(target, guided)
     pairs = negative & positive.any(1, keepdim=True)

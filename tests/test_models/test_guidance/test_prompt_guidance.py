@@ -77,12 +77,11 @@ def test_epoch_of_hand_worked_statistics():
     assert state.representations[2].tolist() == [2, 2, 2]
 
 
-def test_non_finite_sums_are_rejected():
+def test_features_that_are_not_finite_are_rejected():
     state = guidance()
     state.observe(torch.tensor([[float('nan'), 0, 0]]), torch.tensor([3]))
-    state.collect()
-    with pytest.raises(ValueError, match=r'classes \[3\] are not'):
-        state.update_representations()
+    with pytest.raises(ValueError, match=r'classes 3 are not'):
+        state.recluster()
 
 
 def test_all_state_is_saved_and_loaded():
@@ -276,14 +275,6 @@ def test_invalid_guided_layers(layers, counts, message):
                 'model.guidance.loss.token': 'patch_output',
             },
             'loss uses no saliency',
-        ),
-        (
-            toy.segmentation,
-            {
-                'model.guidance.labels': 'present',
-                'model.guidance.min_coverage': 'half',
-            },
-            'should be a number',
         ),
         (
             toy.classification,

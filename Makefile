@@ -1,4 +1,4 @@
-# `make demo` and `make test` need nothing but Python 3.10 to 3.12.
+# `make demo` and `make test` need only Python 3.10 to 3.12.
 PYTHON ?= python3
 # Two workers: the suite mostly waits for imports and small convolutions.
 PYTEST_ARGS ?= -n 2
@@ -14,12 +14,12 @@ export OMP_NUM_THREADS ?= 1
 .PHONY: help venv test test-slow lint format demo clean distclean
 
 help:
-	@echo 'make demo       see everything work, in a few minutes'
+	@echo 'make demo       train, test and draw on glyphs, in a few minutes'
 	@echo 'make test       the test suite (PYTEST_ARGS="-k glyph" for a part)'
-	@echo 'make test-slow  the slow tests alone: real model sizes'
-	@echo 'make lint       style, layout, imports, coverage of docstrings'
-	@echo 'make format     lay the code out as make lint wants it'
-	@echo 'make venv       only set up $(VENV) (PYTHON=python3.11 picks one)'
+	@echo 'make test-slow  the slow tests: real model sizes'
+	@echo 'make lint       style, format, imports, docstring coverage'
+	@echo 'make format     format the code'
+	@echo 'make venv       set up $(VENV) (PYTHON=python3.11 chooses a version)'
 	@echo 'make clean      remove caches and build outputs'
 	@echo 'make distclean  remove $(VENV) too'
 
@@ -45,7 +45,7 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix --quiet .
 	$(BIN)/ruff format --quiet .
 
-# Threads that wait must sleep: spinning ones halve the speed of a busy machine.
+# Waiting threads sleep: spinning ones halve the speed of a busy machine.
 demo: $(STAMP)
 	OMP_NUM_THREADS=2 OMP_WAIT_POLICY=PASSIVE $(BIN)/python tools/demo.py
 

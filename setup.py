@@ -19,7 +19,7 @@ def read(*names: str) -> str:
 
 
 def version() -> str:
-    """Return the version without importing the package and its hosts."""
+    """Return the version without importing the package."""
     scope: dict = {}
     exec(read('mmdavpt', 'version.py'), scope)
     return scope['__version__']
@@ -47,14 +47,14 @@ setup(
         'timm>=1.0.20,<1.1',
         'pillow>=10.1',
         'rich>=13',
-        # With it, torch.load reads checkpoints that end in .safetensors.
+        # Lets torch.load read checkpoints that end in .safetensors.
         'safetensors>=0.4,<1',
-        # A minor release of a host may move what this package builds on.
+        # A minor release may change internals that this package uses.
         'onedl-mmengine>=0.10.12,<0.11',
         'onedl-mmcv>=2.3.6,<2.4',
         'onedl-mmsegmentation>=1.4.2,<1.5',
         'onedl-mmpretrain>=1.3.6,<1.4',
-        # torch and mmengine still ask for distutils, which it provides.
+        # torch and mmengine still import distutils, which it provides.
         'setuptools',
     ],
     extras_require={

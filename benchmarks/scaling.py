@@ -1,7 +1,7 @@
 """Measure how costs grow with classes, prompts, pixels and processes.
 
-``python benchmarks/scaling.py --out work_dirs/scaling`` writes the
-tables, their figures as JSON, and a plot. Operations and bytes are counted;
+``python benchmarks/scaling.py --out scaling.json`` prints the tables and
+writes the figures and a plot next to them. Operations and bytes are counted;
 clustering and processes are timed on this machine's CPU.
 """
 
@@ -19,59 +19,41 @@ if str(ROOT) not in sys.path:
 
 from matplotlib.figure import Figure  # noqa: E402
 
-from benchmarks.speed import (  # noqa: E402
-    communication,
-    report,
-    scales,
-)
+from benchmarks.speed import communication, growth, report  # noqa: E402
 from benchmarks.speed.cases import Case  # noqa: E402
-from mmdavpt.cli import common as cli  # noqa: E402
-from mmdavpt.visualization.figures import save_figure  # noqa: E402
+from mmdavpt.cli.messages import exit_with_sentence  # noqa: E402
+from mmdavpt.visualization import save_figure  # noqa: E402
 
 PARTS = ('classes', 'prompts', 'size', 'processes', 'bytes')
-#: Of 200 Gbit/s between machines, which is what a ring across them gets.
+#: Bytes per second between machines (200 Gbit/s), the slowest link of a ring.
 LINK = 25e9
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parse the command line.
-
-    Args:
-        argv (Sequence[str], optional): The arguments. Defaults to those of
-            this process.
-    """
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0],
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument('--parts', nargs='+', choices=PARTS, default=PARTS)
-    parser.add_argument('--model', default='vit-b', help='to count with')
-    parser.add_argument(
+    add = parser.add_argument
+    add('--parts', nargs='+', choices=PARTS, default=PARTS)
+    add('--model', default='vit-b', help='the model to count')
+    add(
         '--process-model',
         default='vit-deit-tiny',
-        help='to train with one and two processes',
+        help='the model to train with one and two processes',
     )
-    parser.add_argument(
-        '--classes',
-        nargs='+',
-        type=int,
-        default=[20, 100, 200, 1000, 3000, 10_000],
-    )
-    parser.add_argument(
-        '--prompts', nargs='+', type=int, default=[5, 20, 50, 100, 200]
-    )
-    parser.add_argument(
-        '--sizes', nargs='+', type=int, default=[224, 384, 512, 768, 1024]
-    )
-    parser.add_argument('--rounds', type=int, default=3)
-    parser.add_argument(
-        '--out', type=Path, default=Path('work_dirs/scaling'), help='folder'
-    )
+    classes = [20, 100, 200, 1000, 3000, 10_000]
+    add('--classes', nargs='+', type=int, default=classes)
+    add('--prompts', nargs='+', type=int, default=[5, 20, 50, 100, 200])
+    add('--sizes', nargs='+', type=int, default=[224, 384, 512, 768, 1024])
+    add('--rounds', type=int, default=3)
+    add('--out', type=Path, metavar='FILE.json', help='file for the figures')
     return parser.parse_args(argv)
 
 
 def measure(args: argparse.Namespace) -> dict[str, list[dict]]:
-    """Return the rows of each part that was asked for.
+    """Return the rows of each part of ``--parts``.
 
     Args:
         args (argparse.Namespace): The command line.
@@ -79,28 +61,28 @@ def measure(args: argparse.Namespace) -> dict[str, list[dict]]:
     case = Case(args.model)
     found = {}
     if 'classes' in args.parts:
-        found['classes'] = scales.grow_classes(
+        found['classes'] = growth.grow_classes(
             args.classes, args.prompts, rounds=args.rounds
         )
     if 'prompts' in args.parts:
-        found['prompts'] = scales.grow_prompts(case, args.prompts)
+        found['prompts'] = growth.grow_prompts(case, args.prompts)
     if 'size' in args.parts:
-        found['size'] = scales.grow_size(case, args.sizes)
+        found['size'] = growth.grow_size(case, args.sizes)
     if 'processes' in args.parts:
         found['processes'] = grow_processes(
             Case(args.process_model), 4 * args.rounds
         )
     if 'bytes' in args.parts:
-        found['bytes'] = on_paper(args.classes, case)
+        found['bytes'] = count_bytes(args.classes, case)
     return found
 
 
 def grow_processes(case: Case, rounds: int) -> list[dict]:
-    """Time training by one and by two processes, each with its own batch.
+    """Time training with one and two processes, each with its own batch.
 
     Args:
         case (Case): The case, with the batch of a process.
-        rounds (int): Steps that are timed.
+        rounds (int): Timed steps.
     """
     rows = []
     for processes in (1, 2):
@@ -118,12 +100,12 @@ def grow_processes(case: Case, rounds: int) -> list[dict]:
     return rows
 
 
-def on_paper(classes: Sequence[int], case: Case) -> list[dict]:
-    """Return the bytes that a step sums, and how long a ring takes for them.
+def count_bytes(classes: Sequence[int], case: Case) -> list[dict]:
+    """Return the bytes that a step sums, and the time of an ideal ring.
 
     Args:
         classes (Sequence[int]): The numbers of classes.
-        case (Case): All else.
+        case (Case): Everything else.
     """
     rows = []
     for num_classes in classes:
@@ -138,7 +120,7 @@ def on_paper(classes: Sequence[int], case: Case) -> list[dict]:
 
 
 def to_markdown(rows: Sequence[Mapping]) -> str:
-    """Return rows of equal keys as a table.
+    """Return rows with the same keys as a table.
 
     Args:
         rows (Sequence[Mapping]): The rows.
@@ -200,20 +182,15 @@ def _plot_classes(panel, rows: Sequence[Mapping]) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure, print the tables and write them with a plot."""
     args = parse_args(argv)
-    with cli.exit_with_sentence():
+    with exit_with_sentence():
         found = measure(args)
-    text = '\n\n'.join(
-        f'## {part}\n\n{to_markdown(rows)}' for part, rows in found.items()
-    )
-    print(text)
-    args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / 'scaling.md').write_text(text + '\n', encoding='utf-8')
-    content = dict(machine=report.machine('cpu'), **found)
-    (args.out / 'scaling.json').write_text(
-        json.dumps(content, indent=1), encoding='utf-8'
-    )
-    if {'classes', 'prompts', 'size'} & set(found):
-        save_figure(plot(found), str(args.out / 'scaling.png'))
+    for part, rows in found.items():
+        print(f'## {part}\n\n{to_markdown(rows)}\n')
+    if args.out is not None:
+        content = dict(machine=report.machine('cpu'), **found)
+        args.out.write_text(json.dumps(content, indent=1) + '\n')
+        if {'classes', 'prompts', 'size'} & set(found):
+            save_figure(plot(found), str(args.out.with_suffix('.png')))
 
 
 if __name__ == '__main__':

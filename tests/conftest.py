@@ -1,11 +1,10 @@
-"""Settings of all tests."""
+"""Settings and fixtures of all tests."""
 
 import gc
 import os
 import sys
 
-# Tests compare numbers to the last bits, and start several processes: they
-# run on the CPU, whatever the machine has.
+# Tests compare bits and start several processes, so they run on the CPU.
 os.environ['CUDA_VISIBLE_DEVICES'] = ''
 
 import pytest  # noqa: E402
@@ -20,24 +19,24 @@ torch.set_num_threads(1)
 
 
 def pytest_collection_modifyitems(items):
-    """Run what forks first.
+    """Run tests that fork first.
 
-    PyTorch cannot do a backward pass in a fork of a process that has threads
-    for it, as one has after a backward pass on fake tensors.
+    PyTorch cannot run backward in a fork of a process with autograd threads,
+    which a backward pass on fake tensors starts.
     """
     items.sort(key=lambda item: item.get_closest_marker('forks') is None)
 
 
-#: How many modules were imported when their objects were last set aside.
+#: Number of imported modules at the last gc.freeze().
 _FROZEN = [0]
 
 
 @pytest.fixture(autouse=True)
-def _modules_out_of_the_collectors_way():
+def _freeze_imported_modules():
     """Keep the objects of imported modules out of garbage collection.
 
-    The host collects whenever it makes a dataset. Going through all that
-    torch, mmseg and mmpretrain leave in memory takes longer than a tiny run.
+    mmengine collects garbage for each dataset. Scanning all objects of torch,
+    mmseg and mmpretrain takes longer than a tiny run.
     """
     if len(sys.modules) > _FROZEN[0] + 100:
         gc.collect()
@@ -46,7 +45,7 @@ def _modules_out_of_the_collectors_way():
 
 
 def pytest_unconfigure():
-    """Let the interpreter clear up as always."""
+    """Allow a normal shutdown."""
     gc.unfreeze()
 
 

@@ -1,5 +1,6 @@
-"""Set-up: hosts that hide others, versions, and what make relies on."""
+"""Installation: dependencies, versions, and the set-up of make."""
 
+import importlib
 import re
 import subprocess
 import sys
@@ -20,45 +21,42 @@ ROOT = Path(__file__).parent.parent
 GOOD = {name: '1.0' for name in REQUIRED}
 
 
-def test_the_hosts_here_are_fine():
+def test_installed_dependencies_are_accepted():
     assert set(installed_versions()) == set(REQUIRED)
     check_dependencies(installed_versions())
     check_dependencies({**GOOD, 'numpy': '2.0', 'mmdet': '3.3'})
 
 
 @pytest.mark.parametrize('name', REPLACED)
-def test_each_original_distribution_is_named_with_the_way_out(name):
+def test_original_distributions_are_rejected_with_commands(name):
     new = REPLACED[name]
     with pytest.raises(ImportError) as error:
         check_dependencies({**GOOD, name: '1.7.1'})
-    sentence = str(error.value)
-    assert f'{name} 1.7.1 of the original OpenMMLab line' in sentence
-    assert f'`pip uninstall -y {name} {new}`' in sentence
-    assert f'`pip install {new}`' in sentence
+    message = str(error.value)
+    assert f'{name} 1.7.1 of the original OpenMMLab line' in message
+    assert f'`pip uninstall -y {name} {new}`' in message
+    assert f'`pip install {new}`' in message
 
 
-def test_several_original_distributions_are_named_at_once():
-    with pytest.raises(
-        ImportError,
-        match='onedl-mmcv and onedl-mmengine, but '
-        'mmcv 2.2.0, mmengine 0.10.4 of the original',
-    ) as error:
-        check_dependencies({**GOOD, 'mmcv': '2.2.0', 'mmengine': '0.10.4'})
-    assert '`pip uninstall -y mmcv mmengine onedl-mmcv onedl-mmengine`' in str(
-        error.value
-    )
-
-
-def test_missing_hosts_are_named():
-    with pytest.raises(
-        ImportError,
-        match='but onedl-mmcv is not installed. Run `pip install onedl-mmcv`',
-    ):
-        check_dependencies(
-            {k: v for k, v in GOOD.items() if k != 'onedl-mmcv'}
-        )
-    with pytest.raises(ImportError, match='onedl-mmengine and onedl-mmcv'):
-        check_dependencies({})
+@pytest.mark.parametrize(
+    'versions, message',
+    [
+        (
+            {**GOOD, 'mmcv': '2.2.0', 'mmengine': '0.10.4'},
+            'onedl-mmcv and onedl-mmengine, but mmcv 2.2.0, mmengine 0.10.4 '
+            'of the original.*`pip uninstall -y mmcv mmengine onedl-mmcv '
+            'onedl-mmengine`',
+        ),
+        (
+            {k: v for k, v in GOOD.items() if k != 'onedl-mmcv'},
+            'onedl-mmcv is not installed. Run `pip install onedl-mmcv`',
+        ),
+        ({}, 'onedl-mmengine and onedl-mmcv'),
+    ],
+)
+def test_several_wrong_dependencies(versions, message):
+    with pytest.raises(ImportError, match=message):
+        check_dependencies(versions)
 
 
 def test_an_original_distribution_stops_the_import(tmp_path):
@@ -80,7 +78,7 @@ def test_an_original_distribution_stops_the_import(tmp_path):
     )
 
 
-def test_the_package_itself_imports_no_host():
+def test_the_package_itself_imports_no_library():
     code = (
         f'import sys; sys.path.insert(0, {str(ROOT)!r})\n'
         'import mmdavpt\n'
@@ -95,7 +93,7 @@ def test_the_package_itself_imports_no_host():
     assert done.stdout.strip() == 'set()'
 
 
-def test_version_is_one_string_with_an_entry_in_the_changelog():
+def test_changelog_has_an_entry_for_the_version():
     assert re.fullmatch(r'\d+\.\d+\.\d+', mmdavpt.__version__)
     assert f'## {mmdavpt.__version__}\n' in (ROOT / 'CHANGELOG.md').read_text()
 
@@ -111,7 +109,7 @@ def test_pinned_versions_cover_the_requirements_and_name_no_index():
     assert not re.search(r'^\s*-', pinned, flags=re.MULTILINE)
 
 
-def test_ranges_in_setup_hold_the_tested_versions():
+def test_ranges_in_setup_include_the_tested_versions():
     packaging = pytest.importorskip('packaging.requirements')
     setup = (ROOT / 'setup.py').read_text()
     block = setup.split('install_requires=[')[1].split(']')[0]
@@ -121,7 +119,14 @@ def test_ranges_in_setup_hold_the_tested_versions():
         assert requirement.specifier.contains(version), text
 
 
-def test_set_up_tells_which_python_it_needs(tmp_path):
+def test_console_script_exists():
+    setup = (ROOT / 'setup.py').read_text()
+    (target,) = re.findall(r"'mmdavpt = ([\w.]+:\w+)'", setup)
+    module, _, function = target.partition(':')
+    assert callable(getattr(importlib.import_module(module), function))
+
+
+def test_make_venv_names_the_supported_python_versions(tmp_path):
     script = ROOT / 'requirements' / 'make_venv.sh'
     old = tmp_path / 'python3.8'
     old.write_text(

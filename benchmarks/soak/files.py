@@ -1,4 +1,4 @@
-"""Damage files at random: a sentence, or what is in them; nothing executed."""
+"""Damage files at random: each is read or rejected, and executes nothing."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from mmdavpt.checkpoints.reading import read_torch
-from mmdavpt.checks.data.data_check import check_data
+from mmdavpt.checks.data.data_check import check_split
 from mmdavpt.datasets import FGVC, VTAB1k
 from mmdavpt.engine.fault_tolerance.checked_pipeline import CheckedPipeline
 from mmdavpt.errors import UsageError
@@ -28,23 +28,23 @@ from .isolated import NotKept, try_cases
 from .report import Report
 
 IMAGES, CLASSES = 6, 3
-#: What code that a file brings along would leave behind.
+#: The file that code inside a damaged file would create.
 MARK = 'executed'
 
 
 class Command:
-    """What an attacker pickles: a command instead of a value."""
+    """A pickled command in place of a value, as in an attack."""
 
     def __init__(self, mark: str) -> None:
         self.mark = mark
 
     def __reduce__(self) -> tuple:
-        """Return a call that leaves a file."""
+        """Return a call that creates a file."""
         return os.system, (f'touch {self.mark}',)
 
 
 def weights(rng: random.Random) -> dict:
-    """Return what a run saves, in small."""
+    """Return a small checkpoint."""
     seed = torch.Generator().manual_seed(rng.randrange(1000))
     history = HistoryBuffer([1.0, 2.0], [1, 1])
     return dict(
@@ -59,7 +59,7 @@ def weights(rng: random.Random) -> dict:
 
 
 def write_checkpoint(rng: random.Random, folder: Path) -> Path:
-    """Write a checkpoint in one of the forms that are read."""
+    """Write a checkpoint in one of the readable formats."""
     content, path = weights(rng), folder / 'a.pth'
     form = rng.choice(['zip', 'old', 'safetensors', 'npz', 'command'])
     if form == 'command':
@@ -114,14 +114,14 @@ def damage(rng: random.Random, path: Path) -> str:
 
 
 def write_image(rng: random.Random, path: Path) -> None:
-    """Write a small picture in the format of its suffix."""
+    """Write a small image in the format of its suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.frombuffer(rng.randbytes(24 * 20 * 3), np.uint8)
     Image.fromarray(pixels.reshape(24, 20, 3)).save(path)
 
 
 def image_folder(rng: random.Random, folder: Path) -> dict:
-    """Write a folder for each class; return the dataset."""
+    """Write one folder per class; return the dataset's config."""
     for i in range(IMAGES):
         suffix = rng.choice(['jpg', 'png', 'webp'])
         write_image(rng, folder / f'{"abc"[i % CLASSES]}/{i}.{suffix}')
@@ -137,7 +137,7 @@ def image_folder(rng: random.Random, folder: Path) -> dict:
 
 
 def scene_folder(rng: random.Random, folder: Path) -> dict:
-    """Write images and label maps in ADE20K's layout."""
+    """Write images and label maps in the ADE20K layout."""
     for i in range(IMAGES):
         write_image(rng, folder / f'images/{i}.jpg')
         (folder / 'annotations').mkdir(exist_ok=True)
@@ -213,36 +213,35 @@ FOLDERS: tuple[Callable, ...] = (
 
 
 def read_all(dataset: dict, broken: int) -> str:
-    """Check a dataset as before a run, then read all of it as a run does."""
+    """Check a dataset as before a run, then read all of it."""
     cfg = dict(
         default_scope='mmpretrain', train_dataloader=dict(dataset=dataset)
     )
-    notes: list[str] = []
     cfg['custom_hooks'] = [
         dict(type='mmdavpt.TrainingCheckHook', max_broken_files=broken)
     ]
-    check_data(cfg, ['train'], notes=notes)
+    notes = check_split(cfg, 'train')
     built = DATASETS.build(dict(dataset))
     built.pipeline = CheckedPipeline(
         Compose(built.pipeline.transforms), replace=broken > 0
     )
     for i in range(len(built)):
         built[i]['inputs'].float().sum()
-    return 'read' if not notes else 'read with others in place of broken ones'
+    return 'read' if not notes else 'read with replaced files'
 
 
 def case(seed: int) -> str:
     """Damage one file, or some of a folder, and read it.
 
     Args:
-        seed (int): What, where and how.
+        seed (int): Seed of what is damaged, where and how.
 
     Returns:
         str: The outcome.
 
     Raises:
-        NotKept: If it ends otherwise than in a sentence or what was read, or
-            if code of the file was executed.
+        NotKept: If it ends in anything but a sentence or the content, or if
+            code of the file was executed.
     """
     rng = random.Random(seed)
     np.random.seed(seed % 2**32)
@@ -272,7 +271,7 @@ def _case(rng: random.Random, folder: Path) -> str:
         outcome = 'refused'
         if not str(error).strip():
             raise NotKept(f'{what}, {how}: an empty sentence') from error
-    except Exception as error:  # what the promise is about
+    except Exception as error:  # anything but a sentence
         trace = error.__traceback__
         while trace.tb_next is not None:
             trace = trace.tb_next
@@ -289,12 +288,12 @@ def run(count: int, seed: int, deadline: float) -> Report:
     """Damage many files.
 
     Args:
-        count (int): How many cases.
+        count (int): The number of cases.
         seed (int): The first seed.
-        deadline (float): When to end at the latest, of ``time.monotonic``.
+        deadline (float): The latest end, in ``time.monotonic`` seconds.
 
     Returns:
-        Report: What came of each.
+        Report: The outcomes.
     """
     torch.set_num_threads(1)
     init_default_scope('mmpretrain')

@@ -1,4 +1,4 @@
-"""Many small cases in a process of their own, which may crash or hang."""
+"""Run many small cases in a process that may crash or hang."""
 
 import faulthandler
 import gc
@@ -12,15 +12,15 @@ from multiprocessing.connection import Connection
 
 from .report import Report
 
-#: Seconds: a case that says nothing for longer hangs.
+#: Seconds after which a silent case counts as hanging.
 LIMIT = 60.0
 
-#: Bytes that a process may ask for beyond what it has at its start.
+#: Bytes that a process may allocate.
 MEMORY = 8 << 30
 
 
 class NotKept(Exception):
-    """A promise was not kept."""
+    """A guarantee does not hold."""
 
 
 def try_cases(
@@ -30,19 +30,19 @@ def try_cases(
     seed: int,
     deadline: float,
 ) -> Report:
-    """Try a case with many seeds; survive it whatever it does.
+    """Run a case with many seeds, and survive whatever it does.
 
     Args:
-        name (str): What the report is called.
-        case (Callable[[int], str]): Takes a seed and returns the outcome, in
-            few words; raises :class:`NotKept` where a promise is not kept.
-            Anything else that it raises counts as a failure too.
-        count (int): How many seeds to try.
-        seed (int): The first; the others follow it.
-        deadline (float): When to end at the latest, of ``time.monotonic``.
+        name (str): Name of the report.
+        case (Callable[[int], str]): Takes a seed and returns the outcome in a
+            few words. Raises :class:`NotKept` if a guarantee does not hold;
+            any other exception also counts as a failure.
+        count (int): The number of seeds.
+        seed (int): The first seed.
+        deadline (float): The latest end, in ``time.monotonic`` seconds.
 
     Returns:
-        Report: Of all cases.
+        Report: The outcomes.
     """
     began = time.monotonic()
     report = Report(name)
@@ -67,7 +67,7 @@ def _listen(
     report: Report,
     seed: int,
 ) -> None:
-    """Count what a process tells, until it ends, crashes or hangs."""
+    """Count the outcomes of a process until it ends, crashes or hangs."""
     while hear.poll(LIMIT):
         try:
             outcome, failure = hear.recv()
@@ -93,14 +93,14 @@ def _work(
     deadline: float,
     told: Connection,
 ) -> None:
-    # Decoders write about broken images straight to these.
+    # Image decoders write straight to these.
     with open(os.devnull, 'w') as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
-    # A crash is a result here, which needs no report of its own.
+    # A crash is an outcome and needs no traceback.
     faulthandler.disable()
-    # The hosts collect garbage whenever they make a dataset; going through all
-    # that is imported would take most of the time.
+    # mmengine collects garbage for each dataset; scanning all imported modules
+    # would take most of the time.
     gc.collect()
     gc.freeze()
     _limit_memory()
@@ -121,7 +121,7 @@ def _try(case: Callable[[int], str], seed: int) -> tuple[str, str | None]:
         return case(seed), None
     except NotKept as error:
         return '', str(error)
-    except BaseException as error:  # whatever the code under test does
+    except BaseException as error:  # such as SystemExit
         frames = traceback.extract_tb(error.__traceback__)
         places = [f'{f.filename}:{f.lineno}' for f in frames[-3:]]
         return '', (

@@ -1,4 +1,4 @@
-"""The configs of tiny trainings in which everything is random that can be."""
+"""Configs of tiny trainings with as much randomness as possible."""
 
 from mmengine.config import Config
 
@@ -18,7 +18,7 @@ CLASSIFICATION = {
     'optim_wrapper.optimizer.lr': 0.003,
 }
 MIXUP = dict(augments=[dict(type='Mixup', alpha=0.8)])
-#: A rate that depends on validations, and one that depends on epochs.
+#: One scheduler depends on validations, the other on epochs.
 SCHEDULERS = [
     dict(
         type='ReduceOnPlateauLR',
@@ -58,8 +58,8 @@ def _workers(persistent: bool) -> dict:
     }
 
 
-#: Name to what makes the config, what is changed in it, and the number of
-#: processes. Each loop, with and without workers, and what may be lost.
+#: Name -> function that builds the config, changes, number of processes: each
+#: loop with and without workers.
 RUNS = {
     'epochs': (
         toy.classification,
@@ -146,14 +146,13 @@ RUNS = {
 
 
 def config_of(name: str, work_dir: str) -> dict:
-    """Return the config of a run, which goes on if it was begun.
+    """Return the config of a run that resumes if it has a checkpoint.
 
     Args:
         name (str): A key of :data:`RUNS`.
         work_dir (str): Its work folder.
     """
     make, changes, _ = RUNS[name]
-    # Keys that the toy has are set in place, new ones are added.
     cfg = Config(make(work_dir))
     for key, value in changes.items():
         if isinstance(value, dict):

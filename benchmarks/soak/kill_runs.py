@@ -1,4 +1,4 @@
-"""One process of a tiny training, which tells when each iteration begins."""
+"""One process of a tiny training that reports when each iteration begins."""
 
 import os
 import sys
@@ -18,31 +18,31 @@ from mmdavpt.engine.runner import DAVPTRunner
 from .kill_configs import RUNS, config_of
 
 
-class Teller(Hook):
-    """Tells another process which iteration begins."""
+class IterationReporter(Hook):
+    """Report to another process which iteration begins."""
 
     def __init__(self, told: Connection) -> None:
         self.told = told
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-        """Tell the number of iterations that are done."""
+        """Send the number of finished iterations."""
         self.told.send(runner.iter)
 
 
 def train(
     name: str, work_dir: str, rank: int, port: int, told: Connection
 ) -> None:
-    """Be one process of a run, from its beginning or its last checkpoint.
+    """Run one process of a training, from its start or last checkpoint.
 
     Args:
         name (str): A key of :data:`RUNS`.
-        work_dir (str): Its work folder. What this process ends with is saved
-            in it as ``end_RANK.pth``, if the run ends.
+        work_dir (str): Its work folder. At the end of the run its final state
+            is saved there as ``end_RANK.pth``.
         rank (int): The rank of this process.
-        port (int): Where the processes meet, if there are several.
-        told (Connection): Hears which iteration begins.
+        port (int): The port where several processes meet.
+        told (Connection): Receives the iterations.
     """
-    _be_quiet_and_quick(Path(work_dir) / f'output_{rank}.txt')
+    _speed_up(Path(work_dir) / f'output_{rank}.txt')
     cfg = config_of(name, work_dir)
     world_size = RUNS[name][2]
     if world_size > 1:
@@ -57,7 +57,7 @@ def train(
         cfg.launcher = 'pytorch'
         use_cpu_wrapper(cfg)
     runner = DAVPTRunner.from_cfg(cfg)
-    runner.register_hook(Teller(told))
+    runner.register_hook(IterationReporter(told))
     try:
         runner.train()
     finally:
@@ -76,7 +76,7 @@ def train(
         best=runner.message_hub.runtime_info.get('best_score'),
     )
     if rank > 0:
-        # Each process has its own, of which those of rank 0 are saved.
+        # Each rank has its own statistics; only those of rank 0 are saved.
         state['model'] = {
             key: value
             for key, value in state['model'].items()
@@ -85,15 +85,15 @@ def train(
     torch.save(state, Path(work_dir) / f'end_{rank}.pth')
 
 
-def _be_quiet_and_quick(output: Path) -> None:
-    """Write to a file, and leave out what takes long and changes nothing."""
+def _speed_up(output: Path) -> None:
+    """Log to a file, and skip slow steps that change nothing."""
     output.parent.mkdir(parents=True, exist_ok=True)
     file = output.open('a', buffering=1)
     for stream in (1, 2):
         os.dup2(file.fileno(), stream)
     sys.stdout = sys.stderr = file
     torch.set_num_threads(1)
-    # With its workers it is a group, which can be killed at once.
+    # One process group with its workers, which can be killed together.
     os.setsid()
     yapf_api.FormatCode = lambda text, **options: (text, True)
     DAVPTRunner._log_env = lambda self, cfg: None
@@ -101,10 +101,10 @@ def _be_quiet_and_quick(output: Path) -> None:
 
 
 class _NoSleep:
-    """The host sleeps for two seconds between passes."""
+    """mmengine sleeps for two seconds between loops."""
 
     time = time.time
 
     @staticmethod
     def sleep(seconds: float) -> None:
-        """Do not."""
+        """Return at once."""

@@ -1,4 +1,4 @@
-"""Start the processes of a tiny training, and perhaps signal one of them."""
+"""Start the processes of a tiny training, and signal one of them."""
 
 import atexit
 import gc
@@ -24,20 +24,20 @@ NEEDED = [
     'matplotlib.pyplot',
     'mmengine.visualization.vis_backend',
 ]
-#: A start that lasts longer hangs.
+#: Seconds after which a start counts as hanging.
 LIMIT = 120.0
 
 
 @dataclass
 class Kill:
-    """A signal that a run gets.
+    """A signal sent to a run.
 
     Args:
         number (int): SIGKILL, SIGTERM or SIGUSR1.
-        after (int): How many iterations have begun in this start before it.
-        delay (float): Seconds from then on.
-        rank (int): The process that gets it.
-        group (bool): Whether the workers of its loader get it too. Defaults
+        after (int): Iterations of this start that begin before it.
+        delay (float): Seconds after that.
+        rank (int): The rank that receives it.
+        group (bool): Whether its loader's workers also receive it. Defaults
             to False.
     """
 
@@ -57,11 +57,11 @@ class Kill:
 
 @dataclass
 class Start:
-    """How one start of a run ended.
+    """The end of one start of a run.
 
     Args:
         exit_codes (list[int]): Of each process.
-        iterations (list[int]): The iterations that were begun, from 0.
+        iterations (list[int]): The iterations that began, counted from 0.
         killed (bool): Whether the signal was sent.
     """
 
@@ -71,22 +71,22 @@ class Start:
 
 
 class NotKept(Exception):
-    """A promise was not kept."""
+    """A guarantee does not hold."""
 
 
 def prepare() -> None:
-    """Import all that runs need, so that each start is a fork of this."""
+    """Import everything that runs need, so that each start is a fork."""
     for name in NEEDED:
         importlib.import_module(name)
     torch.set_num_threads(1)
-    # Going through all modules would take longer than a tiny run.
+    # Scanning all modules would take longer than a tiny run.
     gc.collect()
     gc.freeze()
-    atexit.register(gc.unfreeze)  # the interpreter clears up as always
+    atexit.register(gc.unfreeze)  # for a normal shutdown
 
 
 def start(name: str, work_dir: Path, kill: Kill | None = None) -> Start:
-    """Start a run, or go on with it, and perhaps kill it.
+    """Start or resume a run, and optionally kill it.
 
     Args:
         name (str): A key of :data:`RUNS`.
@@ -108,7 +108,7 @@ def start(name: str, work_dir: Path, kill: Kill | None = None) -> Start:
     deadline = time.monotonic() + LIMIT
     begun, killed = _listen(hears[0], processes, kill, deadline)
     if killed and kill.number == signal.SIGKILL:
-        # The others would find out by themselves, later.
+        # The other ranks would notice later.
         for process in processes:
             process.kill()
     for process in processes:
@@ -127,7 +127,7 @@ def start(name: str, work_dir: Path, kill: Kill | None = None) -> Start:
 def _listen(
     hear: Connection, processes: list, kill: Kill | None, deadline: float
 ) -> tuple[list, bool]:
-    """Return which iterations begin, and whether the signal was sent."""
+    """Return the iterations that begin, and whether the signal was sent."""
     begun, killed = [], False
     while time.monotonic() < deadline:
         if hear.poll(0.02):
@@ -157,7 +157,7 @@ def _free_port() -> int:
 
 
 def ends(name: str, work_dir: Path) -> list[dict]:
-    """Return what each process of a run ended with."""
+    """Return the final state of each process of a run."""
     return [
         torch.load(work_dir / f'end_{rank}.pth', weights_only=False)
         for rank in range(RUNS[name][2])

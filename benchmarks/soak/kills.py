@@ -1,4 +1,4 @@
-"""Kill trainings at any moment, and see them end as if nothing had been."""
+"""Kill trainings at any moment, and compare them with uninterrupted ones."""
 
 import random
 import shutil
@@ -13,12 +13,12 @@ from .kill_configs import RUNS
 from .kill_starts import Kill, NotKept, ends, prepare, start
 from .report import Report
 
-#: Seconds: a little longer than an iteration and a save.
+#: Seconds, slightly longer than an iteration and a save.
 LONGEST_DELAY = 0.06
 
 
 def uninterrupted(name: str, work_dir: Path) -> tuple[list[dict], int]:
-    """Train without a stop; return the end, and the number of iterations.
+    """Train without interruption; return final states and iterations.
 
     Args:
         name (str): A key of :data:`RUNS`.
@@ -28,7 +28,7 @@ def uninterrupted(name: str, work_dir: Path) -> tuple[list[dict], int]:
     if any(whole.exit_codes):
         said = (work_dir / 'output_0.txt').read_text()[-2000:]
         raise NotKept(
-            f'a run that nothing stopped ended with {whole}, saying\n{said}'
+            f'an uninterrupted run ended with {whole} and the output\n{said}'
         )
     return ends(name, work_dir), len(whole.iterations)
 
@@ -36,20 +36,20 @@ def uninterrupted(name: str, work_dir: Path) -> tuple[list[dict], int]:
 def kill_and_compare(
     name: str, work_dir: Path, kills: list[Kill], expected: list[dict]
 ) -> list[str]:
-    """Kill a run several times, let it end, and compare it bit by bit.
+    """Kill and resume a run several times, and compare it bit by bit.
 
     Args:
         name (str): A key of :data:`RUNS`.
         work_dir (Path): An empty folder.
-        kills (list[Kill]): One for each start but the last.
-        expected (list[dict]): What the uninterrupted run ended with.
+        kills (list[Kill]): One per start but the last.
+        expected (list[dict]): The final states of an uninterrupted run.
 
     Returns:
-        list[str]: What came of each kill that hit the run.
+        list[str]: The outcome of each kill that hit the run.
 
     Raises:
-        NotKept: If something differs, or a stop was not clean, or an
-            iteration was repeated that a clean stop had saved.
+        NotKept: If a value differs, a stop was not clean, or a saved
+            iteration was repeated.
     """
     outcomes, saved = [], None
     for kill in [*kills, None]:
@@ -82,7 +82,7 @@ def kill_and_compare(
 
 
 def compare(expected, found, path: str = '') -> list[str]:
-    """Return the places where two nested values differ in any bit."""
+    """Return the paths where two nested values differ in any bit."""
     if isinstance(expected, dict) and isinstance(found, dict):
         if expected.keys() != found.keys():
             return [f'{path}: {sorted(expected.keys() ^ found.keys())}']
@@ -105,10 +105,10 @@ def draw_kills(
     """Return kills at random moments of a run.
 
     Args:
-        rng (random.Random): Where they come from.
+        rng (random.Random): The source of randomness.
         name (str): A key of :data:`RUNS`.
-        iterations (int): How many iterations the run has.
-        number (int): How many kills.
+        iterations (int): The number of iterations of the run.
+        number (int): The number of kills.
     """
     return [
         Kill(
@@ -117,7 +117,7 @@ def draw_kills(
                 if rng.random() < 0.9
                 else [signal.SIGUSR1, signal.SIGINT]
             ),
-            # So that mostly none comes after the end.
+            # Most kills should come before the end.
             after=rng.randrange(max(1, iterations // number)),
             delay=rng.uniform(0, LONGEST_DELAY),
             rank=rng.randrange(RUNS[name][2]),
@@ -131,12 +131,12 @@ def run(count: int, seed: int, deadline: float) -> Report:
     """Kill runs many times.
 
     Args:
-        count (int): How many kills.
-        seed (int): Where the moments come from.
-        deadline (float): When to end at the latest, of ``time.monotonic``.
+        count (int): The number of kills.
+        seed (int): The first seed.
+        deadline (float): The latest end, in ``time.monotonic`` seconds.
 
     Returns:
-        Report: What came of each kill.
+        Report: The outcomes.
     """
     began = time.monotonic()
     report = Report('kills')
@@ -154,7 +154,7 @@ def run(count: int, seed: int, deadline: float) -> Report:
             end, iterations = expected[name]
             kills = draw_kills(rng, name, iterations, rng.randint(1, 4))
             for outcome in kill_and_compare(name, work_dir, kills, end):
-                report.passed(f'{outcome} and ended equal')
+                report.passed(f'{outcome}, same final state')
         except NotKept as error:
             report.failed(seed, f'{name}: {error}; see {work_dir}')
             folder = Path(tempfile.mkdtemp(prefix='kills_'))

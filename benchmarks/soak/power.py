@@ -1,11 +1,11 @@
-"""Cut the power at every moment of a save, as a disk may be found then.
+"""Simulate a power cut at every moment of a save.
 
-A disk holds for sure only what was waited for: the bytes of a file after
-``fsync`` of it, the names of a folder after ``fsync`` of that. Each case
-records what a save does to its folder and lays out one state that the disk
-could have kept. Names are those that were last waited for, or any that came
-after, in their order, as journals keep them; a file that was not waited for
-is empty, cut in half, or whole. A new start must find its last checkpoint.
+Only synced data survives for sure: the bytes of a file after its ``fsync``,
+the names of a folder after the folder's. Each case records how a save changes
+its folder and writes one state that the disk may have kept. Names are those
+of the last sync or of any later moment, in order, as in a journal; a file
+that was not synced is empty, cut in half, or complete. A new start must find
+its last checkpoint.
 """
 
 import copy
@@ -25,13 +25,13 @@ from .saves import STEPS, Saving
 
 
 class Moment(NamedTuple):
-    """What a program sees of a folder, and what it has just waited for.
+    """The content of a folder, and what was just synced.
 
     Attributes:
-        names (dict[str, int]): Name of a file to what it stands for.
-        contents (dict[int, bytes]): What it stands for, to its bytes.
-        sure (int | None): The file that was waited for just now.
-        sure_names (bool): Whether the folder was.
+        names (dict[str, int]): Name of a file to its inode.
+        contents (dict[int, bytes]): Inode to bytes.
+        sure (int | None): The inode of the file that was just synced.
+        sure_names (bool): Whether the folder was just synced.
     """
 
     names: dict[str, int]
@@ -40,15 +40,15 @@ class Moment(NamedTuple):
     sure_names: bool = False
 
 
-#: What a disk may be found with: names and bytes.
+#: Names and bytes of the files on a disk.
 Disk = dict[str, bytes]
 
 
 class Recorder:
-    """Records what is done to a folder, call by call.
+    """Record the changes of a folder, call by call.
 
     Args:
-        folder (str): The folder; what lies in it counts as on the disk.
+        folder (str): The folder; its content counts as synced.
     """
 
     def __init__(self, folder: str) -> None:
@@ -72,7 +72,7 @@ class Recorder:
         names, contents = {}, {}
         for entry in os.scandir(self.folder):
             if entry.is_file():
-                # Held open, so that its number is given to no other file.
+                # Held open, so that its inode is not reused.
                 file = self._open.enter_context(open(entry.path, 'rb'))
                 number = names[entry.name] = os.fstat(file.fileno()).st_ino
                 contents[number] = file.read()
@@ -95,10 +95,10 @@ class Recorder:
 
 
 def disks(moments: list[Moment]) -> Iterator[Disk]:
-    """Yield what a disk may hold if the power fails after the last moment.
+    """Yield the states of a disk if the power fails after the last moment.
 
     Args:
-        moments (list[Moment]): From the first, when all was on the disk.
+        moments (list[Moment]): From the first, when everything was synced.
     """
     last_sure = max(i for i, moment in enumerate(moments) if moment.sure_names)
     seen = []
@@ -112,10 +112,10 @@ def disks(moments: list[Moment]) -> Iterator[Disk]:
 
 
 def bytes_of(number: int, moments: list[Moment]) -> list[bytes]:
-    """Return what may be left of a file's bytes, without doubles.
+    """Return the distinct contents that a file may be left with.
 
     Args:
-        number (int): The file.
+        number (int): The inode of the file.
         moments (list[Moment]): Until the power fails.
     """
     kept: list[bytes] = []
@@ -132,15 +132,15 @@ def bytes_of(number: int, moments: list[Moment]) -> list[bytes]:
 
 
 def run(count: int, seed: int, deadline: float) -> Report:
-    """Cut the power of saves, and look for what is lost.
+    """Simulate power cuts of saves, and look for lost checkpoints.
 
     Args:
-        count (int): The number of disks.
-        seed (int): Of the first save: it draws how many are kept.
-        deadline (float): When to stop, as ``time.monotonic()`` counts.
+        count (int): The number of disk states.
+        seed (int): The first seed; it draws how many checkpoints are kept.
+        deadline (float): The latest end, in ``time.monotonic`` seconds.
 
     Returns:
-        Report: What came of them.
+        Report: The outcomes.
     """
     report, begin = Report('power'), time.monotonic()
     while report.count < count and time.monotonic() < deadline:
@@ -154,7 +154,7 @@ def run(count: int, seed: int, deadline: float) -> Report:
                 if report.count == count:
                     break
                 if problem is None:
-                    report.passed('went on')
+                    report.passed('resumed')
                 else:
                     report.failed(seed, problem)
         seed += 1
@@ -163,10 +163,10 @@ def run(count: int, seed: int, deadline: float) -> Report:
 
 
 def cut_save(saving: Saving) -> Iterator[str | None]:
-    """Save once, and yield what is wrong with each disk it could leave.
+    """Save once, and yield the problem of each possible disk state.
 
     Args:
-        saving (Saving): The run, changed to that after the save.
+        saving (Saving): The run; it has saved once more afterwards.
     """
     before = saving.step
     with Recorder(saving.folder) as recorder:
@@ -179,7 +179,7 @@ def cut_save(saving: Saving) -> Iterator[str | None]:
                     Path(found, name).write_bytes(content)
                 started = copy.copy(saving)
                 started.folder = found
-                # What a save that has returned left is as sure as the rest.
+                # A save that has returned counts as synced.
                 started.sure = before if end < len(moments) else saving.step
                 problem = started.problem()
             yield problem and f'after {end} of {len(moments)}: {problem}'

@@ -1,4 +1,4 @@
-"""What one part of the soak test counted, and what failed in it."""
+"""Outcomes and failures of one part of the soak test."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Failure:
-    """One promise that was not kept.
+    """A guarantee that does not hold.
 
     Args:
-        seed (int): The seed that repeats it alone.
-        what (str): What was done to what, and what came of it.
+        seed (int): The seed that reproduces it.
+        what (str): The damage and its outcome.
     """
 
     seed: int
@@ -19,14 +19,14 @@ class Failure:
 
 @dataclass
 class Report:
-    """What one part of the soak test counted, and what failed in it.
+    """Outcomes and failures of one part of the soak test.
 
     Args:
-        name (str): The part, as 'kills'.
-        count (int): How many cases were tried. Defaults to 0.
-        outcomes (Counter): Outcome to number of cases, as 'resumed equal'.
-        failures (List[Failure]): What failed.
-        seconds (float): How long it took. Defaults to 0.
+        name (str): The part, such as 'kills'.
+        count (int): The number of cases. Defaults to 0.
+        outcomes (Counter): Outcome to number of cases.
+        failures (list[Failure]): The failures.
+        seconds (float): Duration. Defaults to 0.
     """
 
     name: str
@@ -36,26 +36,26 @@ class Report:
     seconds: float = 0.0
 
     def passed(self, outcome: str) -> None:
-        """Count a case that kept its promise.
+        """Count a case whose guarantee holds.
 
         Args:
-            outcome (str): How it ended, in few words: they are counted.
+            outcome (str): How it ended, in a few words.
         """
         self.count += 1
         self.outcomes[outcome] += 1
 
     def failed(self, seed: int, what: str) -> None:
-        """Count a case that did not keep its promise.
+        """Count a case whose guarantee does not hold.
 
         Args:
-            seed (int): The seed that repeats it alone.
-            what (str): What was done to what, and what came of it.
+            seed (int): The seed that reproduces it.
+            what (str): The damage and its outcome.
         """
         self.count += 1
         self.failures.append(Failure(seed, what))
 
     def lines(self) -> list[str]:
-        """Return the report: a line of counts, and one for each failure."""
+        """Return the report: a line of counts, and one line per failure."""
         counts = ', '.join(
             f'{number} {outcome}'
             for outcome, number in self.outcomes.most_common()

@@ -1,11 +1,10 @@
-"""Saving that is killed, or fails, at random bytes and between any two steps.
+"""Kill saves, or let them fail, at random bytes and between any two steps.
 
-Each case saves the next checkpoint of a run in a process of its own, as
-training does: a file, the pointer to it, the removal of the oldest. The
-kernel kills it at a random byte (``RLIMIT_FSIZE``), or lets the writing fail
-there as on a full disk, or it is killed before one of its calls that change
-the folder. Then the run must find its last checkpoint whole, and none may be
-older than the last that was saved.
+Each case saves the next checkpoint of a run in its own process, as training
+does: a file, the pointer to it, the removal of the oldest. The kernel kills
+it at a random byte (``RLIMIT_FSIZE``), or writing fails there as on a full
+disk, or it is killed before one of its calls that change the folder. Then the
+run must find its last checkpoint intact.
 """
 
 import os
@@ -31,22 +30,22 @@ from tests import toy
 
 from .report import Report
 
-#: Calls of ``os`` that change what a folder shows, and what is sure in it.
+#: Calls of ``os`` that change or sync a folder.
 STEPS = ('replace', 'remove', 'fsync')
-#: A save makes no more of them: file, its folder, pointer, its folder, oldest.
+#: At most this many per save: file, folder, pointer, folder, oldest.
 MOST_STEPS = 10
 
 
 def run(count: int, seed: int, deadline: float) -> Report:
-    """Interrupt saves, and look for what is lost.
+    """Interrupt saves, and look for lost checkpoints.
 
     Args:
         count (int): The number of saves.
-        seed (int): Of the first case; the next has the next seed.
-        deadline (float): When to stop, as ``time.monotonic()`` counts.
+        seed (int): The first seed.
+        deadline (float): The latest end, in ``time.monotonic`` seconds.
 
     Returns:
-        Report: What came of them.
+        Report: The outcomes.
     """
     report, begin = Report('saves'), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
@@ -94,7 +93,7 @@ class Saving:
         self.size = os.path.getsize(Path(folder) / 'epoch_1.pth')
 
     def save(self) -> None:
-        """Save the next checkpoint, wholly."""
+        """Save the next checkpoint without interruption."""
         self.step += 1
         with torch.no_grad():
             for parameter in self.runner.model.parameters():
@@ -105,13 +104,13 @@ class Saving:
         self.sure = self.step
 
     def interrupted(self, draw: random.Random) -> str:
-        """Save the next checkpoint in a process that may not come to the end.
+        """Save the next checkpoint in a process that is interrupted.
 
         Args:
-            draw (random.Random): Says where it ends, and how.
+            draw (random.Random): Draws where and how.
 
         Returns:
-            str: What was done, and what the process came to.
+            str: The interruption and the outcome.
         """
         kind = draw.choice(['killed at a byte', 'full disk', 'killed between'])
         limit = draw.randrange(int(1.1 * self.size))
@@ -131,7 +130,7 @@ class Saving:
         return f'{kind}: ' + {0: 'saved', 3: 'refused'}.get(code, 'an error')
 
     def _end_at(self, kind: str, limit: int, step: int) -> None:
-        """Save, and end this process."""
+        """Save, and exit this process."""
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         if kind == 'killed between':
             _kill_at_step(step)
@@ -147,21 +146,21 @@ class Saving:
             os._exit(9)
 
     def _follow(self) -> None:
-        """Let this process know what the other has saved."""
+        """Take over what the other process has saved."""
         self.sure = self.step
         self.hook.keep_ckpt_ids = deque([self.step])
         self.hook.last_ckpt = str(Path(self.folder) / f'epoch_{self.step}.pth')
 
     def problem(self) -> str | None:
-        """Return what is wrong with the folder, as a new start sees it."""
+        """Return the problem that a new start would have, or None."""
         if self.silent:
-            return 'the failure was not said'
+            return 'the failure was silent'
         try:
             path, notes = last_checkpoint(self.folder)
             if path is None:
                 return 'no checkpoint is left'
             if notes:
-                return f'passed over: {notes}'
+                return f'skipped: {notes}'
             content = read_run_checkpoint(path)
         except UsageError as error:
             return str(error)

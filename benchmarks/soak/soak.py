@@ -1,11 +1,11 @@
-"""Try in the large what the tests try in the small, and count what breaks.
+"""Run many random cases of what the tests check, and count failures.
 
     python benchmarks/soak/soak.py configs --count 2000 --minutes 60
     python benchmarks/soak/soak.py all --minutes 30 --seed 7
 
-Each part stops at its count or at the end of its minutes, whichever comes
-first. A failure is one line with its seed; `--seed SEED --count 1` repeats it
-alone. The exit code is 1 if there is any.
+Each part stops at its count or its time limit. A failure is one line with its
+seed; `--seed SEED --count 1` reproduces it. The exit code is 1 if there is
+any.
 """
 
 import argparse
@@ -22,7 +22,7 @@ if ROOT not in sys.path:
 
 from benchmarks.soak.report import Report  # noqa: E402
 
-#: The parts, and how many cases each has in full.
+#: Part -> default number of cases.
 PARTS = {
     'kills': 200,
     'saves': 1000,
@@ -43,18 +43,18 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('part', choices=(*PARTS, 'all'), help='what to try')
+    parser.add_argument('part', choices=(*PARTS, 'all'), help='the part')
     parser.add_argument(
         '--count',
         type=int,
-        help='cases of each part ('
+        help='number of cases ('
         + ', '.join(f'{part} {count}' for part, count in PARTS.items())
         + ')',
     )
     parser.add_argument(
-        '--minutes', type=float, default=60, help='at most for each part (60)'
+        '--minutes', type=float, default=60, help='time limit per part (60)'
     )
-    parser.add_argument('--seed', type=int, default=0, help='the first (0)')
+    parser.add_argument('--seed', type=int, default=0, help='first seed (0)')
     args = parser.parse_args(argv)
     if args.minutes <= 0 or (args.count is not None and args.count < 1):
         parser.error('--minutes and --count should be above 0')
@@ -66,8 +66,8 @@ def soak(part: str, count: int, minutes: float, seed: int) -> Report:
 
     Args:
         part (str): A key of :data:`PARTS`.
-        count (int): How many cases.
-        minutes (float): How long at most.
+        count (int): The number of cases.
+        minutes (float): The time limit.
         seed (int): The first seed.
     """
     deadline = time.monotonic() + 60 * minutes
@@ -77,16 +77,16 @@ def soak(part: str, count: int, minutes: float, seed: int) -> Report:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the parts that the command line names.
+    """Run the parts of the command line.
 
     Args:
         argv (Sequence[str], optional): The arguments.
 
     Returns:
-        int: The exit code: 1 if a promise was not kept, else 0.
+        int: The exit code: 1 if a guarantee does not hold, else 0.
     """
     args = parse_args(argv)
-    # Several processes at once would each take all cores.
+    # Each of several processes would use all cores.
     os.environ.setdefault('OMP_NUM_THREADS', '1')
     os.environ['CUDA_VISIBLE_DEVICES'] = ''
     failures = 0

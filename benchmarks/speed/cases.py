@@ -1,4 +1,4 @@
-"""What is run: a model of one form, a batch, and a step with them."""
+"""Models, batches and steps to measure."""
 
 import copy
 from collections.abc import Callable, Mapping
@@ -28,13 +28,13 @@ FAMILIES = {
 
 @dataclass(frozen=True)
 class Case:
-    """What all forms of one comparison share.
+    """The setting of a comparison, the same for all forms.
 
     Attributes:
-        model (str): 'vit' to classify or 'setr' to segment, and one of
-            MMPretrain's architectures, such as 'vit-b'.
-        prompts (int): Prompts of each layer. Defaults to 20.
-        batch (int): Images of a step. Defaults to 8.
+        model (str): 'vit' (classifier) or 'setr' (segmentor), a dash, and an
+            architecture of MMPretrain, such as 'vit-b'.
+        prompts (int): Prompts per layer. Defaults to 20.
+        batch (int): Images per step. Defaults to 8.
         size (int): Height and width of an image in pixels. Defaults to 224.
         classes (int): Defaults to 100.
         patch (int): Height and width of a patch in pixels. Defaults to 16.
@@ -57,7 +57,7 @@ class Case:
 
     @property
     def arch(self) -> dict:
-        """The sizes of the Vision Transformer, as MMPretrain has them.
+        """The sizes of the Vision Transformer in MMPretrain.
 
         Raises:
             UsageError: If there is no such model.
@@ -73,7 +73,7 @@ class Case:
 
 
 def model_config(case: Case, form: str) -> dict:
-    """Return the config of a model: that of ``configs/``, in another size.
+    """Return the config of a model in the size of a case.
 
     Args:
         case (Case): The case.
@@ -101,7 +101,7 @@ def model_config(case: Case, form: str) -> dict:
             num_classes=case.classes, in_channels=arch['embed_dims']
         )
         return model
-    # One process: torch's SyncBN is for several, on GPUs.
+    # SyncBN needs several processes on GPUs.
     heads = [model['decode_head'], *model['auxiliary_head']]
     for head in heads:
         head.update(
@@ -125,8 +125,8 @@ def build_model(case: Case, form: str) -> nn.Module:
         form (str): Key of ``FORMS``.
 
     Returns:
-        nn.Module: A classifier or a segmentor. Guided classes are dealt out
-        to the prompts in turn, since which class goes where costs the same.
+        nn.Module: A classifier or a segmentor. Classes are assigned
+        to prompts in turn: any mapping costs the same.
     """
     scope = 'mmpretrain' if case.family == 'vit' else 'mmseg'
     with DefaultScope.overwrite_default_scope(scope):
@@ -142,11 +142,11 @@ def build_model(case: Case, form: str) -> nn.Module:
 
 
 def share_weights(models: Mapping[str, nn.Module]) -> None:
-    """Give all models the weights of the first, once in memory if frozen.
+    """Give all models the weights of the first; share the frozen ones.
 
     Args:
-        models (Mapping[str, nn.Module]): Forms of one case. What the first
-            lacks, such as prompts, is that of the next that has it.
+        models (Mapping[str, nn.Module]): Forms of one case. Parameters that
+            the first lacks, such as prompts, come from the next model.
     """
     pool: dict[str, Tensor] = {}
     for model in models.values():
@@ -161,11 +161,11 @@ def share_weights(models: Mapping[str, nn.Module]) -> None:
 
 
 def make_batch(case: Case, device: str) -> tuple[Tensor, list]:
-    """Return images of noise and samples with classes, the same every time.
+    """Return images of noise and samples with classes, always the same.
 
     Args:
         case (Case): The case.
-        device (str): Where they are.
+        device (str): Their device.
     """
     generator = torch.Generator().manual_seed(0)
     shape = (case.batch, 3, case.size, case.size)
@@ -195,13 +195,13 @@ def training_step(
 ) -> tuple[Callable[[], Tensor], Callable[[Tensor], None]]:
     """Return the two halves of a training step: forward, and the rest.
 
-    The rest is backward and one step of AdamW. float16 has its loss scaled
-    by a constant, which costs what a dynamic scale costs.
+    The rest is backward and a step of AdamW. float16 scales the loss by a
+    constant, which costs as much as a dynamic scale.
 
     Args:
         model (nn.Module): The model, in training mode.
         case (Case): The case.
-        device (str): Where it is.
+        device (str): Its device.
 
     Returns:
         tuple[Callable, Callable]: The first returns the loss, which the
@@ -233,7 +233,7 @@ def inference_step(
     Args:
         model (nn.Module): The model, in evaluation mode.
         case (Case): The case.
-        device (str): Where it is.
+        device (str): Its device.
     """
     images, samples = make_batch(case, device)
 
@@ -249,7 +249,7 @@ def autocast(precision: str, device: str) -> torch.autocast:
 
     Args:
         precision (str): 'fp32', 'bf16' or 'fp16'.
-        device (str): Where it is to hold.
+        device (str): The device.
     """
     return torch.autocast(
         torch.device(device).type,

@@ -1,4 +1,4 @@
-"""What processes send each other in a training step."""
+"""Count and time what processes send each other in a training step."""
 
 import os
 import socket
@@ -22,15 +22,15 @@ from .cases import Case, build_model, make_batch
 
 
 def reduced_bytes(model: nn.Module) -> dict[str, int]:
-    """Return the bytes that are summed over processes in each step.
+    """Return the bytes that each step sums over processes.
 
     Args:
         model (nn.Module): A classifier or a segmentor.
 
     Returns:
         dict[str, int]: ``prompts`` (with bias deltas), ``head`` and
-        ``statistics``: the sums and counts of classes, and the mapping.
-        Prompts and head are gradients of what trains.
+        ``statistics``: sums and counts of classes, and the mapping. Prompts
+        and head are gradients.
     """
     of_backbone = of_head = 0
     for name, parameter in model.named_parameters():
@@ -52,7 +52,7 @@ def reduced_bytes(model: nn.Module) -> dict[str, int]:
 
 
 def bytes_of(case: Case, form: str = 'davpt') -> dict[str, int]:
-    """Return the bytes of a case, without building it in memory.
+    """Return the bytes of a case without allocating it.
 
     Args:
         case (Case): The case.
@@ -63,33 +63,31 @@ def bytes_of(case: Case, form: str = 'davpt') -> dict[str, int]:
 
 
 def ring_seconds(num_bytes: int, devices: int, bytes_per_second: float):
-    """Return how long a ring takes to sum a message over devices.
+    """Return the seconds of a ring all-reduce without latency.
 
-    Each device sends and receives ``2 (n - 1) / n`` of it; latency is left
-    out.
+    Each device sends and receives ``2 (n - 1) / n`` of the message.
 
     Args:
         num_bytes (int): The size of the message.
         devices (int): The number of devices ``n``.
-        bytes_per_second (float): Of the slowest link of the ring.
+        bytes_per_second (float): Rate of the slowest link.
     """
     return 2 * (devices - 1) / devices * num_bytes / bytes_per_second
 
 
 def run_processes(case: Case, processes: int, rounds: int) -> dict:
-    """Train with several processes on this machine's CPU, by gloo.
+    """Train with several gloo processes on this machine's CPU.
 
-    Each has one thread and a batch of its own.
+    Each has one thread and its own batch.
 
     Args:
         case (Case): The case, with the batch of a process.
-        processes (int): Their number.
-        rounds (int): Steps that are timed.
+        processes (int): The number of processes.
+        rounds (int): Timed steps.
 
     Returns:
-        dict: Of rank 0: ``seconds`` of each step, ``cpu``, the processor's
-        time in each, which other work on the machine hardly changes, and
-        ``sent``, the bytes that it handed over to be summed in a step.
+        dict: Of rank 0: ``seconds`` and ``cpu``, the wall and processor time
+        of each step, and ``sent``, the bytes that it sums in a step.
     """
     with socket.socket() as free, tempfile.TemporaryDirectory() as folder:
         free.bind(('127.0.0.1', 0))

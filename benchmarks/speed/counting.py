@@ -1,4 +1,4 @@
-"""What a step costs, counted and not timed: the same on every machine."""
+"""Count the operations and bytes of a step: the same on every machine."""
 
 import weakref
 from collections.abc import Callable
@@ -12,14 +12,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 class LiveBytes(TorchDispatchMode):
-    """Counts the bytes of the tensors that are made and are still alive.
+    """Count the bytes of the tensors that were created and are still alive.
 
-    Two tensors of one storage count once, and what was there before does not
-    count. Temporaries inside an operator are not seen.
+    Two tensors of one storage count once; older tensors do not count.
+    Temporaries inside an operator are not seen.
 
     Attributes:
         now (int): Bytes that are alive.
-        peak (int): The most that ever were.
+        peak (int): The most bytes that were alive at once.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class LiveBytes(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        """Run an operator and note what it returns."""
+        """Run an operator and count its results."""
         kwargs = kwargs or {}
         given = {
             x.untyped_storage()._cdata
@@ -50,7 +50,7 @@ class LiveBytes(TorchDispatchMode):
             return
         size = storage.nbytes()
         if isinstance(size, torch.SymInt):
-            # Of a fake tensor as long as some values are: the log's accuracy.
+            # The accuracy in the log: its size depends on values.
             return
         self._known.add(key)
         self.now += size
@@ -69,7 +69,7 @@ def count_flops(run: Callable[[], Any]) -> int:
     backward of fused attention includes the scores that it computes again.
 
     Args:
-        run (Callable): What is counted.
+        run (Callable): The code to count.
     """
     with FlopCounterMode(display=False) as counter:
         run()
@@ -79,19 +79,19 @@ def count_flops(run: Callable[[], Any]) -> int:
 def count_training(
     forward: Callable[[], Tensor], rest: Callable[[Tensor], None]
 ) -> dict[str, int]:
-    """Return what a training step costs.
+    """Return the costs of a training step.
 
     Args:
         forward (Callable): Returns the loss.
         rest (Callable): Backward and step.
 
     Returns:
-        dict[str, int]: ``flops``; ``kept``, the bytes that forward leaves
-        behind for backward; ``peak``, the most bytes alive in the step
-        beside weights and optimizer state.
+        dict[str, int]: ``flops``; ``kept``, the bytes that forward keeps for
+        backward; ``peak``, the most bytes alive in the step, without weights
+        and optimizer state.
     """
     flops = count_flops(lambda: rest(forward()))
-    # The optimizer has made its state by now.
+    # The optimizer has created its state by now.
     with LiveBytes() as live:
         loss = forward()
         kept = live.now
@@ -100,7 +100,7 @@ def count_training(
 
 
 def count_inference(run: Callable[[], Tensor]) -> dict[str, int]:
-    """Return what inference costs, once what it caches is there.
+    """Return the costs of inference with warm caches.
 
     Args:
         run (Callable): Returns the outputs.

@@ -1,4 +1,4 @@
-"""The forms of a model that are measured side by side."""
+"""The forms of a model to compare."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from mmdavpt.models import DAVPTVisionTransformer
 class ConcatenatedViT(DAVPTVisionTransformer):
     """VPT-Deep as published: prompts run through the layers as tokens.
 
-    Each layer sees ``[cls, prompts, patches]``; the next one replaces what
-    came out at the prompts' places by prompts of its own. Written as the
-    authors' ``forward_deep_prompt`` (KMnP/vpt, src/models/vit_prompt/vit.py),
-    over the host's layers, so that it has their fused attention as well.
+    Each layer sees ``[cls, prompts, patches]``; the next one replaces the
+    prompt outputs by its own prompts. Follows the authors'
+    ``forward_deep_prompt`` (KMnP/vpt, src/models/vit_prompt/vit.py), with
+    MMPretrain's layers and their fused attention.
     """
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -35,12 +35,12 @@ class ConcatenatedViT(DAVPTVisionTransformer):
             if i == self.num_layers - 1 and self.final_norm:
                 x = self.ln1(x)
             if i in self.out_indices:
-                shown = (
+                features = (
                     x
                     if self.out_type == 'cls_token'
                     else torch.cat((x[:, :extra], x[:, extra + before :]), 1)
                 )
-                outs.append(self._format_output(shown, grid))
+                outs.append(self._format_output(features, grid))
         return tuple(outs)
 
 
@@ -53,11 +53,11 @@ class Form:
     """One way to tune or to run a model.
 
     Attributes:
-        note (str): What it is.
+        note (str): A description.
         backbone (type): Defaults to :class:`DAVPTVisionTransformer`.
         guided (bool): Whether prompts are guided. Defaults to False.
-        changes (Callable): From the number of layers and of prompts to what
-            differs from the backbone of the config. Defaults to nothing.
+        changes (Callable): From the numbers of layers and prompts to changes
+            of the config's backbone. Defaults to none.
     """
 
     note: str
@@ -68,27 +68,27 @@ class Form:
 
 FORMS: dict[str, Form] = {
     'plain': Form(
-        "the host's ViT without prompts; training is that of the head",
+        "MMPretrain's ViT without prompts; only the head trains",
         VisionTransformer,
     ),
     'concatenated': Form(
         'VPT-Deep as published, prompts as tokens', ConcatenatedViT
     ),
     'vpt': Form('VPT-Deep, prompts as a key/value prefix'),
-    'davpt': Form('the same with guided prompts', guided=True),
+    'davpt': Form('as vpt, with guided prompts', guided=True),
     'davpt-plus': Form(
-        'guided prompts, K and V bias',
+        'as davpt, with K and V bias',
         guided=True,
         changes=lambda layers, p: dict(bias=('k', 'v')),
     ),
     'vpt-upper': Form(
-        'as vpt, prompts in the upper half of the layers only',
+        'as vpt, with prompts in the upper half of the layers',
         changes=lambda layers, p: dict(
             num_prompts=(0,) * (layers // 2) + (p,) * (layers - layers // 2)
         ),
     ),
     'vpt-checkpoint': Form(
-        'as vpt, layers recomputed in backward',
+        'as vpt, with layers recomputed in backward',
         changes=lambda layers, p: dict(with_cp=True),
     ),
 }

@@ -1,4 +1,4 @@
-"""Counts and times of all forms of a case."""
+"""Count and time all forms of a case."""
 
 import gc
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ PASSES = ('training', 'inference')
 
 @dataclass
 class Row:
-    """What one form costs in one pass; bytes and FLOPs are of the batch.
+    """The costs of one form in one pass; bytes and FLOPs are per batch.
 
     Attributes:
         case (Case): The case.
@@ -34,10 +34,11 @@ class Row:
         phase (str): 'training' or 'inference'.
         flops (int): See :func:`.counting.count_flops`.
         kept (int): Bytes kept for backward; 0 at inference.
-        peak (int): Most bytes beside weights and optimizer state: those of
-            the allocator on a GPU, else those of :class:`.LiveBytes`.
+        peak (int): Peak bytes without weights and optimizer state, from the
+            allocator on a GPU, else from :class:`.LiveBytes`.
         seconds (list[float]): Of each round; empty if not timed.
-        matmul (float | None): Operations a second of a large product.
+        matmul (float | None): Operations per second of a large matrix
+            product.
     """
 
     case: Case
@@ -50,21 +51,21 @@ class Row:
     matmul: float | None = None
 
     def to_dict(self) -> dict:
-        """Return it as JSON takes it."""
+        """Return the row as JSON-serializable values."""
         return asdict(self)
 
 
 def count(case: Case, form: str, phase: str) -> Row:
     """Count a pass without running it, on fake tensors of a CPU.
 
-    Takes about a second for a ViT-B or a ViT-L, and no memory.
+    This takes about a second for a ViT-L, and no memory.
 
     Args:
         case (Case): The case.
         form (str): Key of ``FORMS``.
         phase (str): 'training' or 'inference'.
     """
-    # The accuracy in a segmentor's log picks pixels by their values.
+    # The accuracy in a segmentor's log selects pixels by their values.
     with FakeTensorMode(shape_env=ShapeEnv()):
         model = build_model(case, form)
         if phase == 'training':
@@ -88,15 +89,15 @@ def measure(
     Args:
         case (Case): The case.
         forms (Sequence[str]): Keys of ``FORMS``.
-        device (str): Where the time is taken.
-        rounds (int): Timed steps of each form; 0 only counts.
-        warmup (int): Steps before that.
+        device (str): The device.
+        rounds (int): Timed steps per form; 0 only counts.
+        warmup (int): Steps before those.
         phases (Sequence[str]): Out of 'training' and 'inference'.
             Defaults to both.
         clock (str): Key of ``CLOCKS``. Defaults to 'wall'.
 
     Returns:
-        list[Row]: For each phase, a row for each form.
+        list[Row]: One row per phase and form.
 
     Raises:
         UsageError: If forms that should agree give different outputs.
@@ -133,14 +134,12 @@ def _whole_step(model: nn.Module, case: Case, device: str):
 
 
 def check_agreement(models: dict[str, nn.Module], case: Case, device: str):
-    """Raise if the published form and the prefix are not the same function.
-
-    A benchmark of two things that differ would say nothing.
+    """Check that the published form and the prefix compute the same function.
 
     Args:
         models (dict[str, nn.Module]): Form to model, with shared weights.
         case (Case): The case.
-        device (str): Where they are.
+        device (str): Their device.
 
     Raises:
         UsageError: If outputs differ by more than rounding.

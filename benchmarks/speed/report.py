@@ -1,28 +1,26 @@
-"""The tables of a benchmark, and the machine that it ran on."""
+"""Tables of a benchmark, and the machine that it ran on."""
 
 import platform
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
 from itertools import groupby
 from pathlib import Path
 
 import torch
 
 from .cases import Case
-from .forms import FORMS
 from .measuring import Row
 from .timing import paired_ratio, spread
 
-#: What the ratios of a pass are to, as far as they are measured.
+#: The reference forms of the ratios, by pass.
 REFERENCES = dict(training=('concatenated', 'vpt'), inference=('plain',))
 MIB = 2**20
 
 
 def machine(device: str) -> dict:
-    """Return what one must know of a machine to compare times.
+    """Return the facts about a machine that times depend on.
 
     Args:
-        device (str): Where the times are taken.
+        device (str): The measured device.
     """
     found = dict(
         device=platform.processor() or platform.machine(),
@@ -44,7 +42,7 @@ def to_markdown(rows: Iterable[Row]) -> str:
     """Return a table for each case and pass.
 
     Args:
-        rows (Iterable[Row]): Those of a case and pass one after the other.
+        rows (Iterable[Row]): The rows, grouped by case and pass.
     """
     parts = []
     for (case, phase), group in groupby(rows, lambda r: (r.case, r.phase)):
@@ -53,7 +51,7 @@ def to_markdown(rows: Iterable[Row]) -> str:
 
 
 def title(case: Case) -> str:
-    """Return a case in words."""
+    """Return the title of a case."""
     parts = [
         f'**{case.model}/{case.patch} at {case.size}**',
         f'{case.prompts} prompts',
@@ -67,11 +65,11 @@ def title(case: Case) -> str:
 def table(rows: Sequence[Row]) -> str:
     """Return the table of one case and pass.
 
-    Times are median [first quartile, third quartile]. A ratio of times is
-    that of the same round, so that a slow spell does not count.
+    Times are median [first quartile, third quartile]. Ratios of times are
+    taken within rounds, so that a slow spell of the machine cancels.
 
     Args:
-        rows (Sequence[Row]): A row for each form.
+        rows (Sequence[Row]): One row per form.
     """
     phase = rows[0].phase
     forms = {row.form: row for row in rows}
@@ -108,27 +106,13 @@ def _cells(row: Row, references: Sequence[Row]) -> list[str]:
     return cells
 
 
-def legend(forms: Iterable[str]) -> str:
-    """Return what the forms are, one on a line."""
-    return '\n'.join(f'- `{form}`: {FORMS[form].note}' for form in forms)
-
-
 def to_json(rows: Iterable[Row], device: str, clock: str) -> dict:
-    """Return all figures, so that other tables can be made of them.
+    """Return all figures, for JSON.
 
     Args:
         rows (Iterable[Row]): The rows.
-        device (str): Where the times were taken.
-        clock (str): By which of ``CLOCKS``.
+        device (str): The measured device.
+        clock (str): Key of ``CLOCKS``.
     """
     about = dict(**machine(device), clock=clock)
     return dict(machine=about, rows=[row.to_dict() for row in rows])
-
-
-def from_json(content: dict) -> list[Row]:
-    """Return the rows of :func:`to_json`."""
-    names = {f.name for f in fields(Row)} - {'case'}
-    return [
-        Row(case=Case(**row['case']), **{n: row[n] for n in names})
-        for row in content['rows']
-    ]

@@ -1,4 +1,4 @@
-"""How long a step takes, of several forms in turn in one process."""
+"""Time several forms in turn in one process."""
 
 import statistics
 import time
@@ -7,8 +7,7 @@ from typing import Any
 
 import torch
 
-#: Which seconds count: those that pass, or those that the processor works for
-#: this process, all threads together.
+#: Wall time, or processor time of all threads of this process.
 CLOCKS = dict(wall=time.perf_counter, processor=time.process_time)
 
 
@@ -19,16 +18,15 @@ def interleave(
     device: str,
     clock: str = 'wall',
 ) -> dict[str, list[float]]:
-    """Time all runs in turn, so that a slower spell of the machine hits all.
+    """Time all runs in turn, so that a slow spell of the machine hits all.
 
-    Each round begins one run later than the last: no run always follows the
-    same one.
+    Each round begins with the next run: no run always follows the same one.
 
     Args:
-        runs (Mapping[str, Callable]): Name to what is timed.
-        rounds (int): How often each is timed.
-        warmup (int): Rounds before that, which do not count.
-        device (str): Where they run; a GPU is waited for.
+        runs (Mapping[str, Callable]): Name to the code to time.
+        rounds (int): Timed rounds.
+        warmup (int): Rounds before those, which do not count.
+        device (str): The device; a GPU is synchronized.
         clock (str): Key of ``CLOCKS``. Defaults to 'wall'.
 
     Returns:
@@ -49,7 +47,7 @@ def interleave(
 
 
 def synchronize(device: str) -> None:
-    """Wait for what the device has been asked to do."""
+    """Wait until the device has finished."""
     if torch.device(device).type == 'cuda':
         torch.cuda.synchronize(device)
 
@@ -58,7 +56,7 @@ def spread(values: Sequence[float]) -> tuple[float, float, float]:
     """Return median, first and third quartile.
 
     Args:
-        values (Sequence[float]): At least one.
+        values (Sequence[float]): At least one value.
     """
     if len(values) == 1:
         return values[0], values[0], values[0]
@@ -73,7 +71,7 @@ def paired_ratio(
 
     Args:
         values (Sequence[float]): Seconds of one run, by round.
-        reference (Sequence[float]): Those of another.
+        reference (Sequence[float]): Seconds of another run.
     """
     return spread([a / b for a, b in zip(values, reference, strict=True)])
 
@@ -81,15 +79,15 @@ def paired_ratio(
 def matmul_rate(
     device: str, precision: str, clock: str = 'wall', rounds: int = 10
 ) -> float:
-    """Return the operations a second of a large matrix product.
+    """Return the operations per second of a large matrix product.
 
-    The most that the device does in practice: the yardstick for a step.
+    This is the most that a step can reach in practice.
 
     Args:
         device (str): The device.
         precision (str): 'fp32', 'bf16' or 'fp16'.
         clock (str): Key of ``CLOCKS``. Defaults to 'wall'.
-        rounds (int): The best of so many counts. Defaults to 10.
+        rounds (int): The best of these counts. Defaults to 10.
     """
     on_gpu = torch.device(device).type == 'cuda'
     size = 8192 if on_gpu else 1024
@@ -102,10 +100,10 @@ def matmul_rate(
 
 
 def gpu_peak(run: Callable[[], Any], device: str) -> int | None:
-    """Return the most bytes a run allocates on a GPU, beyond those before.
+    """Return the peak bytes that a run allocates on a GPU.
 
     Args:
-        run (Callable): What is measured.
+        run (Callable): The code to measure.
         device (str): The device.
 
     Returns:

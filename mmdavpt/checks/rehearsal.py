@@ -1,7 +1,6 @@
 """Rehearsal: one training step, one validation batch and one checkpoint."""
 
 import copy
-import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 from mmengine.evaluator import Evaluator
-from mmengine.hooks import CheckpointHook, Hook
+from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.runner.amp import autocast
@@ -24,7 +23,7 @@ from mmdavpt.ranks import run_on_rank_0
 from mmdavpt.unwrap import unwrap
 
 from .no_trace import no_trace
-from .trial_batch import TrialBatch, failure, label_size_defect, trial_batch
+from .trial_batch import TrialBatch, failure, trial_batch
 
 
 class RehearsalPassed(SystemExit):
@@ -97,14 +96,14 @@ def rehearse(runner: Runner) -> None:
         _training_step(runner)
         if runner.val_loop is not None:
             _validation(runner, temporary)
-        _checkpoint(runner, temporary)
+        with _failing('checkpoint'):
+            runner.save_checkpoint(temporary, 'rehearsal.pth')
 
 
 def _training_step(runner: Runner) -> None:
     batch = trial_batch(runner, 'train')
-    defect = label_size_defect(batch)
-    if defect is not None:  # a batch of one would train silently
-        raise UsageError(f'train_dataloader gives wrong labels: {defect}')
+    if batch.label_size_defect:  # a batch of one would train silently
+        raise failure('train data', UsageError('wrong labels'), batch)
     model = unwrap(runner.model)
     model.train()
     with _failing('training step', batch):
@@ -115,15 +114,7 @@ def _training_step(runner: Runner) -> None:
         terms = model.train_step(
             batch.data, optim_wrapper=runner.optim_wrapper
         )
-        loss = terms['loss'].item()
-    skips = any(getattr(h, 'max_skipped_steps', 0) for h in runner.hooks)
-    if not math.isfinite(loss) and not skips:
-        values = {name: value.item() for name, value in terms.items()}
-        raise UsageError(
-            f'the loss of the training step is {loss} ({values}) on '
-            f'{first_few(batch.files)}; check these images for NaN, and the '
-            'weights that the run starts from'
-        )
+        terms['loss'].item()  # wait for a GPU, whose errors come late
 
 
 def _guide_temporarily(model: nn.Module) -> None:
@@ -153,12 +144,17 @@ def _validation(runner: Runner, folder: str) -> None:
             f'the metric {kinds} gives no result for '
             f'{first_few(batch.files)}; check val_evaluator'
         )
-    known = [*metrics, *losses]
-    for name in sorted(_monitored(runner) - {*known}):
-        raise UsageError(
-            f'a hook or scheduler monitors {name!r}, but the validation '
-            f'gives {", ".join(known)}; change its save_best or monitor'
-        )
+    known = {*metrics, *losses, 'auto'}
+    for part in [*runner.hooks, *(runner.param_schedulers or ())]:
+        for key in ('save_best', 'monitor'):
+            names = getattr(part, key, None) or []
+            for name in [names] if isinstance(names, str) else names:
+                if name not in known:
+                    raise UsageError(
+                        f'{type(part).__name__} needs the metric {name!r}, '
+                        f'but the validation gives {", ".join(metrics)}; '
+                        f'change its {key}'
+                    )
 
 
 def _evaluator_writing_to(folder: str, evaluator: Evaluator) -> Evaluator:
@@ -169,33 +165,6 @@ def _evaluator_writing_to(folder: str, evaluator: Evaluator) -> Evaluator:
             if name.startswith('out') and isinstance(value, str):
                 setattr(metric, name, path.join(folder, path.basename(value)))
     return evaluator
-
-
-def _monitored(runner: Runner) -> set[str]:
-    """Return the metrics that hooks and schedulers wait for."""
-    schedulers = runner.param_schedulers or []
-    if isinstance(schedulers, dict):
-        schedulers = sum(schedulers.values(), [])
-    names = set()
-    for part in [*runner.hooks, *schedulers]:
-        for key in ('save_best', 'monitor'):
-            given = getattr(part, key, None) or ()
-            names.update([given] if isinstance(given, str) else given)
-    return names - {'auto'}
-
-
-def _checkpoint(runner: Runner, folder: str) -> None:
-    hooks = [h for h in runner.hooks if isinstance(h, CheckpointHook)]
-    if not hooks:
-        return
-    with _failing('checkpoint'):
-        runner.save_checkpoint(
-            folder,
-            'rehearsal.pth',
-            save_optimizer=hooks[0].save_optimizer,
-            save_param_scheduler=hooks[0].save_param_scheduler,
-            by_epoch=hooks[0].by_epoch,
-        )
 
 
 @contextmanager

@@ -56,11 +56,6 @@ class RefreshSchedule:
                 'PromptMappingHook: interval=None never re-clusters, which '
                 f'contradicts begin={begin}; set `interval` or remove `begin`'
             )
-        if begin == 0 and interval not in (None, 1):
-            raise UsageError(
-                'PromptMappingHook: begin=0 never re-clusters, which '
-                f'contradicts interval={interval}; remove one of them'
-            )
         self.interval = interval
         self.first = interval if begin is None else begin or None
 

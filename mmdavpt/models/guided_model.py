@@ -35,21 +35,19 @@ def normalization_note(
     mean = getattr(data_preprocessor, 'mean', None)
     if declared is None or mean is None:
         return None
-    given = [mean.flatten(), data_preprocessor.std.flatten()]
-    expected = [torch.tensor(x).to(mean) for x in declared[:2]]
-    if all(
-        torch.allclose(x, y, atol=0.05)
-        for x, y in zip(given, expected, strict=True)
-    ):
+    given = torch.stack([mean.flatten(), data_preprocessor.std.flatten()])
+    given, expected = given.cpu(), torch.tensor(declared[:2])
+    if torch.allclose(given, expected, atol=0.05):
         return None
+    given, expected = (
+        'mean {} and std {}'.format(*x.double().numpy().round(3).tolist())
+        for x in (given, expected)
+    )
     return (
-        'images are normalised by mean {} and std {}, but the weights were '
-        'trained with mean {} and std {} (as {} declares); set mean and std '
-        'of the data preprocessor to follow the weights, or keep them to '
-        "follow papers that use ImageNet's values for all weights".format(
-            *([round(v, 3) for v in x.tolist()] for x in [*given, *expected]),
-            declared.source,
-        )
+        f'images are normalised by {given}, but the weights were trained with '
+        f'{expected} (as {declared.source} declares); set mean and std of the '
+        'data preprocessor to follow the weights, or keep them to follow '
+        "papers that use ImageNet's values for all weights"
     )
 
 

@@ -93,7 +93,9 @@ def test_command_lists_and_runs_commands(monkeypatch, capsys):
         for path in CLI.glob('*.py')
         if '\ndef add_arguments(' in path.read_text()
     }
-    assert {'train', 'test'} <= defining == set(command.find_commands())
+    assert (
+        {'train', 'test', 'check'} <= defining == set(command.find_commands())
+    )
     command.main([])
     assert '  train       Train a model.' in capsys.readouterr().out
     called = []
@@ -101,6 +103,8 @@ def test_command_lists_and_runs_commands(monkeypatch, capsys):
     monkeypatch.setattr(train, 'main', called.append)
     command.main(['train', 'c.py', '--amp'])
     assert called == [['c.py', '--amp']]
+    command.main(['check', 'c.py', '--cfg-options', 'a=1'])
+    assert called[1:] == [['c.py', '--cfg-options', 'a=1', '--check-only']]
     assert command.main(['trian']) == 2
     assert "did you mean 'train'?" in capsys.readouterr().err
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 from mmdavpt.errors import UsageError
 from mmdavpt.models.export import fold_tuners
@@ -9,6 +10,7 @@ from mmdavpt.models.tuners import PARTS
 from tools.model_converters.publish import main as publish
 
 from .test_backbones.test_davpt_vit import build, images
+from .test_tuners.reference import Project
 
 
 @pytest.mark.parametrize(
@@ -50,6 +52,60 @@ def test_folded_model_computes_the_same(tuners, options):
     for ours, theirs in zip(folded(images()), tuned(images()), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
     assert (plain(images())[0] - tuned(images())[0]).abs().max() > 1e-3
+
+
+class Gain(Project):
+    """Scale and shift everything that can be folded."""
+
+    def __init__(self, sizes):
+        super().__init__(sizes)
+        self.places = nn.ParameterDict(
+            {
+                f'{which}{layer}': torch.zeros(2, sizes.embed_dims)
+                for layer in range(sizes.num_layers)
+                for which in ('norm1', 'norm2')
+            }
+        )
+        self.places['final2'] = torch.zeros(2, sizes.embed_dims)
+        self.places['embed'] = torch.zeros(2, sizes.embed_dims)
+
+    def affine(self, place, x):
+        scale, shift = self.places[place]
+        return x * (1 + scale) + shift
+
+    def embed(self, x):
+        return self.affine('embed', x)
+
+    def norm(self, layer, which, x):
+        return self.affine(f'{which}{layer}', x)
+
+    def project(self, layer, part, x, y):
+        return y * (1 + self.rows[part][layer])
+
+    def fold(self, weights):
+        for part, rows in self.rows.items():
+            for layer, row in enumerate(rows):
+                weights.weight(layer, part).mul_(1 + row[:, None])
+                weights.bias(layer, part).mul_(1 + row)
+        for place, (scale, shift) in self.places.items():
+            module = (
+                weights.embedding()
+                if place == 'embed'
+                else weights.norm(int(place[-1]), place[:-1])
+            )
+            module.weight.transpose(0, -1).mul_(1 + scale)
+            module.bias.mul_(1 + scale).add_(shift)
+
+
+@pytest.mark.parametrize('order', [1, -1])
+def test_order_of_folding_is_that_of_the_pass(order):
+    tuners = [dict(type=Gain), dict(type='LoRA'), dict(type='Bias')][::order]
+    tuned = build(tuners=tuners, bias=('v',))
+    folded = build(perturb=False)
+    folded.load_state_dict(fold_tuners(tuned))
+    torch.testing.assert_close(
+        folded(images())[0], tuned(images())[0], rtol=0, atol=1e-10
+    )
 
 
 def test_bias_is_folded_bit_for_bit():

@@ -69,16 +69,8 @@ def resolve_guided_layers(
         UsageError: If there is none, if one is out of range or repeated, or
             if they have no prompts or different numbers of them: one mapping
             serves all guided layers.
-        TypeError: If it is not a list of integers.
     """
     num_layers = len(counts)
-    if not isinstance(guided_layers, (list, tuple)) or not all(
-        isinstance(i, int) for i in guided_layers
-    ):
-        raise TypeError(
-            '`guided_layers` should be a list of layer indices such as '
-            f'(-1,), but got {guided_layers!r}'
-        )
     resolved = sorted(i + num_layers if i < 0 else i for i in guided_layers)
     if (
         not resolved

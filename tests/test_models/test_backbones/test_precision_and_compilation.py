@@ -20,7 +20,7 @@ def outputs(forward, vit):
 @pytest.mark.parametrize(
     'backend, kwargs',
     [
-        ('eager', dict(bias=('k', 'v'))),
+        ('eager', dict(bias=('k', 'v'), tuners=[dict(type='LoRA')])),
         pytest.param(
             'aot_eager', dict(bias=('k', 'v')), marks=pytest.mark.slow
         ),

@@ -237,8 +237,6 @@ def test_resolve_guided_layers(layers, counts, expected):
         ((1, -1), (3, 3), 'different layers'),
         ((0,), (0, 3), 'at least one'),
         ((0, 1), (2, 3), 'same number'),
-        (1, (3, 3), 'list of layer indices'),
-        ((0.0,), (3, 3), 'list of layer indices'),
     ],
 )
 def test_invalid_guided_layers(layers, counts, message):

@@ -1,4 +1,4 @@
-"""How costs grow with classes, prompts and pixels."""
+"""Measure how costs grow with classes, prompts and pixels."""
 
 import statistics
 import time
@@ -18,7 +18,7 @@ MIB = 2**20
 
 
 def class_points(num_classes: int, channels: int, seed: int = 0) -> np.ndarray:
-    """Return representations that lie in groups, as those of classes do.
+    """Return class representations that form groups.
 
     Args:
         num_classes (int): ``K``.
@@ -26,7 +26,7 @@ def class_points(num_classes: int, channels: int, seed: int = 0) -> np.ndarray:
         seed (int): Defaults to 0.
 
     Returns:
-        np.ndarray: float32, (K, C): about one group of every ten classes.
+        np.ndarray: float32, (K, C): one group per ten classes.
     """
     generator = np.random.default_rng(seed)
     groups = generator.standard_normal((max(num_classes // 10, 2), channels))
@@ -36,14 +36,11 @@ def class_points(num_classes: int, channels: int, seed: int = 0) -> np.ndarray:
 
 
 def seconds_of(run: Callable[[], Any], rounds: int) -> float:
-    """Return the median of several runs, in seconds of the processor.
-
-    What is timed runs on one thread, so that on a machine without other work
-    this is the time that passes.
+    """Return the median processor time of several runs, in seconds.
 
     Args:
-        run (Callable): What is timed.
-        rounds (int): How often.
+        run (Callable): The code to time, on one thread.
+        rounds (int): The number of runs.
     """
     seconds = []
     for _ in range(rounds):
@@ -64,10 +61,10 @@ def grow_classes(
 
     Args:
         classes (Sequence[int]): Numbers of classes ``K``.
-        prompts (Sequence[int]): Numbers of prompts ``P``; those that are not
-            below ``K`` need no clustering and are left out.
+        prompts (Sequence[int]): Numbers of prompts ``P``; those of at least
+            ``K`` need no clustering and are left out.
         channels (int): ``C``. Defaults to 768.
-        batch (int): Samples of a step. Defaults to 64.
+        batch (int): Samples per step. Defaults to 64.
         rounds (int): Defaults to 3.
 
     Returns:
@@ -116,10 +113,10 @@ def grow_classes(
 
 
 def grow_prompts(case: Case, prompts: Sequence[int]) -> list[dict]:
-    """Count a training step with ever more prompts.
+    """Count a training step with more and more prompts.
 
     Args:
-        case (Case): All else.
+        case (Case): Everything else.
         prompts (Sequence[int]): The numbers of prompts.
 
     Returns:
@@ -131,10 +128,10 @@ def grow_prompts(case: Case, prompts: Sequence[int]) -> list[dict]:
 
 
 def grow_size(case: Case, sizes: Sequence[int]) -> list[dict]:
-    """Count a training step with ever larger images.
+    """Count a training step with larger and larger images.
 
     Args:
-        case (Case): All else.
+        case (Case): Everything else.
         sizes (Sequence[int]): Height and width in pixels.
 
     Returns:
@@ -144,7 +141,7 @@ def grow_size(case: Case, sizes: Sequence[int]) -> list[dict]:
 
 
 def _costs(case: Case) -> dict[str, float]:
-    """Return GFLOP and MiB kept of an image, with the published form's."""
+    """Return GFLOP and kept MiB per image, of both forms."""
     found = {}
     for form in ('davpt', 'concatenated'):
         row = count(case, form, 'training')

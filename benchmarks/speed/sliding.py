@@ -1,4 +1,4 @@
-"""Inference by windows and over scales, as the host runs it and as here."""
+"""Sliding-window and multi-scale inference, MMSegmentation's and ours."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -24,42 +24,42 @@ Size = tuple[int, int]
 def build_segmentor(
     case: Case, stride: int, device: str
 ) -> tuple[DAVPTEncoderDecoder, DAVPTEncoderDecoder]:
-    """Return a segmentor that slides as here, and it as the host slides.
+    """Return a segmentor, and a copy that slides as in MMSegmentation.
 
     Args:
-        case (Case): Of a model of the family 'setr'; ``size`` is the crop.
-        stride (int): Pixels between two windows.
-        device (str): Where they are.
+        case (Case): With a 'setr' model; ``size`` is the crop.
+        stride (int): Stride of the windows in pixels.
+        device (str): Their device.
 
     Returns:
-        tuple[DAVPTEncoderDecoder, DAVPTEncoderDecoder]: With the same
-        weights, once in memory.
+        tuple[DAVPTEncoderDecoder, DAVPTEncoderDecoder]: Both share their
+        weights.
 
     Raises:
-        UsageError: If the model does not segment.
+        UsageError: If the model is not a segmentor.
     """
     if case.family != 'setr':
         raise UsageError(
-            'windows are for a model that segments, such as setr-b, but got '
+            'sliding windows need a segmentor, such as setr-b, but got '
             f'{case.model}'
         )
     model = build_model(case, 'davpt').eval().to(device)
-    # The host reads its attributes.
+    # MMSegmentation reads its attributes.
     model.test_cfg = ConfigDict(
         mode='slide', crop_size=(case.size,) * 2, stride=(stride,) * 2
     )
-    host = copy.copy(model)
-    host.slide_inference = MethodType(EncoderDecoder.slide_inference, host)
-    return model, host
+    theirs = copy.copy(model)
+    theirs.slide_inference = MethodType(EncoderDecoder.slide_inference, theirs)
+    return model, theirs
 
 
 def count_windows(size: Size, crop: int, stride: int) -> int:
-    """Return how many windows an image has.
+    """Return the number of windows of an image.
 
     Args:
         size (tuple[int, int]): Height and width of the image.
-        crop (int): Pixels of a window's side.
-        stride (int): Pixels between two windows.
+        crop (int): Side of a window in pixels.
+        stride (int): Stride of the windows in pixels.
     """
     rows, columns = (len(window_starts(side, crop, stride)) for side in size)
     return rows * columns
@@ -68,16 +68,15 @@ def count_windows(size: Size, crop: int, stride: int) -> int:
 def views_of(
     size: Size, scales: Sequence[float], flip: bool
 ) -> dict[str, list]:
-    """Return an image of noise at several scales, as a loader gives it.
+    """Return an image of noise at several scales, as a loader yields it.
 
     Args:
         size (tuple[int, int]): Height and width at scale 1.
         scales (Sequence[float]): Factors of both sides.
-        flip (bool): Whether each scale comes mirrored as well.
+        flip (bool): Whether to add a mirrored view of each scale.
 
     Returns:
-        dict[str, list]: ``inputs`` and ``data_samples``, a batch of one for
-        each view.
+        dict[str, list]: ``inputs`` and ``data_samples``, batches of one view.
     """
     generator = torch.Generator().manual_seed(0)
     views = dict(inputs=[], data_samples=[])
@@ -104,18 +103,18 @@ def views_of(
 def slide_runs(
     case: Case, stride: int, size: Size, device: str
 ) -> dict[str, Callable[[], Tensor]]:
-    """Return the inference of one image, by both.
+    """Return both sliding-window inferences of one image.
 
     Args:
         case (Case): See :func:`build_segmentor`.
-        stride (int): Pixels between two windows.
+        stride (int): Stride of the windows in pixels.
         size (tuple[int, int]): Height and width of the image.
-        device (str): Where it runs.
+        device (str): The device.
 
     Returns:
-        dict[str, Callable]: 'host' and 'here' to what gives the logits.
+        dict[str, Callable]: 'mmseg' and 'mmdavpt', which return logits.
     """
-    model, host = build_segmentor(case, stride, device)
+    ours, theirs = build_segmentor(case, stride, device)
     generator = torch.Generator().manual_seed(0)
     image = torch.randn(1, 3, *size, generator=generator).to(device)
     meta = dict(img_shape=size, ori_shape=size, pad_shape=size)
@@ -124,7 +123,7 @@ def slide_runs(
         with torch.no_grad(), autocast(case.precision, device):
             return segmentor.slide_inference(image, [dict(meta)])
 
-    return dict(host=lambda: run(host), here=lambda: run(model))
+    return dict(mmseg=lambda: run(theirs), mmdavpt=lambda: run(ours))
 
 
 def multi_scale_runs(
@@ -135,20 +134,20 @@ def multi_scale_runs(
     flip: bool,
     device: str,
 ) -> dict[str, Callable[[], Tensor]]:
-    """Return the multi-scale test of one image, by both.
+    """Return both multi-scale tests of one image.
 
     Args:
         case (Case): See :func:`build_segmentor`.
-        stride (int): Pixels between two windows.
+        stride (int): Stride of the windows in pixels.
         size (tuple[int, int]): Height and width of the image.
         scales (Sequence[float]): Factors of both sides.
-        flip (bool): Whether each scale comes mirrored as well.
-        device (str): Where it runs.
+        flip (bool): Whether to add a mirrored view of each scale.
+        device (str): The device.
 
     Returns:
-        dict[str, Callable]: 'host' and 'here' to what gives the labels.
+        dict[str, Callable]: 'mmseg' and 'mmdavpt', which return labels.
     """
-    model, host = build_segmentor(case, stride, device)
+    ours, theirs = build_segmentor(case, stride, device)
     views = views_of(size, scales, flip)
 
     def run(tester: SegTTAModel) -> Tensor:
@@ -157,28 +156,28 @@ def multi_scale_runs(
             (sample,) = tester.test_step(copy.deepcopy(views))
         return sample.pred_sem_seg.data.squeeze(0)
 
-    of_host = SegTTAModel(module=host)
-    of_here = RunningSegTTAModel(module=model)
-    return dict(host=lambda: run(of_host), here=lambda: run(of_here))
+    theirs = SegTTAModel(module=theirs)
+    ours = RunningSegTTAModel(module=ours)
+    return dict(mmseg=lambda: run(theirs), mmdavpt=lambda: run(ours))
 
 
 def check_equal(runs: dict[str, Callable[[], Tensor]]) -> None:
-    """Raise if both do not give the same.
+    """Check that both implementations agree.
 
     Args:
-        runs (dict[str, Callable]): 'host' and 'here' to logits or labels.
+        runs (dict[str, Callable]): Return logits or labels.
 
     Raises:
         UsageError: If logits differ by more than rounding, or if more than
-            one label in a thousand is another.
+            one label in a thousand differs.
     """
-    host, here = runs['host'](), runs['here']()
-    if host.is_floating_point():
-        differs = (host - here).abs().max() > 1e-3 * host.abs().max()
+    theirs, ours = runs['mmseg'](), runs['mmdavpt']()
+    if theirs.is_floating_point():
+        differs = (theirs - ours).abs().max() > 1e-3 * theirs.abs().max()
     else:
-        differs = (host != here).float().mean() > 1e-3
+        differs = (theirs != ours).float().mean() > 1e-3
     if differs:
         raise UsageError(
-            'the host and this package should give the same, but they '
+            'MMSegmentation and mmdavpt should give the same result, but '
             'differ; see tests/test_models/test_slide.py'
         )

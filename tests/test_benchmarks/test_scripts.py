@@ -1,0 +1,88 @@
+"""A smoke test of each benchmark script."""
+
+import json
+
+import pytest
+import torch
+from mmpretrain.models import VisionTransformer
+
+from benchmarks import scaling, slide_inference, training_step
+from benchmarks.speed import sliding
+from mmdavpt.errors import UsageError
+
+ARCH = dict(embed_dims=32, num_layers=4, num_heads=4, feedforward_channels=48)
+
+
+@pytest.fixture(autouse=True)
+def toy_architecture(monkeypatch):
+    monkeypatch.setitem(VisionTransformer.arch_zoo, 'toy', ARCH)
+
+
+def test_training_step(tmp_path, capsys):
+    out = tmp_path / 'figures.json'
+    training_step.main(
+        ['--models', 'vit-toy', '--size', '32', '--batch', '1', '2']
+        + ['--rounds', '2', '--warmup', '0', '--out', str(out)]
+        + ['--forms', 'concatenated', 'davpt']
+    )
+    text = capsys.readouterr().out
+    assert text.count('| davpt |') == 4 and text.count('of a matmul') == 4
+    rows = json.loads(out.read_text())['rows']
+    assert [len(row['seconds']) for row in rows] == [2] * 8
+    assert [row['case']['batch'] for row in rows] == [1] * 4 + [2] * 4
+
+
+@pytest.mark.parametrize(
+    'more, windows',
+    [('', '2'), ('--scales 0.5 1 --flip', '6')],
+)
+def test_slide_inference(more, windows, tmp_path, capsys):
+    out = tmp_path / 'figures.json'
+    slide_inference.main(
+        '--model setr-toy --images 32x53 --crop 32 --stride 21 --classes 5 '
+        f'--prompts 2 --rounds 1 --device cpu --out {out} {more}'.split()
+    )
+    cells = capsys.readouterr().out.splitlines()[-1].split(' | ')
+    assert cells[:2] == ['| 32 x 53', windows]
+    theirs, ours, ratio = (float(cell.split()[0]) for cell in cells[2:])
+    assert ratio == pytest.approx(ours / theirs, rel=0.02)
+    assert json.loads(out.read_text())['rows'][0]['size'] == [32, 53]
+
+
+def test_slide_inference_stops_if_results_differ():
+    logits = torch.randn(1, 5, 4, 4)
+    for result in (logits, logits.argmax(1)):
+        runs = dict(mmseg=lambda x=result: x)
+        sliding.check_equal(dict(runs, mmdavpt=lambda x=result: x))
+        with pytest.raises(UsageError, match='should give the same'):
+            sliding.check_equal(dict(runs, mmdavpt=lambda x=result: x + 1))
+
+
+def test_scaling(tmp_path, capsys):
+    out = tmp_path / 'scaling.json'
+    scaling.main(
+        ['--model', 'vit-toy', '--classes', '20', '--prompts', '5', '9']
+        + ['--sizes', '32', '48', '--rounds', '1', '--out', str(out)]
+        + ['--parts', 'classes', 'prompts', 'size', 'bytes']
+    )
+    content = json.loads(out.read_text())
+    assert [row['size'] for row in content['size']] == [32, 48]
+    assert scaling.to_markdown(content['bytes']) in capsys.readouterr().out
+    assert (tmp_path / 'scaling.png').stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    'script, argv, message',
+    [
+        (training_step, '--models vit-x', 'a model should be one of'),
+        (training_step, '--precision fp16 --device cpu', 'fp16 needs a GPU'),
+        (training_step, '--prompts 0', 'should be at least 1'),
+        (slide_inference, '--images 0x9', 'a size should be like 512x683'),
+        (slide_inference, '--flip', '--flip needs --scales'),
+        (slide_inference, '--model vit-toy', 'need a segmentor'),
+    ],
+)
+def test_mistakes_end_in_one_line(script, argv, message, capsys):
+    with pytest.raises(SystemExit):
+        script.main(argv.split())
+    assert message in capsys.readouterr().err

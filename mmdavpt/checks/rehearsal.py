@@ -9,13 +9,18 @@ from tempfile import TemporaryDirectory
 
 import torch
 from mmengine.evaluator import Evaluator
-from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner
+from mmengine.hooks import EarlyStoppingHook, Hook
+from mmengine.model import BaseModel, MMDistributedDataParallel
+from mmengine.optim import ReduceOnPlateauParamScheduler
+from mmengine.runner import (
+    EpochBasedTrainLoop,
+    IterBasedTrainLoop,
+    Runner,
+    ValLoop,
+)
 from mmengine.runner.amp import autocast
 from mmengine.runner.loops import _update_losses
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from mmdavpt.engine.hooks import PromptMappingHook, TrainingCheckHook
 from mmdavpt.errors import UsageError, first_few
@@ -54,7 +59,7 @@ class RehearsalHook(Hook):
             UsageError: On all ranks, if a step fails.
             RehearsalPassed: On all ranks, if the program is to end here.
         """
-        if not runner._resume and can_rehearse(runner.model):
+        if not runner._resume and can_rehearse(runner):
             start = time.perf_counter()
             run_on_rank_0(lambda: rehearse(runner))
             runner.logger.info(
@@ -65,16 +70,16 @@ class RehearsalHook(Hook):
             raise RehearsalPassed
 
 
-def can_rehearse(model: nn.Module) -> bool:
-    """Return whether one rank can run a model without the others.
+def can_rehearse(runner: Runner) -> bool:
+    """Return whether one rank can run a training step without the others.
 
     Args:
-        model (nn.Module): Of a runner. Wrappers that shard weights need all
-            ranks.
+        runner (Runner): The runner. Loops of other libraries and wrappers
+            that shard weights are left out.
     """
-    return not is_model_wrapper(model) or isinstance(
-        model, DistributedDataParallel
-    )
+    return isinstance(
+        runner.train_loop, (EpochBasedTrainLoop, IterBasedTrainLoop)
+    ) and isinstance(runner.model, (BaseModel, MMDistributedDataParallel))
 
 
 def rehearse(runner: Runner) -> None:
@@ -94,7 +99,7 @@ def rehearse(runner: Runner) -> None:
         ) as temporary,
     ):
         _training_step(runner)
-        if runner.val_loop is not None:
+        if isinstance(runner.val_loop, ValLoop):
             _validation(runner, temporary)
         with _failing('checkpoint'):
             runner.save_checkpoint(temporary, 'rehearsal.pth')
@@ -102,8 +107,6 @@ def rehearse(runner: Runner) -> None:
 
 def _training_step(runner: Runner) -> None:
     batch = trial_batch(runner, 'train')
-    if batch.label_size_defect:  # a batch of one would train silently
-        raise failure('train data', UsageError('wrong labels'), batch)
     model = unwrap(runner.model)
     model.train()
     with _failing('training step', batch):
@@ -111,10 +114,9 @@ def _training_step(runner: Runner) -> None:
         for hook in runner.hooks:
             if isinstance(hook, (PromptMappingHook, TrainingCheckHook)):
                 hook.before_train_iter(runner, 0, batch.data)
-        terms = model.train_step(
-            batch.data, optim_wrapper=runner.optim_wrapper
-        )
-        terms['loss'].item()  # wait for a GPU, whose errors come late
+        model.train_step(batch.data, optim_wrapper=runner.optim_wrapper)
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()  # errors of a GPU come late
 
 
 def _guide_temporarily(model: nn.Module) -> None:
@@ -132,29 +134,28 @@ def _validation(runner: Runner, folder: str) -> None:
     model.eval()
     evaluator = _evaluator_writing_to(folder, runner.val_loop.evaluator)
     with _failing('validation batch', batch), torch.no_grad():
-        with autocast(enabled=getattr(runner.val_loop, 'fp16', False)):
+        with autocast(enabled=runner.val_loop.fp16):
             outputs = model.val_step(batch.data)
     with _failing('metric', batch):
         outputs, losses = _update_losses(outputs, {})
         evaluator.process(data_samples=outputs, data_batch=batch.data)
-        metrics = evaluator.evaluate(len(outputs))
+        metrics = [*evaluator.evaluate(len(outputs)), *losses]
     if not metrics and not listdir(folder):
         kinds = first_few(type(m).__name__ for m in evaluator.metrics)
-        raise UsageError(
-            f'the metric {kinds} gives no result for '
-            f'{first_few(batch.files)}; check val_evaluator'
-        )
-    known = {*metrics, *losses, 'auto'}
+        raise UsageError(f'the metric {kinds} gives no result')
     for part in [*runner.hooks, *(runner.param_schedulers or ())]:
-        for key in ('save_best', 'monitor'):
-            names = getattr(part, key, None) or []
-            for name in [names] if isinstance(names, str) else names:
-                if name not in known:
-                    raise UsageError(
-                        f'{type(part).__name__} needs the metric {name!r}, '
-                        f'but the validation gives {", ".join(metrics)}; '
-                        f'change its {key}'
-                    )
+        needed = getattr(part, 'save_best', None) or []
+        if isinstance(
+            part, (EarlyStoppingHook, ReduceOnPlateauParamScheduler)
+        ):
+            needed = [part.monitor]
+        for name in needed:
+            # Hooks may add endings, such as "_origin".
+            if not name.startswith(('auto', *metrics)):
+                raise UsageError(
+                    f'{type(part).__name__} needs the metric {name!r}, but '
+                    f'the validation gives {", ".join(metrics)}'
+                )
 
 
 def _evaluator_writing_to(folder: str, evaluator: Evaluator) -> Evaluator:

@@ -8,6 +8,7 @@ from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 
 from mmdavpt.errors import UsageError, first_few
+from mmdavpt.mapping.loaders import batch_size_of
 
 from .data.data_check import evenly_spread
 from .no_trace import isolated_dataset
@@ -18,41 +19,15 @@ class TrialBatch:
     """A batch as its loader gives it.
 
     Args:
-        split (str): 'train' or 'val'.
         files (list[str]): The image files, or the indices of samples without.
         data (Any): The raw batch. Defaults to None: a sample failed to load.
-
-    Attributes:
-        defect (str | None): What is wrong with its labels or sizes, if
-            anything. A step changes the batch, so it is found before.
+        defect (str, optional): What is wrong with its labels or sizes. A step
+            changes the batch, so this is found before. Defaults to None.
     """
 
-    split: str
     files: list[str]
     data: Any = None
-
-    def __post_init__(self) -> None:
-        data = self.data if isinstance(self.data, dict) else {}
-        pairs = zip(
-            data.get('data_samples') or (),
-            data.get('inputs', ()),
-            strict=False,
-        )
-        samples = [
-            (sample, tuple(image.shape[-2:]))
-            for sample, image in pairs
-            if isinstance(sample, BaseDataElement) and torch.is_tensor(image)
-        ]
-        self.label_size_defect = _label_size_defect(samples, self.split)
-        self.defect = (
-            _missing_labels(samples, self.split)
-            or self.label_size_defect
-            or _image_size_defect(samples, self.split)
-        )
-
-
-#: Data samples, each with height and width of its input.
-Samples = list[tuple[BaseDataElement, tuple[int, ...]]]
+    defect: str | None = None
 
 
 def trial_batch(runner: Runner, split: str) -> TrialBatch:
@@ -63,12 +38,13 @@ def trial_batch(runner: Runner, split: str) -> TrialBatch:
         split (str): 'train' or 'val'.
 
     Raises:
-        UsageError: If the loader has no batch, or a sample cannot be loaded.
+        UsageError: If the loader has no batch, if a sample cannot be loaded,
+            or if training labels have another size than their image.
     """
     loader = getattr(runner, f'{split}_dataloader')
     # `num_batch_per_epoch` wraps the dataset in one that cannot be copied.
     dataset = getattr(loader.dataset, '_dataset', loader.dataset)
-    size = loader.batch_size or loader.batch_sampler.batch_size
+    size = batch_size_of(loader)
     if not len(loader):
         raise UsageError(
             f'{split}_dataloader has no batch, but {len(dataset)} samples; '
@@ -84,10 +60,15 @@ def trial_batch(runner: Runner, split: str) -> TrialBatch:
             info = getattr(dataset, 'get_data_info', lambda i: {})(i)
             files.append(info.get('img_path') or f'sample {i}')
             items.append(dataset[i])
-        return TrialBatch(split, files, loader.collate_fn(items))
+        data = loader.collate_fn(items)
     except Exception as error:
-        batch = TrialBatch(split, files[-1:])
+        batch = TrialBatch(files[-1:])
         raise failure(f'{split} data', error, batch) from error
+    sizes = _sizes(data)
+    defect = _label_size_defect(sizes, split)
+    if defect and split == 'train':  # a batch of one would train silently
+        raise UsageError(f'train_dataloader gives wrong labels: {defect}')
+    return TrialBatch(files, data, defect or _defect(sizes, split))
 
 
 def failure(
@@ -119,17 +100,19 @@ def failure(
     )
 
 
-def _missing_labels(samples: Samples, split: str) -> str | None:
-    names = [name for sample, _ in samples for name in sample.keys()]
-    if not samples or any(name.startswith('gt_') for name in names):
-        return None
-    return (
-        'its samples have no labels: add LoadAnnotations to the pipeline of '
-        f'{split}_dataloader, or use a dataset with labels'
-    )
+def _sizes(data: Any) -> list[tuple[BaseDataElement, tuple[int, ...]]]:
+    """Return the data samples of a batch, each with the size of its image."""
+    data = data if isinstance(data, dict) else {}
+    images, samples = data.get('inputs', ()), data.get('data_samples') or ()
+    return [
+        (sample, tuple(image.shape[-2:]))
+        for sample, image in zip(samples, images, strict=False)
+        if isinstance(sample, BaseDataElement) and torch.is_tensor(image)
+    ]
 
 
-def _label_size_defect(samples: Samples, split: str) -> str | None:
+def _label_size_defect(samples: list, split: str) -> str | None:
+    """Return whether a label map has another size than its image."""
     for sample, size in samples:
         if 'gt_sem_seg' not in sample:
             continue
@@ -147,11 +130,18 @@ def _label_size_defect(samples: Samples, split: str) -> str | None:
     return None
 
 
-def _image_size_defect(samples: Samples, split: str) -> str | None:
+def _defect(samples: list, split: str) -> str | None:
+    """Return whether labels are missing or image sizes differ."""
+    names = [name for sample, _ in samples for name in sample.keys()]
+    if samples and not any(name.startswith('gt_') for name in names):
+        return (
+            'its samples have no labels: add LoadAnnotations to the pipeline '
+            f'of {split}_dataloader, or use a dataset with labels'
+        )
     sizes = sorted({size for _, size in samples})
-    if len(sizes) < 2:
-        return None
-    return (
-        f'its images have different sizes ({first_few(sizes)}): set '
-        f'{split}_dataloader.batch_size=1, or resize or crop to one size'
-    )
+    if len(sizes) > 1:
+        return (
+            f'its images have different sizes ({first_few(sizes)}): set '
+            f'{split}_dataloader.batch_size=1, or resize or crop to one size'
+        )
+    return None

@@ -141,7 +141,7 @@ class BreaksCheckpoints(Hook):
         ({'val_evaluator': dict(type=NoResult)}, 'NoResult gives no result'),
         (
             {'default_hooks.checkpoint.save_best': 'top1'},
-            "needs the metric 'top1', but the validation gives accuracy/top1",
+            "Hook needs the metric 'top1', but .* gives accuracy/top1",
         ),
         (
             {

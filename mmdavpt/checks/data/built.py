@@ -1,7 +1,6 @@
 """Build the datasets of a config, to check what they list."""
 
 import copy
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from mmengine.registry import DATASETS, DefaultScope
 
 from mmdavpt.checks.introspection import argument_names, find_types, walk
 from mmdavpt.datasets.sample_check import SampleCheck, sample_check
-from mmdavpt.errors import UsageError, first_few
+from mmdavpt.errors import UsageError
 
 
 def sample_checks(
@@ -41,7 +40,11 @@ def sample_checks(
         found = list(_build(node, f'{split}_dataloader.dataset'))
     for path, dataset in found:
         if not len(dataset):
-            raise UsageError(f'{path} lists no images{_suffix_hint(dataset)}')
+            suffix = getattr(dataset, 'img_suffix', '')
+            raise UsageError(
+                f'{path} lists no images{suffix and f" that end in {suffix}"}'
+                '; check img_suffix, data_root, data_prefix and ann_file'
+            )
         ignored = head.get('ignore_index', 255)
         yield path, dataset, sample_check(dataset, num_classes, ignored)
 
@@ -86,15 +89,3 @@ def _inside_wrappers(
         yield from _inside_wrappers(dataset.dataset, f'{path}.dataset')
     elif isinstance(dataset, BaseDataset):
         yield path, dataset
-
-
-def _suffix_hint(dataset: BaseDataset) -> str:
-    folder = (
-        dict(dataset.data_prefix or {}).get('img_path') or dataset.ann_file
-    )
-    found = Counter(p.suffix for p in Path(folder).rglob('*.*'))
-    endings = first_few(ending for ending, _ in found.most_common())
-    return (
-        f': the files in {folder} end in {endings or "nothing"}; check '
-        'img_suffix, data_root, data_prefix, ann_file and indices'
-    )

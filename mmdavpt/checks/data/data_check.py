@@ -34,23 +34,19 @@ def check_run_data(cfg: dict, training: bool) -> list[str]:
     Raises:
         UsageError: If data that the run reads are missing or broken.
     """
-    notes: list[str] = []
-    done: list[list[str]] = []
+    notes = []
     for split in ('train', 'val') if training else ('test',):
-        notes += check_split(cfg, split, done)
+        notes += check_split(cfg, split)
     if training:
         try:
-            check_split(cfg, 'test', done, MOST_TEST_FILES)
+            check_split(cfg, 'test', MOST_TEST_FILES)
         except UsageError as error:
             notes.append(f'{error}; training does not read it, testing will')
     return notes
 
 
 def check_split(
-    cfg: dict,
-    split: str,
-    done: list[list[str]] | None = None,
-    most_files: int = MOST_FILES,
+    cfg: dict, split: str, most_files: int = MOST_FILES
 ) -> list[str]:
     """Check the folders, files and labels of a split.
 
@@ -61,8 +57,6 @@ def check_split(
     Args:
         cfg (dict): The config.
         split (str): 'train', 'val' or 'test'.
-        done (list[list[str]], optional): Files of datasets that need no
-            second check; those of this split are appended. Defaults to None.
         most_files (int): How many samples of a dataset have their files
             checked. Defaults to ``MOST_FILES``.
 
@@ -80,10 +74,6 @@ def check_split(
             raise UsageError(f'{path} {empty}')
         chosen = evenly_spread(len(samples), most_files)
         files = [file for i in chosen for file in check.files(i)]
-        if done is not None:
-            if files in done:
-                continue
-            done.append(files)
         broken = file_defects(files)
         if broken and split == 'train' and len(broken) <= _replaceable(cfg):
             notes.append(

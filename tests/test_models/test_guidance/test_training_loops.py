@@ -54,7 +54,9 @@ def train_without_runner(model, loader, epochs):
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
     losses = []
     model.train()
+    random_state = torch.get_rng_state()
     model.fit_mapping(loader)
+    assert torch.equal(torch.get_rng_state(), random_state)
     for batches in epochs:
         for batch in batches:
             data = model.data_preprocessor(batch, training=True)

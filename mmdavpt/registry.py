@@ -1,40 +1,31 @@
-"""Child registries of mmengine's, reachable as ``mmdavpt.X`` from any scope.
+"""Registries of the package; configs use them as ``type='mmdavpt.NAME'``.
 
-``locations`` lets mmengine import the defining modules on first use, so that
-configs need no ``custom_imports``. This file must stay light: it is imported
-whenever a key with the prefix ``mmdavpt.`` is looked up.
+mmengine imports the modules in ``locations`` on first use, so configs need no
+``custom_imports``. Keep this file light: it is imported whenever a type with
+the prefix ``mmdavpt.`` is looked up.
 """
 
-from mmengine.registry import DATASETS as MMENGINE_DATASETS
-from mmengine.registry import HOOKS as MMENGINE_HOOKS
-from mmengine.registry import MODELS as MMENGINE_MODELS
-from mmengine.registry import (
-    OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
-)
-from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
-from mmengine.registry import RUNNERS as MMENGINE_RUNNERS
+from mmengine import registry as parents
 from mmengine.registry import Registry
 
-MODELS = Registry(
-    'model', parent=MMENGINE_MODELS, locations=['mmdavpt.models']
-)
+MODELS = Registry('model', parent=parents.MODELS, locations=['mmdavpt.models'])
 HOOKS = Registry(
-    'hook', parent=MMENGINE_HOOKS, locations=['mmdavpt.engine.hooks']
+    'hook', parent=parents.HOOKS, locations=['mmdavpt.engine.hooks']
 )
 DATASETS = Registry(
-    'dataset', parent=MMENGINE_DATASETS, locations=['mmdavpt.datasets']
+    'dataset', parent=parents.DATASETS, locations=['mmdavpt.datasets']
 )
 RUNNERS = Registry(
-    'runner', parent=MMENGINE_RUNNERS, locations=['mmdavpt.engine.runner']
+    'runner', parent=parents.RUNNERS, locations=['mmdavpt.engine.runner']
 )
 OPTIM_WRAPPERS = Registry(
     'optim wrapper',
-    parent=MMENGINE_OPTIM_WRAPPERS,
+    parent=parents.OPTIM_WRAPPERS,
     locations=['mmdavpt.engine.optimizers'],
 )
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     'optim wrapper constructor',
-    parent=MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
+    parent=parents.OPTIM_WRAPPER_CONSTRUCTORS,
     locations=['mmdavpt.engine.optimizers'],
 )
 #: Tuning methods; they have no counterpart in mmengine.
@@ -45,14 +36,3 @@ TUNERS = Registry('tuner', locations=['mmdavpt.models.tuners'])
 GUIDANCE_METRICS = Registry(
     'guidance metric', locations=['mmdavpt.models.losses']
 )
-
-__all__ = [
-    'DATASETS',
-    'GUIDANCE_METRICS',
-    'HOOKS',
-    'MODELS',
-    'OPTIM_WRAPPERS',
-    'OPTIM_WRAPPER_CONSTRUCTORS',
-    'RUNNERS',
-    'TUNERS',
-]

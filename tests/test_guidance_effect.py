@@ -1,4 +1,4 @@
-"""What is asked of a trained classifier is answered rightly."""
+"""The measurements of guidance_effect.py are right on a toy model."""
 
 import sys
 from pathlib import Path
@@ -50,7 +50,7 @@ def test_shares_by_hand(model, data):
         assert share == pytest.approx(expected)
 
 
-def test_gradients_are_those_of_the_two_parts(model, data):
+def test_gradients_of_head_and_guidance(model, data):
     model.train()
     losses = model.loss(data[0]['inputs'], data[0]['data_samples'])
     prompts = model.backbone.prompts['1']
@@ -67,7 +67,7 @@ def test_gradients_are_those_of_the_two_parts(model, data):
     assert found['cosine'] == pytest.approx(cosine.item(), abs=1e-5)
 
 
-def test_prompts_are_left_out_and_come_back(model, data):
+def test_prompts_are_removed_and_restored(model, data):
     inputs = data[0]['inputs']
     model.eval()
     with torch.no_grad():

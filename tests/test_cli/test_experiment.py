@@ -178,3 +178,11 @@ def test_interrupted_run_resumes(runs):
     assert json.loads(file.read_text()) == before
     logs = sorted(Path(file.parent).glob('*/*.log'))
     assert 'resumed epoch: 2' in logs[-1].read_text()
+
+
+def test_run_that_chooses_its_epoch_is_not_tested(runs, capsys):
+    save_best = 'default_hooks.checkpoint.save_best=auto'
+    assert runs('--rows', 'VPT', '--cfg-options', save_best) == 0
+    assert '| row | seeds | best val |' in capsys.readouterr().out
+    content = json.loads((runs.folder / 'VPT/seed_0/run.json').read_text())
+    assert set(content['metrics']) == {'best val'}

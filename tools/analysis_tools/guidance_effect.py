@@ -1,10 +1,11 @@
-"""Ask of a trained classifier whether guidance took hold, and what it did.
+"""Measure what guidance changes in a trained classifier.
 
-``python tools/analysis_tools/guidance_effect.py CONFIG CHECKPOINT``: how many
-test images lie nearest to their class's prompt; per layer, the gradients that
-head and guidance give the prompts, and what the prompts are worth.
-``--mapping`` takes the mapping of another checkpoint, so that weights which
-trained without guidance can be asked the same.
+    python tools/analysis_tools/guidance_effect.py CONFIG CHECKPOINT
+
+prints how many test images are nearest to the prompt of their class and, per
+layer, the gradients of head and guidance on the prompts and the top-1 without
+the layer's prompts. ``--mapping`` takes the mapping of another checkpoint, to
+measure weights that were trained without guidance.
 """
 
 import argparse
@@ -24,6 +25,7 @@ if find_spec('mmdavpt') is None:
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from mmdavpt.cli import common as cli  # noqa: E402
+from mmdavpt.errors import first_few  # noqa: E402
 from mmdavpt.models.pretrained.reading import read_torch  # noqa: E402
 from mmdavpt.registry import MODELS  # noqa: E402
 
@@ -31,32 +33,29 @@ from mmdavpt.registry import MODELS  # noqa: E402
 def load_model(
     cfg, checkpoint: str, mapping: str | None
 ) -> tuple[nn.Module, list]:
-    """Build the guided model of a config with trained weights.
+    """Build the guided model of a config and load trained weights.
 
     Args:
         cfg (Config): The config, with guidance.
         checkpoint (str): The weights.
-        mapping (str, optional): Checkpoint whose guidance state counts;
-            None for that of ``checkpoint``.
+        mapping (str, optional): A checkpoint to take the guidance state from.
+            Defaults to None, ``checkpoint``.
 
     Returns:
-        Tuple[nn.Module, list]: The model, and the names that neither
-        checkpoint gives.
+        tuple[nn.Module, list]: The model, and the names that neither
+        checkpoint has.
     """
     model = MODELS.build({**cfg.model, 'data_preprocessor': preprocessor(cfg)})
     weights = read_torch(checkpoint)['state_dict']
     if mapping is not None:
-        of_guidance = read_torch(mapping)['state_dict']
-        weights = {
-            **weights,
-            **{k: v for k, v in of_guidance.items() if 'guidance.' in k},
-        }
+        other = read_torch(mapping)['state_dict'].items()
+        weights.update({k: v for k, v in other if 'guidance.' in k})
     missing = model.load_state_dict(weights, strict=False).missing_keys
     return model, missing
 
 
 def preprocessor(cfg) -> dict:
-    """Return the data preprocessor's config, as the runner would fill it."""
+    """Return the data preprocessor's config as a runner completes it."""
     return {
         'type': 'ClsDataPreprocessor',
         **cfg.get('data_preprocessor', {}),
@@ -66,7 +65,7 @@ def preprocessor(cfg) -> dict:
 
 @contextmanager
 def without_prompts(model: nn.Module, layer: int) -> Iterator[None]:
-    """Leave one layer's prompts out inside.
+    """Run the model without one layer's prompts inside the context.
 
     Args:
         model (nn.Module): The model.
@@ -84,7 +83,7 @@ def without_prompts(model: nn.Module, layer: int) -> Iterator[None]:
 
 
 def batches(model: nn.Module, loader, most: int) -> list:
-    """Return up to ``most`` preprocessed batches of a loader."""
+    """Return the first ``most`` batches of a loader, preprocessed."""
     return [
         model.data_preprocessor(batch, training=False)
         for batch, _ in zip(loader, range(most), strict=False)
@@ -93,7 +92,7 @@ def batches(model: nn.Module, loader, most: int) -> list:
 
 @torch.no_grad()
 def top1(model: nn.Module, data: Sequence[dict]) -> float:
-    """Return the share of images whose class is predicted, in percent."""
+    """Return the top-1 accuracy in percent."""
     model.eval()
     hits = total = 0
     for batch in data:
@@ -106,15 +105,15 @@ def top1(model: nn.Module, data: Sequence[dict]) -> float:
 
 @torch.no_grad()
 def nearest_shares(model: nn.Module, data: Sequence[dict]) -> dict[str, float]:
-    """Return how often a sample lies nearest to its class's prompt.
+    """Return how often a sample is nearest to the prompt of its class.
 
     Args:
         model (nn.Module): The guided model.
         data (Sequence[dict]): Preprocessed batches.
 
     Returns:
-        Dict[str, float]: Per term of the loss, the share in percent, over
-        all guided layers.
+        dict[str, float]: The share in percent for each term of the loss,
+        over all guided layers.
     """
     model.eval()
     guidance, loss = model.guidance, model.guidance.loss
@@ -141,15 +140,15 @@ def nearest_shares(model: nn.Module, data: Sequence[dict]) -> dict[str, float]:
 def prompt_gradients(
     model: nn.Module, data: Sequence[dict]
 ) -> list[dict[str, float]]:
-    """Return what head and guidance ask of each layer's prompts.
+    """Compare the gradients of head and guidance on each layer's prompts.
 
     Args:
         model (nn.Module): The guided model.
         data (Sequence[dict]): Preprocessed batches.
 
     Returns:
-        List[Dict[str, float]]: Per layer the norms of the gradients of head
-        and guidance, and the cosine of the two, means over the batches.
+        list[dict[str, float]]: For each layer, the norms of both gradients
+        and their cosine, averaged over the batches.
     """
     model.train()
     layers = list(model.backbone.prompts)
@@ -174,23 +173,23 @@ def prompt_gradients(
 
 
 def zero_if_none(gradient: Tensor | None, like: Tensor) -> Tensor:
-    """Return a gradient as a vector, zero if nothing depends on it."""
+    """Return a gradient as a vector; zeros if it is None."""
     return (torch.zeros_like(like) if gradient is None else gradient).flatten()
 
 
 def report(model: nn.Module, train: Sequence, test: Sequence) -> str:
-    """Return what was found as Markdown.
+    """Return all measurements as Markdown.
 
     Args:
         model (nn.Module): The guided model.
         train (Sequence[dict]): Training batches, for gradients.
-        test (Sequence[dict]): Test batches, for everything else.
+        test (Sequence[dict]): Test batches, for all else.
     """
     whole = top1(model, test)
     chance = 100 / model.guidance.num_prompts
     lines = [f'top-1 {whole:.1f}', '']
     lines += [
-        f'{name}: {share:.0f} % lie nearest to the prompt of their class '
+        f'{name}: {share:.0f} % are nearest to the prompt of their class '
         f'(chance {chance:.0f} %)'
         for name, share in nearest_shares(model, test).items()
     ]
@@ -212,13 +211,18 @@ def report(model: nn.Module, train: Sequence, test: Sequence) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Load a model, and print what was found."""
+    """Load a model and print the measurements."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('config', help='a config of a guided classifier')
-    parser.add_argument('checkpoint', help='its weights')
-    parser.add_argument('--mapping', help='checkpoint with another mapping')
+    parser.add_argument('config', help='config of a guided classifier')
+    parser.add_argument('checkpoint', help='trained weights')
     parser.add_argument(
-        '--batches', type=int, default=10, help='of training and of test'
+        '--mapping', help='checkpoint to take the mapping from'
+    )
+    parser.add_argument(
+        '--batches',
+        type=int,
+        default=10,
+        help='batches of training and of test images (10)',
     )
     args = parser.parse_args(argv)
     cfg = cli.load_config(args.config)
@@ -227,9 +231,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     model, missing = load_model(cfg, args.checkpoint, args.mapping)
     if missing:
         raise SystemExit(
-            f'{args.checkpoint} does not give {missing[:5]}; if it trained '
-            'without guidance, name a checkpoint that has a mapping by '
-            '--mapping'
+            f'{args.checkpoint} lacks {first_few(missing)}; if it was '
+            'trained without guidance, take the mapping of another checkpoint '
+            'with --mapping'
         )
     train, test = (
         batches(model, Runner.build_dataloader(loader, seed=0), args.batches)

@@ -86,7 +86,7 @@ def test_browse_mistakes(tmp_path, capfd):
     truncate(tmp_path / 'a.jpg')
     for argv, sentence in (
         ([path], 'a.jpg is truncated'),
-        ([path, '--split', 'val'], 'should have a val_dataloader'),
+        ([path, '--split', 'val'], 'has no val_dataloader; choose'),
         ([path, '--protocol', 'tune'], 'protocol'),
     ):
         with pytest.raises(SystemExit):
@@ -109,7 +109,7 @@ def test_check(tmp_path, capfd):
     ]
     assert capfd.readouterr().out.splitlines() == whole
     truncate(tmp_path / 'data/ann/2.png')
-    assert check.main([path, '--workers', '0', '--splits', 'val']) == 1
+    assert check.main([path, '--workers', '1', '--splits', 'val']) == 1
     assert capfd.readouterr().out.splitlines() == [
         f'val: {tmp_path}/data/ann/2.png is truncated: it is a PNG without '
         'its end',
@@ -121,7 +121,7 @@ def test_check_mistakes(tmp_path, capfd):
     path = config(tmp_path, default_scope='mmseg')
     for argv, sentence in (
         ([path], 'has no dataset for train or val or test'),
-        ([path, '--workers', '-1'], '--workers should be 0 or more'),
+        ([path, '--workers', '-1'], '--workers should be at least 1'),
         ([str(tmp_path / 'other.py')], 'other.py does not exist'),
         ([path, '--protocol', 'tune'], 'protocol'),
     ):

@@ -18,7 +18,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from mmdavpt.checkpoints.reading import read_torch
-from mmdavpt.checks.data.data_check import check_data
+from mmdavpt.checks.data.data_check import check_split
 from mmdavpt.datasets import FGVC, VTAB1k
 from mmdavpt.engine.fault_tolerance.checked_pipeline import CheckedPipeline
 from mmdavpt.errors import UsageError
@@ -217,11 +217,10 @@ def read_all(dataset: dict, broken: int) -> str:
     cfg = dict(
         default_scope='mmpretrain', train_dataloader=dict(dataset=dataset)
     )
-    notes: list[str] = []
     cfg['custom_hooks'] = [
         dict(type='mmdavpt.TrainingCheckHook', max_broken_files=broken)
     ]
-    check_data(cfg, ['train'], notes=notes)
+    notes = check_split(cfg, 'train')
     built = DATASETS.build(dict(dataset))
     built.pipeline = CheckedPipeline(
         Compose(built.pipeline.transforms), replace=broken > 0

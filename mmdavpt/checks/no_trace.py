@@ -34,7 +34,9 @@ def no_trace(runner: Runner) -> Iterator[None]:
     model = unwrap(runner.model)
     modules = list(model.modules())
     trained = [p for p in model.parameters() if p.requires_grad]
-    wrappers = _optim_wrappers(runner.optim_wrapper)
+    wrappers = [runner.optim_wrapper]
+    if isinstance(runner.optim_wrapper, OptimWrapperDict):
+        wrappers = list(runner.optim_wrapper.optim_wrappers.values())
     optimizers = [wrapper.optimizer for wrapper in wrappers]
     loggers = list(MMLogger._instance_dict.values())
     hubs = list(MessageHub._instance_dict.values())
@@ -95,12 +97,6 @@ def isolated_dataset(dataset: Dataset) -> Dataset:
             value = [isolated_dataset(inner) for inner in value]
         vars(clone)[name] = value
     return clone
-
-
-def _optim_wrappers(optim_wrapper: OptimWrapper) -> list[OptimWrapper]:
-    if isinstance(optim_wrapper, OptimWrapperDict):
-        return list(optim_wrapper.optim_wrappers.values())
-    return [optim_wrapper]
 
 
 def _separate(

@@ -1,7 +1,6 @@
 """Rehearsal: one training step, one validation batch and one checkpoint."""
 
 import copy
-import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,13 +9,18 @@ from tempfile import TemporaryDirectory
 
 import torch
 from mmengine.evaluator import Evaluator
-from mmengine.hooks import CheckpointHook, Hook
-from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner
+from mmengine.hooks import EarlyStoppingHook, Hook
+from mmengine.model import BaseModel, MMDistributedDataParallel
+from mmengine.optim import ReduceOnPlateauParamScheduler
+from mmengine.runner import (
+    EpochBasedTrainLoop,
+    IterBasedTrainLoop,
+    Runner,
+    ValLoop,
+)
 from mmengine.runner.amp import autocast
 from mmengine.runner.loops import _update_losses
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from mmdavpt.engine.hooks import PromptMappingHook, TrainingCheckHook
 from mmdavpt.errors import UsageError, first_few
@@ -24,7 +28,7 @@ from mmdavpt.ranks import run_on_rank_0
 from mmdavpt.unwrap import unwrap
 
 from .no_trace import no_trace
-from .trial_batch import TrialBatch, failure, label_size_defect, trial_batch
+from .trial_batch import TrialBatch, failure, trial_batch
 
 
 class RehearsalPassed(SystemExit):
@@ -55,7 +59,7 @@ class RehearsalHook(Hook):
             UsageError: On all ranks, if a step fails.
             RehearsalPassed: On all ranks, if the program is to end here.
         """
-        if not runner._resume and can_rehearse(runner.model):
+        if not runner._resume and can_rehearse(runner):
             start = time.perf_counter()
             run_on_rank_0(lambda: rehearse(runner))
             runner.logger.info(
@@ -66,16 +70,16 @@ class RehearsalHook(Hook):
             raise RehearsalPassed
 
 
-def can_rehearse(model: nn.Module) -> bool:
-    """Return whether one rank can run a model without the others.
+def can_rehearse(runner: Runner) -> bool:
+    """Return whether one rank can run a training step without the others.
 
     Args:
-        model (nn.Module): Of a runner. Wrappers that shard weights need all
-            ranks.
+        runner (Runner): The runner. Loops of other libraries and wrappers
+            that shard weights are left out.
     """
-    return not is_model_wrapper(model) or isinstance(
-        model, DistributedDataParallel
-    )
+    return isinstance(
+        runner.train_loop, (EpochBasedTrainLoop, IterBasedTrainLoop)
+    ) and isinstance(runner.model, (BaseModel, MMDistributedDataParallel))
 
 
 def rehearse(runner: Runner) -> None:
@@ -95,16 +99,14 @@ def rehearse(runner: Runner) -> None:
         ) as temporary,
     ):
         _training_step(runner)
-        if runner.val_loop is not None:
+        if isinstance(runner.val_loop, ValLoop):
             _validation(runner, temporary)
-        _checkpoint(runner, temporary)
+        with _failing('checkpoint'):
+            runner.save_checkpoint(temporary, 'rehearsal.pth')
 
 
 def _training_step(runner: Runner) -> None:
     batch = trial_batch(runner, 'train')
-    defect = label_size_defect(batch)
-    if defect is not None:  # a batch of one would train silently
-        raise UsageError(f'train_dataloader gives wrong labels: {defect}')
     model = unwrap(runner.model)
     model.train()
     with _failing('training step', batch):
@@ -112,18 +114,9 @@ def _training_step(runner: Runner) -> None:
         for hook in runner.hooks:
             if isinstance(hook, (PromptMappingHook, TrainingCheckHook)):
                 hook.before_train_iter(runner, 0, batch.data)
-        terms = model.train_step(
-            batch.data, optim_wrapper=runner.optim_wrapper
-        )
-        loss = terms['loss'].item()
-    skips = any(getattr(h, 'max_skipped_steps', 0) for h in runner.hooks)
-    if not math.isfinite(loss) and not skips:
-        values = {name: value.item() for name, value in terms.items()}
-        raise UsageError(
-            f'the loss of the training step is {loss} ({values}) on '
-            f'{first_few(batch.files)}; check these images for NaN, and the '
-            'weights that the run starts from'
-        )
+        model.train_step(batch.data, optim_wrapper=runner.optim_wrapper)
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()  # errors of a GPU come late
 
 
 def _guide_temporarily(model: nn.Module) -> None:
@@ -141,24 +134,28 @@ def _validation(runner: Runner, folder: str) -> None:
     model.eval()
     evaluator = _evaluator_writing_to(folder, runner.val_loop.evaluator)
     with _failing('validation batch', batch), torch.no_grad():
-        with autocast(enabled=getattr(runner.val_loop, 'fp16', False)):
+        with autocast(enabled=runner.val_loop.fp16):
             outputs = model.val_step(batch.data)
     with _failing('metric', batch):
         outputs, losses = _update_losses(outputs, {})
         evaluator.process(data_samples=outputs, data_batch=batch.data)
-        metrics = evaluator.evaluate(len(outputs))
+        metrics = [*evaluator.evaluate(len(outputs)), *losses]
     if not metrics and not listdir(folder):
         kinds = first_few(type(m).__name__ for m in evaluator.metrics)
-        raise UsageError(
-            f'the metric {kinds} gives no result for '
-            f'{first_few(batch.files)}; check val_evaluator'
-        )
-    known = [*metrics, *losses]
-    for name in sorted(_monitored(runner) - {*known}):
-        raise UsageError(
-            f'a hook or scheduler monitors {name!r}, but the validation '
-            f'gives {", ".join(known)}; change its save_best or monitor'
-        )
+        raise UsageError(f'the metric {kinds} gives no result')
+    for part in [*runner.hooks, *(runner.param_schedulers or ())]:
+        needed = getattr(part, 'save_best', None) or []
+        if isinstance(
+            part, (EarlyStoppingHook, ReduceOnPlateauParamScheduler)
+        ):
+            needed = [part.monitor]
+        for name in needed:
+            # Hooks may add endings, such as "_origin".
+            if not name.startswith(('auto', *metrics)):
+                raise UsageError(
+                    f'{type(part).__name__} needs the metric {name!r}, but '
+                    f'the validation gives {", ".join(metrics)}'
+                )
 
 
 def _evaluator_writing_to(folder: str, evaluator: Evaluator) -> Evaluator:
@@ -169,33 +166,6 @@ def _evaluator_writing_to(folder: str, evaluator: Evaluator) -> Evaluator:
             if name.startswith('out') and isinstance(value, str):
                 setattr(metric, name, path.join(folder, path.basename(value)))
     return evaluator
-
-
-def _monitored(runner: Runner) -> set[str]:
-    """Return the metrics that hooks and schedulers wait for."""
-    schedulers = runner.param_schedulers or []
-    if isinstance(schedulers, dict):
-        schedulers = sum(schedulers.values(), [])
-    names = set()
-    for part in [*runner.hooks, *schedulers]:
-        for key in ('save_best', 'monitor'):
-            given = getattr(part, key, None) or ()
-            names.update([given] if isinstance(given, str) else given)
-    return names - {'auto'}
-
-
-def _checkpoint(runner: Runner, folder: str) -> None:
-    hooks = [h for h in runner.hooks if isinstance(h, CheckpointHook)]
-    if not hooks:
-        return
-    with _failing('checkpoint'):
-        runner.save_checkpoint(
-            folder,
-            'rehearsal.pth',
-            save_optimizer=hooks[0].save_optimizer,
-            save_param_scheduler=hooks[0].save_param_scheduler,
-            by_epoch=hooks[0].by_epoch,
-        )
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from torch import nn
 
 from mmdavpt.engine.class_counts import heads_of
 from mmdavpt.errors import did_you_mean, first_few
+from mmdavpt.models.added import ADDED
 
 from .build import BATCHES, DryRunner, schedules_of
 from .introspection import (
@@ -33,8 +34,6 @@ from .introspection import (
 
 #: What registries take out of a dict before they call its type.
 BUILDER_KEYS = {'type', '_scope_', '_delete_'}
-#: Names that options of the backbone add, which shipped schedules mention.
-OPTIONAL_NAMES = {'prompts', 'bias_delta', 'gate_logits'}
 
 
 def find_errors(cfg: Config, dry: DryRunner) -> Iterator[str]:
@@ -292,7 +291,8 @@ def unmatched_patterns(cfg: Config, dry: DryRunner) -> Iterator[str]:
         return
     parameters = dry.model.named_parameters()
     names = [name for name, value in parameters if value.requires_grad]
-    patterns = set(_custom_keys(cfg)) - OPTIONAL_NAMES
+    # Shipped schedules name all that a backbone's options can add.
+    patterns = set(_custom_keys(cfg)) - set(ADDED)
     unused = sorted(p for p in patterns if not any(p in n for n in names))
     if unused:
         yield (

@@ -6,7 +6,7 @@ import os.path as osp
 
 from mmengine.config import Config, ConfigDict
 
-from mmdavpt.checks.data.dataset_places import datasets_of
+from mmdavpt.checks.introspection import walk
 from mmdavpt.errors import UsageError
 
 
@@ -122,5 +122,6 @@ def use_tta(cfg: Config) -> None:
     tta_model.module = cfg.model
     cfg.model = tta_model
     loader = cfg.test_dataloader
-    for _, dataset in datasets_of(loader.dataset, 'test_dataloader.dataset'):
-        dataset.pipeline = copy.deepcopy(cfg.tta_pipeline)
+    for _, dataset in list(walk(loader.dataset)):
+        if 'pipeline' in dataset:
+            dataset.pipeline = copy.deepcopy(cfg.tta_pipeline)

@@ -1,43 +1,43 @@
-"""Whether an image file is whole, from its beginning and its end."""
+"""Find damaged image files without decoding all of them."""
 
 import io
 import os
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import mmcv
 from PIL import Image
 
-#: How formats begin that say where they end, how they end, and their names.
+#: First bytes of formats that mark their end, the mark, and their names.
 ENDINGS = {
     b'\xff\xd8\xff': (b'\xff\xd9', 'JPEG'),
     b'\x89PNG\r\n\x1a\n': (b'IEND\xaeB`\x82', 'PNG'),
 }
 
-#: How far before the end of a file its image may end. Cameras and downloads
-#: leave notes and padding there.
+#: How many bytes may follow the end of an image. Cameras and downloads leave
+#: notes and padding there.
 TAIL = 4096
 
-#: What Pillow raises for a file that is no whole image.
+#: What Pillow raises for a damaged image.
 BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 
 
 def file_defect(path: str) -> str | None:
-    """Return what is wrong with an image file without decoding it.
+    """Return what is wrong with an image file.
 
-    A JPEG or PNG that does not end as its format says is decoded to be sure:
-    long notes after the image are harmless, and so are images of another
-    format than the suffix says. Only what fails then is a defect. In a whole
-    JPEG or PNG damage is not looked for; :mod:`.sample_check` decodes all.
+    Reads the first and last bytes. Only a JPEG or PNG without its end mark
+    is decoded, since long notes after the image are harmless. Damage inside
+    a complete file is not found; :mod:`.sample_check` decodes everything.
 
     Args:
         path (str): The file.
 
     Returns:
-        str | None: What is wrong, as 'is empty (0 bytes)'; None if nothing.
+        str | None: The defect, such as 'is empty (0 bytes)'; None if there
+        is none.
     """
     try:
         with open(path, 'rb') as file:
@@ -56,11 +56,11 @@ def file_defect(path: str) -> str | None:
             if ending in end or decodes(path):
                 return None
             return f'is truncated: it is a {name} without its end'
-    return None if _is_image(path) else 'is no image file'
+    return None if _has_known_format(path) else 'is not an image file'
 
 
 def decodes(path: str) -> bool:
-    """Return whether both libraries that pipelines load with decode a file.
+    """Return whether both Pillow and OpenCV decode a file.
 
     Zeros at the end are left out: an interrupted copy can leave them, and
     they decode as pixels, whereas no JPEG or PNG ends in one.
@@ -78,8 +78,7 @@ def decodes(path: str) -> bool:
     return _opencv_decodes(content)
 
 
-def _is_image(path: str) -> bool:
-    """Return whether a library knows the format of a file."""
+def _has_known_format(path: str) -> bool:
     try:
         with Image.open(path):
             return True
@@ -96,29 +95,22 @@ def _opencv_decodes(content: bytes) -> bool:
 
 
 def file_defects(
-    paths: Sequence[str], workers: int = 8
+    paths: Iterable[str], workers: int = 8
 ) -> list[tuple[str, str]]:
-    """Return the files with a defect, checked by several threads.
+    """Check image files in several threads, which wait for the disk.
 
     Args:
-        paths (Sequence[str]): The files.
-        workers (int): Threads; they wait for the disk at the same time.
-            Defaults to 8.
+        paths (Iterable[str]): The files.
+        workers (int): The number of threads. Defaults to 8.
 
     Returns:
         list[tuple[str, str]]: Path and defect, in the order of the paths.
     """
-
-    def check(part: Sequence[str]) -> list[tuple[str, str | None]]:
-        return [(path, file_defect(path)) for path in part]
-
-    # A file takes microseconds once it is in memory: a call of its own for
-    # each would take longer.
-    parts = [paths[i : i + 64] for i in range(0, len(paths), 64)]
+    paths = list(paths)
     with ThreadPoolExecutor(workers) as pool:
+        defects = pool.map(file_defect, paths)
         return [
             (path, defect)
-            for found in pool.map(check, parts)
-            for path, defect in found
+            for path, defect in zip(paths, defects, strict=True)
             if defect is not None
         ]

@@ -1,34 +1,36 @@
-"""The check of one sample: its image and its labels are decoded."""
+"""Decode single samples of a dataset, and find what is wrong with them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
+from mmcv.transforms import LoadImageFromFile
+from mmengine.dataset import BaseDataset
 
 from .image_files import BROKEN, file_defect
 from .label_check import (
     annotation_defect,
     class_label_defect,
-    load_annotation,
     wide_value_defect,
 )
 
-#: What the backends of ``LoadImageFromFile`` raise for a broken image.
+#: What the backends of ``LoadImageFromFile`` raise for a damaged image.
 UNDECODABLE = (*BROKEN, AssertionError, TypeError, cv2.error)
 
 
 @dataclass
 class SampleCheck:
-    """What the samples of one dataset are checked for.
+    """The samples of a dataset, and how to check them.
 
     Args:
         samples (list[dict]): What the dataset lists.
         load_image (Callable): The transform that loads an image.
-        load_labels (Callable, optional): The one that loads an annotation.
-            Defaults to None: annotations are not read.
+        load_labels (Callable, optional): The transform that loads pixel
+            labels. Defaults to None: they are not read.
         num_classes (int, optional): The number of classes ``K``. Defaults to
-            None: it is not known.
+            None: unknown.
         ignore_index (int): The label of pixels without annotation.
             Defaults to 255.
     """
@@ -39,105 +41,119 @@ class SampleCheck:
     num_classes: int | None = None
     ignore_index: int = 255
 
-    def defects(self, index: int) -> list[tuple[str, str]]:
-        """Return what is wrong with a sample.
+    def files(self, index: int) -> list[str]:
+        """Return the files that a pipeline reads for a sample.
 
         Args:
-            index (int): Its place among the samples.
-
-        Returns:
-            list[tuple[str, str]]: File and defect, as ('a.jpg', 'is empty (0
-            bytes)').
+            index (int): The index of the sample.
         """
         info = self.samples[index]
-        path, labels_path = info['img_path'], info.get('seg_map_path')
-        image, defect = _decode(path, lambda: self._image(info))
-        found = [
-            (path, defect),
-            (path, self.class_defect(info)),
-        ]
-        if self.load_labels is not None and labels_path is not None:
-            labels, defect = _decode(labels_path, lambda: self._labels(info))
-            found.append((labels_path, defect))
+        files = [info['img_path']]
+        if self.load_labels is not None and info.get('seg_map_path'):
+            files.append(info['seg_map_path'])
+        return files
+
+    def defects(self, index: int) -> list[tuple[str, str]]:
+        """Decode a sample, and return what is wrong with it.
+
+        Args:
+            index (int): The index of the sample.
+
+        Returns:
+            list[tuple[str, str]]: File and defect, such as ('a.jpg', 'is
+            empty (0 bytes)').
+        """
+        info = self.samples[index]
+        path, *labels_path = self.files(index)
+        image, defect = _decode(path, lambda: self.load_image(dict(info)))
+        found = [(path, defect), (path, self.class_defect(index))]
+        for file in labels_path:
+            labels, defect = _decode(
+                file, lambda: self.load_labels(dict(info, seg_fields=[]))
+            )
             if labels is not None:
-                defect = self.label_defect(info, labels)
-                found.append((labels_path, defect))
-            if labels is not None and image is not None:
-                found.append((labels_path, _size_defect(labels, image, path)))
+                labels = labels['gt_seg_map']
+                defect = wide_value_defect(file) or annotation_defect(
+                    labels,
+                    self.num_classes,
+                    self.ignore_index,
+                    info.get('reduce_zero_label', False),
+                )
+            if image is not None and labels is not None:
+                found.append((file, _size_defect(labels, image['img'], path)))
+            found.append((file, defect))
         return [(file, defect) for file, defect in found if defect is not None]
 
-    def class_defect(self, info: dict) -> str | None:
+    def class_defect(self, index: int) -> str | None:
         """Return what is wrong with the class of a sample, if anything.
 
         Args:
-            info (dict): The sample.
+            index (int): The index of the sample.
         """
-        return class_label_defect(info.get('gt_label'), self.num_classes)
-
-    def label_defect(self, info: dict, labels: np.ndarray) -> str | None:
-        """Return what is wrong with the values of an annotation.
-
-        Args:
-            info (dict): The sample.
-            labels (np.ndarray): As they are loaded, with shape (H, W).
-
-        Returns:
-            str | None: What is wrong; None if nothing.
-        """
-        return wide_value_defect(info['seg_map_path']) or annotation_defect(
-            labels,
-            self.num_classes,
-            self.ignore_index,
-            info.get('reduce_zero_label', False),
+        return class_label_defect(
+            self.samples[index].get('gt_label'), self.num_classes
         )
 
-    def annotation_defects(self, index: int) -> list[tuple[str, str]]:
-        """Return what is wrong with the values of a sample's annotation.
 
-        Args:
-            index (int): Its place among the samples.
+def sample_check(
+    dataset: BaseDataset,
+    num_classes: int | None = None,
+    ignore_index: int = 255,
+) -> SampleCheck:
+    """Return the check of a dataset's samples, loaded as its pipeline does.
 
-        Returns:
-            list[tuple[str, str]]: File and defect; none without annotation.
-        """
-        info = self.samples[index]
-        path = info.get('seg_map_path')
-        if self.load_labels is None or path is None:
-            return []
-        labels, defect = _decode(path, lambda: self._labels(info))
-        if defect is None:
-            defect = self.label_defect(info, labels)
-        return [] if defect is None else [(path, defect)]
+    Args:
+        dataset (BaseDataset): The dataset, not a wrapper of others.
+        num_classes (int, optional): The number of classes ``K`` of a dataset
+            that names none. Defaults to None: unknown.
+        ignore_index (int): The label of pixels without annotation.
+            Defaults to 255.
 
-    def _image(self, info: dict) -> np.ndarray:
-        loaded = self.load_image(dict(info))
-        if loaded is None:
-            raise ValueError('the loader gives nothing')
-        return loaded['img']
+    Returns:
+        SampleCheck: Without samples if the dataset draws its images, keeps
+        them in memory, or reads them from the network.
+    """
+    classes = dataset.metainfo.get('classes')
+    first = dataset.get_data_info(0) if len(dataset) else {}
+    on_disk = 'img' not in first and '://' not in first.get('img_path', '://')
+    return SampleCheck(
+        samples=[dataset.get_data_info(i) for i in range(len(dataset))]
+        if on_disk
+        else [],
+        load_image=_transform(dataset, 'LoadImage') or LoadImageFromFile(),
+        load_labels=_transform(dataset, 'LoadAnnotations'),
+        num_classes=num_classes if classes is None else len(classes),
+        ignore_index=ignore_index,
+    )
 
-    def _labels(self, info: dict) -> np.ndarray:
-        return load_annotation(self.load_labels, info)
+
+def _transform(dataset: BaseDataset, name: str) -> Any:
+    for transform in dataset.pipeline.transforms:
+        if type(transform).__name__.startswith(name):
+            return transform
+    return None
 
 
 def _decode(
-    path: str, load: Callable[[], np.ndarray]
-) -> tuple[np.ndarray | None, str | None]:
-    """Return what a file holds, or what is wrong with it."""
+    path: str, load: Callable[[], dict | None]
+) -> tuple[dict | None, str | None]:
+    """Return what a transform loads, or what is wrong with the file."""
     defect = file_defect(path)
     if defect is not None:
         return None, defect
     try:
-        return load(), None
+        loaded, reason = load(), 'the transform returns nothing'
     except UNDECODABLE as error:
-        reason = str(error).strip().split('\n')[0]
-        return None, f'cannot be decoded ({reason or type(error).__name__})'
+        loaded, reason = None, str(error).strip().split('\n')[0]
+        reason = reason or type(error).__name__
+    return loaded, None if loaded else f'cannot be decoded ({reason})'
 
 
 def _size_defect(
     labels: np.ndarray, image: np.ndarray, path: str
 ) -> str | None:
     """Return whether an annotation has another size than its image."""
-    if labels.shape[:2] == image.shape[:2]:
+    if labels.ndim != 2 or labels.shape == image.shape[:2]:
         return None
-    (h, w), (height, width) = labels.shape[:2], image.shape[:2]
+    (h, w), (height, width) = labels.shape, image.shape[:2]
     return f'has {w}×{h} pixels, but its image {path} has {width}×{height}'

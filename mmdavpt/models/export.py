@@ -49,7 +49,7 @@ class FrozenWeights:
         """Return a normalization: see :meth:`.Tuner.norm`."""
         if which == 'final':
             return self._backbone.ln1
-        return view_of(self._backbone.layers[layer]).norm_module(which)
+        return view_of(self._backbone.layers[layer]).norm(which)
 
     def embedding(self) -> nn.Module:
         """Return the patch projection: see :meth:`.Tuner.embed`."""

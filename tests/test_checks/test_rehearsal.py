@@ -93,7 +93,7 @@ def test_validation_labels(cfg, tmp_path):
     )
     assert 'add LoadAnnotations to the pipeline of val_dataloader' in said
     loader['dataset']['pipeline'] = [*LOAD, RESIZE, PACK]
-    assert 'put LoadAnnotations after Resize in the pipeline' in rehearse(cfg)
+    assert 'put LoadAnnotations after Resize in its pipel' in rehearse(cfg)
     loader['dataset']['pipeline'] = VAL
     label(tmp_path / 'val/ann/0.png', np.zeros((8, 14)))
     assert 'have 14×8 pixels, but their image has 12×8' in rehearse(cfg)
@@ -106,7 +106,9 @@ def test_validation_images_of_several_sizes(cfg, tmp_path):
     label(tmp_path / 'val/ann/1.png', np.zeros((8, 16)))
     said = rehearse(cfg)
     assert 'rehearsal of the validation batch failed' in said
-    assert 'different sizes (12×8 and 16×8): set val_dataloader.batc' in said
+    assert (
+        'different sizes ((8, 12), (8, 16)): set val_dataloader.batc' in said
+    )
 
 
 def test_broken_file(cfg, tmp_path):
@@ -139,14 +141,14 @@ class BreaksCheckpoints(Hook):
         ({'val_evaluator': dict(type=NoResult)}, 'NoResult gives no result'),
         (
             {'default_hooks.checkpoint.save_best': 'top1'},
-            "monitors 'top1', but the validation gives accuracy/top1; change",
+            "Hook needs the metric 'top1', but .* gives accuracy/top1",
         ),
         (
             {
                 'train_dataloader.batch_size': 99,
                 'train_dataloader.drop_last': True,
             },
-            'train_dataloader gives no batch of its 24 samples; lower its',
+            'train_dataloader has no batch, but 24 samples; lower its',
         ),
         (
             {'model.head.in_channels': 7},
@@ -170,12 +172,6 @@ def test_errors_of_the_machine(tmp_path, monkeypatch):
 
     monkeypatch.setattr(DAVPTImageClassifier, 'train_step', step)
     assert '20 GiB; lower batch_size or the size of images' in rehearse(cfg)
-    monkeypatch.setattr(
-        DAVPTImageClassifier,
-        'train_step',
-        lambda *_, **__: dict(loss=torch.tensor(float('nan'))),
-    )
-    assert 'the loss of the training step is nan' in rehearse(cfg)
 
 
 def test_check_only_ends_after_the_rehearsal(tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""Broken image files are told from odd ones without decoding all."""
+"""Damaged image files are found without decoding all of them."""
 
 import io
 
@@ -20,60 +20,59 @@ def encoded(kind, **kwargs):
 
 JPEG, PNG = encoded('JPEG', quality=90), encoded('PNG')
 PROGRESSIVE = encoded('JPEG', progressive=True)
-WHOLE = {'jpeg': JPEG, 'progressive': PROGRESSIVE, 'png': PNG}
+COMPLETE = {'jpeg': JPEG, 'progressive': PROGRESSIVE, 'png': PNG}
 
 
 @pytest.fixture
 def defect(tmp_path):
-    def judge(content, name='a.jpg'):
+    def write_and_check(content, name='a.jpg'):
         (tmp_path / name).write_bytes(content)
         return file_defect(str(tmp_path / name))
 
-    return judge
+    return write_and_check
 
 
-@pytest.mark.parametrize('name', WHOLE)
-def test_whole_files(defect, name, monkeypatch):
-    # Usual files are never decoded.
+@pytest.mark.parametrize('name', COMPLETE)
+def test_complete_files_are_not_decoded(defect, name, monkeypatch):
     monkeypatch.setattr(image_files, 'decodes', lambda path: 1 / 0)
-    assert defect(WHOLE[name]) is None
-    assert defect(WHOLE[name] + bytes(TAIL // 2)) is None
+    assert defect(COMPLETE[name]) is None
+    assert defect(COMPLETE[name] + bytes(TAIL // 2)) is None
 
 
 @pytest.mark.parametrize(
     'trailer', [bytes(3 * TAIL), b'\x00maker notes' * 999]
 )
-@pytest.mark.parametrize('name', WHOLE)
+@pytest.mark.parametrize('name', COMPLETE)
 def test_long_trailers_are_harmless(defect, name, trailer):
-    assert defect(WHOLE[name] + trailer) is None
+    assert defect(COMPLETE[name] + trailer) is None
 
 
 @pytest.mark.parametrize('kept', [0.05, 0.5, 0.95])
 @pytest.mark.parametrize('padding', [0, 100, 3 * TAIL])
-@pytest.mark.parametrize('name', WHOLE)
+@pytest.mark.parametrize('name', COMPLETE)
 def test_truncated_files(defect, name, kept, padding):
-    """As an interrupted copy leaves them, also with room kept by zeros."""
-    cut = WHOLE[name][: int(kept * len(WHOLE[name]))] + bytes(padding)
+    """As interrupted copies leave them, also padded with zeros."""
+    cut = COMPLETE[name][: int(kept * len(COMPLETE[name]))] + bytes(padding)
     kind = 'PNG' if name == 'png' else 'JPEG'
     assert defect(cut) == f'is truncated: it is a {kind} without its end'
 
 
 @pytest.mark.parametrize('lost', [1, 2])
-@pytest.mark.parametrize('name', WHOLE)
-def test_a_lost_end_mark(defect, name, lost):
-    assert 'is truncated' in defect(WHOLE[name][:-lost])
+@pytest.mark.parametrize('name', COMPLETE)
+def test_missing_end_mark(defect, name, lost):
+    assert 'is truncated' in defect(COMPLETE[name][:-lost])
 
 
 @pytest.mark.parametrize('kind', ['GIF', 'BMP', 'TIFF', 'PPM', 'WEBP', 'PNG'])
-def test_another_format_than_the_name_says(defect, kind):
+def test_formats_that_the_suffix_does_not_say(defect, kind):
     assert defect(encoded(kind)) is None
 
 
-def test_files_that_are_none(defect, tmp_path):
+def test_files_without_an_image(defect, tmp_path):
     assert defect(b'') == 'is empty (0 bytes)'
-    assert defect(b'<html>Not found</html>') == 'is no image file'
+    assert defect(b'<html>Not found</html>') == 'is not an image file'
     assert defect(b'\xff\xd8\xff') is not None
-    assert defect(bytes(5000)) == 'is no image file'
+    assert defect(bytes(5000)) == 'is not an image file'
     assert file_defect(str(tmp_path / 'b.jpg')) == 'does not exist'
     assert file_defect(str(tmp_path / 'b\0.jpg')) == 'does not exist'
     assert 'cannot be read (Is a directory)' == file_defect(str(tmp_path))

@@ -1,4 +1,4 @@
-"""Labels out of range are named, with the value that the file has."""
+"""Labels out of range are found, and named as in the file."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from mmdavpt.datasets.label_check import (
 
 
 @pytest.mark.parametrize('label', [0, 4, np.int64(4), [7, 9], None])
-def test_classes_that_are_fine(label):
+def test_valid_classes(label):
     assert class_label_defect(label, 5) is None
     assert class_label_defect(99, None) is None
 
@@ -34,18 +34,17 @@ def test_annotations(dtype):
         'has the label 4, but there are 4 classes, with labels from 0 to 3, '
         'and 255 is ignored'
     )
-    # What the loader took one off is named as it is in the file.
     assert 'the label 4 (5 in the file: reduce_zero_label' in (
         annotation_defect(labels, 4, 255, reduce_zero_label=True)
     )
-    assert 'the label 3, and 2 more such, but there are 3' in (
+    assert 'the label 3 and 2 more such, but there are 3' in (
         annotation_defect(labels, 3, ignore_index=254)
     )
     assert annotation_defect(labels, 256, 254) is None
 
 
-def test_annotations_of_other_kinds():
-    assert 'one number a pixel, the class, but is loaded with' in (
+def test_annotations_of_other_shapes_and_types():
+    assert 'one number per pixel, the class, but is loaded with' in (
         annotation_defect(np.zeros((2, 2, 3), np.uint8), 5, 255)
     )
     assert 'has the label -1, but' in (
@@ -53,7 +52,7 @@ def test_annotations_of_other_kinds():
     )
 
 
-def test_values_beyond_eight_bits(tmp_path):
+def test_values_of_more_than_8_bits(tmp_path):
     path = str(tmp_path / 'a.png')
     for mode in ('L', 'P', '1', 'RGB'):
         Image.new(mode, (3, 2)).save(path)

@@ -12,7 +12,7 @@ from .file_writing import replace_text, track
 
 CHECKSUMS_FILE = 'checksums.sha256'
 _LINE = re.compile(r'([0-9a-f]{64}) [ *](.+)')
-#: Threads; they wait for the disk at the same time.
+#: Number of threads that read files.
 _THREADS = 8
 
 
@@ -49,24 +49,25 @@ def read_checksums(folder: str) -> dict[str, str] | None:
 def write_checksums(
     folder: str, kept: Sequence[str], rewritten: Sequence[str] = ()
 ) -> None:
-    """Write the checksums of files, unless old ones say that one changed.
+    """Write checksums; raise if a file changed since the last ones.
 
     Args:
         folder (str): The folder.
-        kept (Sequence[str]): Paths of the files relative to the folder.
-        rewritten (Sequence[str]): Those of further files, which may have
-            changed since there were checksums. Defaults to ().
+        kept (Sequence[str]): Files that must not have changed, relative to
+            the folder.
+        rewritten (Sequence[str]): Files that may have changed.
+            Defaults to ().
 
     Raises:
-        UsageError: If a file is no longer what it was.
+        UsageError: If a file has changed.
     """
-    noted = read_checksums(folder) or {}
+    recorded = read_checksums(folder) or {}
     checksums = _digests(folder, [*kept, *rewritten])
-    changed = [n for n in kept if noted.get(n) not in (None, checksums[n])]
+    changed = [n for n in kept if recorded.get(n) not in (None, checksums[n])]
     if changed:
         raise UsageError(
-            f'{len(changed)} files of {folder}, such as {changed[0]}, are not '
-            f'what {CHECKSUMS_FILE} notes; delete them and run this again'
+            f'{len(changed)} files of {folder}, such as {changed[0]}, differ '
+            f'from {CHECKSUMS_FILE}; delete them and run this again'
         )
     text = ''.join(
         f'{checksums[name]}  {name}\n' for name in sorted(checksums)
@@ -75,22 +76,22 @@ def write_checksums(
 
 
 def checksum_defects(folder: str, checksums: dict[str, str]) -> dict[str, str]:
-    """Return the files that are not what their checksums say.
+    """Return the files that differ from their checksums.
 
     Args:
         folder (str): The folder.
-        checksums (dict[str, str]): What :func:`read_checksums` returned.
+        checksums (dict[str, str]): Result of :func:`read_checksums`.
 
     Returns:
         dict[str, str]: What is wrong, by path relative to the folder.
     """
     digests = _digests(folder, list(checksums))
     return {
-        name: f'is not what {CHECKSUMS_FILE} notes'
+        name: f'differs from {CHECKSUMS_FILE}'
         if digests[name]
         else 'does not exist'
-        for name, noted in checksums.items()
-        if digests[name] != noted
+        for name, recorded in checksums.items()
+        if digests[name] != recorded
     }
 
 

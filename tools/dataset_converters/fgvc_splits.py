@@ -1,12 +1,12 @@
-"""Make VPT's train, val and test lists of a fine-grained data set.
+"""Make VPT's train, val and test lists of a fine-grained dataset.
 
     python tools/dataset_converters/fgvc_splits.py cub data/fgvc/CUB_200_2011
 
 reads the original download of CUB-200-2011, NABirds, Oxford Flowers, Stanford
-Dogs or Stanford Cars, and writes train.json, val.json and test.json beside
-it. A tenth of the training images, rounded up, is held out for validation,
-which gives the sizes that VPT published; Oxford Flowers has an official
-validation split. The same seed gives the same lists on every machine.
+Dogs or Stanford Cars, and writes train.json, val.json and test.json to its
+folder. A tenth of the training images, rounded up, is held out for validation,
+which gives VPT's sizes; Oxford Flowers has an official validation split. The
+same seed gives the same lists on every machine.
 """
 
 import argparse
@@ -40,41 +40,40 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('name', help=f'{", ".join(SETS)}, or an alias')
     parser.add_argument(
-        'folder', help='folder that the original archives were unpacked to'
+        'folder', help='folder of the unpacked original archives'
     )
     parser.add_argument(
         '--out',
-        help='folder to write to (FOLDER, where the reader finds the images)',
+        help='output folder (FOLDER, where the reader finds the images)',
     )
     parser.add_argument(
         '--val',
         metavar='FRACTION',
         help='fraction of the training images to hold out (0.1)',
     )
-    parser.add_argument(
-        '--seed', type=int, help='another seed gives another choice (0)'
-    )
+    parser.add_argument('--seed', type=int, help='seed of the selection (0)')
     parser.add_argument(
         '--no-stratify',
         action='store_true',
-        help='draw from all training images at once, rather than the same '
-        'share from each class',
+        help='draw from all training images at once, instead of the same '
+        'share of each class',
     )
     parser.add_argument(
         '--no-check-size',
         action='store_true',
-        help='accept another number of images or classes than published',
+        help='accept numbers of images or classes that differ from the '
+        'published ones',
     )
     parser.add_argument(
         '--overwrite',
         action='store_true',
-        help='replace other lists that are there',
+        help='replace existing lists',
     )
     return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Write the lists and say how to read them."""
+    """Write the lists and print how to read them."""
     args = parse_args(argv)
     manifest = write_splits(
         args.name,
@@ -88,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     out = args.out or args.folder
     counts = ', '.join(f'{k} {n}' for k, n in manifest['counts'].items())
-    print(f'{out}: {counts} images; {MANIFEST} says how they were chosen')
+    print(f'{out}: {counts} images; {MANIFEST} records the rule')
     place = f'data_root={out!r}'
     if osp.realpath(out) != osp.realpath(args.folder):
         place += f', data_prefix={osp.abspath(manifest["image_dir"])!r}'

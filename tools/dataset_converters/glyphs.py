@@ -1,14 +1,14 @@
-"""Draw glyphs in the layout of a data set that this package reads.
+"""Draw glyphs in the layout of a dataset that this package reads.
 
     python tools/dataset_converters/glyphs.py ade20k data/glyph_scenes
     python tools/dataset_converters/glyphs.py pascal_context data/glyphs_voc
     python tools/dataset_converters/glyphs.py vtab1k data/glyphs_vtab
     python tools/dataset_converters/glyphs.py fgvc data/glyphs_cub
 
-They stand in for the real data: the same reader, class counts and lists, and
-no download. OUT_DIR becomes the data_root. Test images share no font face
-with training images. A stopped run goes on where it was when it is started
-again. `LAYOUT --help` tells the options of a layout.
+They replace the real data without a download: the same reader, class counts
+and lists. OUT_DIR is the data_root of the reader. Training and test images
+share no font face. A stopped run resumes. `LAYOUT --help` lists the options
+of a layout.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from tools.dataset_converters.glyph_writers import (  # noqa: E402
 )
 from tools.dataset_converters.glyph_writers.fgvc import fgvc_sizes  # noqa: E402
 
-#: Layouts of scenes: how they are written, and the names of the splits.
+#: Layouts of scenes: function that writes them, names of the splits.
 SCENES = {
     'ade20k': (write_scenes_ade20k, ('training', 'validation')),
     'pascal_context': (write_scenes_pascal_context, ('train', 'val')),
@@ -71,7 +71,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add('--size', type=int, default=48, help='height and width (48)')
     add('--task', default='kitti', help=f'{", ".join(TASKS)} (kitti)')
     add('--test', type=int, help='test images (as many as the task has)')
-    about = 'single glyphs as a fine-grained set, with its number of classes'
+    about = 'single glyphs as a fine-grained dataset, with its classes'
     layout = layouts.add_parser('fgvc', help=about, description=about)
     _add_common(layout, '.png')
     add = layout.add_argument
@@ -81,28 +81,28 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         '--scale',
         type=float,
         default=1.0,
-        help='fraction of the published numbers of images (1.0); at least '
-        'one training image of each class',
+        help='fraction of the published number of images (1.0); at least one '
+        'training image of each class',
     )
     for split in ('train', 'val', 'test'):
-        add(f'--{split}', type=int, help=f'{split} images, whatever --scale')
+        add(f'--{split}', type=int, help=f'{split} images, instead of --scale')
     return parser.parse_args(argv)
 
 
 def _add_common(layout: argparse.ArgumentParser, img_suffix: str) -> None:
     add = layout.add_argument
-    add('out_dir', help='folder to write to, the data_root of the reader')
+    add('out_dir', help='output folder, the data_root of the reader')
     add(
         '--seed',
         type=int,
         default=0,
-        help='seed of the training images (0); other splits take the next',
+        help='seed of the training images (0); other splits use the next',
     )
     add(
         '--style',
         choices=sorted(STYLES),
         default='clean',
-        help='how the glyphs look (clean)',
+        help='style of the glyphs (clean)',
     )
     add(
         '--img-suffix',
@@ -111,7 +111,7 @@ def _add_common(layout: argparse.ArgumentParser, img_suffix: str) -> None:
         help='.jpg: quality 95; .png: lossless, for which readers of scenes '
         f'need img_suffix=".png" (default {img_suffix})',
     )
-    add('--workers', type=int, default=0, help='processes that draw (0)')
+    add('--workers', type=int, default=0, help='processes (0: this one)')
 
 
 def write_scenes(args: argparse.Namespace) -> str:
@@ -143,17 +143,17 @@ def write_vtab1k(args: argparse.Namespace) -> str:
     drawn = write_glyphs_vtab1k(
         args.out_dir, task.name, args.test, **single_options(args)
     )
-    whole = args.test in (None, task.test_size)
-    sizes = task.sizes if whole else {**task.sizes, 'test': args.test}
+    complete = args.test in (None, task.test_size)
+    sizes = task.sizes if complete else {**task.sizes, 'test': args.test}
     for split, number in drawn.items():
         report(split, number, sizes[split])
     return f"type='mmdavpt.VTAB1k', task={task.name!r}" + (
-        '' if whole else ', check_size=False for the test split'
+        '' if complete else ', check_size=False for the test split'
     )
 
 
 def write_fgvc(args: argparse.Namespace) -> str:
-    """Write all splits of a fine-grained set; return how to read them."""
+    """Write all splits of a fine-grained dataset; return how to read them."""
     fgvc_set = set_from(args.name)
     given = {
         split: getattr(args, split)
@@ -166,9 +166,9 @@ def write_fgvc(args: argparse.Namespace) -> str:
     )
     for split, number in drawn.items():
         report(split, number, sizes[split])
-    whole = all(fgvc_set.sizes[split] == sizes[split] for split in sizes)
+    complete = all(fgvc_set.sizes[split] == sizes[split] for split in sizes)
     return f"type='mmdavpt.FGVC', name={fgvc_set.name!r}" + (
-        '' if whole else ', check_size=False'
+        '' if complete else ', check_size=False'
     )
 
 
@@ -184,8 +184,8 @@ def single_options(args: argparse.Namespace) -> dict:
 
 
 def report(split: str, drawn: int, number: int) -> None:
-    """Print what was drawn of a split."""
-    print(f'{split}: {drawn} images drawn, {number - drawn} were there')
+    """Print how many images of a split were drawn."""
+    print(f'{split}: {drawn} images drawn, {number - drawn} existed')
 
 
 def main(argv: Sequence[str] | None = None) -> None:

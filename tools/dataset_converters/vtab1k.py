@@ -6,11 +6,10 @@
         ~/tensorflow_datasets/eurosat/rgb/2.0.0
     python tools/dataset_converters/vtab1k.py --verify data/vtab-1k
 
-It reads the original download of the task's dataset, unpacked into one
+The source is the original download of the task's dataset, unpacked into one
 folder, or the folder of a version that TensorFlow Datasets prepared. Neither
-needs TensorFlow. Images are written as PNG, which loses nothing. A stopped
-run goes on where it was when it is started again. --verify checks what was
-written, and copies that others wrote.
+needs TensorFlow. Images are written as lossless PNG. A stopped run resumes.
+--verify checks the result, and copies from elsewhere.
 """
 
 import argparse
@@ -54,26 +53,27 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         dest='kind',
         choices=KINDS,
         default='original',
-        help='what FOLDER is: the unpacked original download, or a version '
+        help='kind of FOLDER: the unpacked original download, or a version '
         'prepared by TensorFlow Datasets (original)',
     )
     add(
         '--out',
         default='data/vtab-1k',
-        help='folder of all tasks, the data_root of the reader (data/vtab-1k)',
+        help='output folder of all tasks, the data_root of the reader '
+        '(data/vtab-1k)',
     )
     add('--workers', type=int, default=0, help='processes (0: this one)')
     add(
         '--no-check-size',
         action='store_true',
-        help='accept another number of images than published',
+        help='accept numbers of images that differ from the published ones',
     )
-    add('--list', action='store_true', help='say what to download, and where')
+    add('--list', action='store_true', help='list the downloads')
     add(
         '--verify',
         metavar='FOLDER',
-        help='check the folder of a task or of all tasks: lists, labels, that '
-        'each image decodes, checksums',
+        help='verify the folder of a task or of all tasks: lists, labels, '
+        'images, checksums',
     )
     args = parser.parse_args(argv)
     chosen = [args.list, args.verify is not None, args.folder is not None]
@@ -85,14 +85,14 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def list_downloads() -> None:
-    """Print what to download for each task."""
+    """Print the download of each task."""
     for task in TASKS.values():
         download = DOWNLOADS[task.name]
         print(f'{task.name}: {download.files}\n    from {download.url}')
 
 
 def verify(args: argparse.Namespace) -> int:
-    """Print the defects of a folder; return how many there are."""
+    """Print the defects of a folder and return their number."""
     count = 0
     for folder, task in task_folders(args.verify).items():
         defects = task_defects(
@@ -107,7 +107,7 @@ def verify(args: argparse.Namespace) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Convert a task, or list downloads, or check a folder."""
+    """Convert a task, list downloads, or verify a folder."""
     args = parse_args(argv)
     if args.list:
         list_downloads()

@@ -1,1 +1,1 @@
-"""Whether the files of datasets are there, whole, and labelled as they say."""
+"""Checks of the datasets of a config: their folders, files and labels."""

@@ -15,7 +15,7 @@ from .prompted_layer import LayerTask, prompted_layer
 
 
 class BackboneTokens(NamedTuple):
-    """Tokens that the backbone returns besides its features.
+    """Tokens that the backbone returns in addition to its features.
 
     Attributes:
         cls (Tensor | None): [CLS] after the last layer that is run, with

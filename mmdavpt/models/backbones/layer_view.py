@@ -49,7 +49,7 @@ class LayerView(ABC):
         """
 
     @abstractmethod
-    def norm_module(self, which: str) -> nn.Module:
+    def norm(self, which: str) -> nn.Module:
         """Return a normalization.
 
         Args:
@@ -62,8 +62,8 @@ class LayerView(ABC):
 
         Args:
             x (Tensor): With shape (..., C).
-            parts (str): What is needed: 'qkv', or neighbours out of it, such
-                as 'q' or 'kv'. Defaults to 'qkv'.
+            parts (str): Parts to compute: 'qkv', or neighbours out of it,
+                such as 'q' or 'kv'. Defaults to 'qkv'.
 
         Returns:
             Tensor: The parts side by side, with shape (..., parts * C).
@@ -141,18 +141,14 @@ class LayerView(ABC):
         """
         return self.layer(x)
 
-    def norm(self, which: str, x: Tensor) -> Tensor:
-        """Normalize tokens: see :meth:`norm_module`."""
-        return self.norm_module(which)(x)
-
     def prompt_parameters(self) -> list[nn.Parameter]:
-        """Return what keys and values of prompts depend on, besides weights.
+        """Return the parameters but weights that keys and values depend on.
 
         Returns:
             list[nn.Parameter]: Those of the norm before attention and the
             biases of keys and values.
         """
-        norm = self.norm_module('norm1').parameters()
+        norm = self.norm('norm1').parameters()
         modules = {self.linear(part)[0] for part in 'kv'}
         biases = [m.bias for m in modules if m.bias is not None]
         return [*norm, *biases]

@@ -44,7 +44,7 @@ class MMPretrainLayer(LayerView):
         shift = torch.cat([shifts.get(part, zero) for part in 'qkv'])
         return shift if bias is None else bias + shift
 
-    def norm_module(self, which: str) -> nn.Module:
+    def norm(self, which: str) -> nn.Module:
         """Return ``ln1`` or ``ln2``: see :class:`.LayerView`."""
         return self.layer.ln1 if which == 'norm1' else self.layer.ln2
 

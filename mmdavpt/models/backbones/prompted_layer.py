@@ -24,7 +24,7 @@ from .tuned_layer import UNTUNED, TunedLayer
 
 
 class LayerTask(NamedTuple):
-    """What one layer computes besides what its weights say.
+    """Options of one layer's pass.
 
     Attributes:
         prompts (Tensor | None): Prompts that the layer sees as a prefix, with

@@ -28,7 +28,7 @@ class TunedLayer:
 
     def norm1(self, x: Tensor) -> Tensor:
         """Return what attention sees of tokens, with shape (..., C)."""
-        return self.tuners.apply('norm', 'norm1', self.view.norm('norm1', x))
+        return self.tuners.apply('norm', 'norm1', self.view.norm('norm1')(x))
 
     def project(
         self, x: Tensor, parts: str = 'qkv', first_patch: int | None = None
@@ -72,7 +72,7 @@ class TunedLayer:
             x (Tensor): With shape (B, T, C).
         """
         if self._mlp_is_tuned():
-            normed = self.view.norm('norm2', x)
+            normed = self.view.norm('norm2')(x)
             normed = self.tuners.apply('norm', 'norm2', normed)
             out = self.view.mlp(normed, self.tuners.project)
             x = x + self.tuners.apply('mlp', x, out)

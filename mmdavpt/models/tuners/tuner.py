@@ -137,7 +137,7 @@ class Tuner(nn.Module):
         raise NotImplementedError
 
     def prefix(self, layer: int) -> tuple[Tensor, Tensor] | None:
-        """Return keys and values that all queries see besides the others.
+        """Return extra keys and values that all queries attend to.
 
         Args:
             layer (int): Index of the layer.

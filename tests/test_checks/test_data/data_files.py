@@ -3,19 +3,20 @@
 import numpy as np
 from PIL import Image
 
-from mmdavpt.checks.data.data_check import check_data
+from mmdavpt.checks.data.data_check import check_split
 
 SEG = 'mmseg.BaseSegDataset'
 CLS = 'mmpretrain.CustomDataset'
 IMAGES = ('.jpg', '.png', '.webp')
 
 
-def loader(**dataset):
-    return dict(train_dataloader=dict(dataset=dataset))
+def config(of='train', **dataset):
+    scope = 'mmpretrain' if 'mmpretrain' in dataset['type'] else 'mmseg'
+    return {'default_scope': scope, f'{of}_dataloader': {'dataset': dataset}}
 
 
-def check(**dataset):
-    check_data(loader(**dataset), ['train'])
+def check(of='train', **dataset):
+    return check_split(config(of, **dataset), of)
 
 
 def write(folder, *names, content=None):

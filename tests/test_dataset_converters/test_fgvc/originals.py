@@ -1,4 +1,4 @@
-"""Tiny copies of the original downloads, laid out as their archives are."""
+"""Tiny copies of the original downloads in the layout of their archives."""
 
 import numpy as np
 from scipy.io import savemat

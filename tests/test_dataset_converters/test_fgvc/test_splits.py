@@ -1,4 +1,4 @@
-"""The split is VPT's in size, even over classes, and the same everywhere."""
+"""Splits of FGVC: VPT's sizes, equal shares of classes, reproducible."""
 
 from collections import Counter
 from fractions import Fraction
@@ -35,7 +35,7 @@ def entries_of(counts):
 
 @pytest.mark.parametrize('name', ['cub', 'nabirds', 'dogs', 'cars'])
 @pytest.mark.parametrize('stratified', [True, False])
-def test_sizes_are_those_of_vpt(name, stratified):
+def test_sizes_equal_vpt(name, stratified):
     known = SETS[name]
     total, k = known.sizes['trainval'], known.num_classes
     assert val_size(total, 0.1) == known.sizes['val']
@@ -45,7 +45,7 @@ def test_sizes_are_those_of_vpt(name, stratified):
     assert len(entries) - len(held_out) == known.sizes['train']
 
 
-def test_no_digit_of_a_fraction_is_lost():
+def test_fractions_are_exact():
     # In binary 0.1 is a little above a tenth, and 0.07 * 100 above 7.
     assert val_size(12000, 0.1) == val_size(12000, '1/10') == 1200
     assert val_size(100, 0.07) == 7
@@ -59,7 +59,7 @@ def test_no_digit_of_a_fraction_is_lost():
     fraction=st.sampled_from([0.1, 0.25, '1/3']),
     seed=st.integers(0, 5),
 )
-def test_each_class_gives_its_share(counts, fraction, seed):
+def test_hold_out_the_same_share_of_each_class(counts, fraction, seed):
     entries = entries_of(counts)
     held_out = hold_out(entries, fraction, seed)
     assert len(held_out) == val_size(sum(counts), fraction)
@@ -69,14 +69,14 @@ def test_each_class_gives_its_share(counts, fraction, seed):
         assert given_by[c] < count
 
 
-def test_the_largest_remainders_give_one_more():
+def test_largest_remainders_give_one_more():
     # Shares of 0.9, 0.5, 2.0, 0.6 and 0.2: 5 in all, 2 of them whole.
     entries = entries_of([9, 5, 20, 6, 2])
     given_by = Counter(entries[i] for i in hold_out(entries))
     assert given_by == {0: 1, 1: 1, 2: 2, 3: 1}
 
 
-def test_a_class_keeps_its_last_image():
+def test_keep_the_last_image_of_a_class():
     # Shares of 0.5, 2 and 2: the first remainder is the largest, but the
     # class has one image only, so another one gives a third.
     entries = entries_of([1, 4, 4])
@@ -85,7 +85,7 @@ def test_a_class_keeps_its_last_image():
 
 
 @pytest.mark.parametrize('stratified', [True, False])
-def test_the_choice_is_the_same_everywhere(stratified):
+def test_selection_is_the_same_everywhere(stratified):
     entries = entries_of([10, 10, 10])
     chosen = sorted(hold_out(entries, stratified=stratified))
     assert chosen == CHOSEN[stratified]
@@ -103,7 +103,7 @@ def test_seeds_and_rules_differ():
     assert len(choices) == 6
 
 
-def test_images_of_a_class_do_not_depend_on_the_others():
+def test_classes_are_selected_independently():
     alone = hold_out(entries_of([20, 20]))
     beside = hold_out(entries_of([20, 20, 40, 10]))
     assert alone == {i for i in beside if i.startswith(('0/', '1/'))}
@@ -122,14 +122,12 @@ def test_images_of_a_class_do_not_depend_on_the_others():
         ([1] * 9, 0.5, False, 'the last training image of a class, such as'),
     ],
 )
-def test_what_cannot_be_held_out_is_said(
-    counts, fraction, stratified, sentence
-):
+def test_report_impossible_fractions(counts, fraction, stratified, sentence):
     with pytest.raises(UsageError, match=sentence):
         hold_out(entries_of(counts), fraction, stratified=stratified)
 
 
-def test_lists_keep_the_order_and_share_nothing():
+def test_lists_keep_the_order_and_are_disjoint():
     original = Original(train=entries_of([20, 30]), test={'t.jpg': 1})
     lists, rule = make_lists(SETS['cub'], original, 0.2, seed=4)
     assert rule['fraction'] == '1/5' and rule['seed'] == 4
@@ -142,7 +140,7 @@ def test_lists_keep_the_order_and_share_nothing():
         assert lists[part].items() <= original.train.items()
 
 
-def test_official_validation_images_stay():
+def test_keep_official_validation_images():
     original = Original(train={'a': 1}, val={'b': 1}, test={'c': 1})
     lists, rule = make_lists(SETS['flowers'], original)
     assert lists == dict(train={'a': 1}, val={'b': 1}, test={'c': 1})

@@ -1,4 +1,4 @@
-"""From an original download to lists that the reader reads."""
+"""Write the lists of FGVC."""
 
 import hashlib
 import importlib.util
@@ -39,7 +39,7 @@ def tool():
 
 
 @pytest.mark.parametrize('form', WRITERS)
-def test_the_reader_reads_what_is_written(tmp_path, form):
+def test_reader_reads_written_lists(tmp_path, form):
     name = form.split(',')[0]
     written = WRITERS[form](tmp_path)
     before = {p for p in tmp_path.rglob('*') if p.is_file()}
@@ -74,13 +74,13 @@ def test_the_reader_reads_what_is_written(tmp_path, form):
         ('cars', ('Car 3 Sedan 2012', 'Car 7 Sedan 2012')),
     ],
 )
-def test_the_reader_names_the_classes(tmp_path, form, names):
+def test_reader_names_the_classes(tmp_path, form, names):
     WRITERS[form](tmp_path)
     split(tmp_path, form)
     assert read(tmp_path, 'val', form).metainfo['classes'] == names
 
 
-def test_the_manifest_says_how_the_lists_were_made(tmp_path):
+def test_manifest_of_lists(tmp_path):
     write_cub(tmp_path / 'cub')
     manifest = split(tmp_path / 'cub', seed=3, fraction=0.2)
     noted = json.loads((tmp_path / 'cub' / MANIFEST).read_text())
@@ -96,7 +96,7 @@ def test_the_manifest_says_how_the_lists_were_made(tmp_path):
     assert str(tmp_path) not in (tmp_path / 'cub' / MANIFEST).read_text()
 
 
-def test_the_same_lists_are_written_once(tmp_path):
+def test_do_not_rewrite_equal_lists(tmp_path):
     write_cub(tmp_path / 'cub')
     split(tmp_path / 'cub')
     paths = [tmp_path / 'cub' / name for name in [*LISTS, MANIFEST]]
@@ -107,21 +107,21 @@ def test_the_same_lists_are_written_once(tmp_path):
     assert len(read(tmp_path / 'cub', 'val')) == 1
 
 
-def test_other_lists_are_replaced_on_request_only(tmp_path):
+def test_replace_lists_only_with_overwrite(tmp_path):
     write_cub(tmp_path / 'cub')
     for name in LISTS:
         (tmp_path / 'cub' / name).write_text('{"vpt.jpg": 0}')
-    with pytest.raises(UsageError, match='train.json is there already and'):
+    with pytest.raises(UsageError, match='train.json exists and'):
         split(tmp_path / 'cub')
     assert not (tmp_path / 'cub' / MANIFEST).exists()
     assert 'vpt' in (tmp_path / 'cub' / 'val.json').read_text()
     split(tmp_path / 'cub', overwrite=True)
     assert len(read(tmp_path / 'cub', 'train')) == 9
-    with pytest.raises(UsageError, match='differs from what'):
+    with pytest.raises(UsageError, match='differs from the new list'):
         split(tmp_path / 'cub', seed=1)
 
 
-def test_lists_may_lie_apart_from_the_images(tmp_path):
+def test_write_lists_to_another_folder(tmp_path):
     write_cub(tmp_path / 'cub')
     manifest = split(tmp_path / 'cub', out_dir=str(tmp_path / 'lists' / '0'))
     assert not (tmp_path / 'cub' / 'train.json').exists()
@@ -131,7 +131,7 @@ def test_lists_may_lie_apart_from_the_images(tmp_path):
     assert len(there) == 9
 
 
-def test_mistakes_end_in_one_sentence(tmp_path):
+def test_report_malformed_downloads(tmp_path):
     for name, sentence in (
         ('cub', 'folder .*cub does not exist; give'),
         ('birds', "but got 'birds'"),
@@ -154,15 +154,15 @@ def test_mistakes_end_in_one_sentence(tmp_path):
         write_splits('flowers', str(tmp_path / 'flowers'))
 
 
-def test_an_image_in_two_lists_is_refused(tmp_path):
+def test_reject_images_in_two_lists(tmp_path):
     write_flowers(tmp_path)
     setid = tmp_path / 'setid.mat'
     savemat(setid, dict(trnid=[1, 2], valid=[2, 3], tstid=[4]))
-    with pytest.raises(UsageError, match='name 5 images, of which only 4'):
+    with pytest.raises(UsageError, match='name 5 images, but only 4'):
         split(tmp_path, 'flowers')
 
 
-def test_the_tool_says_how_to_read_them(tmp_path, capsys):
+def test_command_prints_the_reader(tmp_path, capsys):
     write_cub(tmp_path / 'cub')
     folder, lists = str(tmp_path / 'cub'), str(tmp_path / 'lists')
     options = ['--no-check-size', '--val', '0.2', '--seed', '1']
@@ -181,5 +181,5 @@ def test_the_tool_says_how_to_read_them(tmp_path, capsys):
         tool().main(['cub', folder, '--no-check-size', '--no-stratify'])
     tool().main(['cub', folder, '--no-check-size', '--overwrite'])
     assert len(read(folder, 'train')) == 9
-    with pytest.raises(UsageError, match='switch the check of sizes off'):
+    with pytest.raises(UsageError, match='or use --no-check-size'):
         tool().main(['cub', folder])

@@ -1,4 +1,4 @@
-"""Glyphs as a fine-grained set, through the reader of the real ones."""
+"""Glyphs as a fine-grained dataset."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def read(root, split, name='flowers', **kwargs):
 
 
 @pytest.mark.parametrize('num_workers', [0, 2])
-def test_the_reader_reads_what_was_drawn(tmp_path, num_workers):
+def test_reader_reads_drawn_glyphs(tmp_path, num_workers):
     assert write(tmp_path, seed=5, num_workers=num_workers) == SIZES
     for split, faces, seed in (
         ('train', 'multiscript_train', 5),
@@ -52,7 +52,7 @@ def test_the_reader_reads_what_was_drawn(tmp_path, num_workers):
 
 
 @pytest.mark.parametrize('name', SETS)
-def test_each_set_has_its_classes_and_folder(tmp_path, name):
+def test_classes_and_folder_of_each_dataset(tmp_path, name):
     known = SETS[name]
     sizes = dict(train=known.num_classes, val=1, test=1)
     write(tmp_path, name, sizes, size=16)
@@ -82,7 +82,7 @@ def test_published_sizes_pass_the_check(tmp_path):
             fgvc_sizes(fgvc_set, scale)
 
 
-def test_a_stopped_run_goes_on(tmp_path):
+def test_resume(tmp_path):
     whole, parts = tmp_path / 'whole', tmp_path / 'parts'
     write(whole)
     assert write(parts, sizes=dict(SIZES, train=103))['train'] == 103
@@ -110,11 +110,11 @@ def test_jpeg_is_close(tmp_path):
 
 
 @pytest.mark.parametrize('name', ['train.json', 'images.txt', 'jpg/1.jpg'])
-def test_real_data_is_left_alone(tmp_path, name):
+def test_reject_folders_with_real_data(tmp_path, name):
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_bytes(b'real')
     named = name.split('/')[0]
-    with pytest.raises(ValueError, match=f'{named} is there already'):
+    with pytest.raises(ValueError, match=f'{named} exists'):
         write(tmp_path)
     assert [p.read_bytes() for p in tmp_path.rglob('*.*')] == [b'real']
 
@@ -122,20 +122,20 @@ def test_real_data_is_left_alone(tmp_path, name):
 @pytest.mark.parametrize(
     'changes, sentence',
     [
-        (dict(sizes=dict(train=101)), '102 classes, which 101 training'),
+        (dict(sizes=dict(train=101)), '102 classes .* but got 101'),
         (dict(sizes=dict(SIZES, val=0)), 'number of val images should be'),
         (dict(name='birds'), "but got 'birds'"),
         (dict(size=8), 'size should be an integer of at least 16'),
         (dict(style='rough', name='nabirds', sizes=None), 'more than the 328'),
     ],
 )
-def test_bad_arguments_give_sentences(tmp_path, changes, sentence):
+def test_report_bad_arguments(tmp_path, changes, sentence):
     with pytest.raises(ValueError, match=sentence):
         write(tmp_path, **changes)
     assert not (tmp_path / 'images').exists()
 
 
-def test_other_settings_do_not_mix_into_a_folder(tmp_path):
+def test_reject_other_settings(tmp_path):
     write(tmp_path)
     for changes, named in (
         (dict(seed=1), 'seed'),

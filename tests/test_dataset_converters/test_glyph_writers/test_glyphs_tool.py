@@ -1,4 +1,4 @@
-"""One command draws each layout, and says how to read it."""
+"""tools/dataset_converters/glyphs.py."""
 
 import importlib.util
 import json
@@ -38,12 +38,12 @@ def test_scenes(tool, tmp_path, capsys, layout, read, splits):
     arguments += ['--style', 'rough']
     tool.main(arguments)
     out = capsys.readouterr().out
-    assert f'{splits[0]}: 2 images drawn, 0 were there' in out
+    assert f'{splits[0]}: 2 images drawn, 0 existed' in out
     assert f'data_root={str(tmp_path)!r} and type=' in out
     tool.main(arguments)
     out = capsys.readouterr().out
-    assert f'{splits[0]}: 0 images drawn, 2 were there' in out
-    assert f'{splits[1]}: 0 images drawn, 1 were there' in out
+    assert f'{splits[0]}: 0 images drawn, 2 existed' in out
+    assert f'{splits[1]}: 0 images drawn, 1 existed' in out
     # Other seeds, or both splits would show the same scenes in other faces.
     noted = json.loads((tmp_path / 'glyph_scenes.json').read_text())
     assert [noted[split]['seed'] for split in splits] == [3, 4]
@@ -60,8 +60,8 @@ def test_fgvc(tool, tmp_path, capsys):
     arguments += ['--scale', '0.001', '--test', '4', '--seed', '2']
     tool.main(arguments)
     out = capsys.readouterr().out
-    assert 'train: 102 images drawn, 0 were there' in out
-    assert 'test: 4 images drawn, 0 were there' in out
+    assert 'train: 102 images drawn, 0 existed' in out
+    assert 'test: 4 images drawn, 0 existed' in out
     assert f'data_root={str(tmp_path)!r} and ' in out
     assert "type='mmdavpt.FGVC', name='flowers', check_size=False." in out
     assert len(FGVC('flowers', 'test', str(tmp_path), check_size=False)) == 4
@@ -75,8 +75,8 @@ def test_vtab1k(tool, tmp_path, capsys):
     arguments = ['vtab1k', str(tmp_path), '--size', '16', '--seed', '2']
     tool.main([*arguments, '--test', '5', '--task', 'dspr_loc'])
     out = capsys.readouterr().out
-    assert 'train800val200: 1000 images drawn, 0 were there' in out
-    assert 'test: 5 images drawn, 0 were there' in out
+    assert 'train800val200: 1000 images drawn, 0 existed' in out
+    assert 'test: 5 images drawn, 0 existed' in out
     assert "type='mmdavpt.VTAB1k', task='dsprites_loc', check_size" in out
     task = VTAB1k('dspr_loc', 'val200', str(tmp_path))
     assert set(task.get_gt_labels()) == set(range(16))
@@ -84,7 +84,7 @@ def test_vtab1k(tool, tmp_path, capsys):
         tool.main([*arguments, '--task', 'birds'])
 
 
-def test_a_layout_must_be_named(tool, capsys):
+def test_require_layout(tool, capsys):
     with pytest.raises(SystemExit):
         tool.parse_args(['data/glyphs'])
     assert 'invalid choice' in capsys.readouterr().err

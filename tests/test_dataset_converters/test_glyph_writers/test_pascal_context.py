@@ -1,4 +1,4 @@
-"""Scenes in VOC2010's layout: both stock readers read what was drawn."""
+"""Glyph scenes in the layout of PASCAL Context."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def read(root, split='train', reader=PascalContextDataset, **kwargs):
 @pytest.mark.parametrize(
     'split, faces', [('train', 'latin_train'), ('val', 'latin_test')]
 )
-def test_labels_are_what_was_drawn(tmp_path, split, faces):
+def test_labels_equal_drawn_scenes(tmp_path, split, faces):
     for each in ('train', 'val'):
         write(tmp_path, each, seed=5, img_suffix='.png')
     with_background = read(tmp_path, split, img_suffix='.png')
@@ -53,7 +53,7 @@ def test_labels_are_what_was_drawn(tmp_path, split, faces):
         assert (found[~letters] == 255).all()
 
 
-def test_the_layout_is_that_of_voc2010(tmp_path):
+def test_layout_of_voc2010(tmp_path):
     assert write(tmp_path, 'train', 2) == 2
     assert write(tmp_path, 'val', 1) == 1
     found = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob('*.*')}
@@ -74,7 +74,7 @@ def test_the_layout_is_that_of_voc2010(tmp_path):
     assert names.read_text() == 'train_000000\ntrain_000001\n'
 
 
-def test_a_stopped_run_goes_on_beside_the_other_split(tmp_path):
+def test_resume_next_to_the_other_split(tmp_path):
     write(tmp_path, 'train', 3)
     write(tmp_path, 'val', 1)
     (tmp_path / 'JPEGImages' / 'val_000001.jpg.1.tmp').write_bytes(b'half')
@@ -97,23 +97,23 @@ def test_a_stopped_run_goes_on_beside_the_other_split(tmp_path):
     ],
 )
 @pytest.mark.parametrize('after', [False, True])
-def test_real_data_is_left_alone(tmp_path, name, after):
+def test_reject_folders_with_real_data(tmp_path, name, after):
     if after:
         write(tmp_path, 'val')
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / name).write_bytes(b'real')
     named = name if after else name.split('/')[0]
-    with pytest.raises(ValueError, match=f'{named} is there already'):
+    with pytest.raises(ValueError, match=f'{named} exists'):
         write(tmp_path)
     assert (tmp_path / name).read_bytes() == b'real'
     assert (tmp_path / 'glyph_scenes.json').exists() == after
 
 
-def test_other_settings_or_splits_are_refused(tmp_path):
+def test_reject_other_settings_or_splits(tmp_path):
     write(tmp_path, 'train', 2)
-    with pytest.raises(ValueError, match='train images that were drawn with'):
+    with pytest.raises(ValueError, match='train images drawn with'):
         write(tmp_path, 'train', 2, style='rough')
-    with pytest.raises(ValueError, match='1 images of train beyond the 1'):
+    with pytest.raises(ValueError, match='1 more images of train than the 1'):
         write(tmp_path, 'train', 1)
     with pytest.raises(ValueError, match=r"one of \['train', 'val'\]"):
         write(tmp_path, 'test')

@@ -1,4 +1,4 @@
-"""Scenes on disk: the stock reader reads them, and a stop does no harm."""
+"""Glyph scenes in the layout of ADE20K."""
 
 import json
 import os.path as osp
@@ -62,7 +62,7 @@ def test_png_scenes_equal_those_drawn_on_the_fly(
         assert osp.splitext(osp.basename(a['img_path']))[0] == b['img_path']
 
 
-def test_the_stock_reader_reads_them_as_they_are(tmp_path):
+def test_mmsegmentation_reader_reads_scenes(tmp_path):
     write_scenes_ade20k(tmp_path, 'validation', 3, size=(96, 128))
     stock = read(tmp_path, 'validation', reader=ADE20KDataset)
     drawn = GlyphSceneDataset('latin_test', 3, size=(96, 128))
@@ -81,7 +81,7 @@ def test_the_stock_reader_reads_them_as_they_are(tmp_path):
     assert named.metainfo['classes'] == SCENE_CLASSES
 
 
-def test_both_kinds_go_through_the_same_training_pipeline(tmp_path):
+def test_png_and_jpeg_in_a_training_pipeline(tmp_path):
     write_scenes_ade20k(tmp_path, 'training', 1, img_suffix='.png')
     rest = [
         dict(type='RandomCrop', crop_size=(48, 48), cat_max_ratio=0.9),
@@ -105,7 +105,7 @@ def test_both_kinds_go_through_the_same_training_pipeline(tmp_path):
     ).all()
 
 
-def test_a_stopped_run_goes_on(tmp_path):
+def test_resume(tmp_path):
     whole = tmp_path / 'whole'
     write_scenes_ade20k(whole, 'training', 5, size=(32, 32))
     parts = tmp_path / 'parts'
@@ -136,7 +136,7 @@ def test_a_stopped_run_goes_on(tmp_path):
         (dict(faces='latin_test'), 'faces'),
     ],
 )
-def test_other_settings_do_not_mix_into_a_folder(tmp_path, changes, named):
+def test_reject_other_settings(tmp_path, changes, named):
     write_scenes_ade20k(tmp_path, 'training', 1, size=(32, 32))
     with pytest.raises(ValueError, match=f'with another {named} '):
         write_scenes_ade20k(
@@ -144,7 +144,7 @@ def test_other_settings_do_not_mix_into_a_folder(tmp_path, changes, named):
         )
 
 
-def test_splits_do_not_disturb_each_other(tmp_path):
+def test_splits_are_independent(tmp_path):
     write_scenes_ade20k(tmp_path, 'training', 1, size=(32, 32))
     write_scenes_ade20k(tmp_path, 'validation', 1, seed=1, size=(48, 32))
     settings = json.loads((tmp_path / SETTINGS_FILE).read_text())
@@ -153,23 +153,23 @@ def test_splits_do_not_disturb_each_other(tmp_path):
 
 
 @pytest.mark.parametrize('after', [False, True])
-def test_a_folder_with_other_files_is_left_alone(tmp_path, after):
+def test_reject_folders_with_other_files(tmp_path, after):
     if after:
         write_scenes_ade20k(tmp_path, 'validation', 1, size=(32, 32))
     photo = tmp_path / 'images' / 'training' / 'ADE_train_00000001.jpg'
     photo.parent.mkdir(parents=True)
     photo.write_bytes(b'photo')
     named = 'ADE_train_00000001.jpg' if after else 'images'
-    with pytest.raises(ValueError, match=f'{named} is there already'):
+    with pytest.raises(ValueError, match=f'{named} exists'):
         write_scenes_ade20k(tmp_path, 'training', 1)
     assert photo.read_bytes() == b'photo'
     assert len(list(photo.parent.iterdir())) == 1
 
 
-def test_fewer_scenes_than_there_are_is_refused(tmp_path):
+def test_reject_fewer_scenes_than_exist(tmp_path):
     write_scenes_ade20k(tmp_path, 'training', 3, size=(32, 32))
     with pytest.raises(
-        ValueError, match='2 images of training beyond the 1 asked'
+        ValueError, match='2 more images of training than the 1'
     ):
         write_scenes_ade20k(tmp_path, 'training', 1, size=(32, 32))
 
@@ -188,7 +188,7 @@ def test_fewer_scenes_than_there_are_is_refused(tmp_path):
         (dict(size=(96,)), 'height, width'),
     ],
 )
-def test_bad_arguments_give_sentences(tmp_path, changes, sentence):
+def test_report_bad_arguments(tmp_path, changes, sentence):
     with pytest.raises(ValueError, match=sentence):
         write_scenes_ade20k(
             tmp_path, **{**dict(split='training', num_images=1), **changes}

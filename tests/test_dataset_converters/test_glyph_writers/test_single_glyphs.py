@@ -1,4 +1,4 @@
-"""Classes of single glyphs: letters, then the same ones inverted."""
+"""Classes of single glyphs."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from tools.dataset_converters.glyph_writers.single_glyphs import (
 
 
 @pytest.mark.parametrize('num_classes', [1, 200, 328, 329, 555, 656])
-def test_each_class_is_another_picture(num_classes):
+def test_classes_look_different(num_classes):
     classes = glyph_classes(num_classes)
     assert len(classes) == num_classes
     assert len({c.name for c in classes}) == num_classes
@@ -19,7 +19,7 @@ def test_each_class_is_another_picture(num_classes):
     assert len(pictures) == num_classes
 
 
-def test_letters_come_first():
+def test_letters_precede_inverted_letters():
     classes = glyph_classes(555)
     assert [c.char for c in classes[:328]] == list(LETTERS)
     assert {c.style for c in classes[:328]} == {STYLES['clean']}
@@ -35,10 +35,10 @@ def test_letters_come_first():
         ((0,), 'num_classes should be an integer of at least 1'),
         ((657,), 'at most 656 classes, but got 657'),
         ((329, 'rough'), '329 classes are more than the 328 letters'),
-        ((329, dict(swap=0.5)), 'always of one kind'),
+        ((329, dict(swap=0.5)), 'fixed order of ink'),
     ],
 )
-def test_too_many_classes_give_a_sentence(arguments, sentence):
+def test_report_too_many_classes(arguments, sentence):
     with pytest.raises(ValueError, match=sentence):
         glyph_classes(*arguments)
     assert len(glyph_classes(328, 'rough')) == 328
@@ -54,6 +54,6 @@ def test_too_many_classes_give_a_sentence(arguments, sentence):
         (dict(style='smooth'), "but got 'smooth'"),
     ],
 )
-def test_bad_options_give_sentences(options, sentence):
+def test_report_bad_options(options, sentence):
     with pytest.raises(ValueError, match=sentence):
         GlyphOptions(**options)

@@ -1,4 +1,4 @@
-"""Glyphs as a task of VTAB-1k, through the reader of the real ones."""
+"""Glyphs as a task of VTAB-1k."""
 
 import numpy as np
 import pytest
@@ -42,9 +42,7 @@ def root(tmp_path_factory):
         ('test', 'multiscript_test', 6, 0, 6),
     ],
 )
-def test_the_reader_reads_what_was_drawn(
-    root, split, faces, seed, first, last
-):
+def test_reader_reads_drawn_glyphs(root, split, faces, seed, first, last):
     written = read(root, split, 'clevr_dist', check_size=split != 'test')
     assert len(written) == last - first
     drawn = GlyphDataset(LETTERS[:6], faces, last, seed=seed, img_size=16)
@@ -55,7 +53,7 @@ def test_the_reader_reads_what_was_drawn(
         assert np.array_equal(written[i]['img'], drawn[first + i]['img'])
 
 
-def test_the_whole_is_its_two_parts(root):
+def test_train800val200_is_both_parts(root):
     parts = [
         (root / 'clevr_dist' / 'images' / split / f'{i:06d}.png').read_bytes()
         for split, i in (('train800', 799), ('val200', 0))
@@ -70,7 +68,7 @@ def test_the_whole_is_its_two_parts(root):
     assert 'images/train800val200/000800.png 2\n' in line
 
 
-def test_published_sizes_are_the_default(tmp_path, monkeypatch):
+def test_default_sizes_are_published(tmp_path, monkeypatch):
     asked = {}
 
     def note(target, num_images, *args, **kwargs):
@@ -87,7 +85,7 @@ def test_published_sizes_are_the_default(tmp_path, monkeypatch):
     )
 
 
-def test_a_stopped_run_goes_on(root):
+def test_resume(root):
     path = root / 'clevr_dist' / 'images' / 'val200' / '000007.png'
     before = path.read_bytes()
     path.unlink()
@@ -97,16 +95,16 @@ def test_a_stopped_run_goes_on(root):
     assert write(root, 'clevr_dist', num_test=7, seed=5)['test'] == 0
 
 
-def test_real_data_is_left_alone(tmp_path):
+def test_reject_folders_with_real_data(tmp_path):
     path = tmp_path / 'kitti' / 'test.txt'
     path.parent.mkdir()
     path.write_text('images/test/000000.jpg 3\n')
-    with pytest.raises(ValueError, match='test.txt is there already'):
+    with pytest.raises(ValueError, match='test.txt exists'):
         write(tmp_path)
     assert [p.name for p in path.parent.iterdir()] == ['test.txt']
 
 
-def test_bad_arguments_give_sentences(tmp_path):
+def test_report_bad_arguments(tmp_path):
     with pytest.raises(ValueError, match="but got 'birds'"):
         write(tmp_path, 'birds')
     with pytest.raises(ValueError, match='img_suffix should be one of'):

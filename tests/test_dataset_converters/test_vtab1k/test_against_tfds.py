@@ -104,7 +104,7 @@ def write_download(task, root, out):
 @pytest.mark.parametrize(
     'task', ['cifar', 'clevr_dist', 'kitti', 'dtd', 'dsprites_ori', 'eurosat']
 )
-def test_both_ways_give_what_the_slices_give(tmp_path, task, num_shards):
+def test_both_sources_equal_tfds_slices(tmp_path, task, num_shards):
     root, out = str(tmp_path / 'in'), str(tmp_path / 'out')
     (tmp_path / 'in').mkdir()
     write_download(task, root, out)

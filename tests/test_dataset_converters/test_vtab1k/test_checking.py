@@ -1,4 +1,4 @@
-"""The check of written tasks: every kind of damage, and copies of others."""
+"""Verify task folders: every kind of damage, and other copies."""
 
 import pytest
 from PIL import Image
@@ -40,16 +40,16 @@ def copy(tmp_path):
 
 
 @pytest.mark.parametrize('num_workers', [0, 2])
-def test_a_whole_folder_has_no_defect(folder, num_workers):
+def test_complete_folder_has_no_defect(folder, num_workers):
     assert check(folder, num_workers=num_workers) == []
 
 
-def test_a_whole_copy_has_no_defect(copy):
+def test_complete_copy_has_no_defect(copy):
     assert check(copy) == []
 
 
 @pytest.mark.parametrize('num_workers', [0, 2])
-def test_a_corrupted_image_is_found(folder, num_workers):
+def test_find_corrupted_image(folder, num_workers):
     path = folder / 'images/test/000002.png'
     content = bytearray(path.read_bytes())
     content[-20] ^= 255
@@ -58,7 +58,7 @@ def test_a_corrupted_image_is_found(folder, num_workers):
     assert defect.startswith(f'{path} cannot be decoded')
 
 
-def test_a_corrupted_image_of_a_copy_is_found(copy):
+def test_find_corrupted_image_of_a_copy(copy):
     path = copy / 'images/test/000001.jpg'
     path.write_bytes(path.read_bytes()[:300])
     (defect,) = check(copy)
@@ -68,13 +68,13 @@ def test_a_corrupted_image_of_a_copy_is_found(copy):
     assert str(path) in defect and 'cannot be decoded' in defect
 
 
-def test_another_image_is_found_by_its_checksum(folder):
+def test_find_replaced_image_by_checksum(folder):
     path = folder / 'images/test/000002.png'
     Image.new('RGB', (7, 5)).save(path)
-    assert check(folder) == [f'{path} is not what {CHECKSUMS_FILE} notes']
+    assert check(folder) == [f'{path} differs from {CHECKSUMS_FILE}']
 
 
-def test_missing_files_are_found(folder):
+def test_find_missing_files(folder):
     (folder / 'images/val200/000001.png').unlink()
     (folder / 'classes.txt').unlink()
     assert sorted(check(folder)) == [
@@ -83,20 +83,20 @@ def test_missing_files_are_found(folder):
     ]
 
 
-def test_a_missing_image_of_a_copy_is_found(copy):
+def test_find_missing_image_of_a_copy(copy):
     path = copy / 'images/val200/000000.jpg'
     path.unlink()
     assert check(copy) == [f'{path} does not exist']
 
 
-def test_sizes_are_compared(copy):
+def test_find_wrong_sizes(copy):
     defects = check(copy, check_size=True)
     assert len(defects) == 4
-    assert 'val200.txt lists 1 images, but KITTI/distance' in defects[1]
-    assert 'has 711 in it' in defects[3]
+    assert 'val200.txt has 1 images, but KITTI/distance' in defects[1]
+    assert 'VTAB-1k has 711' in defects[3]
 
 
-def test_broken_lists_are_found(copy):
+def test_find_broken_lists(copy):
     (copy / 'train800.txt').write_text('images/train800/000000.jpg 4\n')
     (copy / 'val200.txt').unlink()
     defects = check(copy)
@@ -105,20 +105,20 @@ def test_broken_lists_are_found(copy):
     assert 'val200.txt does not exist' in defects[1]
 
 
-def test_parts_that_do_not_add_up_are_found(copy):
+def test_find_parts_that_do_not_add_up(copy):
     path = copy / 'val200.txt'
     path.write_text(path.read_text().replace(' 3', ' 2'))
     (defect,) = check(copy)
-    assert 'train800.txt and val200.txt together' in defect
+    assert 'differ from those of train800.txt' in defect
 
 
-def test_a_changed_list_is_found(folder):
+def test_find_changed_list(folder):
     path = folder / 'test.txt'
     path.write_text(path.read_text().replace('.png 0', '.png 1'))
-    assert check(folder) == [f'{path} is not what {CHECKSUMS_FILE} notes']
+    assert check(folder) == [f'{path} differs from {CHECKSUMS_FILE}']
 
 
-def test_images_without_checksum_are_found(folder):
+def test_find_images_without_checksum(folder):
     path = folder / CHECKSUMS_FILE
     lines = path.read_text().splitlines(keepends=True)
     path.write_text(''.join(x for x in lines if 'test/000001' not in x))
@@ -126,28 +126,28 @@ def test_images_without_checksum_are_found(folder):
     assert '1 listed images, such as images/test/000001.png' in defect
 
 
-def test_broken_checksums_are_found(folder):
+def test_find_broken_checksums(folder):
     (folder / CHECKSUMS_FILE).write_text('0123  test.txt\n')
     (defect,) = check(folder)
     assert f'{CHECKSUMS_FILE}, line 1 should be' in defect
 
 
-def test_an_unfinished_conversion_is_found(folder):
+def test_find_unfinished_conversion(folder):
     (folder / CHECKSUMS_FILE).unlink()
     (defect,) = check(folder)
-    assert 'is not finished' in defect and 'run the converter' in defect
+    assert 'is incomplete' in defect and 'run the converter' in defect
 
 
-def test_wrong_class_names_are_found(copy):
+def test_find_wrong_class_names(copy):
     (copy / 'classes.txt').write_text('near\nfar\n')
     (defect,) = check(copy)
     assert 'name 4 classes' in defect and 'names 2' in defect
 
 
-def test_folders_are_found_by_their_names(tmp_path, copy):
+def test_find_task_folders(tmp_path, copy):
     assert task_folders(str(copy)) == {str(copy): TASK}
     other = copy.rename(tmp_path / 'clerv_count')
     found = task_folders(str(tmp_path))
     assert {f: t.name for f, t in found.items()} == {str(other): 'clevr_count'}
-    with pytest.raises(UsageError, match='neither lists .* nor folders'):
+    with pytest.raises(UsageError, match='neither lists nor folders'):
         task_folders(str(tmp_path / 'nowhere'))

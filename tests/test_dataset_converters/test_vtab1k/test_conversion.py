@@ -1,4 +1,4 @@
-"""From tiny downloads to written tasks, by the tool."""
+"""tools/dataset_converters/vtab1k.py on tiny downloads."""
 
 import importlib.util
 import json
@@ -86,7 +86,7 @@ def test_dsprites_from_download_to_reader(tmp_path):
 
 
 @pytest.mark.parametrize('task', archives.WRITERS)
-def test_each_class_has_a_name_of_its_own(tmp_path, task):
+def test_class_names_are_unique(tmp_path, task):
     if task == 'patch_camelyon':
         pytest.importorskip('h5py')
     splits = SOURCES[task](download(task, tmp_path))
@@ -107,22 +107,22 @@ def test_each_class_has_a_name_of_its_own(tmp_path, task):
         ('sun397', ('abbey', 'church/outdoor')),
     ],
 )
-def test_classes_are_named_after_the_files(tmp_path, task, names):
+def test_class_names_from_files(tmp_path, task, names):
     splits = SOURCES[task](download(task, tmp_path))
     assert tuple(class_names(TASKS[task], splits)[: len(names)]) == names
 
 
-def test_pets_are_named_without_their_numbers():
+def test_class_names_of_pets():
     assert FROM_KEY['oxford_iiit_pet']('Egyptian_Mau_14.jpg') == 'Egyptian_Mau'
 
 
-def test_a_class_without_an_image_leaves_all_unnamed(tmp_path):
+def test_no_names_if_a_class_has_no_image(tmp_path):
     splits = SOURCES['eurosat'](download('eurosat', tmp_path))
     kept = [e for e in splits['train'] if e.label != 3]
     assert class_names(TASKS['eurosat'], dict(train=kept)) is None
 
 
-def test_prepared_datasets_name_their_classes(tmp_path):
+def test_class_names_of_prepared_datasets(tmp_path):
     task = TASKS['eurosat']
     assert prepared_class_names(task, str(tmp_path)) is None
     path = tmp_path / 'label.labels.txt'
@@ -134,7 +134,7 @@ def test_prepared_datasets_name_their_classes(tmp_path):
     assert names == list('0123456789')
 
 
-def test_a_prepared_dataset_is_written_in_its_order(tmp_path):
+def test_write_prepared_dataset_in_its_order(tmp_path):
     splits = dict(train=labelled(10), test=labelled(3, 50))
     folder = prepare(tmp_path / 'in', 'cifar100', splits, 2)
     tool().main(
@@ -151,7 +151,7 @@ def test_a_prepared_dataset_is_written_in_its_order(tmp_path):
     assert manifest['source'] == 'TensorFlow Datasets: cifar100:3.0.2'
 
 
-def test_sizes_and_labels_are_checked_before_anything_is_written(tmp_path):
+def test_check_sizes_and_labels_before_writing(tmp_path):
     folder = download('cifar', tmp_path / 'in')
     with pytest.raises(UsageError, match='train800 .* should have 800'):
         convert('cifar', folder, str(tmp_path / 'out'))
@@ -163,7 +163,7 @@ def test_sizes_and_labels_are_checked_before_anything_is_written(tmp_path):
     assert not (tmp_path / 'out').exists()
 
 
-def test_the_tool_writes_and_verifies(tmp_path, capsys):
+def test_command_writes_and_verifies(tmp_path, capsys):
     folder, out = download('dtd', tmp_path / 'in'), str(tmp_path / 'out')
     options = ['--no-check-size', '--workers', '1']
     tool().main(['dtd', folder, '--out', out, *options])
@@ -181,7 +181,7 @@ def test_the_tool_writes_and_verifies(tmp_path, capsys):
     assert ': 1 defect\n' in said and f'{path} cannot be decoded' in said
 
 
-def test_the_tool_lists_downloads(capsys):
+def test_command_lists_downloads(capsys):
     tool().main(['--list'])
     said = capsys.readouterr().out
     assert all(f'{task}: ' in said for task in TASKS)
@@ -199,7 +199,7 @@ def test_the_tool_lists_downloads(capsys):
         ['cifar', 'in', '--workers', '-1'],
     ],
 )
-def test_contradictions_are_refused(arguments, capsys):
+def test_reject_contradicting_arguments(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
         tool().parse_args(arguments)
     assert stop.value.code == 2

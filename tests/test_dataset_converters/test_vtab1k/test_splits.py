@@ -55,11 +55,11 @@ def keys(examples):
     return [example.key for example in examples]
 
 
-def test_there_is_a_rule_and_a_source_for_each_task():
+def test_every_task_has_a_rule_and_a_source():
     assert set(RULES) == set(SOURCES) == set(TASKS) == set(PUBLISHED)
 
 
-def test_the_hash_is_that_of_split_and_key():
+def test_hash_of_split_and_key():
     # printf 'train7' | md5sum
     assert hash_of('train', 7).hex() == 'ce0d5cb43939fa5439258881e37940d5'
     assert hash_of('train', '7') == hash_of('train', 7)
@@ -67,7 +67,7 @@ def test_the_hash_is_that_of_split_and_key():
     assert hash_of('train', 'a\\b') == hash_of('train', 'a/b')
 
 
-def test_the_order_is_the_one_that_tensorflow_datasets_shows():
+def test_order_equals_published_tutorials():
     # The first 16 training images of CIFAR-10 (with CIFAR-100's keys, which
     # are places in the file), as printed in public tutorials.
     shown = [16399, 1680, 47917, 17307, 27051, 48736, 26263, 1456]
@@ -76,7 +76,7 @@ def test_the_order_is_the_one_that_tensorflow_datasets_shows():
     assert keys(in_hash_order('train', examples)[:16]) == shown
 
 
-def test_the_order_is_that_of_the_hashes_whatever_came_first():
+def test_order_is_independent_of_the_input():
     examples = [Example(key, 0, str) for key in ('b', 'a', 'c', 'd')]
     digests = {
         k: int(hashlib.md5(f'test{k}'.encode()).hexdigest(), 16)
@@ -88,14 +88,14 @@ def test_the_order_is_that_of_the_hashes_whatever_came_first():
     assert keys(in_hash_order('test', examples[::-1])) == expected
 
 
-def test_a_key_that_occurs_twice_is_named():
+def test_report_duplicate_keys():
     examples = [Example(key, 0, str) for key in ('a', 'b', 'a')]
     with pytest.raises(UsageError, match="train.*two have the key 'a'"):
         in_hash_order('train', examples)
 
 
 @pytest.mark.parametrize('name', TASKS)
-def test_the_sizes_are_those_of_the_tasks(name):
+def test_split_sizes_of_each_task(name):
     places = RULES[name].places(PUBLISHED[name])
     sizes = {
         split: sum(len(at) for _, at in parts)
@@ -105,7 +105,7 @@ def test_the_sizes_are_those_of_the_tasks(name):
 
 
 @pytest.mark.parametrize('name', TASKS)
-def test_no_image_is_trained_on_and_tested(name):
+def test_training_and_test_images_are_disjoint(name):
     places = RULES[name].places(PUBLISHED[name])
     images = {
         split: {(source, i) for source, at in parts for i in at}
@@ -141,7 +141,7 @@ def test_no_image_is_trained_on_and_tested(name):
         ),
     ],
 )
-def test_the_rules_in_words(name, expected):
+def test_describe_splits(name, expected):
     words = describe_splits(TASKS[name], PUBLISHED[name])
     train, val, test = (words[s] for s in ('train800', 'val200', 'test'))
     for said, wanted in zip((train, val, test), expected, strict=True):
@@ -149,7 +149,7 @@ def test_the_rules_in_words(name, expected):
     assert words['train800val200'] == f'{train}+{val}'
 
 
-def test_the_images_are_chosen_from_the_front_of_each_part():
+def test_take_the_first_images_of_each_part():
     splits = vtab1k_splits(TASKS['cifar'], numbered(train=3000, test=5))
     assert keys(splits['train800']) == [('train', i) for i in range(800)]
     val = [('train', i) for i in range(2700, 2900)]
@@ -158,7 +158,7 @@ def test_the_images_are_chosen_from_the_front_of_each_part():
     assert keys(splits['test']) == [('test', i) for i in range(5)]
 
 
-def test_a_small_dataset_gives_what_it_has():
+def test_small_datasets():
     splits = vtab1k_splits(TASKS['eurosat'], numbered(train=50))
     assert Counter({s: len(e) for s, e in splits.items()}) == dict(
         train800=30, val200=10, train800val200=40, test=10
@@ -167,7 +167,7 @@ def test_a_small_dataset_gives_what_it_has():
         check_sizes(TASKS['eurosat'], splits)
 
 
-def test_the_published_sizes_are_accepted():
+def test_accept_published_sizes():
     splits = vtab1k_splits(TASKS['kitti'], numbered(**PUBLISHED['kitti']))
     check_sizes(TASKS['kitti'], splits)
     splits['test'].pop()

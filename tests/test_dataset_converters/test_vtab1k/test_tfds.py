@@ -26,12 +26,12 @@ def cifar(root, files=1):
     return prepare(root, 'cifar100', splits, files)
 
 
-def test_every_task_has_a_dataset():
+def test_every_task_has_a_prepared_dataset():
     assert set(PREPARED) == set(TASKS)
 
 
 @pytest.mark.parametrize('files', [1, 2, 3])
-def test_the_order_is_that_of_the_files(tmp_path, files):
+def test_order_of_files(tmp_path, files):
     name, splits = read('cifar', cifar(tmp_path, files))
     assert name == 'cifar100:3.0.2'
     assert list(splits) == ['train', 'test']
@@ -43,7 +43,7 @@ def test_the_order_is_that_of_the_files(tmp_path, files):
     assert len({example.key for example in splits['train']}) == 5
 
 
-def test_only_the_splits_that_a_task_needs_are_read(tmp_path):
+def test_read_only_needed_splits(tmp_path):
     splits = dict(train=labelled(3), test=labelled(2))
     root = prepare(tmp_path, 'svhn_cropped', dict(**splits, extra=[]))
     assert set(read('svhn', root)[1]) == {'train', 'test'}
@@ -78,9 +78,7 @@ def test_only_the_splits_that_a_task_needs_are_read(tmp_path):
         ('smallnorb_ele', dict(label_elevation=[8]), 8),
     ],
 )
-def test_labels_that_follow_from_other_features(
-    tmp_path, task, features, label
-):
+def test_labels_from_other_features(tmp_path, task, features, label):
     example = dict(image=[png(1, 'L')], **features)
     splits = {split: [example] for split in RULES[task].sources}
     root = prepare(tmp_path, PREPARED[task].name, splits)
@@ -90,7 +88,7 @@ def test_labels_that_follow_from_other_features(
     assert found['train'][0].read().getpixel((0, 0)) == (scale,) * 3
 
 
-def test_a_configuration_is_part_of_the_name(tmp_path):
+def test_configuration_is_part_of_the_name(tmp_path):
     splits = dict(train=labelled(2))
     root = prepare(tmp_path / 'a', 'eurosat', splits, configName='rgb')
     assert read('eurosat', root)[0] == 'eurosat/rgb:3.0.2'
@@ -102,7 +100,7 @@ def test_a_configuration_is_part_of_the_name(tmp_path):
         read('eurosat', other)
 
 
-def test_another_folder_is_named(tmp_path):
+def test_report_other_folders(tmp_path):
     with pytest.raises(UsageError, match='holds no dataset_info.json'):
         read('cifar', tmp_path)
     root = prepare(tmp_path, 'mnist', dict(train=labelled(2)))
@@ -116,11 +114,11 @@ def test_another_folder_is_named(tmp_path):
         json.dump(
             dict(name='cifar100', version='1', fileFormat='array_record'), file
         )
-    with pytest.raises(UsageError, match='theirs is array_record'):
+    with pytest.raises(UsageError, match='holds array_record'):
         read('cifar', root)
 
 
-def test_missing_files_are_named(tmp_path):
+def test_report_missing_files(tmp_path):
     root = cifar(tmp_path, 2)
     os.remove(f'{root}/cifar100-train.tfrecord-00001-of-00002')
     with pytest.raises(UsageError, match='hold 2 files .*it holds 1'):

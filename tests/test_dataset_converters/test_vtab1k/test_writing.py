@@ -1,4 +1,4 @@
-"""Writing tasks of VTAB-1k: what is read back, stops, other contents."""
+"""Write tasks of VTAB-1k: reading back, resuming, other contents."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ def read(root, split):
 
 
 @pytest.mark.parametrize('num_workers', [0, 2])
-def test_the_reader_reads_what_is_written(tmp_path, num_workers):
+def test_reader_reads_written_lists(tmp_path, num_workers):
     written = write(tmp_path, num_workers=num_workers)
     assert written == dict(train800=5, val200=2, train800val200=7, test=6)
     for split, examples in splits().items():
@@ -39,7 +39,7 @@ def test_the_reader_reads_what_is_written(tmp_path, num_workers):
             )
 
 
-def test_the_manifest_says_what_is_there(tmp_path):
+def test_manifest_of_images(tmp_path):
     write(tmp_path)
     manifest = json.loads((tmp_path / 'kitti' / MANIFEST).read_text())
     assert manifest['task'] == 'kitti' and manifest['source'] == 'fake'
@@ -63,13 +63,13 @@ def test_sha256sum_reads_the_checksums(tmp_path):
 
 
 @pytest.mark.parametrize('stop', [0, 1, 6, 13, 19])
-def test_a_stopped_run_goes_on_to_the_same_bytes(tmp_path, monkeypatch, stop):
+def test_resume_to_the_same_bytes(tmp_path, monkeypatch, stop):
     write(tmp_path / 'whole')
     whole = contents(tmp_path / 'whole')
     opened = []
 
     def interrupted(path, write_content):
-        """Leave a half file behind at the stop."""
+        """Leave a partial file at the interruption."""
         if path.endswith('.png'):
             opened.append(path)
             if len(opened) > stop:
@@ -99,14 +99,14 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(tmp_path, monkeypatch, stop):
         assert (tmp_path / 'stopped' / name).stat().st_mtime_ns == time
 
 
-def test_a_second_run_writes_no_image(tmp_path):
+def test_second_run_writes_no_image(tmp_path):
     write(tmp_path)
     before = contents(tmp_path)
     assert set(write(tmp_path).values()) == {0}
     assert contents(tmp_path) == before
 
 
-def test_a_deleted_image_comes_back(tmp_path):
+def test_rewrite_deleted_image(tmp_path):
     write(tmp_path)
     before = contents(tmp_path)
     (tmp_path / 'kitti/images/test/000003.png').unlink()
@@ -115,7 +115,7 @@ def test_a_deleted_image_comes_back(tmp_path):
     assert contents(tmp_path) == before
 
 
-def test_a_changed_image_is_not_given_a_new_checksum(tmp_path):
+def test_keep_checksum_of_changed_image(tmp_path):
     write(tmp_path)
     path = tmp_path / 'kitti/images/test/000003.png'
     path.write_bytes(path.read_bytes()[:-1])
@@ -133,7 +133,7 @@ def test_a_changed_image_is_not_given_a_new_checksum(tmp_path):
         dict(parts=dict(splits(), test=[example(i) for i in range(6)])),
     ],
 )
-def test_another_selection_is_refused(tmp_path, change):
+def test_reject_other_selection(tmp_path, change):
     write(tmp_path)
     before = contents(tmp_path)
     with pytest.raises(UsageError, match='images with another .*delete it'):
@@ -141,7 +141,7 @@ def test_another_selection_is_refused(tmp_path, change):
     assert contents(tmp_path) == before
 
 
-def test_a_newer_manifest_replaces_the_older(tmp_path):
+def test_replace_older_manifest(tmp_path):
     write(tmp_path)
     origin = dict(source='fake', images='none', written_by='a newer version')
     assert set(write(tmp_path, origin=origin).values()) == {0}
@@ -149,29 +149,31 @@ def test_a_newer_manifest_replaces_the_older(tmp_path):
     assert manifest['written_by'] == 'a newer version'
 
 
-def test_what_others_wrote_is_left_alone(tmp_path):
+def test_reject_folders_of_others(tmp_path):
     (tmp_path / 'kitti').mkdir()
     (tmp_path / 'kitti/train800.txt').write_text('images/train800/0.jpg 1\n')
-    with pytest.raises(UsageError, match='train800.txt is there already'):
+    with pytest.raises(UsageError, match='train800.txt exists'):
         write(tmp_path)
     assert list(contents(tmp_path)) == ['kitti/train800.txt']
 
 
-def test_a_stray_file_is_named(tmp_path):
+def test_report_unexpected_image(tmp_path):
     write(tmp_path)
     (tmp_path / 'kitti/images/test/000006.png').write_bytes(b'')
-    with pytest.raises(UsageError, match='1 files, such as 000006.png'):
+    with pytest.raises(
+        UsageError, match='unexpected files, such as 000006.png'
+    ):
         write(tmp_path)
 
 
-def test_a_broken_manifest_is_named(tmp_path):
+def test_report_broken_manifest(tmp_path):
     write(tmp_path)
     (tmp_path / 'kitti' / MANIFEST).write_text('{')
     with pytest.raises(UsageError, match=f'{MANIFEST} cannot be read'):
         write(tmp_path)
 
 
-def test_names_are_left_out_where_they_are_not_known(tmp_path):
+def test_write_no_unknown_names(tmp_path):
     write(tmp_path, names=None)
     assert not (tmp_path / 'kitti/classes.txt').exists()
     assert read(tmp_path, 'test').metainfo['classes'] == tuple('0123')

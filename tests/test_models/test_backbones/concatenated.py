@@ -1,4 +1,4 @@
-"""VPT-Deep as published: prompts are concatenated, run and thrown away.
+"""VPT-Deep as published: prompts are concatenated, run and discarded.
 
 An independent, plain reference that calls the parent's layers whole.
 """
@@ -7,7 +7,7 @@ import torch
 
 
 def concatenated_forward(vit, images, with_deltas=False):
-    """Return the features of a prompted ViT, computed the plain way."""
+    """Return the features of a prompted ViT, computed with plain code."""
     x, grid = vit._embed(images)
     extra, outs = vit.num_extra_tokens, []
     for i, layer in enumerate(vit.layers):

@@ -1,4 +1,4 @@
-"""The prompted ViT against the parent and against the concatenated form."""
+"""The prompted ViT equals the parent and the concatenated form."""
 
 import copy
 
@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from mmdavpt.models import DAVPTVisionTransformer
 from mmdavpt.models.backbones import TOKEN_NAMES, TokenRequest
 
+from ..test_tuners.reference import PlainPass
 from .concatenated import concatenated_forward
 
 ARCH = dict(embed_dims=32, num_layers=3, num_heads=4, feedforward_channels=48)
@@ -179,7 +180,7 @@ def test_all_parent_architectures_build(arch):
 
 
 def remaining_operations(vit, x):
-    """Return the operations of the prefix as a part of the plain form's."""
+    """Return the operations of the prefix over those of the plain form."""
     counts = []
     for run in (lambda: vit(x), lambda: concatenated_forward(vit, x)):
         with FlopCounterMode(display=False) as counter:
@@ -213,7 +214,7 @@ class Joins(TorchDispatchMode):
         (dict(propagate='sum'), 3),
     ],
 )
-def test_tokens_are_copied_for_prompts_alone(kwargs, in_layers):
+def test_tokens_are_copied_only_to_add_prompts(kwargs, in_layers):
     vit = build(out_indices=[0, 1, 2], **kwargs)
     with Joins() as joins:
         vit(images())
@@ -240,7 +241,7 @@ def test_swiglu_and_layer_scale_layers_run():
     )
 
 
-def test_prompts_are_initialised_as_vpt_does():
+def test_prompts_start_as_in_vpt():
     vit = build(dtype=torch.float32, perturb=False, num_prompts=200)
     bound = (6 / (3 * 8 * 8 + 32)) ** 0.5
     values = torch.cat(list(vit.prompts.values()))
@@ -256,140 +257,6 @@ def test_init_weights_keeps_prompts():
     for layer, prompts in vit.prompts.items():
         assert torch.equal(prompts, before[layer])
     assert vit.pos_embed.abs().max() > 0
-
-
-def test_propagate_is_vpt_shallow():
-    vit = build(num_prompts=(4, 0, 0), propagate=True, out_type='raw')
-    x = images()
-    tokens, _ = vit._embed(x)
-    prompts = vit.prompts['0'].expand(2, -1, -1)
-    tokens = torch.cat([tokens[:, :1], prompts, tokens[:, 1:]], 1)
-    for layer in vit.layers:
-        tokens = layer(tokens)
-    tokens = vit.ln1(tokens)
-    expected = torch.cat([tokens[:, :1], tokens[:, 5:]], 1)
-    torch.testing.assert_close(vit(x)[0], expected, rtol=0, atol=1e-10)
-    deep = build(num_prompts=(4, 0, 0), out_type='raw')
-    assert (deep(x)[0] - expected).abs().max() > 1e-3
-
-
-@pytest.mark.parametrize('out_type', ['cls_token', 'featmap'])
-def test_propagate_with_prompts_everywhere_equals_deep(out_type):
-    cfg = dict(num_prompts=(4, 2, 3), out_type=out_type)
-    x = images()
-    torch.testing.assert_close(
-        build(propagate=True, **cfg)(x)[0],
-        build(**cfg)(x)[0],
-        rtol=0,
-        atol=1e-10,
-    )
-
-
-def connected_forward(vit, images, gates=None):
-    """Pass the prompts' outputs on to the next layer's, the plain way."""
-    x, _ = vit._embed(images)
-    incoming = None
-    for i, layer in enumerate(vit.layers):
-        prompts = vit.prompts[str(i)].expand(x.shape[0], -1, -1)
-        if incoming is not None and gates is None:
-            prompts = prompts + incoming
-        elif incoming is not None:
-            g = 1 / (1 + torch.exp(-gates[i - 1]))
-            prompts = g * incoming + (1 - g) * prompts
-        count = prompts.shape[1]
-        x = layer(torch.cat([x[:, :1], prompts, x[:, 1:]], dim=1))
-        incoming = x[:, 1 : 1 + count]
-        x = torch.cat([x[:, :1], x[:, 1 + count :]], dim=1)
-    return vit.ln1(x)
-
-
-@pytest.mark.parametrize('out_type', ['cls_token', 'raw'])
-@pytest.mark.parametrize('propagate', ['sum', 'gate'])
-def test_connected_prompts(propagate, out_type):
-    vit = build(propagate=propagate, out_type=out_type)
-    assert (vit.gate_logits is None) == (propagate == 'sum')
-    if propagate == 'gate':
-        assert vit.gate_logits.shape == (2,) and vit.gate_logits.max() < -8
-        with torch.no_grad():
-            vit.gate_logits.copy_(torch.tensor([-0.5, 1.0]))
-    expected = connected_forward(vit, images(), vit.gate_logits)
-    out = vit(images())[0]
-    if out_type == 'cls_token':
-        expected = expected[:, 0]
-    torch.testing.assert_close(out, expected, rtol=0, atol=1e-10)
-    deep = build(out_type=out_type)
-    assert (deep(images())[0] - out).abs().max() > 1e-3
-    grads = gradients([out], vit)
-    assert all(grad.abs().max() > 0 for grad in grads.values())
-
-
-def gated(logit):
-    vit = build(propagate='gate', perturb=False)
-    assert vit.gate_logits.tolist() == [-10.0, -10.0]
-    vit.gate_logits.data.fill_(logit)
-    return vit
-
-
-def test_closed_gates_are_vpt_deep():
-    torch.testing.assert_close(
-        gated(-100.0)(images())[0], build(perturb=False)(images())[0]
-    )
-    opened = gated(100.0)
-    shallow = build(propagate=True, num_prompts=(4, 0, 0), perturb=False)
-    shallow.prompts['0'].data.copy_(opened.prompts['0'])
-    torch.testing.assert_close(opened(images())[0], shallow(images())[0])
-
-
-@pytest.mark.parametrize(
-    'kwargs, message',
-    [
-        (dict(propagate='mix'), '`propagate` should be one of'),
-        (dict(propagate='sum', num_prompts=(4, 4, 3)), 'same number of pro'),
-        (dict(propagate='gate', num_prompts=0), 'at least one, but got'),
-        (dict(propagate='sum', out_indices=[0]), 'of two and more layers'),
-    ],
-)
-def test_connections_that_make_no_sense(kwargs, message):
-    with pytest.raises(ValueError, match=message):
-        build(**kwargs)
-
-
-@pytest.mark.parametrize('propagate', [True, 'sum', 'gate'])
-def test_guided_tokens_are_handed_out_where_prompts_go_on(propagate):
-    """Patches are told from prompts, and prompts are the layer's own."""
-    vit = build(propagate=propagate, out_type='featmap')
-    request = TokenRequest((2,), frozenset(TOKEN_NAMES), torch.tensor([1, 3]))
-    tokens = vit.forward_with_tokens(images(), request)[1].guided[2]
-    assert tokens['patch_raw'].shape == (2, 16, 32)
-    assert torch.equal(tokens['prompt_raw'], vit.prompts['2'])
-    out, _ = vit.forward_with_tokens(images(), request)
-    torch.testing.assert_close(out[0], vit(images())[0])
-
-
-def test_frozen_weights_stay_frozen_and_in_eval_mode():
-    vit = build(drop_rate=0.3, drop_path_rate=0.3, perturb=False)
-    assert vit.train() is vit and vit.training
-    trainable = [n for n, p in vit.named_parameters() if p.requires_grad]
-    assert trainable == [f'prompts.{i}' for i in range(3)]
-    modes = {n: m.training for n, m in vit.named_modules() if n}
-    assert [n for n, mode in modes.items() if mode] == [
-        'layers',
-        'prompts',
-        'prompt_cache',
-        'tuners',
-    ]
-    x = images()
-    assert torch.equal(vit(x)[0], vit(x)[0])  # no dropout acts
-    assert vit.eval() is vit and not vit.prompts.training
-
-
-def test_parts_that_train_are_in_train_mode():
-    vit = build(trainable=['layers.1.ffn.*'], drop_rate=0.3).train()
-    assert vit.layers[1].ffn.training and not vit.layers[0].training
-    assert not vit.drop_after_pos.training
-    full = build(trainable=['*']).train()
-    assert all(m.training for m in full.modules())
-    assert all(p.requires_grad for p in full.parameters())
 
 
 @pytest.mark.parametrize('out_type', ['cls_token', 'featmap'])
@@ -411,153 +278,11 @@ def test_checkpointing_changes_no_gradient(out_type):
         torch.testing.assert_close(results[1][name], grad)
 
 
-def slow_tokens(vit, x, layer_index, targets, saliency_keys):
-    """Compute guided tokens head by head from the concatenated form."""
-    x, _ = vit._embed(x)
-    for i in range(layer_index):
-        prompts = vit.prompts[str(i)].expand(len(x), -1, -1)
-        x = vit.layers[i](torch.cat([x[:, :1], prompts, x[:, 1:]], 1))
-        x = torch.cat([x[:, :1], x[:, 1 + prompts.shape[1] :]], 1)
-    layer = vit.layers[layer_index]
-    prompts = vit.prompts[str(layer_index)]
-    count = len(prompts)
-    both = torch.cat([x[:, :1], prompts.expand(len(x), -1, -1), x[:, 1:]], 1)
-    normed = layer.ln1(both)
-    query, key, value = layer.attn.qkv(normed).chunk(3, -1)
-    dims = vit.embed_dims // layer.attn.num_heads
-    attended = torch.zeros_like(query)
-    saliency = torch.zeros(len(x), vit.embed_dims, dtype=x.dtype)
-    for head in range(layer.attn.num_heads):
-        part = slice(head * dims, (head + 1) * dims)
-        scores = query[..., part] @ key[..., part].mT / dims**0.5
-        attended[..., part] = scores.softmax(-1) @ value[..., part]
-        for b, target in enumerate(targets):
-            first = 1 + count if saliency_keys == 'patches' else 0
-            row = scores[b, 1 + target, first:].softmax(-1)
-            saliency[b, part] = row @ value[b, first:, part]
-    return dict(
-        prompt_raw=prompts,
-        prompt_input=normed[0, 1 : 1 + count],
-        prompt_query=query[0, 1 : 1 + count],
-        cls_input=normed[:, 0],
-        cls_query=query[:, 0],
-        patch_raw=x[:, 1:],
-        patch_input=normed[:, 1 + count :],
-        patch_query=query[:, 1 + count :],
-        patch_key=key[:, 1 + count :],
-        patch_output=attended[:, 1 + count :],
-        saliency=saliency,
-    )
-
-
-@pytest.mark.parametrize('saliency_keys', ['patches', 'all'])
-@pytest.mark.parametrize('layer', [0, 1, 2])
-@pytest.mark.parametrize('out_type', ['cls_token', 'featmap'])
-def test_guided_tokens_equal_a_slow_reference(layer, saliency_keys, out_type):
-    vit = build(out_type=out_type)
-    targets = torch.tensor([2, 0])
-    request = TokenRequest((layer,), TOKEN_NAMES, targets, saliency_keys)
-    plain = vit(images())
-    outs, tokens = vit.forward_with_tokens(images(), request)
-    torch.testing.assert_close(outs, plain, rtol=0, atol=1e-12)
-    assert set(tokens.guided) == {layer}
-    expected = slow_tokens(vit, images(), layer, targets, saliency_keys)
-    assert set(expected) == TOKEN_NAMES
-    for name, value in expected.items():
-        torch.testing.assert_close(
-            tokens.guided[layer][name], value, rtol=0, atol=1e-10, msg=name
-        )
-
-
-def test_only_requested_tokens_are_handed_out():
-    vit = build()
-    request = TokenRequest((1,), frozenset(['cls_query']))
-    _, tokens = vit.forward_with_tokens(images(), request)
-    assert set(tokens.guided[1]) == {'cls_query'}
-    assert vit.forward_with_tokens(images())[1].guided == {}
-
-
-@pytest.mark.parametrize('out_type', ['cls_token', 'featmap'])
-def test_unprompted_tokens_are_those_of_the_parent(out_type):
-    vit = build(bias=('v',), out_type=out_type)
-    parent = VisionTransformer(
-        arch=ARCH, img_size=32, patch_size=8, out_type='raw'
-    ).double()
-    parent.load_state_dict(vit.state_dict(), strict=False)
-    tokens = vit.unprompted_tokens(images()).cls
-    torch.testing.assert_close(tokens, parent(images())[0][:, 0])
-    assert (tokens - vit.forward_with_tokens(images())[1].cls).abs().max() > 1
-
-
-def test_layers_above_the_last_output_are_not_run():
-    vit = build(out_indices=[1], out_type='featmap')
-    assert sorted(vit.prompts) == ['0', '1']
-    grads = gradients(vit(images()), vit)
-    assert all(grad is not None for grad in grads.values())
-    full = build(out_indices=[1], out_type='featmap', trainable=['*'])
-    grads = gradients(full(images()), full)
-    assert 'layers.1.ffn.layers.1.bias' in grads and 'cls_token' in grads
-    assert not [n for n in grads if n.startswith(('layers.2', 'ln1'))]
-    assert all(grad is not None for grad in grads.values())
-    assert vit.get_layer_depth('backbone.prompts.1', 'backbone.') == (2, 5)
-    assert vit.get_layer_depth('layers.1.ln1.weight') == (2, 5)
-
-
 @pytest.mark.parametrize('given', [[0, -1], (0, -1)])
-def test_indices_of_a_config_stay_as_they_are(given):
+def test_out_indices_of_a_config_are_not_changed(given):
     before = copy.copy(given)
     assert build(out_indices=given).out_indices == [0, 2]
     assert given == before
-
-
-@pytest.mark.parametrize('out_type', ['cls_token', 'featmap', 'avg_featmap'])
-@pytest.mark.parametrize('out_indices', [[2], [0, 1]])
-@pytest.mark.parametrize(
-    'kwargs',
-    [
-        dict(bias=('q', 'k', 'v'), final_norm=False),
-        dict(num_prompts=(2, 0, 0), propagate=True),
-        dict(num_prompts=(0, 2, 0)),
-        dict(propagate='sum', bias=('k', 'v')),
-        dict(propagate='gate'),
-        dict(num_prompts=0),
-    ],
-)
-def test_all_that_trains_has_a_gradient(kwargs, out_indices, out_type):
-    """Distributed training refuses parameters without one."""
-    counts = kwargs.get('num_prompts')
-    if isinstance(counts, tuple):
-        kwargs = dict(kwargs, num_prompts=counts[: max(out_indices) + 1])
-    vit = build(
-        out_type=out_type,
-        out_indices=[*out_indices],
-        trainable=['*'],
-        **kwargs,
-    ).train()
-    grads = gradients(vit(images()), vit)
-    assert [name for name, grad in grads.items() if grad is None] == []
-
-
-@pytest.mark.parametrize(
-    'kwargs, first',
-    [
-        (dict(num_prompts=(0, 0, 4)), 2),
-        (dict(num_prompts=(0, 4, 0)), 1),
-        (dict(num_prompts=(0, 4, 0), with_cp=True), 1),
-        (dict(num_prompts=(0, 4, 0), propagate=True), 1),
-        (dict(num_prompts=(0, 0, 4), trainable=['layers.1.ffn.*']), 1),
-        (dict(num_prompts=(0, 0, 4), bias=('v',)), 0),
-        (dict(num_prompts=(0, 0, 4), trainable=['pos_embed']), 0),
-    ],
-)
-def test_no_graph_below_the_first_layer_that_trains(kwargs, first):
-    vit, graph = build(**kwargs).train(), []
-    for layer in vit.layers:
-        layer.ffn.register_forward_hook(
-            lambda module, args, out: graph.append(out.requires_grad)
-        )
-    vit(images())
-    assert graph == [i >= first for i in range(3)]
 
 
 @pytest.mark.parametrize(
@@ -573,23 +298,9 @@ def test_no_graph_below_the_first_layer_that_trains(kwargs, first):
         (dict(frozen_stages=2), 'frozen_stages'),
     ],
 )
-def test_bad_arguments(kwargs, message):
+def test_invalid_arguments(kwargs, message):
     with pytest.raises((ValueError, TypeError), match=message):
         build(**kwargs)
-
-
-def pooled_forward(vit, images, prompts_too):
-    """Average the last layer's patches, and prompts, the plain way."""
-    x, _ = vit._embed(images)
-    for i, layer in enumerate(vit.layers):
-        prompts = vit.prompts[str(i)].expand(x.shape[0], -1, -1)
-        count = prompts.shape[1]
-        x = layer(torch.cat([x[:, :1], prompts, x[:, 1:]], dim=1))
-        if i < len(vit.layers) - 1:
-            x = torch.cat([x[:, :1], x[:, 1 + count :]], dim=1)
-    if vit.final_norm:
-        x = vit.ln1(x)
-    return vit.ln2(x[:, 1 if prompts_too else 1 + count :].mean(1))
 
 
 @pytest.mark.parametrize('pool_prompts', [False, True])
@@ -604,26 +315,12 @@ def test_pooling_rules(final_norm, pool_norm, pool_prompts):
         pool_prompts=pool_prompts,
     )
     assert any(n.startswith('ln2.') for n in vit.state_dict()) == pool_norm
-    expected = pooled_forward(vit, images(), pool_prompts)
+    targets = torch.zeros(2, dtype=torch.int64)
+    (expected,), _ = PlainPass(vit)(images(), targets)
     torch.testing.assert_close(vit(images())[0], expected, rtol=0, atol=1e-10)
-    other = pooled_forward(vit, images(), not pool_prompts)
+    vit.pool_prompts = not pool_prompts
+    (other,), _ = PlainPass(vit)(images(), targets)
     assert (other - expected).abs().max() > 1e-4
-
-
-def test_pooled_prompts_are_no_patches_to_guidance():
-    names = frozenset(TOKEN_NAMES)
-    request = TokenRequest((2,), names, torch.tensor([1, 3]))
-    tokens = {}
-    for pool_prompts in (False, True):
-        vit = build(out_type='avg_featmap', pool_prompts=pool_prompts)
-        tokens[pool_prompts] = vit.forward_with_tokens(images(), request)[1]
-    for name in names:
-        torch.testing.assert_close(
-            tokens[True].guided[2][name],
-            tokens[False].guided[2][name],
-            rtol=0,
-            atol=1e-10,
-        )
 
 
 @pytest.mark.parametrize(

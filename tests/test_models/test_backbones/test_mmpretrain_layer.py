@@ -1,4 +1,4 @@
-"""Whatever stands in the place of the fused projection is what is computed."""
+"""Replaced and hooked projections of MMPretrain's layer take effect."""
 
 import copy
 
@@ -16,7 +16,7 @@ from .test_davpt_vit import build, gradients, images
 
 
 class LowRank(nn.Linear):
-    """An adapter that is a linear layer to everybody who asks."""
+    """An adapter that is an instance of a linear layer."""
 
     def __init__(self, linear):
         super().__init__(linear.in_features, linear.out_features)
@@ -76,7 +76,7 @@ def changed(name, **kwargs):
 
 @pytest.mark.parametrize('out_type', ['cls_token', 'featmap'])
 @pytest.mark.parametrize('name', CHANGES)
-def test_projections_that_are_more_than_linear(name, out_type):
+def test_projections_that_are_not_plain(name, out_type):
     vit, x = changed(name, out_type=out_type), images()
     expected = concatenated_forward(vit, x)
     plain = build(out_type=out_type)(x)[0]
@@ -104,7 +104,7 @@ def test_adapters_see_tokens_once_and_prompts_once(num_prompts, rows):
 
 
 @pytest.mark.parametrize('name', CHANGES)
-def test_their_prompts_are_not_kept(name):
+def test_no_cache_of_projections_that_are_not_plain(name):
     """What they compute may depend on anything."""
     vit, x = changed(name), images()
     with torch.no_grad():
@@ -115,7 +115,7 @@ def test_their_prompts_are_not_kept(name):
 
 
 @pytest.mark.filterwarnings('ignore')
-def test_dynamic_quantisation():
+def test_dynamic_quantization():
     vit, x = build(torch.float32).eval(), images(dtype=torch.float32)
     small = torch.ao.quantization.quantize_dynamic(
         copy.deepcopy(vit), {nn.Linear}, dtype=torch.qint8
@@ -127,7 +127,7 @@ def test_dynamic_quantisation():
 
 
 @pytest.mark.parametrize('name', [None, 'wrapped'])
-def test_parts_are_those_of_the_whole(name):
+def test_parts_equal_slices_of_the_whole(name):
     vit = build(bias=('q', 'v')) if name is None else changed(name)
     layer, x = vit.layers[1], torch.randn(2, 5, 32, dtype=torch.float64)
     delta = {part: torch.randn(32, dtype=torch.float64) for part in 'qv'}

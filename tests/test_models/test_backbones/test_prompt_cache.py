@@ -1,4 +1,4 @@
-"""Prompts that are projected once for all evaluations, and never stale."""
+"""The cache of projected prompts is used in evaluation and never stale."""
 
 import copy
 import io
@@ -23,7 +23,7 @@ def evaluated(vit, x=None):
 
 @pytest.fixture
 def projections(monkeypatch):
-    """Count how often the prompts of a layer are projected for keeping."""
+    """Count how often the prompts of a layer are projected for the cache."""
     calls = []
 
     def counted(*args):
@@ -49,9 +49,9 @@ def projections(monkeypatch):
         dict(out_type='avg_featmap', pool_prompts=True),
     ],
 )
-def test_result_is_that_of_training_code_bit_for_bit(kwargs, projections):
+def test_cached_result_equals_training_code(kwargs, projections):
     vit = build(**kwargs).eval()
-    plain = vit(images())[0]  # with gradients nothing is kept
+    plain = vit(images())[0]  # with gradients nothing is cached
     assert not projections
     first, second = evaluated(vit), evaluated(vit)
     assert torch.equal(first, plain) and torch.equal(second, plain)
@@ -90,13 +90,13 @@ def replace(vit):
 
 
 def merge_low_rank(vit):
-    """As adapters are merged into the values before a test."""
+    """Merge an adapter into values, as before a test."""
     up, down = torch.randn(32, 2), torch.randn(2, 32)
     vit.layers[1].attn.qkv.weight.data[64:] += (up @ down).double()
 
 
 def move_weight(vit):
-    """Put another tensor in the place of a weight, one element changed."""
+    """Replace a weight by a copy with one element changed."""
     weight = vit.layers[1].attn.qkv.weight
     other = weight.detach().clone()
     other[70, 9] += 1
@@ -136,7 +136,7 @@ WRITES = dict(
 @pytest.mark.parametrize('inference', [False, True])
 @pytest.mark.parametrize('write', WRITES)
 def test_no_write_leaves_a_stale_result(write, inference):
-    """All without a switch of modes, which drops what is kept."""
+    """None of them calls train() or eval(), which drop the cache."""
     tuners = [dict(type='Bias', parts=('v',))]
     vit = build(bias=('k', 'v'), tuners=tuners, out_type='featmap').eval()
     with torch.inference_mode(inference):
@@ -149,7 +149,7 @@ def test_no_write_leaves_a_stale_result(write, inference):
         assert not torch.equal(after, before)
 
 
-def test_modes_and_loading_drop_what_is_kept(projections):
+def test_modes_and_dtypes_drop_the_cache(projections):
     vit = build().eval()
     for change in (
         lambda: None,
@@ -164,7 +164,7 @@ def test_modes_and_loading_drop_what_is_kept(projections):
         assert len(projections) == 3
 
 
-def test_parts_that_change_their_type_one_by_one():
+def test_dtypes_that_change_one_by_one():
     """As float64 the values of float32 are the same."""
     vit, x = build(torch.float32).eval(), images(dtype=torch.float32)
     evaluated(vit, x)
@@ -199,7 +199,7 @@ def test_autocast_has_its_own_results():
     assert torch.equal(evaluated(vit, x), plain)
 
 
-def test_nothing_is_kept_where_it_could_be_stale(projections):
+def test_no_cache_where_it_could_be_stale(projections):
     x = images()
     for vit in (
         build().train(),
@@ -262,7 +262,7 @@ def test_parameters_without_versions_or_values(projections):
     assert not projections
 
 
-def test_copies_and_files_hold_no_results():
+def test_copies_and_files_hold_no_cache():
     vit = build().eval()
     state = set(vit.state_dict())
     evaluated(vit)

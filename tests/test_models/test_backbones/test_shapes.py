@@ -1,4 +1,4 @@
-"""Any size of image, any number of prompts: the prefix stays exact."""
+"""The prefix is exact for any image size and any number of prompts."""
 
 import torch
 from hypothesis import given, settings

@@ -1,7 +1,7 @@
-"""Read the original downloads of the fine-grained (FGVC) data sets.
+"""Make VPT's lists from the original downloads of the FGVC datasets.
 
-The image paths are relative to the folder that VPT's lists are relative to,
-so that other readers of those lists understand the ones made here.
+Image paths are relative to the same folder as in VPT's lists, so other readers
+of those lists understand ours.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from .original import Original
 
 __all__ = ['ORIGINALS', 'Original']
 
-#: The readers of the original downloads, by the name of the set.
+#: Readers of the original downloads by the name of the dataset.
 ORIGINALS: dict[str, Callable[[str], Original]] = dict(
     cub=read_cub,
     nabirds=read_nabirds,

@@ -1,4 +1,4 @@
-"""CUB-200-2011 and NABirds: text files of one form."""
+"""Read CUB-200-2011 and NABirds: text files in one layout."""
 
 import os.path as osp
 
@@ -31,8 +31,8 @@ def read_cub(folder: str) -> Original:
 def read_nabirds(folder: str) -> Original:
     """Read NABirds, the folder ``nabirds`` of its archive.
 
-    Its 555 classes are the nodes of a hierarchy that images are labelled
-    with; their ids, out of 0 to 1,010, have gaps.
+    Its 555 classes are nodes of a hierarchy; their ids, from 0 to 1,010, have
+    gaps.
 
     Args:
         folder (str): It has the files of CUB, see :func:`read_cub`, with
@@ -78,13 +78,13 @@ def _integer(text: str, folder: str) -> int:
     if not text.isdecimal():
         raise UsageError(
             f'{folder} has the class id {text!r}, but class ids should be '
-            'whole numbers; unpack the archive again'
+            'integers; unpack the archive again'
         )
     return int(text)
 
 
 def _read_table(folder: str, name: str) -> dict[str, str]:
-    """Read lines of a key, a space and a value that may have spaces."""
+    """Read lines of a key, a space and a value, which may have spaces."""
     path = osp.join(folder, name)
     try:
         with open(path, encoding='utf-8') as file:

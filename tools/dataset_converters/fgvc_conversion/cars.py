@@ -1,4 +1,4 @@
-"""Stanford Cars: annotations in MATLAB files, in two forms."""
+"""Read Stanford Cars: annotations in MATLAB files, in two layouts."""
 
 import os.path as osp
 
@@ -7,13 +7,13 @@ from .original import Original
 
 
 def read_cars(folder: str) -> Original:
-    """Read Stanford Cars in either of its two forms.
+    """Read Stanford Cars in either of its two layouts.
 
     Args:
         folder (str): It has ``cars_annos.mat`` and ``car_ims/``; or
             ``cars_train/``, ``cars_test/`` and ``devkit/`` with
             ``cars_train_annos.mat``, ``cars_meta.mat`` and
-            ``cars_test_annos_withlabels.mat``, which may also lie beside it.
+            ``cars_test_annos_withlabels.mat``, also in the folder.
 
     Raises:
         UsageError: If a file is missing or malformed.
@@ -36,9 +36,9 @@ def read_cars(folder: str) -> Original:
                 for (path, class_id), in_test in zip(
                     every.items(), flags, strict=True
                 )
-                if bool(in_test) == wanted
+                if bool(in_test) == expected
             }
-            for wanted in (False, True)
+            for expected in (False, True)
         ]
     else:
         (names,) = read_mat(folder, ['devkit/cars_meta.mat'], ['class_names'])

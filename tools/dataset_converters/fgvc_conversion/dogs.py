@@ -1,4 +1,4 @@
-"""Stanford Dogs: lists of files and labels in MATLAB files."""
+"""Read Stanford Dogs: lists of files and labels in MATLAB files."""
 
 import os.path as osp
 

@@ -1,4 +1,4 @@
-"""Oxford Flowers-102: numbers of images in MATLAB files."""
+"""Read Oxford Flowers-102: image numbers in MATLAB files."""
 
 import os.path as osp
 
@@ -9,7 +9,7 @@ from .original import Original
 
 
 def read_flowers(folder: str) -> Original:
-    """Read Oxford Flowers-102; its validation images are official ones.
+    """Read Oxford Flowers-102, which has official validation images.
 
     Args:
         folder (str): It has ``imagelabels.mat``, ``setid.mat`` and ``jpg/``.

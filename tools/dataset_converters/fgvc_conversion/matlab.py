@@ -1,28 +1,26 @@
 """Read variables of MATLAB files as plain lists."""
 
 import os.path as osp
-import zlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.io import loadmat
-from scipy.io.matlab import MatReadError
 
 from mmdavpt.errors import UsageError
 
+from ..matlab_files import read_variables
 from .original import missing_file
 
 
 def read_mat(
-    folder: str, places: Sequence[str], keys: Sequence[str]
+    folder: str, paths: Sequence[str], names: list[str]
 ) -> list[np.ndarray]:
-    """Return variables of the first of the MATLAB files that is there.
+    """Return variables of the first MATLAB file that exists.
 
     Args:
-        folder (str): The folder of the download.
-        places (Sequence[str]): Where the file may be, relative to it.
-        keys (Sequence[str]): The names of the variables.
+        folder (str): Folder of the download.
+        paths (Sequence[str]): Possible paths of the file in the folder.
+        names (list[str]): Names of the variables.
 
     Returns:
         list[np.ndarray]: The variables, each with one axis.
@@ -30,31 +28,11 @@ def read_mat(
     Raises:
         UsageError: If there is no such file, or it lacks a variable.
     """
-    path = next(
-        filter(osp.isfile, (osp.join(folder, place) for place in places)), None
-    )
+    found = filter(osp.isfile, (osp.join(folder, path) for path in paths))
+    path = next(found, None)
     if path is None:
-        raise missing_file(folder, ' or '.join(places))
-    try:
-        content = loadmat(path, squeeze_me=True)
-    except (
-        MatReadError,
-        NotImplementedError,
-        OSError,
-        TypeError,
-        ValueError,
-        zlib.error,
-    ):
-        raise UsageError(
-            f'{path} is no MATLAB file, or is cut short; download it again'
-        ) from None
-    lacking = [key for key in keys if key not in content]
-    if lacking:
-        raise UsageError(
-            f'{path} should have {" and ".join(lacking)}, but has '
-            f'{sorted(k for k in content if k[0] != "_")}; download it again'
-        )
-    return [np.atleast_1d(content[key]) for key in keys]
+        raise missing_file(folder, ' or '.join(paths))
+    return [np.atleast_1d(v) for v in read_variables(path, names, True)]
 
 
 def columns(
@@ -64,41 +42,41 @@ def columns(
 
     Args:
         rows (np.ndarray): The array, with one axis.
-        names (Sequence[str]): The names of the columns.
-        folder (str): The folder of the download, for the error.
+        names (Sequence[str]): Names of the columns.
+        folder (str): Folder of the download, for the message.
 
     Raises:
         UsageError: If a column is missing.
     """
     fields = rows.dtype.names or ()
-    lacking = [name for name in names if name not in fields]
-    if lacking:
+    missing = [name for name in names if name not in fields]
+    if missing:
         raise UsageError(
-            f'the annotations of {folder} lack {" and ".join(lacking)}: those '
-            'of test images without labels are not enough'
+            f'the annotations of {folder} lack {" and ".join(missing)}; '
+            'download those of the test images with labels'
         )
     return [rows[name] for name in names]
 
 
 def strings(values: Sequence[Any]) -> list[str]:
-    """Return paths or names; paths with forward slashes."""
+    """Return paths or names as strings, with forward slashes."""
     return [str(value).replace('\\', '/') for value in values]
 
 
 def integers(values: Sequence[Any], folder: str) -> list[int]:
-    """Return whole numbers that are not negative.
+    """Return non-negative integers.
 
     Raises:
-        UsageError: If something else is among them.
+        UsageError: If there are other values.
     """
     array = np.asarray(values)
     if array.dtype == object:
-        # Struct fields come one by one.
+        # Fields of a struct array are objects.
         array = np.array([np.asarray(value).item() for value in values])
     if array.dtype.kind not in 'biuf' or not np.all(array >= 0):
         raise UsageError(
-            f'the lists of {folder} have {array.dtype} values where numbers '
-            'from 0 should be; download them again'
+            f'the lists of {folder} should have integers from 0, but have '
+            f'{array.dtype} values; download them again'
         )
     return array.astype(np.int64).tolist()
 
@@ -109,7 +87,7 @@ def paired(
     """Return class ids by image path.
 
     Raises:
-        UsageError: If the two are not of one length, or a path stands twice.
+        UsageError: If their lengths differ, or a path occurs twice.
     """
     paths, classes = strings(paths), integers(classes, folder)
     entries = dict(zip(paths, classes, strict=False))

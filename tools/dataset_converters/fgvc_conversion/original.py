@@ -1,4 +1,4 @@
-"""What an original download says, and the error when a file of it lacks."""
+"""Content of an original download, and the error for a missing file."""
 
 from dataclasses import dataclass, field
 
@@ -7,16 +7,16 @@ from mmdavpt.errors import UsageError
 
 @dataclass(frozen=True)
 class Original:
-    """An original download: what is trained on, and what is tested on.
+    """Lists of an original download.
 
     Attributes:
-        train (dict[str, int]): Class ids by image path, in the order of the
-            download.
-        test (dict[str, int]): The same of the test images.
-        val (dict[str, int], optional): The same of the official validation
+        train (dict[str, int]): Class ids of the training images by path, in
+            the order of the download.
+        test (dict[str, int]): Class ids of the test images.
+        val (dict[str, int], optional): Class ids of the official validation
             images. Defaults to None: there are none.
-        image_dir (str): The folder that the paths are relative to, relative
-            to the download's own. Defaults to '': that is it.
+        image_dir (str): Folder of the paths, relative to the download.
+            Defaults to ''.
         class_names (dict[int, str]): Names by class id. Defaults to {}.
     """
 
@@ -28,11 +28,11 @@ class Original:
 
 
 def missing_file(folder: str, name: str) -> UsageError:
-    """Return the error of a file that a download should have.
+    """Return the error for a missing file of a download.
 
     Args:
-        folder (str): The folder of the download.
-        name (str): The file, or several, relative to it.
+        folder (str): Folder of the download.
+        name (str): The file, or alternatives, relative to it.
     """
     return UsageError(
         f'{folder} has no {name}; give the folder that the original archives '

@@ -1,8 +1,8 @@
-"""Divide an original download of a fine-grained set into VPT's three lists.
+"""Split an original download of a fine-grained dataset into VPT's three lists.
 
-What is held out for validation follows from SHA-256 digests of a seed and
-the image's path, and from whole numbers: it is the same on every machine,
-with every version of every library, and whatever the order of the images.
+SHA-256 digests of a seed and the image path, and integer arithmetic, select
+the validation images. The selection is the same on every machine, with every
+version of every library, and for any order of the images.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from .original import Original
 
 
 def exact_fraction(fraction: float | str | Fraction) -> Fraction:
-    """Return a fraction as it is written: 0.1 is a tenth.
+    """Return the exact value of a decimal fraction: 0.1 is a tenth.
 
     Args:
         fraction (float | str | Fraction): Such as 0.1, '0.1' or '1/10'.
@@ -41,17 +41,17 @@ def exact_fraction(fraction: float | str | Fraction) -> Fraction:
 
 
 def val_size(num_images: int, fraction: float | str | Fraction) -> int:
-    """Return how many images are held out: the fraction, rounded up.
+    """Return the number of held-out images: the fraction, rounded up.
 
-    It is the rule that gives the sizes of VPT's lists: a tenth of 5994,
-    23929, 12000 and 8144 is 600, 2393, 1200 and 815.
+    This rule gives the sizes of VPT's lists: a tenth of 5994, 23929, 12000 and
+    8144 is 600, 2393, 1200 and 815.
 
     Args:
-        num_images (int): The number of images.
+        num_images (int): Number of images.
         fraction (float | str | Fraction): See :func:`exact_fraction`.
 
     Raises:
-        UsageError: If no image would be left.
+        UsageError: If no image remains.
     """
     size = math.ceil(exact_fraction(fraction) * num_images)
     if size >= num_images:
@@ -68,18 +68,18 @@ def hold_out(
     seed: int = 0,
     stratified: bool = True,
 ) -> set[str]:
-    """Choose the validation images.
+    """Select the validation images.
 
     Images are taken in the order of the SHA-256 digests of
-    ``'{seed}\\n{image path}'``. Stratified, each class gives the fraction of
-    its images, rounded down, and the classes with the largest remainders one
-    more, until the number of :func:`val_size` is reached.
+    ``'{seed}\\n{image path}'``. If stratified, each class gives the fraction
+    of its images, rounded down, and the classes with the largest remainders
+    give one more, until :func:`val_size` is reached.
 
     Args:
         entries (dict[str, int | str]): Class ids by image path.
-        fraction (float | str | Fraction): What to hold out.
+        fraction (float | str | Fraction): Fraction to hold out.
             Defaults to 0.1.
-        seed (int): Another seed gives another choice. Defaults to 0.
+        seed (int): Seed of the selection. Defaults to 0.
         stratified (bool): Whether to take the same share of each class.
             Defaults to True.
 
@@ -87,8 +87,8 @@ def hold_out(
         set[str]: The paths.
 
     Raises:
-        UsageError: If the fraction is out of its range, or a class would
-            have no image left to train with.
+        UsageError: If the fraction is out of range, or a class would have no
+            training image left.
     """
     size = val_size(len(entries), fraction)
     ordered = sorted(entries, key=partial(_digest, seed))
@@ -123,7 +123,7 @@ def _quotas(
     size: int,
     seed: int,
 ) -> dict[ClassId, int]:
-    """Return how many images of each class are held out."""
+    """Return the number of held-out images of each class."""
     shares = {c: fraction * len(images) for c, images in by_class.items()}
     quotas = {c: math.floor(share) for c, share in shares.items()}
     by_remainder = sorted(
@@ -144,29 +144,29 @@ def make_lists(
     seed: int | None = None,
     stratified: bool = True,
 ) -> tuple[dict[str, dict[str, int]], dict[str, Any]]:
-    """Divide an original download into the three lists.
+    """Split an original download into the three lists.
 
     Args:
-        fgvc_set (FGVCSet): The set.
+        fgvc_set (FGVCSet): The dataset.
         original (Original): The download.
-        fraction (float | str | Fraction, optional): What to hold out of the
-            training images. Defaults to None: 0.1.
+        fraction (float | str | Fraction, optional): Fraction of the training
+            images to hold out. Defaults to None: 0.1.
         seed (int, optional): See :func:`hold_out`. Defaults to None: 0.
         stratified (bool): See :func:`hold_out`. Defaults to True.
 
     Returns:
-        tuple[dict, dict]: The entries of 'train', 'val' and 'test', and how
-        the validation images were chosen.
+        tuple[dict, dict]: The entries of 'train', 'val' and 'test', and the
+        rule that selected the validation images.
 
     Raises:
-        UsageError: See :func:`hold_out`; or if the set has official
-            validation images and another choice is asked for.
+        UsageError: See :func:`hold_out`; or if the dataset has official
+            validation images and a rule is given.
     """
     if original.val is not None:
         if (fraction, seed, stratified) != (None, None, True):
             raise UsageError(
-                f'{fgvc_set.title} has official validation images, so none '
-                'are held out; give no fraction, seed or other rule'
+                f'{fgvc_set.title} has official validation images; leave out '
+                'the fraction, seed and stratification'
             )
         lists = dict(
             train=original.train, val=original.val, test=original.test

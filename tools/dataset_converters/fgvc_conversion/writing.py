@@ -1,4 +1,4 @@
-"""Write VPT's lists of a fine-grained set from its original download."""
+"""Write VPT's lists of a fine-grained dataset from its original download."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from ..file_writing import replace_file
 from . import ORIGINALS, Original
 from .splits import make_lists
 
-#: The file that says how the lists were made.
+#: The file that records how the lists were made.
 MANIFEST = 'fgvc_splits.json'
 
 
@@ -24,31 +24,29 @@ def write_splits(
     overwrite: bool = False,
     **rule,
 ) -> dict:
-    """Write ``train.json``, ``val.json`` and ``test.json`` of a set.
+    """Write ``train.json``, ``val.json`` and ``test.json`` of a dataset.
 
-    Beside them ``classes.json`` lists the class names in the order of the
-    labels, where the download has names, and ``fgvc_splits.json`` says how
-    the lists were made. The names do not go to ``classes.txt``, which CUB and
-    NABirds have of their own.
+    Also write ``classes.json`` with the class names in the order of the
+    labels, if the download has names, and ``fgvc_splits.json`` with the rule.
+    CUB and NABirds have a ``classes.txt``, which is kept.
 
     Args:
         name (str): See :class:`.FGVC`.
-        folder (str): The original download, see :mod:`.sources`.
-        out_dir (str, optional): The folder to write to. Defaults to None:
-            the download's own, where :class:`.FGVC` finds the images.
-        check_size (bool): Whether to compare the number of images and of
-            classes with the published ones. Defaults to True.
+        folder (str): The original download.
+        out_dir (str, optional): Output folder. Defaults to None: the
+            download, where :class:`.FGVC` finds the images.
+        check_size (bool): Whether to check the number of images and classes
+            against the published ones. Defaults to True.
         overwrite (bool): Whether to replace other lists. Defaults to False.
         **rule: ``fraction``, ``seed`` and ``stratified`` of
             :func:`make_lists`.
 
     Returns:
-        dict: What the manifest says, and ``image_dir``, the folder that the
-        image paths are relative to.
+        dict: The manifest, and ``image_dir``, the folder of the image paths.
 
     Raises:
-        UsageError: If the download is not as expected, an image is missing,
-            or other lists are there.
+        UsageError: If the download is malformed, an image is missing, or
+            other lists exist.
     """
     fgvc_set = set_from(name)
     if not osp.isdir(folder):
@@ -91,19 +89,19 @@ def _check_size(fgvc_set: FGVCSet, original: Original, folder: str) -> None:
         classes=len({*original.train.values(), *original.test.values()}),
     )
     official = original.val is not None
-    wanted = dict(
+    expected = dict(
         training=fgvc_set.sizes['train' if official else 'trainval'],
         test=fgvc_set.sizes['test'],
         classes=fgvc_set.num_classes,
     )
     if official:
         found['validation'] = len(original.val)
-        wanted['validation'] = fgvc_set.sizes['val']
-    if found != wanted:
+        expected['validation'] = fgvc_set.sizes['val']
+    if found != expected:
         raise UsageError(
             f'{folder} lists {_counts(found)}, but {fgvc_set.title} has '
-            f'{_counts(wanted)}; download its lists again, or switch the '
-            'check of sizes off (--no-check-size)'
+            f'{_counts(expected)}; download its lists again, or use '
+            '--no-check-size'
         )
 
 
@@ -128,15 +126,15 @@ def _check_images(original: Original, image_dir: str) -> None:
         )
     if len(set(images)) != len(images):
         raise UsageError(
-            f'the lists beside {image_dir} name {len(images)} images, of '
-            f'which only {len(set(images))} are different; download them again'
+            f'the lists next to {image_dir} name {len(images)} images, but '
+            f'only {len(set(images))} are different; download them again'
         )
 
 
 def _write_files(
     out_dir: str, files: dict[str, bytes], overwrite: bool
 ) -> None:
-    """Write files, the last one last, unless others are in their place."""
+    """Write files in order; raise an error if other files exist."""
     os.makedirs(out_dir, exist_ok=True)
     todo = []
     for name, content in files.items():
@@ -149,9 +147,9 @@ def _write_files(
                 todo.append(name)
                 if not overwrite:
                     raise UsageError(
-                        f'{path} is there already and differs from what '
-                        'would be written; keep it, write to another folder, '
-                        'or ask to overwrite it'
+                        f'{path} exists and differs from the new list; '
+                        'choose another folder with --out, or replace it with '
+                        '--overwrite'
                     )
     for name in todo:
         content = files[name]

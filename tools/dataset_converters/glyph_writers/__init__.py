@@ -1,4 +1,4 @@
-"""Write glyphs and glyph scenes to disk in the layouts of the data sets."""
+"""Write glyphs and glyph scenes in the layouts of real datasets."""
 
 from .fgvc import write_glyphs_fgvc
 from .scenes import write_scenes_ade20k, write_scenes_pascal_context

@@ -1,4 +1,4 @@
-"""Write glyphs as a fine-grained data set with VPT's lists."""
+"""Write glyphs as a fine-grained dataset with VPT's lists."""
 
 import json
 import math
@@ -15,8 +15,8 @@ from .single_glyphs import (
 )
 from .split_folder import SplitFolder
 
-#: The splits, the faces that they are drawn with, and what is added to the
-#: seed, so that no two splits show the same images in other faces.
+#: Font faces of each split, and the offset of its seed, so that no two splits
+#: show the same images in other faces.
 FGVC_SPLITS = {
     'train': ('multiscript_train', 0),
     'val': ('multiscript_train', 1),
@@ -25,16 +25,16 @@ FGVC_SPLITS = {
 
 
 def fgvc_sizes(fgvc_set: FGVCSet, scale: float = 1.0) -> dict[str, int]:
-    """Return the published sizes of a set, or smaller ones.
+    """Return the published or smaller sizes of a dataset.
 
     Args:
-        fgvc_set (FGVCSet): The set.
-        scale (float): A fraction of the published sizes; at least one
-            training image of each class remains, and one of any other split.
+        fgvc_set (FGVCSet): The dataset.
+        scale (float): Fraction of the published sizes; at least one training
+            image of each class remains, and one of any other split.
             Defaults to 1.0.
 
     Returns:
-        dict[str, int]: The number of images of 'train', 'val' and 'test'.
+        dict[str, int]: Number of images of 'train', 'val' and 'test'.
 
     Raises:
         ValueError: If the scale is not above 0.
@@ -54,25 +54,25 @@ def write_glyphs_fgvc(
     sizes: dict[str, int] | None = None,
     **options,
 ) -> dict[str, int]:
-    """Write single glyphs as a fine-grained data set.
+    """Write single glyphs as a fine-grained dataset.
 
     Image ``i`` of a split becomes ``images/{split}/{i:06d}.png`` (``images``
-    is the set's own image folder) with the class id ``i % K + 1``. A stopped
-    run goes on where it was.
+    is the dataset's image folder) with the class id ``i % K + 1``. A stopped
+    run resumes.
 
     Args:
-        out_dir (str): The folder of the lists; it is made if need be.
+        out_dir (str): Folder of the lists; it is created if necessary.
         name (str): See :class:`.FGVC`. Defaults to 'cub', 200 classes.
-        sizes (dict[str, int], optional): The number of images of 'train',
-            'val' and 'test'. Defaults to None: the published ones.
-        **options: Of :class:`.GlyphOptions`.
+        sizes (dict[str, int], optional): Number of images of 'train', 'val'
+            and 'test'. Defaults to None: the published ones.
+        **options: See :class:`.GlyphOptions`.
 
     Returns:
-        dict[str, int]: The number of images drawn now, of each split.
+        dict[str, int]: Number of images drawn by this call, by split.
 
     Raises:
-        ValueError: If an argument is out of its range, or the folder holds
-            something else.
+        ValueError: If an argument is out of range, or the folder holds other
+            files.
     """
     fgvc_set = set_from(name)
     sizes = {**fgvc_sizes(fgvc_set), **(sizes or {})}
@@ -80,8 +80,8 @@ def write_glyphs_fgvc(
     classes = glyph_classes(fgvc_set.num_classes, options.style)
     if sizes['train'] < len(classes):
         raise ValueError(
-            f'{fgvc_set.title} has {len(classes)} classes, which '
-            f'{sizes["train"]} training images are too few for'
+            f'{fgvc_set.title} has {len(classes)} classes and needs as many '
+            f'training images, but got {sizes["train"]}'
         )
     image_dir = next(filter(None, fgvc_set.image_dirs))
     drawn = {}

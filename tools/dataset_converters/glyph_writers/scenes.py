@@ -1,6 +1,7 @@
-"""Write glyph scenes in the layouts of the segmentation data sets."""
+"""Write glyph scenes in the layouts of ADE20K and PASCAL Context."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -22,181 +23,169 @@ from .split_folder import (
     write_split,
 )
 
-#: The splits of ADE20K and the faces that their scenes are drawn with.
+#: Font faces of the training and test scenes of each layout; they share none.
 ADE20K_FACES = {'training': 'latin_train', 'validation': 'latin_test'}
-#: The same of PASCAL Context.
 PASCAL_CONTEXT_FACES = {'train': 'latin_train', 'val': 'latin_test'}
-#: The file that says what the scenes of a folder were drawn with.
+#: The file that records how the scenes of a folder were drawn.
 SETTINGS_FILE = 'glyph_scenes.json'
 
-#: What becomes of the labels 0 (nothing), 1 (paper), 2, 3, ... of a scene.
-#: ADE20K has the same convention; in PASCAL Context the paper is the
+#: New values of the labels 0 (nothing), 1 (paper), 2, 3, ... of a scene.
+#: ADE20K has the same convention. In PASCAL Context the paper is the
 #: background, class 0, and nothing is 255, which is ignored.
 ADE20K_LABELS = np.arange(256, dtype=np.uint8)
 PASCAL_CONTEXT_LABELS = np.arange(-1, 255).astype(np.uint8)
 
 
+@dataclass(frozen=True)
+class SceneOptions:
+    """How scenes are drawn and written.
+
+    Attributes:
+        seed (int): Seed of the scenes. Defaults to 0.
+        faces (str | Sequence[str], optional): See
+            :class:`.GlyphSceneDataset`. Defaults to None: those of the split.
+        size (tuple[int, int]): Height and width in pixels.
+            Defaults to (96, 96).
+        style (str | dict): See :func:`.style_from`. Defaults to 'clean'.
+        img_suffix (str): '.jpg' (quality 95), which MMSegmentation's readers
+            expect, or '.png' (lossless). Defaults to '.jpg'.
+        num_workers (int): Number of processes; 0 uses this process.
+            Defaults to 0.
+
+    Raises:
+        ValueError: If a value is out of range.
+    """
+
+    seed: int = 0
+    faces: str | Sequence[str] | None = None
+    size: tuple[int, int] = (96, 96)
+    style: str | dict = 'clean'
+    img_suffix: str = '.jpg'
+    num_workers: int = 0
+
+    def __post_init__(self) -> None:
+        check_img_suffix(self.img_suffix)
+        check_integers(0, seed=self.seed, num_workers=self.num_workers)
+        scene_size(self.size)
+        style_from(self.style)
+
+
 def write_scenes_ade20k(
-    out_dir: str,
-    split: str,
-    num_images: int,
-    seed: int = 0,
-    faces: str | Sequence[str] | None = None,
-    size: tuple[int, int] = (96, 96),
-    style: str | dict = 'clean',
-    img_suffix: str = '.jpg',
-    num_workers: int = 0,
+    out_dir: str, split: str, num_images: int, **options
 ) -> int:
     """Write one split of glyph scenes in the layout of ADE20K.
 
     Scene ``i`` becomes ``images/{split}/scene_{i:06d}.jpg`` and
     ``annotations/{split}/scene_{i:06d}.png``, where 0 is nothing, 1 the paper
-    and 2 and more the characters; it is what :class:`.GlyphSceneDataset` draws
-    with the same arguments. Scenes that are there already are kept, so that a
-    stopped run goes on where it was.
+    and 2 and more the characters. It equals what :class:`.GlyphSceneDataset`
+    draws with the same arguments. Existing scenes are kept, so a stopped run
+    resumes.
 
     Args:
-        out_dir (str): The folder; it is made if need be.
+        out_dir (str): The folder; it is created if necessary.
         split (str): 'training' or 'validation'.
-        num_images (int): The number of scenes.
-        seed (int): Seed of the scenes. Defaults to 0.
-        faces (str | Sequence[str], optional): See
-            :class:`.GlyphSceneDataset`. Defaults to None: those of
-            ``ADE20K_FACES``, which are disjoint.
-        size (tuple[int, int]): Height and width in pixels.
-            Defaults to (96, 96).
-        style (str | dict): See :func:`.style_from`. Defaults to 'clean'.
-        img_suffix (str): '.jpg' (quality 95), which the stock reader expects,
-            or '.png' (lossless). Defaults to '.jpg'.
-        num_workers (int): Processes that draw; 0 draws in this one.
-            Defaults to 0.
+        num_images (int): Number of scenes.
+        **options: See :class:`SceneOptions`.
 
     Returns:
-        int: The number of scenes drawn now.
+        int: Number of scenes drawn by this call.
 
     Raises:
-        ValueError: If an argument is out of its range, or the folder holds
-            something else.
+        ValueError: If an argument is out of range, or the folder holds other
+            files.
     """
-    _check_split(split, ADE20K_FACES)
+    options = SceneOptions(**options)
+    faces = _faces(ADE20K_FACES, split, options)
     target = SplitFolder(
         str(out_dir),
         split,
-        ((f'images/{split}', img_suffix), (f'annotations/{split}', '.png')),
+        (
+            (f'images/{split}', options.img_suffix),
+            (f'annotations/{split}', '.png'),
+        ),
         SETTINGS_FILE,
         stem='scene_{:06d}',
     )
-    return _write_scenes(
-        target,
-        ADE20K_LABELS,
-        num_images,
-        seed,
-        faces or ADE20K_FACES[split],
-        size,
-        style,
-        num_workers,
-    )
+    return _write_scenes(target, ADE20K_LABELS, num_images, faces, options)
 
 
 def write_scenes_pascal_context(
-    out_dir: str,
-    split: str,
-    num_images: int,
-    seed: int = 0,
-    faces: str | Sequence[str] | None = None,
-    size: tuple[int, int] = (96, 96),
-    style: str | dict = 'clean',
-    img_suffix: str = '.jpg',
-    num_workers: int = 0,
+    out_dir: str, split: str, num_images: int, **options
 ) -> int:
     """Write one split of glyph scenes in the layout of PASCAL Context.
 
     Scene ``i`` becomes ``JPEGImages/{split}_{i:06d}.jpg`` and
     ``SegmentationClassContext/{split}_{i:06d}.png``, where 0 is the paper (the
-    background), 1 to 26 of the 59 further classes are 'A' to 'Z', and 255,
-    the half-inked rim of a glyph, is ignored. The list of the split is
+    background), 1 to 26 of the 59 other classes are 'A' to 'Z', and 255, the
+    half-inked edge of a glyph, is ignored. The list of the split is
     ``ImageSets/SegmentationContext/{split}.txt``.
 
     Args:
-        out_dir (str): The folder, ``VOC2010``; it is made if need be.
+        out_dir (str): The folder, ``VOC2010``; it is created if necessary.
         split (str): 'train' or 'val'.
-        num_images (int): The number of scenes.
-        seed (int): Seed of the scenes. Defaults to 0.
-        faces (str | Sequence[str], optional): See
-            :class:`.GlyphSceneDataset`. Defaults to None: those of
-            ``PASCAL_CONTEXT_FACES``, which are disjoint.
-        size (tuple[int, int]): Height and width in pixels.
-            Defaults to (96, 96).
-        style (str | dict): See :func:`.style_from`. Defaults to 'clean'.
-        img_suffix (str): '.jpg' (quality 95), which the stock reader expects,
-            or '.png' (lossless). Defaults to '.jpg'.
-        num_workers (int): Processes that draw; 0 draws in this one.
-            Defaults to 0.
+        num_images (int): Number of scenes.
+        **options: See :class:`SceneOptions`.
 
     Returns:
-        int: The number of scenes drawn now.
+        int: Number of scenes drawn by this call.
 
     Raises:
-        ValueError: If an argument is out of its range, or the folder holds
-            something else.
+        ValueError: If an argument is out of range, or the folder holds other
+            files.
     """
-    _check_split(split, PASCAL_CONTEXT_FACES)
+    options = SceneOptions(**options)
+    faces = _faces(PASCAL_CONTEXT_FACES, split, options)
     target = SplitFolder(
         str(out_dir),
         split,
-        (('JPEGImages', img_suffix), ('SegmentationClassContext', '.png')),
+        (
+            ('JPEGImages', options.img_suffix),
+            ('SegmentationClassContext', '.png'),
+        ),
         SETTINGS_FILE,
         stem=split + '_{:06d}',
         list_file=f'ImageSets/SegmentationContext/{split}.txt',
-        neighbours=tuple(f'{s}_' for s in PASCAL_CONTEXT_FACES if s != split),
+        other_prefixes=tuple(
+            f'{s}_' for s in PASCAL_CONTEXT_FACES if s != split
+        ),
     )
     return _write_scenes(
-        target,
-        PASCAL_CONTEXT_LABELS,
-        num_images,
-        seed,
-        faces or PASCAL_CONTEXT_FACES[split],
-        size,
-        style,
-        num_workers,
+        target, PASCAL_CONTEXT_LABELS, num_images, faces, options
     )
 
 
-def _check_split(split: str, faces: dict) -> None:
-    if split not in faces:
+def _faces(
+    by_split: dict[str, str], split: str, options: SceneOptions
+) -> tuple[str, ...]:
+    if split not in by_split:
         raise ValueError(
-            f'split should be one of {sorted(faces)}, but got {split!r}'
+            f'split should be one of {sorted(by_split)}, but got {split!r}'
         )
+    return faces_from(options.faces or by_split[split], SCENE_CHARS)
 
 
 def _write_scenes(
     target: SplitFolder,
     labels: np.ndarray,
     num_images: int,
-    seed: int,
-    faces: str | Sequence[str],
-    size: tuple[int, int],
-    style: str | dict,
-    num_workers: int,
+    faces: tuple[str, ...],
+    options: SceneOptions,
 ) -> int:
-    img_suffix = target.kinds[0][1]
-    check_img_suffix(img_suffix)
-    check_integers(0, seed=seed, num_workers=num_workers)
     check_integers(1, num_images=num_images)
-    faces = faces_from(faces, SCENE_CHARS)
-    size, style = scene_size(size), style_from(style)
+    seed, style = int(options.seed), style_from(options.style)
+    size = scene_size(options.size)
     return write_split(
         target,
         num_images,
         dict(
-            seed=int(seed),
+            seed=seed,
             faces=list(faces),
             size=list(size),
             style=style_settings(style),
-            img_suffix=img_suffix,
+            img_suffix=options.img_suffix,
         ),
         partial(_write_scene, target, labels, faces, seed, size, style),
-        num_workers,
+        options.num_workers,
         [target.stem.format(index) for index in range(num_images)],
     )
 

@@ -1,4 +1,4 @@
-"""Write images of single glyphs, as many classes as a data set has."""
+"""Write images of single glyphs with the number of classes of a dataset."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ from .split_folder import (
     write_split,
 )
 
-#: The file that says what the glyphs of a folder were drawn with.
+#: The file that records how the glyphs of a folder were drawn.
 SETTINGS_FILE = 'glyphs.json'
-#: Letters in the order in which classes take them.
+#: Letters in the order of the classes.
 LETTERS = ALPHABETS['letters']
 
 
@@ -28,9 +28,9 @@ class GlyphClass:
     """A class of single glyphs.
 
     Attributes:
-        name (str): The letter, and 'inverted' for the second class of one.
+        name (str): The letter, and 'inverted' if it is light on dark.
         char (str): The letter.
-        style (GlyphStyle): How it looks.
+        style (GlyphStyle): Its style.
     """
 
     name: str
@@ -40,7 +40,7 @@ class GlyphClass:
 
 @dataclass(frozen=True)
 class GlyphOptions:
-    """How the glyphs of a data set are drawn and written.
+    """How the glyphs of a dataset are drawn and written.
 
     Attributes:
         seed (int): Seed of the images. Defaults to 0.
@@ -48,11 +48,11 @@ class GlyphOptions:
         style (str | dict): See :func:`.style_from`. Defaults to 'clean'.
         img_suffix (str): '.png' (lossless) or '.jpg' (quality 95).
             Defaults to '.png'.
-        num_workers (int): Processes that draw; 0 draws in this one.
+        num_workers (int): Number of processes; 0 uses this process.
             Defaults to 0.
 
     Raises:
-        ValueError: If a value is out of its range.
+        ValueError: If a value is out of range.
     """
 
     seed: int = 0
@@ -73,16 +73,16 @@ def glyph_classes(
 ) -> list[GlyphClass]:
     """Return classes of single glyphs.
 
-    Each is a letter; when the letters are used up, the same ones follow with
-    ink and paper exchanged.
+    Each class is a letter. More classes than letters are the same letters
+    with ink and paper swapped.
 
     Args:
-        num_classes (int): How many classes.
+        num_classes (int): Number of classes.
         style (str | dict): See :func:`.style_from`. Defaults to 'clean'.
 
     Raises:
-        ValueError: If there are not as many, or if dark and light cannot be
-            told in this style and so many classes need it.
+        ValueError: If there are too many classes, or if they need swapped
+            letters and the style does not separate dark and light.
     """
     check_integers(1, num_classes=num_classes)
     style = style_from(style)
@@ -96,12 +96,12 @@ def glyph_classes(
     if style.ink[1] >= style.paper[0] or style.swap not in (0, 1):
         raise ValueError(
             f'{num_classes} classes are more than the {len(LETTERS)} letters, '
-            'so light ink on dark paper makes further classes; choose a style '
-            'that is always of one kind, such as "clean"'
+            'so the others are light on dark; choose a style with a fixed '
+            'order of ink and paper, such as "clean"'
         )
-    turned = style_from({**vars(style), 'swap': 1 - style.swap})
+    inverted = style_from({**vars(style), 'swap': 1 - style.swap})
     classes = [GlyphClass(c, c, style) for c in LETTERS]
-    classes += [GlyphClass(f'{c} inverted', c, turned) for c in LETTERS]
+    classes += [GlyphClass(f'{c} inverted', c, inverted) for c in LETTERS]
     return classes[:num_classes]
 
 
@@ -117,24 +117,24 @@ def write_glyphs(
 ) -> int:
     """Write images of single glyphs into the folder of a split.
 
-    Image ``i`` is of class ``(start + i) % K`` and depends on ``(seed, start
-    + i)`` alone.
+    Image ``i`` has class ``(start + i) % K`` and depends only on ``(seed,
+    start + i)``.
 
     Args:
-        target (SplitFolder): Where they go.
-        num_images (int): How many there should be.
+        target (SplitFolder): Where to write them.
+        num_images (int): Number of images.
         classes (Sequence[GlyphClass]): The classes.
-        faces (str): A name out of ``FACES``.
-        options (GlyphOptions): How they are drawn; the seed is not used.
+        faces (str): A key of ``FACES``.
+        options (GlyphOptions): How to draw them; its seed is not used.
         seed (int): Seed of the images of this split.
         start (int): Number of the first image. Defaults to 0.
         list_lines (list[str], optional): See :func:`.write_split`.
 
     Returns:
-        int: The number of images drawn now.
+        int: Number of images drawn by this call.
 
     Raises:
-        ValueError: If the folder holds something else.
+        ValueError: If the folder holds other files.
     """
     check_integers(1, **{f'the number of {target.split} images': num_images})
     faces = faces_from(faces, ''.join(sorted({c.char for c in classes})))

@@ -1,4 +1,4 @@
-"""Write the drawn images of one split into folders, and go on after a stop."""
+"""Write the images of one split; resume after an interruption."""
 
 import json
 import os
@@ -15,8 +15,7 @@ from mmdavpt.datasets.glyphs.styles import GlyphStyle
 
 from ..file_writing import replace_file, replace_text, run_parallel
 
-#: How images are encoded: at full colour resolution, since the strokes are
-#: thin; PNG loses nothing.
+#: Encoding of images: full color resolution for thin strokes; PNG is lossless.
 IMAGE_FORMATS: dict[str, dict[str, Any]] = {
     '.jpg': dict(format='JPEG', quality=95, subsampling=0),
     '.png': dict(format='PNG'),
@@ -25,21 +24,20 @@ IMAGE_FORMATS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class SplitFolder:
-    """Where the images of one split go.
+    """Folders of the images of one split.
 
     Attributes:
-        root (str): The folder of the data set.
-        split (str): The name of the split.
-        kinds (tuple[tuple[str, str], ...]): For each file of an image its
-            folder, relative to the root, and its suffix. The image itself
-            comes first.
-        settings_file (str): The file that says what was drawn, relative to
-            the root.
-        stem (str): Format of the names of files. Defaults to '{:06d}'.
-        list_file (str, optional): The list of the images, relative to the
-            root, written last. Defaults to None: there is none.
-        neighbours (tuple[str, ...]): What names of other splits' images in
-            the same folders begin with. Defaults to ().
+        root (str): Folder of the dataset.
+        split (str): Name of the split.
+        kinds (tuple[tuple[str, str], ...]): Folder, relative to the root, and
+            suffix of each file of an image. The image itself comes first.
+        settings_file (str): The file that records how the images were drawn,
+            relative to the root.
+        stem (str): Format of the file names. Defaults to '{:06d}'.
+        list_file (str, optional): List of the images, relative to the root,
+            written last. Defaults to None.
+        other_prefixes (tuple[str, ...]): Prefixes of the images of other
+            splits in the same folders. Defaults to ().
     """
 
     root: str
@@ -48,7 +46,7 @@ class SplitFolder:
     settings_file: str
     stem: str = '{:06d}'
     list_file: str | None = None
-    neighbours: tuple[str, ...] = ()
+    other_prefixes: tuple[str, ...] = ()
 
     def path(self, kind: int, index: int) -> str:
         """Return the path of a file of an image.
@@ -67,13 +65,13 @@ class SplitFolder:
 
 
 def check_img_suffix(img_suffix: str) -> None:
-    """Raise a sentence if images are not written in such files.
+    """Raise an error if a suffix is not supported.
 
     Args:
         img_suffix (str): Such as '.png'.
 
     Raises:
-        ValueError: If it is unknown.
+        ValueError: If it is not supported.
     """
     if img_suffix not in IMAGE_FORMATS:
         raise ValueError(
@@ -83,7 +81,7 @@ def check_img_suffix(img_suffix: str) -> None:
 
 
 def style_settings(style: GlyphStyle) -> dict[str, Any]:
-    """Return a style as JSON would give it back."""
+    """Return a style as JSON stores it."""
     return {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in vars(style).items()
@@ -91,10 +89,10 @@ def style_settings(style: GlyphStyle) -> dict[str, Any]:
 
 
 def save_pixels(path: str, pixels: np.ndarray) -> None:
-    """Write an image so that it is whole or not there.
+    """Write an image atomically.
 
     Args:
-        path (str): Its path, with a suffix out of ``IMAGE_FORMATS``.
+        path (str): Its path, with a suffix in ``IMAGE_FORMATS``.
         pixels (np.ndarray): uint8, with shape (H, W), or BGR with shape
             (H, W, 3).
     """
@@ -111,24 +109,24 @@ def write_split(
     num_workers: int,
     list_lines: list[str] | None = None,
 ) -> int:
-    """Write the images of a split that are not there yet.
+    """Write the missing images of a split.
 
     Args:
-        target (SplitFolder): Where they go.
-        num_images (int): How many there should be.
-        settings (dict[str, Any]): What determines the images, as JSON would
-            give it back. A folder with other settings is refused.
+        target (SplitFolder): Where to write them.
+        num_images (int): Number of images of the split.
+        settings (dict[str, Any]): Everything that determines the images, as
+            JSON stores it. A folder with other settings is an error.
         write_image (Callable): Writes all files of the image with the given
             index, the image itself last; picklable.
-        num_workers (int): Processes that draw; 0 draws in this one.
-        list_lines (list[str], optional): The lines of ``target.list_file``.
+        num_workers (int): Number of processes; 0 uses this process.
+        list_lines (list[str], optional): Lines of ``target.list_file``.
             Defaults to None.
 
     Returns:
-        int: The number of images drawn now.
+        int: Number of images drawn by this call.
 
     Raises:
-        ValueError: If the folder holds something else.
+        ValueError: If the folder holds other files.
     """
     _claim(target, settings)
     todo = _missing(target, num_images)
@@ -141,29 +139,29 @@ def write_split(
 
 
 def _claim(target: SplitFolder, settings: dict[str, Any]) -> None:
-    """Note the settings of a split; refuse a folder with other contents."""
+    """Record the settings of a split; reject a folder with other files."""
     path = osp.join(target.root, target.settings_file)
-    noted = {}
+    recorded = {}
     if osp.exists(path):
         with open(path, encoding='utf-8') as file:
-            noted = json.load(file)
+            recorded = json.load(file)
     split = target.split
-    if split not in noted:
-        strangers = _strangers(target, bool(noted))
-        if strangers:
+    if split not in recorded:
+        unexpected = _unexpected_files(target, bool(recorded))
+        if unexpected:
             raise ValueError(
-                f'{min(strangers)} is there already and was not drawn by '
-                'this writer; choose an empty folder'
+                f'{min(unexpected)} exists and was not drawn by this tool; '
+                'choose an empty folder'
             )
-        noted[split] = settings
+        recorded[split] = settings
         os.makedirs(target.root, exist_ok=True)
-        replace_text(path, json.dumps(noted, indent=1))
-    elif noted[split] != settings:
+        replace_text(path, json.dumps(recorded, indent=1))
+    elif recorded[split] != settings:
         changed = sorted(
-            k for k in settings if noted[split].get(k) != settings[k]
+            k for k in settings if recorded[split].get(k) != settings[k]
         )
         raise ValueError(
-            f'{target.root} holds {split} images that were drawn with another '
+            f'{target.root} holds {split} images drawn with another '
             f'{" and ".join(changed)} (see {path}); delete it or choose '
             'another folder'
         )
@@ -171,10 +169,10 @@ def _claim(target: SplitFolder, settings: dict[str, Any]) -> None:
         os.makedirs(folder, exist_ok=True)
 
 
-def _strangers(target: SplitFolder, is_ours: bool) -> list[str]:
-    """List what is in the way of a split that was not written before.
+def _unexpected_files(target: SplitFolder, is_ours: bool) -> list[str]:
+    """List files that prevent writing a new split.
 
-    A folder of glyphs may hold other splits; any other should be empty.
+    A folder of glyphs may hold other splits; any other must be empty.
     """
     if not is_ours:
         names = os.listdir(target.root) if osp.isdir(target.root) else []
@@ -187,7 +185,7 @@ def _strangers(target: SplitFolder, is_ours: bool) -> list[str]:
         osp.join(folder, name)
         for folder in filter(osp.isdir, target.folders)
         for name in os.listdir(folder)
-        if not name.startswith(target.neighbours)
+        if not name.startswith(target.other_prefixes)
     ]
     if target.list_file is not None:
         files.append(osp.join(target.root, target.list_file))
@@ -195,13 +193,13 @@ def _strangers(target: SplitFolder, is_ours: bool) -> list[str]:
 
 
 def _missing(target: SplitFolder, num_images: int) -> list[int]:
-    """List the images that are not complete; remove what a stop left."""
+    """List incomplete images; remove files that an interruption left."""
     found = []
     for folder, (_, suffix) in zip(target.folders, target.kinds, strict=True):
         names = [
             name
             for name in os.listdir(folder)
-            if not name.startswith(target.neighbours)
+            if not name.startswith(target.other_prefixes)
         ]
         for name in names:
             if name.endswith('.tmp'):
@@ -214,9 +212,9 @@ def _missing(target: SplitFolder, num_images: int) -> list[int]:
     surplus = len(found[0] - {names[0] for names in wanted})
     if surplus:
         raise ValueError(
-            f'{target.folders[0]} holds {surplus} images of {target.split} '
-            f'beyond the {num_images} asked for, which a reader may read too; '
-            'delete the folder, choose another, or ask for more'
+            f'{target.folders[0]} holds {surplus} more images of '
+            f'{target.split} than the {num_images} to write, and a reader may '
+            'read them; delete the folder, choose another, or write more'
         )
     return [
         index

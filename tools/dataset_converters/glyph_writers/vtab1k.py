@@ -13,8 +13,8 @@ from .single_glyphs import (
 )
 from .split_folder import SplitFolder
 
-#: The splits: the faces that they are drawn with, what is added to the seed,
-#: and the number of the first image. The first two together are the third.
+#: Font faces of each split, the offset of its seed, and the number of its
+#: first image. The first two splits together are the third.
 VTAB1K_SPLITS = {
     'train800': ('multiscript_train', 0, 0),
     'val200': ('multiscript_train', 0, 800),
@@ -33,21 +33,21 @@ def write_glyphs_vtab1k(
 
     Image ``i`` of a split becomes ``{task}/images/{split}/{i:06d}.png``. The
     images of 'train800' and 'val200', drawn again, are those of
-    'train800val200'. A stopped run goes on where it was.
+    'train800val200'. A stopped run resumes.
 
     Args:
-        out_dir (str): The folder of all tasks; it is made if need be.
+        out_dir (str): Folder of all tasks; it is created if necessary.
         task (str): See :class:`.VTAB1k`. Defaults to 'kitti', 4 classes.
-        num_test (int, optional): The number of test images. Defaults to None:
+        num_test (int, optional): Number of test images. Defaults to None:
             that of the task.
-        **options: Of :class:`.GlyphOptions`.
+        **options: See :class:`.GlyphOptions`.
 
     Returns:
-        dict[str, int]: The number of images drawn now, of each split.
+        dict[str, int]: Number of images drawn by this call, by split.
 
     Raises:
-        ValueError: If an argument is out of its range, or the folder holds
-            something else.
+        ValueError: If an argument is out of range, or the folder holds other
+            files.
     """
     vtab_task = task_from(task)
     options = GlyphOptions(**options)

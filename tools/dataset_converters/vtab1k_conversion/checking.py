@@ -1,4 +1,4 @@
-"""Check the folder of a VTAB-1k task: lists, images, checksums."""
+"""Verify the folder of a VTAB-1k task: lists, images, checksums."""
 
 import multiprocessing
 import os.path as osp
@@ -20,13 +20,13 @@ Lists = dict[str, list[tuple[str, int]]]
 
 
 def task_folders(folder: str) -> dict[str, VTABTask]:
-    """Return the folders of tasks: the given one, or those in it.
+    """Return the folders of tasks: a folder itself, or those in it.
 
     Args:
-        folder (str): The folder of a task, or of several.
+        folder (str): Folder of a task, or of several tasks.
 
     Returns:
-        dict[str, VTABTask]: The task of each folder.
+        dict[str, VTABTask]: Task of each folder.
 
     Raises:
         UsageError: If there is none.
@@ -38,9 +38,8 @@ def task_folders(folder: str) -> dict[str, VTABTask]:
     found = {path: task for path, task in folders.items() if osp.isdir(path)}
     if not found:
         raise UsageError(
-            f'{folder} holds neither lists of a task of VTAB-1k nor folders '
-            f'of tasks; give one of {", ".join(TASKS)}, or the folder around '
-            'them'
+            f'{folder} has neither lists nor folders of tasks of VTAB-1k; '
+            f'give the folder of one of {", ".join(TASKS)}, or its parent'
         )
     return found
 
@@ -51,22 +50,22 @@ def task_defects(
     num_workers: int = 0,
     check_size: bool = True,
 ) -> list[str]:
-    """Check the folder of a task, of this package or of any other.
+    """Verify the folder of a task, from this converter or elsewhere.
 
-    Counts, labels and class names are checked, that the images of
-    'train800val200' are those of both of its parts, that each image decodes,
-    and that each file has its checksum, where there are checksums.
+    Check counts, labels and class names, that 'train800val200' has the
+    labels of both of its parts, that each image decodes, and that each file
+    matches its checksum, if there are checksums.
 
     Args:
-        folder (str): The folder of the task.
+        folder (str): Folder of the task.
         task (VTABTask): The task.
-        num_workers (int): Processes that decode; 0 decodes in this one.
+        num_workers (int): Number of processes; 0 uses this process.
             Defaults to 0.
-        check_size (bool): Whether to compare the number of images with the
+        check_size (bool): Whether to check the number of images against the
             published one. Defaults to True.
 
     Returns:
-        list[str]: A sentence for each defect.
+        list[str]: One line per defect.
     """
     lists, defects = _read_lists(folder, task, check_size)
     try:
@@ -82,7 +81,7 @@ def task_defects(
         defects += _unfinished(folder, lists, checksums)
     files = checksum_defects(folder, checksums) if checksums else {}
     images = dict.fromkeys(name for rows in lists.values() for name, _ in rows)
-    # What decodes wrongly is said once, in the words that tell more.
+    # Report an image once: a decoding error says more than a checksum.
     files.update(_undecodable(folder, list(images), num_workers))
     return defects + [
         f'{osp.join(folder, name)} {defect}' for name, defect in files.items()
@@ -92,28 +91,28 @@ def task_defects(
 def _read_lists(
     folder: str, task: VTABTask, check_size: bool
 ) -> tuple[Lists, list[str]]:
-    """Return the lists that can be read, and what is wrong with them."""
+    """Return the readable lists, and the defects of all lists."""
     lists: Lists = {}
     defects = []
-    for split, wanted in task.sizes.items():
+    for split, expected in task.sizes.items():
         path = osp.join(folder, f'{split}.txt')
         try:
             lists[split] = read_split(path, task.num_classes)
         except UsageError as error:
             defects.append(str(error))
             continue
-        if check_size and len(lists[split]) != wanted:
+        if check_size and len(lists[split]) != expected:
             defects.append(
-                f'{path} lists {len(lists[split])} images, but {task.title} '
-                f'of VTAB-1k has {wanted} in it'
+                f'{path} has {len(lists[split])} images, but {task.title} '
+                f'of VTAB-1k has {expected}'
             )
     if set(lists) == set(SPLITS):
         labels = {s: Counter(label for _, label in lists[s]) for s in lists}
         both = labels['train800'] + labels['val200']
         if labels['train800val200'] != both:
             defects.append(
-                f'{folder}: train800val200.txt should have the labels of '
-                'train800.txt and val200.txt together, but it has not'
+                f'{folder}: the labels of train800val200.txt differ from '
+                'those of train800.txt and val200.txt'
             )
     return lists, defects
 
@@ -121,11 +120,11 @@ def _read_lists(
 def _unfinished(
     folder: str, lists: Lists, checksums: dict[str, str] | None
 ) -> list[str]:
-    """Return what a stop of the converter left undone."""
+    """Return the defects of an interrupted conversion."""
     if checksums is None:
         if osp.exists(osp.join(folder, MANIFEST)):
             return [
-                f'{folder} is not finished: it has {MANIFEST} without '
+                f'{folder} is incomplete: it has {MANIFEST} but no '
                 f'{CHECKSUMS_FILE}; run the converter again'
             ]
         return []
@@ -146,7 +145,7 @@ def _unfinished(
 def _undecodable(
     folder: str, names: list[str], num_workers: int
 ) -> dict[str, str]:
-    """Return what is wrong with images, by name."""
+    """Return the decoding errors of images by name."""
     decode = partial(image_defect, folder)
     if num_workers == 0:
         return _gather(map(decode, names), len(names))
@@ -163,11 +162,11 @@ def image_defect(folder: str, name: str) -> tuple[str, str | None]:
     """Decode an image.
 
     Args:
-        folder (str): The folder of the task.
-        name (str): Path of the image relative to it.
+        folder (str): Folder of the task.
+        name (str): Path of the image in it.
 
     Returns:
-        tuple[str, str | None]: The name, and what is wrong, if anything.
+        tuple[str, str | None]: The name, and the error, if any.
     """
     try:
         with Image.open(osp.join(folder, name)) as image:

@@ -1,4 +1,4 @@
-"""The names of the classes of VTAB's tasks, in the order of their labels."""
+"""Class names of VTAB's tasks, in the order of their labels."""
 
 import os.path as osp
 from collections.abc import Callable
@@ -9,8 +9,7 @@ from mmdavpt.datasets.vtab1k.tasks import VTABTask
 
 from .sources.example import Splits
 
-#: The list of Oxford Flowers-102, whose download has numbers only; as in
-#: TensorFlow Datasets.
+#: Names of Oxford Flowers-102 in TensorFlow Datasets; the download has none.
 FLOWERS = (
     'pink primrose|hard-leaved pocket orchid|canterbury bells|sweet pea|'
     'english marigold|tiger lily|moon orchid|bird of paradise|monkshood|'
@@ -34,8 +33,8 @@ FLOWERS = (
     'trumpet creeper|blackberry lily'
 )
 
-#: Names that do not depend on the files. Those of dSprites would be numbers,
-#: and which name belongs to which label of DMLab is not published.
+#: Names that do not depend on the files. dSprites has no names, and those of
+#: DMLab are not published.
 FIXED: dict[str, list[str]] = {
     'cifar': list(CIFAR100_CATEGORIES),
     'oxford_flowers102': FLOWERS.split('|'),
@@ -73,7 +72,7 @@ def _repeated(key: str) -> str:
     return twice[: len(twice) // 2]
 
 
-#: How the keys of a task's examples name their classes.
+#: Functions that return the name of a class from the key of an example.
 FROM_KEY: dict[str, Callable[[str], str]] = {
     'caltech101': _first_folder,
     'dtd': _first_folder,
@@ -86,15 +85,15 @@ FROM_KEY: dict[str, Callable[[str], str]] = {
 
 
 def class_names(task: VTABTask, splits: Splits) -> list[str] | None:
-    """Return the names of the classes of a task.
+    """Return the class names of a task.
 
     Args:
         task (VTABTask): The task.
-        splits (Splits): The examples of its source.
+        splits (Splits): Examples of its source.
 
     Returns:
-        list[str], optional: The names; None where they are not known, or
-        where a class has no example that would tell its name.
+        list[str] | None: The names; None if they are unknown, or if a class
+        has no example.
     """
     if task.name not in FROM_KEY:
         return FIXED.get(task.name)
@@ -109,15 +108,15 @@ def class_names(task: VTABTask, splits: Splits) -> list[str] | None:
 
 
 def prepared_class_names(task: VTABTask, folder: str) -> list[str] | None:
-    """Return the names of classes that TensorFlow Datasets prepared.
+    """Return the class names of a dataset that TensorFlow Datasets prepared.
 
     Args:
         task (VTABTask): The task.
-        folder (str): The folder of a version.
+        folder (str): Folder of a version.
 
     Returns:
-        list[str], optional: Those of ``label.labels.txt``, or else those that
-        do not depend on files; None where neither is known.
+        list[str] | None: Those of ``label.labels.txt``, or else those that do
+        not depend on files; None if neither is known.
     """
     path = osp.join(folder, 'label.labels.txt')
     if task.name in FIXED or not osp.isfile(path):

@@ -1,4 +1,4 @@
-"""From the source of a task to its folder in the layout of VTAB-1k."""
+"""Convert a dataset to the folder of a VTAB-1k task."""
 
 from mmdavpt.datasets.vtab1k.tasks import VTABTask, task_from
 from mmdavpt.errors import UsageError
@@ -15,28 +15,28 @@ from .splits import (
 from .tfds import prepared_splits
 from .writing import write_task
 
-#: The sources: the original download, or what TensorFlow Datasets prepared.
+#: Kinds of sources: original downloads, or files of TensorFlow Datasets.
 KINDS = ('original', 'tfds')
-#: The version of TensorFlow Datasets whose keys the original downloads get.
+#: The version of TensorFlow Datasets whose keys we use.
 TFDS_VERSION = '4.9.10'
 
 _SAME_RULE = (
-    "VTAB's own rule, with the keys of tensorflow-datasets "
+    "VTAB's rule, with the keys of tensorflow-datasets "
     f'{TFDS_VERSION}; not proven to be the images of another copy'
 )
 _PATH_KEYS = (
-    '; an early builder used paths of its machine as keys, so a copy that was '
-    'prepared then has other images'
+    '; an early builder used paths of its machine as keys, so copies prepared '
+    'with it have other images'
 )
 _COMPRESSED = (
-    '; images are scaled and compressed as there, but by the libraries here, '
-    'so that pixels may differ slightly'
+    '; images are scaled and compressed as there, but with other versions of '
+    'the libraries, so pixels may differ slightly'
 )
-#: What else may differ from other copies, by task.
+#: Other differences from other copies, by task.
 CAVEATS: dict[str, str] = {
     'caltech101': '; there the 30 training images of a class depend on the '
-    'order in which the file system lists the files, here the files are '
-    'sorted, so that other copies have other images',
+    'order of the file system, here the files are sorted, so other copies '
+    'have other images',
     'eurosat': _PATH_KEYS,
     'resisc45': _PATH_KEYS,
     'sun397': _COMPRESSED,
@@ -56,13 +56,13 @@ def convert(
 
     Args:
         name (str): Name of the task, or an alias.
-        folder (str): Where the original download was unpacked, or the folder
-            of a version that TensorFlow Datasets prepared.
-        out_dir (str): The folder of all tasks.
-        kind (str): Out of ``KINDS``. Defaults to 'original'.
-        check_size (bool): Whether to compare the number of images with the
+        folder (str): Folder of the unpacked original download, or of a
+            version that TensorFlow Datasets prepared.
+        out_dir (str): Folder of all tasks.
+        kind (str): One of ``KINDS``. Defaults to 'original'.
+        check_size (bool): Whether to check the number of images against the
             published one. Defaults to True.
-        num_workers (int): Processes that write; 0 writes in this one.
+        num_workers (int): Number of processes; 0 uses this process.
             Defaults to 0.
 
     Returns:
@@ -70,8 +70,8 @@ def convert(
         written now, of each split.
 
     Raises:
-        UsageError: If the source is incomplete or damaged, or the folder to
-            write to holds something else.
+        UsageError: If the source is incomplete or damaged, or the output
+            folder holds other files.
     """
     task = task_from(name)
     read = {'original': _from_download, 'tfds': _from_prepared}[kind]
@@ -92,7 +92,7 @@ def convert(
 def _from_download(
     task: VTABTask, folder: str
 ) -> tuple[Splits, dict, list[str] | None]:
-    """Read the original download and put it in the order of hashes."""
+    """Read the original download and sort it by hash."""
     splits = SOURCES[task.name](folder)
     download = DOWNLOADS[task.name]
     origin = dict(
@@ -111,11 +111,11 @@ def _from_download(
 def _from_prepared(
     task: VTABTask, folder: str
 ) -> tuple[Splits, dict, list[str] | None]:
-    """Read what TensorFlow Datasets prepared, in its order."""
+    """Read files of TensorFlow Datasets, in their order."""
     version, splits = prepared_splits(task, folder)
     origin = dict(
         source=f'TensorFlow Datasets: {version}',
-        images="VTAB's own rule on this version, as it was prepared",
+        images="VTAB's rule on this prepared version",
     )
     return splits, origin, prepared_class_names(task, folder)
 

@@ -1,10 +1,10 @@
-"""Which images of a dataset are those of its VTAB-1k task, and their order.
+"""Select the images of a VTAB-1k task, and their order.
 
-VTAB takes its 1,000 training images from the front of the splits that
-TensorFlow Datasets hands out. That package sorts the examples of a split by a
-hash of split and key before it cuts them into files, and slices such as
-``train[:800]`` count in that order. So the images follow from the keys alone;
-the number of files only decides in which order several files are read.
+VTAB takes its 1,000 training images from the start of the splits of TensorFlow
+Datasets. That package sorts the examples of a split by a hash of split and key
+before it writes files, and slices such as ``train[:800]`` count in that order.
+So only the keys determine the images. The number of files determines only the
+order in which TensorFlow Datasets reads them.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from mmdavpt.errors import UsageError
 
 from .sources.example import Example, Splits
 
-#: Places of a split of TensorFlow Datasets: its name, and which examples.
+#: Name of a split of TensorFlow Datasets, and a range of its examples.
 Places = tuple[str, range]
 
 
@@ -26,8 +26,8 @@ class Part(NamedTuple):
 
     Attributes:
         split (str): Name of the split.
-        start (int): Where the part starts. Defaults to 0.
-        stop (int): Where it stops. Defaults to 100.
+        start (int): Start of the part. Defaults to 0.
+        stop (int): End of the part. Defaults to 100.
     """
 
     split: str
@@ -35,7 +35,7 @@ class Part(NamedTuple):
     stop: int = 100
 
     def places(self, sizes: dict[str, int]) -> Places:
-        """Return the places of the part in its split.
+        """Return the range of the part in its split.
 
         Args:
             sizes (dict[str, int]): The number of examples of each split.
@@ -46,12 +46,12 @@ class Part(NamedTuple):
 
 
 class SplitRule(NamedTuple):
-    """Where the images of a task come from.
+    """Source of the images of a task.
 
     Attributes:
-        train (Part): Its first 800 are the split 'train800'.
-        val (Part): Its first 200 are the split 'val200'.
-        test (Part): All of it is the split 'test'.
+        train (Part): The first 800 are the split 'train800'.
+        val (Part): The first 200 are the split 'val200'.
+        test (Part): All of them are the split 'test'.
     """
 
     train: Part
@@ -60,11 +60,11 @@ class SplitRule(NamedTuple):
 
     @property
     def sources(self) -> list[str]:
-        """list[str]: The splits of TensorFlow Datasets that it names."""
+        """list[str]: The splits of TensorFlow Datasets in this rule."""
         return list(dict.fromkeys(part.split for part in self))
 
     def places(self, sizes: dict[str, int]) -> dict[str, list[Places]]:
-        """Return the places that each split of VTAB-1k takes.
+        """Return the ranges of each split of VTAB-1k.
 
         Args:
             sizes (dict[str, int]): The number of examples of each split of
@@ -88,14 +88,14 @@ _PUBLISHED = SplitRule(Part('train'), Part('validation'), Part('test'))
 
 
 def _without_val(percent: int, test: str = 'test') -> SplitRule:
-    """Return the rule of a training split whose end serves to validate."""
+    """Return the rule that validates on the end of the training split."""
     return SplitRule(
         Part('train', 0, percent), Part('train', percent), Part(test)
     )
 
 
 def _from_one(train: int, trainval: int) -> SplitRule:
-    """Return the rule of a dataset that has a single split."""
+    """Return the rule of a dataset with a single split."""
     return SplitRule(
         Part('train', 0, train),
         Part('train', train, trainval),
@@ -103,8 +103,8 @@ def _from_one(train: int, trainval: int) -> SplitRule:
     )
 
 
-#: The rule of each task, as in VTAB's own code: google-research/
-#: task_adaptation, task_adaptation/data/*.py.
+#: The rule of each task in VTAB's code: google-research/task_adaptation,
+#: task_adaptation/data/*.py.
 RULES: dict[str, SplitRule] = {
     'cifar': _without_val(90),
     'caltech101': _without_val(90),
@@ -136,29 +136,29 @@ RULES: dict[str, SplitRule] = {
 def hash_of(split: str, key: str | int) -> bytes:
     """Return the hash by which TensorFlow Datasets sorts a split.
 
-    It is the MD5 digest of the name of the split and the key, one after the
-    other: ``tensorflow_datasets/core/hashing.py``, with the split as salt.
+    It is the MD5 digest of the concatenated split name and key:
+    ``tensorflow_datasets/core/hashing.py``, with the split as salt.
 
     Args:
-        split (str): Name of the split there.
-        key (str | int): Key of the example; a number counts as its digits.
+        split (str): Name of the split in TensorFlow Datasets.
+        key (str | int): Key of the example; a number is hashed as text.
     """
     text = split + str(key).replace('\\', '/')
     return hashlib.md5(text.encode(), usedforsecurity=False).digest()
 
 
 def in_hash_order(split: str, examples: Sequence[Example]) -> list[Example]:
-    """Sort the examples of a split as TensorFlow Datasets does.
+    """Sort the examples of a split like TensorFlow Datasets.
 
     Args:
-        split (str): Name of the split there.
+        split (str): Name of the split in TensorFlow Datasets.
         examples (Sequence[Example]): Its examples, in any order.
 
     Returns:
-        list[Example]: The same ones, sorted.
+        list[Example]: The sorted examples.
 
     Raises:
-        UsageError: If two have the same key.
+        UsageError: If two examples have the same key.
     """
     by_hash = {hash_of(split, each.key): each for each in examples}
     if len(by_hash) != len(examples):
@@ -166,21 +166,21 @@ def in_hash_order(split: str, examples: Sequence[Example]) -> list[Example]:
         twice = counts.most_common(1)[0][0]
         raise UsageError(
             f'the images of the split {split} should have different keys, '
-            f'but two have the key {twice!r}; unpack the download anew'
+            f'but two have the key {twice!r}; unpack the download again'
         )
     return [by_hash[digest] for digest in sorted(by_hash)]
 
 
 def vtab1k_splits(task: VTABTask, splits: Splits) -> Splits:
-    """Choose the images of VTAB-1k.
+    """Select the images of VTAB-1k.
 
     Args:
         task (VTABTask): The task.
         splits (Splits): The splits of TensorFlow Datasets, in its order.
 
     Returns:
-        Splits: 'train800', 'val200', 'train800val200', which is both one
-        after the other, and 'test'.
+        Splits: 'train800', 'val200', 'train800val200' (both of these) and
+        'test'.
     """
     sizes = {split: len(examples) for split, examples in splits.items()}
     return {
@@ -192,7 +192,7 @@ def vtab1k_splits(task: VTABTask, splits: Splits) -> Splits:
 
 
 def describe_splits(task: VTABTask, sizes: dict[str, int]) -> dict[str, str]:
-    """Say in the words of TensorFlow Datasets what each split takes.
+    """Describe each split in the notation of TensorFlow Datasets.
 
     Args:
         task (VTABTask): The task.
@@ -212,19 +212,19 @@ def describe_splits(task: VTABTask, sizes: dict[str, int]) -> dict[str, str]:
 
 
 def check_sizes(task: VTABTask, splits: Splits) -> None:
-    """Compare the numbers of images with the published ones.
+    """Check the numbers of images against the published ones.
 
     Args:
         task (VTABTask): The task.
-        splits (Splits): What :func:`vtab1k_splits` returned.
+        splits (Splits): Result of :func:`vtab1k_splits`.
 
     Raises:
         UsageError: If they differ.
     """
-    for split, wanted in task.sizes.items():
-        if len(splits[split]) != wanted:
+    for split, expected in task.sizes.items():
+        if len(splits[split]) != expected:
             raise UsageError(
-                f'{split} of {task.title} should have {wanted} images, but '
-                f'there are {len(splits[split])}; unpack the download anew, '
-                'or accept another selection (--no-check-size)'
+                f'{split} of {task.title} should have {expected} images, but '
+                f'there are {len(splits[split])}; unpack the download again, '
+                'or use another selection with --no-check-size'
             )

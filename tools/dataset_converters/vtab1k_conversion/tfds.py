@@ -1,8 +1,8 @@
-"""VTAB's datasets as TensorFlow Datasets prepared them, without TensorFlow.
+"""VTAB's datasets as prepared by TensorFlow Datasets, without TensorFlow.
 
 A prepared dataset is a folder of TFRecord files, such as
 ``~/tensorflow_datasets/cifar100/3.0.2/cifar100-train.tfrecord-00000-of-00001``.
-Their examples have no keys, but are in the order that VTAB counts in.
+The examples have no keys, but they are in the order that VTAB uses.
 """
 
 import glob
@@ -29,14 +29,14 @@ VEHICLES = (0, 1, 2)
 
 
 class Prepared(NamedTuple):
-    """How a dataset is named and labelled there.
+    """Name and labels of a dataset in TensorFlow Datasets.
 
     Attributes:
         name (str): Name of the dataset.
-        label (Callable): Makes the label of the task from the features of an
-            example.
-        config (str): Its configuration, where it has several. Defaults to ''.
-        scale (int): What pixels are multiplied by. Defaults to 1.
+        label (Callable): Computes the label of the task from the features of
+            an example.
+        config (str): Its configuration, if it has several. Defaults to ''.
+        scale (int): Factor of the pixels. Defaults to 1.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Prepared(NamedTuple):
 
 
 def _feature(name: str, bins: int = 1, of: int = 1) -> Callable:
-    """Return the function that reads a label and joins neighbours."""
+    """Return a function that reads a label and merges it into bins."""
     return partial(_integer, name, bins, of)
 
 
@@ -94,7 +94,7 @@ PREPARED: dict[str, Prepared] = {
     'clevr_dist': Prepared('clevr', _clevr_dist),
     'dmlab': Prepared('dmlab', _LABEL),
     'kitti': Prepared('kitti', _kitti),
-    # Its pixels are 0 and 1 there.
+    # TensorFlow Datasets stores its pixels as 0 and 1.
     'dsprites_loc': Prepared(
         'dsprites', _feature('label_x_position', 16, 32), scale=255
     ),
@@ -107,18 +107,18 @@ PREPARED: dict[str, Prepared] = {
 
 
 def prepared_splits(task: VTABTask, folder: str) -> tuple[str, Splits]:
-    """Read the splits that a task needs from a prepared dataset.
+    """Read the splits of a task from a prepared dataset.
 
     Args:
         task (VTABTask): The task.
-        folder (str): The folder of a version, with ``dataset_info.json``.
+        folder (str): Folder of a version, with ``dataset_info.json``.
 
     Returns:
         tuple[str, Splits]: Name and version, as 'cifar100:3.0.2', and the
-        examples in the order of the files. Their keys are places.
+        examples in the order of the files. Their keys are file and index.
 
     Raises:
-        UsageError: If the folder holds something else, or a file is missing
+        UsageError: If the folder holds another dataset, or a file is missing
             or damaged.
     """
     prepared = PREPARED[task.name]
@@ -138,18 +138,18 @@ def _fail(prepared: Prepared, problem: str) -> NoReturn:
     name = '/'.join(filter(None, (prepared.name, prepared.config)))
     raise UsageError(
         f'{problem}; give the folder of a version of {name}, such as '
-        f'~/tensorflow_datasets/{name}/3.0.0, and if it is incomplete prepare '
-        f'it anew, as with "tfds build {name}"'
+        f'~/tensorflow_datasets/{name}/3.0.0; if it is incomplete, prepare it '
+        f'again with "tfds build {name}"'
     )
 
 
 def _check_info(prepared: Prepared, folder: str) -> str:
-    """Check that it is the folder of the dataset; return the version."""
+    """Check that a folder holds the dataset; return its version."""
     path = osp.join(folder, 'dataset_info.json')
     try:
         with open(path, encoding='utf-8') as file:
             info = json.load(file)
-        # Older versions do not name the configuration but by its folder.
+        # In older versions only the folder names the configuration.
         config = prepared.config and osp.basename(
             osp.dirname(osp.abspath(folder))
         )
@@ -168,22 +168,22 @@ def _check_info(prepared: Prepared, folder: str) -> str:
     if form != 'tfrecord':
         _fail(
             prepared,
-            f'{folder} should hold files of the format tfrecord, but theirs '
-            f'is {form}',
+            f'{folder} should hold files of the format tfrecord, but holds '
+            f'{form}',
         )
     return version
 
 
 def _paths(prepared: Prepared, folder: str, split: str) -> list[str]:
-    """Return the files of a split in their order, after counting them."""
+    """Return the files of a split in order; check their number."""
     name = f'{prepared.name}-{split}.tfrecord-'
     pattern = osp.join(glob.escape(folder), f'{name}?????-of-?????')
     paths = sorted(glob.glob(pattern))
     if not paths:
         _fail(prepared, f'{folder} should hold {name}00000-of-*')
     count = int(re.search(r'(\d+)$', paths[0]).group())
-    wanted = [f'{name}{i:05d}-of-{count:05d}' for i in range(count)]
-    if [osp.basename(path) for path in paths] != wanted:
+    expected = [f'{name}{i:05d}-of-{count:05d}' for i in range(count)]
+    if [osp.basename(path) for path in paths] != expected:
         _fail(
             prepared,
             f'{folder} should hold {count} files {name}*, but it holds '

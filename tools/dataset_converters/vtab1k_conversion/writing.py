@@ -1,4 +1,4 @@
-"""Write a task of VTAB-1k in the layout that its reader reads."""
+"""Write a task of VTAB-1k in the layout of its reader."""
 
 import hashlib
 import json
@@ -14,9 +14,9 @@ from ..checksums import write_checksums
 from ..file_writing import replace_file, replace_text, run_parallel
 from .sources.example import Example, Splits
 
-#: The file that says where the images come from.
+#: The file that records the source of the images.
 MANIFEST = 'vtab1k.json'
-#: What may not change between two runs into the same folder.
+#: Keys of the manifest that must not change between runs into a folder.
 CLAIMED = ('task', 'source', 'image_format', 'entries_sha256')
 
 
@@ -30,26 +30,26 @@ def write_task(
 ) -> dict[str, int]:
     """Write images, lists, class names, a manifest and checksums.
 
-    Image ``i`` of a split becomes ``{task}/images/{split}/{i:06d}.png``, which
-    loses nothing. A stopped run goes on where it was: whole files are kept,
-    and the result is the same to the last byte. The checksums come last.
+    Image ``i`` of a split becomes ``{task}/images/{split}/{i:06d}.png``,
+    which is lossless. A stopped run resumes: complete files are kept, and the
+    result has the same bytes. The checksums are written last.
 
     Args:
         task (VTABTask): The task.
-        splits (Splits): The images of each split of VTAB-1k.
-        out_dir (str): The folder of all tasks; it is made if need be.
-        origin (dict[str, object]): What the manifest says of the source.
-        names (list[str], optional): Names of the classes. Defaults to None:
-            none are written.
-        num_workers (int): Processes that write; 0 writes in this one.
+        splits (Splits): Images of each split of VTAB-1k.
+        out_dir (str): Folder of all tasks; it is created if necessary.
+        origin (dict[str, object]): Entries of the manifest about the source.
+        names (list[str], optional): Class names. Defaults to None: write
+            none.
+        num_workers (int): Number of processes; 0 uses this process.
             Defaults to 0.
 
     Returns:
-        dict[str, int]: The number of images written now, of each split.
+        dict[str, int]: Number of images written by this call, by split.
 
     Raises:
-        UsageError: If the folder holds something else, or an image of the
-            source is damaged.
+        UsageError: If the folder holds other files, or an image of the source
+            is damaged.
     """
     folder = osp.join(out_dir, task.name)
     texts = _texts(task, splits, origin, names)
@@ -84,7 +84,7 @@ def _texts(
     origin: dict[str, object],
     names: list[str] | None,
 ) -> dict[str, str]:
-    """Return the contents of all files but images and checksums."""
+    """Return the contents of all files except images and checksums."""
     texts = {
         f'{split}.txt': ''.join(
             f'{_image(split, index)} {example.label}\n'
@@ -105,7 +105,7 @@ def _texts(
         image_format='png',
         num_classes=task.num_classes,
         counts={split: len(examples) for split, examples in splits.items()},
-        # Of lines "split key label".
+        # Hash of lines "split key label".
         entries_sha256=entries.hexdigest(),
     )
     texts[MANIFEST] = json.dumps(manifest, indent=1) + '\n'
@@ -113,23 +113,22 @@ def _texts(
 
 
 def _claim(folder: str, manifest: dict) -> None:
-    """Raise a sentence if the folder holds something else; make it."""
+    """Create the folder; raise an error if it holds other files."""
     os.makedirs(folder, exist_ok=True)
     path = osp.join(folder, MANIFEST)
     if not osp.exists(path):
-        # A copy of the manifest may be left by a stop at the first moment.
+        # An early interruption may leave a temporary copy of the manifest.
         found = [n for n in os.listdir(folder) if not n.startswith(MANIFEST)]
         if found:
             raise UsageError(
-                f'{osp.join(folder, min(found))} is there already and was not '
-                'written by this tool; choose another folder, or delete this '
-                'one'
+                f'{osp.join(folder, min(found))} exists and was not written '
+                'by this tool; choose another folder, or delete this one'
             )
         return
     try:
         with open(path, encoding='utf-8') as file:
-            noted = json.load(file)
-        changed = [k for k in CLAIMED if noted.get(k) != manifest[k]]
+            recorded = json.load(file)
+        changed = [k for k in CLAIMED if recorded.get(k) != manifest[k]]
     except (ValueError, AttributeError) as error:
         raise UsageError(
             f'{path} cannot be read ({error}); delete {folder}, or choose '
@@ -145,29 +144,29 @@ def _claim(folder: str, manifest: dict) -> None:
 def _missing(
     folder: str, split: str, examples: list[Example]
 ) -> list[tuple[str, Example]]:
-    """List the images that are not there, after removing half ones."""
+    """List missing images; remove incomplete ones."""
     images = osp.join(folder, 'images', split)
     os.makedirs(images, exist_ok=True)
     _remove_temporary(images)
     found = set(os.listdir(images))
-    wanted = {
+    expected = {
         osp.basename(path): (path, example)
         for path, example in (
             (_image(split, index), example)
             for index, example in enumerate(examples)
         )
     }
-    surplus = found - wanted.keys()
+    surplus = found - expected.keys()
     if surplus:
         raise UsageError(
-            f'{images} holds {len(surplus)} files, such as {min(surplus)}, '
-            f'that are no images of {split}; delete them'
+            f'{images} holds {len(surplus)} unexpected files, such as '
+            f'{min(surplus)}; delete them'
         )
-    return [item for name, item in wanted.items() if name not in found]
+    return [item for name, item in expected.items() if name not in found]
 
 
 def _remove_temporary(folder: str) -> None:
-    """Remove the files that a stop left unfinished."""
+    """Remove temporary files that an interruption left."""
     for name in os.listdir(folder):
         if name.endswith('.tmp'):
             os.remove(osp.join(folder, name))

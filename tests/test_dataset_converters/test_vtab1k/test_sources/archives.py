@@ -1,4 +1,4 @@
-"""Tiny datasets, laid out as the original downloads are when unpacked."""
+"""Tiny datasets in the layout of the unpacked original downloads."""
 
 import csv
 import io

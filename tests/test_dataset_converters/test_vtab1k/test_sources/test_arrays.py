@@ -11,7 +11,7 @@ from tools.dataset_converters.vtab1k_conversion.sources import SOURCES
 from . import archives
 
 
-def test_svhn_writes_zero_as_ten(tmp_path):
+def test_svhn_labels(tmp_path):
     archives.svhn(str(tmp_path))
     splits = SOURCES['svhn'](str(tmp_path))
     assert {
@@ -23,13 +23,13 @@ def test_svhn_writes_zero_as_ten(tmp_path):
         assert np.array_equal(example.read(), images[..., index])
 
 
-def test_svhn_of_another_shape(tmp_path):
+def test_report_other_shape_of_svhn(tmp_path):
     path = f'{tmp_path}/train_32x32.mat'
     savemat(path, {'X': np.zeros((32, 32, 3, 2)), 'y': np.ones((3, 1))})
     with pytest.raises(UsageError, match=r'\(32, 32, 3, 3\), but its shape'):
         SOURCES['svhn'](str(tmp_path))
     archives.write(path, '<html>not found</html>')
-    with pytest.raises(UsageError, match='MATLAB file with X and y, but'):
+    with pytest.raises(UsageError, match='cannot be read as a MATLAB file'):
         SOURCES['svhn'](str(tmp_path))
 
 
@@ -46,7 +46,7 @@ def test_patch_camelyon(tmp_path):
     assert np.array_equal(image, archives.pixels(4, 4, 96, 96, 3)[2])
 
 
-def test_patch_camelyon_of_another_form(tmp_path):
+def test_report_malformed_patch_camelyon(tmp_path):
     pytest.importorskip('h5py')
     archives.patch_camelyon(str(tmp_path))
     stem = f'{tmp_path}/camelyonpatch_level_2_split_'

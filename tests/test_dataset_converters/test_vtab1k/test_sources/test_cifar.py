@@ -13,7 +13,7 @@ from . import archives
 @pytest.mark.parametrize(
     'write', [archives.cifar_binary, archives.cifar_python]
 )
-def test_both_forms_hold_the_same(write, tmp_path):
+def test_read_both_formats_of_cifar(write, tmp_path):
     write(str(tmp_path))
     splits = SOURCES['cifar'](str(tmp_path))
     for split, examples in splits.items():
@@ -41,7 +41,7 @@ class Harmful:
         return os.mkdir, (self.path,)
 
 
-def test_pickle_runs_no_code(tmp_path):
+def test_pickle_executes_nothing(tmp_path):
     trace = str(tmp_path / 'trace')
     content = dict(fine_labels=[1], data=Harmful(trace))
     path = f'{tmp_path}/cifar-100-python/train'
@@ -68,13 +68,13 @@ def test_pickle_runs_no_code(tmp_path):
         ),
     ],
 )
-def test_damaged_pickle_is_a_sentence(content, problem, tmp_path):
+def test_report_damaged_pickle(content, problem, tmp_path):
     archives.write(f'{tmp_path}/train', content)
     with pytest.raises(UsageError, match=problem):
         SOURCES['cifar'](str(tmp_path))
 
 
-def test_short_binary_is_a_sentence(tmp_path):
+def test_report_truncated_binary(tmp_path):
     archives.write(f'{tmp_path}/cifar-100-binary/train.bin', bytes(3073))
     with pytest.raises(UsageError, match='of 3074 bytes, but it has 3073'):
         SOURCES['cifar'](str(tmp_path))

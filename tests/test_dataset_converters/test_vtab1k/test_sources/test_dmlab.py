@@ -14,7 +14,7 @@ from tools.dataset_converters.vtab1k_conversion.sources.tfrecord import (
 from . import archives
 
 
-def test_checksum_of_the_standard():
+def test_masked_crc32c_of_the_check_value():
     # The check value of CRC-32C is 0xE3069283 (RFC 3720, appendix B.4, and
     # the catalogue of CRCs), rotated by 15 and added to 0xA282EAD8.
     crc = 0xE3069283

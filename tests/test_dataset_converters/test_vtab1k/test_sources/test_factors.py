@@ -37,7 +37,7 @@ def test_dsprites_are_white_on_black(tmp_path):
             assert np.array_equal(channel, expected)
 
 
-def test_dsprites_read_in_parts_are_the_same(tmp_path):
+def test_read_dsprites_in_chunks(tmp_path):
     images = archives.pixels(1, 2500, 64, 64) % 2
     np.savez_compressed(
         f'{tmp_path}/{archives.DSPRITES}',
@@ -50,7 +50,7 @@ def test_dsprites_read_in_parts_are_the_same(tmp_path):
     assert np.array_equal(image, images[2400] * 255)
 
 
-def test_damaged_dsprites_is_a_sentence(tmp_path):
+def test_report_damaged_dsprites(tmp_path):
     archives.dsprites(str(tmp_path))
     path = tmp_path / archives.DSPRITES
     whole = path.read_bytes()
@@ -81,7 +81,7 @@ def test_smallnorb(tmp_path):
             assert np.array_equal(channel, images[index, 0])
 
 
-def test_damaged_smallnorb_is_a_sentence(tmp_path):
+def test_report_damaged_smallnorb(tmp_path):
     archives.smallnorb(str(tmp_path))
     stem = f'{tmp_path}/smallnorb-5x46789x9x18x6x2x96x96-training'
     info = np.zeros((2, 4), '<i4')

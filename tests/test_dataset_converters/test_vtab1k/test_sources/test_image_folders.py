@@ -23,7 +23,7 @@ def keys_of(splits):
     }
 
 
-def test_caltech_leaves_one_of_31_images_for_testing(caltech):
+def test_caltech_splits(caltech):
     splits = SOURCES['caltech101'](caltech)
     assert len(splits['train']) == 30 * 102 and len(splits['test']) == 102
     # The first two of 31 that seed 1234 does not draw among the first 30.
@@ -45,9 +45,7 @@ def test_caltech_labels_ignore_case(caltech):
     assert sorted(labels.values()) == list(range(102))
 
 
-def test_caltech_split_does_not_depend_on_the_file_system(
-    caltech, monkeypatch
-):
+def test_caltech_split_is_independent_of_the_file_system(caltech, monkeypatch):
     expected = keys_of(SOURCES['caltech101'](caltech))
     listdir = os.listdir
     monkeypatch.setattr(os, 'listdir', lambda path: listdir(path)[::-1])
@@ -63,7 +61,7 @@ def test_caltech_images_are_rgb(caltech):
     assert red.tobytes() == green.tobytes() == blue.tobytes()
 
 
-def test_caltech_lacks_images_or_classes(tmp_path):
+def test_report_incomplete_caltech(tmp_path):
     archives.caltech101(str(tmp_path), archives.CALTECH_CLASSES[:-1])
     with pytest.raises(UsageError, match='be 102 classes, but there are 101'):
         SOURCES['caltech101'](str(tmp_path))

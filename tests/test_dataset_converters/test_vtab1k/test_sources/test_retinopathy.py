@@ -32,13 +32,13 @@ def disc(height, width, radius):
     return (inside * 255).astype(np.uint8)[:, :, None].repeat(3, axis=2)
 
 
-def test_radius_is_half_of_what_is_not_dark():
+def test_eye_radius():
     assert eye_radius(disc(90, 120, 40)) == 40.5
     assert eye_radius(np.zeros((90, 120, 3), np.uint8)) == 45
 
 
 @pytest.mark.parametrize('size', [(120, 90), (140, 90), (81, 81)])
-def test_eye_is_scaled_masked_and_cropped(size, tmp_path):
+def test_scale_mask_and_crop_eye(size, tmp_path):
     path = str(tmp_path / 'eye.jpeg')
     archives.write(path, archives.eye(0, size))
     image = np.asarray(read_eye(path)).astype(int)
@@ -49,7 +49,7 @@ def test_eye_is_scaled_masked_and_cropped(size, tmp_path):
     assert image[240:300, 240:300].std() > 20
 
 
-def test_even_eye_becomes_grey(tmp_path):
+def test_uniform_eye_becomes_grey(tmp_path):
     path = str(tmp_path / 'eye.jpeg')
     archives.write(path, archives.encoded())
     import cv2

@@ -13,7 +13,7 @@ from tools.dataset_converters.vtab1k_conversion.sources.distances import bin_of
 from . import archives
 
 
-def test_a_class_starts_above_its_distance():
+def test_classes_of_distances():
     starts = (0.0, 8.0, 8.5)
     assert [bin_of(d, starts) for d in (0.1, 8.0, 8.01, 8.5, 8.6)] == [
         *(0, 0),
@@ -39,7 +39,7 @@ def test_clevr(task, place, tmp_path):
     assert np.array_equal(image, archives.pixels(4, 8, 12, 3))
 
 
-def test_clevr_finds_scenes_by_the_name_of_their_image(tmp_path):
+def test_clevr_matches_scenes_by_image_name(tmp_path):
     archives.clevr(str(tmp_path))
     expected = SOURCES['clevr_count'](str(tmp_path))['train']
     path = tmp_path / 'CLEVR_v1.0/scenes/CLEVR_train_scenes.json'
@@ -49,7 +49,7 @@ def test_clevr_finds_scenes_by_the_name_of_their_image(tmp_path):
     assert [e[:2] for e in found] == [e[:2] for e in expected]
 
 
-def test_clevr_with_a_missing_image_or_another_file(tmp_path):
+def test_report_incomplete_clevr(tmp_path):
     archives.clevr(str(tmp_path))
     os.remove(tmp_path / 'CLEVR_v1.0/images/train/CLEVR_train_000002.png')
     with pytest.raises(UsageError, match='the 7 images that .* it holds 6 im'):
@@ -88,7 +88,7 @@ def test_kitti_splits_by_video(tmp_path):
     assert len(numbers['train']) == 40
 
 
-def test_kitti_with_another_line(tmp_path):
+def test_report_malformed_kitti_labels(tmp_path):
     archives.kitti(str(tmp_path))
     path = f'{tmp_path}/training/label_2/000000.txt'
     for line in ('Car 1 2 3', archives.KITTI_LINE.format('Car', '1 2 far')):
@@ -97,7 +97,7 @@ def test_kitti_with_another_line(tmp_path):
             SOURCES['kitti'](str(tmp_path))
 
 
-def test_kitti_with_another_mapping(tmp_path):
+def test_report_malformed_kitti_mapping(tmp_path):
     archives.kitti(str(tmp_path))
     for text in ('1,2,x', '1,99'):
         archives.write(f'{tmp_path}/mapping/train_rand.txt', text)

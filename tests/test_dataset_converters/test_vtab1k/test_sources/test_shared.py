@@ -1,4 +1,4 @@
-"""What the sources share: finding files, and opening images."""
+"""Shared helpers of the sources: find files, open images."""
 
 import numpy as np
 import pytest
@@ -23,13 +23,13 @@ TOYS = Download('Toys', 'toys.zip', 'https://toys.test')
 
 
 @pytest.mark.parametrize('given', ['', 'toys', 'toys/images'])
-def test_locate_takes_any_folder_on_the_way(given, tmp_path):
+def test_locate_accepts_inner_folders(given, tmp_path):
     write(f'{tmp_path}/toys/images/list.txt')
     found = TOYS.locate(str(tmp_path / given), 'toys/images/list.txt')
     assert found == str(tmp_path / 'toys/images/list.txt')
 
 
-def test_locate_names_file_folder_and_address(tmp_path):
+def test_locate_reports_file_folder_and_address(tmp_path):
     with pytest.raises(UsageError) as caught:
         TOYS.locate(str(tmp_path), 'toys/list.txt')
     assert str(caught.value) == (
@@ -39,21 +39,21 @@ def test_locate_names_file_folder_and_address(tmp_path):
     )
 
 
-def test_class_labels_are_alphabetical_whatever_the_case():
+def test_class_labels_ignore_case():
     labels = TOYS.class_labels(['car', 'Ball', 'axe', 'car'], 3)
     assert labels == {'axe': 0, 'Ball': 1, 'car': 2}
     with pytest.raises(UsageError, match='be 4 classes, but there are 3'):
         TOYS.class_labels(labels, 4)
 
 
-def test_check_files_counts_what_is_missing(tmp_path):
+def test_check_files_counts_missing_files(tmp_path):
     paths = [str(tmp_path / name) for name in 'abc']
     write(paths[0])
     with pytest.raises(UsageError, match=r'2 of 3 files .* first is .*/b;'):
         TOYS.check_files(paths)
 
 
-def test_hidden_names_are_left_out(tmp_path):
+def test_skip_hidden_files(tmp_path):
     for name in ('b/x.jpg', 'a/y.jpg', '.c/z.jpg', 'd.jpg', '.e.jpg'):
         write(f'{tmp_path}/{name}')
     assert subfolders(str(tmp_path)) == ['a', 'b']
@@ -87,16 +87,16 @@ def test_images_of_all_modes_become_rgb(mode, form, tmp_path):
 
 @pytest.mark.parametrize('content', [b'', b'no image', encoded()[:200]])
 @pytest.mark.parametrize('read', [image_from_file, bgr_from_file])
-def test_damaged_image_is_a_sentence(read, content, tmp_path):
+def test_report_damaged_image(read, content, tmp_path):
     path = str(tmp_path / 'image.jpg')
     write(path, content)
     if read is bgr_from_file and content == encoded()[:200]:
         pytest.skip('OpenCV fills up a JPEG that ends early')
-    with pytest.raises(UsageError, match='image.jpg should be an image'):
+    with pytest.raises(UsageError, match='image.jpg cannot be read as an'):
         read(path)
 
 
-def test_format_that_opencv_does_not_know(tmp_path):
+def test_read_format_unknown_to_opencv(tmp_path):
     path = str(tmp_path / 'image.jpg')
     write(path, encoded(3, form='PCX'))
     assert np.array_equal(bgr_from_file(path)[:, :, ::-1], pixels(3, 8, 12, 3))
@@ -111,7 +111,7 @@ def test_grey_and_colour_arrays():
     assert np.array_equal(image_from_array(colour), colour)
 
 
-def test_compression_by_opencv_keeps_the_order_of_colours():
+def test_compression_keeps_the_order_of_channels():
     red = np.zeros((16, 16, 3), np.uint8)
     red[:, :, 2] = 200
     image = np.asarray(image_from_bgr(red, 90)).astype(int)

@@ -1,4 +1,4 @@
-"""What holds for every source, on tiny datasets in the original layout."""
+"""Properties of every source, on tiny datasets in the original layout."""
 
 import pickle
 from pathlib import Path
@@ -37,7 +37,7 @@ def test_every_task_has_a_source_and_a_download():
 
 
 @pytest.mark.parametrize('task', TASKS)
-def test_documentation_says_where_from(task):
+def test_docs_list_downloads(task):
     path = Path(__file__).parents[4] / 'docs/data.md'
     (row,) = [
         line
@@ -66,7 +66,7 @@ def test_examples(task, folder_of):
 
 
 @pytest.mark.parametrize('task', TASKS)
-def test_empty_folder_is_a_sentence(task, tmp_path):
+def test_report_empty_folder(task, tmp_path):
     if task == 'patch_camelyon':
         pytest.importorskip('h5py')
     with pytest.raises(UsageError) as caught:
@@ -85,7 +85,7 @@ def test_empty_folder_is_a_sentence(task, tmp_path):
         ('clevr_count', 'CLEVR_v1.0'),
     ],
 )
-def test_folder_that_the_archive_brought_along(task, inner, folder_of):
+def test_accept_folder_in_the_archive(task, inner, folder_of):
     root = folder_of(task)
     expected = SOURCES[task](root)['train']
     found = SOURCES[task](f'{root}/{inner}')['train']

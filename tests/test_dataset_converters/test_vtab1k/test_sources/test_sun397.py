@@ -72,5 +72,5 @@ def test_missing_parts(sun, monkeypatch):
         SOURCES['sun397'](sun)
     os.remove(f'{sun}/sun397_tfds_va.txt')
     monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
-    with pytest.raises(UsageError, match='hold the list sun397_tfds_va.txt'):
+    with pytest.raises(UsageError, match='lacks the list sun397_tfds_va.txt'):
         SOURCES['sun397'](sun)

@@ -1,10 +1,10 @@
-"""The datasets behind VTAB's tasks, read from their original downloads.
+"""Read the datasets behind VTAB's tasks from their original downloads.
 
-A source takes the folder into which the download was unpacked and returns
-the splits of TensorFlow Datasets with its keys, since these decide which 1,000
-images VTAB trains with. Labels are those of the VTAB task. Images are what
-TensorFlow Datasets stores: as they were published, except for SUN397 and
-retinopathy, which it scales and compresses.
+A source takes the folder of the unpacked download and returns the splits of
+TensorFlow Datasets with its keys, which determine the 1,000 images that VTAB
+trains on. Labels are those of the VTAB task. Images are the published ones,
+except for SUN397 and retinopathy, which TensorFlow Datasets scales and
+compresses.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from . import (
 from .downloads import Download
 from .example import Example, Splits
 
-#: Source of each task by the canonical name of the task.
+#: Reader of each task by the name of the task.
 SOURCES: dict[str, Callable[[str], Splits]] = {
     'caltech101': image_folders.caltech101,
     'cifar': cifar.cifar100,
@@ -48,7 +48,7 @@ SOURCES: dict[str, Callable[[str], Splits]] = {
     'smallnorb_ele': smallnorb.smallnorb_ele,
 }
 
-#: What to download for each task, and where.
+#: Download of each task by the name of the task.
 DOWNLOADS: dict[str, Download] = {
     'caltech101': image_folders.CALTECH101,
     'cifar': cifar.CIFAR100,

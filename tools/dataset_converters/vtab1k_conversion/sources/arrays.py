@@ -8,10 +8,10 @@ from PIL import Image
 
 from mmdavpt.errors import UsageError
 
+from ...matlab_files import read_variables
 from .downloads import Download
 from .example import Example, Splits
 from .images import image_from_array
-from .matlab import arrays_from_mat
 
 SVHN = Download(
     'SVHN (cropped digits)',
@@ -29,19 +29,19 @@ def svhn(folder: str) -> Splits:
     """Read the cropped digits of SVHN, without the 'extra' ones.
 
     Args:
-        folder (str): Where the files lie.
+        folder (str): Folder of the files.
 
     Returns:
-        dict[str, list[Example]]: 'train' and 'test', with the place in the
+        dict[str, list[Example]]: 'train' and 'test', with the index in the
         file as key.
 
     Raises:
-        UsageError: If something is missing or has another form.
+        UsageError: If something is missing or malformed.
     """
     splits: Splits = {}
     for split in ('train', 'test'):
         path = SVHN.locate(folder, f'{split}_32x32.mat')
-        pixels, digits = arrays_from_mat(SVHN, path, 'X', 'y')
+        pixels, digits = read_variables(path, ['X', 'y'])
         digits = digits.reshape(-1)
         if pixels.shape != (32, 32, 3, len(digits)):
             SVHN.fail(
@@ -50,7 +50,7 @@ def svhn(folder: str) -> Splits:
             )
         images = np.ascontiguousarray(np.moveaxis(pixels, -1, 0))
         splits[split] = [
-            # The digit 0 is written as 10 there.
+            # The file stores the digit 0 as 10.
             Example(index, int(digit) % 10, partial(image_from_array, image))
             for index, (digit, image) in enumerate(
                 zip(digits, images, strict=True)
@@ -60,10 +60,10 @@ def svhn(folder: str) -> Splits:
 
 
 def patch_camelyon(folder: str) -> Splits:
-    """Read PatchCamelyon: tumour tissue in the centre of a patch, or not.
+    """Read PatchCamelyon: whether the centre of a patch has tumour tissue.
 
     Args:
-        folder (str): Where the files were unpacked.
+        folder (str): Folder of the unpacked files.
 
     Returns:
         dict[str, list[Example]]: 'train', 'validation' and 'test'.
@@ -111,7 +111,7 @@ def read_patch(path: str, index: int) -> Image.Image:
 
     Args:
         path (str): Path of the file of images.
-        index (int): Place in it.
+        index (int): Index of the patch.
 
     Raises:
         UsageError: If h5py is not installed.
@@ -121,7 +121,7 @@ def read_patch(path: str, index: int) -> Image.Image:
 
 
 def _h5py() -> ModuleType:
-    """Import h5py, which this package does not depend on."""
+    """Import h5py, which only this dataset needs."""
     try:
         import h5py
     except ImportError:

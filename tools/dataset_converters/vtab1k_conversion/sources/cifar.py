@@ -1,4 +1,4 @@
-"""CIFAR-100, from its bytes or from its pickles, which run no code here."""
+"""CIFAR-100, from its binary files or its pickles, without running code."""
 
 import pickle
 from functools import partial
@@ -23,20 +23,20 @@ def cifar100(folder: str) -> Splits:
     """Read CIFAR-100 with its 100 fine labels.
 
     Args:
-        folder (str): Where the download was unpacked.
+        folder (str): Folder of the unpacked download.
 
     Returns:
-        dict[str, list[Example]]: 'train' and 'test', with the place in the
+        dict[str, list[Example]]: 'train' and 'test', with the index in the
         file as key.
 
     Raises:
-        UsageError: If something is missing or has another form.
+        UsageError: If something is missing or malformed.
     """
     return {split: _split(folder, split) for split in ('train', 'test')}
 
 
 def _split(folder: str, split: str) -> list:
-    """Return the examples of a split out of the file that is there."""
+    """Return the examples of a split from the file that exists."""
     path = CIFAR100.find(folder, f'cifar-100-binary/{split}.bin')
     if path is not None:
         labels, pixels = _read_binary(path)
@@ -72,7 +72,7 @@ def _read_pickle(path: str) -> tuple[np.ndarray, np.ndarray]:
             batch = ArrayUnpickler(file, encoding='latin1').load()
             labels = np.asarray(batch['fine_labels'])
             pixels = np.asarray(batch['data'])
-            whole = pixels.dtype == np.uint8 and pixels.shape == (
+            complete = pixels.dtype == np.uint8 and pixels.shape == (
                 len(labels),
                 3072,
             )
@@ -85,7 +85,7 @@ def _read_pickle(path: str) -> tuple[np.ndarray, np.ndarray]:
             ValueError,
         ) as error:
             CIFAR100.fail(f'{path} cannot be read ({error})')
-    if not whole:
+    if not complete:
         CIFAR100.fail(
             f'{path} should hold 3072 bytes for each of its {len(labels)} '
             f'labels, but its data has shape {pixels.shape}'
@@ -94,20 +94,20 @@ def _read_pickle(path: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _empty_array(_: type, shape: tuple, dtype: Any) -> np.ndarray:
-    """Make the array that a pickle fills afterwards."""
+    """Make an array that the pickle fills later."""
     return np.ndarray(shape, dtype)
 
 
 def _dtype(name: str, *_: Any) -> np.dtype:
-    """Make a type of numbers by its name alone."""
+    """Make a dtype from its name."""
     return np.dtype(name)
 
 
 class ArrayUnpickler(pickle.Unpickler):
-    """An unpickler of containers, numbers, strings and NumPy's arrays.
+    """An unpickler of containers, numbers, strings and NumPy arrays.
 
-    A pickle can name any function of any module and have it called. This one
-    knows the names that an array needs, and no other.
+    A pickle can call any function of any module. This unpickler only finds
+    what an array needs.
     """
 
     KNOWN = {
@@ -118,7 +118,7 @@ class ArrayUnpickler(pickle.Unpickler):
     }
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return what a name stands for, if an array needs it.
+        """Return the object of a name, if an array needs it.
 
         Args:
             module (str): Name of the module.

@@ -1,4 +1,4 @@
-"""CLEVR: rendered scenes whose labels follow from their objects."""
+"""CLEVR: rendered scenes, labelled by their objects."""
 
 import json
 import os.path as osp
@@ -15,7 +15,7 @@ CLEVR = Download(
     'CLEVR_v1.0.zip',
     'https://cs.stanford.edu/people/jcjohns/clevr/',
 )
-#: Distances from the camera at which the classes of the task start.
+#: Distances from the camera where the classes of the task start.
 DISTANCES = (0.0, 8.0, 8.5, 9.0, 9.5, 10.0)
 
 
@@ -23,7 +23,7 @@ def clevr_count(folder: str) -> Splits:
     """Read CLEVR; the label is the number of objects, 3 to 10, minus 3.
 
     Args:
-        folder (str): Where the download was unpacked.
+        folder (str): Folder of the unpacked download.
 
     Returns:
         dict[str, list[Example]]: 'train' and 'validation'; the scenes of
@@ -39,7 +39,7 @@ def clevr_dist(folder: str) -> Splits:
     """Read CLEVR; the label is the distance of the closest object, of 6.
 
     Args:
-        folder (str): Where the download was unpacked.
+        folder (str): Folder of the unpacked download.
 
     Returns:
         dict[str, list[Example]]: 'train' and 'validation'; the scenes of
@@ -58,7 +58,7 @@ def clevr_dist(folder: str) -> Splits:
 
 
 def _clevr(folder: str, label_of: Callable[[list[dict]], int]) -> Splits:
-    """Return CLEVR's scenes with a label made of their objects."""
+    """Return CLEVR's scenes with a label computed from their objects."""
     splits: Splits = {}
     for split, name in (('train', 'train'), ('validation', 'val')):
         images = CLEVR.locate(folder, f'CLEVR_v1.0/images/{name}')

@@ -1,4 +1,4 @@
-"""Classes of distances, as VTAB's tasks on scenes have them."""
+"""Classes of distances in VTAB's tasks on scenes."""
 
 from collections.abc import Sequence
 
@@ -6,13 +6,13 @@ import numpy as np
 
 
 def bin_of(distance: float, starts: Sequence[float]) -> int:
-    """Return the class of a distance: the last whose start lies below it.
+    """Return the class of a distance: the last one that starts below it.
 
-    Compared as float32, since VTAB's labels come from TensorFlow.
+    The comparison uses float32, like TensorFlow for VTAB's labels.
 
     Args:
         distance (float): The distance.
-        starts (Sequence[float]): Where the classes start, ascending.
+        starts (Sequence[float]): Starts of the classes, ascending.
     """
     below = np.asarray(starts, np.float32) < np.float32(distance)
     return int(below.sum()) - 1

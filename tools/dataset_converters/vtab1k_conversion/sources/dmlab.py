@@ -19,7 +19,7 @@ def dmlab(folder: str) -> Splits:
     """Read DMLab: six classes, three distances of two kinds of objects.
 
     Args:
-        folder (str): Where the download was unpacked.
+        folder (str): Folder of the unpacked download.
 
     Returns:
         dict[str, list[Example]]: 'train', 'validation' and 'test'.

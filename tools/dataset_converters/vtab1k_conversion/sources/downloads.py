@@ -1,4 +1,4 @@
-"""Where the files of a dataset come from, and where they lie on disk."""
+"""Downloads of datasets: their source, and their files on disk."""
 
 import os
 import os.path as osp
@@ -11,15 +11,14 @@ from mmdavpt.errors import UsageError
 
 @dataclass(frozen=True)
 class Download:
-    """The download of a dataset, as a user finds it.
+    """The download of a dataset.
 
-    One rule holds for all: what is packed (.zip, .tar.gz, .gz, .rar) is
-    unpacked by the user, all into one folder, and that folder is given.
+    The user unpacks all archives (.zip, .tar.gz, .gz, .rar) into one folder.
 
     Attributes:
         title (str): Name of the dataset.
         files (str): Names of the files to download.
-        url (str): Address of the page that offers them.
+        url (str): Address of their page.
     """
 
     title: str
@@ -28,17 +27,17 @@ class Download:
 
     @property
     def advice(self) -> str:
-        """str: What to do when something is missing."""
+        """str: What to do if something is missing."""
         return (
             f'download {self.files} from {self.url}, unpack into one folder '
             'and give that folder'
         )
 
     def fail(self, problem: str) -> NoReturn:
-        """Raise a sentence that says what is wrong and what to do.
+        """Raise an error with a problem and the advice.
 
         Args:
-            problem (str): What was expected and what came.
+            problem (str): What was expected and what was found.
 
         Raises:
             UsageError: Always.
@@ -48,15 +47,15 @@ class Download:
     def find(self, folder: str, path: str) -> str | None:
         """Look for a file or folder of the download.
 
-        A user may give the folder into which the archive was unpacked or one
-        that the archive brought along, so leading parts may be missing.
+        The user may give a folder inside the archive, so leading parts of the
+        path may be missing.
 
         Args:
             folder (str): The folder that the user gave.
-            path (str): The path as it is in the archive, with '/'.
+            path (str): The path in the archive, with '/'.
 
         Returns:
-            str | None: The path on disk, or None if it is not there.
+            str | None: The path on disk; None if it does not exist.
         """
         parts = path.split('/')
         for start in range(len(parts)):
@@ -70,13 +69,13 @@ class Download:
 
         Args:
             folder (str): The folder that the user gave.
-            path (str): The path as it is in the archive, with '/'.
+            path (str): The path in the archive, with '/'.
 
         Returns:
             str: The path on disk.
 
         Raises:
-            UsageError: If it is not there.
+            UsageError: If it does not exist.
         """
         found = self.find(folder, path)
         if found is None:
@@ -84,17 +83,17 @@ class Download:
         return found
 
     def class_labels(self, names: Iterable[str], count: int) -> dict[str, int]:
-        """Number classes in alphabetical order, after counting them.
+        """Number classes in alphabetical order; check their number.
 
         Args:
-            names (Iterable[str]): The name of a class, as often as it occurs.
-            count (int): The number of classes that there should be.
+            names (Iterable[str]): Names of classes, also repeated.
+            count (int): Number of classes that there should be.
 
         Returns:
             dict[str, int]: Label of each class.
 
         Raises:
-            UsageError: If there are more or fewer classes.
+            UsageError: If the number of classes differs.
         """
         classes = sorted(set(names), key=str.lower)
         if len(classes) != count:
@@ -106,13 +105,13 @@ class Download:
         return {name: label for label, name in enumerate(classes)}
 
     def check_files(self, paths: Sequence[str]) -> None:
-        """Check that all listed files are there.
+        """Check that files exist.
 
         Args:
             paths (Sequence[str]): The paths on disk.
 
         Raises:
-            UsageError: If one is missing; the sentence says how many.
+            UsageError: If one is missing; the message says how many.
         """
         missing = [path for path in paths if not osp.isfile(path)]
         if missing:
@@ -123,7 +122,7 @@ class Download:
 
 
 def subfolders(folder: str) -> list[str]:
-    """List the names of the folders in a folder, sorted, without hidden ones.
+    """List the visible folders in a folder, sorted.
 
     Args:
         folder (str): The folder.
@@ -134,22 +133,22 @@ def subfolders(folder: str) -> list[str]:
 
 
 def files_in(folder: str, suffix: str) -> list[str]:
-    """List the names of files with a suffix, sorted, without hidden ones.
+    """List the visible files with a suffix, sorted.
 
     Args:
         folder (str): The folder.
-        suffix (str): How the names end, for example '.jpg'.
+        suffix (str): End of the names, for example '.jpg'.
     """
     return [name for name in _visible(folder) if name.endswith(suffix)]
 
 
 def _visible(folder: str) -> list[str]:
-    """Return sorted names without hidden ones, such as those of macOS."""
+    """Return sorted names without hidden files, such as those of macOS."""
     return sorted(name for name in os.listdir(folder) if name[0] != '.')
 
 
 def lines_of(path: str) -> list[str]:
-    """Return the lines of a text file, stripped, without empty ones.
+    """Return the stripped, non-empty lines of a text file.
 
     Args:
         path (str): Path of the file.

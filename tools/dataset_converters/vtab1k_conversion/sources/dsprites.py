@@ -1,4 +1,4 @@
-"""dSprites: rendered shapes whose factors of variation are known."""
+"""dSprites: rendered shapes with known factors of variation."""
 
 import zipfile
 import zlib
@@ -20,18 +20,18 @@ DSPRITES = Download(
 
 
 def dsprites_loc(folder: str) -> Splits:
-    """Read dSprites; the label is the place from left to right, of 16.
+    """Read dSprites; the label is the horizontal position, of 16.
 
-    The 32 places of the dataset are joined in pairs.
+    Each label joins two of the dataset's 32 positions.
 
     Args:
-        folder (str): Where the .npz file lies, which stays packed.
+        folder (str): Folder of the .npz file.
 
     Returns:
-        dict[str, list[Example]]: 'train', with the place in the file as key.
+        dict[str, list[Example]]: 'train', with the index in the file as key.
 
     Raises:
-        UsageError: If something is missing or has another form.
+        UsageError: If something is missing or malformed.
     """
     return _dsprites(folder, column=4, count=32)
 
@@ -42,19 +42,19 @@ def dsprites_ori(folder: str) -> Splits:
     The 40 orientations of the dataset are divided by 2.5 and rounded down.
 
     Args:
-        folder (str): Where the .npz file lies, which stays packed.
+        folder (str): Folder of the .npz file.
 
     Returns:
-        dict[str, list[Example]]: 'train', with the place in the file as key.
+        dict[str, list[Example]]: 'train', with the index in the file as key.
 
     Raises:
-        UsageError: If something is missing or has another form.
+        UsageError: If something is missing or malformed.
     """
     return _dsprites(folder, column=3, count=40)
 
 
 def _dsprites(folder: str, column: int, count: int) -> Splits:
-    """Return all sprites with one of their factors, in 16 bins, as label."""
+    """Return all sprites, labelled by one factor in 16 bins."""
     path = DSPRITES.locate(folder, DSPRITES.files)
     try:
         with np.load(path, allow_pickle=False) as arrays:
@@ -86,7 +86,7 @@ def _dsprites(folder: str, column: int, count: int) -> Splits:
 
 
 def _packed_sprites(path: str) -> list[bytes]:
-    """Return the images, one bit a pixel: 3 GB of them become 0.4 GB."""
+    """Return the images with one bit per pixel: 0.4 GB instead of 3 GB."""
     sprites: list[bytes] = []
     with zipfile.ZipFile(path) as archive, archive.open('imgs.npy') as file:
         version = npy.read_magic(file)

@@ -1,4 +1,4 @@
-"""What a source of VTAB hands out."""
+"""Examples of the datasets behind VTAB's tasks."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,14 +7,13 @@ from PIL import Image
 
 
 class Example(NamedTuple):
-    """One labelled image of a dataset as it was published.
+    """One labelled image of a dataset.
 
     Attributes:
-        key (str | int): The key that TensorFlow Datasets gives the example;
-            the order of its split follows from it.
+        key (str | int): Key of the example in TensorFlow Datasets, which
+            determines the order of its split.
         label (int): Label of the VTAB task, from 0.
-        read (Callable): Opens the image, in RGB. Picklable, so that other
-            processes can call it.
+        read (Callable): Opens the image in RGB; picklable.
     """
 
     key: str | int
@@ -22,5 +21,5 @@ class Example(NamedTuple):
     read: Callable[[], Image.Image]
 
 
-#: Splits of TensorFlow Datasets with their examples, whose order says nothing.
+#: Examples of splits of TensorFlow Datasets, in any order.
 Splits = dict[str, list[Example]]

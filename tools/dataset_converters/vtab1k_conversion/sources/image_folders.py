@@ -1,4 +1,4 @@
-"""Datasets that come as class folders, one for each label."""
+"""Datasets with one folder per class: Caltech-101, EuroSAT, RESISC45."""
 
 import os.path as osp
 from functools import partial
@@ -27,15 +27,15 @@ RESISC45 = Download(
 
 
 def caltech101(folder: str) -> Splits:
-    """Read Caltech-101: 30 images of each of 102 classes are for training.
+    """Read Caltech-101 with 30 training images of each of 102 classes.
 
     TensorFlow Datasets draws the 30 with NumPy's generator, seed 1234, from
-    all files in the order in which the file system happens to list them, so
-    its split differs between machines. Here they are drawn in the same way,
-    but from the sorted images, so that the split is always the same one.
+    all files in the order of the file system, so its split differs between
+    machines. This function draws them from the sorted files, so the split is
+    always the same.
 
     Args:
-        folder (str): Where the download was unpacked.
+        folder (str): Folder of the unpacked download.
 
     Returns:
         dict[str, list[Example]]: 'train' and 'test'.
@@ -74,8 +74,8 @@ def eurosat(folder: str) -> Splits:
     """Read the RGB images of EuroSAT, all of them as 'train'.
 
     Args:
-        folder (str): Where the download was unpacked; its own folder is
-            named '2750' or 'EuroSAT_RGB', by its version.
+        folder (str): Folder of the unpacked download; its own folder is
+            '2750' or 'EuroSAT_RGB', depending on the version.
 
     Returns:
         dict[str, list[Example]]: 'train'.
@@ -92,7 +92,7 @@ def resisc45(folder: str) -> Splits:
     """Read NWPU-RESISC45, all of it as 'train'.
 
     Args:
-        folder (str): Where the download was unpacked.
+        folder (str): Folder of the unpacked download.
 
     Returns:
         dict[str, list[Example]]: 'train'.
@@ -105,7 +105,7 @@ def resisc45(folder: str) -> Splits:
 
 
 def _one_split(download: Download, root: str, num_classes: int) -> Splits:
-    """Return the images of class folders whose files repeat the class."""
+    """Return the images of all class folders as one split."""
     names = subfolders(root)
     labels = download.class_labels(names, num_classes)
     return {

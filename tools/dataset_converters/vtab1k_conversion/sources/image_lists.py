@@ -1,12 +1,12 @@
-"""Datasets that come as images with lists of them: DTD, flowers, pets."""
+"""Datasets with lists of their images: DTD, flowers, pets."""
 
 import os.path as osp
 from functools import partial
 
+from ...matlab_files import read_variables
 from .downloads import Download, lines_of
 from .example import Example, Splits
 from .images import image_from_file
-from .matlab import arrays_from_mat
 
 DTD = Download(
     'DTD',
@@ -24,8 +24,8 @@ PETS = Download(
     'https://www.robots.ox.ac.uk/~vgg/data/pets/',
 )
 
-#: Images of a split: path below the folder of images, which is also the key,
-#: and label.
+#: Images of a split: path in the folder of images, which is also the key, and
+#: label.
 Rows = list[tuple[str, int]]
 
 
@@ -33,7 +33,7 @@ def dtd(folder: str) -> Splits:
     """Read the Describable Textures Dataset, first of its ten partitions.
 
     Args:
-        folder (str): Where the download was unpacked.
+        folder (str): Folder of the unpacked download.
 
     Returns:
         dict[str, list[Example]]: 'train', 'validation' and 'test'.
@@ -63,7 +63,7 @@ def oxford_flowers102(folder: str) -> Splits:
     """Read Oxford Flowers-102 with its own split.
 
     Args:
-        folder (str): Where the download was unpacked.
+        folder (str): Folder of the unpacked download.
 
     Returns:
         dict[str, list[Example]]: 'train', 'validation' and 'test'.
@@ -71,18 +71,14 @@ def oxford_flowers102(folder: str) -> Splits:
     Raises:
         UsageError: If something is missing.
     """
-    (classes,) = arrays_from_mat(
-        FLOWERS102, FLOWERS102.locate(folder, 'imagelabels.mat'), 'labels'
+    (classes,) = read_variables(
+        FLOWERS102.locate(folder, 'imagelabels.mat'), ['labels']
     )
-    numbers = arrays_from_mat(
-        FLOWERS102,
-        FLOWERS102.locate(folder, 'setid.mat'),
-        'trnid',
-        'valid',
-        'tstid',
+    numbers = read_variables(
+        FLOWERS102.locate(folder, 'setid.mat'), ['trnid', 'valid', 'tstid']
     )
     rows = {
-        # Both images and classes are counted from 1 there.
+        # The files count images and classes from 1.
         split: [
             (f'image_{number:05d}.jpg', int(classes[0, number - 1]) - 1)
             for number in members[0].tolist()
@@ -95,10 +91,10 @@ def oxford_flowers102(folder: str) -> Splits:
 
 
 def oxford_iiit_pet(folder: str) -> Splits:
-    """Read Oxford-IIIT Pet: 'trainval.txt' is what others name 'train'.
+    """Read Oxford-IIIT Pet; 'trainval.txt' is its training split.
 
     Args:
-        folder (str): Where the download was unpacked.
+        folder (str): Folder of the unpacked download.
 
     Returns:
         dict[str, list[Example]]: 'train' and 'test'.
@@ -127,7 +123,7 @@ def _pet_row(line: str, path: str) -> tuple[str, int]:
 def _examples(
     download: Download, images: str, splits: dict[str, Rows]
 ) -> Splits:
-    """Turn the listed images into examples, after seeing that all exist."""
+    """Turn the listed images into examples; check that all exist."""
     download.check_files(
         [
             osp.join(images, path)

@@ -1,4 +1,4 @@
-"""Open the images of VTAB's datasets as RGB."""
+"""Read the images of VTAB's datasets as RGB."""
 
 import io
 
@@ -12,8 +12,8 @@ from mmdavpt.errors import UsageError
 def image_from_file(path: str) -> Image.Image:
     """Read an image file of any mode and format as RGB.
 
-    Several datasets name GIF and PNG files '.jpg', so the content decides.
-    A transparent image loses its transparency, as in TensorFlow's decoders.
+    The content determines the format: several datasets name GIF and PNG files
+    '.jpg'. Transparency is dropped, as in TensorFlow's decoders.
 
     Args:
         path (str): Path of the file.
@@ -30,7 +30,7 @@ def image_from_bytes(content: bytes, name: str) -> Image.Image:
 
     Args:
         content (bytes): The content.
-        name (str): What an error calls it.
+        name (str): Name of the image in messages.
 
     Raises:
         UsageError: If it cannot be read as an image.
@@ -39,8 +39,8 @@ def image_from_bytes(content: bytes, name: str) -> Image.Image:
         return Image.open(io.BytesIO(content)).convert('RGB')
     except (OSError, SyntaxError) as error:
         raise UsageError(
-            f'{name} should be an image, but it cannot be read ({error}); '
-            'unpack the download of its dataset anew'
+            f'{name} cannot be read as an image ({error}); unpack the '
+            'download of its dataset again'
         ) from error
 
 
@@ -60,8 +60,8 @@ def bgr_from_file(path: str) -> np.ndarray:
         path (str): Path of the file.
 
     Returns:
-        np.ndarray: uint8 in BGR, with shape (H, W, 3), upright where the file
-        says how it lies.
+        np.ndarray: uint8 in BGR, with shape (H, W, 3), rotated by its
+        EXIF orientation.
 
     Raises:
         UsageError: If it cannot be read as an image.
@@ -81,7 +81,7 @@ def bgr_from_file(path: str) -> np.ndarray:
 def image_from_bgr(
     pixels: np.ndarray, quality: int | None = None
 ) -> Image.Image:
-    """Make an RGB image of pixels after a compression to JPEG by OpenCV.
+    """Compress pixels as JPEG with OpenCV and return the RGB image.
 
     Args:
         pixels (np.ndarray): uint8 in BGR, with shape (H, W, 3).

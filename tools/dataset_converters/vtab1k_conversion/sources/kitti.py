@@ -1,4 +1,4 @@
-"""KITTI: street scenes whose labels follow from their vehicles."""
+"""KITTI: street scenes, labelled by their vehicles."""
 
 import os.path as osp
 from collections import defaultdict
@@ -16,7 +16,7 @@ KITTI = Download(
     'data_object_image_2.zip, data_object_label_2.zip and devkit_object.zip',
     'https://www.cvlibs.net/datasets/kitti/eval_object.php',
 )
-#: Distances in metres at which the classes of the task start.
+#: Distances in metres where the classes of the task start.
 DISTANCES = (-100.0, 8.0, 20.0, 999.0)
 #: The distance of an image without a vehicle, in metres.
 NO_VEHICLE = 1000.0
@@ -25,18 +25,18 @@ NO_VEHICLE = 1000.0
 def kitti(folder: str) -> Splits:
     """Read KITTI; the label is the distance of the closest vehicle.
 
-    The classes are up to 8 m, up to 20 m, farther, and none. Vehicles are
-    cars, vans and trucks. The published training images are split by the
-    video that they come from, as TensorFlow Datasets does it.
+    The classes are up to 8 m, up to 20 m, farther, and no vehicle. Vehicles
+    are cars, vans and trucks. The published training images are split by
+    video, as in TensorFlow Datasets.
 
     Args:
-        folder (str): Where the downloads were unpacked.
+        folder (str): Folder of the unpacked downloads.
 
     Returns:
         dict[str, list[Example]]: 'train', 'validation' and 'test'.
 
     Raises:
-        UsageError: If something is missing or has another form.
+        UsageError: If something is missing or malformed.
     """
     images = KITTI.locate(folder, 'training/image_2')
     labels = KITTI.locate(folder, 'training/label_2')
@@ -75,8 +75,8 @@ def kitti(folder: str) -> Splits:
 def closest_vehicle(path: str) -> int:
     """Return the class of the closest vehicle of a label file of KITTI.
 
-    A line holds 15 fields: the type is the first, and the place in metres,
-    with the distance in front of the camera last, is 11 to 13 from 0.
+    A line has 15 fields: the type is the first; fields 11 to 13 are the
+    position in metres, whose last coordinate is the distance to the camera.
 
     Args:
         path (str): Path of the file.
@@ -125,9 +125,9 @@ def _kitti_videos(order: str, mapping: str) -> dict[str, list[int]]:
 
 
 def kitti_split(videos: dict[str, list[int]]) -> dict[str, list[int]]:
-    """Split images by video: a tenth to test, a tenth to validate.
+    """Split images by video: a tenth for test, a tenth for validation.
 
-    Drawn with NumPy's generator and seed 123, as TensorFlow Datasets does.
+    Draws with NumPy's generator and seed 123, as in TensorFlow Datasets.
 
     Args:
         videos (dict[str, list[int]]): Numbers of the images of each video.

@@ -1,4 +1,4 @@
-"""Diabetic retinopathy, prepared as the winner of its contest did."""
+"""Diabetic retinopathy, preprocessed like the winner of its contest."""
 
 import csv
 import os.path as osp
@@ -33,7 +33,7 @@ def diabetic_retinopathy(folder: str) -> Splits:
     here 'validation', and those of its private one, here 'test'.
 
     Args:
-        folder (str): Where the downloads were unpacked: folders 'train' and
+        folder (str): Folder of the unpacked downloads: folders 'train' and
             'test' and both lists.
 
     Returns:
@@ -81,11 +81,11 @@ def _split(
 
 
 def read_eye(path: str) -> Image.Image:
-    """Read an eye as TensorFlow Datasets stores it as 'btgraham-300'.
+    """Read an eye like the form 'btgraham-300' of TensorFlow Datasets.
 
-    That is: scaled so that its radius is 300 pixels, with four times the
-    difference to its blurred self around grey, masked with grey outside nine
-    tenths of the radius, cropped to it, and compressed as JPEG of quality 72.
+    Scale the radius to 300 pixels, add four times the difference to the
+    blurred image to grey, mask and crop to nine tenths of the radius, and
+    compress as JPEG of quality 72.
 
     Args:
         path (str): Path of the file.
@@ -102,13 +102,13 @@ def read_eye(path: str) -> Image.Image:
 
 
 def eye_radius(pixels: np.ndarray) -> float:
-    """Measure an eye along the middle row: half of what is not dark.
+    """Measure an eye: half the number of bright pixels in the middle row.
 
     Args:
         pixels (np.ndarray): The image, with shape (H, W, 3).
 
     Returns:
-        float: The radius, or half the height if all of the row is dark.
+        float: The radius, or half the height if the row is dark.
     """
     row = pixels[pixels.shape[0] // 2].sum(axis=1)
     radius = (row > row.mean() / 10).sum() / 2
@@ -116,7 +116,7 @@ def eye_radius(pixels: np.ndarray) -> float:
 
 
 def _crop_to_eye(pixels: np.ndarray) -> np.ndarray:
-    """Grey out what lies outside the kept radius, and crop to it."""
+    """Grey out everything outside the kept radius, and crop to it."""
     height, width = pixels.shape[:2]
     middle, centre = height // 2, width // 2
     mask = np.zeros((height, width), np.uint8)

@@ -1,4 +1,4 @@
-"""smallNORB: photographed toys whose factors of variation are known."""
+"""smallNORB: photographed toys with known factors of variation."""
 
 import os.path as osp
 from functools import partial
@@ -16,9 +16,9 @@ SMALLNORB = Download(
     'the four files smallnorb-5x*-{training,testing}-{dat,info}.mat.gz',
     'https://cs.nyu.edu/~ylclab/data/norb-v1.0-small/',
 )
-#: The number at the start of a file tells the type of its numbers.
+#: Magic numbers of the types of values in a file.
 BYTES, INTEGERS = 0x1E3D4C55, 0x1E3D4C54
-#: Bytes of a pair of images, of which the left one is used.
+#: Bytes of a pair of images; we use the left one.
 PAIR = 2 * 96 * 96
 
 
@@ -26,16 +26,16 @@ def smallnorb_azi(folder: str) -> Splits:
     """Read smallNORB; the label is the azimuth, of 18 (every 20 degrees).
 
     Args:
-        folder (str): Where the files were unpacked.
+        folder (str): Folder of the unpacked files.
 
     Returns:
-        dict[str, list[Example]]: 'train' and 'test', with the place in the
+        dict[str, list[Example]]: 'train' and 'test', with the index in the
         file as key.
 
     Raises:
-        UsageError: If something is missing or has another form.
+        UsageError: If something is missing or malformed.
     """
-    # The dataset counts azimuths in steps of 10 degrees, and has every second.
+    # The files count azimuths in steps of 10 degrees and have every second.
     return _smallnorb(folder, column=2, step=2)
 
 
@@ -43,14 +43,14 @@ def smallnorb_ele(folder: str) -> Splits:
     """Read smallNORB; the label is the elevation, of 9.
 
     Args:
-        folder (str): Where the files were unpacked.
+        folder (str): Folder of the unpacked files.
 
     Returns:
-        dict[str, list[Example]]: 'train' and 'test', with the place in the
+        dict[str, list[Example]]: 'train' and 'test', with the index in the
         file as key.
 
     Raises:
-        UsageError: If something is missing or has another form.
+        UsageError: If something is missing or malformed.
     """
     return _smallnorb(folder, column=1, step=1)
 
@@ -80,10 +80,10 @@ def _smallnorb(folder: str, column: int, step: int) -> Splits:
 
 
 def _rows(path: str, magic: int, row: tuple[int, ...]) -> tuple[int, int]:
-    """Return the number of rows of a file of smallNORB and where they start.
+    """Return the number of rows of a file of smallNORB and their offset.
 
-    A magic number, the number of axes and their lengths, of which at least
-    three are written, come first; all of them are little-endian int32.
+    The header is a magic number, the number of axes and at least three
+    lengths of axes, all of them little-endian int32.
     """
     axes = 1 + len(row)
     start = 4 * (2 + max(3, axes))
@@ -97,7 +97,7 @@ def _rows(path: str, magic: int, row: tuple[int, ...]) -> tuple[int, int]:
 
 
 def _fail(path: str, expected: str, found: str) -> NoReturn:
-    """Raise a sentence about the content of a file."""
+    """Raise an error about the content of a file."""
     SMALLNORB.fail(f'{path} should hold {expected}, but it {found}')
 
 
@@ -106,7 +106,7 @@ def read_norb(path: str, start: int) -> Image.Image:
 
     Args:
         path (str): Path of the file of images.
-        start (int): Where its bytes start.
+        start (int): Offset of its bytes.
     """
     pixels = np.fromfile(path, np.uint8, count=PAIR // 2, offset=start)
     return image_from_array(pixels.reshape(96, 96))

@@ -20,19 +20,19 @@ SUN397 = Download(
     'https://vision.princeton.edu/projects/2010/SUN/',
 )
 
-#: TensorFlow Datasets leaves it out, since TensorFlow cannot decode it.
+#: TensorFlow Datasets skips this image because TensorFlow cannot decode it.
 LEFT_OUT = '/t/track/outdoor/sun_aophkoiosslinihb.jpg'
 MAX_PIXELS = 120000
 
 
 def sun397(folder: str) -> Splits:
-    """Read SUN397 in the split that TensorFlow Datasets names 'tfds'.
+    """Read SUN397 in the split 'tfds' of TensorFlow Datasets.
 
-    Its lists are not part of the download: they are taken from the folder,
-    or else from an installed package tensorflow_datasets.
+    Its lists are not part of the download: they come from the folder or from
+    an installed package tensorflow_datasets.
 
     Args:
-        folder (str): Where the download was unpacked.
+        folder (str): Folder of the unpacked download.
 
     Returns:
         dict[str, list[Example]]: 'train', 'validation' and 'test'.
@@ -74,20 +74,20 @@ def _list(folder: str, name: str) -> list[str]:
         path = osp.join(parent, 'image_classification', file)
     if not osp.exists(path):
         raise UsageError(
-            f'{SUN397.title}: {folder} should hold the list {file}, or the '
-            'package tensorflow_datasets should be installed, but neither is '
-            'so; "pip download --no-deps tensorflow-datasets" fetches the '
-            'package, which holds the three lists sun397_tfds_*.txt in '
-            f'tensorflow_datasets/image_classification; copy them to {folder}'
+            f'{SUN397.title}: {folder} lacks the list {file}, and '
+            'tensorflow_datasets is not installed; run "pip download '
+            '--no-deps tensorflow-datasets" and copy the three lists '
+            'sun397_tfds_*.txt of its folder '
+            f'tensorflow_datasets/image_classification to {folder}'
         )
     return lines_of(path)
 
 
 def read_sun(path: str) -> Image.Image:
-    """Read an image as TensorFlow Datasets stores it.
+    """Read an image like TensorFlow Datasets.
 
-    That is: decoded by OpenCV, scaled linearly to at most 120,000 pixels,
-    and compressed as JPEG with OpenCV's own quality.
+    Decode it with OpenCV, scale it linearly to at most 120,000 pixels, and
+    compress it as JPEG with OpenCV's default quality.
 
     Args:
         path (str): Path of the file, which may be JPEG, PNG, BMP or GIF.

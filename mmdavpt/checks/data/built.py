@@ -1,0 +1,91 @@
+"""Build the datasets of a config, to check what they list."""
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mmengine.dataset import BaseDataset
+from mmengine.registry import DATASETS, DefaultScope
+
+from mmdavpt.checks.introspection import argument_names, find_types, walk
+from mmdavpt.datasets.sample_check import SampleCheck, sample_check
+from mmdavpt.errors import UsageError
+
+
+def sample_checks(
+    cfg: dict, split: str
+) -> Iterator[tuple[str, BaseDataset, SampleCheck]]:
+    """Build the datasets of a split, and yield the check of each.
+
+    Datasets that can download their data are left out.
+
+    Args:
+        cfg (dict): The config.
+        split (str): 'train', 'val' or 'test'; may be missing in the config.
+
+    Yields:
+        tuple[str, BaseDataset, SampleCheck]: The path in the config, the
+        dataset, not a wrapper of others, and its check.
+
+    Raises:
+        UsageError: If a dataset cannot be built, or lists no images.
+    """
+    node = (cfg.get(f'{split}_dataloader') or {}).get('dataset')
+    model = cfg.get('model') or {}
+    head = model.get('decode_head') or model.get('head') or {}
+    head = head[-1] if isinstance(head, (list, tuple)) else head
+    num_classes = head.get('num_classes', model.get('num_classes'))
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
+        found = list(_build(node, f'{split}_dataloader.dataset'))
+    for path, dataset in found:
+        if not len(dataset):
+            suffix = getattr(dataset, 'img_suffix', '')
+            raise UsageError(
+                f'{path} lists no images{suffix and f" that end in {suffix}"}'
+                '; check img_suffix, data_root, data_prefix and ann_file'
+            )
+        ignored = head.get('ignore_index', 255)
+        yield path, dataset, sample_check(dataset, num_classes, ignored)
+
+
+def _build(node: Any, path: str) -> Iterator[tuple[str, BaseDataset]]:
+    """Build a dataset, and yield those inside wrappers with their paths."""
+    node = copy.deepcopy(node)
+    for _, part in walk(node):
+        for kind in find_types(part.get('type', dict)):
+            if 'download' in argument_names(kind):
+                return
+            if 'serialize_data' in argument_names(kind):
+                # An empty list cannot be serialized.
+                part['serialize_data'] = False
+    try:
+        dataset = DATASETS.build(node) if node else None
+        if hasattr(dataset, 'full_init'):
+            dataset.full_init()
+    except UsageError as error:
+        raise UsageError(f'{path}: {error}') from error
+    except Exception as error:
+        missing = getattr(error, 'filename', None)
+        reason = str(error).strip() or type(error).__name__
+        if missing:
+            reason = f'{missing} does not exist (looked in {Path.cwd()})'
+            if '~' in Path(missing).parts:
+                reason += "; '~' is not expanded, so write the full path"
+        raise UsageError(
+            f'{path} cannot be read: {reason}; docs/data.md shows where the '
+            'data comes from and its layout; to name another folder, use '
+            f'--cfg-options {path}.data_root=FOLDER'
+        ) from error
+    yield from _inside_wrappers(dataset, path)
+
+
+def _inside_wrappers(
+    dataset: Any, path: str
+) -> Iterator[tuple[str, BaseDataset]]:
+    for i, inner in enumerate(getattr(dataset, 'datasets', ())):
+        yield from _inside_wrappers(inner, f'{path}.datasets.{i}')
+    if hasattr(dataset, 'dataset'):
+        yield from _inside_wrappers(dataset.dataset, f'{path}.dataset')
+    elif isinstance(dataset, BaseDataset):
+        yield path, dataset

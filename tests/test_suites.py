@@ -200,13 +200,6 @@ def test_fgvc(tmp_path, capsys, row, protocol, images, validated):
             0,
             60,
         ),
-        (
-            'setr_davpt_pascal_context59.py',
-            write_scenes_pascal_context,
-            ('train', 'val'),
-            None,
-            59,
-        ),
     ],
 )
 def test_segmentation(

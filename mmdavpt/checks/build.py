@@ -235,6 +235,8 @@ def _reason(error: Exception, target: Any, registry: Any) -> str:
         return f'{found[1]!r} is not in the registry {found[2]}{hint}'
     if 'must contain the key "type"' in text:
         return 'it has no `type`'
+    if isinstance(error, KeyError):
+        return f'the key {text} is missing or unknown'
     if text:
         known = isinstance(error, ValueError)
         return text if known else f'{text} ({type(error).__name__})'

@@ -49,10 +49,15 @@ def find_types(name: Any, scope: str | None = None) -> list[Any]:
         scope = current.scope_name if current else 'mmengine'
     if not isinstance(name, str):
         return [name]
+    return _registered(name, scope)
+
+
+@functools.lru_cache(maxsize=512)
+def _registered(name: str, scope: str) -> list[Any]:
     found = []
     for registry in vars(mmengine_registry).values():
         if isinstance(registry, Registry):
-            with suppress(Exception):  # such as an unknown scope
+            with suppress(ImportError, RuntimeError):  # unknown names
                 entry = registry.children.get(scope, registry).get(name)
                 if entry is not None and entry not in found:
                     found.append(entry)
@@ -109,7 +114,7 @@ def _loads(code: Any, name: str) -> bool:
     )
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=1024)
 def _keys_in_file(path: str, name: str) -> frozenset[str]:
     text = Path(path).read_text(encoding='utf-8')
     found = re.findall(

@@ -5,7 +5,6 @@ import copy
 import inspect
 import sys
 import traceback
-from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -84,9 +83,11 @@ def check_variables(path: str, cfg: Config) -> None:
             of a config has no base, and may have any unused names.
     """
     program = ast.parse(Path(path).read_text(encoding='utf-8'), path)
-    known = runner_keys()
-    unused = unused_names(program, known)
-    inherits = '_base_' in {n for s in program.body for n in _targets(s)}
+    names = [n for n in ast.walk(program) if isinstance(n, ast.Name)]
+    read = {node.id for node in names if isinstance(node.ctx, ast.Load)}
+    assigned = {name for s in program.body for name in _targets(s)}
+    inherits = '_base_' in assigned
+    unused = assigned - read - runner_keys() - {'_base_'}
     for name in sorted(unused):
         hint = _hint(name, cfg, inherits)
         sentence = f'the config {path} sets `{name}`, which changes nothing'
@@ -94,29 +95,6 @@ def check_variables(path: str, cfg: Config) -> None:
             raise UsageError(sentence + hint)
         if inherits:
             sys.stderr.write(f'warning: {sentence}\n')
-
-
-def unused_names(program: ast.Module, known: Iterable[str]) -> set[str]:
-    """Return the variables of a program that reach none of some names.
-
-    Args:
-        program (ast.Module): A config file.
-        known (Iterable[str]): The names that are read elsewhere.
-    """
-    unused: set[str] = {
-        name for statement in program.body for name in _targets(statement)
-    } - {*known, '_base_'}
-    while True:
-        read = {
-            node.id
-            for statement in program.body
-            if not _targets(statement) or set(_targets(statement)) - unused
-            for node in ast.walk(statement)
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
-        }
-        if not unused & read:
-            return unused
-        unused -= read
 
 
 def _targets(statement: ast.stmt) -> list[str]:

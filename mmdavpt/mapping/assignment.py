@@ -29,10 +29,9 @@ def assign_prompts(
     3. No more seen classes than prompts: the k-th seen class gets prompt k.
     4. Else: k-means of the seen classes into as many clusters as prompts.
 
-    In 3 and 4 a class that was never seen joins the prompt with a seen class
-    whose index is nearest to ``position * P // K``, where the position counts
-    the ``K`` classes that are not excluded; of two equally near prompts, the
-    lower one.
+    In 3 and 4 a class never seen joins the prompt with a seen class whose
+    index is nearest to ``position * P // K``, where the position counts the
+    ``K`` classes that are not excluded; the lower one of two equally near.
 
     Args:
         representations (np.ndarray): Class representations, shape (K, C).
@@ -40,17 +39,15 @@ def assign_prompts(
         seen (np.ndarray): Whether each class was ever seen, bool, (K, ).
         num_prompts (int): The number of guided prompts ``P``.
         centroids (np.ndarray, optional): Previous centroids to start from,
-            shape (P, C); cluster ``p`` continues centroid ``p``. If a row is
-            zero, a prompt was unassigned, and k-means starts anew.
-            Defaults to None.
+            shape (P, C). If a row is zero, a prompt was unassigned, and
+            k-means starts anew. Defaults to None.
         excluded (Iterable[int]): Classes without guidance, such as the
             background. Defaults to ().
         normalize (str): See :func:`normalize_rows`. Defaults to 'l2'.
         seed (int): Seed of k-means++. Defaults to 0.
 
     Raises:
-        ValueError: If no class was seen, or if the representation of a seen
-            class is not finite.
+        ValueError: If no class was seen, or a representation is not finite.
     """
     representations = np.asarray(representations)
     seen = np.asarray(seen, dtype=bool)

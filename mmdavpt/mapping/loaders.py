@@ -63,29 +63,14 @@ def batch_size_of(dataloader: DataLoader) -> int:
     return dataloader.batch_sampler.batch_size
 
 
-class _FirstSamples(Dataset):
-    """The samples that mmengine's ``num_batch_per_epoch`` keeps.
-
-    mmengine's own wrapper cannot be copied: it looks up missing attributes in
-    a dataset that its copy does not have yet.
-    """
-
-    def __init__(self, limited: _SlicedDataset) -> None:
-        self.dataset = limited._dataset
-        self.length = min(len(limited), len(self.dataset))
-
-    def __getitem__(self, index: int) -> dict:
-        return self.dataset[index]
-
-    def __len__(self) -> int:
-        return self.length
-
-
 def base_dataset(dataset: Dataset) -> Dataset:
     """Return the dataset of a loader in a form that can be copied."""
-    if isinstance(dataset, _SlicedDataset):
-        return _FirstSamples(dataset)
-    return dataset
+    if not isinstance(dataset, _SlicedDataset):
+        return dataset
+    # mmengine's wrapper of `num_batch_per_epoch` cannot be copied: it looks
+    # up missing attributes in a dataset that its copy does not have yet.
+    length = min(len(dataset), len(dataset._dataset))
+    return Subset(dataset._dataset, range(length))
 
 
 def with_pipeline(dataset: Any, transforms: list[dict]) -> Any:

@@ -82,19 +82,11 @@ class RefreshSchedule:
             return False
         return done >= (self.first - self.interval) * epoch
 
-    def note_if_never(self, total: int, epoch: int = 1) -> str | None:
-        """Return a sentence if a run makes no new mapping, else None.
+    def is_missed(self, total: int, epoch: int = 1) -> bool:
+        """Return whether the first re-clustering is after the end of a run.
 
         Args:
             total (int): Epochs or iterations of the run.
             epoch (int): How many of them an epoch has. Defaults to 1.
         """
-        if self.first is None:
-            return 'the first mapping is kept for the whole training'
-        if self.first * epoch > total:
-            return (
-                'the first mapping is kept for the whole training: the first '
-                f'refresh would be after epoch {self.first}, but the training '
-                f'has {total / epoch:g}'
-            )
-        return None
+        return self.first is not None and self.first * epoch > total

@@ -54,26 +54,19 @@ def count_parameters(model: nn.Module) -> dict[str, tuple[int, int]]:
             parts = rest.split('.')
             group = '.'.join([group, *parts[: 1 + (parts[0] == 'tuners')]])
         trainable, frozen = groups.get(group, (0, 0))
-        if parameter.requires_grad:
-            trainable += parameter.numel()
-        else:
-            frozen += parameter.numel()
-        groups[group] = (trainable, frozen)
+        size, trains = parameter.numel(), parameter.requires_grad
+        groups[group] = (
+            trainable + size * trains,
+            frozen + size * (not trains),
+        )
     return groups
 
 
 def parameter_table(model: nn.Module) -> str:
     """Return a table of trainable and frozen parameters per group."""
     groups = count_parameters(model)
-    total = [sum(counts[i] for counts in groups.values()) for i in range(2)]
+    groups['total'] = tuple(map(sum, zip(*groups.values(), strict=True)))
     rows = [('group', 'trainable', 'frozen')]
-    rows += [
-        (name, f'{trainable:,}', f'{frozen:,}')
-        for name, (trainable, frozen) in groups.items()
-    ]
-    rows += [('total', f'{total[0]:,}', f'{total[1]:,}')]
-    width = max(len(row[0]) for row in rows)
-    return '\n'.join(
-        f'{name:<{width}}  {trainable:>13}  {frozen:>13}'
-        for name, trainable, frozen in rows
-    )
+    rows += [(name, f'{a:,}', f'{b:,}') for name, (a, b) in groups.items()]
+    width = max(len(name) for name, _, _ in rows)
+    return '\n'.join(f'{n:<{width}}  {a:>13}  {b:>13}' for n, a, b in rows)

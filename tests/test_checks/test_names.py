@@ -29,7 +29,7 @@ INHERIT = "_base_ = 'base.py'\n"
     [
         ('lr = 1e-2', '`lr`, which changes .*`optim_wrapper.optimizer.lr`'),
         ('num_prompts = 50', '; set `model.backbone.num_prompts`'),
-        ('lr = 1e-2\nnum_prompts = lr', 'sets `lr`'),
+        ('lr = 1e-2\nnum_prompts = lr', 'sets `num_prompts`'),
         ('worl_dir = 1', 'did you mean `work_dir`'),
     ],
 )

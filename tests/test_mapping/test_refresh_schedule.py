@@ -89,12 +89,8 @@ def test_contradictions(options, message):
         RefreshSchedule(**options)
 
 
-def test_note_if_never():
-    note = RefreshSchedule(begin=10).note_if_never
-    assert (
-        'first refresh would be after epoch 10, but the training has 5'
-        in note(5)
-    )
-    assert 'the training has 2.5' in note(10, epoch=4)
-    assert note(10) is None and note(40, epoch=4) is None
-    assert 'is kept' in RefreshSchedule(interval=None).note_if_never(5)
+def test_runs_that_end_before_the_first_refresh():
+    is_missed = RefreshSchedule(begin=10).is_missed
+    assert is_missed(9) and is_missed(39, epoch=4)
+    assert not is_missed(10) and not is_missed(40, epoch=4)
+    assert not RefreshSchedule(interval=None).is_missed(5)

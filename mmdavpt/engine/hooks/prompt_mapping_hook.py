@@ -1,6 +1,5 @@
 """The hook that makes and refreshes the class-to-prompt mapping."""
 
-import logging
 import math
 
 from mmengine.dist import get_world_size
@@ -95,7 +94,7 @@ class PromptMappingHook(Hook):
             return
         check_classes(model, runner.train_dataloader.dataset)
         model.guidance.seed = self.seed
-        self._log_if_never_refreshed(runner)
+        self._warn_if_never_refreshed(runner)
         if runner._resume and model.guidance.initialized:
             self._drop_stale_statistics(runner, model)
         else:
@@ -175,19 +174,18 @@ class PromptMappingHook(Hook):
         images = batch_size_of(loader) * get_world_size()
         return runner.iter, math.ceil(len(loader.dataset) / images)
 
-    def _log_if_never_refreshed(self, runner: Runner) -> None:
-        """Log if the first mapping is kept for the whole run."""
+    def _warn_if_never_refreshed(self, runner: Runner) -> None:
+        """Warn if the run ends before the first re-clustering."""
         loop = runner.train_loop
         by_epoch = isinstance(loop, EpochBasedTrainLoop)
-        note = self.schedule.note_if_never(
-            loop.max_epochs if by_epoch else loop.max_iters,
-            self._progress(runner)[1],
-        )
-        if note:
-            intended = self.schedule.first is None
-            runner.logger.log(
-                logging.INFO if intended else logging.WARNING,
-                f'PromptMappingHook: {note}',
+        total = loop.max_epochs if by_epoch else loop.max_iters
+        epoch = self._progress(runner)[1]
+        if self.schedule.is_missed(total, epoch):
+            runner.logger.warning(
+                'PromptMappingHook: the first mapping is kept for the whole '
+                'training: the first refresh would be after epoch '
+                f'{self.schedule.first}, but the training has '
+                f'{total / epoch:g}'
             )
 
     def _drop_stale_statistics(self, runner: Runner, model: nn.Module) -> None:

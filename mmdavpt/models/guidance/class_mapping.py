@@ -75,7 +75,7 @@ class ClassMapping(nn.Module):
             'new_sums', torch.zeros(per_class), persistent=False
         )
         self.register_buffer('new_counts', counts.clone(), persistent=False)
-        self._has_mapping = False
+        self._checked_version = -1
 
     def check_initialized(self) -> None:
         """Check that there is a mapping.
@@ -83,16 +83,19 @@ class ClassMapping(nn.Module):
         Raises:
             UsageError: If it was never set.
         """
-        # Read the buffer once: reading makes the CPU wait for the GPU.
-        if not self._has_mapping:
-            if not self.initialized:
-                raise UsageError(
-                    'the guided model has no class-to-prompt mapping: add '
-                    "custom_hooks=[dict(type='mmdavpt.PromptMappingHook')] to "
-                    'the config, or call model.fit_mapping(loader) before '
-                    'your own training loop'
-                )
-            self._has_mapping = True
+        # Read the value only if it was written since: reading makes the CPU
+        # wait for the GPU.
+        version = self.initialized._version
+        if version == self._checked_version:
+            return
+        if not self.initialized:
+            raise UsageError(
+                'the guided model has no class-to-prompt mapping: add '
+                "custom_hooks=[dict(type='mmdavpt.PromptMappingHook')] to "
+                'the config, or call model.fit_mapping(loader) before '
+                'your own training loop'
+            )
+        self._checked_version = version
 
     def targets(self, labels: Tensor) -> Tensor:
         """Return the prompt that each sample's class maps to.
@@ -212,4 +215,3 @@ class ClassMapping(nn.Module):
         for buffer in self.buffers(recurse=False):
             buffer.zero_()
         self.mapping.fill_(-1)
-        self._has_mapping = False

@@ -5,22 +5,24 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from mmdavpt.errors import UsageError
+from mmdavpt.models.backbones import TOKEN_NAMES
 from mmdavpt.registry import MODELS
 
 from .checks import check_choice, check_number
 from .metric_config import build_metric
 from .steps import mean_over_layers, stack_samples
 
-TOKENS = (
-    'saliency',
-    'patch_output',
-    'patch_input',
-    'patch_query',
-    'patch_key',
-    'patch_raw',
-)
-PROMPTS = ('query', 'input', 'raw')
-CLS = ('query', 'input')
+
+def _with_prefix(prefix: str) -> list[str]:
+    return [
+        name.removeprefix(prefix)
+        for name in sorted(TOKEN_NAMES)
+        if name.startswith(prefix)
+    ]
+
+
+PROMPTS, CLS = _with_prefix('prompt_'), _with_prefix('cls_')
+TOKENS = ['saliency', *(f'patch_{kind}' for kind in _with_prefix('patch_'))]
 
 #: Values of the paper, and of the released code, which ignores its option
 #: ``patch_type``; :class:`.DAVPTLoss` names the sources.

@@ -54,7 +54,9 @@ def train_without_runner(model, loader, epochs):
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
     losses = []
     model.train()
+    random_state = torch.get_rng_state()
     model.fit_mapping(loader)
+    assert torch.equal(torch.get_rng_state(), random_state)
     for batches in epochs:
         for batch in batches:
             data = model.data_preprocessor(batch, training=True)
@@ -133,10 +135,17 @@ def test_drawn_labels_depend_on_seed_and_iteration(tmp_path):
 def test_a_model_without_mapping_names_both_ways(tmp_path):
     init_default_scope('mmpretrain')
     model = MODELS.build(Config(toy.classification(tmp_path)).model).train()
-    with pytest.raises(
-        ValueError, match=r'custom_hooks=.*PromptMappingHook.*fit_mapping\('
-    ):
-        model.forward_guided(torch.zeros(2, 3, 32, 32), torch.tensor([0, 1]))
+    batch = torch.zeros(2, 3, 32, 32), torch.tensor([0, 1])
+    for initialized in (False, True, False):
+        model.guidance.initialized.fill_(initialized)
+        if initialized:
+            model.forward_guided(*batch)
+            continue
+        with pytest.raises(
+            ValueError,
+            match=r'custom_hooks=.*PromptMappingHook.*fit_mapping\(',
+        ):
+            model.forward_guided(*batch)
 
 
 def test_an_unguided_model_has_nothing_to_fit(tmp_path):

@@ -110,7 +110,7 @@ def test_what_cannot_be_built(changes, sentence):
         ({'train_cfg.max_epochs': 0}, 'max_epochs` is 0, so nothing is train'),
         (
             {'param_scheduler': [dict(type='CosineAnnealingLR', begin=2)]},
-            r'`param_scheduler.0` .* begins at 2, but the training ends at 2',
+            '`param_scheduler.0`: .* begins at 2, but the training ends at 2',
         ),
         ({'model.head.num_classes': 5}, '6 classes, .* num_classes=5'),
         ({'custom_hooks': []}, 'nothing keeps the class-to-prompt mapping'),

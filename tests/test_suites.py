@@ -200,20 +200,15 @@ def test_fgvc(tmp_path, capsys, row, protocol, images, validated):
             0,
             60,
         ),
-        (
-            'setr_davpt_pascal_context59.py',
-            write_scenes_pascal_context,
-            ('train', 'val'),
-            None,
-            59,
-        ),
     ],
 )
 def test_segmentation(
     tmp_path, capsys, name, write, splits, background, classes
 ):
     for seed, split in enumerate(splits):
-        write(str(tmp_path / 'scenes'), split, 4 - 2 * seed, seed, size=CROP)
+        write(
+            str(tmp_path / 'scenes'), split, 4 - 2 * seed, seed=seed, size=CROP
+        )
     cfg = Config.fromfile(CONFIGS / name)
     config = shrink(cfg, tmp_path / 'scenes', tmp_path / 'twin.py')
     log, checkpoint, _ = run(tmp_path, config)

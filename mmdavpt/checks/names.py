@@ -135,7 +135,7 @@ def _hint(name: str, cfg: Config, same: bool = True) -> str:
     """
     known = runner_keys()
     near = get_close_matches(name, known, n=1, cutoff=0.85)
-    if near and name != f'{near[0]}s':  # such as a list of models
+    if near and (name != f'{near[0]}s' or name.endswith('ss')):
         return f'; did you mean `{near[0]}`?'
     paths = [
         f'{path}.{name}'

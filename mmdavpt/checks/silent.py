@@ -17,6 +17,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mmdavpt.engine.class_counts import heads_of
+from mmdavpt.engine.hooks import DAVPTCheckpointHook
 from mmdavpt.errors import did_you_mean, first_few
 
 from .build import BATCHES, DryRunner
@@ -110,8 +111,9 @@ def _dicts_and_readers(
             known, drops_others = arguments_of(kinds[0])
             yield path, node if drops_others else None, known, True
     for hook in dry.hooks:
-        if isinstance(hook, CheckpointHook):
-            known = arguments_of(type(hook))[0]
+        # This package's runner replaces mmengine's; a test saves nothing.
+        if isinstance(hook, CheckpointHook) and dry.train_loop is not None:
+            known = arguments_of(DAVPTCheckpointHook)[0]
             known |= arguments_of(Runner.save_checkpoint)[0]
             yield 'default_hooks.checkpoint', hook.args, known, True
 
@@ -139,8 +141,9 @@ def hidden_normalization(cfg: Config) -> Iterator[str]:
     """Yield normalization at the top that the model's own one hides."""
     inner = cfg.model.get('data_preprocessor') or {}
     outer = cfg.get('data_preprocessor') or {}
-    for key in ('mean', 'std', 'to_rgb', 'bgr_to_rgb', 'rgb_to_bgr'):
-        if inner and key in outer and inner.get(key) != outer[key]:
+    for key in outer if inner else ():
+        differs = inner.get(key) != outer[key]
+        if differs and re.fullmatch('mean|std|.*rgb.*', key):
             yield (
                 f'`model.data_preprocessor` hides `data_preprocessor.{key}` '
                 f'({outer[key]}) and has {inner.get(key)}; set one of the two'

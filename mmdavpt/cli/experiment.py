@@ -203,6 +203,8 @@ def train_and_test(run: Run) -> str | None:
     Returns:
         str | None: The reason of a failure, else None.
     """
+    import numpy as np
+
     from . import common, train
 
     run.write()
@@ -230,7 +232,8 @@ def train_and_test(run: Run) -> str | None:
     trained = [p.numel() for p in runner.model.parameters() if p.requires_grad]
     run.write(
         num_trainable_params=sum(trained),
-        metrics={name: float(value) for name, value in metrics.items()},
+        # Without arrays such as a confusion matrix.
+        metrics={k: float(v) for k, v in metrics.items() if np.size(v) == 1},
     )
     return None
 

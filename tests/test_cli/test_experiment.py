@@ -113,6 +113,9 @@ def runs(tmp_path):
     del cfg['work_dir'], cfg['experiment_name']
     cfg['test_dataloader'] = cfg['val_dataloader']
     cfg['test_evaluator'], cfg['test_cfg'] = cfg['val_evaluator'], {}
+    save_best = dict(checkpoint=dict(save_best='auto'))
+    cfg['protocols'] = dict(tune=dict(default_hooks=save_best), retrain={})
+    cfg['protocol'] = 'retrain'
     lines = [f'{key} = {value!r}\n' for key, value in cfg.items()]
     (tmp_path / 'toy.py').write_text(''.join(lines))
     (tmp_path / 'toys.csv').write_text(
@@ -181,8 +184,9 @@ def test_interrupted_run_resumes(runs):
 
 
 def test_run_that_chooses_its_epoch_is_not_tested(runs, capsys):
-    save_best = 'default_hooks.checkpoint.save_best=auto'
-    assert runs('--rows', 'VPT', '--cfg-options', save_best) == 0
+    assert runs('--rows', 'VPT', '--protocol', 'tune') == 0
     assert '| row | seeds | best val |' in capsys.readouterr().out
-    content = json.loads((runs.folder / 'VPT/seed_0/run.json').read_text())
+    file = runs.folder / 'VPT_tune/seed_0/run.json'
+    content = json.loads(file.read_text())
     assert set(content['metrics']) == {'best val'}
+    assert content['settings']['protocol'] == 'tune'

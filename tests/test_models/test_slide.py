@@ -91,8 +91,10 @@ def test_single_windows_equal_mmsegmentation_bit_for_bit(build, size):
 def test_predictions_equal_mmsegmentation(build):
     """Padding is cut off, flips are undone, sizes are the originals."""
     model = build(dict(test_cfg=dict(size_divisor=24)))
-    host = copy.deepcopy(model)
-    host.slide_inference = EncoderDecoder.slide_inference.__get__(host)
+    reference = copy.deepcopy(model)
+    reference.slide_inference = EncoderDecoder.slide_inference.__get__(
+        reference
+    )
     samples = [SegDataSample(), SegDataSample()]
     samples[0].set_metainfo(dict(ori_shape=(30, 41), img_shape=(37, 50)))
     samples[1].set_metainfo(
@@ -108,7 +110,7 @@ def test_predictions_equal_mmsegmentation(build):
         data_samples=samples,
     )
     ours = model.test_step(copy.deepcopy(data))
-    theirs = host.test_step(copy.deepcopy(data))
+    theirs = reference.test_step(copy.deepcopy(data))
     for one, other in zip(ours, theirs, strict=True):
         assert one.seg_logits.data.shape[1:] == one.ori_shape
         torch.testing.assert_close(

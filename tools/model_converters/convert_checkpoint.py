@@ -1,10 +1,10 @@
-"""Write a checkpoint in another form: whole or tuned, ``.pth`` or safetensors.
+"""Convert a checkpoint: full or tuned-only, ``.pth`` or ``.safetensors``.
 
-``python tools/model_converters/convert_checkpoint.py CONFIG CHECKPOINT OUT``:
-OUT has all weights, also where CHECKPOINT has only what was tuned; with
-``--tuned`` it has only that, and the config's pre-trained weights are needed
-to load it. An OUT that ends in ``.pth`` can be resumed if CHECKPOINT can; one
-that ends in ``.safetensors`` has the weights, and facts as metadata.
+``python tools/model_converters/convert_checkpoint.py CONFIG CHECKPOINT OUT``
+writes all weights to OUT, also if CHECKPOINT is tuned-only. With ``--tuned``,
+OUT is tuned-only, and loading it needs the config's pre-trained weights. A
+``.pth`` file can be resumed if CHECKPOINT can; a ``.safetensors`` file has the
+weights and metadata.
 """
 
 import argparse
@@ -31,6 +31,7 @@ from mmdavpt.checkpoints.tuned import (  # noqa: E402
     tunable_model,
 )
 from mmdavpt.cli import common as cli  # noqa: E402
+from mmdavpt.cli.messages import exit_with_sentence  # noqa: E402
 from mmdavpt.errors import UsageError  # noqa: E402
 from mmdavpt.registry import MODELS  # noqa: E402
 
@@ -38,17 +39,17 @@ SUFFIXES = ('.pth', '.safetensors')
 
 
 def convert(cfg: Config, source: str, tuned: bool = False) -> dict:
-    """Return a checkpoint with all weights, or with the tuned ones only.
+    """Return a full or tuned-only checkpoint.
 
     Args:
-        cfg (Config): The config of its training.
-        source (str): The checkpoint, of either kind.
+        cfg (Config): Config of the run.
+        source (str): A full or tuned-only checkpoint.
         tuned (bool): Whether to leave out the frozen weights.
             Defaults to False.
 
     Raises:
         UsageError: If the checkpoint does not fit the config, or if its
-            frozen weights are not those that the config names.
+            frozen weights differ from those that the config names.
     """
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     model = tunable_model(MODELS.build(cfg.model))
@@ -68,26 +69,24 @@ def convert(cfg: Config, source: str, tuned: bool = False) -> dict:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Convert what the command line names."""
+    """Convert the checkpoint on the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('config', help='the config of the training')
-    parser.add_argument('checkpoint', help='a checkpoint of a run')
-    parser.add_argument(
-        'out', help=f'the file to write, {" or ".join(SUFFIXES)}'
-    )
+    parser.add_argument('config', help='config of the run')
+    parser.add_argument('checkpoint', help='checkpoint of the run')
+    parser.add_argument('out', help=f'output file, {" or ".join(SUFFIXES)}')
     parser.add_argument(
         '--tuned',
         action='store_true',
-        help='leave out the frozen weights, which the config names',
+        help='leave out the frozen weights',
     )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=DictAction,
-        help='as in the training',
+        help='options of the run',
     )
     args = parser.parse_args(argv)
-    with cli.exit_with_sentence():
+    with exit_with_sentence():
         if Path(args.out).suffix not in SUFFIXES:
             raise UsageError(
                 f'OUT should end in {" or ".join(SUFFIXES)}, but got '

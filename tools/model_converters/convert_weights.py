@@ -1,8 +1,8 @@
-"""Write a checkpoint of any family with mmpretrain's names.
+"""Convert pre-trained weights of any family to MMPretrain's names.
 
-``python tools/model_converters/convert_weights.py SOURCE OUT.safetensors``:
-configs load SOURCE as it is; this is for other programs, for checkpoints that
-hold pickled objects, and for a copy without heads. Nothing is resized.
+``python tools/model_converters/convert_weights.py SOURCE OUT.safetensors``
+serves other programs, checkpoints with pickled objects, and copies without
+heads. Configs can load SOURCE directly. Nothing is resized.
 """
 
 import argparse
@@ -17,8 +17,8 @@ if find_spec('mmdavpt') is None:
 
 from safetensors.torch import save_file  # noqa: E402
 
-from mmdavpt.cli import common as cli  # noqa: E402
-from mmdavpt.errors import UsageError  # noqa: E402
+from mmdavpt.cli.messages import exit_with_sentence  # noqa: E402
+from mmdavpt.errors import UsageError, first_few  # noqa: E402
 from mmdavpt.models.pretrained import (  # noqa: E402
     read_checkpoint,
     to_mmpretrain,
@@ -36,14 +36,16 @@ def convert(
 
     Args:
         source (str): See :func:`mmdavpt.models.pretrained.read_checkpoint`.
-        out (Path): The ``.safetensors`` file to write. What the source
-            declares about normalisation goes into its metadata.
-        prefix (str, optional): What the backbone's keys start with.
-        allow_pickle (bool): Whether Python objects may be unpickled.
+        out (Path): The output file, ``.safetensors``. Its metadata hold the
+            declared image normalization.
+        prefix (str, optional): Prefix of the backbone's keys.
+            Defaults to None: find it.
+        allow_pickle (bool): Whether to unpickle Python objects.
+            Defaults to False.
 
     Raises:
-        UsageError: If the source cannot be read or has parts that an
-            mmpretrain ViT does not have, or ``out`` has another suffix.
+        UsageError: If the source cannot be read or has parts that MMPretrain's
+            ViT lacks, or ``out`` has another suffix.
     """
     if out.suffix != '.safetensors':
         raise UsageError(f'OUT should end in .safetensors, but got {out}')
@@ -51,8 +53,8 @@ def convert(
     named = to_mmpretrain(read.weights, prefix, read.family)
     if named.surplus:
         raise UsageError(
-            f'{source} has parts that no VisionTransformer of mmpretrain '
-            f'has: {", ".join(named.surplus[:6])}'
+            f"MMPretrain's VisionTransformer lacks parts of {source}: "
+            f'{first_few(named.surplus)}'
         )
     normalization = read.normalization or named.normalization
     note = dict(format='pt', source=source, family=named.label)
@@ -72,22 +74,20 @@ def convert(
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Convert the checkpoint that the command line names."""
+    """Convert the checkpoint on the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        'source', help='a file, a URL, timm://NAME or hf://OWNER/REPO/FILE'
+        'source', help='file, URL, timm://NAME or hf://OWNER/REPO/FILE'
     )
-    parser.add_argument('out', type=Path, help='the .safetensors to write')
-    parser.add_argument(
-        '--prefix', help='what the keys of the backbone start with'
-    )
+    parser.add_argument('out', type=Path, help='output file, .safetensors')
+    parser.add_argument('--prefix', help="prefix of the backbone's keys")
     parser.add_argument(
         '--allow-pickle',
         action='store_true',
-        help='unpickle Python objects too, which executes what the file says',
+        help='unpickle Python objects, which executes code in the file',
     )
     args = parser.parse_args(argv)
-    with cli.exit_with_sentence(FileNotFoundError):
+    with exit_with_sentence(FileNotFoundError):
         print(convert(args.source, args.out, args.prefix, args.allow_pickle))
 
 

@@ -1,8 +1,8 @@
-"""Strip a checkpoint to its weights, in half precision.
+"""Strip a checkpoint to its weights in half precision.
 
-``python tools/model_converters/publish.py CHECKPOINT OUT``: what resuming
-needs (optimizer, schedules, logs) goes, and floats become float16, to which
-loading casts back. ``--fold CONFIG`` folds the tuners and bias shifts of the
+``python tools/model_converters/publish.py CHECKPOINT OUT`` drops the state for
+resuming (optimizer, schedules, logs) and converts floats to float16; loading
+converts them back. ``--fold CONFIG`` folds the tuners and bias shifts of the
 run's config into the frozen weights; the published weights are for the config
 with ``model.backbone.tuners=()`` and ``model.backbone.bias=()``.
 """
@@ -25,18 +25,19 @@ from mmdavpt.checkpoints import (  # noqa: E402
     save_checkpoint,
 )
 from mmdavpt.cli import common as cli  # noqa: E402
+from mmdavpt.cli.messages import exit_with_sentence  # noqa: E402
 from mmdavpt.errors import UsageError  # noqa: E402
 from mmdavpt.models.export import fold_tuners  # noqa: E402
 from mmdavpt.registry import MODELS  # noqa: E402
 
 
 def publish(checkpoint: dict, fold: Config | None = None) -> dict:
-    """Return what is published of a checkpoint.
+    """Return the checkpoint to publish.
 
     Args:
         checkpoint (dict): A checkpoint of a Runner.
         fold (Config, optional): Config of the run, to fold its tuners into
-            the frozen weights. Defaults to None, which keeps them.
+            the frozen weights. Defaults to None: keep them.
 
     Returns:
         dict: ``state_dict`` in half precision, and ``meta`` with the
@@ -66,17 +67,17 @@ def publish(checkpoint: dict, fold: Config | None = None) -> dict:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Publish the checkpoint that the command line names."""
+    """Publish the checkpoint on the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('checkpoint', help='a checkpoint of a Runner')
-    parser.add_argument('out', help='the file to write')
+    parser.add_argument('out', help='output file')
     parser.add_argument(
         '--fold',
         metavar='CONFIG',
         help='config of the run, to fold its tuners into the frozen weights',
     )
     args = parser.parse_args(argv)
-    with cli.exit_with_sentence(FileNotFoundError):
+    with exit_with_sentence(FileNotFoundError):
         checkpoint = read_run_checkpoint(args.checkpoint)
         if 'state_dict' not in checkpoint:
             raise UsageError(

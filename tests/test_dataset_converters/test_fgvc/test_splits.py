@@ -70,7 +70,7 @@ def test_hold_out_the_same_share_of_each_class(counts, fraction, seed):
 
 
 def test_largest_remainders_give_one_more():
-    # Shares of 0.9, 0.5, 2.0, 0.6 and 0.2: 5 in all, 2 of them whole.
+    # Shares of 0.9, 0.5, 2.0, 0.6 and 0.2: 5 in all, 2 of them complete.
     entries = entries_of([9, 5, 20, 6, 2])
     given_by = Counter(entries[i] for i in hold_out(entries))
     assert given_by == {0: 1, 1: 1, 2: 2, 3: 1}
@@ -105,8 +105,8 @@ def test_seeds_and_rules_differ():
 
 def test_classes_are_selected_independently():
     alone = hold_out(entries_of([20, 20]))
-    beside = hold_out(entries_of([20, 20, 40, 10]))
-    assert alone == {i for i in beside if i.startswith(('0/', '1/'))}
+    together = hold_out(entries_of([20, 20, 40, 10]))
+    assert alone == {i for i in together if i.startswith(('0/', '1/'))}
 
 
 @pytest.mark.parametrize(

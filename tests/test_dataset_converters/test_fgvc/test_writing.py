@@ -83,15 +83,15 @@ def test_reader_names_the_classes(tmp_path, form, names):
 def test_manifest_of_lists(tmp_path):
     write_cub(tmp_path / 'cub')
     manifest = split(tmp_path / 'cub', seed=3, fraction=0.2)
-    noted = json.loads((tmp_path / 'cub' / MANIFEST).read_text())
-    assert dict(noted, image_dir=str(tmp_path / 'cub/images')) == manifest
-    assert noted['name'] == 'cub' and noted['num_classes'] == 2
-    assert noted['seed'] == 3 and noted['fraction'] == '1/5'
-    assert noted['counts'] == dict(train=8, val=2, test=3)
-    for file, digest in noted['sha256'].items():
+    recorded = json.loads((tmp_path / 'cub' / MANIFEST).read_text())
+    assert dict(recorded, image_dir=str(tmp_path / 'cub/images')) == manifest
+    assert recorded['name'] == 'cub' and recorded['num_classes'] == 2
+    assert recorded['seed'] == 3 and recorded['fraction'] == '1/5'
+    assert recorded['counts'] == dict(train=8, val=2, test=3)
+    for file, digest in recorded['sha256'].items():
         content = (tmp_path / 'cub' / file).read_bytes()
         assert hashlib.sha256(content).hexdigest() == digest
-    assert set(noted['sha256']) == {*LISTS, 'classes.json'}
+    assert set(recorded['sha256']) == {*LISTS, 'classes.json'}
     # Nothing of this machine is in it.
     assert str(tmp_path) not in (tmp_path / 'cub' / MANIFEST).read_text()
 

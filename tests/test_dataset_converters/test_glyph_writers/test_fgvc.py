@@ -83,8 +83,8 @@ def test_published_sizes_pass_the_check(tmp_path):
 
 
 def test_resume(tmp_path):
-    whole, parts = tmp_path / 'whole', tmp_path / 'parts'
-    write(whole)
+    complete, parts = tmp_path / 'complete', tmp_path / 'parts'
+    write(complete)
     assert write(parts, sizes=dict(SIZES, train=103))['train'] == 103
     images = parts / 'jpg' / 'train'
     (images / '000005.png').unlink()
@@ -93,10 +93,10 @@ def test_resume(tmp_path):
     assert write(parts) == dict(train=3, val=0, test=0)
     assert write(parts) == dict(train=0, val=0, test=0)
     assert (images / '000000.png').stat().st_mtime_ns == kept
-    files = sorted(p.relative_to(whole) for p in whole.rglob('*.*'))
+    files = sorted(p.relative_to(complete) for p in complete.rglob('*.*'))
     assert files == sorted(p.relative_to(parts) for p in parts.rglob('*.*'))
     for name in files:
-        assert (whole / name).read_bytes() == (parts / name).read_bytes()
+        assert (complete / name).read_bytes() == (parts / name).read_bytes()
 
 
 def test_jpeg_is_close(tmp_path):

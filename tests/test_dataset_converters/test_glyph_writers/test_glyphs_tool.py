@@ -45,8 +45,8 @@ def test_scenes(tool, tmp_path, capsys, layout, read, splits):
     assert f'{splits[0]}: 0 images drawn, 2 existed' in out
     assert f'{splits[1]}: 0 images drawn, 1 existed' in out
     # Other seeds, or both splits would show the same scenes in other faces.
-    noted = json.loads((tmp_path / 'glyph_scenes.json').read_text())
-    assert [noted[split]['seed'] for split in splits] == [3, 4]
+    recorded = json.loads((tmp_path / 'glyph_scenes.json').read_text())
+    assert [recorded[split]['seed'] for split in splits] == [3, 4]
     assert len(read(tmp_path, splits[0])) == 2
     drawn = GlyphSceneDataset(
         'latin_test', 1, seed=4, size=(32, 40), style='rough'
@@ -65,8 +65,8 @@ def test_fgvc(tool, tmp_path, capsys):
     assert f'data_root={str(tmp_path)!r} and ' in out
     assert "type='mmdavpt.FGVC', name='flowers', check_size=False." in out
     assert len(FGVC('flowers', 'test', str(tmp_path), check_size=False)) == 4
-    noted = json.loads((tmp_path / 'glyphs.json').read_text())
-    assert [noted[s]['seed'] for s in noted] == [2, 3, 4]
+    recorded = json.loads((tmp_path / 'glyphs.json').read_text())
+    assert [recorded[s]['seed'] for s in recorded] == [2, 3, 4]
     with pytest.raises(UsageError, match="but got 'birds'"):
         tool.main(['fgvc', str(tmp_path), '--name', 'birds'])
 

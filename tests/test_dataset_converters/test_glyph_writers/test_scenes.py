@@ -106,8 +106,8 @@ def test_png_and_jpeg_in_a_training_pipeline(tmp_path):
 
 
 def test_resume(tmp_path):
-    whole = tmp_path / 'whole'
-    write_scenes_ade20k(whole, 'training', 5, size=(32, 32))
+    complete = tmp_path / 'complete'
+    write_scenes_ade20k(complete, 'training', 5, size=(32, 32))
     parts = tmp_path / 'parts'
     assert write_scenes_ade20k(parts, 'training', 3, size=(32, 32)) == 3
     # As a stop, or a person, leaves it: files missing, one half written.
@@ -120,10 +120,10 @@ def test_resume(tmp_path):
     assert write_scenes_ade20k(parts, 'training', 5, size=(32, 32)) == 4
     assert write_scenes_ade20k(parts, 'training', 5, size=(32, 32)) == 0
     assert kept.stat().st_mtime_ns == before
-    files = sorted(p.relative_to(whole) for p in whole.rglob('*.*'))
+    files = sorted(p.relative_to(complete) for p in complete.rglob('*.*'))
     assert files == sorted(p.relative_to(parts) for p in parts.rglob('*.*'))
     for name in files:
-        assert (whole / name).read_bytes() == (parts / name).read_bytes()
+        assert (complete / name).read_bytes() == (parts / name).read_bytes()
 
 
 @pytest.mark.parametrize(

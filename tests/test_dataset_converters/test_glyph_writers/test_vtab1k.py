@@ -58,11 +58,11 @@ def test_train800val200_is_both_parts(root):
         (root / 'clevr_dist' / 'images' / split / f'{i:06d}.png').read_bytes()
         for split, i in (('train800', 799), ('val200', 0))
     ]
-    whole = [
+    complete = [
         root / 'clevr_dist' / 'images' / 'train800val200' / f'{i:06d}.png'
         for i in (799, 800)
     ]
-    assert parts == [path.read_bytes() for path in whole]
+    assert parts == [path.read_bytes() for path in complete]
     line = (root / 'clevr_dist' / 'train800val200.txt').read_text()
     # The 801st image is of the class 800 % 6.
     assert 'images/train800val200/000800.png 2\n' in line

@@ -64,8 +64,8 @@ def test_sha256sum_reads_the_checksums(tmp_path):
 
 @pytest.mark.parametrize('stop', [0, 1, 6, 13, 19])
 def test_resume_to_the_same_bytes(tmp_path, monkeypatch, stop):
-    write(tmp_path / 'whole')
-    whole = contents(tmp_path / 'whole')
+    write(tmp_path / 'complete')
+    complete = contents(tmp_path / 'complete')
     opened = []
 
     def interrupted(path, write_content):
@@ -94,7 +94,7 @@ def test_resume_to_the_same_bytes(tmp_path, monkeypatch, stop):
         name: (tmp_path / 'stopped' / name).stat().st_mtime_ns for name in kept
     }
     assert sum(write(tmp_path / 'stopped').values()) == 20 - stop
-    assert contents(tmp_path / 'stopped') == whole
+    assert contents(tmp_path / 'stopped') == complete
     for name, time in times.items():
         assert (tmp_path / 'stopped' / name).stat().st_mtime_ns == time
 

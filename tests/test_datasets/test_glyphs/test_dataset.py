@@ -60,10 +60,10 @@ def test_images_are_independent_of_access_order():
 
 
 def test_subset():
-    whole, part = glyphs(), glyphs(indices=[70, 3])
+    complete, part = glyphs(), glyphs(indices=[70, 3])
     for ours, index in zip((part[0], part[1]), (70, 3), strict=True):
         assert ours['gt_label'] == index % 62
-        assert np.array_equal(ours['img'], whole[index]['img'])
+        assert np.array_equal(ours['img'], complete[index]['img'])
 
 
 @pytest.mark.parametrize('scope', ['mmpretrain', 'mmseg'])
@@ -166,13 +166,13 @@ def test_scenes_equal_loading_with_reduce_zero_label():
 
 
 def test_renumber_selected_classes_and_ignore_others():
-    whole = scenes()
+    complete = scenes()
     names = ('Z', 'background', 'C')
     part = scenes(metainfo=dict(classes=names))
     assert part.metainfo['classes'] == names
     old = [SCENE_CLASSES.index(name) for name in names]
     for i in range(6):
-        before, after = whole[i]['gt_seg_map'], part[i]['gt_seg_map']
+        before, after = complete[i]['gt_seg_map'], part[i]['gt_seg_map']
         for new, k in enumerate(old):
             assert np.array_equal(before == k, after == new)
         assert np.array_equal(after == 255, ~np.isin(before, old))

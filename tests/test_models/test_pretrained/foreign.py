@@ -28,7 +28,7 @@ def perturb(model):
         for parameter in model.parameters():
             noise = torch.randn(parameter.shape, generator=generator)
             parameter.add_(0.05 * noise)
-    model.eval()  # returns None for backbones of the hosts
+    model.eval()  # returns None for MMEngine models
     return model
 
 

@@ -33,7 +33,7 @@ def test_report_user_errors(tmp_path, capsys):
     state = foreign.plain()[0]
     torch.save(dict(state, reg_token=torch.zeros(1)), tmp_path / 'vit.pth')
     for source, out, expected in (
-        ('vit.pth', 'a.safetensors', 'parts that no VisionTransformer'),
+        ('vit.pth', 'a.safetensors', 'VisionTransformer lacks parts of'),
         ('none.pth', 'a.safetensors', 'none.pth does not exist'),
         ('vit.pth', 'a.pth', 'OUT should end in .safetensors'),
     ):

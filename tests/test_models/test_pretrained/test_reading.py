@@ -146,8 +146,8 @@ def test_report_truncated_files(tmp_path, suffix, kept):
         np.savez(path, **{k: v.numpy() for k, v in state.items()})
     else:
         save_file(state, path)
-    whole = path.read_bytes()
-    path.write_bytes(whole[: int(kept * len(whole))])
+    complete = path.read_bytes()
+    path.write_bytes(complete[: int(kept * len(complete))])
     with pytest.raises(UsageError, match='cannot be read as one'):
         read(path)
 

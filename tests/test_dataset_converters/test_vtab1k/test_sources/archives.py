@@ -126,7 +126,7 @@ SUN_SCENES += [f'/s/scene_{i:03d}' for i in range(394)]
 
 
 def sun397(root, scenes=SUN_SCENES):
-    """Large, grey and misnamed images, with the three lists beside them."""
+    """Large, grey and misnamed images, with the three lists next to them."""
     lists = {
         'tr': [f'{scene}/sun_train.jpg' for scene in scenes],
         'va': ['/a/abbey/sun_valid.jpg'],

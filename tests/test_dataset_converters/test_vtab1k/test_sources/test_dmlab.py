@@ -63,10 +63,10 @@ def test_skip_unknown_fields():
 
 def test_truncated_examples_never_parse_as_complete():
     content = archives.dmlab_example('name', b'pixels', 300)
-    whole = parse_example(content)
+    complete = parse_example(content)
     for stop in range(len(content)):
         try:
-            assert parse_example(content[:stop]) != whole
+            assert parse_example(content[:stop]) != complete
         except ValueError:
             continue
 

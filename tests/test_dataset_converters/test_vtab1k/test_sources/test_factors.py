@@ -53,8 +53,12 @@ def test_read_dsprites_in_chunks(tmp_path):
 def test_report_damaged_dsprites(tmp_path):
     archives.dsprites(str(tmp_path))
     path = tmp_path / archives.DSPRITES
-    whole = path.read_bytes()
-    for content in (whole[:-100], b'<html>', whole[:500] + whole[600:]):
+    complete = path.read_bytes()
+    for content in (
+        complete[:-100],
+        b'<html>',
+        complete[:500] + complete[600:],
+    ):
         path.write_bytes(content)
         with pytest.raises(UsageError, match='npz cannot be read'):
             SOURCES['dsprites_loc'](str(tmp_path))

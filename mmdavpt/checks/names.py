@@ -53,13 +53,11 @@ def read_config(path: str) -> Config:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, SyntaxError):
-        code = (error.text or '').strip()[:80]
-        return f'line {error.lineno}: {error.msg}' + (code and f' in `{code}`')
     frames = traceback.extract_tb(error.__traceback__)
     lines = [f.lineno for f in frames if f.name == '<module>']
-    place = f'line {lines[-1]}: ' if lines else ''
-    return f'{place}{str(error) or "it failed"} ({type(error).__name__})'
+    line = getattr(error, 'lineno', None) or (lines[-1] if lines else None)
+    place = f'line {line}: ' if line else ''
+    return f'{place}{" ".join(str(error).split())} ({type(error).__name__})'
 
 
 def check_variables(path: str, cfg: Config) -> None:

@@ -31,12 +31,13 @@ def pytest_collection_modifyitems(items):
 _FROZEN = [0]
 
 
-@pytest.fixture(autouse=True)
-def _freeze_imported_modules():
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup():
     """Keep the objects of imported modules out of garbage collection.
 
     mmengine collects garbage for each dataset. Scanning all objects of torch,
-    mmseg and mmpretrain takes longer than a tiny run.
+    mmseg and mmpretrain takes longer than a tiny run. As a hook, it also runs
+    before fixtures of modules.
     """
     if len(sys.modules) > _FROZEN[0] + 100:
         gc.collect()

@@ -206,7 +206,9 @@ def test_segmentation(
     tmp_path, capsys, name, write, splits, background, classes
 ):
     for seed, split in enumerate(splits):
-        write(str(tmp_path / 'scenes'), split, 4 - 2 * seed, seed, size=CROP)
+        write(
+            str(tmp_path / 'scenes'), split, 4 - 2 * seed, seed=seed, size=CROP
+        )
     cfg = Config.fromfile(CONFIGS / name)
     config = shrink(cfg, tmp_path / 'scenes', tmp_path / 'twin.py')
     log, checkpoint, _ = run(tmp_path, config)

@@ -23,6 +23,8 @@ from mmengine.hooks import Hook  # noqa: E402
 from mmengine.runner import Runner  # noqa: E402
 
 from mmdavpt.cli import common as cli  # noqa: E402
+from mmdavpt.cli.evaluation import use_tta  # noqa: E402
+from mmdavpt.cli.messages import exit_with_sentence  # noqa: E402
 from mmdavpt.models import count_parameters  # noqa: E402
 from mmdavpt.visualization import draw_mapping, draw_predictions  # noqa: E402
 from tools.dataset_converters.glyph_writers import (  # noqa: E402
@@ -113,7 +115,7 @@ def tune_segmentor(out: Path) -> str:
     single = runner.test()['mIoU']
     print_title('segmentation: multi-scale test')
     cfg = cli.load_config(str(GLYPHS / config), options)
-    cli.use_tta(cfg)
+    use_tta(cfg)
     cfg.work_dir = str(work_dir)
     cfg.experiment_name = 'setr_davpt_multi_scale'
     cfg.load_from = str(work_dir / f'iter_{runner.max_iters}.pth')
@@ -174,7 +176,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     out = Path(parser.parse_args(argv).out)
     start = time.perf_counter()
-    with cli.exit_with_sentence():
+    with exit_with_sentence():
         lines = [tune_segmentor(out)]
         lines.append(tune_classifier(out, 'davpt', 'DA-VPT'))
         lines.append(tune_classifier(out, 'vpt', 'VPT'))

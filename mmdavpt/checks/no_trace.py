@@ -33,7 +33,7 @@ def no_trace(runner: Runner) -> Iterator[None]:
     """
     model = unwrap(runner.model)
     modules = list(model.modules())
-    trained = [p for p in model.parameters() if p.requires_grad]
+    parameters = list(model.parameters())
     wrappers = [runner.optim_wrapper]
     if isinstance(runner.optim_wrapper, OptimWrapperDict):
         wrappers = list(runner.optim_wrapper.optim_wrappers.values())
@@ -46,11 +46,11 @@ def no_trace(runner: Runner) -> Iterator[None]:
         *(group for o in optimizers for group in o.param_groups),
     ]
     original = [dict(attributes) for attributes in restored]
-    gradients = [parameter.grad for parameter in trained]
+    # Of frozen weights too: some models move them, such as momentum encoders.
     # On the CPU, to leave a GPU's memory to the trial step.
     values = [
         (tensor, tensor.detach().to('cpu', copy=True))
-        for tensor in [*trained, *model.buffers()]
+        for tensor in [*parameters, *model.buffers()]
     ]
     try:
         _separate(wrappers, loggers, hubs)
@@ -68,8 +68,8 @@ def no_trace(runner: Runner) -> Iterator[None]:
     with torch.no_grad():
         for tensor, value in values:
             tensor.copy_(value)
-    for parameter, gradient in zip(trained, gradients, strict=True):
-        parameter.grad = gradient
+    for parameter in parameters:
+        parameter.grad = None
     if torch.cuda.is_available():
         # The log shows the peak memory of the training.
         torch.cuda.empty_cache()

@@ -23,7 +23,8 @@ def find_commands() -> dict[str, str]:
         module = ast.parse(path.read_text(encoding='utf-8'))
         names = {getattr(node, 'name', None) for node in module.body}
         if {'add_arguments', 'main'} <= names:
-            found[path.stem] = ast.get_docstring(module).splitlines()[0]
+            command = path.stem.replace('_', '-')
+            found[command] = ast.get_docstring(module).splitlines()[0]
     return found
 
 
@@ -41,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     commands = find_commands()
     if name in commands:
         sys.argv[0] = f'mmdavpt {name}'  # the program in usage and errors
-        return import_module(f'mmdavpt.cli.{name}').main(rest)
+        module = import_module(f'mmdavpt.cli.{name.replace("-", "_")}')
+        return module.main(rest)
     if name == '--version':
         print(__version__)
         return None

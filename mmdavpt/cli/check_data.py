@@ -1,6 +1,6 @@
 """Decode every image and label that a config reads, and report defects.
 
-    mmdavpt check_data configs/setr_davpt_ade20k.py
+    mmdavpt check-data configs/setr_davpt_ade20k.py
 
 Each defect is one line: the split, the file and what is wrong with it. The
 exit status is 1 if there is any. Images are decoded as in training.

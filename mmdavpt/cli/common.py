@@ -26,20 +26,8 @@ from mmdavpt.checks.preflight import preflight
 from mmdavpt.errors import UsageError
 
 from .evaluation import draw_predictions, use_tta, write_predictions
-from .launch import enable_amp, prepare_launcher
-from .messages import exit_with_sentence
+from .launch import enable_amp
 from .protocol import selection_warning, with_protocol
-
-__all__ = [
-    'apply_command_line',
-    'build_runner',
-    'check_files',
-    'exit_with_sentence',
-    'leave_process_group',
-    'load_config',
-    'prepare_launcher',
-    'use_tta',
-]
 
 #: For a training and for a test.
 OWN_RUNNERS = ('mmdavpt.DAVPTRunner', 'mmdavpt.DAVPTTestRunner')

@@ -10,7 +10,7 @@ from benchmarks.soak import configs, files, isolated, soak
 
 @pytest.mark.parametrize('seed', range(10))
 def test_damaged_configs(seed):
-    assert configs.case(seed) in ('one sentence', 'trains')
+    assert configs.case(seed).startswith(('one sentence', 'trains'))
 
 
 def test_damaged_files():

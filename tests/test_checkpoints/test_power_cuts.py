@@ -30,7 +30,7 @@ def skip_folders(path, wait=writing._to_disk):
 @pytest.mark.parametrize('lazy', [skip, skip_folders])
 def test_missing_fsync_is_detected(monkeypatch, lazy):
     monkeypatch.setattr(writing, '_to_disk', lazy)
-    assert power.run(count=150, seed=0, deadline=math.inf).failures
+    assert power.run(count=60, seed=0, deadline=math.inf).failures
 
 
 def test_possible_disk_states():

@@ -167,12 +167,22 @@ class Recorder(Hook):
             dict(runner.message_hub.runtime_info),
             sorted(runner.message_hub.log_scalars),
             vars(runner.val_evaluator.metrics[0]),
+            [p.detach().clone() for p in runner.model.parameters()],
         ]
 
 
 def test_state_in_memory_is_restored(tmp_path):
     class Stop(Exception):
         pass
+
+    class MoveFrozenWeights(Hook):
+        priority = 33
+
+        def before_train(self, runner):
+            runner.model.backbone.register_forward_pre_hook(self.move)
+
+        def move(self, backbone, inputs):
+            backbone.pos_embed.data.add_(1)
 
     class StopHook(Hook):
         def before_train(self, runner):
@@ -181,7 +191,7 @@ def test_state_in_memory_is_restored(tmp_path):
     before, after = Recorder(34), Recorder(36)
     cfg = dict(classification(tmp_path), custom_hooks=[])
     with pytest.raises(Stop):
-        train(cfg, True, before, after, StopHook())
+        train(cfg, True, MoveFrozenWeights(), before, after, StopHook())
     assert_same(before.seen, after.seen)
 
 

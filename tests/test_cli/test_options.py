@@ -89,7 +89,7 @@ def test_test_needs_a_checkpoint():
 
 def test_command_lists_and_runs_commands(monkeypatch, capsys):
     defining = {
-        path.stem
+        path.stem.replace('_', '-')
         for path in CLI.glob('*.py')
         if '\ndef add_arguments(' in path.read_text()
     }

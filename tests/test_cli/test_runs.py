@@ -43,7 +43,7 @@ FOLDER = str(ROOT / 'configs/recommended/davpt_image_folder.py')
         (
             train,
             [FOLDER, '--cfg-options', 'model.backbone.init_cfg=None'],
-            'train_dataloader.dataset reads data/images, .*data_root',
+            'train_dataloader.dataset .*data/images/train .*data_root',
         ),
     ],
 )
@@ -57,7 +57,8 @@ def test_mistakes_end_in_one_line(
     message = capsys.readouterr().err
     assert len(message.splitlines()) == 1
     assert re.search(sentence, message), message
-    assert list(tmp_path.iterdir()) == []
+    files = {path.name for path in tmp_path.rglob('*') if path.is_file()}
+    assert files <= {'error.log'}
 
 
 def test_missing_test_data_end_in_one_line(capsys, tmp_path, monkeypatch):
@@ -65,9 +66,9 @@ def test_missing_test_data_end_in_one_line(capsys, tmp_path, monkeypatch):
     Path('some.pth').touch()
     with pytest.raises(SystemExit):
         test.main([ADE20K, 'some.pth'])
-    assert 'test_dataloader.dataset reads data/ade/ADEChallengeData2016' in (
-        capsys.readouterr().err
-    )
+    message = capsys.readouterr().err
+    assert 'test_dataloader.dataset ' in message
+    assert 'data/ade/ADEChallengeData2016' in message
 
 
 def test_signal_during_checks_ends_without_an_error(monkeypatch, capsys):

@@ -46,7 +46,7 @@ def test_groups_hold_each_class_once(mapping):
 
 
 @pytest.mark.parametrize(
-    'mapping, sentence',
+    'mapping, message',
     [
         ([0, 5], r'lie in \[-1, 3\), but got values from 0 to 5'),
         ([-2, 0], 'values from -2 to 0'),
@@ -54,8 +54,8 @@ def test_groups_hold_each_class_once(mapping):
         ([[0, 1]], r'but got \(1, 2\)'),
     ],
 )
-def test_bad_mappings_give_sentences(mapping, sentence):
-    with pytest.raises(ValueError, match=sentence):
+def test_bad_mappings_are_rejected(mapping, message):
+    with pytest.raises(ValueError, match=message):
         prompt_groups(mapping, 3)
 
 
@@ -65,7 +65,7 @@ def test_moved_classes_by_hand():
         moved_classes([0, 1], [0, 1, 2])
 
 
-def test_picture_names_each_class_once_a_column():
+def test_figure_names_each_class_once_per_column():
     figure = mapping_figure(
         'ABC', [('before', [0, 0, 1]), ('after', [0, 1, 1])], 3
     )
@@ -83,7 +83,7 @@ def test_picture_names_each_class_once_a_column():
     ]
 
 
-def test_classes_stand_in_the_row_of_their_prompt():
+def test_classes_are_in_the_row_of_their_prompt():
     figure = mapping_figure('AB', [('now', [1, 0])])
     place = {t.get_text(): t.get_position()[1] for t in figure.axes[0].texts}
     assert abs(place['A'] - place['prompt 1']) < 0.15
@@ -99,7 +99,7 @@ def test_classes_without_a_prompt_have_a_row():
     assert coloured(figure)[:2] == ['A', 'A']
 
 
-def test_many_classes_are_broken_into_lines_inside_their_column():
+def test_many_classes_break_into_lines_within_their_column():
     names = [f'class of things {k}' for k in range(30)] + [r'$\nope$']
     mapping = np.zeros(31, dtype=int)
     figure = mapping_figure(names, [('a', mapping), ('b', mapping)])
@@ -118,13 +118,13 @@ def test_many_classes_are_broken_into_lines_inside_their_column():
     assert words(figure).count(r'$\nope$') == 2
 
 
-def test_mapping_is_drawn_into_a_file(tmp_path):
+def test_draw_mapping_writes_a_file(tmp_path):
     path = tmp_path / 'new' / 'mapping.png'
     draw_mapping('AB', [('now', [0, 1])], str(path))
     assert path.stat().st_size > 1000
 
 
-def test_bad_pictures_give_sentences():
+def test_bad_figures_are_rejected():
     with pytest.raises(ValueError, match='should not be empty'):
         mapping_figure('AB', [])
     with pytest.raises(
@@ -168,7 +168,7 @@ def test_tool_prints_and_draws(tmp_path, capsys):
     assert out.stat().st_size > 1000
 
 
-def test_tool_takes_names():
+def test_tool_reads_class_names():
     saved = ('w', 'x')
     assert show_mapping.choose_class_names(None, saved, 2) == saved
     assert show_mapping.choose_class_names(None, None, 2) == ['0', '1']
@@ -181,7 +181,7 @@ def test_tool_takes_names():
         show_mapping.choose_class_names('ABC', saved, 2)
 
 
-def test_tool_refuses_what_holds_no_mapping(tmp_path):
+def test_tool_rejects_checkpoints_without_a_mapping(tmp_path):
     torch.save(
         dict(state_dict=dict(weight=torch.zeros(1))), tmp_path / 'plain.pth'
     )

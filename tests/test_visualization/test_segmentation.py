@@ -1,4 +1,4 @@
-"""Segmentations in colours, and beside images and ground truth."""
+"""Segmentations in colours, with images and ground truth."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def test_colours_by_hand():
     picture = colour_segmentation(
         np.array([[0, 1, 255], [2, 255, 255]], np.uint8), PALETTE
     )
-    # Pixels whose row and column add up to a multiple of 4 would be white.
+    # Ignored pixels are white where row + column is a multiple of 4.
     assert picture.tolist() == [
         [PALETTE[0], PALETTE[1], GREY],
         [PALETTE[2], GREY, GREY],
@@ -62,7 +62,7 @@ def test_colours_equal_a_loop():
         (np.zeros((1, 2, 3)), r'\(H, W\), but got \(1, 2, 3\)'),
     ],
 )
-def test_bad_segmentations_give_sentences(segmentation, sentence):
+def test_bad_segmentations_are_rejected(segmentation, sentence):
     with pytest.raises(ValueError, match=sentence):
         colour_segmentation(segmentation, PALETTE)
 
@@ -121,7 +121,7 @@ def test_picture_is_saved_without_a_display(tmp_path, monkeypatch):
     assert tuple(round(255 * v) for v in to_rgb('white')) in found
 
 
-def test_bad_lists_give_sentences():
+def test_bad_lists_are_rejected():
     images, truths, predictions = samples(2)
     with pytest.raises(ValueError, match='zip'):
         predictions_figure(images, truths, predictions[:1], NAMES, PALETTE)

@@ -31,6 +31,7 @@ from mmdavpt.checkpoints.tuned import (  # noqa: E402
     tunable_model,
 )
 from mmdavpt.cli import common as cli  # noqa: E402
+from mmdavpt.cli.messages import exit_with_sentence  # noqa: E402
 from mmdavpt.errors import UsageError  # noqa: E402
 from mmdavpt.registry import MODELS  # noqa: E402
 
@@ -85,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         help='options of the run',
     )
     args = parser.parse_args(argv)
-    with cli.exit_with_sentence():
+    with exit_with_sentence():
         if Path(args.out).suffix not in SUFFIXES:
             raise UsageError(
                 f'OUT should end in {" or ".join(SUFFIXES)}, but got '

@@ -17,7 +17,7 @@ if find_spec('mmdavpt') is None:
 
 from safetensors.torch import save_file  # noqa: E402
 
-from mmdavpt.cli import common as cli  # noqa: E402
+from mmdavpt.cli.messages import exit_with_sentence  # noqa: E402
 from mmdavpt.errors import UsageError, first_few  # noqa: E402
 from mmdavpt.models.pretrained import (  # noqa: E402
     read_checkpoint,
@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         help='unpickle Python objects, which executes code in the file',
     )
     args = parser.parse_args(argv)
-    with cli.exit_with_sentence(FileNotFoundError):
+    with exit_with_sentence(FileNotFoundError):
         print(convert(args.source, args.out, args.prefix, args.allow_pickle))
 
 

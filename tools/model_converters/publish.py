@@ -25,6 +25,7 @@ from mmdavpt.checkpoints import (  # noqa: E402
     save_checkpoint,
 )
 from mmdavpt.cli import common as cli  # noqa: E402
+from mmdavpt.cli.messages import exit_with_sentence  # noqa: E402
 from mmdavpt.errors import UsageError  # noqa: E402
 from mmdavpt.models.export import fold_tuners  # noqa: E402
 from mmdavpt.registry import MODELS  # noqa: E402
@@ -76,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         help='config of the run, to fold its tuners into the frozen weights',
     )
     args = parser.parse_args(argv)
-    with cli.exit_with_sentence(FileNotFoundError):
+    with exit_with_sentence(FileNotFoundError):
         checkpoint = read_run_checkpoint(args.checkpoint)
         if 'state_dict' not in checkpoint:
             raise UsageError(

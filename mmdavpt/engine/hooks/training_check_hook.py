@@ -4,6 +4,7 @@ import math
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from mmpretrain.models import MultiLabelClsHead
 
 from mmdavpt.engine.class_counts import (
     check_classes,
@@ -108,7 +109,10 @@ class TrainingCheckHook(Hook):
         """
         samples = data_batch['data_samples']
         for name, head in heads_of(unwrap(runner.model)).items():
-            if name == 'head' and hasattr(head, 'num_classes'):
+            one_class = hasattr(head, 'num_classes') and not isinstance(
+                head, MultiLabelClsHead
+            )
+            if name == 'head' and one_class:
                 read_class_labels(samples, head.num_classes)
             elif name.startswith('decode_head'):
                 check_annotations(samples, head.num_classes, head.ignore_index)

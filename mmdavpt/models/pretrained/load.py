@@ -210,11 +210,12 @@ def _warn_of_other_functions(
     """Warn if the weights fit but the backbone computes something else."""
     layer = module.layers[0]
     eps = named.norm_eps if model is None else model.blocks[0].norm1.eps
+    ours = getattr(layer.ln1, 'eps', None)
     warnings = []
-    if None not in (eps, layer.ln1.eps) and eps != layer.ln1.eps:
+    if None not in (eps, ours) and eps != ours:
         warnings.append(
             f'weights of {named.label} were trained with layer norms of eps '
-            f'{eps:g}, but the backbone has {layer.ln1.eps:g}; set '
+            f'{eps:g}, but the backbone has {ours:g}; set '
             f"norm_cfg=dict(type='LN', eps={eps:g}) of the backbone"
         )
     parts = {type(part).__name__ for part in layer.ffn.modules()}

@@ -29,9 +29,12 @@ def to_timm_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     projection = weights.get(
         'conv1.weight', weights.get('patch_embed.proj.weight', torch.empty(0))
     )
-    patch = projection.shape[-1] if projection.ndim == 4 else 1
-    if projection.ndim == 2:  # early files of timm have a linear projection
+    if projection.ndim == 4:
+        patch = projection.shape[-1]
+    elif projection.ndim == 2:  # early files of timm have a linear projection
         patch = isqrt(projection.shape[1] // 3)
+    else:
+        return dict(weights)  # damaged, which strict loading reports
     with torch.device('meta'):
         # timm reads the patch size off this model, and nothing else.
         model = VisionTransformer(

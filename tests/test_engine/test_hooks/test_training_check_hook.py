@@ -7,8 +7,12 @@ import numpy as np
 import pytest
 import torch
 from mmengine.hooks import Hook
+from mmpretrain.models import LinearClsHead, MultiLabelLinearClsHead
+from mmpretrain.structures import DataSample
+from torch import nn
 
 from mmdavpt.engine.fault_tolerance.limits import cannot_continue
+from mmdavpt.engine.hooks import TrainingCheckHook
 from mmdavpt.errors import UsageError
 from tests import toy
 
@@ -68,6 +72,21 @@ def test_label_out_of_range(runner_from, tmp_path, guided):
         match=r'birds/0.png should have exactly one `gt_label`, in \[0, 6\)',
     ):
         runner.train()
+
+
+@pytest.mark.parametrize('several', [True, False])
+def test_heads_for_several_classes_take_several_labels(several):
+    model = nn.Module()
+    kind = MultiLabelLinearClsHead if several else LinearClsHead
+    model.head = kind(num_classes=3, in_channels=2)
+    batch = dict(data_samples=[DataSample().set_gt_label([0, 2])])
+    runner = SimpleNamespace(model=model)
+    hook = TrainingCheckHook()
+    if several:
+        hook.before_train_iter(runner, 0, batch)
+    else:
+        with pytest.raises(ValueError, match='should have exactly one'):
+            hook.before_train_iter(runner, 0, batch)
 
 
 @pytest.mark.parametrize('guided', [True, False])

@@ -1,5 +1,6 @@
 """Two gloo processes end like one process on the same data."""
 
+import gc
 import importlib
 import os
 import socket
@@ -163,10 +164,14 @@ def free_port():
 @pytest.fixture(scope='module')
 def two_processes(tmp_path_factory):
     folder = tmp_path_factory.mktemp('two')
-    # Imported here, it is so in both: they are forked.
+    # Both processes are forked, so import once for both.
     importlib.import_module('mmpretrain.models')
     importlib.import_module('mmpretrain.datasets')
     importlib.import_module('mmseg.models')
+    # mmengine collects garbage for each dataset: skip the modules, which
+    # would take longer than a tiny run.
+    gc.collect()
+    gc.freeze()
     mp.start_processes(
         train_on_one_of_two, (free_port(), folder), 2, start_method='fork'
     )

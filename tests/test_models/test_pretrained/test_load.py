@@ -143,6 +143,26 @@ def test_list_missing_weights(tmp_path):
     assert 'lacks weights: layers.1.ln2.bias, ln1.weight. It has' in message
 
 
+@pytest.mark.parametrize('shape', [None, (7,), (7, 7), (1, 32, 3, 8, 8)])
+@pytest.mark.parametrize(
+    'maker, key',
+    [
+        ('plain', 'patch_embed.proj.weight'),
+        ('mae', 'patch_embed.proj.weight'),
+        ('open_clip_tower', 'visual.conv1.weight'),
+        ('mmseg_vit', 'backbone.patch_embed.projection.weight'),
+    ],
+)
+def test_report_damaged_patch_embedding(tmp_path, maker, key, shape):
+    state = getattr(foreign, maker)()[0]
+    state = state.get('state_dict', state.get('model', state))
+    del state[key]
+    if shape is not None:
+        state[key] = torch.zeros(shape)
+    message = refusal(tmp_path, state)
+    assert 'the checkpoint, with names of' in message
+
+
 def test_reject_missing_layer(tmp_path):
     state = {
         k: v

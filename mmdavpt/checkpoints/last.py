@@ -38,11 +38,11 @@ def last_checkpoint(work_dir: str) -> tuple[str | None, list[str]]:
 
     Returns:
         tuple[str | None, list[str]]: Its path, None if there is none; and
-        messages about what was skipped.
+        messages about skipped files.
 
     Raises:
         UsageError: If there are checkpoints, but none can be resumed:
-            starting anew would overwrite them.
+            a fresh start would overwrite them.
     """
     named, notes = _named_checkpoint(work_dir)
     if named is not None and '://' in named:  # in a remote storage
@@ -78,13 +78,13 @@ def last_checkpoint(work_dir: str) -> tuple[str | None, list[str]]:
         raise UsageError(
             f'{work_dir} has no checkpoint that can be resumed: '
             f'{"; ".join(notes)}. Pass one as --resume CKPT, or use another '
-            'work folder to start anew'
+            'work folder to start from scratch'
         )
     return None, []
 
 
 def _named_checkpoint(work_dir: str) -> tuple[str | None, list[str]]:
-    """Return the file that the pointer names, and what is wrong with it."""
+    """Return the file that the pointer names, and its defect, if any."""
     pointer = Path(work_dir) / POINTER
     if not pointer.is_file():
         return None, []

@@ -1,11 +1,11 @@
-"""Preflight checks: what is wrong with a run before it loads anything."""
+"""The preflight: all checks of a config before a run loads anything."""
 
 from mmengine.config import Config
 
 from mmdavpt.errors import UsageError
 
 from .build import DryRunner, quietly
-from .fit import find_misfits
+from .fit import find_mismatches
 from .silent import find_errors, find_warnings
 
 
@@ -20,11 +20,11 @@ def preflight(cfg: Config, training: bool) -> list[str]:
         list[str]: Warnings, one sentence each.
 
     Raises:
-        UsageError: If the config cannot be run, or not as it says.
+        UsageError: If the config cannot run, or would not do what it says.
     """
     dry = DryRunner(cfg, training)
     with quietly(cfg):
-        for find in (find_errors, find_misfits):
+        for find in (find_errors, find_mismatches):
             for sentence in find(cfg, dry):
                 raise UsageError(f'the config cannot be run: {sentence}')
         return list(find_warnings(cfg, dry))

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Sequence
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
-#: What a value of a config may be made of.
+#: Types of which a config value may consist.
 _PLAIN = (str, int, float, bool, list, tuple, dict, type(None))
 
 

@@ -46,6 +46,7 @@ def test_other_unused_variables_are_warnings(tmp_path, capsys):
 @pytest.mark.parametrize(
     'text',
     [
+        'lr = 1e-3',  # as in the key of that name
         'lr = 1e-2\noptim_wrapper = dict(optimizer=dict(lr=lr))',
         'a = _base_.lr\nb = a * 2\noptim_wrapper = dict(optimizer=dict(lr=b))',
         "work_dir = 'x'\ntest_pipeline = []",
@@ -61,6 +62,8 @@ def test_variables_that_are_used(tmp_path, text):
 def test_a_misspelt_key_without_a_base(tmp_path):
     with pytest.raises(UsageError, match='did you mean `load_from`'):
         read(tmp_path, 'lod_from = 3')
+    with pytest.raises(UsageError, match='did you mean `default_hooks`'):
+        read(tmp_path, 'default_hookss = 3')
     assert read(tmp_path, 'anything = 3').anything == 3
 
 

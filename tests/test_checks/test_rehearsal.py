@@ -22,11 +22,6 @@ RESIZE = dict(type='Resize', scale=(32, 32))
 VAL = [LOAD[0], RESIZE, LOAD[1], PACK]
 
 
-@pytest.fixture(autouse=True)
-def quick_start(monkeypatch):
-    monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)
-
-
 def rehearse(cfg, *hooks):
     runner = DAVPTRunner.from_cfg(Config(cfg))
     runner.register_hook(RehearsalHook(stop=True))

@@ -13,7 +13,7 @@ from mmdavpt.errors import UsageError
 from mmdavpt.registry import HOOKS
 from mmdavpt.unwrap import unwrap
 
-#: What is compared, and what to do if it differs.
+#: Compared values, and advice for each of them if it differs.
 ADVICE = {
     'the config': 'start all processes with the same config and options',
     'the iteration to start at': (
@@ -21,7 +21,7 @@ ADVICE = {
         'each of them'
     ),
     'the number of batches per epoch': (
-        'give each process as many images: round_up=True of the '
+        'give each process the same number of images: round_up=True of the '
         'DefaultSampler, or the same dataset on all machines'
     ),
     'the checksum of the weights': (
@@ -33,7 +33,7 @@ ADVICE = {
 
 @HOOKS.register_module()
 class AgreementHook(Hook):
-    """Stop ranks that would train apart without anybody noticing.
+    """Stop a run whose ranks would silently train different models.
 
     Ranks with different numbers of batches wait for each other until a
     timeout, and other frozen weights on another machine change the result

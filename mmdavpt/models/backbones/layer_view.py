@@ -20,13 +20,13 @@ class LayerView(ABC):
     Args:
         layer (nn.Module): The layer.
         shifts (Mapping[str, Tensor], optional): Parts of
-            :data:`~mmdavpt.models.tuners.PARTS` to what is added to their
-            biases, with shape (out, ). Defaults to None.
+            :data:`~mmdavpt.models.tuners.PARTS` to shifts of their biases,
+            with shape (out, ). Defaults to None.
 
     Attributes:
         projects_in_parts (bool): Whether :meth:`project` computes just the
-            parts it returns. Else each call costs all of them, and draws
-            dropout of its own. Defaults to True.
+            parts it returns. Else each call costs all of them, and draws its
+            own dropout. Defaults to True.
         positions (bool): Whether :meth:`position` changes queries and keys.
             Defaults to False.
     """
@@ -94,7 +94,7 @@ class LayerView(ABC):
             change (Change): Called with the part 'proj'.
 
         Returns:
-            Tensor: What is added to the layer's input, (B, Q, C).
+            Tensor: The residual, to add to the layer's input, (B, Q, C).
         """
 
     @abstractmethod
@@ -106,7 +106,7 @@ class LayerView(ABC):
             change (Change): Called with the parts 'fc1' and 'fc2'.
 
         Returns:
-            Tensor: What is added to the MLP's input, (B, T, C).
+            Tensor: The residual, to add to the MLP's input, (B, T, C).
         """
 
     @abstractmethod
@@ -142,7 +142,7 @@ class LayerView(ABC):
         return self.layer(x)
 
     def prompt_parameters(self) -> list[nn.Parameter]:
-        """Return the parameters but weights that keys and values depend on.
+        """Return the parameters, except weights, behind keys and values.
 
         Returns:
             list[nn.Parameter]: Those of the norm before attention and the
@@ -181,14 +181,14 @@ class LayerView(ABC):
 
 
 def is_plain_linear(module: nn.Module) -> bool:
-    """Return whether weight and bias say all that a linear layer does.
+    """Return whether weight and bias describe a linear layer completely.
 
     They do not for a subclass, a wrapper, or a module with hooks or a forward
     of its own, such as those of low-rank adapters, of weight normalization
     and of quantization.
 
     Args:
-        module (nn.Module): What stands in the place of a linear layer.
+        module (nn.Module): The module used as a linear layer.
     """
     return (
         type(module) is nn.Linear

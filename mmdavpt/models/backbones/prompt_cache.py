@@ -31,8 +31,8 @@ class PromptCache(nn.Module):
       trace in a tensor's version;
     - the weight of a projection, which is too large for that and should be
       frozen, by its address, its version, and the values of the first key, of
-      the first value and of the first channel. Hardly a write through
-      ``.data`` spares all three; after one that may, call ``eval()``.
+      the first value and of the first channel. A write through ``.data``
+      rarely leaves all three unchanged; if it might, call ``eval()`` after it.
 
     It is a module so that whatever is called on the backbone reaches it; it
     has no state that is saved, copied or pickled.
@@ -40,7 +40,7 @@ class PromptCache(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        # What the result was computed from: facts, and values; the result.
+        # The key and the values that the result was computed from; the result.
         self._kept: tuple[tuple, Tensor, dict[int, Tensor]] | None = None
 
     def get(self, vit: nn.Module, acting: Acting) -> dict[int, Tensor]:
@@ -139,7 +139,7 @@ def _key(sources: _Sources) -> tuple[Any, ...]:
 
 
 def _values(sources: _Sources) -> Tensor:
-    """Return what is compared by value, in one tensor."""
+    """Return all sources that are compared by value, in one tensor."""
     parts = [source.flatten() for source in sources.small]
     for weight, rows in sources.weights:
         parts += [weight[rows][0], weight[rows][:, 0]]

@@ -37,8 +37,8 @@ class PromptGuidance(ClassMapping):
         normalize (str): How class representations are normalised for
             k-means, see :func:`mmdavpt.mapping.normalize_rows`.
             Defaults to 'l2'.
-        saliency_keys (str): What the prompts' queries attend to: 'patches' or
-            'all'. Defaults to 'patches'.
+        saliency_keys (str): Keys that the prompts' queries attend to:
+            'patches' or 'all'. Defaults to 'patches'.
         labels (str): Which classes of an image with pixel labels guide.
             Defaults to 'random'.
 
@@ -122,15 +122,13 @@ class PromptGuidance(ClassMapping):
 
     def _check_coverage(self, given: float | None) -> None:
         """Check `min_coverage`."""
-        if given is None:
-            return
-        if self.labels != 'present':
+        if given is not None and self.labels != 'present':
             raise UsageError(
                 f'guidance.min_coverage={given} has no effect with '
                 f'guidance.labels={self.labels!r}; set guidance.labels='
                 "'present' or remove it"
             )
-        if not 0 < given <= 1:
+        if not 0 < self.min_coverage <= 1:
             raise UsageError(
                 f'guidance.min_coverage should be in (0, 1], but got {given}'
             )

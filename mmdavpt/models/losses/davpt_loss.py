@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from mmdavpt.errors import UsageError
@@ -10,7 +11,7 @@ from mmdavpt.registry import MODELS
 
 from .checks import check_choice, check_number
 from .metric_config import build_metric
-from .steps import mean_over_layers, stack_samples
+from .similarity import cosine_similarity_matrix, mean_token
 
 
 def _with_prefix(prefix: str) -> list[str]:
@@ -232,8 +233,13 @@ class DAVPTLoss(nn.Module):
         Raises:
             KeyError: If a layer lacks a token.
         """
-        names = [name for _, name in self.terms.values()]
-        return stack_samples(tokens, names)
+        return torch.stack(
+            [
+                torch.stack([mean_token(t[name]) for t in tokens.values()], 1)
+                for _, name in self.terms.values()
+            ],
+            dim=1,
+        )
 
     def prompts(
         self, tokens: Mapping[int, Mapping[str, Tensor]]
@@ -270,17 +276,17 @@ class DAVPTLoss(nn.Module):
         Raises:
             ValueError: If a shape does not fit.
         """
-        terms = mean_over_layers(
-            self.metric,
-            samples,
-            prompts,
-            target,
-            guided,
-            self.prompt_scale,
-        )
-        return {
-            name: weight * term
-            for (name, (weight, _)), term in zip(
-                self.terms.items(), terms, strict=True
-            )
-        }
+        # The gradient of a similarity is the other vector: a NaN here would
+        # reach the prompts even with a zero gradient.
+        takes_part = (target >= 0).unsqueeze(1)
+        losses = {}
+        for (name, (weight, _)), term in zip(
+            self.terms.items(), samples.unbind(1), strict=True
+        ):
+            layers = []
+            for x, p in zip(term.unbind(1), prompts, strict=True):
+                x = torch.where(takes_part, x, torch.zeros_like(x))
+                s = cosine_similarity_matrix(x, p, self.prompt_scale)
+                layers.append(self.metric(s, target, guided))
+            losses[name] = weight * torch.stack(layers).mean()
+        return losses

@@ -1,7 +1,24 @@
-"""Cosine similarity of tokens and prompts (eq. 3)."""
+"""Tokens of samples, and their cosine similarity to prompts (eq. 3)."""
 
 import torch
 from torch import Tensor
+
+from .masked import full_precision
+
+
+def mean_token(x: Tensor) -> Tensor:
+    """Return the mean over a sample's tokens, in float32 or better.
+
+    Args:
+        x (Tensor): Shape (B, N, C), or (B, C) if there is one token.
+
+    Returns:
+        Tensor: Shape (B, C).
+    """
+    if x.ndim == 2:
+        return full_precision(x)
+    # Summed in float32: bfloat16 keeps three digits of a mean.
+    return x.mean(1, dtype=torch.promote_types(x.dtype, torch.float32))
 
 
 def unit_vectors(x: Tensor, eps: float = 1e-12) -> Tensor:

@@ -316,11 +316,10 @@ def test_guidance_has_a_default_loss():
 
 
 def test_missing_labels_are_rejected():
-    model = build(toy.classification).train()
-    set_mapping(model)
     inputs, _ = batch(2)
+    classifier = build(toy.classification)
     with pytest.raises(ValueError, match='exactly one `gt_label`'):
-        model.loss(inputs, [DataSample(), DataSample()])
+        classifier.draw_labels([DataSample(), DataSample()], 0)
     segmentor = build(toy.segmentation).train()
     with pytest.raises(ValueError, match='has no annotation'):
         segmentor.loss(inputs, [SegDataSample(), SegDataSample()])

@@ -1,7 +1,7 @@
 """Check every config that MMSegmentation and MMPretrain ship.
 
-    nice python benchmarks/host_configs.py
-    nice python benchmarks/host_configs.py --only lora
+    nice python benchmarks/library_configs.py
+    nice python benchmarks/library_configs.py --only lora
 
 Each config goes through the preflight with data and weights treated as
 missing. One that is rejected counts as ours if the libraries can build it
@@ -31,7 +31,6 @@ from mmengine.runner import Runner  # noqa: E402
 
 from mmdavpt.checks.names import read_config  # noqa: E402
 from mmdavpt.checks.preflight import preflight  # noqa: E402
-from mmdavpt.errors import UsageError  # noqa: E402
 
 PASSES = 'passes'
 CANNOT_BUILD = 'the library cannot build it'
@@ -65,10 +64,10 @@ def check(path: Path) -> tuple[str, str]:
         cfg.setdefault('work_dir', 'work_dirs')
         with patch('mmdavpt.checks.fit.missing_weights', lambda cfg: ()):
             preflight(cfg, training=cfg.get('train_dataloader') is not None)
-    except UsageError as error:
+    except Exception as error:  # a crash of ours counts as well
         reason = library_failure(path)
         if reason is None:
-            return REJECTED, str(error)
+            return REJECTED, f'{type(error).__name__}: {error}'
         return CANNOT_BUILD, reason
     return PASSES, ''
 
@@ -125,9 +124,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('--only', default='', help='part of a path')
-    parser.add_argument('--state', default='/tmp/host_configs_state.json')
+    parser.add_argument('--state', default='/tmp/library_configs_state.json')
     parser.add_argument(
-        '--out', default=str(ROOT / 'benchmarks/results/host_configs.json')
+        '--out', default=str(ROOT / 'benchmarks/results/library_configs.json')
     )
     args = parser.parse_args(argv)
     os.environ['CUDA_VISIBLE_DEVICES'] = ''

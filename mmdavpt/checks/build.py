@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 from mmdavpt.errors import UsageError, did_you_mean
 from mmdavpt.randomness import isolated_randomness
 
-from .introspection import argument_names, find_types, walk
+from .introspection import arguments_of, find_types, walk
 
 #: The parts of a config that each loop of a run needs.
 LOOPS = {
@@ -55,59 +55,81 @@ class DryRunner(Runner):
         self.cfg = cfg = copy.deepcopy(cfg)
         self.logger = logging.getLogger(f'mmdavpt.{NAME}')
         self.logger.disabled = True
-        self._nodes = list(walk(cfg._cfg_dict))
         self._experiment_name, self._log_dir = NAME, None
         self._seed, self._world_size = 0, 1
         self._distributed, self._randomness_cfg = False, {}
         self._hooks: list = []
+        self.schedules: list[tuple[str, dict, Any]] = []
         self.model = self.optim_wrapper = self.param_schedulers = None
         for split in LOOPS:
             setattr(self, f'_{split}_loop', None)
             for part in (f'{split}_dataloader', f'{split}_evaluator'):
                 setattr(self, f'_{part}', cfg.get(part))
         _check_parts(cfg, training)
+        self._nodes, self._path = list(walk(cfg._cfg_dict)), ''
         with quietly(cfg):
-            self._build_common(cfg)
-            if training:
-                self._build_training(cfg)
-            else:
-                with self._reporting('test_cfg'):
+            try:
+                self._build_common(cfg)
+                if training:
+                    self._build_training(cfg)
+                else:
+                    self._path = 'test_cfg'
                     self._test_loop = self.build_test_loop(cfg.test_cfg)
+            except Exception as error:
+                reason = describe(error, self._nodes, self._path)
+                raise UsageError(
+                    f'the config cannot be run: {reason}'
+                ) from error
 
     def _build_common(self, cfg: Config) -> None:
-        with self._reporting('log_processor'):
-            self.build_log_processor(cfg.get('log_processor') or {})
-        with self._reporting('visualizer'):
-            node = cfg.get('visualizer') or dict(type='Visualizer')
-            self.visualizer = self.build_visualizer(dict(node, name=NAME))
-        with self._reporting('model'):
-            self.model = self._build_empty_model(cfg)
-        with self._reporting('default_hooks'):
-            self.register_default_hooks(cfg.get('default_hooks'))
+        self._path = 'log_processor'
+        self.build_log_processor(cfg.get('log_processor') or {})
+        self._path = 'visualizer'
+        node = cfg.get('visualizer') or dict(type='Visualizer')
+        self.visualizer = self.build_visualizer(dict(node, name=NAME))
+        self._path = 'model'
+        self.model = self._build_empty_model(cfg)
+        self._path = 'default_hooks'
+        self.register_default_hooks(cfg.get('default_hooks'))
         self.default_hooks = list(self._hooks)
-        with self._reporting('custom_hooks'):
-            self.register_custom_hooks(cfg.get('custom_hooks') or [])
+        self._path = 'custom_hooks'
+        self.register_custom_hooks(cfg.get('custom_hooks') or [])
         type(self.visualizer)._instance_dict.pop(NAME, None)
 
     def _build_training(self, cfg: Config) -> None:
-        with self._reporting('train_cfg'):
-            self._train_loop = self.build_train_loop(cfg.train_cfg)
+        self._path = 'train_cfg'
+        self._train_loop = self.build_train_loop(cfg.train_cfg)
         if self.model is not None:
-            with self._reporting('optim_wrapper'):
-                self.optim_wrapper = self.build_optim_wrapper(
-                    _without_amp(cfg.optim_wrapper)
-                )
-                self.scale_lr(self.optim_wrapper, cfg.get('auto_scale_lr'))
+            self._path = 'optim_wrapper'
+            wrapper = _without_amp(cfg.optim_wrapper)
+            self.optim_wrapper = self.build_optim_wrapper(wrapper)
+            self.scale_lr(self.optim_wrapper, cfg.get('auto_scale_lr'))
         if self.optim_wrapper is not None and cfg.get('param_scheduler'):
-            self._check_begins(cfg)
-            with self._reporting('param_scheduler'):
-                self._check_scheduler_cfg(cfg.param_scheduler)
-                self.param_schedulers = self.build_param_scheduler(
-                    cfg.param_scheduler
-                )
+            self._path = 'param_scheduler'
+            self._build_schedules(cfg.param_scheduler)
         if cfg.get('val_cfg') is not None:
-            with self._reporting('val_cfg'):
-                self._val_loop = self.build_val_loop(cfg.val_cfg)
+            self._path = 'val_cfg'
+            self._val_loop = self.build_val_loop(cfg.val_cfg)
+
+    def _build_schedules(self, given: dict | list) -> None:
+        self._check_scheduler_cfg(given)
+        nodes = [('param_scheduler', given)]
+        if not isinstance(given, dict):
+            nodes = [(f'param_scheduler.{i}', n) for i, n in enumerate(given)]
+        for path, node in nodes:
+            total, begin = self.length_for(node), node.get('begin', 0)
+            if total is not None and begin >= total:
+                self._path = path
+                raise UsageError(
+                    f'{node["type"]} begins at {begin}, but the training ends '
+                    f'at {total}; train longer, or set `begin` and `end` of '
+                    'the schedules to fit'
+                )
+        built = self.param_schedulers = self.build_param_scheduler(given)
+        if isinstance(built, list):  # and not of several optimizers
+            self.schedules = [
+                (*pair, one) for pair, one in zip(nodes, built, strict=True)
+            ]
 
     def _build_empty_model(self, cfg: Config) -> torch.nn.Module | None:
         if cfg.get('data_preprocessor') is not None:
@@ -131,15 +153,13 @@ class DryRunner(Runner):
                 Defaults to None.
             **kwargs: See there.
         """
-        path = _path_of(dataloader, self._nodes) or 'dataloader'
         given = dict(dataloader)
-        with self._reporting(f'{path}.dataset'):
-            dataset = build_unread(given['dataset'])
+        self._path = _path_of(dataloader, self._nodes) or self._path
+        dataset = build_unread(given['dataset'])
         batch = given.get('batch_size')
         count = BATCHES * batch if isinstance(batch, int) else BATCHES
         given['dataset'] = _Counted(dataset, count + (count > BATCHES))
-        with self._reporting(path):
-            Runner.build_dataloader(given, seed=seed, **kwargs)
+        Runner.build_dataloader(given, seed=seed, **kwargs)
         # An iterator of mmengine's loops would start the workers.
         for key in ('num_workers', 'persistent_workers', 'prefetch_factor'):
             given.pop(key, None)
@@ -155,28 +175,6 @@ class DryRunner(Runner):
         if by_epoch == isinstance(self._train_loop, IterBasedTrainLoop):
             return None
         return self.max_epochs if by_epoch else self.max_iters
-
-    def _check_begins(self, cfg: Config) -> None:
-        """Raise if a schedule begins after the training has ended."""
-        for path, node in schedules_of(cfg):
-            total, begin = self.length_for(node), node.get('begin', 0)
-            if total is not None and begin >= total:
-                raise UsageError(
-                    f'the config cannot be run: `{path}` ({node["type"]}) '
-                    f'begins at {begin}, but the training ends at {total}; '
-                    'train longer, or set `begin` and `end` of the schedules '
-                    'to fit'
-                )
-
-    @contextmanager
-    def _reporting(self, path: str) -> Iterator[None]:
-        try:
-            yield
-        except UsageError:
-            raise
-        except Exception as error:
-            reason = describe(error, self._nodes, path)
-            raise UsageError(f'the config cannot be run: {reason}') from error
 
 
 def describe(
@@ -223,7 +221,7 @@ def _reason(error: Exception, target: Any, registry: Any) -> str:
     """Say why the call of a target, known by a registry, has failed."""
     text = ' '.join(str(error).split())
     if found := re.search(r"unexpected keyword argument '(\w+)'", text):
-        names = argument_names(target) if target is not None else set()
+        names = arguments_of(target)[0] if callable(target) else set()
         if names:
             hint = did_you_mean(found[1], names)
             hint = hint or f'; it has {", ".join(sorted(names))}'
@@ -244,18 +242,6 @@ def _reason(error: Exception, target: Any, registry: Any) -> str:
     return f'`{place.line}` fails in {place.name} ({type(error).__name__})'
 
 
-def schedules_of(cfg: Config) -> list[tuple[str, dict]]:
-    """Return the schedules of a config with their paths.
-
-    Args:
-        cfg (Config): The config. Those of several optimizers are left out.
-    """
-    given = cfg.get('param_scheduler') or []
-    if isinstance(given, dict):
-        return [('param_scheduler', given)] if 'type' in given else []
-    return [(f'param_scheduler.{i}', node) for i, node in enumerate(given)]
-
-
 def build_unread(node: Any) -> Dataset | None:
     """Build a dataset that does not read its data yet.
 
@@ -267,17 +253,14 @@ def build_unread(node: Any) -> Dataset | None:
         Its pipeline is built in any case.
     """
     for _, part in walk(node):
-        kind = part.get('type')
-        kind = DATASETS.get(kind) if isinstance(kind, str) else kind
-        if kind is not None and 'lazy_init' in argument_names(kind):
+        kinds = find_types(part['type']) if 'type' in part else []
+        if any('lazy_init' in arguments_of(kind)[0] for kind in kinds):
             part['lazy_init'] = True
     try:
         return DATASETS.build(node)
     except (AssertionError, OSError, RuntimeError, ValueError) as error:
-        roots = [part.get('data_root') for _, part in walk(node)]
-        if not isinstance(error, OSError) and all(
-            osp.exists(root) for root in roots if root
-        ):
+        roots = [part.get('data_root') or '.' for _, part in walk(node)]
+        if not isinstance(error, OSError) and all(map(osp.exists, roots)):
             raise
         for _, part in walk(node):
             for transform in part.get('pipeline') or ():
@@ -321,7 +304,7 @@ def _without_amp(wrapper: dict) -> dict:
     """Return an optimizer's wrapper that can be built without a GPU."""
     if torch.cuda.is_available() or 'Amp' not in str(wrapper.get('type')):
         return wrapper
-    own = argument_names(OptimWrapper) | {'constructor', 'paramwise_cfg'}
+    own = arguments_of(OptimWrapper)[0] | {'constructor', 'paramwise_cfg'}
     return type(wrapper)({k: v for k, v in wrapper.items() if k in own})
 
 

@@ -8,7 +8,6 @@ import dis
 import functools
 import inspect
 import re
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -28,28 +27,21 @@ def walk(node: Any, path: str = '') -> Iterator[tuple[str, dict]]:
     if isinstance(node, Mapping):
         yield path, node
         children = node.items()
-    elif isinstance(node, (list, tuple)):
-        children = enumerate(node)
     else:
-        return
+        children = enumerate(node if isinstance(node, (list, tuple)) else ())
     for key, child in children:
         yield from walk(child, f'{path}.{key}' if path else str(key))
 
 
-def find_types(name: Any, scope: str | None = None) -> list[Any]:
-    """Return what a config's ``type`` may stand for, in any registry.
+def find_types(name: Any) -> list[Any]:
+    """Return what a ``type`` may stand for, in any registry of the scope.
 
     Args:
         name (str | type): The value of ``type``.
-        scope (str, optional): The scope of the config. Defaults to None: the
-            current one.
     """
-    if scope is None:
-        current = DefaultScope.get_current_instance()
-        scope = current.scope_name if current else 'mmengine'
-    if not isinstance(name, str):
-        return [name]
-    return _registered(name, scope)
+    current = DefaultScope.get_current_instance()
+    scope = current.scope_name if current else 'mmengine'
+    return _registered(name, scope) if isinstance(name, str) else [name]
 
 
 @functools.lru_cache(maxsize=512)
@@ -64,54 +56,32 @@ def _registered(name: str, scope: str) -> list[Any]:
     return found
 
 
-def constructors(target: Any) -> Iterator[Any]:
-    """Yield the functions that arguments of a class or function reach.
+def arguments_of(target: Any) -> tuple[set[str], bool]:
+    """Return the arguments of a class or function.
 
     ``**kwargs`` are followed to the next class that has a constructor.
+
+    Args:
+        target (Any): The class or function.
+
+    Returns:
+        tuple[set[str], bool]: Their names, and whether others are dropped.
     """
-    if not inspect.isclass(target):
-        yield target
-        return
-    for cls in target.__mro__[:-1]:
-        if '__init__' in vars(cls):
-            yield vars(cls)['__init__']
-            if not _kwargs_name(vars(cls)['__init__']):
-                return
-
-
-def argument_names(target: Any) -> set[str]:
-    """Return the names of the arguments that a class or function takes."""
-    return {
-        parameter.name
-        for function in constructors(target)
-        for parameter in inspect.signature(function).parameters.values()
-        if parameter.kind
-        in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-    } - {'self'}
-
-
-def ignores_unknown_arguments(target: Any) -> bool:
-    """Return whether ``**kwargs`` of a constructor are never read."""
-    for function in constructors(target):
-        name = _kwargs_name(function)
+    functions, names = [target], set()
+    if inspect.isclass(target):
+        classes = [c for c in target.__mro__[:-1] if '__init__' in vars(c)]
+        functions = [vars(cls)['__init__'] for cls in classes]
+    for function in functions:
+        parameters = inspect.signature(function).parameters.values()
+        names |= {p.name for p in parameters if 'VAR' not in p.kind.name}
+        extra = [p.name for p in parameters if p.kind is p.VAR_KEYWORD]
+        if not extra:
+            break
         code = getattr(function, '__code__', None)
-        if name and code and not _loads(code, name):
-            return True
-    return False
-
-
-def _kwargs_name(function: Any) -> str | None:
-    for parameter in inspect.signature(function).parameters.values():
-        if parameter.kind is parameter.VAR_KEYWORD:
-            return parameter.name
-    return None
-
-
-def _loads(code: Any, name: str) -> bool:
-    return any(
-        step.opname.startswith('LOAD_') and step.argval == name
-        for step in dis.get_instructions(code)
-    )
+        steps = dis.get_instructions(code) if code else ()
+        if code and not any(step.argval == extra[0] for step in steps):
+            return names - {'self'}, True
+    return names - {'self'}, False
 
 
 @functools.lru_cache(maxsize=1024)
@@ -126,28 +96,19 @@ def _keys_in_file(path: str, name: str) -> frozenset[str]:
     return frozenset(key for keys in found for key in keys if key)
 
 
-def keys_read(readers: Iterable[type | str], name: str) -> set[str]:
-    """Return the keys that code reads from a dict by the dict's name.
+def keys_read(readers: Iterable[Any], name: str) -> set[str]:
+    """Return the keys that classes read from a dict by the dict's name.
 
     Args:
-        readers (Iterable[type | str]): Classes, whose modules and those of
-            their parents are searched, and prefixes of imported modules.
+        readers (Iterable[Any]): Classes. Their modules are searched, and
+            those of their parents. Functions are left out.
         name (str): The name of the dict in that code, such as 'env_cfg'.
 
     Returns:
         set[str]: The keys; also the names of methods called on the dict.
     """
-    modules = set()
-    for reader in readers:
-        if isinstance(reader, str):
-            modules |= {m for m in [*sys.modules] if m.startswith(reader)}
-        elif inspect.isclass(reader):
-            modules |= {cls.__module__ for cls in reader.__mro__}
-    files = {getattr(sys.modules.get(m), '__file__', None) for m in modules}
-    return set().union(
-        *(
-            _keys_in_file(file, name)
-            for file in files
-            if file and file.endswith('.py')
-        )
-    )
+    classes = {c for r in readers if inspect.isclass(r) for c in r.__mro__}
+    modules = {inspect.getmodule(cls) for cls in classes - {object}}
+    files = {getattr(module, '__file__', None) or '' for module in modules}
+    sources = [file for file in files if file.endswith('.py')]
+    return set().union(*(_keys_in_file(file, name) for file in sources))

@@ -16,24 +16,20 @@ from mmdavpt.errors import UsageError
 
 from .introspection import keys_read, walk
 
-#: Top-level keys that this package and inference interfaces read.
-OWN_KEYS = {
-    'load_allowed',
-    'protocol',
-    'protocols',
-    'test_pipeline',
-    'tta_model',
-    'tta_pipeline',
+#: Top-level keys that mmengine's config and launchers, this package and
+#: inference interfaces read, but not mmengine's runner.
+OTHER_KEYS = {
+    *('custom_imports', 'default_scope', 'launcher', 'runner_type'),
+    *('load_allowed', 'protocol', 'protocols'),
+    *('test_pipeline', 'tta_model', 'tta_pipeline'),
 }
-#: Top-level keys that mmengine reads before there is a runner.
-CONFIG_KEYS = {'custom_imports', 'default_scope', 'launcher', 'runner_type'}
 
 
 def runner_keys() -> set[str]:
     """Return the top-level keys that a run reads."""
     arguments = set(inspect.signature(Runner.__init__).parameters)
     read = keys_read([Runner], r'self\.cfg')
-    return arguments - {'self', 'cfg'} | read | CONFIG_KEYS | OWN_KEYS
+    return arguments - {'self', 'cfg'} | read | OTHER_KEYS
 
 
 def read_config(path: str) -> Config:
@@ -139,7 +135,7 @@ def _hint(name: str, cfg: Config, same: bool = True) -> str:
     """
     known = runner_keys()
     near = get_close_matches(name, known, n=1, cutoff=0.85)
-    if near and name != f'{near[0]}s':  # such as a list of models
+    if near and (name != f'{near[0]}s' or name.endswith('ss')):
         return f'; did you mean `{near[0]}`?'
     paths = [
         f'{path}.{name}'

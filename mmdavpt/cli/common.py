@@ -16,17 +16,17 @@ from mmengine.runner import Runner
 
 from mmdavpt.checkpoints import install_safe_loading, last_checkpoint
 from mmdavpt.checks.data.data_check import check_run_data
-from mmdavpt.checks.fit import (
-    CheckpointFitHook,
-    check_checkpoint_exists,
-    model_of,
-)
 from mmdavpt.checks.names import read_config, set_option
 from mmdavpt.checks.preflight import preflight
+from mmdavpt.engine.hooks.checkpoint_fit_hook import (
+    CheckpointFitHook,
+    model_of,
+)
 from mmdavpt.errors import UsageError
 
 from .evaluation import draw_predictions, use_tta, write_predictions
 from .launch import enable_amp
+from .messages import check_checkpoint_exists
 from .protocol import selection_warning, with_protocol
 
 #: For a training and for a test.

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 
-from mmdavpt.errors import UsageError
+from mmdavpt.errors import UsageError, first_few
 
 #: The configs of a clone.
 CONFIGS = Path(__file__).parents[2] / 'configs'
@@ -55,3 +55,27 @@ def check_config_exists(path: str) -> None:
         else f'the configs are in {osp.relpath(CONFIGS)}'
     )
     raise UsageError(f'the config {path} does not exist; {hint}')
+
+
+def check_checkpoint_exists(path: str, use: str) -> None:
+    """Check that a checkpoint file exists.
+
+    Args:
+        path (str): Path or address of the checkpoint.
+        use (str): What it is for, as a noun phrase.
+
+    Raises:
+        UsageError: If it does not; the message lists those of its folder.
+    """
+    path = osp.expanduser(path)
+    if '://' in path or osp.isfile(path):
+        return
+    folder = Path(path).parent
+    files = [*folder.glob('*.pth'), *folder.glob('*.safetensors')]
+    names = sorted(file.name for file in files)
+    hint = (
+        f'its folder has {first_few(names, 5)}'
+        if names
+        else (f'its folder {folder} has no checkpoint')
+    )
+    raise UsageError(f'{use} {path} does not exist; {hint}')

@@ -55,13 +55,25 @@ def test_strict_loading_gives_the_same_scores(name, expected):
 
 @pytest.mark.parametrize('name', NAMES)
 def test_resumed_runs_end_with_the_same_weights(name, expected, tmp_path):
+    checkpoint = str(DATA / f'{name}.pth')
+    train_and_compare(name, expected, tmp_path, load_from=checkpoint)
+
+
+@pytest.mark.parametrize('name', ['plus', 'segmentation'])
+def test_fresh_runs_end_with_the_same_weights(name, expected, tmp_path):
+    train_and_compare(name, expected, tmp_path)
+
+
+def train_and_compare(name, expected, work_dir, load_from=None):
+    """Train or resume a run, and compare the weights at its end."""
     cfg, _ = config_of(name)
-    cfg.work_dir = cfg.experiment_name = str(tmp_path)
-    runner = runs.runner(cfg, resume=True, load_from=str(DATA / f'{name}.pth'))
+    cfg.work_dir = cfg.experiment_name = str(work_dir)
+    resume = load_from is not None
+    runner = runs.runner(cfg, resume=resume, load_from=load_from)
     runner.train()
     state = runs.state(runner)
     final = dict(expected[name]['final'])
     final.pop('frozen_fingerprint', None)
     compare({key: state[key] for key in final}, final, expected)
-    progress = runner.epoch if name != 'segmentation' else runner.iter
-    assert progress == (2 if name != 'segmentation' else 4)
+    epochs, iterations = (2, 6) if name != 'segmentation' else (0, 4)
+    assert (runner.epoch, runner.iter) == (epochs, iterations)

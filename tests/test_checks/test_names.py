@@ -61,6 +61,8 @@ def test_variables_that_are_used(tmp_path, text):
 def test_a_misspelt_key_without_a_base(tmp_path):
     with pytest.raises(UsageError, match='did you mean `load_from`'):
         read(tmp_path, 'lod_from = 3')
+    with pytest.raises(UsageError, match='did you mean `default_hooks`'):
+        read(tmp_path, 'default_hookss = 3')
     assert read(tmp_path, 'anything = 3').anything == 3
 
 

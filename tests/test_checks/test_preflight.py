@@ -110,7 +110,7 @@ def test_what_cannot_be_built(changes, sentence):
         ({'train_cfg.max_epochs': 0}, 'max_epochs` is 0, so nothing is train'),
         (
             {'param_scheduler': [dict(type='CosineAnnealingLR', begin=2)]},
-            r'`param_scheduler.0` .* begins at 2, but the training ends at 2',
+            '`param_scheduler.0`: .* begins at 2, but the training ends at 2',
         ),
         ({'model.head.num_classes': 5}, '6 classes, .* num_classes=5'),
         ({'custom_hooks': []}, 'nothing keeps the class-to-prompt mapping'),
@@ -184,6 +184,7 @@ def test_silent_mistakes_of_segmentation(changes, sentence):
 
 
 def test_warnings():
+    assert run({'default_hooks.checkpoint.tuned_only': True}) == []
     (warm_up,) = run({'param_scheduler': [dict(type='LinearLR', end=9)]})
     assert 'warms up until 9, but the training ends at 2' in warm_up
     (order,) = run({'train_dataloader.sampler.shuffle': False})

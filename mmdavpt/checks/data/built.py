@@ -8,7 +8,7 @@ from typing import Any
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS, DefaultScope
 
-from mmdavpt.checks.introspection import argument_names, find_types, walk
+from mmdavpt.checks.introspection import arguments_of, find_types, walk
 from mmdavpt.datasets.sample_check import SampleCheck, sample_check
 from mmdavpt.errors import UsageError
 
@@ -54,9 +54,9 @@ def _build(node: Any, path: str) -> Iterator[tuple[str, BaseDataset]]:
     node = copy.deepcopy(node)
     for _, part in walk(node):
         for kind in find_types(part.get('type', dict)):
-            if 'download' in argument_names(kind):
+            if 'download' in arguments_of(kind)[0]:
                 return
-            if 'serialize_data' in argument_names(kind):
+            if 'serialize_data' in arguments_of(kind)[0]:
                 # An empty list cannot be serialized.
                 part['serialize_data'] = False
     try:

@@ -1,4 +1,5 @@
 from .agreement_hook import AgreementHook
+from .checkpoint_fit_hook import CheckpointFitHook
 from .checkpoint_hook import DAVPTCheckpointHook
 from .parameter_table_hook import ParameterTableHook
 from .prompt_init_hook import PromptInitHook
@@ -7,6 +8,7 @@ from .training_check_hook import TrainingCheckHook
 
 __all__ = [
     'AgreementHook',
+    'CheckpointFitHook',
     'DAVPTCheckpointHook',
     'ParameterTableHook',
     'PromptInitHook',

@@ -16,8 +16,7 @@ from ..test_backbones.test_davpt_vit import build, gradients, images
 from .reference import TUNERS, PlainPass
 
 FORMS = dict(
-    cls_only={},
-    featmap=dict(out_type='featmap', out_indices=[0, 2]),
+    two_outputs=dict(out_type='featmap', out_indices=[0, 2]),
     with_cp=dict(with_cp=True, out_type='featmap'),
     shallow=dict(propagate=True, num_prompts=(3, 0, 0), out_type='featmap'),
     pooled=dict(out_type='avg_featmap', pool_prompts=True),
@@ -74,12 +73,12 @@ def assert_equal_passes(vit):
             )
 
 
-@pytest.mark.parametrize('form', FORMS)
+@pytest.mark.parametrize('out_type', ['cls_token', 'featmap'])
 @pytest.mark.parametrize('tuner', TUNERS)
-def test_prefix_equals_concatenated_form(tuner, form):
-    vit = build(tuners=[dict(type=tuner)], **FORMS[form]).train()
+def test_prefix_equals_concatenated_form(tuner, out_type):
+    vit = build(tuners=[dict(type=tuner)], out_type=out_type).train()
     assert_equal_passes(vit)
-    plain = build(**FORMS[form])
+    plain = build(out_type=out_type)
     plain.load_state_dict(vit.state_dict(), strict=False)
     changed = vit(images())[0] - plain(images())[0]
     assert changed.abs().max() > 1e-3
@@ -88,10 +87,12 @@ def test_prefix_equals_concatenated_form(tuner, form):
 
 
 @pytest.mark.parametrize('order', [1, -1])
-def test_tuners_act_in_the_order_of_the_config(order):
+@pytest.mark.parametrize('form', FORMS)
+def test_all_tuners_act_in_the_order_of_the_config(form, order):
     tuners = [dict(type=tuner) for tuner in TUNERS][::order]
     tuners += [dict(type=TUNERS[3], name='again')]
-    assert_equal_passes(build(tuners=tuners, bias=('k', 'v')).train())
+    cfg = dict(tuners=tuners, bias=('k', 'v'), **FORMS[form])
+    assert_equal_passes(build(**cfg).train())
 
 
 class Rotated(MMPretrainLayer):

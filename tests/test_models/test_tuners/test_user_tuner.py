@@ -27,7 +27,7 @@ def config(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     weights = tmp_path / 'vit.pth'
 
-    def make(task, folder, **changes):
+    def make(task, folder):
         torch.manual_seed(0)
         cfg = task(
             tmp_path / folder,
@@ -36,7 +36,6 @@ def config(tmp_path, monkeypatch):
                     type='Pretrained', checkpoint=str(weights)
                 ),
                 'default_hooks.checkpoint.tuned_only': True,
-                **changes,
             },
         )
         plain = MODELS.build({**cfg['model']['backbone'], 'init_cfg': None})
@@ -62,13 +61,10 @@ def state(runner):
 
 
 @pytest.mark.parametrize(
-    'task, length, half',
-    [
-        (toy.classification, 'train_cfg.max_epochs', 1),
-        (toy.segmentation, 'train_cfg.max_iters', 2),
-    ],
+    'task, unit, half',
+    [(toy.classification, 'epoch', 1), (toy.segmentation, 'iter', 2)],
 )
-def test_a_tuner_in_a_users_file(config, tmp_path, task, length, half):
+def test_a_tuner_in_a_users_file(config, tmp_path, task, unit, half):
     whole = RUNNERS.build(config(task, 'whole'))
     start = state(whole)
     whole.train()
@@ -82,22 +78,19 @@ def test_a_tuner_in_a_users_file(config, tmp_path, task, length, half):
     name = f'{group}.up.1.weight'
     assert start[name].abs().max() == 0 < state(whole)[name].abs().max()
 
-    stopped = RUNNERS.build(config(task, 'resumed', **{length: half}))
-    stopped.train()
+    middle, last = (
+        str(tmp_path / 'whole' / f'{unit}_{count}.pth')
+        for count in (half, 2 * half)
+    )
     cfg = config(task, 'resumed')
-    cfg.resume = True
+    cfg.resume, cfg.load_from = True, middle
     resumed = RUNNERS.build(cfg)
     resumed.train()
     expected = state(whole)
     for key, value in state(resumed).items():
         assert torch.equal(value, expected[key]), key
 
-    (last,) = [
-        path
-        for path in (tmp_path / 'whole').glob('*.pth')
-        if path.stem in (f'epoch_{2 * half}', f'iter_{2 * half}')
-    ]
-    saved = read_run_checkpoint(str(last))['state_dict']
+    saved = read_run_checkpoint(last)['state_dict']
     assert name in saved and 'backbone.pos_embed' not in saved
     fresh = MODELS.build(config(task, 'fresh').model)
     fresh.load_state_dict(saved)

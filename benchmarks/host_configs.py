@@ -31,7 +31,6 @@ from mmengine.runner import Runner  # noqa: E402
 
 from mmdavpt.checks.names import read_config  # noqa: E402
 from mmdavpt.checks.preflight import preflight  # noqa: E402
-from mmdavpt.errors import UsageError  # noqa: E402
 
 PASSES = 'passes'
 CANNOT_BUILD = 'the library cannot build it'
@@ -65,10 +64,10 @@ def check(path: Path) -> tuple[str, str]:
         cfg.setdefault('work_dir', 'work_dirs')
         with patch('mmdavpt.checks.fit.missing_weights', lambda cfg: ()):
             preflight(cfg, training=cfg.get('train_dataloader') is not None)
-    except UsageError as error:
+    except Exception as error:  # a crash of ours counts as well
         reason = library_failure(path)
         if reason is None:
-            return REJECTED, str(error)
+            return REJECTED, f'{type(error).__name__}: {error}'
         return CANNOT_BUILD, reason
     return PASSES, ''
 

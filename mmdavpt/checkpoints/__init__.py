@@ -1,4 +1,4 @@
-"""Checkpoints: written atomically, read without executing them."""
+"""Atomic writing and safe reading of checkpoints."""
 
 from .last import last_checkpoint, write_pointer
 from .reading import read_run_checkpoint, read_torch

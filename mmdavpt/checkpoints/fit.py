@@ -9,14 +9,15 @@ from mmdavpt.errors import UsageError, first_few
 
 from .tuned import FINGERPRINT, resume_only
 
-#: What to do about a state that does not fit, for users of the tools.
+#: Default advice about a mismatched state, for users of the tools.
 TOOL_ADVICE = (
     'use the --cfg-options of its training, or list what may differ in '
     '`load_allowed`, such as --cfg-options load_allowed=head.*'
 )
 
 #: Prediction does not use the state of the guidance, so a guided checkpoint
-#: may be tested unguided; and a training that does not resume makes its own.
+#: can be tested unguided, and a run that does not resume makes its own
+#: mapping.
 GUIDANCE = 'guidance.*'
 
 
@@ -79,14 +80,14 @@ def check_fit(
         model (nn.Module): The model, without wrapper.
         state (dict): Names to tensors. Those with another shape are removed
             from it if they are allowed.
-        source (str): Where it is from, for the message.
+        source (str): Origin of the state, for the message.
         allowed (Sequence[str]): Patterns of names that may differ, such as
             ``'head.*'``. Defaults to ().
         advice (str): What to do, for the message. Defaults to the advice for
             users of the tools.
 
     Raises:
-        UsageError: If something differs that is not allowed to.
+        UsageError: If a difference is not allowed.
     """
     missing, unexpected, mismatched = state_mismatch(model, state)
     own = model.state_dict()

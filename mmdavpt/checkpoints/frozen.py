@@ -1,4 +1,4 @@
-"""Load a model's frozen weights again, and check that this is possible."""
+"""Reload a model's frozen weights, and check that this is possible."""
 
 import copy
 
@@ -58,7 +58,7 @@ def check_restorable(model: nn.Module) -> None:
         model (nn.Module): The model with the weights of the training.
 
     Raises:
-        UsageError: If some frozen weights are not those the config names.
+        UsageError: If the config does not provide some of the frozen weights.
     """
     modules = _pretrained_modules(model)
     lost = [
@@ -73,11 +73,11 @@ def check_restorable(model: nn.Module) -> None:
             'tuned_only, or set init_cfg of the backbone'
         )
     for name, module in modules.items():
-        anew = copy.deepcopy(module).cpu()
-        anew.load_pretrained_weights()
+        reloaded = copy.deepcopy(module).cpu()
+        reloaded.load_pretrained_weights()
         if not same_values(
             fingerprint(frozen_weights(module)),
-            fingerprint(frozen_weights(anew)),
+            fingerprint(frozen_weights(reloaded)),
         ):
             raise UsageError(
                 f'tuned_only=True would drop the frozen weights of {name}, '
@@ -88,7 +88,7 @@ def check_restorable(model: nn.Module) -> None:
 
 
 def _pretrained_modules(model: nn.Module) -> dict[str, nn.Module]:
-    """Return the modules that can load their pre-trained weights again."""
+    """Return the modules that can reload their pre-trained weights."""
     return {
         name: module
         for name, module in model.named_modules()

@@ -42,7 +42,7 @@ def last_checkpoint(work_dir: str) -> tuple[str | None, list[str]]:
 
     Raises:
         UsageError: If there are checkpoints, but none can be resumed:
-            starting anew would overwrite them.
+            a fresh start would overwrite them.
     """
     named, notes = _named_checkpoint(work_dir)
     if named is not None and '://' in named:  # in a remote storage
@@ -78,7 +78,7 @@ def last_checkpoint(work_dir: str) -> tuple[str | None, list[str]]:
         raise UsageError(
             f'{work_dir} has no checkpoint that can be resumed: '
             f'{"; ".join(notes)}. Pass one as --resume CKPT, or use another '
-            'work folder to start anew'
+            'work folder to start from scratch'
         )
     return None, []
 

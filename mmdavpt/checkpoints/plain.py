@@ -1,4 +1,4 @@
-"""Convert facts in a checkpoint to types that load without unpickling."""
+"""Convert metadata of a checkpoint to types that load without unpickling."""
 
 from pathlib import PurePath
 from typing import Any
@@ -40,7 +40,7 @@ def to_plain(value: Any) -> Any:
 
 
 def package_versions() -> dict[str, str]:
-    """Return name -> version of the packages that make a checkpoint."""
+    """Return the versions of the packages that write a checkpoint, by name."""
     return dict(
         installed_versions(),
         mmdavpt=__version__,

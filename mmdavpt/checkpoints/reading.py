@@ -59,8 +59,8 @@ def read_torch(
 
     Args:
         path (str): The file.
-        allow_pickle (bool): Whether Python objects may be unpickled, which
-            executes what the file says. Only for trusted files. Defaults to
+        allow_pickle (bool): Whether Python objects may be unpickled, which can
+            execute code in the file. Only for trusted files. Defaults to
             False.
         advice (str): How to trust a file, for the message. Defaults to the
             environment variable ``MMDAVPT_ALLOW_PICKLE``.

@@ -1,1 +1,1 @@
-"""What is looked at before a run, so that it does not fail in the middle."""
+"""Preflight checks: find mistakes in config and data before a run starts."""

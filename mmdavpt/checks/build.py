@@ -25,15 +25,15 @@ from mmdavpt.randomness import isolated_randomness
 
 from .introspection import arguments_of, find_types, walk
 
-#: The parts of a config that each loop of a run needs.
+#: Parts of a config that each loop needs.
 LOOPS = {
     'train': ('train_dataloader', 'train_cfg', 'optim_wrapper'),
     'val': ('val_dataloader', 'val_cfg', 'val_evaluator'),
     'test': ('test_dataloader', 'test_cfg', 'test_evaluator'),
 }
-#: Batches of the data that stand in for those of a loader.
+#: Number of full batches that a loader pretends to have.
 BATCHES = 10
-#: A name of its own, since visualizers are singletons by name.
+#: A separate name, since visualizers are singletons by name.
 NAME = 'preflight'
 
 
@@ -218,7 +218,7 @@ def _path_of(node: Any, nodes: Sequence[tuple[str, dict]]) -> str | None:
 
 
 def _reason(error: Exception, target: Any, registry: Any) -> str:
-    """Say why the call of a target, known by a registry, has failed."""
+    """Return why the call of a registered target failed."""
     text = ' '.join(str(error).split())
     if found := re.search(r"unexpected keyword argument '(\w+)'", text):
         names = arguments_of(target)[0] if callable(target) else set()
@@ -269,7 +269,7 @@ def build_unread(node: Any) -> Dataset | None:
 
 
 class _Counted(Dataset):
-    """A dataset with a number of samples and the rest from another."""
+    """A dataset with its own length and the attributes of another one."""
 
     def __init__(self, dataset: Dataset | None, count: int) -> None:
         self.dataset, self.count = dataset, count

@@ -19,7 +19,7 @@ from .introspection import walk
 
 
 def find_misfits(cfg: Config, dry: DryRunner) -> Iterator[str]:
-    """Yield a sentence for each pair of parts that do not fit.
+    """Yield a sentence for each mismatch.
 
     Args:
         cfg (Config): The merged config.

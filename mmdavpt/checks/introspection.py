@@ -1,4 +1,4 @@
-"""What code reads: arguments of constructors and keys of plain dicts.
+"""Find what code reads: arguments of constructors and keys of plain dicts.
 
 Everything here comes from signatures, registries and source files, so that
 no table has to follow the libraries.

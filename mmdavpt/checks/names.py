@@ -53,13 +53,11 @@ def read_config(path: str) -> Config:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, SyntaxError):
-        code = (error.text or '').strip()[:80]
-        return f'line {error.lineno}: {error.msg}' + (code and f' in `{code}`')
     frames = traceback.extract_tb(error.__traceback__)
     lines = [f.lineno for f in frames if f.name == '<module>']
-    place = f'line {lines[-1]}: ' if lines else ''
-    return f'{place}{str(error) or "it failed"} ({type(error).__name__})'
+    line = getattr(error, 'lineno', None) or (lines[-1] if lines else None)
+    place = f'line {line}: ' if line else ''
+    return f'{place}{" ".join(str(error).split())} ({type(error).__name__})'
 
 
 def check_variables(path: str, cfg: Config) -> None:
@@ -85,7 +83,7 @@ def check_variables(path: str, cfg: Config) -> None:
     inherits = '_base_' in assigned
     unused = assigned - read - runner_keys() - {'_base_'}
     for name in sorted(unused):
-        hint = _hint(name, cfg, inherits)
+        hint = _hint(name, cfg, cfg[name] if inherits else None)
         sentence = f'the config {path} sets `{name}`, which changes nothing'
         if hint:
             raise UsageError(sentence + hint)
@@ -114,7 +112,8 @@ def set_option(cfg: Config, key: str, value: Any) -> None:
     name = key.split('.')[0]
     if name not in runner_keys():
         raise UsageError(
-            f'--cfg-options {key}: no run reads `{name}`' + _hint(name, cfg)
+            f'--cfg-options {key}: no run reads `{name}`'
+            + _hint(name, cfg, value)
         )
     try:
         cfg.merge_from_dict({key: copy.deepcopy(value)})
@@ -124,22 +123,24 @@ def set_option(cfg: Config, key: str, value: Any) -> None:
         ) from error
 
 
-def _hint(name: str, cfg: Config, same: bool = True) -> str:
+def _hint(name: str, cfg: Config, value: Any) -> str:
     """Return what to set instead of a name, '' if nothing is similar.
 
     Args:
         name (str): The name that no run reads.
         cfg (Config): The merged config.
-        same (bool): Whether to look for keys with this name in the parts of
-            the config. Defaults to True.
+        value (Any): Its value. Keys of that name that have another one are
+            suggested; None suggests none of them.
     """
     known = runner_keys()
     near = get_close_matches(name, known, n=1, cutoff=0.85)
+    # Lists of things have names such as `models`.
     if near and (name != f'{near[0]}s' or name.endswith('ss')):
         return f'; did you mean `{near[0]}`?'
     paths = [
         f'{path}.{name}'
         for path, node in walk(cfg._cfg_dict)
-        if same and path.split('.')[0] in known and name in node
+        if path.split('.')[0] in known and node.get(name, value) != value
     ]
-    return '; set ' + ' or '.join(f'`{p}`' for p in paths[:3]) if paths else ''
+    found = paths[:3] if value is not None else []
+    return '; set ' + ' or '.join(f'`{p}`' for p in found) if found else ''

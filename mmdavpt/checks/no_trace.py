@@ -24,9 +24,9 @@ def no_trace(runner: Runner) -> Iterator[None]:
 
     Restores weights, buffers, gradients, module attributes, optimizers, loss
     scalers, message hubs, process group and all random generators. Inside,
-    nothing is logged or printed, the optimizer steps after one batch, and
-    this process has a process group of its own, so that a collective cannot
-    wait for other ranks.
+    nothing is logged or printed, the optimizer steps after one batch, and this
+    process gets a separate process group, so that a collective cannot wait for
+    other ranks.
 
     Args:
         runner (Runner): The runner, with weights initialized and loaded.
@@ -104,7 +104,7 @@ def _separate(
     loggers: list[MMLogger],
     hubs: list[MessageHub],
 ) -> None:
-    """Replace what would be changed in place by copies."""
+    """Replace objects that would change in place by copies."""
     for wrapper in wrappers:
         optimizer = wrapper.optimizer
         states = {p: copy.deepcopy(s) for p, s in optimizer.state.items()}

@@ -1,4 +1,4 @@
-"""Preflight checks: what is wrong with a run before it loads anything."""
+"""The preflight: all checks of a config before a run loads anything."""
 
 from mmengine.config import Config
 
@@ -20,7 +20,7 @@ def preflight(cfg: Config, training: bool) -> list[str]:
         list[str]: Warnings, one sentence each.
 
     Raises:
-        UsageError: If the config cannot be run, or not as it says.
+        UsageError: If the config cannot run, or would not do what it says.
     """
     dry = DryRunner(cfg, training)
     with quietly(cfg):

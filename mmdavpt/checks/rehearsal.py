@@ -39,7 +39,7 @@ class RehearsalPassed(SystemExit):
 
 
 class RehearsalHook(Hook):
-    """Rehearse a run before it starts, unless it resumes another.
+    """Rehearse a run before it starts, unless it resumes.
 
     Args:
         stop (bool): Whether to end the program after the rehearsal, for

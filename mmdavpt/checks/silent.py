@@ -23,7 +23,7 @@ from mmdavpt.errors import did_you_mean, first_few
 from .build import BATCHES, DryRunner
 from .introspection import arguments_of, find_types, keys_read, walk
 
-#: What registries take out of a dict before they call its type.
+#: Keys that registries remove from a dict before they call its type.
 BUILDER_KEYS = {'type', '_scope_', '_delete_'}
 #: Names that options of the backbone add, which shipped schedules mention.
 OPTIONAL_NAMES = {'prompts', 'bias_delta', 'gate_logits'}
@@ -51,7 +51,7 @@ def find_errors(cfg: Config, dry: DryRunner) -> Iterator[str]:
 
 
 def find_warnings(cfg: Config, dry: DryRunner) -> Iterator[str]:
-    """Yield a sentence for what is probably a mistake.
+    """Yield a sentence for each probable mistake.
 
     Args:
         cfg (Config): The merged config.
@@ -65,7 +65,7 @@ def find_warnings(cfg: Config, dry: DryRunner) -> Iterator[str]:
 
 
 def unread_keys(cfg: Config, dry: DryRunner, errors: bool) -> Iterator[str]:
-    """Yield keys that the code that gets them never reads.
+    """Yield keys that their readers never look up.
 
     Args:
         cfg (Config): The merged config.

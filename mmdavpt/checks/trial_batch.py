@@ -1,4 +1,4 @@
-"""One batch for the rehearsal, and why a step may fail on it."""
+"""Load one batch for the rehearsal, and explain a step that fails on it."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -3,7 +3,7 @@
     mmdavpt experiment configs/experiments/glyphs_paper.csv --seeds 0 1 2
 
 A row of a table is a config and what it changes. Every row runs with every
-seed in a folder of its own, WORK_DIR/TABLE/ROW/seed_N, which holds the merged
+seed in its own folder, WORK_DIR/TABLE/ROW/seed_N, which holds the merged
 config (config.py), logs, checkpoints and test metrics (run.json). The same
 command continues after a stop: it skips finished runs and resumes others.
 """

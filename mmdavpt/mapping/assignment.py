@@ -40,7 +40,7 @@ def assign_prompts(
         num_prompts (int): The number of guided prompts ``P``.
         centroids (np.ndarray, optional): Previous centroids to start from,
             shape (P, C). If a row is zero, a prompt was unassigned, and
-            k-means starts anew. Defaults to None.
+            k-means starts from k-means++. Defaults to None.
         excluded (Iterable[int]): Classes without guidance, such as the
             background. Defaults to ().
         normalize (str): See :func:`normalize_rows`. Defaults to 'l2'.

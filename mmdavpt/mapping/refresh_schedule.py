@@ -1,4 +1,4 @@
-"""When classes are re-clustered during training."""
+"""Schedule of re-clustering during training."""
 
 from mmdavpt.errors import UsageError
 

@@ -1,4 +1,4 @@
-"""Names of what tuning adds to a pre-trained backbone."""
+"""Names of the parameters that tuning adds to a pre-trained backbone."""
 
 #: The attributes of a backbone that tuning adds. Everything that has to tell
 #: them from pre-trained weights (freezing, strict loading, tuned-only files,

@@ -9,7 +9,7 @@ from .added import is_added
 
 
 def select_trainable(module: nn.Module, patterns: Sequence[str]) -> None:
-    """Let the parameters whose names match train, and freeze all others.
+    """Train the parameters whose names match; freeze all others.
 
     Args:
         module (nn.Module): The module whose parameters are selected.

@@ -46,6 +46,7 @@ def test_other_unused_variables_are_warnings(tmp_path, capsys):
 @pytest.mark.parametrize(
     'text',
     [
+        'lr = 1e-3',  # as in the key of that name
         'lr = 1e-2\noptim_wrapper = dict(optimizer=dict(lr=lr))',
         'a = _base_.lr\nb = a * 2\noptim_wrapper = dict(optimizer=dict(lr=b))',
         "work_dir = 'x'\ntest_pipeline = []",

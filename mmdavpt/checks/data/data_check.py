@@ -1,4 +1,4 @@
-"""Check the data of a run in seconds, before anything heavy starts."""
+"""Check the data of a run in seconds, before the model is built."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,10 +10,10 @@ from mmdavpt.errors import UsageError, first_few
 
 from .built import sample_checks
 
-#: How many samples of a dataset have their files checked, evenly spread.
+#: Maximum number of samples of a dataset whose files are checked.
 MOST_FILES = 100_000
 
-#: The same for test data before a training, which does not read them.
+#: The same for test data before a training, which does not read it.
 MOST_TEST_FILES = 1000
 
 #: How many samples with pixel labels are decoded, evenly spread.
@@ -32,7 +32,7 @@ def check_run_data(cfg: dict, training: bool) -> list[str]:
         defects of test data.
 
     Raises:
-        UsageError: If data that the run reads are missing or broken.
+        UsageError: If data that the run reads is missing or broken.
     """
     notes = []
     for split in ('train', 'val') if training else ('test',):
@@ -101,7 +101,7 @@ def empty_class_folders(dataset: BaseDataset) -> str | None:
         dataset (BaseDataset): The dataset, built.
 
     Returns:
-        str | None: What to say of the dataset; None if all have images.
+        str | None: The defect; None if all have images.
     """
     folders = getattr(dataset, 'folder_to_idx', None)
     found = set(dataset.get_gt_labels()) if folders else set()

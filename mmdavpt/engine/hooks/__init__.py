@@ -1,5 +1,4 @@
 from .agreement_hook import AgreementHook
-from .checkpoint_fit_hook import CheckpointFitHook
 from .checkpoint_hook import DAVPTCheckpointHook
 from .parameter_table_hook import ParameterTableHook
 from .prompt_init_hook import PromptInitHook
@@ -8,7 +7,6 @@ from .training_check_hook import TrainingCheckHook
 
 __all__ = [
     'AgreementHook',
-    'CheckpointFitHook',
     'DAVPTCheckpointHook',
     'ParameterTableHook',
     'PromptInitHook',

@@ -13,7 +13,7 @@ from mmdavpt.errors import UsageError
 from mmdavpt.registry import HOOKS
 from mmdavpt.unwrap import unwrap
 
-#: What is compared, and what to do if it differs.
+#: Compared values, and advice for each of them if it differs.
 ADVICE = {
     'the config': 'start all processes with the same config and options',
     'the iteration to start at': (
@@ -33,7 +33,7 @@ ADVICE = {
 
 @HOOKS.register_module()
 class AgreementHook(Hook):
-    """Stop ranks that would train apart without anybody noticing.
+    """Stop a run whose ranks would silently train different models.
 
     Ranks with different numbers of batches wait for each other until a
     timeout, and other frozen weights on another machine change the result

@@ -27,7 +27,7 @@ from mmdavpt.registry import HOOKS
 
 @HOOKS.register_module()
 class DAVPTCheckpointHook(CheckpointHook):
-    """mmengine's hook, but it deletes only after it has saved.
+    """mmengine's hook, which here deletes old files only after saving.
 
     An old checkpoint is deleted once the new one is on disk and
     ``last_checkpoint`` names it. If a checkpoint cannot be written, for

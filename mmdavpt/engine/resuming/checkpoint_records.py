@@ -1,4 +1,4 @@
-"""What a checkpoint hook and the message hub record about checkpoints."""
+"""Snapshot and relocate the records about saved checkpoints."""
 
 import os.path as osp
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from mmengine.logging import MessageHub
 #: Attributes of the hook that a save changes.
 OWN = ('last_ckpt', 'keep_ckpt_ids', 'best_ckpt_path', 'best_ckpt_path_dict')
 
-#: What keys of the message hub about checkpoints begin with.
+#: Prefixes of the message hub's keys about checkpoints.
 RECORDS = ('keep_ckpt_ids', 'last_ckpt', 'best_ckpt', 'best_score')
 
 

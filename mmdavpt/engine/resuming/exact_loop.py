@@ -35,7 +35,7 @@ STOPPED = 'stopped.pth'
 class ExactLoop:
     """A mixin that makes one of mmengine's training loops resume exactly.
 
-    It seeds everything random anew for each sample and each iteration
+    It reseeds all random generators for each sample and each iteration
     (:mod:`.seeding`). A pass over the training set that was stopped continues
     with its next batch, and a validation that was cut off is repeated. On
     SIGTERM, SIGUSR1 or SIGINT it finishes the iteration, saves a checkpoint
@@ -112,7 +112,7 @@ class ExactLoop:
             self.stop.obey()
 
     def _train(self) -> None:
-        """Run what is left of the training."""
+        """Run the remaining iterations."""
         raise NotImplementedError
 
     def _count_batches_done(self, length: int, same_data: bool) -> int:
@@ -195,7 +195,7 @@ def restore_weights_if_stopped(runner: Runner) -> Iterator[None]:
     """Swap weights and their averages back if a validation is cut off.
 
     EMA hooks swap them before a validation and back after it. A checkpoint
-    from in between would store each in the place of the other.
+    from in between would store the two swapped.
 
     Args:
         runner (Runner): The runner that validates inside the block.

@@ -15,7 +15,7 @@ class ExactEpochLoop(ExactLoop, EpochBasedTrainLoop):
         return self._epoch, self._max_epochs
 
     def run_epoch(self) -> None:
-        """Run what is left of one epoch."""
+        """Run the rest of one epoch."""
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
         if self.seeded:

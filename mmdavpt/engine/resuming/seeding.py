@@ -1,4 +1,4 @@
-"""Seed every random draw from what it is for, so that runs resume exactly.
+"""Seed each random draw by its purpose, so that runs resume exactly.
 
 A checkpoint cannot hold the states of all generators: workers load images
 ahead of the training, each with its own. So nothing random is saved. Each
@@ -45,7 +45,7 @@ class SeededBatch:
 
     PyTorch's fetcher iterates in the process that loads the batch, and loads
     each sample before it takes the next index. So datasets and their wrappers
-    need not know of seeds.
+    need no code for seeds.
 
     Args:
         indices (list[int]): Indices of the samples.

@@ -32,7 +32,7 @@ class Stopped(SystemExit):
 
 
 class StopRequest:
-    """A context that notes signals instead of dying of them.
+    """Context that records signals instead of ending the process.
 
     A second signal has its usual effect, unless it follows so soon that it
     must be the first one, passed on by a launcher. Outside the main thread,
@@ -99,8 +99,8 @@ def stop_request_of(runner: Runner) -> StopRequest:
     """Return the stop request of a runner.
 
     Args:
-        runner (Runner): A runner; with mmengine's own loops the request is
-            one that never comes.
+        runner (Runner): A runner; with mmengine's own loops, a request that no
+            signal sets.
     """
     return getattr(runner.train_loop, 'stop', None) or StopRequest()
 
@@ -122,7 +122,7 @@ def stop_message(number: int) -> str:
 def exit_cleanly_on_signal(alone: bool = True) -> Iterator[None]:
     """Let a signal end the program at once with exit code 0.
 
-    For what a program does before and after a training.
+    For code that runs before and after a training.
 
     Args:
         alone (bool): Whether the program has one process. If one of several

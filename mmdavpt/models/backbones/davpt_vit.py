@@ -193,7 +193,7 @@ class DAVPTVisionTransformer(VisionTransformer):
     def load_pretrained_weights(self) -> None:
         """Load the weights that an ``init_cfg`` of type 'Pretrained' names.
 
-        What tuning added stays as it is.
+        Weights that tuning added are unchanged.
         """
         options = {k: v for k, v in self.init_cfg.items() if k != 'type'}
         self.normalization = load_pretrained(self, **options)

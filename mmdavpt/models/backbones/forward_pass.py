@@ -51,7 +51,7 @@ class TokenSequence(NamedTuple):
 
     @property
     def prompts(self) -> Tensor:
-        """Tensor: The prompts or what a layer made of them, (B, P, C)."""
+        """Tensor: The prompts, or a layer's outputs at them, (B, P, C)."""
         return self.x[:, self.num_extra : self.patch_start]
 
     @property
@@ -154,7 +154,7 @@ def _run_layer(
         task.prompts is None
         and not task.tuners.act_in_layer()
         and task.request is None
-        # Without any prompt it is the parent's to the bit.
+        # Without prompts, the result equals the parent's bit for bit.
         and not (task.cls_only and len(vit.prompts))
     )
 

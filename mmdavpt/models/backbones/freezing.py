@@ -27,7 +27,8 @@ def freeze(vit: nn.Module, trainable: Sequence[str]) -> None:
         )
     added = [name for name, _ in vit.named_parameters() if is_added(name)]
     select_trainable(vit, [*trainable, *added])
-    # What never runs has no gradient, which distributed training refuses.
+    # Layers that never run have no gradient, which distributed training
+    # rejects.
     unused = [*vit.layers[vit.num_used_layers :]]
     if vit.final_norm and vit.num_used_layers < vit.num_layers:
         unused.append(vit.ln1)

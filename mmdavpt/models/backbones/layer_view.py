@@ -142,7 +142,7 @@ class LayerView(ABC):
         return self.layer(x)
 
     def prompt_parameters(self) -> list[nn.Parameter]:
-        """Return the parameters but weights that keys and values depend on.
+        """Return the parameters, except weights, behind keys and values.
 
         Returns:
             list[nn.Parameter]: Those of the norm before attention and the
@@ -181,14 +181,14 @@ class LayerView(ABC):
 
 
 def is_plain_linear(module: nn.Module) -> bool:
-    """Return whether weight and bias say all that a linear layer does.
+    """Return whether weight and bias describe a linear layer completely.
 
     They do not for a subclass, a wrapper, or a module with hooks or a forward
     of its own, such as those of low-rank adapters, of weight normalization
     and of quantization.
 
     Args:
-        module (nn.Module): What stands in the place of a linear layer.
+        module (nn.Module): The module used as a linear layer.
     """
     return (
         type(module) is nn.Linear

@@ -31,8 +31,8 @@ class PromptCache(nn.Module):
       trace in a tensor's version;
     - the weight of a projection, which is too large for that and should be
       frozen, by its address, its version, and the values of the first key, of
-      the first value and of the first channel. Hardly a write through
-      ``.data`` spares all three; after one that may, call ``eval()``.
+      the first value and of the first channel. A write through ``.data``
+      rarely leaves all three unchanged; if it might, call ``eval()`` after it.
 
     It is a module so that whatever is called on the backbone reaches it; it
     has no state that is saved, copied or pickled.

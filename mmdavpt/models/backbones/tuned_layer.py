@@ -13,7 +13,7 @@ UNTUNED = LayerTuners()
 class TunedLayer:
     """The steps of a frozen layer, each followed by the tuners that act there.
 
-    Made anew for each pass; it holds no state.
+    Created for each pass; it holds no state.
 
     Args:
         layer (nn.Module): A layer of the backbone.
@@ -27,7 +27,7 @@ class TunedLayer:
         self.view = view_of(layer, tuners.shifts())
 
     def norm1(self, x: Tensor) -> Tensor:
-        """Return what attention sees of tokens, with shape (..., C)."""
+        """Return the input of attention, with shape (..., C)."""
         return self.tuners.apply('norm', 'norm1', self.view.norm('norm1')(x))
 
     def project(
@@ -56,7 +56,7 @@ class TunedLayer:
         return outs[0] if len(outs) == 1 else torch.cat(outs, dim=-1)
 
     def add_attention(self, x: Tensor, attended: Tensor) -> Tensor:
-        """Return what the MLP sees: the input plus the attention's output.
+        """Return the MLP's input: the layer's input plus attention's output.
 
         Args:
             x (Tensor): Input of the layer, with shape (B, T, C).

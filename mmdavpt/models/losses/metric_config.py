@@ -1,4 +1,4 @@
-"""From the config of a guidance metric to the metric."""
+"""Build a guidance metric from its config."""
 
 import functools
 import warnings

@@ -1,4 +1,4 @@
-"""Which tuners act at which point of a layer."""
+"""Dispatch: the tuners that act at each point of a layer."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field

@@ -16,8 +16,8 @@ class AdaptFormer(Tuner):
         x \leftarrow x + \mathrm{MLP}(x)
         + s\, W_{up}\, \mathrm{drop}(\mathrm{ReLU}(W_{down} x + b)) + s\, c
 
-    All as published (ShoufaChen/AdaptFormer, models/adapter.py): the input is
-    that before the norm, :math:`W_{down}` is drawn as a linear layer's
+    As published (ShoufaChen/AdaptFormer, models/adapter.py): the input is
+    taken before the norm, :math:`W_{down}` is drawn as a linear layer's
     weight, and :math:`W_{up}` and the biases are initially zero. ViT-B has
     1,189,632 parameters with the defaults.
 

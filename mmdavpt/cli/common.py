@@ -22,7 +22,6 @@ from mmdavpt.engine.hooks.checkpoint_fit_hook import (
     CheckpointFitHook,
     model_of,
 )
-from mmdavpt.errors import UsageError
 
 from .evaluation import draw_predictions, use_tta, write_predictions
 from .launch import enable_amp
@@ -60,12 +59,6 @@ def load_config(
         read_config(path), chosen if protocol is None else protocol
     )
     for key, value in options.items():
-        if key.split('.')[0] == 'protocols':
-            raise UsageError(
-                f'--cfg-options {key}: options change the config after its '
-                'protocol was applied, so set the key itself, such as '
-                'val_dataloader.batch_size=16 with --protocol tune'
-            )
         set_option(cfg, key, value)
     return cfg
 

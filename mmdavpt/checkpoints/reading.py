@@ -69,7 +69,7 @@ def read_torch(
     Raises:
         UsageError: If the file cannot be read, or holds other objects.
     """
-    with damage_reported(path, 'a checkpoint of PyTorch'):
+    with damage_reported(path, 'a PyTorch checkpoint'):
         if allow_pickle:
             return _read_trusted(path, map_location)
         try:
@@ -128,11 +128,11 @@ def _untrusted(path: str, error: Exception, advice: str) -> str:
 
 @contextmanager
 def damage_reported(path: str, kind: str) -> Iterator[None]:
-    """Report a file that is damaged or of another kind.
+    """Report a file that is damaged or of another type.
 
     Args:
         path (str): The file.
-        kind (str): What it should be, with its article.
+        kind (str): The expected type of file, with its article.
 
     Raises:
         UsageError: If the block fails: readers of damaged files raise errors
@@ -145,10 +145,10 @@ def damage_reported(path: str, kind: str) -> Iterator[None]:
     except Exception as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         if 'weights_only' in first:  # PyTorch's advice to trust the file
-            first = 'it does not begin as one'
+            first = 'its first bytes are wrong'
         raise UsageError(
             f'{path} should be {kind}, but cannot be read as one '
-            f'({first[:200]}); it may be truncated or of another kind: '
+            f'({first[:200]}); it may be truncated or of another type: '
             'download it again'
         ) from error
 
@@ -221,7 +221,7 @@ def _check_sums(path: str) -> None:
     if not _is_zip(path):
         return
     with (
-        damage_reported(path, 'a checkpoint of PyTorch'),
+        damage_reported(path, 'a PyTorch checkpoint'),
         zipfile.ZipFile(path) as archive,
     ):
         damaged = archive.testzip()

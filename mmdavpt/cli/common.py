@@ -59,6 +59,11 @@ def load_config(
         read_config(path), chosen if protocol is None else protocol
     )
     for key, value in options.items():
+        if key.split('.')[0] == 'protocols':
+            raise UsageError(
+                f'--cfg-options {key}: options change the config after its '
+                'protocol was applied, so set the key itself'
+            )
         set_option(cfg, key, value)
     return cfg
 
@@ -178,7 +183,7 @@ def build_runner(cfg: Config, training: bool) -> Runner:
     runner.register_hook(
         CheckpointFitHook(training, cfg.get('load_allowed', ()))
     )
-    # The hook compares, and knows what a training or a test may lack.
+    # The hook compares, and knows which weights a training or a test may lack.
     model_of(runner.model).load_allowed = None
     warning = selection_warning(cfg) if training else None
     if warning is not None:

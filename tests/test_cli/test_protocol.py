@@ -86,7 +86,7 @@ def test_flag_overrides_option_overrides_config(path):
 def test_options_override_the_protocol(path):
     cfg = cli.load_config(path, {'val_dataloader.batch_size': 3}, 'tune')
     assert cfg.val_dataloader.batch_size == 3
-    with pytest.raises(UsageError, match='no run reads `protocols`'):
+    with pytest.raises(UsageError, match='after its protocol was applied'):
         cli.load_config(path, {'protocols.tune.val_dataloader': {}}, 'tune')
 
 

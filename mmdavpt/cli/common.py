@@ -22,6 +22,7 @@ from mmdavpt.engine.hooks.checkpoint_fit_hook import (
     CheckpointFitHook,
     model_of,
 )
+from mmdavpt.errors import UsageError
 
 from .evaluation import draw_predictions, use_tta, write_predictions
 from .launch import enable_amp

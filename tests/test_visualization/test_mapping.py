@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.colors import to_hex
 
-from mmdavpt.visualization import (
+from mmdavpt.visualization.figures import ACCENT
+from tools.visualization import show_mapping
+from tools.visualization.mapping import (
     draw_mapping,
     mapping_figure,
     moved_classes,
     prompt_groups,
 )
-from mmdavpt.visualization.figures import ACCENT
-from tools.visualization import show_mapping
 
 
 def words(figure):

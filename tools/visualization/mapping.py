@@ -7,7 +7,13 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .figures import ACCENT, INK, PALE, readable_names, save_figure
+from mmdavpt.visualization.figures import (
+    ACCENT,
+    INK,
+    PALE,
+    readable_names,
+    save_figure,
+)
 
 # In inches.
 _LINE, _LETTER, _LEFT, _COLUMN, _GAP = 0.36, 0.31, 1.05, 4.65, 0.35

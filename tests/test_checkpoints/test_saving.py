@@ -25,7 +25,7 @@ from . import runs
 
 
 class Scores(Hook):
-    """Gives scores of its own to what keeps the best."""
+    """Gives fixed scores to the hook that keeps the best."""
 
     priority = 'VERY_HIGH'
 

@@ -107,7 +107,8 @@ def test_what_cannot_be_built(changes, sentence):
             {'train_dataloader.sampler.type': 'InfiniteSampler'},
             'ends, but the',
         ),
-        ({'train_cfg.max_epochs': 0}, 'max_epochs` is 0, so nothing is train'),
+        ({'train_cfg.val_interval': [3]}, r'but is \[3\]'),
+        ({'train_cfg.max_epochs': 0}, 'max_epochs should be 1 or more, but'),
         (
             {'param_scheduler': [dict(type='CosineAnnealingLR', begin=2)]},
             '`param_scheduler.0`: .* begins at 2, but the training ends at 2',

@@ -31,8 +31,8 @@ def did_you_mean(word: object, choices: Iterable[object]) -> str:
     """Return a hint that names the choice closest to a word.
 
     Args:
-        word (object): What was typed.
-        choices (Iterable[object]): What would have been valid.
+        word (object): The word as typed.
+        choices (Iterable[object]): The valid words.
 
     Returns:
         str: Such as "; did you mean 'num_classes'?"; empty if none is close.

@@ -51,7 +51,7 @@ say "installing the tested versions into $venv ($("$python" --version))"
 compile=
 if [ -n "${PYTHONDONTWRITEBYTECODE:-}" ]; then
     # Python would then cache nothing by itself, and every start of a process
-    # would compile the hosts again, for several seconds.
+    # would compile the OpenMMLab packages again, for several seconds.
     compile=--compile-bytecode
 fi
 # shellcheck disable=SC2086  # no word at all where it is empty

@@ -1,4 +1,4 @@
-"""What the documentation lists is what there is."""
+"""The documentation lists every registered name and option."""
 
 import inspect
 import re
@@ -13,8 +13,8 @@ from mmdavpt.models.guidance.prompt_guidance import PromptGuidance
 from mmdavpt.models.losses import DAVPTLoss
 
 DOCS = Path(__file__).parents[1] / 'docs'
-#: Arguments that go to a class of the hosts.
-HOST = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+#: Arguments passed on to a class of MMPretrain or MMSegmentation.
+PASSED_ON = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 CONFIG = (DOCS / 'config.md').read_text(encoding='utf-8')
 
 
@@ -61,7 +61,7 @@ def test_every_hook_and_its_arguments_are_listed():
     for name in hooks.__all__:
         assert f'`mmdavpt.{name}`' in text
         parameters = inspect.signature(getattr(hooks, name)).parameters
-        own = {n for n, p in parameters.items() if p.kind not in HOST}
+        own = {n for n, p in parameters.items() if p.kind not in PASSED_ON}
         assert own <= listed
 
 

@@ -193,7 +193,7 @@ What to try next
   python tools/train.py configs/glyphs/davpt_glyphs.py --cfg-options \\
       model.guidance.loss.token_weight=0.5 model.backbone.num_prompts=5
   python tools/visualization/show_mapping.py {out}/davpt/epoch_20.pth
-  README.md, "Your own data": the same for a folder of images of yours""")
+  README.md, "Your own data": the same for your own images""")
 
 
 if __name__ == '__main__':

@@ -19,8 +19,8 @@ from torch.distributed.elastic.multiprocessing.errors import (
     ProcessFailure,
 )
 
-#: Signals on which a training saves and ends: those of Slurm, before it takes
-#: a machine away or the time is over, and Ctrl-C.
+#: Signals on which a training saves and ends: those of Slurm, before
+#: preemption or the time limit, and Ctrl-C.
 FORWARDED = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 #: Seconds that the processes have for that. TORCH_ELASTIC_SHUTDOWN_TIMEOUT
 #: overrides it; it also limits how long a process may run after another one

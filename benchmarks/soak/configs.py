@@ -1,4 +1,4 @@
-"""Damage configs at random: a sentence, or a training that runs."""
+"""Mutate configs at random: each must end in one sentence, or train."""
 
 import argparse
 import copy
@@ -32,7 +32,7 @@ from . import isolated
 from .isolated import NotKept, try_cases
 from .report import Report
 
-#: What a value may become, besides its neighbours.
+#: Replacements of a value, in addition to its neighbours.
 VALUES = (
     None,
     True,
@@ -58,7 +58,7 @@ VALUES = (
     dict(a=1),
 )
 
-#: How a run with a damaged config may end.
+#: Outcomes of a run with a damaged config that keep the guarantee.
 SENTENCE = 'one sentence, the traceback only in the log'
 WARNS = 'trains with a warning that names the key'
 TRAINS = 'trains'
@@ -71,7 +71,7 @@ ENOUGH = 3
 
 
 class EnoughHook(Hook):
-    """Ends a training that has shown that it runs."""
+    """End a training once it runs."""
 
     def after_train_iter(self, runner, *args, **kwargs) -> None:
         """Raise once the training runs."""
@@ -80,11 +80,11 @@ class EnoughHook(Hook):
 
 
 class EndedEarly(Exception):
-    """The training has shown that it runs."""
+    """The training runs, and need not go further."""
 
 
 def furnish(cfg: dict) -> None:
-    """Add what a run can do without, so that it is damaged too.
+    """Add optional keys, so that they are damaged too.
 
     Args:
         cfg (dict): A config of :mod:`tests.toy`, changed in place.
@@ -158,7 +158,7 @@ def parent_of(cfg: dict, path: tuple) -> Any:
 
 
 def rename(rng: random.Random, cfg: dict) -> str:
-    """Misspell a key: never silent, but for names that the user chooses."""
+    """Misspell a key: silent only for names that the user chooses."""
     keys = [
         p
         for p in places(cfg)
@@ -177,7 +177,7 @@ def rename(rng: random.Random, cfg: dict) -> str:
 
 
 def add(rng: random.Random, cfg: dict) -> str:
-    """Add a key that nothing reads: never silent, but for variables."""
+    """Add a key that nothing reads: silent only for variables."""
     dicts = [
         p
         for p in places(cfg)
@@ -235,7 +235,7 @@ def damage(rng: random.Random, text: str) -> str:
     )
 
 
-#: Each with whether a run may go on as if nothing was changed.
+#: Kinds of damage, and whether a run may silently ignore each.
 MUTATIONS: tuple[tuple[Callable, bool], ...] = (
     (rename, False),
     (add, False),
@@ -248,7 +248,7 @@ MUTATIONS: tuple[tuple[Callable, bool], ...] = (
 
 
 def config_text(cfg: dict) -> str:
-    """Return a config as a file that makes it."""
+    """Return the source of a config file."""
     head = "nan, inf = float('nan'), float('inf')\n"
     return head + ''.join(f'{key} = {value!r}\n' for key, value in cfg.items())
 
@@ -257,14 +257,14 @@ def case(seed: int) -> str:
     """Damage one config and try to train with it.
 
     Args:
-        seed (int): What, where and how.
+        seed (int): Seed of the damage.
 
     Returns:
         str: The outcome.
 
     Raises:
-        NotKept: If it ends otherwise than in a sentence or a training, or in
-            a training with a key that nothing reads.
+        NotKept: If it neither ends in a sentence nor trains, or if it trains
+            with a key that nothing reads.
     """
     rng = random.Random(seed)
     folder = Path(tempfile.mkdtemp(prefix='configs_'))
@@ -356,14 +356,14 @@ def run(count: int, seed: int, deadline: float) -> Report:
         deadline (float): When to end at the latest, of ``time.monotonic``.
 
     Returns:
-        Report: What came of each.
+        Report: The outcomes.
     """
     torch.set_num_threads(1)
     return try_cases('configs', case, count, seed, deadline)
 
 
 def main(count: int = 2000, chunk: int = 50) -> None:
-    """Damage many configs, and write what came of them.
+    """Damage many configs, and write the outcomes.
 
     Args:
         count (int): How many. Defaults to 2000.

@@ -1,4 +1,4 @@
-"""Run many random cases of what the tests check, and count failures.
+"""Soak test: run many random cases, and count failures.
 
     python benchmarks/soak/soak.py configs --count 2000 --minutes 60
     python benchmarks/soak/soak.py all --minutes 30 --seed 7

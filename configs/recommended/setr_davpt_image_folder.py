@@ -1,4 +1,4 @@
-"""DA-VPT with SETR-PUP on your own label maps: a start to inherit from.
+"""DA-VPT with SETR-PUP on your own label maps: a base to inherit from.
 
 Command: tools/dist_train.sh configs/recommended/setr_davpt_image_folder.py 8
 Hardware: 8 GPUs with 2 images each; with fewer, lower the learning rate.

@@ -15,9 +15,9 @@ def fetch_failed(source: str, error: Exception, instead: str) -> str:
 
     Args:
         source (str): Its address.
-        error (Exception): What the download raised.
-        instead (str): What to do on a machine with a network, as a verb
-            phrase such as 'download it'.
+        error (Exception): The error of the download.
+        instead (str): Advice for a machine with a network, as a verb phrase
+            such as 'download it'.
     """
     first = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return (

@@ -99,9 +99,9 @@ def check_fit(
         )
     parts = []
     for names, part in (
-        (missing, 'lacks {}'),
-        (mismatched, 'has {} in another shape'),
-        (unexpected, 'has {} that this model lacks'),
+        (missing, 'is missing {}'),
+        (mismatched, 'has a mismatched shape of {}'),
+        (unexpected, 'has unexpected {}'),
     ):
         wrong = [
             name

@@ -38,7 +38,7 @@ def last_checkpoint(work_dir: str) -> tuple[str | None, list[str]]:
 
     Returns:
         tuple[str | None, list[str]]: Its path, None if there is none; and
-        messages about what was skipped.
+        messages about skipped files.
 
     Raises:
         UsageError: If there are checkpoints, but none can be resumed:
@@ -84,7 +84,7 @@ def last_checkpoint(work_dir: str) -> tuple[str | None, list[str]]:
 
 
 def _named_checkpoint(work_dir: str) -> tuple[str | None, list[str]]:
-    """Return the file that the pointer names, and what is wrong with it."""
+    """Return the file that the pointer names, and its defect, if any."""
     pointer = Path(work_dir) / POINTER
     if not pointer.is_file():
         return None, []

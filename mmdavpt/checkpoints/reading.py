@@ -85,7 +85,7 @@ def read_torch(
     Raises:
         UsageError: If the file cannot be read, or holds other objects.
     """
-    kind = 'a checkpoint of PyTorch'
+    kind = 'a PyTorch checkpoint'
     try:
         if allow_pickle:
             return _read_trusted(path, map_location)
@@ -148,15 +148,15 @@ def unreadable(path: str, kind: str, error: Exception) -> str:
 
     Args:
         path (str): The file.
-        kind (str): What it should be, with its article.
+        kind (str): The expected type of file, with its article.
         error (Exception): What its reader raised.
     """
     first = (str(error).strip().splitlines() or [type(error).__name__])[0]
     if 'weights_only' in first:  # PyTorch's advice to trust the file
-        first = 'it does not begin as one'
+        first = 'its first bytes are wrong'
     return (
         f'{path} should be {kind}, but cannot be read as one '
-        f'({first[:200]}); it may be truncated or of another kind: download '
+        f'({first[:200]}); it may be truncated or of another type: download '
         'it again'
     )
 
@@ -232,7 +232,7 @@ def _check_sums(path: str) -> None:
             damaged = archive.testzip()
     except DAMAGE as error:
         raise UsageError(
-            unreadable(path, 'a checkpoint of PyTorch', error)
+            unreadable(path, 'a PyTorch checkpoint', error)
         ) from error
     if damaged is not None:
         raise UsageError(

@@ -1,9 +1,9 @@
 """Make mmengine's checkpoint loader safe and strict.
 
-mmengine's loader unpickles, with a warning, what it cannot read safely, and
-loads the weights that fit. ``Runner``, the inferencers and ``init_model`` of
-MMSegmentation all use it. Our readers execute nothing, and mark a state with
-its file, so that a model of this package can demand all of its weights.
+If mmengine's loader cannot read a file safely, it unpickles it with a warning,
+and loads the weights that fit. ``Runner``, the inferencers and ``init_model``
+of MMSegmentation all use it. Our readers execute nothing, and mark a state
+with its file, so that a model of this package can demand all of its weights.
 """
 
 from collections import OrderedDict

@@ -175,7 +175,7 @@ def describe(
     """Return where in a config an error comes from, and its reason.
 
     Args:
-        error (Exception): What was raised.
+        error (Exception): The error.
         nodes (Sequence[tuple[str, dict]]): The dicts of the config by path.
         path (str): The path of the part that was being built, if known.
             Defaults to ''.

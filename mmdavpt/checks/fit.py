@@ -18,7 +18,7 @@ from .build import DryRunner
 from .introspection import walk
 
 
-def find_misfits(cfg: Config, dry: DryRunner) -> Iterator[str]:
+def find_mismatches(cfg: Config, dry: DryRunner) -> Iterator[str]:
     """Yield a sentence for each mismatch.
 
     Args:

@@ -34,7 +34,7 @@ def walk(node: Any, path: str = '') -> Iterator[tuple[str, dict]]:
 
 
 def find_types(name: Any) -> list[Any]:
-    """Return what a ``type`` may stand for, in any registry of the scope.
+    """Return the classes that a ``type`` may name in its registries.
 
     Args:
         name (str | type): The value of ``type``.

@@ -70,8 +70,8 @@ def unread_keys(cfg: Config, dry: DryRunner, errors: bool) -> Iterator[str]:
     Args:
         cfg (Config): The merged config.
         dry (DryRunner): Its parts.
-        errors (bool): Whether to yield errors, and not warnings: in dicts
-            that others may read, only what is close to a key is an error.
+        errors (bool): Whether to yield errors instead of warnings: in dicts
+            that others may read, only a name close to a key is an error.
     """
     for path, node, known, strict in _dicts_and_readers(cfg, dry):
         for key in sorted(map(str, set(node or ()) - known - BUILDER_KEYS)):

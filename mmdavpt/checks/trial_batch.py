@@ -21,8 +21,8 @@ class TrialBatch:
     Args:
         files (list[str]): The image files, or the indices of samples without.
         data (Any): The raw batch. Defaults to None: a sample failed to load.
-        defect (str, optional): What is wrong with its labels or sizes. A step
-            changes the batch, so this is found before. Defaults to None.
+        defect (str, optional): The defect of its labels or sizes, found before
+            a step changes the batch. Defaults to None.
     """
 
     files: list[str]
@@ -78,9 +78,8 @@ def failure(
 
     Args:
         step (str): The step, such as 'training step'.
-        error (Exception): What it raised.
-        batch (TrialBatch, optional): What it was working on. Defaults to
-            None.
+        error (Exception): The error that it raised.
+        batch (TrialBatch, optional): The batch of the step. Defaults to None.
     """
     reason = str(error).strip().split('\n')[0].rstrip('.')
     advice = batch.defect if batch else None

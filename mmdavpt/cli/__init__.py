@@ -1,1 +1,1 @@
-"""Command line: ``mmdavpt train``, ``mmdavpt test``, and what they share."""
+"""Command line: ``mmdavpt train``, ``mmdavpt test`` and others."""

@@ -2,7 +2,7 @@
 
     mmdavpt check-data configs/setr_davpt_ade20k.py
 
-Each defect is one line: the split, the file and what is wrong with it. The
+Each defect is one line: the split, the file and the problem. The
 exit status is 1 if there is any. Images are decoded as in training.
 """
 
@@ -117,11 +117,11 @@ def decode_all(check: 'SampleCheck', name: str, workers: int) -> list[str]:
 
     Args:
         check (SampleCheck): The samples.
-        name (str): What the bar shows.
+        name (str): Label of the bar.
         workers (int): The number of threads.
 
     Returns:
-        list[str]: Files and what is wrong with them, in order.
+        list[str]: Files and their defects, in order.
     """
     from multiprocessing.pool import ThreadPool
 

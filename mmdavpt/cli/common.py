@@ -185,7 +185,7 @@ def build_runner(cfg: Config, training: bool) -> Runner:
     runner.register_hook(
         CheckpointFitHook(training, cfg.get('load_allowed', ()))
     )
-    # The hook compares, and knows what a training or a test may lack.
+    # The hook compares, and knows which weights a training or a test may lack.
     model_of(runner.model).load_allowed = None
     warning = selection_warning(cfg) if training else None
     if warning is not None:

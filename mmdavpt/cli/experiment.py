@@ -2,7 +2,7 @@
 
     mmdavpt experiment configs/experiments/glyphs_paper.csv --seeds 0 1 2
 
-A row of a table is a config and what it changes. Every row runs with every
+A row of a table is a config and its changes. Every row runs with every
 seed in its own folder, WORK_DIR/TABLE/ROW/seed_N, which holds the merged
 config (config.py), logs, checkpoints and test metrics (run.json). The same
 command continues after a stop: it skips finished runs and resumes others.
@@ -110,7 +110,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run what is not finished, and print the results as a table.
+    """Run all unfinished rows, and print the results as a table.
 
     Args:
         argv (Sequence[str], optional): The arguments. Defaults to those of

@@ -1,4 +1,4 @@
-"""Experiment tables: each row is a config and what it changes."""
+"""Experiment tables: each row is a config and its changes."""
 
 import ast
 import csv

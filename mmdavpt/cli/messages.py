@@ -62,7 +62,7 @@ def check_checkpoint_exists(path: str, use: str) -> None:
 
     Args:
         path (str): Path or address of the checkpoint.
-        use (str): What it is for, as a noun phrase.
+        use (str): Its purpose, as a noun phrase.
 
     Raises:
         UsageError: If it does not; the message lists those of its folder.

@@ -21,12 +21,12 @@ ENDINGS = {
 #: notes and padding there.
 TAIL = 4096
 
-#: What Pillow raises for a damaged image.
+#: Pillow's exceptions for a damaged image.
 BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 
 
 def file_defect(path: str) -> str | None:
-    """Return what is wrong with an image file.
+    """Return the defect of an image file.
 
     Reads the first and last bytes. Only a JPEG or PNG without its end mark
     is decoded, since long notes after the image are harmless. Damage inside

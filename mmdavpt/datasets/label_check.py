@@ -9,10 +9,10 @@ BYTES = ('1', 'L', 'P')
 
 
 def class_label_defect(label: object, num_classes: int | None) -> str | None:
-    """Return what is wrong with the class of an image.
+    """Return the defect of an image's class.
 
     Args:
-        label (object): What the dataset lists.
+        label (object): The label that the dataset lists.
         num_classes (int, optional): The number of classes ``K``; None if
             unknown.
 
@@ -36,7 +36,7 @@ def annotation_defect(
     ignore_index: int,
     reduce_zero_label: bool = False,
 ) -> str | None:
-    """Return what is wrong with the labels of pixels.
+    """Return the defect of an image's pixel labels.
 
     Args:
         annotation (np.ndarray): The loaded labels, (H, W).

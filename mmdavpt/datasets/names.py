@@ -23,7 +23,7 @@ def find_by_name(name: object, known: Iterable[T], kind: str) -> T:
     Args:
         name (object): Name, title or alias of the item.
         known (Iterable[Named]): The items.
-        kind (str): What the items are, for the message.
+        kind (str): Name of the items in the message.
 
     Raises:
         UsageError: If no item has the name.

@@ -1,4 +1,4 @@
-"""Decode single samples of a dataset, and find what is wrong with them."""
+"""Decode single samples of a dataset, and find their defects."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from .label_check import (
     wide_value_defect,
 )
 
-#: What the backends of ``LoadImageFromFile`` raise for a damaged image.
+#: Exceptions of the backends of ``LoadImageFromFile`` for a damaged image.
 UNDECODABLE = (*BROKEN, AssertionError, TypeError, cv2.error)
 
 
@@ -25,7 +25,7 @@ class SampleCheck:
     """The samples of a dataset, and how to check them.
 
     Args:
-        samples (list[dict]): What the dataset lists.
+        samples (list[dict]): The samples that the dataset lists.
         load_image (Callable): The transform that loads an image.
         load_labels (Callable, optional): The transform that loads pixel
             labels. Defaults to None: they are not read.
@@ -54,7 +54,7 @@ class SampleCheck:
         return files
 
     def defects(self, index: int) -> list[tuple[str, str]]:
-        """Decode a sample, and return what is wrong with it.
+        """Decode a sample, and return its defects.
 
         Args:
             index (int): The index of the sample.
@@ -85,7 +85,7 @@ class SampleCheck:
         return [(file, defect) for file, defect in found if defect is not None]
 
     def class_defect(self, index: int) -> str | None:
-        """Return what is wrong with the class of a sample, if anything.
+        """Return the defect of a sample's class, if any.
 
         Args:
             index (int): The index of the sample.
@@ -137,7 +137,7 @@ def _transform(dataset: BaseDataset, name: str) -> Any:
 def _decode(
     path: str, load: Callable[[], dict | None]
 ) -> tuple[dict | None, str | None]:
-    """Return what a transform loads, or what is wrong with the file."""
+    """Return the array that a transform loads, or the defect of the file."""
     defect = file_defect(path)
     if defect is not None:
         return None, defect

@@ -87,7 +87,7 @@ def with_pipeline(dataset: Any, transforms: list[dict]) -> Any:
     if hasattr(dataset, 'dataset'):
         dataset.dataset = with_pipeline(dataset.dataset, transforms)
     elif isinstance(getattr(dataset, 'pipeline', None), Compose):
-        # A copy keeps what a subclass adds, such as checks of files.
+        # A copy keeps additions of a subclass, such as checks of files.
         dataset.pipeline = copy.copy(dataset.pipeline)
         dataset.pipeline.transforms = Compose(transforms).transforms
     else:

@@ -9,7 +9,7 @@ from mmdavpt.errors import first_few
 
 @dataclass(frozen=True, eq=False)
 class MappingResult:
-    """Which prompt each class belongs to.
+    """A class-to-prompt mapping.
 
     Attributes:
         mapping (np.ndarray): Prompt of each class, -1 for a class without

@@ -27,7 +27,8 @@ def normalization_note(
     Args:
         data_preprocessor (nn.Module): The model's, with ``mean`` and ``std``
             in the order of channels that the backbone sees.
-        declared (Normalization, optional): What the weights declare.
+        declared (Normalization, optional): The normalization that the weights
+            declare.
 
     Returns:
         str | None: None if both are the same or one is unknown.
@@ -55,7 +56,7 @@ class GuidedModelMixin:
     """Adds guidance to a model of MMPretrain or MMSegmentation.
 
     ``extract_feat`` stays free of labels, so guidance has no effect on
-    inference. In a training loop of your own, without
+    inference. In your own training loop, without
     :class:`.PromptMappingHook`::
 
         model.fit_mapping(loader)
@@ -203,7 +204,7 @@ class GuidedModelMixin:
         return tokens.cls, torch.tensor(drawn, device=tokens.cls.device)
 
     def refresh_mapping(self) -> None:
-        """Cluster what was observed since the last mapping, and log it.
+        """Cluster the statistics since the last mapping, and log the new one.
 
         Call it after an epoch. Without guidance it does nothing.
 

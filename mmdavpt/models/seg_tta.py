@@ -42,7 +42,7 @@ class RunningSegTTAModel(SegTTAModel):
             merged ``pred_sem_seg``, and path and annotation of the first one.
 
         Raises:
-            TypeError: If the data are in another form.
+            TypeError: If the data has another form.
         """
         samples: list[SegDataSample] = []
         firsts: list[tuple[str, PixelData | None]] = []

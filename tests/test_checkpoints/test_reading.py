@@ -144,7 +144,7 @@ def test_missing_or_other_file_is_reported(tmp_path, content, sentence):
 def test_text_file_is_not_recommended_to_be_trusted(tmp_path):
     path = tmp_path / 'README.md'
     path.write_text('# A title\n')
-    with pytest.raises(UsageError, match='does not begin as one') as info:
+    with pytest.raises(UsageError, match='its first bytes are wrong') as info:
         read_run_checkpoint(str(path))
     assert 'weights_only' not in str(info.value)
 
@@ -207,12 +207,12 @@ def test_safe_loading_leaves_no_weight_random(tmp_path):
     state = {**model.state_dict(), 'head.fc.bias': torch.zeros(99)}
     del state['backbone.cls_token']
     torch.save(dict(state_dict=state), path)
-    said = r'a\.pth should have exactly .* lacks backbone\.cls_'
+    said = r'a\.pth should have exactly .* is missing backbone\.cls_'
     for load in (
         lambda: get_model(Config(cfg), pretrained=path),
         lambda: load_checkpoint(MODELS.build(cfg['model']), path),
     ):
-        with pytest.raises(UsageError, match=said + '.*another shape'):
+        with pytest.raises(UsageError, match=said + '.*mismatched shape'):
             load()
     model.load_allowed = ('head.fc.bias', 'backbone.cls_*')
     load_checkpoint(model, path)

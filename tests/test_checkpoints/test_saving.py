@@ -261,7 +261,7 @@ def test_resume_skips_a_damaged_checkpoint(tmp_path, weights, caplog):
     with caplog.at_level(logging.WARNING):
         runner.train()
     said = ' '.join(record.getMessage() for record in caplog.records)
-    assert 'epoch_2.pth should be a checkpoint of PyTorch' in said
+    assert 'epoch_2.pth should be a PyTorch checkpoint' in said
     assert 'epoch_1.pth of iteration 3, the newest intact' in said
     assert runner.iter == 9
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.host_configs import (
+from benchmarks.library_configs import (
     CANNOT_BUILD,
     PASSES,
     check,

@@ -1,4 +1,4 @@
-"""The shell scripts hand their arguments on."""
+"""The shell scripts pass on their arguments."""
 
 import os
 import stat

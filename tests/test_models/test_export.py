@@ -1,4 +1,4 @@
-"""What is folded computes the same."""
+"""Folded tuners give the same outputs."""
 
 import pytest
 import torch

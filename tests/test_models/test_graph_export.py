@@ -1,4 +1,4 @@
-"""Trained models leave as a graph that needs none of this package."""
+"""Trained models export to a graph that runs without this package."""
 
 import pytest
 import torch

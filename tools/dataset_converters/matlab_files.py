@@ -8,7 +8,7 @@ from scipy.io.matlab import MatReadError
 
 from mmdavpt.errors import UsageError
 
-#: What SciPy raises for damaged files and files of other kinds.
+#: SciPy's exceptions for damaged files and files of other types.
 ERRORS = (
     IndexError,
     MatReadError,

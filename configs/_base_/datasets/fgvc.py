@@ -1,7 +1,7 @@
 """FGVC: five fine-grained datasets with the splits of VPT.
 
-A tenth of the training images is for validation; Flowers has a validation
-split of its own. The default protocol is 'retrain'. A child config sets the
+A tenth of the training images is for validation; Flowers has its own
+validation split. The default protocol is 'retrain'. A child config sets the
 ``name`` of all datasets. Without a ``data_root``, the reader searches
 data/fgvc for the dataset's folder (docs/data.md).
 """

@@ -1,4 +1,4 @@
-"""Build the datasets of a config, to check what they list."""
+"""Build the datasets of a config, to check the samples that they list."""
 
 import copy
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ def sample_checks(
 ) -> Iterator[tuple[str, BaseDataset, SampleCheck]]:
     """Build the datasets of a split, and yield the check of each.
 
-    Datasets that can download their data are left out.
+    Datasets that can download their data are skipped.
 
     Args:
         cfg (dict): The config.

@@ -47,7 +47,7 @@ class CheckedPipeline(Compose):
             data (dict): The sample, as the dataset lists it.
 
         Returns:
-            dict | None: What the transforms return; None for a sample that
+            dict | None: The result of the transforms; None for a sample that
             the dataset has to replace.
 
         Raises:

@@ -17,7 +17,7 @@ def cannot_continue(problem: str, runner: Runner) -> UsageError:
     """Return the error that ends a training, with the checkpoint to resume.
 
     Args:
-        problem (str): What is wrong.
+        problem (str): The problem, as a clause.
         runner (Runner): The runner.
     """
     try:

@@ -74,7 +74,7 @@ class StepGuard:
 def non_finite_values(
     model: nn.Module, state_dict: Mapping[str, Tensor]
 ) -> list[str]:
-    """Return what a training changes and is no longer finite.
+    """Return the trained parameters and buffers that are not finite.
 
     Args:
         model (nn.Module): The model, without wrapper.

@@ -21,7 +21,7 @@ ADVICE = {
         'each of them'
     ),
     'the number of batches per epoch': (
-        'give each process as many images: round_up=True of the '
+        'give each process the same number of images: round_up=True of the '
         'DefaultSampler, or the same dataset on all machines'
     ),
     'the checksum of the weights': (

@@ -26,8 +26,8 @@ class CheckpointFitHook(Hook):
         training (bool): Whether the run trains, and does not test.
         allowed (str | Sequence[str]): Patterns of names, such as
             ``'head.*'``, that may be missing, unexpected or of another shape,
-            in what a training starts from (``load_from`` without ``resume``)
-            or a test loads. Defaults to ().
+            in the checkpoint that a training starts from (``load_from``
+            without ``resume``) or a test loads. Defaults to ().
     """
 
     # After hooks that complete a checkpoint.
@@ -48,7 +48,7 @@ class CheckpointFitHook(Hook):
 
         Args:
             runner (Runner): The runner.
-            checkpoint (dict): What was read from the file. Weights of another
+            checkpoint (dict): Content of the file. Weights of another
                 shape are taken out of it where that is allowed.
 
         Raises:
@@ -89,7 +89,7 @@ class CheckpointFitHook(Hook):
 def schedule_note(
     built: Sequence[_ParamScheduler] | None, stored: Sequence[dict] | None
 ) -> str | None:
-    """Return what a resumed run takes from its checkpoint, not its config.
+    """Return how the schedules of a resumed run differ from its config.
 
     mmengine restores whole schedules, also their ends and rates: a config
     that trains longer does not make a schedule longer.
@@ -126,7 +126,7 @@ def schedule_note(
 
 
 def _fixed(schedule: _ParamScheduler) -> list[str]:
-    """Return the attributes that do not say how far a schedule is."""
+    """Return the attributes that do not depend on a schedule's progress."""
     arguments = {
         name
         for cls in type(schedule).__mro__[:-1]

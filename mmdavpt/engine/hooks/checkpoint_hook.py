@@ -190,7 +190,7 @@ class DAVPTCheckpointHook(CheckpointHook):
             if is_main_process():
                 runner.logger.error(
                     f'No checkpoint was saved: {error}. The last one is '
-                    f'{self.last_ckpt or "none of this start"}. The training '
+                    f'{self.last_ckpt or "none yet"}. The training '
                     'continues and saves again at the next interval.'
                 )
 
@@ -210,10 +210,10 @@ class DAVPTCheckpointHook(CheckpointHook):
 
 
 class _DeferredRemovals:
-    """A file backend that only lists what it should delete.
+    """A file backend that lists the files to delete instead of deleting them.
 
     Attributes:
-        paths (list[str]): What should be deleted.
+        paths (list[str]): The files to delete.
     """
 
     def __init__(self, backend: Any) -> None:

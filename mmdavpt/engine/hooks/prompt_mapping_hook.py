@@ -119,7 +119,7 @@ class PromptMappingHook(Hook):
         data_batch: dict | None = None,
         outputs: dict | None = None,
     ) -> None:
-        """Share what was observed; re-cluster in iteration-based loops."""
+        """Share new statistics; re-cluster in iteration-based loops."""
         model = unwrap(runner.model)
         if model.guidance is None:
             return

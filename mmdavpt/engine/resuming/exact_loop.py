@@ -100,7 +100,7 @@ class ExactLoop:
         return self.runner.model
 
     def run_iter(self, *args) -> None:
-        """Run one iteration, with the random numbers of its own.
+        """Run one iteration with its own random numbers.
 
         Raises:
             Stopped: On a signal.
@@ -138,7 +138,7 @@ class ExactLoop:
         self.dataloader.batch_sampler.reseed(seed_of_run(self.runner))
         if not same:
             self.runner.logger.warning(
-                'the checkpoint is of a run with another number of training '
+                'the checkpoint is from a run with another number of training '
                 f'images, batch size or number of processes (now {length} '
                 f'batches of {images} images in all), so this run continues '
                 'differently from the original one'

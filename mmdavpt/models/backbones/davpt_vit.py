@@ -40,8 +40,8 @@ class DAVPTVisionTransformer(VisionTransformer):
 
     The parent owns all pre-trained weights and their names. Each layer sees
     its prompts as a key/value prefix (:mod:`.prompted_layer`) and passes on
-    [CLS] and patches alone; ``forward`` returns what the parent's does.
-    Layers above the last of ``out_indices`` are not run.
+    [CLS] and patches alone; ``forward`` returns the same features as the
+    parent's. Layers above the last of ``out_indices`` are not run.
 
     Args:
         num_prompts (int | Sequence[int]): Prompts of every layer that is
@@ -52,8 +52,8 @@ class DAVPTVisionTransformer(VisionTransformer):
             Defaults to False.
 
             - False: they are discarded (VPT-Deep, DA-VPT);
-            - True: they pass on to the next layer, unless that has prompts
-              of its own: VPT-Shallow is ``num_prompts=(P, 0, 0, ...)``;
+            - True: they pass on to the next layer, unless that has its own
+              prompts: VPT-Shallow is ``num_prompts=(P, 0, 0, ...)``;
             - 'sum': they are added to the next layer's prompts (DA-VPT+Conn,
               Table 7; the paper gives no formula);
             - 'gate': they are mixed with them, see :func:`.mix_prompts`

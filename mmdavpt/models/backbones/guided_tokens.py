@@ -31,7 +31,7 @@ SALIENCY_KEYS = ('patches', 'all')
 
 @dataclass(frozen=True)
 class TokenRequest:
-    """Which tokens guided layers return.
+    """The tokens that guided layers should return.
 
     Attributes:
         layers (tuple[int, ...]): Indices of the guided layers.

@@ -20,13 +20,13 @@ class LayerView(ABC):
     Args:
         layer (nn.Module): The layer.
         shifts (Mapping[str, Tensor], optional): Parts of
-            :data:`~mmdavpt.models.tuners.PARTS` to what is added to their
-            biases, with shape (out, ). Defaults to None.
+            :data:`~mmdavpt.models.tuners.PARTS` to shifts of their biases,
+            with shape (out, ). Defaults to None.
 
     Attributes:
         projects_in_parts (bool): Whether :meth:`project` computes just the
-            parts it returns. Else each call costs all of them, and draws
-            dropout of its own. Defaults to True.
+            parts it returns. Else each call costs all of them, and draws its
+            own dropout. Defaults to True.
         positions (bool): Whether :meth:`position` changes queries and keys.
             Defaults to False.
     """
@@ -94,7 +94,7 @@ class LayerView(ABC):
             change (Change): Called with the part 'proj'.
 
         Returns:
-            Tensor: What is added to the layer's input, (B, Q, C).
+            Tensor: The residual, to add to the layer's input, (B, Q, C).
         """
 
     @abstractmethod
@@ -106,7 +106,7 @@ class LayerView(ABC):
             change (Change): Called with the parts 'fc1' and 'fc2'.
 
         Returns:
-            Tensor: What is added to the MLP's input, (B, T, C).
+            Tensor: The residual, to add to the MLP's input, (B, T, C).
         """
 
     @abstractmethod

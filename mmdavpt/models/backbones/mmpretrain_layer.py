@@ -86,7 +86,7 @@ class MMPretrainLayer(LayerView):
         return out.transpose(-3, -2).flatten(-2)
 
     def attention_output(self, attended: Tensor, change: Change) -> Tensor:
-        """Return what is added to the input: see :class:`.LayerView`."""
+        """Return the residual of attention: see :class:`.LayerView`."""
         attn = self.layer.attn
         out = attn.proj_drop(self.run_linear('proj', attended, change))
         return attn.out_drop(attn.gamma1(out))

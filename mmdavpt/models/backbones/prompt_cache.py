@@ -40,7 +40,7 @@ class PromptCache(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        # What the result was computed from: facts, and values; the result.
+        # The key and the values that the result was computed from; the result.
         self._kept: tuple[tuple, Tensor, dict[int, Tensor]] | None = None
 
     def get(self, vit: nn.Module, acting: Acting) -> dict[int, Tensor]:
@@ -139,7 +139,7 @@ def _key(sources: _Sources) -> tuple[Any, ...]:
 
 
 def _values(sources: _Sources) -> Tensor:
-    """Return what is compared by value, in one tensor."""
+    """Return all sources that are compared by value, in one tensor."""
     parts = [source.flatten() for source in sources.small]
     for weight, rows in sources.weights:
         parts += [weight[rows][0], weight[rows][:, 0]]

@@ -78,7 +78,7 @@ def prompted_layer(
         (B, 1+N, C) or (B, 1, C) with ``cls_only``; and the tokens by name.
     """
     tuned = TunedLayer(layer, task.tuners)
-    # A call of its own, so that keys and values are freed before the MLP,
+    # A separate call, so that keys and values are freed before the MLP,
     # which is where inference needs most memory.
     x, tokens = _prompted_attention(tuned, x, task)
     return tuned.add_mlp(x), tokens
@@ -141,7 +141,8 @@ def _queries_keys_values(
         query = layer.project(normed[:, :rows], 'q', patch_start)
         both = layer.project(normed, 'kv', patch_start)
     else:
-        # At once, since each part would cost as much, and dropout of its own.
+        # At once, since each part would cost as much, and draw its own
+        # dropout.
         fused = layer.project(normed, 'qkv', patch_start)
         query, both = fused.tensor_split((normed.shape[-1],), dim=-1)
         query = query[:, :rows]

@@ -37,8 +37,8 @@ class PromptGuidance(ClassMapping):
         normalize (str): How class representations are normalised for
             k-means, see :func:`mmdavpt.mapping.normalize_rows`.
             Defaults to 'l2'.
-        saliency_keys (str): What the prompts' queries attend to: 'patches' or
-            'all'. Defaults to 'patches'.
+        saliency_keys (str): Keys that the prompts' queries attend to:
+            'patches' or 'all'. Defaults to 'patches'.
         labels (str): Which classes of an image with pixel labels guide.
             Defaults to 'random'.
 

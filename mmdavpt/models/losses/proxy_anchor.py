@@ -44,7 +44,7 @@ def proxy_anchor_loss(
         guided (Tensor): Whether each prompt is guided, bool, shape (P, ).
         alpha (float): :math:`\alpha`, the sharpness. Defaults to 32.0.
         margin (float): :math:`\delta`, the margin. Defaults to 0.1.
-        positive_mean (str): What the positive sum is divided by. Defaults to
+        positive_mean (str): Divisor of the positive sum. Defaults to
             'positive'.
 
             - 'positive': the number of prompts with a sample in the batch,

@@ -37,7 +37,7 @@ PICKLE_ADVICE = (
 
 
 class Checkpoint(NamedTuple):
-    """Weights of a file and what is declared about them.
+    """Weights of a file and their declared properties.
 
     Attributes:
         weights (dict[str, Tensor]): Under the names of the file.
@@ -104,7 +104,7 @@ def read_checkpoint(source: str, allow_pickle: bool = False) -> Checkpoint:
 
 
 def find_tensors(content: Any, path: str) -> dict[str, Tensor]:
-    """Return the weights in what a training script saved.
+    """Return the weights in the content that a training script saved.
 
     Args:
         content (Any): Content of the file.

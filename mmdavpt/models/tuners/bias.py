@@ -54,7 +54,7 @@ def checked_parts(option: str, parts: Sequence[str]) -> tuple[str, ...]:
     """Return names of projections.
 
     Args:
-        option (str): What the message calls the option.
+        option (str): Name of the option in the message.
         parts (Sequence[str]): Names out of ``PARTS``.
 
     Raises:

@@ -121,7 +121,7 @@ def test_reject_pickled_getattr(tmp_path, owner, name):
 @pytest.mark.parametrize(
     'name, content, expected',
     [
-        ('a.pth', b'', 'should be a checkpoint of PyTorch, but cannot'),
+        ('a.pth', b'', 'should be a PyTorch checkpoint, but cannot'),
         ('a.pth', b'<!DOCTYPE html><html>', 'download it again'),
         ('a.safetensors', b'', 'should be a .safetensors file, but cannot'),
         ('a.safetensors', b'\xff' * 64, 'should be a .safetensors file'),

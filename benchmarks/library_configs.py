@@ -1,7 +1,7 @@
 """Check every config that MMSegmentation and MMPretrain ship.
 
-    nice python benchmarks/host_configs.py
-    nice python benchmarks/host_configs.py --only lora
+    nice python benchmarks/library_configs.py
+    nice python benchmarks/library_configs.py --only lora
 
 Each config goes through the preflight with data and weights treated as
 missing. One that is rejected counts as ours if the libraries can build it
@@ -124,9 +124,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('--only', default='', help='part of a path')
-    parser.add_argument('--state', default='/tmp/host_configs_state.json')
+    parser.add_argument('--state', default='/tmp/library_configs_state.json')
     parser.add_argument(
-        '--out', default=str(ROOT / 'benchmarks/results/host_configs.json')
+        '--out', default=str(ROOT / 'benchmarks/results/library_configs.json')
     )
     args = parser.parse_args(argv)
     os.environ['CUDA_VISIBLE_DEVICES'] = ''

@@ -254,12 +254,7 @@ def long_warm_ups(dry: DryRunner) -> Iterator[str]:
         total = dry.length_for(node)
         rises = isinstance(built, LinearLR) and built.start_factor < 1
         end = node.get('end', total)
-        if (
-            total is not None
-            and rises
-            and built.end_factor == 1
-            and (end >= total)
-        ):
+        if rises and total is not None and end >= total:
             yield (
                 f'`{path}` ({node["type"]}) warms up until {end}, but the '
                 f'training ends at {total}; a shorter one is --cfg-options '

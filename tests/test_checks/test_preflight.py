@@ -186,6 +186,8 @@ def test_silent_mistakes_of_segmentation(changes, sentence):
 
 def test_warnings():
     assert run({'default_hooks.checkpoint.tuned_only': True}) == []
+    more = {'model.head.num_classes': 9, 'model.guidance': None}
+    assert run({**more, 'custom_hooks': []}) == []
     (warm_up,) = run({'param_scheduler': [dict(type='LinearLR', end=9)]})
     assert 'warms up until 9, but the training ends at 2' in warm_up
     (order,) = run({'train_dataloader.sampler.shuffle': False})

@@ -63,8 +63,7 @@ def load_config(
         if key.split('.')[0] == 'protocols':
             raise UsageError(
                 f'--cfg-options {key}: options change the config after its '
-                'protocol was applied, so set the key itself, such as '
-                'val_dataloader.batch_size=16 with --protocol tune'
+                'protocol was applied, so set the key itself'
             )
         set_option(cfg, key, value)
     return cfg

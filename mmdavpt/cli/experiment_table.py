@@ -32,14 +32,12 @@ class Experiment:
             merged config; any other is a variable of the base config, set as
             if the file had been edited.
         compare (str): The row to compare it with; '' for none.
-        paper (str): The paper's number; '' for none.
     """
 
     name: str
     base: Path
     changes: dict
     compare: str = ''
-    paper: str = ''
 
 
 def read_table(path: str | Path) -> dict[str, Experiment]:
@@ -80,7 +78,6 @@ def read_table(path: str | Path) -> dict[str, Experiment]:
                 if cell and column not in NOTES
             },
             line.get('compare') or '',
-            line.get('paper') or '',
         )
     return found
 

@@ -17,7 +17,7 @@ from . import runs
 
 @pytest.fixture(scope='module')
 def run(tmp_path_factory):
-    """Return the folder of a run with tuned weights, and its last state."""
+    """Return the folder of a tuned-only run, and its last state."""
     folder = tmp_path_factory.mktemp('run')
     cfg = runs.config(
         folder,

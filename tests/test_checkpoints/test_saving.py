@@ -303,7 +303,7 @@ def test_schedule_with_a_function_resumes(tmp_path, weights):
 
 
 class Odd:
-    """What is not read without being executed."""
+    """An object that cannot be read without executing code."""
 
 
 def test_unreadable_first_checkpoint_is_logged(tmp_path, weights):

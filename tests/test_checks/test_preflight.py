@@ -66,7 +66,7 @@ def test_the_model_has_no_memory_for_its_weights(tmp_path):
         ({'log_processor': dict(x=1)}, '`log_processor`: .*no argument'),
     ],
 )
-def test_what_cannot_be_built(changes, sentence):
+def test_reports_parts_that_cannot_be_built(changes, sentence):
     with pytest.raises(UsageError, match=sentence):
         run(changes)
 
@@ -208,7 +208,7 @@ def test_a_test_needs_only_its_own_loop():
         preflight(Config(cfg), training=False)
 
 
-def test_missing_data_do_not_hide_a_misspelt_transform():
+def test_missing_data_does_not_hide_a_misspelt_transform():
     dataset = dict(
         type='CustomDataset', data_root='gone', pipeline=[dict(type='Pack')]
     )

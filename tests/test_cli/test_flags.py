@@ -79,7 +79,7 @@ def resume(tmp_path, *argv):
     return apply(train, ADE20K, '--resume', '--work-dir', str(tmp_path), *argv)
 
 
-def test_resume_without_a_checkpoint_starts_and_says_so(tmp_path, capsys):
+def test_resume_without_a_checkpoint_starts_with_a_message(tmp_path, capsys):
     cfg = resume(tmp_path)
     assert cfg.resume is False
     message = capsys.readouterr().err

@@ -195,13 +195,8 @@ class DAVPTVisionTransformer(VisionTransformer):
 
         Weights that tuning added are unchanged.
         """
-        init_cfg = self.init_cfg
-        self.normalization = load_pretrained(
-            self,
-            init_cfg['checkpoint'],
-            prefix=init_cfg.get('prefix'),
-            allow_pickle=init_cfg.get('allow_pickle', False),
-        )
+        options = {k: v for k, v in self.init_cfg.items() if k != 'type'}
+        self.normalization = load_pretrained(self, **options)
 
     def train(self, mode: bool = True) -> 'DAVPTVisionTransformer':
         """Set the mode; modules that are frozen stay in eval mode.

@@ -316,7 +316,7 @@ def test_expand_home_and_accept_list(tmp_path, monkeypatch):
     ],
 )
 def test_reject_unknown_init_cfg_keys(init_cfg):
-    with pytest.raises(ValueError, match='should have `checkpoint`, and may'):
+    with pytest.raises(TypeError, match='checkpoint|checkpont|map_location'):
         build(init_cfg=dict(type='Pretrained', **init_cfg))
 
 

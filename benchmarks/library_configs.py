@@ -117,8 +117,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Check the configs and write the counts.
 
     Args:
-        argv (Sequence[str], optional): The arguments. Defaults to those of
-            this process.
+        argv (Sequence[str], optional): The arguments. Defaults to
+            ``sys.argv[1:]``.
 
     Returns:
         int: The exit code.

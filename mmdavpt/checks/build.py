@@ -40,7 +40,7 @@ class DryRunner(Runner):
 
     Args:
         cfg (Config): The merged config. It is copied.
-        training (bool): Whether the run trains, and does not test.
+        training (bool): Whether the run is a training, not a test.
 
     Raises:
         UsageError: If a part cannot be built.
@@ -240,7 +240,7 @@ def build_unread(node: Any) -> Dataset | None:
         node (Any): The config of the dataset.
 
     Returns:
-        Dataset | None: The dataset; None if it needs data that are missing.
+        Dataset | None: The dataset; None if its data is missing.
         Its pipeline is built in any case.
     """
     for _, part in walk(node):

@@ -74,8 +74,8 @@ def can_rehearse(runner: Runner) -> bool:
     """Return whether one rank can run a training step without the others.
 
     Args:
-        runner (Runner): The runner. Loops of other libraries and wrappers
-            that shard weights are left out.
+        runner (Runner): The runner. Loops of other libraries and wrappers that
+            shard weights are not supported.
     """
     return isinstance(
         runner.train_loop, (EpochBasedTrainLoop, IterBasedTrainLoop)

@@ -1,4 +1,4 @@
-"""Load a config, apply the command line to it, check it and build a runner.
+"""Load a config, apply the command line, check it and build a runner.
 
 A flag such as ``--work-dir`` overrides ``--cfg-options``, which override the
 config.
@@ -157,7 +157,7 @@ def check_files(cfg: Config, training: bool) -> None:
 
     Raises:
         UsageError: If the config cannot be run
-            (:func:`.preflight`), a file or folder is missing, or data are
+            (:func:`.preflight`), a file or folder is missing, or data is
             broken.
     """
     notes = preflight(cfg, training)

@@ -113,8 +113,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run all unfinished rows, and print the results as a table.
 
     Args:
-        argv (Sequence[str], optional): The arguments. Defaults to those of
-            this process.
+        argv (Sequence[str], optional): The arguments. Defaults to
+            ``sys.argv[1:]``.
 
     Returns:
         int: 1 if a run failed, else 0.

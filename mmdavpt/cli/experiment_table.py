@@ -45,8 +45,8 @@ def read_table(path: str | Path) -> dict[str, Experiment]:
 
     Args:
         path (str | Path): A CSV file. ``base`` is a path relative to it. An
-            empty cell leaves the base config as it is; the others are values
-            as of ``--cfg-options``.
+            empty cell changes nothing; all others are values as in
+            ``--cfg-options``.
 
     Returns:
         dict[str, Experiment]: Name to row, in the table's order.

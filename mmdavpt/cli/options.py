@@ -19,8 +19,8 @@ def parse_arguments(
     Args:
         add_arguments (Callable): Adds the arguments to a parser. The
             docstring of its module describes the command.
-        argv (Sequence[str], optional): The arguments. Defaults to those of
-            this process.
+        argv (Sequence[str], optional): The arguments. Defaults to
+            ``sys.argv[1:]``.
     """
     parser = argparse.ArgumentParser(
         description=inspect.getmodule(add_arguments).__doc__,
@@ -60,7 +60,7 @@ def add_protocol_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of a training or a test, beyond those of its config.
+    """Add the arguments of a training or a test, except those of its config.
 
     ``--work-dir`` overrides ``--cfg-options``, which override the config.
     """

@@ -54,8 +54,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Train as the command line says.
 
     Args:
-        argv (Sequence[str], optional): The arguments. Defaults to those of
-            this process.
+        argv (Sequence[str], optional): The arguments. Defaults to
+            ``sys.argv[1:]``.
     """
     args = options.parse_arguments(add_arguments, argv)
     with exit_with_sentence():

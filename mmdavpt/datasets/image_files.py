@@ -62,7 +62,7 @@ def file_defect(path: str) -> str | None:
 def decodes(path: str) -> bool:
     """Return whether both Pillow and OpenCV decode a file.
 
-    Zeros at the end are left out: an interrupted copy can leave them, and
+    Zeros at the end are ignored: an interrupted copy can leave them, and
     they decode as pixels, whereas no JPEG or PNG ends in one.
 
     Args:

@@ -141,8 +141,8 @@ class DAVPTCheckpointHook(CheckpointHook):
     def _read_back_first(self, runner: Runner) -> None:
         """Read the first checkpoint of a start, and log whether that fails.
 
-        What makes it unreadable makes all later ones unreadable, and nobody
-        would notice until they are needed.
+        If it is unreadable, all later ones are too, and nobody would notice
+        until they are needed.
         """
         if self._read_back or '://' in self.last_ckpt:
             return

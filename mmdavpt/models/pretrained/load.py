@@ -95,7 +95,7 @@ def load_pretrained(
         f'Loaded {len(weights)} pre-trained weights with names of '
         f'{named.label} from {checkpoint}; images were normalized with '
         f'{normalization or "undeclared mean and std"}'
-        + (f'; left out: {first_few(left_out)}' if left_out else '')
+        + (f'; skipped: {first_few(left_out)}' if left_out else '')
         + (f'; not loaded: {first_few(untouched)}' if untouched else ''),
         logger='current',
     )

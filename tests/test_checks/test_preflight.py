@@ -107,7 +107,8 @@ def test_reports_parts_that_cannot_be_built(changes, sentence):
             {'train_dataloader.sampler.type': 'InfiniteSampler'},
             'ends, but the',
         ),
-        ({'train_cfg.max_epochs': 0}, 'max_epochs` is 0, so nothing is train'),
+        ({'train_cfg.val_interval': [3]}, r'but is \[3\]'),
+        ({'train_cfg.max_epochs': 0}, 'max_epochs should be 1 or more, but'),
         (
             {'param_scheduler': [dict(type='CosineAnnealingLR', begin=2)]},
             '`param_scheduler.0`: .* begins at 2, but the training ends at 2',
@@ -185,6 +186,8 @@ def test_silent_mistakes_of_segmentation(changes, sentence):
 
 def test_warnings():
     assert run({'default_hooks.checkpoint.tuned_only': True}) == []
+    more = {'model.head.num_classes': 9, 'model.guidance': None}
+    assert run({**more, 'custom_hooks': []}) == []
     (warm_up,) = run({'param_scheduler': [dict(type='LinearLR', end=9)]})
     assert 'warms up until 9, but the training ends at 2' in warm_up
     (order,) = run({'train_dataloader.sampler.shuffle': False})

@@ -151,6 +151,25 @@ def test_drawn_labels_do_not_depend_on_the_number_of_ranks(
         assert drawn == expected[rank::2]
 
 
+def test_the_first_pass_has_no_dropout(tmp_path):
+    changes = {'model.backbone.trainable': ['*']}
+    cfg = Config(toy.classification(tmp_path, changes))
+    cfg.model.backbone.drop_path_rate = 0.5
+    init_default_scope(cfg.default_scope)
+    model = MODELS.build(cfg.model).train()
+    loader = DataLoader(
+        DATASETS.build(cfg.train_dataloader.dataset),
+        batch_size=8,
+        collate_fn=pseudo_collate,
+    )
+    found = []
+    for seed in range(2):
+        model.fit_mapping(loader, seed=seed)
+        found.append(model.guidance.representations.clone())
+    assert torch.equal(*found)
+    assert model.training and model.backbone.layers[1].training
+
+
 def test_a_model_without_mapping_names_both_ways(tmp_path):
     init_default_scope('mmpretrain')
     model = MODELS.build(Config(toy.classification(tmp_path)).model).train()

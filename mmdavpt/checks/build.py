@@ -2,7 +2,6 @@
 
 import copy
 import io
-import logging
 import os.path as osp
 import re
 import traceback
@@ -25,12 +24,8 @@ from mmdavpt.randomness import isolated_randomness
 
 from .introspection import arguments_of, find_types, walk
 
-#: Parts of a config that each loop needs.
-LOOPS = {
-    'train': ('train_dataloader', 'train_cfg', 'optim_wrapper'),
-    'val': ('val_dataloader', 'val_cfg', 'val_evaluator'),
-    'test': ('test_dataloader', 'test_cfg', 'test_evaluator'),
-}
+#: Key that each loop needs in addition to its dataloader and its config.
+LOOPS = dict(train='optim_wrapper', val='val_evaluator', test='test_evaluator')
 #: Number of full batches that a loader pretends to have.
 BATCHES = 10
 #: A separate name, since visualizers are singletons by name.
@@ -45,7 +40,7 @@ class DryRunner(Runner):
 
     Args:
         cfg (Config): The merged config. It is copied.
-        training (bool): Whether the run trains, and does not test.
+        training (bool): Whether the run is a training, not a test.
 
     Raises:
         UsageError: If a part cannot be built.
@@ -53,13 +48,11 @@ class DryRunner(Runner):
 
     def __init__(self, cfg: Config, training: bool) -> None:
         self.cfg = cfg = copy.deepcopy(cfg)
-        self.logger = logging.getLogger(f'mmdavpt.{NAME}')
-        self.logger.disabled = True
+        self.logger = MMLogger.get_current_instance()
         self._experiment_name, self._log_dir = NAME, None
         self._seed, self._world_size = 0, 1
         self._distributed, self._randomness_cfg = False, {}
-        self._hooks: list = []
-        self.schedules: list[tuple[str, dict, Any]] = []
+        self._hooks, self.schedules = [], []
         self.model = self.optim_wrapper = self.param_schedulers = None
         for split in LOOPS:
             setattr(self, f'_{split}_loop', None)
@@ -76,10 +69,9 @@ class DryRunner(Runner):
                     self._path = 'test_cfg'
                     self._test_loop = self.build_test_loop(cfg.test_cfg)
             except Exception as error:
-                reason = describe(error, self._nodes, self._path)
-                raise UsageError(
-                    f'the config cannot be run: {reason}'
-                ) from error
+                reason = 'the config cannot be run: '
+                reason += describe(error, self._nodes, self._path)
+                raise UsageError(reason) from error
 
     def _build_common(self, cfg: Config) -> None:
         self._path = 'log_processor'
@@ -104,9 +96,10 @@ class DryRunner(Runner):
             wrapper = _without_amp(cfg.optim_wrapper)
             self.optim_wrapper = self.build_optim_wrapper(wrapper)
             self.scale_lr(self.optim_wrapper, cfg.get('auto_scale_lr'))
-        if self.optim_wrapper is not None and cfg.get('param_scheduler'):
+        given = cfg.get('param_scheduler')
+        if given and isinstance(self.optim_wrapper, OptimWrapper):
             self._path = 'param_scheduler'
-            self._build_schedules(cfg.param_scheduler)
+            self._build_schedules(given)
         if cfg.get('val_cfg') is not None:
             self._path = 'val_cfg'
             self._val_loop = self.build_val_loop(cfg.val_cfg)
@@ -137,8 +130,9 @@ class DryRunner(Runner):
         try:
             with _EmptyOnMeta():
                 return self.build_model(cfg.model).to('meta')
-        except (NotImplementedError, RuntimeError, TypeError, ValueError) as e:
-            if not re.search(r'\bmeta\b', str(e), re.IGNORECASE):
+        except Exception as e:
+            values = re.search(r'\bmeta\b', str(e), re.IGNORECASE)
+            if not values and not isinstance(e, OSError):
                 raise
         return None  # it needs the values of its weights
 
@@ -206,15 +200,12 @@ def describe(
 
 
 def _path_of(node: Any, nodes: Sequence[tuple[str, dict]]) -> str | None:
-    for path, own in nodes:
-        if own is node:
-            return path
+    paths = [path for path, own in nodes if own is node]
     if isinstance(node, dict):
-        for path, own in nodes:
-            # A copy, perhaps with some defaults.
+        for path, own in nodes:  # or of a copy, perhaps with some defaults
             if own and path and all(node.get(k) == v for k, v in own.items()):
-                return path
-    return None
+                paths.append(path)
+    return paths[0] if paths else None
 
 
 def _reason(error: Exception, target: Any, registry: Any) -> str:
@@ -223,8 +214,8 @@ def _reason(error: Exception, target: Any, registry: Any) -> str:
     if found := re.search(r"unexpected keyword argument '(\w+)'", text):
         names = arguments_of(target)[0] if callable(target) else set()
         if names:
-            hint = did_you_mean(found[1], names)
-            hint = hint or f'; it has {", ".join(sorted(names))}'
+            others = f'; it has {", ".join(sorted(names))}'
+            hint = did_you_mean(found[1], names) or others
             name = getattr(target, '__name__', target)
             return f'{name} has no argument {found[1]!r}{hint}'
     if found := re.match(r"['\"]?(\S+) is not in the (.+?) registry", text):
@@ -249,7 +240,7 @@ def build_unread(node: Any) -> Dataset | None:
         node (Any): The config of the dataset.
 
     Returns:
-        Dataset | None: The dataset; None if it needs data that are missing.
+        Dataset | None: The dataset; None if its data is missing.
         Its pipeline is built in any case.
     """
     for _, part in walk(node):
@@ -294,10 +285,9 @@ class _EmptyOnMeta(TorchFunctionMode):
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         """Call a function of torch."""
-        kwargs = kwargs or {}
         if function is torch.empty:
-            kwargs = dict(kwargs, device='meta')
-        return function(*args, **kwargs)
+            kwargs = dict(kwargs or {}, device='meta')
+        return function(*args, **(kwargs or {}))
 
 
 def _without_amp(wrapper: dict) -> dict:
@@ -312,7 +302,8 @@ def _check_parts(cfg: Config, training: bool) -> None:
     """Raise if a part of a loop is missing."""
     if not cfg.get('model'):
         raise UsageError('the config cannot be run: it has no `model`')
-    for split, keys in LOOPS.items():
+    for split, part in LOOPS.items():
+        keys = (f'{split}_dataloader', f'{split}_cfg', part)
         missing = [key for key in keys if cfg.get(key) is None]
         needed = split == ('train' if training else 'test')
         if missing and (needed or len(missing) < len(keys)):
@@ -336,10 +327,9 @@ def quietly(cfg: Config) -> Iterator[None]:
         with (
             DefaultScope.overwrite_default_scope(scope),
             isolated_randomness(0),
-            warnings.catch_warnings(),
+            warnings.catch_warnings(record=True),
             redirect_stdout(io.StringIO()),
         ):
-            warnings.simplefilter('ignore')
             yield
     finally:
         logger.disabled = before

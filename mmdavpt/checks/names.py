@@ -63,9 +63,9 @@ def _reason(error: Exception) -> str:
 def check_variables(path: str, cfg: Config) -> None:
     """Raise if a name at the top of a config file changes nothing.
 
-    The names of the file itself are looked at: removing the assignment of one
-    that neither a run nor a used expression of the file reads leaves the
-    merged config as it is, since its bases were evaluated before.
+    Only the names of the file itself are checked. If neither a run nor a used
+    expression of the file reads a name, removing its assignment does not
+    change the merged config, since its bases were evaluated before.
 
     Args:
         path (str): Path of the file.

@@ -23,11 +23,11 @@ from mmengine.runner.loops import _update_losses
 from torch import nn
 
 from mmdavpt.engine.hooks import PromptMappingHook, TrainingCheckHook
+from mmdavpt.engine.no_trace import no_trace
 from mmdavpt.errors import UsageError, first_few
 from mmdavpt.ranks import run_on_rank_0
 from mmdavpt.unwrap import unwrap
 
-from .no_trace import no_trace
 from .trial_batch import TrialBatch, failure, trial_batch
 
 
@@ -74,8 +74,8 @@ def can_rehearse(runner: Runner) -> bool:
     """Return whether one rank can run a training step without the others.
 
     Args:
-        runner (Runner): The runner. Loops of other libraries and wrappers
-            that shard weights are left out.
+        runner (Runner): The runner. Loops of other libraries and wrappers that
+            shard weights are not supported.
     """
     return isinstance(
         runner.train_loop, (EpochBasedTrainLoop, IterBasedTrainLoop)

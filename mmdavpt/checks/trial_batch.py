@@ -7,11 +7,11 @@ import torch
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 
+from mmdavpt.engine.no_trace import isolated_dataset
 from mmdavpt.errors import UsageError, first_few
 from mmdavpt.mapping.loaders import batch_size_of
 
 from .data.data_check import evenly_spread
-from .no_trace import isolated_dataset
 
 
 @dataclass

@@ -25,7 +25,7 @@ from . import runs
 
 
 class Scores(Hook):
-    """Gives scores of its own to what keeps the best."""
+    """Gives fixed scores to the hook that keeps the best."""
 
     priority = 'VERY_HIGH'
 
@@ -303,7 +303,7 @@ def test_schedule_with_a_function_resumes(tmp_path, weights):
 
 
 class Odd:
-    """What is not read without being executed."""
+    """An object that cannot be read without executing code."""
 
 
 def test_unreadable_first_checkpoint_is_logged(tmp_path, weights):

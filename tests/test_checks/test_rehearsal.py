@@ -73,7 +73,7 @@ def test_training_labels(cfg, tmp_path):
     assert 'have 8×12 pixels, but their image has 12×8' in rehearse(cfg)
 
 
-def test_labels_that_no_class_has(cfg, tmp_path):
+def test_reports_labels_out_of_range(cfg, tmp_path):
     for i in range(4):
         label(tmp_path / f'train/ann/{i}.png', np.full((8, 12), 7))
     assert 'rehearsal of the training step failed' in rehearse(cfg)

@@ -185,7 +185,7 @@ def test_wrapped_datasets_are_checked():
         True,
         False,
     ]
-    # The pass before training may have transforms of its own.
+    # The pass before training may have its own transforms.
     other = with_pipeline(inner[0], [])
     assert isinstance(other.pipeline, CheckedPipeline)
     assert other.pipeline.replace and not other.pipeline.transforms

@@ -14,7 +14,7 @@ from mmdavpt.engine.workers import IgnoreSignals, ignore_signals_in_workers
 
 
 @pytest.mark.parametrize('number', stopping.SIGNALS)
-def test_signal_is_noted_once(number):
+def test_signal_is_recorded_once(number):
     before = signal.getsignal(number)
     with StopRequest() as request:
         assert request.agreed() == 0

@@ -108,7 +108,7 @@ def test_adapters_see_tokens_once_and_prompts_once(num_prompts, rows):
 
 @pytest.mark.parametrize('name', CHANGES)
 def test_no_cache_of_projections_that_are_not_plain(name):
-    """What they compute may depend on anything."""
+    """Their results may depend on anything."""
     vit, x = changed(name), images()
     with torch.no_grad():
         assert not vit.prompt_cache.get(vit, vit.acting_tuners())

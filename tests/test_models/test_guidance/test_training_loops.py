@@ -51,7 +51,7 @@ def run(kind, cfg):
 
 
 def train_without_runner(model, loader, epochs):
-    """Train in a loop of one's own; return the losses of each iteration."""
+    """Train in a bare loop; return the losses of each iteration."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
     losses = []
     model.train()

@@ -25,7 +25,7 @@ from mmdavpt.randomness import isolated_randomness
 
 from .introspection import arguments_of, find_types, walk
 
-#: What each loop needs, besides its dataloader and its config.
+#: Key that each loop needs in addition to its dataloader and its config.
 LOOPS = dict(train='optim_wrapper', val='val_evaluator', test='test_evaluator')
 #: Number of full batches that a loader pretends to have.
 BATCHES = 10

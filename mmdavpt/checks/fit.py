@@ -41,7 +41,7 @@ def find_mismatches(cfg: Config, dry: DryRunner) -> Iterator[str]:
         return
     if not any(isinstance(h, PromptMappingHook) for h in dry.hooks):
         yield (
-            'nothing keeps the class-to-prompt mapping of the guided model; '
+            'the guided model needs a hook for its class-to-prompt mapping; '
             "add dict(type='mmdavpt.PromptMappingHook') to `custom_hooks`, or "
             'set model.guidance=None'
         )

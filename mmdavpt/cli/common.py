@@ -11,6 +11,7 @@ import sys
 
 import torch.distributed as dist
 from mmengine.config import Config
+from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
@@ -25,7 +26,7 @@ from mmdavpt.engine.hooks.checkpoint_fit_hook import (
 from mmdavpt.errors import UsageError
 
 from .evaluation import draw_predictions, use_tta, write_predictions
-from .launch import enable_amp
+from .launch import enable_amp, prepare_launcher
 from .messages import check_checkpoint_exists
 from .protocol import selection_warning, with_protocol
 
@@ -189,6 +190,31 @@ def build_runner(cfg: Config, training: bool) -> Runner:
     warning = selection_warning(cfg) if training else None
     if warning is not None:
         runner.logger.warning(warning)
+    return runner
+
+
+def check_and_build(
+    cfg: Config, args: argparse.Namespace, started: Hook, training: bool
+) -> Runner:
+    """Check a run unless ``--no-check`` is set, then build its runner.
+
+    Args:
+        cfg (Config): The config, changed in place for the launcher.
+        args (argparse.Namespace): The arguments of a command.
+        started (Hook): A hook to register with the runner.
+        training (bool): Whether the run is a training, not a test.
+
+    Returns:
+        Runner: The runner.
+
+    Raises:
+        UsageError: See :func:`check_files` and :func:`.prepare_launcher`.
+    """
+    if not args.no_check:
+        check_files(cfg, training)
+    prepare_launcher(cfg, args.local_rank)
+    runner = build_runner(cfg, training)
+    runner.register_hook(started, priority='LOWEST')
     return runner
 
 

@@ -94,20 +94,17 @@ def _opencv_decodes(content: bytes) -> bool:
         return False
 
 
-def file_defects(
-    paths: Iterable[str], workers: int = 8
-) -> list[tuple[str, str]]:
+def file_defects(paths: Iterable[str]) -> list[tuple[str, str]]:
     """Check image files in several threads, which wait for the disk.
 
     Args:
         paths (Iterable[str]): The files.
-        workers (int): The number of threads. Defaults to 8.
 
     Returns:
         list[tuple[str, str]]: Path and defect, in the order of the paths.
     """
     paths = list(paths)
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(8) as pool:
         defects = pool.map(file_defect, paths)
         return [
             (path, defect)

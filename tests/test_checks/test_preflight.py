@@ -114,7 +114,7 @@ def test_reports_parts_that_cannot_be_built(changes, sentence):
             '`param_scheduler.0`: .* begins at 2, but the training ends at 2',
         ),
         ({'model.head.num_classes': 5}, '6 classes, .* num_classes=5'),
-        ({'custom_hooks': []}, 'nothing keeps the class-to-prompt mapping'),
+        ({'custom_hooks': []}, 'needs a hook for its class-to-prompt'),
         (
             {
                 'model.head': dict(

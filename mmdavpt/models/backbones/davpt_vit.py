@@ -107,9 +107,9 @@ class DAVPTVisionTransformer(VisionTransformer):
     ) -> None:
         if frozen_stages != -1:
             raise ValueError(
-                '`frozen_stages` has no effect, since everything that '
-                '`trainable` does not name is frozen; leave it out, but got '
-                f'{frozen_stages}'
+                f'`frozen_stages={frozen_stages}` has no effect, since all '
+                'parameters that `trainable` does not name are frozen; '
+                'remove it'
             )
         kwargs['init_cfg'] = checked_init_cfg(kwargs.get('init_cfg'))
         if isinstance(kwargs.get('out_indices'), Sequence):

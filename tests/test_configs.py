@@ -1,4 +1,4 @@
-"""Every config builds, trains what it should and says how to run it."""
+"""Every config builds, trains the stated parameters and has a command."""
 
 import ast
 import copy
@@ -54,7 +54,7 @@ COUNTS = {
     'glyphs/setr_vpt_glyphs.py': 385_132,
     'glyphs/pretrain_glyphs.py': 1_232_485,
 }
-#: What trains of the backbone in the rows of the paper's Table 2.
+#: Trained backbone parameters in the rows of the paper's Table 2.
 TRAINED = {
     'full': {'backbone'},
     'linear': set(),

@@ -24,7 +24,7 @@ def section(title):
 
 
 def keys_of(text):
-    """Return what stands in backquotes in the key columns of tables."""
+    """Return the names in backquotes in the key columns of tables."""
     cells = re.findall(
         r'^\|(?: `mmdavpt\.\w+` \|| \|)? ([^|]+) \|', text, re.M
     )

@@ -28,7 +28,7 @@ from tests.test_checkpoints.runs import pretrained
 
 pytestmark = pytest.mark.forks
 
-#: What differs between two equal runs.
+#: Keys that differ between two equal runs.
 OWN = (
     'time',
     'eta',
@@ -147,7 +147,7 @@ def test_equal_to_a_run_without_rehearsal(tmp_path, make):
 
 
 class Recorder(Hook):
-    """Records what no log or checkpoint shows, before or after a rehearsal."""
+    """Record state that no log or checkpoint shows, around a rehearsal."""
 
     def __init__(self, priority):
         self.priority = priority

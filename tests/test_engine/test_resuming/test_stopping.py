@@ -1,4 +1,4 @@
-"""Signals: noted once, obeyed twice, ignored by workers."""
+"""Signals: the first is recorded, the second acts, workers ignore them."""
 
 import os
 import signal
@@ -72,7 +72,7 @@ def note(worker_id):
 
 
 class Notes:
-    """A dataset of what the worker was prepared with."""
+    """A dataset of the worker's settings."""
 
     def __len__(self):
         return 2

@@ -42,7 +42,7 @@ class Recorder(Hook):
 
 
 def run(kind, cfg):
-    """Train with a runner; return the model and what was recorded."""
+    """Train with a runner; return the model and the records."""
     runner = kind.from_cfg(Config(cfg))
     recorder = Recorder()
     runner.register_hook(recorder)

@@ -4,6 +4,7 @@ import copy
 import io
 import os.path as osp
 import re
+import sys
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
@@ -158,6 +159,12 @@ class DryRunner(Runner):
         for key in ('num_workers', 'persistent_workers', 'prefetch_factor'):
             given.pop(key, None)
         return Runner.build_dataloader(dict(given, timeout=0), seed, **kwargs)
+
+    @property
+    def max_iters(self) -> int:
+        """Iterations of the training; without an end if it counts epochs."""
+        by_iters = isinstance(self._train_loop, IterBasedTrainLoop)
+        return self._train_loop.max_iters if by_iters else sys.maxsize
 
     def length_for(self, schedule: dict) -> int | None:
         """Return the training's length in a schedule's unit, if it has one.

@@ -79,22 +79,15 @@ def check_variables(path: str, cfg: Config) -> None:
     program = ast.parse(Path(path).read_text(encoding='utf-8'), path)
     names = [n for n in ast.walk(program) if isinstance(n, ast.Name)]
     read = {node.id for node in names if isinstance(node.ctx, ast.Load)}
-    assigned = {name for s in program.body for name in _targets(s)}
+    assigned = {n.id for n in names if isinstance(n.ctx, ast.Store)}
     inherits = '_base_' in assigned
-    unused = assigned - read - runner_keys() - {'_base_'}
-    for name in sorted(unused):
-        hint = _hint(name, cfg, cfg[name] if inherits else None)
+    for name in sorted(assigned - read - runner_keys() - {'_base_'}):
+        hint = _hint(name, cfg, cfg.get(name) if inherits else None)
         sentence = f'the config {path} sets `{name}`, which changes nothing'
         if hint:
             raise UsageError(sentence + hint)
         if inherits:
             sys.stderr.write(f'warning: {sentence}\n')
-
-
-def _targets(statement: ast.stmt) -> list[str]:
-    if not isinstance(statement, ast.Assign):
-        return []
-    return [t.id for t in statement.targets if isinstance(t, ast.Name)]
 
 
 def set_option(cfg: Config, key: str, value: Any) -> None:
@@ -129,18 +122,19 @@ def _hint(name: str, cfg: Config, value: Any) -> str:
     Args:
         name (str): The name that no run reads.
         cfg (Config): The merged config.
-        value (Any): Its value. Keys of that name that have another one are
-            suggested; None suggests none of them.
+        value (Any): Its value. If keys of that name have other ones, they
+            are suggested; None suggests none of them.
     """
     known = runner_keys()
     near = get_close_matches(name, known, n=1, cutoff=0.85)
     # Lists of things have names such as `models`.
     if near and (name != f'{near[0]}s' or name.endswith('ss')):
         return f'; did you mean `{near[0]}`?'
-    paths = [
-        f'{path}.{name}'
+    same = {
+        f'{path}.{name}': node[name]
         for path, node in walk(cfg._cfg_dict)
-        if path.split('.')[0] in known and node.get(name, value) != value
-    ]
-    found = paths[:3] if value is not None else []
-    return '; set ' + ' or '.join(f'`{p}`' for p in found) if found else ''
+        if path.split('.')[0] in known and name in node
+    }
+    if value is None or value in same.values() or not same:
+        return ''
+    return '; set ' + ' or '.join(f'`{path}`' for path in [*same][:3])

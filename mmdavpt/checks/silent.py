@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from itertools import islice
 from numbers import Real
 
+import numpy as np
 from mmengine.config import Config
 from mmengine.hooks import CheckpointHook
 from mmengine.optim import DefaultOptimWrapperConstructor, LinearLR
@@ -91,7 +92,7 @@ def _dicts_and_readers(
     kind = wrapper.get('constructor', DefaultOptimWrapperConstructor)
     known = keys_read(find_types(kind), 'paramwise_cfg')
     path, given = 'optim_wrapper.paramwise_cfg', wrapper.get('paramwise_cfg')
-    yield path, given, known, True
+    yield path, given, known, False
     optimizer = getattr(dry.optim_wrapper, 'optimizer', None)
     if type(optimizer).__module__.startswith('torch.'):
         known = {*optimizer.defaults, 'lr_mult', 'decay_mult'}
@@ -143,7 +144,7 @@ def hidden_normalization(cfg: Config) -> Iterator[str]:
     outer = cfg.get('data_preprocessor') or {}
     for key in outer if inner else ():
         named = re.fullmatch('mean|std|.*rgb.*', key)
-        if named and inner.get(key) != outer[key]:
+        if named and not np.array_equal(inner.get(key), outer[key]):
             yield (
                 f'`model.data_preprocessor` hides `data_preprocessor.{key}` '
                 f'({outer[key]}) and has {inner.get(key)}; set one of the two'

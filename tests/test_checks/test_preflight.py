@@ -31,7 +31,7 @@ def test_the_model_has_no_memory_for_its_weights(tmp_path):
     dry = DryRunner(Config(toy.classification(tmp_path)), True)
     tensors = [*dry.model.parameters(), *dry.model.buffers()]
     assert tensors and all(tensor.is_meta for tensor in tensors)
-    assert dry.max_iters == 2 * 11  # epochs of stand-in batches
+    assert len(dry.train_dataloader) == 11  # stand-in batches
 
 
 @pytest.mark.parametrize(
@@ -77,8 +77,8 @@ def test_reports_parts_that_cannot_be_built(changes, sentence):
         ({'env_cfg': dict(cudnn_bench=True)}, 'env_cfg.cudnn_bench`; did you'),
         ({'auto_scale_lr': dict(base_batch=2)}, 'reads `auto_scale_lr.base_b'),
         (
-            {CUSTOM_KEYS: dict(bias_lr=2)},
-            "paramwise_cfg.bias_lr`; .*'bias_lr_",
+            {CUSTOM_KEYS: dict(bias_lr_mul=2)},
+            "_cfg.bias_lr_mul`; .*'bias_lr_",
         ),
         (
             {CUSTOM_KEYS: dict(custom_keys=dict(head=dict(lr_mul=2)))},
@@ -186,6 +186,8 @@ def test_silent_mistakes_of_segmentation(changes, sentence):
 
 def test_warnings():
     assert run({'default_hooks.checkpoint.tuned_only': True}) == []
+    late = dict(type='PolyLR', by_epoch=False, begin=5000)
+    assert run({'param_scheduler': [late]}) == []
     more = {'model.head.num_classes': 9, 'model.guidance': None}
     assert run({**more, 'custom_hooks': []}) == []
     (warm_up,) = run({'param_scheduler': [dict(type='LinearLR', end=9)]})

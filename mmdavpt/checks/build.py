@@ -5,9 +5,8 @@ import io
 import logging
 import os.path as osp
 import re
-import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
@@ -20,10 +19,11 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from torch.overrides import TorchFunctionMode
 from torch.utils.data import DataLoader, Dataset
 
-from mmdavpt.errors import UsageError, did_you_mean
+from mmdavpt.errors import UsageError
 from mmdavpt.randomness import isolated_randomness
 
 from .introspection import arguments_of, find_types, walk
+from .reasons import describe, path_of
 
 #: Parts of a config that each loop needs.
 LOOPS = {
@@ -154,7 +154,7 @@ class DryRunner(Runner):
             **kwargs: See there.
         """
         given = dict(dataloader)
-        self._path = _path_of(dataloader, self._nodes) or self._path
+        self._path = path_of(dataloader, self._nodes) or self._path
         dataset = build_unread(given['dataset'])
         batch = given.get('batch_size')
         count = BATCHES * batch if isinstance(batch, int) else BATCHES
@@ -175,71 +175,6 @@ class DryRunner(Runner):
         if by_epoch == isinstance(self._train_loop, IterBasedTrainLoop):
             return None
         return self.max_epochs if by_epoch else self.max_iters
-
-
-def describe(
-    error: Exception, nodes: Sequence[tuple[str, dict]], path: str = ''
-) -> str:
-    """Return where in a config an error comes from, and its reason.
-
-    Args:
-        error (Exception): The error.
-        nodes (Sequence[tuple[str, dict]]): The dicts of the config by path.
-        path (str): The path of the part that was being built, if known.
-            Defaults to ''.
-    """
-    target = registry = None
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        if frame.f_code.co_name == 'build_from_cfg':
-            path = _path_of(frame.f_locals.get('cfg'), nodes) or path
-            target = frame.f_locals.get('obj_cls')
-            registry = frame.f_locals.get('registry')
-    called = re.search(r'(\w+)\.__init__\(\) got', str(error))
-    if called and target is None:
-        target = frame.f_globals.get(called[1])
-    if target is None and registry is None and path:
-        for place, node in nodes:
-            inside = f'{place}.'.startswith(f'{path}.')
-            if inside and not find_types(node.get('type', dict)):
-                return f'`{place}.type`: {node["type"]!r} is not registered'
-    return (f'`{path}`: ' if path else '') + _reason(error, target, registry)
-
-
-def _path_of(node: Any, nodes: Sequence[tuple[str, dict]]) -> str | None:
-    for path, own in nodes:
-        if own is node:
-            return path
-    if isinstance(node, dict):
-        for path, own in nodes:
-            # A copy, perhaps with some defaults.
-            if own and path and all(node.get(k) == v for k, v in own.items()):
-                return path
-    return None
-
-
-def _reason(error: Exception, target: Any, registry: Any) -> str:
-    """Return why the call of a registered target failed."""
-    text = ' '.join(str(error).split())
-    if found := re.search(r"unexpected keyword argument '(\w+)'", text):
-        names = arguments_of(target)[0] if callable(target) else set()
-        if names:
-            hint = did_you_mean(found[1], names)
-            hint = hint or f'; it has {", ".join(sorted(names))}'
-            name = getattr(target, '__name__', target)
-            return f'{name} has no argument {found[1]!r}{hint}'
-    if found := re.match(r"['\"]?(\S+) is not in the (.+?) registry", text):
-        names = {*registry.module_dict, *registry.root.module_dict}
-        hint = did_you_mean(found[1], names)
-        return f'{found[1]!r} is not in the registry {found[2]}{hint}'
-    if 'must contain the key "type"' in text:
-        return 'it has no `type`'
-    if isinstance(error, KeyError):
-        return f'the key {text} is missing or unknown'
-    if text:
-        known = isinstance(error, ValueError)
-        return text if known else f'{text} ({type(error).__name__})'
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    return f'`{place.line}` fails in {place.name} ({type(error).__name__})'
 
 
 def build_unread(node: Any) -> Dataset | None:

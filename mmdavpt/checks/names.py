@@ -5,6 +5,7 @@ import copy
 import inspect
 import sys
 import traceback
+from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def check_variables(path: str, cfg: Config) -> None:
     program = ast.parse(Path(path).read_text(encoding='utf-8'), path)
     names = [n for n in ast.walk(program) if isinstance(n, ast.Name)]
     read = {node.id for node in names if isinstance(node.ctx, ast.Load)}
-    assigned = {name for s in program.body for name in _targets(s)}
+    assigned = set(_assigned(program))
     inherits = '_base_' in assigned
     unused = assigned - read - runner_keys() - {'_base_'}
     for name in sorted(unused):
@@ -91,10 +92,21 @@ def check_variables(path: str, cfg: Config) -> None:
             sys.stderr.write(f'warning: {sentence}\n')
 
 
-def _targets(statement: ast.stmt) -> list[str]:
-    if not isinstance(statement, ast.Assign):
-        return []
-    return [t.id for t in statement.targets if isinstance(t, ast.Name)]
+def _assigned(node: ast.AST) -> Iterator[str]:
+    """Yield the names that a file assigns, outside of functions."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, (ast.Assign, ast.AnnAssign)):
+            targets = getattr(child, 'targets', None) or [child.target]
+            names = [n for t in targets for n in ast.walk(t)]
+            yield from (
+                n.id
+                for n in names
+                if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+            )
+        elif isinstance(child, ast.stmt) and not hasattr(
+            child, 'decorator_list'
+        ):
+            yield from _assigned(child)
 
 
 def set_option(cfg: Config, key: str, value: Any) -> None:

@@ -30,6 +30,9 @@ INHERIT = "_base_ = 'base.py'\n"
         ('lr = 1e-2', '`lr`, which changes .*`optim_wrapper.optimizer.lr`'),
         ('num_prompts = 50', '; set `model.backbone.num_prompts`'),
         ('lr = 1e-2\nnum_prompts = lr', 'sets `num_prompts`'),
+        ('num_prompts: int = 50', '; set `model.backbone.num_prompts`'),
+        ('lr, x = 1e-2, 3', '; set `optim_wrapper.optimizer.lr`'),
+        ('if True:\n    lr = 1e-2', '; set `optim_wrapper.optimizer.lr`'),
         ('worl_dir = 1', 'did you mean `work_dir`'),
     ],
 )
@@ -51,6 +54,7 @@ def test_other_unused_variables_are_warnings(tmp_path, capsys):
         'a = _base_.lr\nb = a * 2\noptim_wrapper = dict(optimizer=dict(lr=b))',
         "work_dir = 'x'\ntest_pipeline = []",
         'for i in (1, 2):\n    pass',
+        'def f():\n    lr = 3',
     ],
 )
 def test_variables_that_are_used(tmp_path, text):

@@ -38,6 +38,22 @@ def test_the_model_has_no_memory_for_its_weights(tmp_path):
     'changes, sentence',
     [
         ({'model.backbone.num_promts': 3}, "num_promts'; did .*'num_prompts'"),
+        (
+            {'model.guidance.balanced': True},
+            "`model.guidance`: PromptGuidance has no argument 'balanced'; it ",
+        ),
+        (
+            {'model.guidance.loss.metric': dict(type='Triplet', alpha=1)},
+            "`model.guidance.loss.metric`: Triplet .* 'alpha'; it has margin",
+        ),
+        (
+            {'model.backbone.tuners': [dict(type='Lora')]},
+            "got 'Lora'; did you mean 'LoRA'",
+        ),
+        (
+            {'model.backbone.tuners': dict(type='LoRA')},
+            '`tuners` should be a list of configs, .* brackets around it',
+        ),
         ({'model.type': 'mmdavpt.DAVPTClassifier'}, '`model`: .*registry'),
         ({'model.head': dict(num_classes=6)}, '`model.head`: it has no `type'),
         ({'model.data_preprocessor.meen': 1}, "preprocessor`: .*'meen'; did"),

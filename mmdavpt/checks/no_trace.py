@@ -2,10 +2,13 @@
 
 import copy
 import io
+import random
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from mmengine.logging import MessageHub, MMLogger
@@ -16,6 +19,18 @@ from torch.utils.data import Dataset
 
 from mmdavpt.randomness import isolated_randomness
 from mmdavpt.unwrap import unwrap
+
+#: Draws that an object makes from one of its own change it in place.
+GENERATORS = (
+    random.Random,
+    np.random.Generator,
+    np.random.RandomState,
+    torch.Generator,
+)
+
+
+class CannotCopyError(Exception):
+    """A part of the run cannot be copied, so its trace cannot be undone."""
 
 
 @contextmanager
@@ -45,7 +60,13 @@ def no_trace(runner: Runner) -> Iterator[None]:
         *(module._buffers for module in modules),
         *(group for o in optimizers for group in o.param_groups),
     ]
-    original = [dict(attributes) for attributes in restored]
+    original = [
+        {
+            name: copied(value) if isinstance(value, GENERATORS) else value
+            for name, value in attributes.items()
+        }
+        for attributes in restored
+    ]
     # Of frozen weights too: some models move them, such as momentum encoders.
     # On the CPU, to leave a GPU's memory to the trial step.
     values = [
@@ -79,24 +100,48 @@ def no_trace(runner: Runner) -> Iterator[None]:
 def isolated_dataset(dataset: Dataset) -> Dataset:
     """Copy a dataset with its transforms, but not its data.
 
-    Some transforms remember the samples that they saw.
+    Some transforms remember the samples that they saw, and some datasets
+    draw from a generator of their own.
 
     Args:
         dataset (Dataset): The dataset, possibly a wrapper of others.
 
     Returns:
-        Dataset: A shallow copy with deep copies of all transforms.
+        Dataset: A shallow copy with deep copies of all transforms and random
+        generators.
+
+    Raises:
+        CannotCopyError: If a transform cannot be copied.
     """
     clone = copy.copy(dataset)
     for name, value in vars(dataset).items():
-        if name in ('pipeline', 'transform', 'transforms'):
-            value = copy.deepcopy(value)
+        if name in ('pipeline', 'transform', 'transforms') or isinstance(
+            value, GENERATORS
+        ):
+            value = copied(value)
         elif isinstance(value, Dataset):
             value = isolated_dataset(value)
         elif name == 'datasets':
             value = [isolated_dataset(inner) for inner in value]
         vars(clone)[name] = value
     return clone
+
+
+def copied(part: Any) -> Any:
+    """Return a deep copy.
+
+    Args:
+        part (Any): A part of the run.
+
+    Raises:
+        CannotCopyError: If it has something that cannot be copied, such as a
+            lock or a connection.
+    """
+    try:
+        return copy.deepcopy(part)
+    except Exception as error:
+        name = type(part).__name__
+        raise CannotCopyError(f'{name} cannot be copied: {error}') from error
 
 
 def _separate(

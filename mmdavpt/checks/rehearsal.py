@@ -1,6 +1,5 @@
 """Rehearsal: one training step, one validation batch and one checkpoint."""
 
-import copy
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +26,7 @@ from mmdavpt.errors import UsageError, first_few
 from mmdavpt.ranks import run_on_rank_0
 from mmdavpt.unwrap import unwrap
 
-from .no_trace import no_trace
+from .no_trace import CannotCopyError, copied, no_trace
 from .trial_batch import TrialBatch, failure, trial_batch
 
 
@@ -61,13 +60,28 @@ class RehearsalHook(Hook):
         """
         if not runner._resume and can_rehearse(runner):
             start = time.perf_counter()
-            run_on_rank_0(lambda: rehearse(runner))
-            runner.logger.info(
-                'The rehearsal (training step, validation batch, metric, '
-                f'checkpoint) passed in {time.perf_counter() - start:.1f} s.'
-            )
+            skipped = run_on_rank_0(lambda: _reason_to_skip(runner))
+            if skipped:
+                runner.logger.warning(f'The rehearsal was skipped: {skipped}.')
+            else:
+                seconds = time.perf_counter() - start
+                steps = 'training step, validation batch, metric, checkpoint'
+                if not isinstance(runner.val_loop, ValLoop):
+                    steps = 'training step, checkpoint'
+                runner.logger.info(
+                    f'The rehearsal ({steps}) passed in {seconds:.1f} s.'
+                )
         if self.stop:
             raise RehearsalPassed
+
+
+def _reason_to_skip(runner: Runner) -> str | None:
+    """Rehearse; return why it would leave a trace, if it would."""
+    try:
+        rehearse(runner)
+    except CannotCopyError as error:
+        return str(error)
+    return None
 
 
 def can_rehearse(runner: Runner) -> bool:
@@ -91,6 +105,7 @@ def rehearse(runner: Runner) -> None:
     Raises:
         UsageError: If a step fails. It names the step, the files and the
             reason.
+        CannotCopyError: If a part cannot be copied.
     """
     with (
         no_trace(runner),
@@ -160,7 +175,7 @@ def _validation(runner: Runner, folder: str) -> None:
 
 def _evaluator_writing_to(folder: str, evaluator: Evaluator) -> Evaluator:
     """Copy an evaluator; move the files that it would write to a folder."""
-    evaluator = copy.deepcopy(evaluator)
+    evaluator = copied(evaluator)
     for metric in evaluator.metrics:
         for name, value in vars(metric).items():
             if name.startswith('out') and isinstance(value, str):

@@ -155,6 +155,10 @@ def test_silent_mistakes(changes, sentence):
     'changes, sentence',
     [
         (
+            {'model.num_classes': 12},
+            'classes is 12, but .* remove that',
+        ),
+        (
             {'model.test_cfg.strid': 1},
             'nothing reads `model.test_cfg.strid`; did',
         ),

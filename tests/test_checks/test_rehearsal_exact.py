@@ -4,6 +4,7 @@ import json
 import os
 import random
 import socket
+import threading
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,12 +13,15 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from mmcv.transforms import BaseTransform
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
+from mmpretrain.registry import DATASETS, TRANSFORMS
 
 from mmdavpt.checks import rehearsal
 from mmdavpt.checks.rehearsal import RehearsalHook
+from mmdavpt.datasets.glyphs import GlyphDataset
 from mmdavpt.engine.runner import DAVPTRunner
 from mmdavpt.errors import UsageError
 from tests import toy
@@ -193,6 +197,66 @@ def test_state_in_memory_is_restored(tmp_path):
     with pytest.raises(Stop):
         train(cfg, True, MoveFrozenWeights(), before, after, StopHook())
     assert_same(before.seen, after.seen)
+
+
+@TRANSFORMS.register_module()
+class OwnDraws(BaseTransform):
+    """A transform that may hold what cannot be copied."""
+
+    def __init__(self, lock=False):
+        self.lock = threading.Lock() if lock else None
+
+    def transform(self, results):
+        return results
+
+
+@DATASETS.register_module()
+class OwnDrawsDataset(GlyphDataset):
+    rng = None
+
+    def __getitem__(self, index):
+        if self.rng is not None:
+            self.rng.random()
+        return super().__getitem__(index)
+
+
+def test_own_generators_are_restored(tmp_path):
+    generators = [random.Random(0), np.random.default_rng(0)]
+
+    class DrawFromOwn(Hook):
+        priority = 33
+
+        def before_train(self, runner):
+            runner.train_dataloader.dataset.rng = generators[0]
+            backbone = runner.model.backbone
+            backbone.rng = generators[1]
+            backbone.register_forward_pre_hook(
+                lambda backbone, inputs: backbone.rng.random() and None
+            )
+
+    class Compare(Hook):
+        priority = 36
+
+        def before_train(self, runner):
+            dataset = runner.train_dataloader.dataset
+            assert dataset.rng.random() == random.Random(0).random()
+            expected = np.random.default_rng(0).random()
+            assert runner.model.backbone.rng.random() == expected
+
+    cfg = classification(tmp_path)
+    cfg['train_dataloader']['dataset']['type'] = 'OwnDrawsDataset'
+    cfg['train_cfg']['max_epochs'] = 1
+    train(cfg, True, DrawFromOwn(), Compare())
+
+
+def test_a_part_that_cannot_be_copied_skips_the_rehearsal(tmp_path):
+    changes = {'model.guidance': None, 'custom_hooks': []}
+    cfg = toy.classification(tmp_path, changes)
+    pipeline = cfg['train_dataloader']['dataset']['pipeline']
+    pipeline.insert(0, dict(type='OwnDraws', lock=True))
+    assert train(cfg, True).iter == 6
+    (log,) = tmp_path.glob('*/*.log')
+    assert 'The rehearsal was skipped: Compose cannot be' in log.read_text()
 
 
 def test_resuming_skips_the_rehearsal(tmp_path, monkeypatch):

@@ -28,6 +28,7 @@ if find_spec('mmdavpt') is None:
 from mmengine.config import Config  # noqa: E402
 from mmengine.registry import DATASETS, DefaultScope  # noqa: E402
 from mmengine.runner import Runner  # noqa: E402
+from torch.utils.data import DataLoader  # noqa: E402
 
 from mmdavpt.checks.names import read_config  # noqa: E402
 from mmdavpt.checks.preflight import preflight  # noqa: E402
@@ -96,6 +97,9 @@ def library_failure(path: Path) -> str | None:
             runner = Runner.from_cfg(cfg)
             if runner.optim_wrapper is not None:
                 runner.build_optim_wrapper(runner.optim_wrapper)
+            if cfg.get('train_cfg') is not None:
+                runner._train_dataloader = DataLoader([0])
+                runner.build_train_loop(cfg.train_cfg)
             for split in ('train', 'val', 'test'):
                 if cfg.get(f'{split}_evaluator') is not None:
                     runner.build_evaluator(cfg[f'{split}_evaluator'])
@@ -113,8 +117,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Check the configs and write the counts.
 
     Args:
-        argv (Sequence[str], optional): The arguments. Defaults to those of
-            this process.
+        argv (Sequence[str], optional): The arguments. Defaults to
+            ``sys.argv[1:]``.
 
     Returns:
         int: The exit code.

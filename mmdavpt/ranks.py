@@ -69,7 +69,7 @@ def gather_distinct(items: Iterable[str]) -> list[str]:
 
     Args:
         items (Iterable[str]): Those of this rank, usually none: one number is
-            summed, and the items travel only if it is not 0.
+            summed, and the items are sent only if it is not 0.
 
     Returns:
         list[str]: The same on all ranks, in the order of the ranks.

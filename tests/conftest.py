@@ -52,7 +52,7 @@ def pytest_unconfigure():
 
 @pytest.fixture(autouse=True)
 def _fresh_global_state():
-    """Reset what runs change process-wide: scope, loggers, loaders."""
+    """Reset process-wide state that runs change: scope, loggers, loaders."""
     loaders = dict(CheckpointLoader._schemes)
     yield
     CheckpointLoader._schemes = loaders

@@ -1,4 +1,4 @@
-"""Every config builds, trains what it should and says how to run it."""
+"""Every config builds, trains the stated parameters and has a command."""
 
 import ast
 import copy
@@ -54,7 +54,7 @@ COUNTS = {
     'glyphs/setr_vpt_glyphs.py': 385_132,
     'glyphs/pretrain_glyphs.py': 1_232_485,
 }
-#: What trains of the backbone in the rows of the paper's Table 2.
+#: Trained backbone parameters in the rows of the paper's Table 2.
 TRAINED = {
     'full': {'backbone'},
     'linear': set(),
@@ -108,7 +108,7 @@ def test_all_configs_have_a_count():
 
 
 @pytest.mark.parametrize('name', CONFIGS)
-def test_config_builds_and_trains_what_it_says(name):
+def test_config_trains_its_stated_parameters(name):
     cfg = load(name)
     # The other SETR configs only change the model.
     if not name.startswith('setr') or name.startswith('setr_davpt_'):
@@ -285,7 +285,7 @@ def test_classification_follows_the_paper(name):
     assert augmented == (name == CUB)
 
 
-def test_vtab_readme_trains_what_the_released_code_trains():
+def test_vtab_readme_trains_released_parameters():
     row = read_table(ROOT / 'experiments/fgvc.csv')[
         'davpt-plus_vit-b-in21k_cub'
     ]

@@ -160,7 +160,12 @@ def test_first_failure(first, second, rank):
         (-signal.SIGKILL, '', r'SIGKILL \(is the machine out of memory', ''),
         (-signal.SIGSEGV, '', 'was ended by SIGSEGV; the other', 'memory'),
         (1, 'bad', 'failed with bad; the .* --resume .* last checkpoint', ''),
-        (1, 'go on with --resume', '--resume; the other', 'last checkpoint'),
+        (
+            1,
+            'continue with --resume',
+            '--resume; the other',
+            'last checkpoint',
+        ),
         (2, '', 'ended with exit code 2, see above; the other', 'memory'),
     ],
 )

@@ -24,7 +24,7 @@ def section(title):
 
 
 def keys_of(text):
-    """Return what stands in backquotes in the key columns of tables."""
+    """Return the names in backquotes in the key columns of tables."""
     cells = re.findall(
         r'^\|(?: `mmdavpt\.\w+` \|| \|)? ([^|]+) \|', text, re.M
     )
@@ -81,7 +81,7 @@ def test_every_registered_name_is_documented():
 @pytest.mark.parametrize(
     'page', sorted(DOCS.glob('*.md')), ids=lambda p: p.name
 )
-def test_links_lead_somewhere(page):
+def test_links_exist(page):
     text = page.read_text(encoding='utf-8')
     for target in re.findall(r'\]\(([^)#][^)]*)\)', text):
         if '://' in target:

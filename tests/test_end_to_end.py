@@ -93,7 +93,7 @@ def test_segmentor_learns_and_reloads(tmp_path):
     for seed, (split, number) in enumerate(
         dict(training=48, validation=6).items()
     ):
-        write_scenes_ade20k(str(root), split, number, seed, size=(64, 96))
+        write_scenes_ade20k(str(root), split, number, seed=seed, size=(64, 96))
     options = {
         f'{split}_dataloader.dataset.data_root': str(root)
         for split in ('train', 'val', 'test')

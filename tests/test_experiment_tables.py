@@ -43,7 +43,7 @@ ROWS = [
 
 
 def expected_settings(suite, row):
-    """Return what the released table or the paper's ranges say of a row.
+    """Return a row's settings in the released table or the paper's ranges.
 
     Blank cells of the released table mean the defaults of its ``params.py``.
     """

@@ -38,7 +38,7 @@ def patched():
 
 
 def registries():
-    '''Return what is registered outside mmdavpt, and in which scopes.'''
+    '''Return the names registered outside mmdavpt, and their scopes.'''
     found = {}
     for module in (mmengine.registry, mmseg.registry, mmpretrain.registry):
         for key, registry in vars(module).items():

@@ -98,7 +98,7 @@ def test_changelog_has_an_entry_for_the_version():
     assert f'## {mmdavpt.__version__}\n' in (ROOT / 'CHANGELOG.md').read_text()
 
 
-def test_pinned_versions_cover_the_requirements_and_name_no_index():
+def test_pinned_versions_cover_the_requirements_without_an_index():
     pinned = (ROOT / 'requirements' / 'tested.txt').read_text()
     names = set(re.findall(r'^([\w.-]+)==', pinned, flags=re.MULTILINE))
     wanted = (ROOT / 'requirements' / 'tested.in').read_text()

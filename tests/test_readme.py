@@ -56,7 +56,7 @@ def test_example_loads_and_builds(tmp_path, name, classes):
             assert len(dataset.metainfo.palette) == classes
 
 
-def test_links_lead_somewhere_and_nothing_is_left_open():
+def test_links_exist_and_nothing_is_left_open():
     for path in [ROOT / 'README.md', *(ROOT / 'docs').glob('*.md')]:
         text = path.read_text(encoding='utf-8')
         for link in re.findall(r'\]\(([^)#]+)', text):

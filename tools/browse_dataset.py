@@ -110,8 +110,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Draw samples and print the files.
 
     Args:
-        argv (Sequence[str], optional): The arguments. Defaults to those of
-            this process.
+        argv (Sequence[str], optional): The arguments. Defaults to
+            ``sys.argv[1:]``.
     """
     args = options.parse_arguments(add_arguments, argv)
     with exit_with_sentence(ValueError, OSError):

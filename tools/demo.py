@@ -26,10 +26,11 @@ from mmdavpt.cli import common as cli  # noqa: E402
 from mmdavpt.cli.evaluation import use_tta  # noqa: E402
 from mmdavpt.cli.messages import exit_with_sentence  # noqa: E402
 from mmdavpt.models import count_parameters  # noqa: E402
-from mmdavpt.visualization import draw_mapping, draw_predictions  # noqa: E402
 from tools.dataset_converters.glyph_writers import (  # noqa: E402
     write_scenes_ade20k,
 )
+from tools.visualization.mapping import draw_mapping  # noqa: E402
+from tools.visualization.segmentation import draw_predictions  # noqa: E402
 
 GLYPHS = ROOT / 'configs' / 'glyphs'
 NUM_SCENES = {'training': 800, 'validation': 60}

@@ -14,6 +14,11 @@ from mmdavpt.version import __version__
 def to_plain(value: Any) -> Any:
     """Convert NumPy numbers, paths and special containers to Python's own.
 
+    Functions in dicts are dropped. The state of
+    :class:`mmengine.optim.OneCycleLR` contains one, which cannot be read
+    without unpickling. Schedulers keep attributes that a state lacks as they
+    were built.
+
     Args:
         value (Any): Dicts, lists and tuples are converted recursively; other
             types are returned unchanged.
@@ -24,37 +29,18 @@ def to_plain(value: Any) -> Any:
         if isinstance(value, kind):
             return kind(to_plain(item) for item in value)
     if isinstance(value, dict):
-        return {to_plain(key): to_plain(item) for key, item in value.items()}
+        return {
+            to_plain(key): to_plain(item)
+            for key, item in value.items()
+            if not callable(item)
+        }
     if isinstance(value, PurePath):
         return str(value)
     return value.item() if isinstance(value, np.generic) else value
 
 
-def drop_callables(states: Any) -> Any:
-    """Drop the functions in states of schedulers.
-
-    The state of :class:`mmengine.optim.OneCycleLR` contains one, which cannot
-    be read without unpickling. Schedulers keep attributes that a state lacks
-    as they were built.
-
-    Args:
-        states (Any): A dict or list, converted recursively.
-    """
-    if type(states) is dict:
-        return {
-            key: drop_callables(value)
-            for key, value in states.items()
-            if not callable(value)
-        }
-    if type(states) is list:
-        return [drop_callables(value) for value in states]
-    return states
-
-
 def package_versions() -> dict[str, str]:
     """Return the versions of the packages that write a checkpoint, by name."""
-    return dict(
-        installed_versions(),
-        mmdavpt=__version__,
-        torch=str(torch.__version__),
+    return installed_versions() | dict(
+        mmdavpt=__version__, torch=str(torch.__version__)
     )

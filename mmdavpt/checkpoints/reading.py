@@ -5,17 +5,17 @@ import os
 import os.path as osp
 import pickle
 import re
-import struct
 import zipfile
-import zlib
 from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import get_torch_safe_globals
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
 from mmdavpt.errors import UsageError
@@ -28,22 +28,6 @@ ENVIRONMENT_ADVICE = f'set {VARIABLE}=1 in the environment of this command'
 #: NumPy's types of numbers, such as the best score of a run.
 NUMBERS = tuple(
     type(np.dtype(code)) for code in np.typecodes['AllInteger'] + '?efd'
-)
-
-#: Undocumented exceptions of readers of damaged files.
-DAMAGE = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    struct.error,
-    zipfile.BadZipFile,
-    zlib.error,
 )
 
 
@@ -85,22 +69,21 @@ def read_torch(
     Raises:
         UsageError: If the file cannot be read, or holds other objects.
     """
-    kind = 'a PyTorch checkpoint'
-    try:
+    with damage_reported(path, 'a PyTorch checkpoint'):
         if allow_pickle:
             return _read_trusted(path, map_location)
-        with torch.serialization.safe_globals(_safe_globals()):
-            return torch.load(
-                path, map_location=map_location, weights_only=True
-            )
-    except pickle.UnpicklingError as error:
-        if not allow_pickle and _looks_pickled(path):
-            raise UsageError(_untrusted(path, error, advice)) from error
-        raise UsageError(unreadable(path, kind, error)) from error
-    except DAMAGE as error:
-        if 'TorchScript' in str(error) and not allow_pickle:
-            raise UsageError(_untrusted(path, error, advice)) from error
-        raise UsageError(unreadable(path, kind, error)) from error
+        try:
+            with torch.serialization.safe_globals(_safe_globals()):
+                return torch.load(
+                    path, map_location=map_location, weights_only=True
+                )
+        except (pickle.UnpicklingError, RuntimeError) as error:
+            if 'TorchScript' in str(error) or (
+                isinstance(error, pickle.UnpicklingError)
+                and _looks_pickled(path)
+            ):
+                raise UsageError(_untrusted(path, error, advice)) from error
+            raise
 
 
 def _read_trusted(path: str, map_location: Any) -> Any:
@@ -143,22 +126,31 @@ def _untrusted(path: str, error: Exception, advice: str) -> str:
     )
 
 
-def unreadable(path: str, kind: str, error: Exception) -> str:
-    """Return the message for a file that is damaged or of another kind.
+@contextmanager
+def damage_reported(path: str, kind: str) -> Iterator[None]:
+    """Report a file that is damaged or of another type.
 
     Args:
         path (str): The file.
         kind (str): The expected type of file, with its article.
-        error (Exception): What its reader raised.
+
+    Raises:
+        UsageError: If the block fails: readers of damaged files raise errors
+            of many types.
     """
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    if 'weights_only' in first:  # PyTorch's advice to trust the file
-        first = 'its first bytes are wrong'
-    return (
-        f'{path} should be {kind}, but cannot be read as one '
-        f'({first[:200]}); it may be truncated or of another type: download '
-        'it again'
-    )
+    try:
+        yield
+    except UsageError:
+        raise
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if 'weights_only' in first:  # PyTorch's advice to trust the file
+            first = 'its first bytes are wrong'
+        raise UsageError(
+            f'{path} should be {kind}, but cannot be read as one '
+            f'({first[:200]}); it may be truncated or of another type: '
+            'download it again'
+        ) from error
 
 
 def read_safetensors(path: str) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -170,14 +162,12 @@ def read_safetensors(path: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     Raises:
         UsageError: If it cannot be read.
     """
-    try:
-        with safe_open(path, framework='pt') as file:
-            weights = {key: file.get_tensor(key) for key in file.keys()}
-            return weights, file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise UsageError(
-            unreadable(path, 'a .safetensors file', error)
-        ) from error
+    with (
+        damage_reported(path, 'a .safetensors file'),
+        safe_open(path, framework='pt') as file,
+    ):
+        weights = {key: file.get_tensor(key) for key in file.keys()}
+        return weights, file.metadata() or {}
 
 
 def read_run_checkpoint(path: str, map_location: Any = 'cpu') -> dict:
@@ -203,7 +193,10 @@ def read_run_checkpoint(path: str, map_location: Any = 'cpu') -> dict:
         )
     if path.endswith('.safetensors'):
         weights, metadata = read_safetensors(path)
-        return dict(state_dict=weights, meta=_parse_meta(metadata, path))
+        with damage_reported(path, 'a .safetensors file of a run'):
+            meta = json.loads(metadata.get('meta', '{}'))
+        meta = meta if isinstance(meta, dict) else {}  # another program's
+        return dict(state_dict=weights, meta=meta)
     _check_sums(path)
     content = read_torch(
         path, os.environ.get(VARIABLE) == '1', map_location=map_location
@@ -227,25 +220,13 @@ def _check_sums(path: str) -> None:
     """
     if not _is_zip(path):
         return
-    try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-    except DAMAGE as error:
-        raise UsageError(
-            unreadable(path, 'a PyTorch checkpoint', error)
-        ) from error
+    with (
+        damage_reported(path, 'a PyTorch checkpoint'),
+        zipfile.ZipFile(path) as archive,
+    ):
+        damaged = archive.testzip()
     if damaged is not None:
         raise UsageError(
             f'{path} is damaged: the checksum of {damaged!r} in it is wrong; '
             'use another checkpoint, or another copy of this one'
         )
-
-
-def _parse_meta(metadata: dict[str, str], path: str) -> dict:
-    try:
-        meta = json.loads(metadata.get('meta', '{}'))
-    except ValueError as error:
-        raise UsageError(
-            unreadable(path, 'a .safetensors file of a run', error)
-        ) from error
-    return meta if isinstance(meta, dict) else {}

@@ -1,4 +1,4 @@
-"""Tuned-only checkpoints: drop frozen weights, and fill them in again.
+"""Tuned-only checkpoints: drop frozen weights, and restore them.
 
 A tuned-only state contains a fingerprint of the frozen weights under
 :data:`FINGERPRINT`. A model that loads it fills in its own frozen weights, or
@@ -114,7 +114,7 @@ def fill_frozen(
         trained = [n for n in frozen if parameters[n].requires_grad]
         raise UsageError(
             'this tuned-only checkpoint was made with another config: the '
-            'weights it leaves out are not those that this model freezes'
+            'weights it omits differ from those that this model freezes'
             + (f', and it lacks {first_few(trained)}' if trained else '')
             + '; use the config of the training'
         )

@@ -89,7 +89,7 @@ def save_checkpoint(content: dict, path: str) -> None:
 
 
 def partial_files(folder: str) -> list[str]:
-    """Return the temporary files that killed writers have left behind.
+    """Return the temporary files of killed writers.
 
     Args:
         folder (str): The folder. If only one process saves there, and does

@@ -2,11 +2,12 @@
 
 import copy
 import io
-import logging
 import os.path as osp
 import re
+import sys
+import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
@@ -19,18 +20,13 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from torch.overrides import TorchFunctionMode
 from torch.utils.data import DataLoader, Dataset
 
-from mmdavpt.errors import UsageError
+from mmdavpt.errors import UsageError, did_you_mean
 from mmdavpt.randomness import isolated_randomness
 
 from .introspection import arguments_of, find_types, walk
-from .reasons import describe, path_of
 
-#: Parts of a config that each loop needs.
-LOOPS = {
-    'train': ('train_dataloader', 'train_cfg', 'optim_wrapper'),
-    'val': ('val_dataloader', 'val_cfg', 'val_evaluator'),
-    'test': ('test_dataloader', 'test_cfg', 'test_evaluator'),
-}
+#: Key that each loop needs in addition to its dataloader and its config.
+LOOPS = dict(train='optim_wrapper', val='val_evaluator', test='test_evaluator')
 #: Number of full batches that a loader pretends to have.
 BATCHES = 10
 #: A separate name, since visualizers are singletons by name.
@@ -45,7 +41,7 @@ class DryRunner(Runner):
 
     Args:
         cfg (Config): The merged config. It is copied.
-        training (bool): Whether the run trains, and does not test.
+        training (bool): Whether the run is a training, not a test.
 
     Raises:
         UsageError: If a part cannot be built.
@@ -53,13 +49,11 @@ class DryRunner(Runner):
 
     def __init__(self, cfg: Config, training: bool) -> None:
         self.cfg = cfg = copy.deepcopy(cfg)
-        self.logger = logging.getLogger(f'mmdavpt.{NAME}')
-        self.logger.disabled = True
+        self.logger = MMLogger.get_current_instance()
         self._experiment_name, self._log_dir = NAME, None
         self._seed, self._world_size = 0, 1
         self._distributed, self._randomness_cfg = False, {}
-        self._hooks: list = []
-        self.schedules: list[tuple[str, dict, Any]] = []
+        self._hooks, self.schedules = [], []
         self.model = self.optim_wrapper = self.param_schedulers = None
         for split in LOOPS:
             setattr(self, f'_{split}_loop', None)
@@ -76,10 +70,8 @@ class DryRunner(Runner):
                     self._path = 'test_cfg'
                     self._test_loop = self.build_test_loop(cfg.test_cfg)
             except Exception as error:
-                reason = describe(error, self._nodes, self._path)
-                raise UsageError(
-                    f'the config cannot be run: {reason}'
-                ) from error
+                why = describe(error, self._nodes, self._path)
+                raise UsageError(f'the config cannot be run: {why}') from error
 
     def _build_common(self, cfg: Config) -> None:
         self._path = 'log_processor'
@@ -104,9 +96,10 @@ class DryRunner(Runner):
             wrapper = _without_amp(cfg.optim_wrapper)
             self.optim_wrapper = self.build_optim_wrapper(wrapper)
             self.scale_lr(self.optim_wrapper, cfg.get('auto_scale_lr'))
-        if self.optim_wrapper is not None and cfg.get('param_scheduler'):
+        given = cfg.get('param_scheduler')
+        if given and isinstance(self.optim_wrapper, OptimWrapper):
             self._path = 'param_scheduler'
-            self._build_schedules(cfg.param_scheduler)
+            self._build_schedules(given)
         if cfg.get('val_cfg') is not None:
             self._path = 'val_cfg'
             self._val_loop = self.build_val_loop(cfg.val_cfg)
@@ -137,8 +130,9 @@ class DryRunner(Runner):
         try:
             with _EmptyOnMeta():
                 return self.build_model(cfg.model).to('meta')
-        except (NotImplementedError, RuntimeError, TypeError, ValueError) as e:
-            if not re.search(r'\bmeta\b', str(e), re.IGNORECASE):
+        except Exception as e:
+            values = re.search(r'\bmeta\b', str(e), re.IGNORECASE)
+            if not values and not isinstance(e, OSError):
                 raise
         return None  # it needs the values of its weights
 
@@ -154,7 +148,7 @@ class DryRunner(Runner):
             **kwargs: See there.
         """
         given = dict(dataloader)
-        self._path = path_of(dataloader, self._nodes) or self._path
+        self._path = _path_of(dataloader, self._nodes) or self._path
         dataset = build_unread(given['dataset'])
         batch = given.get('batch_size')
         count = BATCHES * batch if isinstance(batch, int) else BATCHES
@@ -164,6 +158,12 @@ class DryRunner(Runner):
         for key in ('num_workers', 'persistent_workers', 'prefetch_factor'):
             given.pop(key, None)
         return Runner.build_dataloader(dict(given, timeout=0), seed, **kwargs)
+
+    @property
+    def max_iters(self) -> int:
+        """Iterations of the training; without an end if it counts epochs."""
+        by_iters = isinstance(self._train_loop, IterBasedTrainLoop)
+        return self._train_loop.max_iters if by_iters else sys.maxsize
 
     def length_for(self, schedule: dict) -> int | None:
         """Return the training's length in a schedule's unit, if it has one.
@@ -177,6 +177,72 @@ class DryRunner(Runner):
         return self.max_epochs if by_epoch else self.max_iters
 
 
+def describe(
+    error: Exception, nodes: Sequence[tuple[str, dict]], path: str = ''
+) -> str:
+    """Return where in a config an error comes from, and its reason.
+
+    Args:
+        error (Exception): The error.
+        nodes (Sequence[tuple[str, dict]]): The dicts of the config by path.
+        path (str): The path of the part that was being built, if known.
+            Defaults to ''.
+    """
+    target = registry = None
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_name == 'build_from_cfg':
+            path = _path_of(frame.f_locals.get('cfg'), nodes) or path
+            target = frame.f_locals.get('obj_cls')
+            registry = frame.f_locals.get('registry')
+    if found := re.search(r"(\w+)\.__init__\(\) got .* '(\w+)'", str(error)):
+        known = [*frame.f_locals.values(), frame.f_globals.get(found[1])]
+        called = [c for c in known if getattr(c, '__name__', '') == found[1]]
+        if called and called[0] not in getattr(target, '__mro__', ()):
+            # Not called by a registry: the target passes on a dict of its own.
+            below = [p for p, n in nodes if path in p and found[2] in n]
+            target, path = called[0], (below or [path])[0]
+    if target is None and registry is None and path:
+        for place, node in nodes:
+            inside = f'{place}.'.startswith(f'{path}.')
+            if inside and not find_types(node.get('type', dict)):
+                return f'`{place}.type`: {node["type"]!r} is not registered'
+    return (f'`{path}`: ' if path else '') + _reason(error, target, registry)
+
+
+def _path_of(node: Any, nodes: Sequence[tuple[str, dict]]) -> str | None:
+    paths = [path for path, own in nodes if own is node]
+    if isinstance(node, dict):
+        for path, own in nodes:  # or of a copy, perhaps with some defaults
+            if own and path and all(node.get(k) == v for k, v in own.items()):
+                paths.append(path)
+    return paths[0] if paths else None
+
+
+def _reason(error: Exception, target: Any, registry: Any) -> str:
+    """Return why the call of a registered target failed."""
+    text = ' '.join(str(error).split())
+    if found := re.search(r"unexpected keyword argument '(\w+)'", text):
+        names = arguments_of(target)[0] if callable(target) else set()
+        if names:
+            others = f'; it has {", ".join(sorted(names))}'
+            hint = did_you_mean(found[1], names) or others
+            name = getattr(target, '__name__', target)
+            return f'{name} has no argument {found[1]!r}{hint}'
+    if found := re.match(r"['\"]?(\S+) is not in the (.+?) registry", text):
+        names = {*registry.module_dict, *registry.root.module_dict}
+        hint = did_you_mean(found[1], names)
+        return f'{found[1]!r} is not in the registry {found[2]}{hint}'
+    if 'must contain the key "type"' in text:
+        return 'it has no `type`'
+    if isinstance(error, KeyError):
+        return f'the key {text} is missing or unknown'
+    if text:
+        known = isinstance(error, ValueError)
+        return text if known else f'{text} ({type(error).__name__})'
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f'`{place.line}` fails in {place.name} ({type(error).__name__})'
+
+
 def build_unread(node: Any) -> Dataset | None:
     """Build a dataset that does not read its data yet.
 
@@ -184,7 +250,7 @@ def build_unread(node: Any) -> Dataset | None:
         node (Any): The config of the dataset.
 
     Returns:
-        Dataset | None: The dataset; None if it needs data that are missing.
+        Dataset | None: The dataset; None if its data is missing.
         Its pipeline is built in any case.
     """
     for _, part in walk(node):
@@ -229,10 +295,9 @@ class _EmptyOnMeta(TorchFunctionMode):
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         """Call a function of torch."""
-        kwargs = kwargs or {}
         if function is torch.empty:
-            kwargs = dict(kwargs, device='meta')
-        return function(*args, **kwargs)
+            kwargs = dict(kwargs or {}, device='meta')
+        return function(*args, **(kwargs or {}))
 
 
 def _without_amp(wrapper: dict) -> dict:
@@ -247,7 +312,8 @@ def _check_parts(cfg: Config, training: bool) -> None:
     """Raise if a part of a loop is missing."""
     if not cfg.get('model'):
         raise UsageError('the config cannot be run: it has no `model`')
-    for split, keys in LOOPS.items():
+    for split, part in LOOPS.items():
+        keys = (f'{split}_dataloader', f'{split}_cfg', part)
         missing = [key for key in keys if cfg.get(key) is None]
         needed = split == ('train' if training else 'test')
         if missing and (needed or len(missing) < len(keys)):
@@ -271,10 +337,9 @@ def quietly(cfg: Config) -> Iterator[None]:
         with (
             DefaultScope.overwrite_default_scope(scope),
             isolated_randomness(0),
-            warnings.catch_warnings(),
+            warnings.catch_warnings(record=True),
             redirect_stdout(io.StringIO()),
         ):
-            warnings.simplefilter('ignore')
             yield
     finally:
         logger.disabled = before

@@ -28,18 +28,20 @@ def find_mismatches(cfg: Config, dry: DryRunner) -> Iterator[str]:
     loops = [dry.train_loop, dry.val_loop, dry.test_loop]
     classes = [classes_of(loop.dataloader.dataset) for loop in loops if loop]
     defects = [class_order_defect(classes[0], classes[-1])]
-    if classes[0] is not None:
-        heads = classes_of_heads(dry.model)
+    heads = classes_of_heads(dry.model)
+    guided = getattr(dry.model, 'guidance', None) is not None
+    # Without guidance, a head may have classes that the data lacks.
+    fewest = 0 if guided else min(heads.values(), default=0)
+    if classes[0] is not None and fewest < len(classes[0]):
         defects.append(class_count_defect(heads, len(classes[0])))
     yield from filter(None, defects)
-    if dry.train_loop is None:
-        return
-    yield from missing_weights(cfg)
-    if getattr(dry.model, 'guidance', None) is None:
+    if dry.train_loop is not None:
+        yield from missing_weights(cfg)
+    if dry.train_loop is None or not guided:
         return
     if not any(isinstance(h, PromptMappingHook) for h in dry.hooks):
         yield (
-            'nothing keeps the class-to-prompt mapping of the guided model; '
+            'the guided model needs a hook for its class-to-prompt mapping; '
             "add dict(type='mmdavpt.PromptMappingHook') to `custom_hooks`, or "
             'set model.guidance=None'
         )

@@ -1,7 +1,7 @@
 """Find what code reads: arguments of constructors and keys of plain dicts.
 
-Everything here comes from signatures, registries and source files, so that
-no table has to follow the libraries.
+Everything here comes from signatures, registries and source files, so no table
+can become outdated.
 """
 
 import dis
@@ -100,8 +100,8 @@ def keys_read(readers: Iterable[Any], name: str) -> set[str]:
     """Return the keys that classes read from a dict by the dict's name.
 
     Args:
-        readers (Iterable[Any]): Classes. Their modules are searched, and
-            those of their parents. Functions are left out.
+        readers (Iterable[Any]): Classes. Their modules are searched, and those
+            of their parents. Functions are skipped.
         name (str): The name of the dict in that code, such as 'env_cfg'.
 
     Returns:

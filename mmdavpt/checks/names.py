@@ -5,7 +5,6 @@ import copy
 import inspect
 import sys
 import traceback
-from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -64,9 +63,9 @@ def _reason(error: Exception) -> str:
 def check_variables(path: str, cfg: Config) -> None:
     """Raise if a name at the top of a config file changes nothing.
 
-    The names of the file itself are looked at: removing the assignment of one
-    that neither a run nor a used expression of the file reads leaves the
-    merged config as it is, since its bases were evaluated before.
+    Only the names of the file itself are checked. If neither a run nor a used
+    expression of the file reads a name, removing its assignment does not
+    change the merged config, since its bases were evaluated before.
 
     Args:
         path (str): Path of the file.
@@ -80,33 +79,15 @@ def check_variables(path: str, cfg: Config) -> None:
     program = ast.parse(Path(path).read_text(encoding='utf-8'), path)
     names = [n for n in ast.walk(program) if isinstance(n, ast.Name)]
     read = {node.id for node in names if isinstance(node.ctx, ast.Load)}
-    assigned = set(_assigned(program))
+    assigned = {n.id for n in names if isinstance(n.ctx, ast.Store)}
     inherits = '_base_' in assigned
-    unused = assigned - read - runner_keys() - {'_base_'}
-    for name in sorted(unused):
-        hint = _hint(name, cfg, cfg[name] if inherits else None)
+    for name in sorted(assigned - read - runner_keys() - {'_base_'}):
+        hint = _hint(name, cfg, cfg.get(name) if inherits else None)
         sentence = f'the config {path} sets `{name}`, which changes nothing'
         if hint:
             raise UsageError(sentence + hint)
         if inherits:
             sys.stderr.write(f'warning: {sentence}\n')
-
-
-def _assigned(node: ast.AST) -> Iterator[str]:
-    """Yield the names that a file assigns, outside of functions."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, (ast.Assign, ast.AnnAssign)):
-            targets = getattr(child, 'targets', None) or [child.target]
-            names = [n for t in targets for n in ast.walk(t)]
-            yield from (
-                n.id
-                for n in names
-                if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
-            )
-        elif isinstance(child, ast.stmt) and not hasattr(
-            child, 'decorator_list'
-        ):
-            yield from _assigned(child)
 
 
 def set_option(cfg: Config, key: str, value: Any) -> None:
@@ -141,18 +122,19 @@ def _hint(name: str, cfg: Config, value: Any) -> str:
     Args:
         name (str): The name that no run reads.
         cfg (Config): The merged config.
-        value (Any): Its value. Keys of that name that have another one are
-            suggested; None suggests none of them.
+        value (Any): Its value. If keys of that name have other ones, they
+            are suggested; None suggests none of them.
     """
     known = runner_keys()
     near = get_close_matches(name, known, n=1, cutoff=0.85)
     # Lists of things have names such as `models`.
     if near and (name != f'{near[0]}s' or name.endswith('ss')):
         return f'; did you mean `{near[0]}`?'
-    paths = [
-        f'{path}.{name}'
+    same = {
+        f'{path}.{name}': node[name]
         for path, node in walk(cfg._cfg_dict)
-        if path.split('.')[0] in known and node.get(name, value) != value
-    ]
-    found = paths[:3] if value is not None else []
-    return '; set ' + ' or '.join(f'`{p}`' for p in found) if found else ''
+        if path.split('.')[0] in known and name in node
+    }
+    if value is None or value in same.values() or not same:
+        return ''
+    return '; set ' + ' or '.join(f'`{path}`' for path in [*same][:3])

@@ -14,7 +14,7 @@ def preflight(cfg: Config, training: bool) -> list[str]:
 
     Args:
         cfg (Config): The merged config.
-        training (bool): Whether the run trains, and does not test.
+        training (bool): Whether the run is a training, not a test.
 
     Returns:
         list[str]: Warnings, one sentence each.

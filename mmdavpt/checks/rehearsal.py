@@ -1,5 +1,6 @@
 """Rehearsal: one training step, one validation batch and one checkpoint."""
 
+import copy
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,11 +23,11 @@ from mmengine.runner.loops import _update_losses
 from torch import nn
 
 from mmdavpt.engine.hooks import PromptMappingHook, TrainingCheckHook
+from mmdavpt.engine.no_trace import no_trace
 from mmdavpt.errors import UsageError, first_few
 from mmdavpt.ranks import run_on_rank_0
 from mmdavpt.unwrap import unwrap
 
-from .no_trace import CannotCopyError, copied, no_trace
 from .trial_batch import TrialBatch, failure, trial_batch
 
 
@@ -60,36 +61,19 @@ class RehearsalHook(Hook):
         """
         if not runner._resume and can_rehearse(runner):
             start = time.perf_counter()
-            skipped = run_on_rank_0(lambda: _reason_to_skip(runner))
-            if skipped:
-                runner.logger.warning(f'The rehearsal was skipped: {skipped}.')
-            else:
-                seconds = time.perf_counter() - start
-                steps = 'training step, validation batch, metric, checkpoint'
-                if not isinstance(runner.val_loop, ValLoop):
-                    steps = 'training step, checkpoint'
-                runner.logger.info(
-                    f'The rehearsal ({steps}) passed in {seconds:.1f} s.'
-                )
+            run_on_rank_0(lambda: rehearse(runner))
+            seconds = time.perf_counter() - start
+            runner.logger.info(f'The rehearsal passed in {seconds:.1f} s.')
         if self.stop:
             raise RehearsalPassed
-
-
-def _reason_to_skip(runner: Runner) -> str | None:
-    """Rehearse; return why it would leave a trace, if it would."""
-    try:
-        rehearse(runner)
-    except CannotCopyError as error:
-        return str(error)
-    return None
 
 
 def can_rehearse(runner: Runner) -> bool:
     """Return whether one rank can run a training step without the others.
 
     Args:
-        runner (Runner): The runner. Loops of other libraries and wrappers
-            that shard weights are left out.
+        runner (Runner): The runner. Loops of other libraries and wrappers that
+            shard weights are not supported.
     """
     return isinstance(
         runner.train_loop, (EpochBasedTrainLoop, IterBasedTrainLoop)
@@ -105,7 +89,6 @@ def rehearse(runner: Runner) -> None:
     Raises:
         UsageError: If a step fails. It names the step, the files and the
             reason.
-        CannotCopyError: If a part cannot be copied.
     """
     with (
         no_trace(runner),
@@ -147,11 +130,11 @@ def _validation(runner: Runner, folder: str) -> None:
     batch = trial_batch(runner, 'val')
     model = unwrap(runner.model)
     model.eval()
-    evaluator = _evaluator_writing_to(folder, runner.val_loop.evaluator)
     with _failing('validation batch', batch), torch.no_grad():
         with autocast(enabled=runner.val_loop.fp16):
             outputs = model.val_step(batch.data)
     with _failing('metric', batch):
+        evaluator = _evaluator_writing_to(folder, runner.val_loop.evaluator)
         outputs, losses = _update_losses(outputs, {})
         evaluator.process(data_samples=outputs, data_batch=batch.data)
         metrics = [*evaluator.evaluate(len(outputs)), *losses]
@@ -175,7 +158,7 @@ def _validation(runner: Runner, folder: str) -> None:
 
 def _evaluator_writing_to(folder: str, evaluator: Evaluator) -> Evaluator:
     """Copy an evaluator; move the files that it would write to a folder."""
-    evaluator = copied(evaluator)
+    evaluator = copy.deepcopy(evaluator)
     for metric in evaluator.metrics:
         for name, value in vars(metric).items():
             if name.startswith('out') and isinstance(value, str):

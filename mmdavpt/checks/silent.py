@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 from itertools import islice
-from typing import Any
+from numbers import Real
 
+import numpy as np
 from mmengine.config import Config
 from mmengine.hooks import CheckpointHook
 from mmengine.optim import DefaultOptimWrapperConstructor, LinearLR
@@ -43,7 +44,7 @@ def find_errors(cfg: Config, dry: DryRunner) -> Iterator[str]:
     yield from single_outputs(dry.model)
     yield from learnt_padding(dry.model)
     if dry.train_loop is not None:
-        yield from endless_or_empty_training(dry)
+        yield from wrong_lengths(dry)
         yield from unit_mismatches(dry)
     for split, loop in (('val', dry.val_loop), ('test', dry.test_loop)):
         if loop is not None:
@@ -91,7 +92,7 @@ def _dicts_and_readers(
     kind = wrapper.get('constructor', DefaultOptimWrapperConstructor)
     known = keys_read(find_types(kind), 'paramwise_cfg')
     path, given = 'optim_wrapper.paramwise_cfg', wrapper.get('paramwise_cfg')
-    yield path, given, known, True
+    yield path, given, known, False
     optimizer = getattr(dry.optim_wrapper, 'optimizer', None)
     if type(optimizer).__module__.startswith('torch.'):
         known = {*optimizer.defaults, 'lr_mult', 'decay_mult'}
@@ -142,8 +143,8 @@ def hidden_normalization(cfg: Config) -> Iterator[str]:
     inner = cfg.model.get('data_preprocessor') or {}
     outer = cfg.get('data_preprocessor') or {}
     for key in outer if inner else ():
-        differs = inner.get(key) != outer[key]
-        if differs and re.fullmatch('mean|std|.*rgb.*', key):
+        named = re.fullmatch('mean|std|.*rgb.*', key)
+        if named and not np.array_equal(inner.get(key), outer[key]):
             yield (
                 f'`model.data_preprocessor` hides `data_preprocessor.{key}` '
                 f'({outer[key]}) and has {inner.get(key)}; set one of the two'
@@ -165,11 +166,8 @@ def single_outputs(model: nn.Module | None) -> Iterator[str]:
     """Yield heads with a softmax over one output, whose loss is always 0."""
     for path, head in heads_of(model).items():
         classes = getattr(head, 'num_classes', None)
-        softmax = any(
-            getattr(module, 'use_sigmoid', None) is False
-            for module in head.modules()
-        )
-        if softmax and getattr(head, 'out_channels', classes) == 1:
+        sigmoid = [getattr(m, 'use_sigmoid', None) for m in head.modules()]
+        if False in sigmoid and getattr(head, 'out_channels', classes) == 1:
             yield (
                 f'`model.{path}` has one output, of which a softmax is always '
                 '1 and its loss 0; set use_sigmoid=True in its loss, or give '
@@ -212,12 +210,13 @@ def incomplete_evaluation(split: str, loader: DataLoader) -> Iterator[str]:
         )
 
 
-def endless_or_empty_training(dry: DryRunner) -> Iterator[str]:
-    """Yield a training without a step, or an epoch without an end."""
+def wrong_lengths(dry: DryRunner) -> Iterator[str]:
+    """Yield lengths below 1, and epochs without an end."""
     loop, loader = dry.train_loop, dry.train_dataloader
-    for key in ('max_epochs', 'max_iters'):
-        if (value := getattr(loop, f'_{key}', 1)) < 1:
-            yield f'`train_cfg.{key}` is {value}, so nothing is trained'
+    for key in ('_max_epochs', '_max_iters', 'val_interval'):
+        value = getattr(loop, key, 1)
+        if not isinstance(value, Real) or value < 1:
+            yield f'{key.strip("_")} should be 1 or more, but is {value}'
     if not isinstance(loop, IterBasedTrainLoop) and (
         len(_visits(loader)) > 2 * len(loader.dataset)
     ):
@@ -230,8 +229,7 @@ def endless_or_empty_training(dry: DryRunner) -> Iterator[str]:
 
 def unshuffled_training(dry: DryRunner) -> Iterator[str]:
     """Yield a training that sees its images in the order of the dataset."""
-    first = _visits(dry.train_dataloader)[:BATCHES]
-    if first == list(range(BATCHES)):
+    if _visits(dry.train_dataloader)[:BATCHES] == [*range(BATCHES)]:
         yield (
             '`train_dataloader.sampler` does not shuffle; set '
             'train_dataloader.sampler.shuffle=True'
@@ -257,12 +255,7 @@ def long_warm_ups(dry: DryRunner) -> Iterator[str]:
         total = dry.length_for(node)
         rises = isinstance(built, LinearLR) and built.start_factor < 1
         end = node.get('end', total)
-        if (
-            total is not None
-            and rises
-            and built.end_factor == 1
-            and (end >= total)
-        ):
+        if rises and total is not None and end >= total:
             yield (
                 f'`{path}` ({node["type"]}) warms up until {end}, but the '
                 f'training ends at {total}; a shorter one is --cfg-options '
@@ -274,7 +267,7 @@ def unit_mismatches(dry: DryRunner) -> Iterator[str]:
     """Yield what counts epochs in a training that counts iterations."""
     if not isinstance(dry.train_loop, IterBasedTrainLoop):
         return
-    by_epoch: list[Any] = [
+    by_epoch = [
         path
         for path, _, built in dry.schedules
         if built.by_epoch and not getattr(built, 'need_val_args', False)

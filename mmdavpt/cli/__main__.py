@@ -32,8 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     """Run the command that the first argument names.
 
     Args:
-        argv (Sequence[str], optional): The arguments. Defaults to those of
-            this process.
+        argv (Sequence[str], optional): The arguments. Defaults to
+            ``sys.argv[1:]``.
 
     Returns:
         int | None: The exit status; None is 0.

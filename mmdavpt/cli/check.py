@@ -23,8 +23,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Check a training as the command line says.
 
     Args:
-        argv (Sequence[str], optional): The arguments. Defaults to those of
-            this process.
+        argv (Sequence[str], optional): The arguments. Defaults to
+            ``sys.argv[1:]``.
     """
     argv = sys.argv[1:] if argv is None else argv
     options.parse_arguments(add_arguments, argv)

@@ -43,8 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Check the data that the command line names.
 
     Args:
-        argv (Sequence[str], optional): The arguments. Defaults to those of
-            this process.
+        argv (Sequence[str], optional): The arguments. Defaults to
+            ``sys.argv[1:]``.
 
     Returns:
         int: The exit status: 1 if there are defects, else 0.

@@ -1,4 +1,4 @@
-"""Load a config, apply the command line to it, check it and build a runner.
+"""Load a config, apply the command line, check it and build a runner.
 
 A flag such as ``--work-dir`` overrides ``--cfg-options``, which override the
 config.
@@ -11,6 +11,7 @@ import sys
 
 import torch.distributed as dist
 from mmengine.config import Config
+from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
@@ -25,7 +26,7 @@ from mmdavpt.engine.hooks.checkpoint_fit_hook import (
 from mmdavpt.errors import UsageError
 
 from .evaluation import draw_predictions, use_tta, write_predictions
-from .launch import enable_amp
+from .launch import enable_amp, prepare_launcher
 from .messages import check_checkpoint_exists
 from .protocol import selection_warning, with_protocol
 
@@ -63,8 +64,7 @@ def load_config(
         if key.split('.')[0] == 'protocols':
             raise UsageError(
                 f'--cfg-options {key}: options change the config after its '
-                'protocol was applied, so set the key itself, such as '
-                'val_dataloader.batch_size=16 with --protocol tune'
+                'protocol was applied, so set the key itself'
             )
         set_option(cfg, key, value)
     return cfg
@@ -157,7 +157,7 @@ def check_files(cfg: Config, training: bool) -> None:
 
     Raises:
         UsageError: If the config cannot be run
-            (:func:`.preflight`), a file or folder is missing, or data are
+            (:func:`.preflight`), a file or folder is missing, or data is
             broken.
     """
     notes = preflight(cfg, training)
@@ -190,6 +190,31 @@ def build_runner(cfg: Config, training: bool) -> Runner:
     warning = selection_warning(cfg) if training else None
     if warning is not None:
         runner.logger.warning(warning)
+    return runner
+
+
+def check_and_build(
+    cfg: Config, args: argparse.Namespace, started: Hook, training: bool
+) -> Runner:
+    """Check a run unless ``--no-check`` is set, then build its runner.
+
+    Args:
+        cfg (Config): The config, changed in place for the launcher.
+        args (argparse.Namespace): The arguments of a command.
+        started (Hook): A hook to register with the runner.
+        training (bool): Whether the run is a training, not a test.
+
+    Returns:
+        Runner: The runner.
+
+    Raises:
+        UsageError: See :func:`check_files` and :func:`.prepare_launcher`.
+    """
+    if not args.no_check:
+        check_files(cfg, training)
+    prepare_launcher(cfg, args.local_rank)
+    runner = build_runner(cfg, training)
+    runner.register_hook(started, priority='LOWEST')
     return runner
 
 

@@ -21,8 +21,8 @@ def write_predictions(cfg: Config, out: str) -> None:
     Args:
         cfg (Config): The config, changed in place.
         out (str): For segmentation, a folder of PNG label maps. For
-            classification, a .pkl file of predictions; a .json file gets the
-            metrics, see :func:`metrics_file`.
+            classification, a .pkl file of predictions; the test itself
+            writes a .json file of metrics.
 
     Raises:
         UsageError: If ``out`` does not fit the task.
@@ -50,18 +50,6 @@ def write_predictions(cfg: Config, out: str) -> None:
             '--out of a classification config is a file that ends in .pkl '
             f'(predictions) or .json (metrics), but got {out}'
         )
-
-
-def metrics_file(cfg: Config, out: str | None) -> str | None:
-    """Return the file for metrics, or None.
-
-    Args:
-        cfg (Config): The config.
-        out (str, optional): The value of ``--out``.
-    """
-    if out is None or is_segmentation(cfg) or not out.endswith('.json'):
-        return None
-    return out
 
 
 def draw_predictions(

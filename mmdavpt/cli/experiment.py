@@ -82,11 +82,11 @@ class Run:
         Args:
             **results: JSON values.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        from mmdavpt.checkpoints import atomic_write
+
         content = dict(settings=self.settings(), **results)
-        temporary = self.folder / 'run.json.tmp'
-        temporary.write_text(json.dumps(content, indent=1), encoding='utf-8')
-        temporary.replace(self.folder / 'run.json')
+        with atomic_write(str(self.folder / 'run.json')) as partial:
+            Path(partial).write_text(json.dumps(content, indent=1), 'utf-8')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -113,8 +113,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run all unfinished rows, and print the results as a table.
 
     Args:
-        argv (Sequence[str], optional): The arguments. Defaults to those of
-            this process.
+        argv (Sequence[str], optional): The arguments. Defaults to
+            ``sys.argv[1:]``.
 
     Returns:
         int: 1 if a run failed, else 0.
@@ -208,7 +208,9 @@ def train_and_test(run: Run) -> str | None:
     from . import common, train
 
     run.write()
-    config = write_config(run)
+    # Without the changes of --protocol and --cfg-options, which come later.
+    config = run.folder / 'config.py'
+    build_config(run.experiment, run.seed).dump(config)
     resume = ['--resume'] * (run.folder / 'last_checkpoint').is_file()
     args = options.parse_arguments(
         train.add_arguments,
@@ -236,23 +238,6 @@ def train_and_test(run: Run) -> str | None:
         metrics={k: float(v) for k, v in metrics.items() if np.size(v) == 1},
     )
     return None
-
-
-def write_config(run: Run) -> Path:
-    """Write the merged config of a run to ``config.py``; return its path.
-
-    It does not have the changes of ``--protocol`` and ``--cfg-options``,
-    which the runner adds.
-
-    Args:
-        run (Run): The run.
-    """
-    cfg = build_config(run.experiment, run.seed).to_dict()
-    run.folder.mkdir(parents=True, exist_ok=True)
-    lines = [f'{key} = {value!r}\n' for key, value in cfg.items()]
-    path = run.folder / 'config.py'
-    path.write_text(''.join(lines), encoding='utf-8')
-    return path
 
 
 def report(runs: Sequence[Run]) -> str:

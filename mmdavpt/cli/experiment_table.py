@@ -32,14 +32,12 @@ class Experiment:
             merged config; any other is a variable of the base config, set as
             if the file had been edited.
         compare (str): The row to compare it with; '' for none.
-        paper (str): The paper's number; '' for none.
     """
 
     name: str
     base: Path
     changes: dict
     compare: str = ''
-    paper: str = ''
 
 
 def read_table(path: str | Path) -> dict[str, Experiment]:
@@ -47,8 +45,8 @@ def read_table(path: str | Path) -> dict[str, Experiment]:
 
     Args:
         path (str | Path): A CSV file. ``base`` is a path relative to it. An
-            empty cell leaves the base config as it is; the others are values
-            as of ``--cfg-options``.
+            empty cell changes nothing; all others are values as in
+            ``--cfg-options``.
 
     Returns:
         dict[str, Experiment]: Name to row, in the table's order.
@@ -80,7 +78,6 @@ def read_table(path: str | Path) -> dict[str, Experiment]:
                 if cell and column not in NOTES
             },
             line.get('compare') or '',
-            line.get('paper') or '',
         )
     return found
 

@@ -11,8 +11,8 @@ from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.utils import mkdir_or_exist
 
+from mmdavpt.checks.build import describe
 from mmdavpt.checks.introspection import walk
-from mmdavpt.checks.reasons import describe
 from mmdavpt.errors import UsageError
 
 

@@ -10,6 +10,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 
+from mmdavpt.checks.introspection import walk
 from mmdavpt.errors import UsageError
 
 #: Seconds that a rank waits for another one: rank 0 may need that long to
@@ -115,19 +116,10 @@ def set_timeout(cfg: Config) -> float:
 
     Returns:
         float: Seconds.
-
-    Raises:
-        UsageError: If the config's value is not a positive number.
     """
     env_cfg = cfg.setdefault('env_cfg', ConfigDict())
     dist_cfg = env_cfg.setdefault('dist_cfg', ConfigDict(backend='nccl'))
-    timeout = dist_cfg.setdefault('timeout', TIMEOUT)
-    if type(timeout) not in (int, float) or timeout <= 0:
-        raise UsageError(
-            'env_cfg.dist_cfg.timeout should be a positive number of '
-            f'seconds, but got {timeout!r}; leave it out for {TIMEOUT}'
-        )
-    return timeout
+    return dist_cfg.setdefault('timeout', TIMEOUT)
 
 
 def use_cpu_wrapper(cfg: Config) -> None:
@@ -144,24 +136,15 @@ def use_cpu_wrapper(cfg: Config) -> None:
         find_unused_parameters=cfg.get('find_unused_parameters', False),
     )
     converted = cfg.pop('sync_bn', None) is not None
-    converted |= _replace_sync_bn(cfg.model)
+    for _, layer in walk(cfg.model):
+        if layer.get('type') in ('SyncBN', 'MMSyncBN'):
+            layer.type = 'BN'
+            converted = True
     if converted and os.environ.get('RANK', '0') == '0':
         sys.stderr.write(
             'warning: SyncBN needs GPUs: each process normalizes by its own '
             'part of the batch\n'
         )
-
-
-def _replace_sync_bn(node: object) -> bool:
-    """Replace SyncBN by BN in a config; return whether there was any."""
-    if isinstance(node, (list, tuple)):
-        return any([_replace_sync_bn(item) for item in node])
-    if not isinstance(node, dict):
-        return False
-    found = node.get('type') in ('SyncBN', 'MMSyncBN')
-    if found:
-        node['type'] = 'BN'
-    return any([found, *map(_replace_sync_bn, node.values())])
 
 
 def set_torchrun_variables(launcher: str) -> None:
@@ -197,17 +180,15 @@ def _check_started_by(launcher: str, names: Iterable[str]) -> None:
 
 
 def _first_slurm_node() -> str:
-    nodes = os.environ.get('SLURM_STEP_NODELIST') or os.environ.get(
-        'SLURM_NODELIST', ''
-    )
+    nodes = os.environ.get('SLURM_STEP_NODELIST', '')
+    nodes = nodes or os.environ.get('SLURM_NODELIST', '')
     if nodes and not set(nodes) & set('[,'):  # a single one
         return nodes
     command = ['scontrol', 'show', 'hostnames', nodes]
+    reason = 'it printed nothing'
     try:
-        done = subprocess.run(command, capture_output=True, text=True)
-        reason = f'exit status {done.returncode}, {done.stderr!r}'
-        names = [] if done.returncode else done.stdout.split()
-    except OSError as error:
+        names = subprocess.check_output(command, text=True).split()
+    except (OSError, subprocess.CalledProcessError) as error:
         names, reason = [], str(error)
     if not names:
         raise UsageError(

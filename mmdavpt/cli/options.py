@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Sequence
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
-#: Types of which a config value may consist.
+#: Types of config values.
 _PLAIN = (str, int, float, bool, list, tuple, dict, type(None))
 
 
@@ -19,8 +19,8 @@ def parse_arguments(
     Args:
         add_arguments (Callable): Adds the arguments to a parser. The
             docstring of its module describes the command.
-        argv (Sequence[str], optional): The arguments. Defaults to those of
-            this process.
+        argv (Sequence[str], optional): The arguments. Defaults to
+            ``sys.argv[1:]``.
     """
     parser = argparse.ArgumentParser(
         description=inspect.getmodule(add_arguments).__doc__,
@@ -60,7 +60,7 @@ def add_protocol_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of a training or a test, beyond those of its config.
+    """Add the arguments of a training or a test, except those of its config.
 
     ``--work-dir`` overrides ``--cfg-options``, which override the config.
     """
@@ -117,7 +117,7 @@ def parse_value(text: str) -> object:
         value = ast.literal_eval(
             _DictCalls().visit(ast.parse(text, '', 'eval'))
         )
-        if _is_plain(value):
+        if isinstance(value, _PLAIN):
             bare = isinstance(value, tuple) and text[0] != '('
             return list(value) if bare else value
     except (SyntaxError, TypeError, ValueError, RecursionError):
@@ -126,14 +126,14 @@ def parse_value(text: str) -> object:
         raise ValueError(
             f'{text} is not a Python literal; quote the texts in it'
         )
-    if text.startswith(('[', '(')):
-        parts = _split(text[1:-1] if _is_group(text) else text)
-        if parts is None:
-            raise ValueError(f'the brackets of {text} do not match')
-        if _is_group(text):
-            values = [parse_value(part) for part in parts if part.strip()]
-            return values if text[0] == '[' else tuple(values)
-    parts = _split(text) or [text]
+    group = text[:1] + text[-1:] in ('[]', '()')
+    if group and (parts := _split(text[1:-1])) is not None:
+        values = [parse_value(part) for part in parts if part.strip()]
+        return values if text[0] == '[' else tuple(values)
+    parts = _split(text)
+    if parts is None and text.startswith(('[', '(')):
+        raise ValueError(f'the brackets of {text} do not match')
+    parts = parts or [text]
     if len(parts) > 1 and not any(part[:1].isspace() for part in parts[1:]):
         return [parse_value(part) for part in parts if part]
     return _parse_scalar(text)
@@ -157,21 +157,6 @@ class _DictCalls(ast.NodeTransformer):
             return node
         keys = [ast.Constant(keyword.arg) for keyword in node.keywords]
         return ast.Dict(keys, [keyword.value for keyword in node.keywords])
-
-
-def _is_plain(value: object) -> bool:
-    if isinstance(value, dict):
-        return all(map(_is_plain, [*value, *value.values()]))
-    if isinstance(value, (list, tuple)):
-        return all(map(_is_plain, value))
-    return isinstance(value, _PLAIN)
-
-
-def _is_group(text: str) -> bool:
-    """Return whether the first bracket closes at the end of the text."""
-    return (
-        text[0] + text[-1] in ('[]', '()') and _split(text[1:-1]) is not None
-    )
 
 
 def _split(text: str) -> list[str] | None:

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmdavpt.errors import UsageError, did_you_mean
 
 #: Keys of a dataset that do not decide which images it has.
-NOT_THE_IMAGES = ('pipeline', 'lazy_init', 'serialize_data', 'test_mode')
+NOT_THE_IMAGES = ('pipeline', 'test_mode')
 
 
 def with_protocol(cfg: Config, name: str | None = None) -> Config:

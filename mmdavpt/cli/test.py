@@ -49,8 +49,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Test as the command line says, and print the metrics as the last line.
 
     Args:
-        argv (Sequence[str], optional): The arguments. Defaults to those of
-            this process.
+        argv (Sequence[str], optional): The arguments. Defaults to
+            ``sys.argv[1:]``.
     """
     args = options.parse_arguments(add_arguments, argv)
     with exit_with_sentence():
@@ -67,23 +67,17 @@ def _load_and_test(args: argparse.Namespace) -> None:
     from mmengine.fileio import dump
 
     from . import common
-    from .evaluation import metrics_file
     from .failures import early_failures_logged
-    from .launch import prepare_launcher
 
     with exit_with_sentence():
         cfg = common.load_config(args.config, args.cfg_options)
         common.apply_command_line(cfg, args)
         with early_failures_logged(cfg) as started:
-            if not args.no_check:
-                common.check_files(cfg, training=False)
-            prepare_launcher(cfg, args.local_rank)
-            runner = common.build_runner(cfg, training=False)
-            runner.register_hook(started, priority='LOWEST')
+            runner = common.check_and_build(cfg, args, started, training=False)
             metrics = runner.test()
     if is_main_process():
-        if (file := metrics_file(cfg, args.out)) is not None:
-            dump(metrics, file)
+        if args.out is not None and args.out.endswith('.json'):
+            dump(metrics, args.out)
         print(summary_line(metrics, args.tta), flush=True)
     common.leave_process_group()
 

@@ -54,8 +54,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Train as the command line says.
 
     Args:
-        argv (Sequence[str], optional): The arguments. Defaults to those of
-            this process.
+        argv (Sequence[str], optional): The arguments. Defaults to
+            ``sys.argv[1:]``.
     """
     args = options.parse_arguments(add_arguments, argv)
     with exit_with_sentence():
@@ -99,7 +99,6 @@ def train(cfg: 'Config', args: argparse.Namespace) -> 'Runner | None':
 
     from . import common
     from .failures import early_failures_logged
-    from .launch import prepare_launcher
 
     common.apply_command_line(cfg, args)
     # A signal stops all processes together.
@@ -108,13 +107,9 @@ def train(cfg: 'Config', args: argparse.Namespace) -> 'Runner | None':
         exit_cleanly_on_signal(alone=cfg.launcher == 'none'),
         early_failures_logged(cfg) as started,
     ):
-        if not args.no_check:
-            common.check_files(cfg, training=True)
-        prepare_launcher(cfg, args.local_rank)
-        runner = common.build_runner(cfg, training=True)
+        runner = common.check_and_build(cfg, args, started, training=True)
         if not args.no_check:
             runner.register_hook(RehearsalHook(stop=args.check_only))
-        runner.register_hook(started, priority='LOWEST')
         runner.train()
         return runner
     return None

@@ -62,7 +62,7 @@ def file_defect(path: str) -> str | None:
 def decodes(path: str) -> bool:
     """Return whether both Pillow and OpenCV decode a file.
 
-    Zeros at the end are left out: an interrupted copy can leave them, and
+    Zeros at the end are ignored: an interrupted copy can leave them, and
     they decode as pixels, whereas no JPEG or PNG ends in one.
 
     Args:
@@ -94,20 +94,17 @@ def _opencv_decodes(content: bytes) -> bool:
         return False
 
 
-def file_defects(
-    paths: Iterable[str], workers: int = 8
-) -> list[tuple[str, str]]:
+def file_defects(paths: Iterable[str]) -> list[tuple[str, str]]:
     """Check image files in several threads, which wait for the disk.
 
     Args:
         paths (Iterable[str]): The files.
-        workers (int): The number of threads. Defaults to 8.
 
     Returns:
         list[tuple[str, str]]: Path and defect, in the order of the paths.
     """
     paths = list(paths)
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(8) as pool:
         defects = pool.map(file_defect, paths)
         return [
             (path, defect)

@@ -1,28 +1,18 @@
 """Look up benchmark datasets by name, title or alias."""
 
 from collections.abc import Iterable
-from typing import Protocol, TypeVar
+from typing import Any
 
 from mmdavpt.errors import UsageError, did_you_mean
 
 
-class Named(Protocol):
-    """Anything with a name, a title and aliases."""
-
-    name: str
-    title: str
-    aliases: tuple[str, ...]
-
-
-T = TypeVar('T', bound=Named)
-
-
-def find_by_name(name: object, known: Iterable[T], kind: str) -> T:
+def find_by_name(name: object, known: Iterable[Any], kind: str) -> Any:
     """Return the item with a name; case and punctuation do not matter.
 
     Args:
         name (object): Name, title or alias of the item.
-        known (Iterable[Named]): The items.
+        known (Iterable): The items, which have ``name``, ``title`` and
+            ``aliases``.
         kind (str): Name of the items in the message.
 
     Raises:

@@ -32,8 +32,8 @@ def heads_of(model: nn.Module) -> dict[str, nn.Module]:
 def classes_of_heads(model: nn.Module) -> dict[str, int]:
     """Return the number of classes of each head that predicts the labels.
 
-    Heads without ``num_classes`` are left out, and so are those with a loss
-    of their own, which may learn other labels (STDCHead: borders).
+    Heads without ``num_classes`` are skipped, and so are heads with their own
+    loss, which may learn other labels (STDCHead: borders).
 
     Args:
         model (nn.Module): The model, without wrapper.

@@ -12,8 +12,8 @@ from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 class IgnoreSignals:
     """A ``worker_init_fn``: only the training process may end the worker.
 
-    Launchers often signal all processes of a job. A worker that died of it
-    would end the training with an error before it could save.
+    Launchers often signal all processes of a job. If that killed a worker, the
+    training would end with an error before it could save.
 
     Args:
         init_fn (Callable, optional): The loader's own ``worker_init_fn``.

@@ -42,7 +42,7 @@ def cluster(
     Returns:
         tuple[np.ndarray, np.ndarray]: Cluster of each representation, int64,
         shape (S, ), none of them empty (:func:`fill_empty_clusters`); and
-        the means of the clusters' normalised representations, float64,
+        the means of the clusters' normalized representations, float64,
         shape (P, C).
 
     Raises:

@@ -1,4 +1,4 @@
-"""Normalise class representations before clustering."""
+"""Normalize class representations before clustering."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ CHUNK = 512
 
 
 def normalize_rows(x: np.ndarray, normalize: str = 'l2') -> np.ndarray:
-    """Normalise representations before clustering.
+    """Normalize representations before clustering.
 
     Args:
         x (np.ndarray): Shape (S, C).

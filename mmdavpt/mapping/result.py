@@ -14,7 +14,7 @@ class MappingResult:
     Attributes:
         mapping (np.ndarray): Prompt of each class, -1 for a class without
             guidance, int64, shape (K, ).
-        centroids (np.ndarray): Centroid of each prompt among the normalised
+        centroids (np.ndarray): Centroid of each prompt among the normalized
             class representations, zero for an unassigned prompt and for one
             whose only class was never seen, float64, shape (P, C).
         sizes (np.ndarray): Number of classes per prompt, 0 for an unassigned

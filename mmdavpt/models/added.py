@@ -1,8 +1,8 @@
 """Names of the parameters that tuning adds to a pre-trained backbone."""
 
-#: The attributes of a backbone that tuning adds. Everything that has to tell
-#: them from pre-trained weights (freezing, strict loading, tuned-only files,
-#: parameter counts, checks, export) asks here.
+#: The attributes of a backbone that tuning adds. All code that separates them
+#: from pre-trained weights (freezing, strict loading, tuned-only files,
+#: parameter counts, checks, export) uses this.
 ADDED = ('prompts', 'bias_delta', 'gate_logits', 'tuners')
 
 

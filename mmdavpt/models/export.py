@@ -60,7 +60,7 @@ class FrozenWeights:
 def fold_tuners(model: nn.Module) -> dict[str, Tensor]:
     """Fold all tuners of a model into its frozen weights.
 
-    The model stays as it is. Shifts of biases act before other tuners and
+    The model does not change. Shifts of biases act before other tuners and
     are folded first; all others are folded in their order.
 
     Args:

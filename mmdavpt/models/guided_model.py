@@ -22,7 +22,7 @@ from .pretrained import Normalization
 def normalization_note(
     data_preprocessor: nn.Module, declared: Normalization | None
 ) -> str | None:
-    """Return a note if images are not normalised as the weights declare.
+    """Return a note if images are not normalized as the weights declare.
 
     Args:
         data_preprocessor (nn.Module): The model's, with ``mean`` and ``std``
@@ -45,7 +45,7 @@ def normalization_note(
         for x in (given, expected)
     )
     return (
-        f'images are normalised by {given}, but the weights were trained with '
+        f'images are normalized by {given}, but the weights were trained with '
         f'{expected} (as {declared.source} declares); set mean and std of the '
         'data preprocessor to follow the weights, or keep them to follow '
         "papers that use ImageNet's values for all weights"
@@ -101,7 +101,7 @@ class GuidedModelMixin:
         )
 
     def init_weights(self) -> None:
-        """Initialize the weights; warn if images are normalised differently.
+        """Initialize the weights; warn if images are normalized differently.
 
         Raises:
             UsageError: If an ``init_cfg`` loads weights into the whole model:

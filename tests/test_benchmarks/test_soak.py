@@ -21,7 +21,7 @@ def test_damaged_files():
     assert any('checkpoint refused' in outcome for outcome in outcomes)
 
 
-def test_code_executed_by_a_checkpoint_is_noticed(tmp_path, monkeypatch):
+def test_code_executed_by_a_checkpoint_is_detected(tmp_path, monkeypatch):
     def write(rng, folder):
         os.system(files.Command(str(folder / files.MARK)).__reduce__()[1][0])
         return monkeypatch.real(rng, folder)

@@ -17,7 +17,7 @@ from . import runs
 
 @pytest.fixture(scope='module')
 def run(tmp_path_factory):
-    """Return the folder of a run with tuned weights, and its last state."""
+    """Return the folder of a tuned-only run, and its last state."""
     folder = tmp_path_factory.mktemp('run')
     cfg = runs.config(
         folder,
@@ -100,7 +100,10 @@ def test_resume_from_a_converted_full_checkpoint(run):
     'argv, sentence',
     [
         (['a.onnx'], 'OUT should end in .pth or .safetensors'),
-        (['x.pth', '--cfg-options', 'model.head.num_classes=7'], 'in another'),
+        (
+            ['x.pth', '--cfg-options', 'model.head.num_classes=7'],
+            'mismatched shape',
+        ),
         (
             ['x.pth', '--cfg-options', 'model.backbone.init_cfg=None'],
             'but the config names none',

@@ -1,4 +1,4 @@
-"""Find the checkpoint to resume from, whatever happened to the folder."""
+"""Find the checkpoint to resume from, even in a damaged or moved folder."""
 
 import os
 

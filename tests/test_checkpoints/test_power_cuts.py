@@ -61,7 +61,7 @@ def test_possible_bytes_of_an_overwritten_file():
     assert power.bytes_of(1, moments) == [b'old!', b'', b'new', b'newer!']
 
 
-def test_recorder_notes_file_operations(tmp_path):
+def test_recorder_records_file_operations(tmp_path):
     (tmp_path / 'a').write_bytes(b'old')
     with power.Recorder(str(tmp_path)) as recorder:
         (tmp_path / 'b').write_bytes(b'new')

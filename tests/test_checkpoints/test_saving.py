@@ -25,7 +25,7 @@ from . import runs
 
 
 class Scores(Hook):
-    """Gives scores of its own to what keeps the best."""
+    """Gives fixed scores to the hook that keeps the best."""
 
     priority = 'VERY_HIGH'
 
@@ -37,7 +37,7 @@ class Scores(Hook):
 
 
 class Watch(Hook):
-    """Notes what is in the folder whenever something changed its names."""
+    """Record the content of the folder after each change of its names."""
 
     def __init__(self, folder, monkeypatch):
         self.seen = []
@@ -303,7 +303,7 @@ def test_schedule_with_a_function_resumes(tmp_path, weights):
 
 
 class Odd:
-    """What is not read without being executed."""
+    """An object that cannot be read without executing code."""
 
 
 def test_unreadable_first_checkpoint_is_logged(tmp_path, weights):
@@ -314,7 +314,7 @@ def test_unreadable_first_checkpoint_is_logged(tmp_path, weights):
     runner = runs.runner(run(tmp_path, weights, 2))
     runner.register_hook(Keep())
     (hook,) = [h for h in runner.hooks if isinstance(h, CheckpointHook)]
-    # What is elsewhere is not fetched again.
+    # Remote checkpoints are not fetched again.
     hook.last_ckpt = 's3://bucket/epoch_1.pth'
     hook._read_back_first(runner)
     runner.train()

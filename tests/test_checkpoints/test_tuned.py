@@ -22,7 +22,7 @@ def weights(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory, weights):
-    """Return the folder of a run with tuned weights, and its last state."""
+    """Return the folder of a tuned-only run, and its last state."""
     folder = tmp_path_factory.mktemp('run')
     cfg = runs.config(
         folder,
@@ -76,11 +76,11 @@ def test_mmengine_and_strict_loading(trained, weights, tmp_path, file):
     model = runs.state(runner)
     if file == 'epoch_2.pth':
         runs.assert_equal(model, last)
-    anew = MODELS.build(cfg['model'])
+    fresh = MODELS.build(cfg['model'])
     content = read_run_checkpoint(str(path))['state_dict']
-    anew.load_state_dict(content)  # strictly
+    fresh.load_state_dict(content)  # strictly
     assert FINGERPRINT in content
-    for name, value in anew.state_dict().items():
+    for name, value in fresh.state_dict().items():
         if 'guidance' not in name:
             assert torch.equal(value, model[name]), name
 

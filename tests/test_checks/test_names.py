@@ -54,7 +54,6 @@ def test_other_unused_variables_are_warnings(tmp_path, capsys):
         'a = _base_.lr\nb = a * 2\noptim_wrapper = dict(optimizer=dict(lr=b))',
         "work_dir = 'x'\ntest_pipeline = []",
         'for i in (1, 2):\n    pass',
-        'def f():\n    lr = 3',
     ],
 )
 def test_variables_that_are_used(tmp_path, text):

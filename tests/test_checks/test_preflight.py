@@ -31,7 +31,7 @@ def test_the_model_has_no_memory_for_its_weights(tmp_path):
     dry = DryRunner(Config(toy.classification(tmp_path)), True)
     tensors = [*dry.model.parameters(), *dry.model.buffers()]
     assert tensors and all(tensor.is_meta for tensor in tensors)
-    assert dry.max_iters == 2 * 11  # epochs of stand-in batches
+    assert len(dry.train_dataloader) == 11  # stand-in batches
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_the_model_has_no_memory_for_its_weights(tmp_path):
         ({'log_processor': dict(x=1)}, '`log_processor`: .*no argument'),
     ],
 )
-def test_what_cannot_be_built(changes, sentence):
+def test_reports_parts_that_cannot_be_built(changes, sentence):
     with pytest.raises(UsageError, match=sentence):
         run(changes)
 
@@ -93,8 +93,8 @@ def test_what_cannot_be_built(changes, sentence):
         ({'env_cfg': dict(cudnn_bench=True)}, 'env_cfg.cudnn_bench`; did you'),
         ({'auto_scale_lr': dict(base_batch=2)}, 'reads `auto_scale_lr.base_b'),
         (
-            {CUSTOM_KEYS: dict(bias_lr=2)},
-            "paramwise_cfg.bias_lr`; .*'bias_lr_",
+            {CUSTOM_KEYS: dict(bias_lr_mul=2)},
+            "_cfg.bias_lr_mul`; .*'bias_lr_",
         ),
         (
             {CUSTOM_KEYS: dict(custom_keys=dict(head=dict(lr_mul=2)))},
@@ -123,13 +123,14 @@ def test_what_cannot_be_built(changes, sentence):
             {'train_dataloader.sampler.type': 'InfiniteSampler'},
             'ends, but the',
         ),
-        ({'train_cfg.max_epochs': 0}, 'max_epochs` is 0, so nothing is train'),
+        ({'train_cfg.val_interval': [3]}, r'but is \[3\]'),
+        ({'train_cfg.max_epochs': 0}, 'max_epochs should be 1 or more, but'),
         (
             {'param_scheduler': [dict(type='CosineAnnealingLR', begin=2)]},
             '`param_scheduler.0`: .* begins at 2, but the training ends at 2',
         ),
         ({'model.head.num_classes': 5}, '6 classes, .* num_classes=5'),
-        ({'custom_hooks': []}, 'nothing keeps the class-to-prompt mapping'),
+        ({'custom_hooks': []}, 'needs a hook for its class-to-prompt'),
         (
             {
                 'model.head': dict(
@@ -205,6 +206,10 @@ def test_silent_mistakes_of_segmentation(changes, sentence):
 
 def test_warnings():
     assert run({'default_hooks.checkpoint.tuned_only': True}) == []
+    late = dict(type='PolyLR', by_epoch=False, begin=5000)
+    assert run({'param_scheduler': [late]}) == []
+    more = {'model.head.num_classes': 9, 'model.guidance': None}
+    assert run({**more, 'custom_hooks': []}) == []
     (warm_up,) = run({'param_scheduler': [dict(type='LinearLR', end=9)]})
     assert 'warms up until 9, but the training ends at 2' in warm_up
     (order,) = run({'train_dataloader.sampler.shuffle': False})
@@ -225,7 +230,7 @@ def test_a_test_needs_only_its_own_loop():
         preflight(Config(cfg), training=False)
 
 
-def test_missing_data_do_not_hide_a_misspelt_transform():
+def test_missing_data_does_not_hide_a_misspelt_transform():
     dataset = dict(
         type='CustomDataset', data_root='gone', pipeline=[dict(type='Pack')]
     )

@@ -4,7 +4,6 @@ import json
 import os
 import random
 import socket
-import threading
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,11 +12,10 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from mmcv.transforms import BaseTransform
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
-from mmpretrain.registry import DATASETS, TRANSFORMS
+from mmpretrain.registry import DATASETS
 
 from mmdavpt.checks import rehearsal
 from mmdavpt.checks.rehearsal import RehearsalHook
@@ -29,7 +27,7 @@ from tests.test_checkpoints.runs import pretrained
 
 pytestmark = pytest.mark.forks
 
-#: What differs between two equal runs.
+#: Keys that differ between two equal runs.
 OWN = (
     'time',
     'eta',
@@ -148,7 +146,7 @@ def test_equal_to_a_run_without_rehearsal(tmp_path, make):
 
 
 class Recorder(Hook):
-    """Records what no log or checkpoint shows, before or after a rehearsal."""
+    """Record state that no log or checkpoint shows, around a rehearsal."""
 
     def __init__(self, priority):
         self.priority = priority
@@ -199,17 +197,6 @@ def test_state_in_memory_is_restored(tmp_path):
     assert_same(before.seen, after.seen)
 
 
-@TRANSFORMS.register_module()
-class OwnDraws(BaseTransform):
-    """A transform that may hold what cannot be copied."""
-
-    def __init__(self, lock=False):
-        self.lock = threading.Lock() if lock else None
-
-    def transform(self, results):
-        return results
-
-
 @DATASETS.register_module()
 class OwnDrawsDataset(GlyphDataset):
     rng = None
@@ -247,16 +234,6 @@ def test_own_generators_are_restored(tmp_path):
     cfg['train_dataloader']['dataset']['type'] = 'OwnDrawsDataset'
     cfg['train_cfg']['max_epochs'] = 1
     train(cfg, True, DrawFromOwn(), Compare())
-
-
-def test_a_part_that_cannot_be_copied_skips_the_rehearsal(tmp_path):
-    changes = {'model.guidance': None, 'custom_hooks': []}
-    cfg = toy.classification(tmp_path, changes)
-    pipeline = cfg['train_dataloader']['dataset']['pipeline']
-    pipeline.insert(0, dict(type='OwnDraws', lock=True))
-    assert train(cfg, True).iter == 6
-    (log,) = tmp_path.glob('*/*.log')
-    assert 'The rehearsal was skipped: Compose cannot be' in log.read_text()
 
 
 def test_resuming_skips_the_rehearsal(tmp_path, monkeypatch):

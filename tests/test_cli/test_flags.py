@@ -79,7 +79,7 @@ def resume(tmp_path, *argv):
     return apply(train, ADE20K, '--resume', '--work-dir', str(tmp_path), *argv)
 
 
-def test_resume_without_a_checkpoint_starts_and_says_so(tmp_path, capsys):
+def test_resume_without_a_checkpoint_starts_with_a_message(tmp_path, capsys):
     cfg = resume(tmp_path)
     assert cfg.resume is False
     message = capsys.readouterr().err
@@ -184,7 +184,6 @@ def test_out_of_segmentation_is_a_folder(tmp_path, checkpoint):
     cfg = apply(test, ADE20K, checkpoint, '--out', str(out))
     assert cfg.test_evaluator.output_dir == str(out)
     assert out.is_dir()
-    assert evaluation.metrics_file(cfg, str(out)) is None
     with pytest.raises(UsageError, match='is a folder'):
         apply(test, ADE20K, checkpoint, '--out', 'metrics.json')
     cfg.test_evaluator = [dict(type='DepthMetric')]
@@ -195,10 +194,8 @@ def test_out_of_segmentation_is_a_folder(tmp_path, checkpoint):
 def test_out_of_classification_is_a_file(checkpoint):
     cfg = apply(test, CUB, checkpoint, '--out', 'p.pkl')
     assert [e.type for e in cfg.test_evaluator] == ['Accuracy', 'DumpResults']
-    assert evaluation.metrics_file(cfg, 'p.pkl') is None
     cfg = apply(test, CUB, checkpoint, '--out', 'm.json')
     assert cfg.test_evaluator.type == 'Accuracy'
-    assert evaluation.metrics_file(cfg, 'm.json') == 'm.json'
     with pytest.raises(UsageError, match=r'ends in .pkl .* but got folder'):
         apply(test, CUB, checkpoint, '--out', 'folder')
 

@@ -69,10 +69,12 @@ def test_torchrun_variables(
     assert ' '.join(os.environ[name] for name in names) == expected
 
 
-@pytest.mark.parametrize('scontrol, status', [('exit 3', 3), ('true', 0)])
-def test_slurm_without_node_names(set_environment, scontrol, status):
+@pytest.mark.parametrize(
+    'scontrol, reason', [('exit 3', 'status 3'), ('true', 'printed nothing')]
+)
+def test_slurm_without_node_names(set_environment, scontrol, reason):
     set_environment(SLURM, scontrol)
-    with pytest.raises(UsageError, match=f'status {status}.*MASTER_ADDR'):
+    with pytest.raises(UsageError, match=f'{reason}.*MASTER_ADDR'):
         launch.set_torchrun_variables('slurm')
 
 
@@ -107,10 +109,6 @@ def test_timeout():
     assert cfg.env_cfg.dist_cfg == dict(backend='nccl', timeout=1800)
     cfg.env_cfg.dist_cfg.timeout = 60
     assert launch.set_timeout(cfg) == 60
-    for wrong in (0, '60', True):
-        cfg.env_cfg.dist_cfg.timeout = wrong
-        with pytest.raises(UsageError, match='positive number of seconds'):
-            launch.set_timeout(cfg)
 
 
 def test_ranks_without_a_gpu_use_gloo(set_environment, monkeypatch):

@@ -60,7 +60,7 @@ def test_same_groups_as_the_parent():
     assert by_lr[id(model.backbone.prompts)] == (1.0, 0.0)
 
 
-def test_constructor_says_nothing_about_frozen_modules(monkeypatch):
+def test_constructor_logs_nothing_about_frozen_modules(monkeypatch):
     said = []
     monkeypatch.setattr(
         'mmengine.optim.optimizer.default_constructor.print_log',

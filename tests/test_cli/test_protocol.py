@@ -114,7 +114,7 @@ def test_dumped_config_keeps_its_protocol(path, tmp_path):
         with_protocol(cfg, 'retrain')
 
 
-def test_selection_by_test_images_is_warned_of(path):
+def test_selection_by_test_images_warns(path):
     cfg = Config.fromfile(path)
     warned = {
         name: selection_warning(with_protocol(cfg, name))

@@ -61,7 +61,7 @@ def test_mistakes_end_in_one_line(
     assert files <= {'error.log'}
 
 
-def test_missing_test_data_end_in_one_line(capsys, tmp_path, monkeypatch):
+def test_missing_test_data_ends_in_one_line(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path('some.pth').touch()
     with pytest.raises(SystemExit):

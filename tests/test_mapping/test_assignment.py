@@ -58,7 +58,7 @@ class TestMoreClassesThanPrompts:
         assert second.mapping[3] == first.mapping[2]
         assert (first.mapping != second.mapping).sum() == 1
 
-    def test_zero_row_among_the_centroids_starts_anew(self):
+    def test_zero_centroid_restarts_k_means(self):
         first = assign_prompts(SIX, ALL, 3, seed=4)
         # Started from these, cluster 1 would be empty and be relocated.
         unassigned = np.array([[1, 0], [0, 0], [0, 1]], float)
@@ -126,7 +126,7 @@ class TestMoreClassesThanPrompts:
         assert len(mappings) > 1
 
     @pytest.mark.parametrize('as_type', [torch.tensor, np.ndarray.tolist])
-    def test_takes_whatever_numpy_takes(self, as_type):
+    def test_accepts_tensors_and_lists(self, as_type):
         result = assign_prompts(as_type(SIX), as_type(ALL), 3)
         np.testing.assert_array_equal(
             result.mapping, assign_prompts(SIX, ALL, 3).mapping
@@ -158,14 +158,14 @@ class TestFewSeenClasses:
         result = assign_prompts(SIX, without(0, 1, 2, 3, 4), 3)
         assert (result.mapping == 0).all()
 
-    def test_of_equally_near_prompts_the_lower_one(self):
+    def test_lower_of_two_equally_near_prompts(self):
         # Seen classes fill the prompts from 0 on, so no caller causes a tie.
         # Class 2 is nearest to prompt 2 * 3 // 4 = 1, between 0 and 2.
         mapping = np.array([0, 2, -1, 2])
         _assign_by_index(mapping, np.arange(4), np.array([2]), 3)
         assert mapping.tolist() == [0, 2, 0, 2]
 
-    def test_next_epoch_starts_anew_when_all_are_seen(self):
+    def test_next_epoch_restarts_k_means_when_all_are_seen(self):
         few = assign_prompts(SIX, without(0, 2, 3, 5), 3)
         result = assign_prompts(SIX, ALL, 3, few.centroids)
         np.testing.assert_array_equal(
@@ -196,7 +196,7 @@ class TestNoMoreClassesThanPrompts:
         assert result.mapping.tolist() == [-1, 0, 1, -1, 2, 3]
         np.testing.assert_allclose(result.centroids, unit(SIX[[1, 2, 4, 5]]))
 
-    def test_stays_when_warm(self):
+    def test_warm_start_keeps_the_mapping(self):
         first = assign_prompts(SIX, ALL, 6)
         second = assign_prompts(2 * SIX, ALL, 6, first.centroids[::-1])
         np.testing.assert_array_equal(first.mapping, second.mapping)

@@ -12,7 +12,7 @@ def test_cluster_means_by_hand():
 
 
 def test_cluster_means_add_in_the_order_of_the_points():
-    """Bit for bit what a loop over the points adds up."""
+    """Equals the sums of a loop over the points bit for bit."""
     rng = np.random.default_rng(0)
     x, assignment = rng.normal(size=(99, 5)), rng.integers(0, 7, 99)
     sums, sizes = np.zeros((7, 5)), np.zeros((7, 1))

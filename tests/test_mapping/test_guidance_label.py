@@ -85,7 +85,7 @@ def test_labels_out_of_range():
         draw([0, 255], ignore_index=-100)
 
 
-def test_labels_that_are_no_integers():
+def test_refuses_labels_that_are_not_integers():
     with pytest.raises(TypeError, match='should be integers, but got float'):
         draw([0.0, 1.0])
 

@@ -34,7 +34,7 @@ def test_hand_worked():
     )
 
 
-def test_normalization_decides_who_is_near():
+def test_normalization_decides_which_classes_are_near():
     # By direction 0 and 1 belong together, by place 1 and 2, and by the
     # order of the channels 1 and 2 again, however far 2 is.
     points = np.array([[1, 0.1], [9, 1], [9.5, 10], [0, 5]])
@@ -79,7 +79,7 @@ def test_warm_start_keeps_the_identity_of_clusters(order):
     assert (previous == np.array([[1, 1], [9, 1], [1, 9]])[order]).all()
 
 
-def test_warm_start_goes_on_from_where_it_was():
+def test_warm_start_continues_from_previous_centroids():
     """A poor start stays in its local optimum, a fresh one finds better."""
     points = np.array([[0, 0], [0, 2], [9, 0], [9, 2]], float)
     flat = np.array([[4.5, 0], [4.5, 2]])

@@ -108,7 +108,7 @@ def test_memory_grows_linearly_with_the_data(warm):
         start = assign_prompts(points, seen, num_prompts, **arguments)
         start = start.centroids
     else:
-        # What is imported on the first call is not counted.
+        # Imports of the first call do not count.
         assign_prompts(points[:50], seen[:50], 5, **arguments)
     tracemalloc.start()
     try:

@@ -132,7 +132,7 @@ def test_iteration_loop(
 def test_resume(
     runner_from, tmp_path, monkeypatch, build, options, stop, left
 ):
-    """A resumed run re-clusters when, and from what, an unstopped one does."""
+    """A resumed run re-clusters as an uninterrupted one does."""
     changes = dict(LONG[build])
     whole = runner_from(
         with_hook(build, tmp_path / 'whole', changes, **options)

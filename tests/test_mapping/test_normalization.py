@@ -1,4 +1,4 @@
-"""Tests of the normalisation of class representations."""
+"""Tests of the normalization of class representations."""
 
 import numpy as np
 import pytest

@@ -124,13 +124,13 @@ def test_bias_is_folded_bit_for_bit():
         (dict(bias=('v',), qkv_bias=False), 'qkv_bias=False'),
     ],
 )
-def test_what_cannot_be_folded(kwargs, message):
+def test_fold_refuses_invalid_models(kwargs, message):
     with pytest.raises(UsageError, match=message):
         fold_tuners(build(**kwargs))
 
 
 @pytest.mark.parametrize('content', [None, 'text', [1], dict(model={})])
-def test_what_is_no_checkpoint_is_named(tmp_path, content, capsys):
+def test_publish_refuses_other_files(tmp_path, content, capsys):
     path = tmp_path / 'a.pth'
     if content == 'text':
         path.write_text('<html>')

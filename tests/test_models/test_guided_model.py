@@ -1,4 +1,4 @@
-"""Weights of guided models: normalisation of images, and strict loading."""
+"""Weights of guided models: normalization of images, and strict loading."""
 
 import numpy as np
 import pytest

@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.colors import to_hex
 
-from mmdavpt.visualization import (
+from mmdavpt.visualization.figures import ACCENT
+from tools.visualization import show_mapping
+from tools.visualization.mapping import (
     draw_mapping,
     mapping_figure,
     moved_classes,
     prompt_groups,
 )
-from mmdavpt.visualization.figures import ACCENT
-from tools.visualization import show_mapping
 
 
 def words(figure):
@@ -50,8 +50,6 @@ def test_groups_hold_each_class_once(mapping):
     [
         ([0, 5], r'lie in \[-1, 3\), but got values from 0 to 5'),
         ([-2, 0], 'values from -2 to 0'),
-        ([], r'shape \(K, \), but got \(0,\)'),
-        ([[0, 1]], r'but got \(1, 2\)'),
     ],
 )
 def test_bad_mappings_are_rejected(mapping, message):
@@ -61,8 +59,6 @@ def test_bad_mappings_are_rejected(mapping, message):
 
 def test_moved_classes_by_hand():
     assert moved_classes([0, 1, 2, -1], [0, 2, 2, 0]) == [1, 3]
-    with pytest.raises(ValueError, match='got 2 and 3'):
-        moved_classes([0, 1], [0, 1, 2])
 
 
 def test_figure_names_each_class_once_per_column():
@@ -125,8 +121,6 @@ def test_draw_mapping_writes_a_file(tmp_path):
 
 
 def test_bad_figures_are_rejected():
-    with pytest.raises(ValueError, match='should not be empty'):
-        mapping_figure('AB', [])
     with pytest.raises(
         ValueError, match="'now' has 3 classes, but there are 2"
     ):

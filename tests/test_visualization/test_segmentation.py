@@ -5,7 +5,7 @@ import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from mmdavpt.visualization import (
+from tools.visualization.segmentation import (
     colour_segmentation,
     draw_predictions,
     predictions_figure,

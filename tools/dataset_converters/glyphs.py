@@ -21,8 +21,8 @@ if ROOT not in sys.path:
     sys.path.insert(0, ROOT)
 
 from mmdavpt.cli.messages import exit_with_sentence  # noqa: E402
-from mmdavpt.datasets import STYLES  # noqa: E402
 from mmdavpt.datasets.fgvc.sets import SETS, set_from  # noqa: E402
+from mmdavpt.datasets.glyphs.styles import STYLES  # noqa: E402
 from mmdavpt.datasets.vtab1k.tasks import TASKS, task_from  # noqa: E402
 from tools.dataset_converters.glyph_writers import (  # noqa: E402
     write_glyphs_fgvc,
@@ -43,8 +43,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line.
 
     Args:
-        argv (Sequence[str], optional): The arguments. Defaults to those of
-            this process.
+        argv (Sequence[str], optional): The arguments. Defaults to
+            ``sys.argv[1:]``.
     """
     parser = argparse.ArgumentParser(
         description=__doc__,

@@ -44,7 +44,7 @@ def convert(cfg: Config, source: str, tuned: bool = False) -> dict:
     Args:
         cfg (Config): Config of the run.
         source (str): A full or tuned-only checkpoint.
-        tuned (bool): Whether to leave out the frozen weights.
+        tuned (bool): Whether to drop the frozen weights.
             Defaults to False.
 
     Raises:
@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         '--tuned',
         action='store_true',
-        help='leave out the frozen weights',
+        help='drop the frozen weights',
     )
     parser.add_argument(
         '--cfg-options',

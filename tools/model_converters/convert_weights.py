@@ -68,7 +68,7 @@ def convert(
     temporary.replace(out)
     return (
         f'{out}: {len(weights)} weights of {named.label}, '
-        f'{describe_architecture(weights)}; left out '
+        f'{describe_architecture(weights)}; skipped '
         f'{len(named.left_out)} keys'
     )
 

@@ -9,19 +9,19 @@ With several checkpoints, classes that changed their prompt are coloured.
 import argparse
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-if find_spec('mmdavpt') is None:
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+ROOT = Path(__file__).resolve().parents[2]
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
 
 import numpy as np  # noqa: E402
 
 from mmdavpt.checkpoints import read_run_checkpoint  # noqa: E402
 from mmdavpt.cli.messages import exit_with_sentence  # noqa: E402
 from mmdavpt.cli.options import parse_arguments  # noqa: E402
-from mmdavpt.visualization import (  # noqa: E402
+from tools.visualization.mapping import (  # noqa: E402
     draw_mapping,
     moved_classes,
     prompt_groups,

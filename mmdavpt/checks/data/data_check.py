@@ -25,7 +25,7 @@ def check_run_data(cfg: dict, training: bool) -> list[str]:
 
     Args:
         cfg (dict): The config.
-        training (bool): Whether the run trains, and does not test.
+        training (bool): Whether the run is a training, not a test.
 
     Returns:
         list[str]: Warnings: broken files that the training will replace, and

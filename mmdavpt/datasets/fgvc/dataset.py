@@ -82,7 +82,8 @@ class FGVC(BaseDataset):
             )
         train = self._read('train')
         labels = label_map(train.values())
-        self._check_count('train', len(labels), 'classes')
+        expected = self.fgvc_set.num_classes
+        self._check_count('train', len(labels), expected, 'classes')
         if 'classes' not in self._metainfo:
             names = read_class_names(self.data_root, list(labels))
             self._metainfo['classes'] = tuple(names)
@@ -104,7 +105,8 @@ class FGVC(BaseDataset):
 
     def _read(self, part: str) -> dict[str, ClassId]:
         entries = read_list(self._list_path(part))
-        self._check_count(part, len(entries), 'images')
+        expected = self.fgvc_set.sizes[part]
+        self._check_count(part, len(entries), expected, 'images')
         return entries
 
     def _read_evaluation(
@@ -134,13 +136,10 @@ class FGVC(BaseDataset):
                 )
         return entries
 
-    def _check_count(self, part: str, found: int, what: str) -> None:
+    def _check_count(
+        self, part: str, found: int, expected: int, what: str
+    ) -> None:
         """Compare a number of images or classes with the published one."""
-        expected = (
-            self.fgvc_set.num_classes
-            if what == 'classes'
-            else self.fgvc_set.sizes[part]
-        )
         if self.check_size and found != expected:
             raise UsageError(
                 f'{self._list_path(part)} has {found} {what}, but '

@@ -44,57 +44,24 @@ class FGVCSet:
         return dict(train=train, val=val, trainval=train + val, test=test)
 
 
+_ROWS = (
+    ('cub', 'CUB-200-2011', 200, (5394, 600, 5794), ('', 'images'))
+    + (('CUB_200_2011', 'CUB200', 'CUB-200', 'CUB-200-2011'),),
+    ('nabirds', 'NABirds', 555, (21536, 2393, 24633), ('', 'images'))
+    + (('nabirds', 'NABIRDS555', 'NABirds'),),
+    ('flowers', 'Oxford Flowers', 102, (1020, 1020, 6149), ('', 'jpg'))
+    + (('flowers102', 'FLOWERS102', 'OxfordFlowers', 'OxfordFlower'),),
+    ('dogs', 'Stanford Dogs', 120, (10800, 1200, 8580))
+    + (('', 'Images', 'images'), ('StanfordDogs', 'DOGS120', 'Stanford-Dogs')),
+    # Not cars_train and cars_test: both number their images from 1, so the
+    # wrong one may hold an image of the same name.
+    ('cars', 'Stanford Cars', 196, (7329, 815, 8041), ('', 'car_ims'))
+    + (('StanfordCars', 'CARS196', 'Stanford-Cars'),),
+)
 #: The datasets by name. Sizes are those of the lists that VPT published (Jia
 #: et al., "Visual Prompt Tuning", ECCV 2022); aliases in capitals are folders
 #: in DA-VPT's released code.
-SETS: dict[str, FGVCSet] = {
-    each.name: each
-    for each in (
-        FGVCSet(
-            'cub',
-            'CUB-200-2011',
-            200,
-            (5394, 600, 5794),
-            image_dirs=('', 'images'),
-            aliases=('CUB_200_2011', 'CUB200', 'CUB-200', 'CUB-200-2011'),
-        ),
-        FGVCSet(
-            'nabirds',
-            'NABirds',
-            555,
-            (21536, 2393, 24633),
-            image_dirs=('', 'images'),
-            aliases=('nabirds', 'NABIRDS555', 'NABirds'),
-        ),
-        FGVCSet(
-            'flowers',
-            'Oxford Flowers',
-            102,
-            (1020, 1020, 6149),
-            image_dirs=('', 'jpg'),
-            aliases=('flowers102', 'FLOWERS102', 'OxfordFlowers')
-            + ('OxfordFlower',),
-        ),
-        FGVCSet(
-            'dogs',
-            'Stanford Dogs',
-            120,
-            (10800, 1200, 8580),
-            image_dirs=('', 'Images', 'images'),
-            aliases=('StanfordDogs', 'DOGS120', 'Stanford-Dogs'),
-        ),
-        FGVCSet(
-            'cars',
-            'Stanford Cars',
-            196,
-            (7329, 815, 8041),
-            # Not cars_train and cars_test: both number their images from 1,
-            # so the wrong one may hold an image of the same name.
-            image_dirs=('', 'car_ims'),
-            aliases=('StanfordCars', 'CARS196', 'Stanford-Cars'),
-        ),
-    )
-}
+SETS: dict[str, FGVCSet] = {row[0]: FGVCSet(*row) for row in _ROWS}
 
 
 def set_from(name: str) -> FGVCSet:

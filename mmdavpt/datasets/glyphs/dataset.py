@@ -58,11 +58,7 @@ def check_integers(low: int, **values: Any) -> None:
         ValueError: If one is not; the message names it.
     """
     for name, value in values.items():
-        if (
-            not isinstance(value, Integral)
-            or isinstance(value, bool)
-            or value < low
-        ):
+        if not isinstance(value, Integral) or value < low:
             raise ValueError(
                 f'{name} should be an integer of at least {low}, '
                 f'but got {value!r}'

@@ -15,6 +15,11 @@ from PIL import Image, ImageDraw, ImageFont
 from .alphabets import font_path
 from .styles import STYLES, GlyphStyle
 
+#: Fewest and most glyphs of a scene, and the range of their em size, as a
+#: fraction of the shorter image side.
+SCENE_GLYPHS = (2, 4)
+SCENE_EM = (0.4, 0.65)
+
 
 @lru_cache(maxsize=4096)
 def _font(face: str, pixels: int) -> ImageFont.FreeTypeFont:
@@ -178,10 +183,10 @@ def _stray_strokes(
 
 
 def _grid_cells(
-    rng: np.random.Generator, num_glyphs: tuple[int, int]
+    rng: np.random.Generator,
 ) -> tuple[int, int, list[tuple[int, int]]]:
     """Return the rows and columns of a grid, and a cell for each glyph."""
-    fewest, most = num_glyphs
+    fewest, most = SCENE_GLYPHS
     count = fewest + int(rng.random() * (most - fewest + 1))
     columns = int(np.ceil(np.sqrt(count)))
     rows = int(np.ceil(count / columns))
@@ -195,9 +200,7 @@ def render_scene(
     seed: Sequence[int],
     size: tuple[int, int] = (96, 96),
     style: GlyphStyle = STYLES['clean'],
-    num_glyphs: tuple[int, int] = (2, 4),
-    em: tuple[float, float] = (0.4, 0.65),
-):
+) -> tuple[np.ndarray, np.ndarray]:
     """Draw several characters on one background, with pixel labels.
 
     Each glyph gets its own cell of a grid, so it stays legible; later glyphs
@@ -210,31 +213,19 @@ def render_scene(
         size (tuple[int, int]): Height and width in pixels.
             Defaults to (96, 96).
         style (GlyphStyle): Style, without its ``size`` and ``shift``.
-        num_glyphs (tuple[int, int]): Minimum and maximum number of glyphs.
-            Defaults to (2, 4).
-        em (tuple[float, float]): Range of the em size, as a fraction of the
-            shorter image side. Defaults to (0.4, 0.65).
 
     Returns:
         tuple[np.ndarray, np.ndarray]: The image, uint8, BGR, with shape
         (H, W, 3), and the annotation, uint8, with shape (H, W), in ADE20K's
         convention: 0 is nothing (the half-inked edge of a glyph), 1 the
         paper, 2 and more the characters.
-
-    Raises:
-        ValueError: If there are more characters than labels.
     """
-    if len(chars) > 253:
-        raise ValueError(
-            f'a scene has 253 labels for characters, but got {len(chars)} '
-            'characters'
-        )
     rng = np.random.default_rng(list(seed))
     height, width = size
     ink, paper = _greys(rng, style)
     image = _paper(rng, style, size, paper)
     annotation = np.ones(size, dtype=np.uint8)
-    rows, columns, cells = _grid_cells(rng, num_glyphs)
+    rows, columns, cells = _grid_cells(rng)
     for row, column in cells:
         centre = (
             width * (column + _uniform(rng, 0.35, 0.65)) / columns,
@@ -242,7 +233,7 @@ def render_scene(
         )
         label = int(rng.random() * len(chars))
         face = faces[int(rng.random() * len(faces))]
-        pixels = _uniform(rng, *em) * min(size)
+        pixels = _uniform(rng, *SCENE_EM) * min(size)
         mask = _placed_mask(
             rng, chars[label], face, style, size, centre, pixels
         )

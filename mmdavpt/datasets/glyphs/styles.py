@@ -1,6 +1,6 @@
 """Styles of glyphs and glyph scenes."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,8 @@ def style_from(style) -> GlyphStyle:
             defaults to 'clean').
 
     Raises:
-        ValueError: If the name or a field is unknown.
+        ValueError: If the name is unknown, or a value is out of range.
+        TypeError: If a field is unknown.
     """
     if isinstance(style, GlyphStyle):
         return style
@@ -92,10 +93,4 @@ def style_from(style) -> GlyphStyle:
         raise ValueError(
             f'glyph style should be one of {sorted(STYLES)}, but got {base!r}'
         )
-    values = dict(STYLES[base].__dict__)
-    unknown = sorted(set(changes) - set(values))
-    if unknown:
-        raise ValueError(
-            f'glyph style has no field {unknown}; it has {sorted(values)}'
-        )
-    return GlyphStyle(**{**values, **changes})
+    return replace(STYLES[base], **changes)

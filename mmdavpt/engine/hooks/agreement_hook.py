@@ -94,8 +94,8 @@ def check_same_on_all_ranks(*values: object) -> None:
 def weights_checksum(model: nn.Module) -> int:
     """Return a number that changes if any weight changes.
 
-    Buffers are left out: each rank has its own BN statistics where these are
-    not synchronised.
+    Buffers are excluded: each rank has its own BN statistics unless these are
+    synchronized.
 
     Args:
         model (nn.Module): The model.

@@ -23,7 +23,7 @@ class CheckpointFitHook(Hook):
     checkpoint of another config gives the scores of random weights.
 
     Args:
-        training (bool): Whether the run trains, and does not test.
+        training (bool): Whether the run is a training, not a test.
         allowed (str | Sequence[str]): Patterns of names, such as
             ``'head.*'``, that may be missing, unexpected or of another shape,
             in the checkpoint that a training starts from (``load_from``
@@ -91,8 +91,8 @@ def schedule_note(
 ) -> str | None:
     """Return how the schedules of a resumed run differ from its config.
 
-    mmengine restores whole schedules, also their ends and rates: a config
-    that trains longer does not make a schedule longer.
+    mmengine restores schedules with their ends and rates, so training longer
+    does not extend a schedule.
 
     Args:
         built (Sequence[_ParamScheduler], optional): The schedules of the

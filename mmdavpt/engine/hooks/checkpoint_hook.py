@@ -13,11 +13,7 @@ from torch import Tensor
 from mmdavpt.checkpoints import SaveError, read_run_checkpoint, write_pointer
 from mmdavpt.checkpoints.fingerprint import fingerprint
 from mmdavpt.checkpoints.frozen import check_restorable, frozen_weights
-from mmdavpt.checkpoints.plain import (
-    drop_callables,
-    package_versions,
-    to_plain,
-)
+from mmdavpt.checkpoints.plain import package_versions, to_plain
 from mmdavpt.checkpoints.tuned import strip_frozen, tunable_model
 from mmdavpt.checkpoints.writing import partial_files
 from mmdavpt.engine.resuming.checkpoint_records import (
@@ -74,12 +70,9 @@ class DAVPTCheckpointHook(CheckpointHook):
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Drop frozen weights, and what cannot be read back safely."""
         checkpoint['meta']['versions'] = package_versions()
-        for key in ('meta', 'message_hub'):
-            checkpoint[key] = to_plain(checkpoint[key])
-        if 'param_schedulers' in checkpoint:
-            checkpoint['param_schedulers'] = drop_callables(
-                checkpoint['param_schedulers']
-            )
+        for key in ('meta', 'message_hub', 'param_schedulers'):
+            if key in checkpoint:
+                checkpoint[key] = to_plain(checkpoint[key])
         if self.tuned_only and not strip_frozen(
             checkpoint, tunable_model(runner.model), self._frozen
         ):
@@ -148,8 +141,8 @@ class DAVPTCheckpointHook(CheckpointHook):
     def _read_back_first(self, runner: Runner) -> None:
         """Read the first checkpoint of a start, and log whether that fails.
 
-        What makes it unreadable makes all later ones unreadable, and nobody
-        would notice until they are needed.
+        If it is unreadable, all later ones are too, and nobody would notice
+        until they are needed.
         """
         if self._read_back or '://' in self.last_ckpt:
             return

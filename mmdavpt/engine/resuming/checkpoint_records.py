@@ -17,7 +17,7 @@ RECORDS = ('keep_ckpt_ids', 'last_ckpt', 'best_ckpt', 'best_score')
 def snapshot_records(
     hook: CheckpointHook, hub: MessageHub
 ) -> Callable[[], None]:
-    """Return a function that restores the records as they are now.
+    """Return a function that restores the current records.
 
     Args:
         hook (CheckpointHook): The hook that saves.

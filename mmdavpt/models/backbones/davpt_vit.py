@@ -107,9 +107,9 @@ class DAVPTVisionTransformer(VisionTransformer):
     ) -> None:
         if frozen_stages != -1:
             raise ValueError(
-                '`frozen_stages` has no effect, since everything that '
-                '`trainable` does not name is frozen; leave it out, but got '
-                f'{frozen_stages}'
+                f'`frozen_stages={frozen_stages}` has no effect, since all '
+                'parameters that `trainable` does not name are frozen; '
+                'remove it'
             )
         kwargs['init_cfg'] = checked_init_cfg(kwargs.get('init_cfg'))
         if isinstance(kwargs.get('out_indices'), Sequence):
@@ -195,13 +195,8 @@ class DAVPTVisionTransformer(VisionTransformer):
 
         Weights that tuning added are unchanged.
         """
-        init_cfg = self.init_cfg
-        self.normalization = load_pretrained(
-            self,
-            init_cfg['checkpoint'],
-            prefix=init_cfg.get('prefix'),
-            allow_pickle=init_cfg.get('allow_pickle', False),
-        )
+        options = {k: v for k, v in self.init_cfg.items() if k != 'type'}
+        self.normalization = load_pretrained(self, **options)
 
     def train(self, mode: bool = True) -> 'DAVPTVisionTransformer':
         """Set the mode; modules that are frozen stay in eval mode.

@@ -183,9 +183,9 @@ class LayerView(ABC):
 def is_plain_linear(module: nn.Module) -> bool:
     """Return whether weight and bias describe a linear layer completely.
 
-    They do not for a subclass, a wrapper, or a module with hooks or a forward
-    of its own, such as those of low-rank adapters, of weight normalization
-    and of quantization.
+    They do not for a subclass, a wrapper, or a module with hooks or its own
+    forward, such as those of low-rank adapters, weight normalization and
+    quantization.
 
     Args:
         module (nn.Module): The module used as a linear layer.

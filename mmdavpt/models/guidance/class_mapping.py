@@ -28,7 +28,7 @@ class ClassMapping(nn.Module):
         embed_dims (int): The number of channels ``C``.
         excluded (Sequence[int]): Classes that take no part in guidance.
             Defaults to ().
-        normalize (str): How class representations are normalised for
+        normalize (str): How class representations are normalized for
             k-means. Defaults to 'l2'.
 
     Attributes:
@@ -43,7 +43,7 @@ class ClassMapping(nn.Module):
         initialized (Tensor): Whether the mapping was ever set, bool, ().
     """
 
-    #: Buffers that neither prediction nor inspection of the mapping needs,
+    #: Buffers that only resuming needs, not prediction or inspection,
     #: see `checkpoints.tuned`.
     resume_only = ('representations', 'class_sums', 'class_counts')
 

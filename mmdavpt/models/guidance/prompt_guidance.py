@@ -34,7 +34,7 @@ class PromptGuidance(ClassMapping):
             ``dict(type='mmdavpt.DAVPTLoss')``.
         background_class (int, optional): Class that takes no part in
             guidance, such as 0 in PASCAL Context-60. Defaults to None.
-        normalize (str): How class representations are normalised for
+        normalize (str): How class representations are normalized for
             k-means, see :func:`mmdavpt.mapping.normalize_rows`.
             Defaults to 'l2'.
         saliency_keys (str): Keys that the prompts' queries attend to:

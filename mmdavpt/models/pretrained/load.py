@@ -1,7 +1,9 @@
 """Load pre-trained weights strictly into a prompted backbone."""
 
+import inspect
 import logging
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from mmengine.logging import print_log
@@ -16,8 +18,6 @@ from .position_embedding import fit_position_embedding
 from .reading import read_checkpoint
 from .timm_architecture import QUICK_GELU, check_architecture
 
-#: Keys of ``init_cfg`` of type 'Pretrained'.
-INIT_KEYS = {'type', 'checkpoint', 'prefix', 'allow_pickle'}
 #: Parts of a checkpoint that a backbone may lack: norms and [CLS].
 OPTIONAL_PARTS = ('ln1.', 'ln2.', 'cls_token')
 
@@ -31,27 +31,20 @@ def checked_init_cfg(
         init_cfg (dict | Sequence[dict], optional): As in the config.
 
     Raises:
-        ValueError: If one of type 'Pretrained' is not the only one, or has
-            keys that :func:`load_pretrained` does not take.
+        ValueError: If one of type 'Pretrained' is not the only one.
+        TypeError: If it has keys that :func:`load_pretrained` does not take.
     """
-    if isinstance(init_cfg, (list, tuple)):
-        if not any(cfg.get('type') == 'Pretrained' for cfg in init_cfg):
-            return init_cfg
-        if len(init_cfg) > 1:
-            raise ValueError(
-                "`init_cfg` of type 'Pretrained' loads all weights, so it "
-                f'should be the only one, but got {init_cfg}'
-            )
-        init_cfg = init_cfg[0]
-    if init_cfg is None or init_cfg.get('type') != 'Pretrained':
+    cfgs = [init_cfg] if isinstance(init_cfg, dict) else [*(init_cfg or ())]
+    if not any(cfg.get('type') == 'Pretrained' for cfg in cfgs):
         return init_cfg
-    if not {'type', 'checkpoint'} <= set(init_cfg) <= INIT_KEYS:
+    if len(cfgs) > 1:
         raise ValueError(
-            "`init_cfg` of type 'Pretrained' should have `checkpoint`, and "
-            'may have `prefix` and `allow_pickle`, but got '
-            f'{sorted(set(init_cfg) - {"type"})}'
+            "`init_cfg` of type 'Pretrained' loads all weights, so it should "
+            f'be the only one, but got {init_cfg}'
         )
-    return init_cfg
+    options = {key: value for key, value in cfgs[0].items() if key != 'type'}
+    inspect.signature(load_pretrained).bind(None, **options)
+    return cfgs[0]
 
 
 def load_pretrained(
@@ -102,7 +95,7 @@ def load_pretrained(
         f'Loaded {len(weights)} pre-trained weights with names of '
         f'{named.label} from {checkpoint}; images were normalized with '
         f'{normalization or "undeclared mean and std"}'
-        + (f'; left out: {first_few(left_out)}' if left_out else '')
+        + (f'; skipped: {first_few(left_out)}' if left_out else '')
         + (f'; not loaded: {first_few(untouched)}' if untouched else ''),
         logger='current',
     )
@@ -208,21 +201,19 @@ def _warn_of_other_functions(
     module: nn.Module, named: NamedWeights, model: nn.Module | None
 ) -> None:
     """Warn if the weights fit but the backbone computes something else."""
+    warn = partial(print_log, logger='current', level=logging.WARNING)
     layer = module.layers[0]
     eps = named.norm_eps if model is None else model.blocks[0].norm1.eps
     ours = getattr(layer.ln1, 'eps', None)
-    warnings = []
     if None not in (eps, ours) and eps != ours:
-        warnings.append(
+        warn(
             f'weights of {named.label} were trained with layer norms of eps '
             f'{eps:g}, but the backbone has {ours:g}; set '
             f"norm_cfg=dict(type='LN', eps={eps:g}) of the backbone"
         )
     parts = {type(part).__name__ for part in layer.ffn.modules()}
     if named.label == 'CLIP (OpenAI)' and 'QuickGELU' not in parts:
-        warnings.append(
+        warn(
             "OpenAI's CLIP was trained with QuickGELU, but the backbone has "
             f'another activation; set {QUICK_GELU} of the backbone'
         )
-    for warning in warnings:
-        print_log(warning, logger='current', level=logging.WARNING)

@@ -2,17 +2,15 @@
 
 import json
 import os.path as osp
-import tokenize
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
 from mmdavpt.checkpoints.reading import (
-    DAMAGE,
+    damage_reported,
     read_safetensors,
     read_torch,
-    unreadable,
 )
 from mmdavpt.errors import UsageError
 
@@ -72,7 +70,7 @@ def read_checkpoint(source: str, allow_pickle: bool = False) -> Checkpoint:
     """
     if source.startswith('timm://'):
         model = timm_model(source.removeprefix('timm://'))
-        declared = _normalization(model.pretrained_cfg, source, scale=255)
+        declared = _normalization(model.pretrained_cfg, source)
         return Checkpoint(model.state_dict(), declared, model=model)
     path = fetch_file(source) if '://' in source else osp.expanduser(source)
     if not osp.isfile(path):
@@ -83,19 +81,15 @@ def read_checkpoint(source: str, allow_pickle: bool = False) -> Checkpoint:
         )
     normalization, family = None, ''
     if path.endswith('.npz'):
-        try:
+        with damage_reported(path, 'an .npz file'):
             weights, family = read_google(path), 'Google'
-        except UsageError:
-            raise
-        except (*DAMAGE, tokenize.TokenError) as error:
-            raise UsageError(
-                unreadable(path, 'an .npz file', error)
-            ) from error
         normalization = Normalization(*HALF, family)
     elif path.endswith('.safetensors'):
         weights, metadata = read_safetensors(path)
-        normalization = _normalization(metadata, path, parse=json.loads)
         family = metadata.get('family', '')
+        if family and 'mean' in metadata:  # convert_weights.py wrote it
+            mean, std = (json.loads(metadata[key]) for key in ('mean', 'std'))
+            normalization = Normalization(tuple(mean), tuple(std), path)
     else:
         content = read_torch(path, allow_pickle, PICKLE_ADVICE)
         weights = find_tensors(content, path)
@@ -152,19 +146,14 @@ def _read_config(path: str) -> tuple[Normalization | None, nn.Module | None]:
     declared = content.get('pretrained_cfg') or content
     arguments = content.get('model_args') or {}
     model = build_on_meta(content.get('architecture'), **arguments)
-    return _normalization(declared, config, scale=255), model
+    return _normalization(declared, config), model
 
 
-def _normalization(
-    declared: Mapping,
-    source: str,
-    scale: float = 1,
-    parse: Callable = lambda value: value,
-) -> Normalization | None:
-    """Return the mean and std in a mapping; None if it has none."""
+def _normalization(declared: Mapping, source: str) -> Normalization | None:
+    """Return the mean and std of timm, scaled to 255; None if it has none."""
     try:
         mean, std = (
-            tuple(scale * float(value) for value in parse(declared[key]))
+            tuple(255 * float(value) for value in declared[key])
             for key in ('mean', 'std')
         )
     except (KeyError, TypeError, ValueError):  # another program's values

@@ -85,7 +85,7 @@ class Tuner(nn.Module):
         self.sizes = sizes
 
     def apply(self, fn: Callable[[nn.Module], None]) -> 'Tuner':
-        """Do nothing, so that initial values stay those of the constructor.
+        """Do nothing, to keep the initial values of the constructor.
 
         mmengine applies an ``init_cfg`` such as ``dict(type='TruncNormal',
         layer='Linear')`` to all modules of a model.

@@ -46,7 +46,7 @@ def test_home_folder_is_not_expanded():
         check(type=SEG, data_prefix=dict(img_path='~/data'))
 
 
-def test_data_that_are_not_checked():
+def test_data_that_is_not_checked():
     glyphs = dict(faces='latin_train', num_images=3, pipeline=[])
     assert check(type='mmdavpt.GlyphDataset', chars='AB', **glyphs) == []
     assert check(type='mmdavpt.GlyphSceneDataset', **glyphs) == []

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.io import savemat
 
-#: What the tiny copies hold: 10 training and 3 test images of 2 classes.
+#: Content of the tiny copies: 10 training and 3 test images of 2 classes.
 TRAIN = [3] * 4 + [7] * 6
 TEST = [7, 3, 7]
 

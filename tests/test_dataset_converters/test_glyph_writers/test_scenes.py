@@ -9,11 +9,8 @@ from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 from mmseg.datasets import ADE20KDataset
 
-from mmdavpt.datasets import (
-    SCENE_CLASSES,
-    GlyphADE20KDataset,
-    GlyphSceneDataset,
-)
+from mmdavpt.datasets import GlyphADE20KDataset, GlyphSceneDataset
+from mmdavpt.datasets.glyphs.dataset import SCENE_CLASSES
 from tools.dataset_converters.glyph_writers import write_scenes_ade20k
 from tools.dataset_converters.glyph_writers.scenes import SETTINGS_FILE
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmdavpt.datasets import STYLES
+from mmdavpt.datasets.glyphs.styles import STYLES
 from tools.dataset_converters.glyph_writers.single_glyphs import (
     LETTERS,
     GlyphOptions,

@@ -31,7 +31,7 @@ from .test_sources.test_against_tfds import Downloads  # noqa: E402
 
 
 def paths_of(task, root):
-    """Return what the builder's downloads are, see the sources' tests."""
+    """Return the builder's downloads, see the sources' tests."""
     if task == 'dsprites_ori':
         return f'{root}/dsprites.hdf5'
     if task == 'kitti':

@@ -149,7 +149,7 @@ def test_replace_older_manifest(tmp_path):
     assert manifest['written_by'] == 'a newer version'
 
 
-def test_reject_folders_of_others(tmp_path):
+def test_refuses_folders_with_other_files(tmp_path):
     (tmp_path / 'kitti').mkdir()
     (tmp_path / 'kitti/train800.txt').write_text('images/train800/0.jpg 1\n')
     with pytest.raises(UsageError, match='train800.txt exists'):
@@ -173,7 +173,7 @@ def test_report_broken_manifest(tmp_path):
         write(tmp_path)
 
 
-def test_write_no_unknown_names(tmp_path):
+def test_writes_no_unknown_names(tmp_path):
     write(tmp_path, names=None)
     assert not (tmp_path / 'kitti/classes.txt').exists()
     assert read(tmp_path, 'test').metainfo['classes'] == tuple('0123')

@@ -5,8 +5,8 @@ import zlib
 import numpy as np
 import pytest
 
-from mmdavpt.datasets import ALPHABETS
 from mmdavpt.datasets.glyphs.alphabets import (
+    ALPHABETS,
     LATIN_FACES,
     MULTISCRIPT_FACES,
     alphabet_from,

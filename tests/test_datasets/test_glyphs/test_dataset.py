@@ -10,13 +10,12 @@ from mmengine.registry import DefaultScope
 from mmpretrain.datasets import CIFAR10
 from torch.utils.data import DataLoader
 
-from mmdavpt.datasets import (
-    ALPHABETS,
+from mmdavpt.datasets import GlyphDataset, GlyphSceneDataset
+from mmdavpt.datasets.glyphs.alphabets import ALPHABETS
+from mmdavpt.datasets.glyphs.dataset import (
     FACES,
     SCENE_CLASSES,
     SCENE_METAINFO,
-    GlyphDataset,
-    GlyphSceneDataset,
 )
 from mmdavpt.datasets.glyphs.rendering import render_scene
 

@@ -135,13 +135,13 @@ def test_defects_of_a_sample(tmp_path):
     path.unlink()
     with pytest.raises(UsageError, match='a.png does not exist'):
         watched(dict(sample))
-    # What is drawn is not loaded, whatever its path says.
+    # Drawn images are not loaded, even if they have a path.
     drawn = CheckedPipeline(Compose([lambda data: data]))
     assert drawn(dict(sample, img=1))['img'] == 1
 
 
 class LoadImageElsewhere:
-    """Loads what no file of this machine holds."""
+    """Load images that are not in local files."""
 
     def __call__(self, data):
         return dict(data_samples=BaseDataElement())
@@ -185,7 +185,7 @@ def test_wrapped_datasets_are_checked():
         True,
         False,
     ]
-    # The pass before training may have transforms of its own.
+    # The pass before training may have its own transforms.
     other = with_pipeline(inner[0], [])
     assert isinstance(other.pipeline, CheckedPipeline)
     assert other.pipeline.replace and not other.pipeline.transforms

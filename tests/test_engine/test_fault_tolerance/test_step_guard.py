@@ -55,6 +55,6 @@ def test_non_finite_values_are_listed():
         values.data.fill_(torch.nan)
     state = model.state_dict()
     assert non_finite_values(model, state) == ['2.bias', '1.running_mean']
-    # What is not saved does no harm.
+    # Values that are not saved do no harm.
     del state['2.bias']
     assert non_finite_values(model, state) == ['1.running_mean']

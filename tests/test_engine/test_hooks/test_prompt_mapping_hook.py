@@ -19,7 +19,7 @@ from tests import toy
 
 
 class Recorder(Hook):
-    """Keeps what the guidance holds at chosen moments."""
+    """Record the state of the guidance at chosen moments."""
 
     priority = 'LOW'
 

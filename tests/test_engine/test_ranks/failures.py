@@ -42,7 +42,7 @@ def runner_of(work_dir, changes, *hooks):
 
 
 def end_of(runner):
-    """Return how a training ends: the kind of its error, and what it says."""
+    """Return the class and the message of the error that ends a training."""
     with pytest.raises(BaseException) as info:
         runner.train()
     # Nobody is out of step after it.
@@ -63,7 +63,7 @@ def checks(**options):
 
 
 def skipped_steps(rank, folder):
-    """Return what two steps leave that rank 1 has no finite loss for."""
+    """Return the state after two steps with a non-finite loss on rank 1."""
     changes = checks(max_skipped_steps=1)
     snapshots = Snapshots((1, 3) if rank else ())
     runner = runner_of(folder / 'skipped', changes, snapshots)
@@ -83,7 +83,7 @@ def skipped_steps(rank, folder):
 
 
 def broken_files(rank, folder):
-    """Return the files that were found, and what is said of one too many."""
+    """Return the broken files, and the message for one too many."""
     if rank == 0:
         folder_of_classes(folder / 'data')
         for name in BROKEN:

@@ -39,7 +39,7 @@ class Exotic(BaseException):
 
 
 def errors_of_rank_0(rank):
-    """Return what every rank gets of an error of rank 0."""
+    """Return the error that each rank gets from rank 0."""
 
     def fail(error):
         raise error
@@ -76,7 +76,7 @@ class FakeRunner:
 
 
 def starts(rank):
-    """Return what is said if one thing differs at the start, by its name."""
+    """Return the message for each value that differs at the start."""
     AgreementHook().before_train(FakeRunner())
     results = {}
     for name, here in (

@@ -101,7 +101,7 @@ class LabelRecorder(Hook):
 
 
 def train(name, folder, world_size):
-    """Train one of the runs; return what this process ends with."""
+    """Train one of the runs; return this process's final state."""
     make, changes = RUNS[name]
     cfg = make(
         folder / f'{name}_{world_size}',

@@ -93,7 +93,7 @@ def test_resumed_run_uses_the_seed_of_its_checkpoint(tmp_path, monkeypatch):
     )
 
 
-def test_other_data_restart_the_epoch_with_a_warning(tmp_path, monkeypatch):
+def test_other_data_restarts_the_epoch_with_a_warning(tmp_path, monkeypatch):
     make, changes, number = RUNS['epochs']
     first = kill_starts.start(
         'epochs', tmp_path, Kill(signal.SIGTERM, after=7)

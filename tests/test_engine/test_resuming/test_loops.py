@@ -54,8 +54,8 @@ def test_fast_forward_on_resume_restarts_the_images(tmp_path):
         return images.names
 
     expected = names('whole')
-    for anew in (False, True):
-        folder = f'stopped {anew}'
+    for skip in (False, True):
+        folder = f'stopped {skip}'
         assert names(folder, **{'train_cfg.max_iters': 1}) == expected[:1]
-        again = names(folder, **{'train_cfg.fast_forward_on_resume': anew})
-        assert again == (expected[:3] if anew else expected[1:])
+        again = names(folder, **{'train_cfg.fast_forward_on_resume': skip})
+        assert again == (expected[:3] if skip else expected[1:])

@@ -63,7 +63,7 @@ class StopOnce(Hook):
 
 
 class Validated(Hook):
-    """Keeps what is drawn in validations, by the iteration they come after."""
+    """Record the draws of validations, by the iteration before them."""
 
     def __init__(self):
         self.drawn = {}

@@ -1,4 +1,4 @@
-"""Signals: noted once, obeyed twice, ignored by workers."""
+"""Signals: the first is recorded, the second acts, workers ignore them."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from mmdavpt.engine.workers import IgnoreSignals, ignore_signals_in_workers
 
 
 @pytest.mark.parametrize('number', stopping.SIGNALS)
-def test_signal_is_noted_once(number):
+def test_signal_is_recorded_once(number):
     before = signal.getsignal(number)
     with StopRequest() as request:
         assert request.agreed() == 0
@@ -72,7 +72,7 @@ def note(worker_id):
 
 
 class Notes:
-    """A dataset of what the worker was prepared with."""
+    """A dataset of the worker's settings."""
 
     def __len__(self):
         return 2

@@ -130,7 +130,7 @@ def test_signal_outside_training_exits_at_once(capsys, number):
     before = [signal.getsignal(n) for n in SIGNALS]
     with pytest.raises(Stopped), exit_cleanly_on_signal():
         os.kill(os.getpid(), number)
-        pytest.fail('it went on')
+        pytest.fail('the signal was ignored')
     name = signal.Signals(number).name
     assert f'was stopped by {name} outside' in capsys.readouterr().err
     assert [signal.getsignal(n) for n in SIGNALS] == before
@@ -138,7 +138,7 @@ def test_signal_outside_training_exits_at_once(capsys, number):
         assert [signal.getsignal(n) for n in SIGNALS] == before
 
 
-def test_stop_of_the_training_prints_nothing_more(capsys):
+def test_stopped_training_prints_no_second_message(capsys):
     with pytest.raises(Stopped), exit_cleanly_on_signal():
         raise Stopped
     assert capsys.readouterr().err == ''

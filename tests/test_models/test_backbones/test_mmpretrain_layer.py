@@ -5,6 +5,9 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
+from mmpretrain.models.backbones.vision_transformer import (
+    TransformerEncoderLayer,
+)
 from mmpretrain.models.peft.lora import LoRALinear
 from torch import nn
 from torch.nn.utils import parametrizations, prune
@@ -105,7 +108,7 @@ def test_adapters_see_tokens_once_and_prompts_once(num_prompts, rows):
 
 @pytest.mark.parametrize('name', CHANGES)
 def test_no_cache_of_projections_that_are_not_plain(name):
-    """What they compute may depend on anything."""
+    """Their results may depend on anything."""
     vit, x = changed(name), images()
     with torch.no_grad():
         assert not vit.prompt_cache.get(vit, vit.acting_tuners())
@@ -136,3 +139,31 @@ def test_parts_equal_slices_of_the_whole(name):
     whole = layer.attn.qkv(x) + shift
     for parts, rows in dict(qkv=(0, 96), q=(0, 32), kv=(32, 96)).items():
         torch.testing.assert_close(project(x, parts), whole[..., slice(*rows)])
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(drop_path_rate=0.4),
+        dict(drop_rate=0.3),
+        dict(attn_drop_rate=0.3),
+        dict(drop_path_rate=0.4, layer_scale_init_value=0.5),
+    ],
+)
+def test_layers_that_train_drop_what_the_library_drops(options):
+    """The steps of a view, with the same draws, give the library's output."""
+    torch.manual_seed(0)
+    arch = dict(embed_dims=32, num_heads=4, feedforward_channels=48)
+    layer = TransformerEncoderLayer(**arch, **options).double().train()
+    x = torch.randn(4, 5, 32, dtype=torch.float64)
+    view, outs = view_of(layer), [layer.eval()(x)]
+    for seed in range(3):
+        torch.manual_seed(seed)
+        outs.append(layer.train()(x))
+        torch.manual_seed(seed)
+        qkv = view.project(view.norm('norm1')(x)).chunk(3, dim=-1)
+        attended = view.attend(*qkv)
+        y = x + view.attention_output(attended, lambda part, x, y: y)
+        y = y + view.mlp(view.norm('norm2')(y), lambda part, x, y: y)
+        torch.testing.assert_close(y, outs[-1], rtol=0, atol=1e-10)
+    assert len({out.sum().item() for out in outs}) == 4

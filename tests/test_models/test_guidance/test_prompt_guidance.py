@@ -72,9 +72,28 @@ def test_epoch_of_hand_worked_statistics():
     state.update_representations()
     assert state.representations[2].tolist() == [2, 2, 2]
     assert state.seen.tolist() == [False, False, True, False]
+    assert state.class_sums.sum() == 0 and state.class_counts.sum() == 0
     # A class unseen in this epoch keeps its representation.
     state.update_representations()
     assert state.representations[2].tolist() == [2, 2, 2]
+
+
+def test_reclustering_starts_from_the_previous_centroids():
+    """Else the same classes could get other prompts in each epoch."""
+    state = guidance()
+    features = torch.tensor([[9.0, 0, 0], [9, 1, 0], [0, 0, 9], [0, 1, 9]])
+    state.observe(features, torch.arange(4))
+    first, moved = state.recluster()
+    assert moved is None and first.sizes.tolist() == [2, 2]
+    for mapping in (1 - first.mapping, first.mapping):
+        state.set_mapping(
+            MappingResult(
+                mapping, state.centroids.flip(0).numpy(), first.sizes
+            )
+        )
+        state.observe(features, torch.arange(4))
+        again, moved = state.recluster()
+        assert moved == 0 and again.mapping.tolist() == mapping.tolist()
 
 
 def test_features_that_are_not_finite_are_rejected():

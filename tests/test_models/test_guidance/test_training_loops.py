@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from mmdavpt.engine.runner import DAVPTRunner
+from mmdavpt.models.guidance import labels
 from mmdavpt.registry import MODELS
 from tests import toy
 
@@ -41,7 +42,7 @@ class Recorder(Hook):
 
 
 def run(kind, cfg):
-    """Train with a runner; return the model and what was recorded."""
+    """Train with a runner; return the model and the records."""
     runner = kind.from_cfg(Config(cfg))
     recorder = Recorder()
     runner.register_hook(recorder)
@@ -50,7 +51,7 @@ def run(kind, cfg):
 
 
 def train_without_runner(model, loader, epochs):
-    """Train in a loop of one's own; return the losses of each iteration."""
+    """Train in a bare loop; return the losses of each iteration."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
     losses = []
     model.train()
@@ -118,18 +119,55 @@ def test_three_loops_give_the_same_bits(tmp_path, build, epoch, changes):
     assert_equal(model, expected, losses, record.losses)
 
 
-def test_drawn_labels_depend_on_seed_and_iteration(tmp_path):
-    cfg = Config(toy.segmentation(tmp_path))
+def segmentation(folder):
+    """Return a segmentor, and samples of its training set."""
+    cfg = Config(toy.segmentation(folder))
     init_default_scope('mmseg')
-    model = MODELS.build(cfg.model)
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
     samples = [dataset[i]['data_samples'] for i in range(8)]
+    return MODELS.build(cfg.model), samples
+
+
+def test_drawn_labels_depend_on_seed_and_iteration(tmp_path):
+    model, samples = segmentation(tmp_path)
     draws = [model.guidance_labels(samples).tolist() for _ in range(3)]
     assert draws[0] != draws[1] != draws[2]
     model.guidance.iteration = 1  # as a resumed loop sets it
     assert model.guidance_labels(samples).tolist() == draws[1]
     model.guidance.iteration, model.guidance.seed = 1, 5
     assert model.guidance_labels(samples).tolist() != draws[1]
+
+
+def test_drawn_labels_do_not_depend_on_the_number_of_ranks(
+    tmp_path, monkeypatch
+):
+    """Samplers give the samples of a batch to ranks in turn."""
+    model, samples = segmentation(tmp_path)
+    expected = model.draw_labels(samples, 0)
+    monkeypatch.setattr(labels, 'get_world_size', lambda: 2)
+    for rank in range(2):
+        monkeypatch.setattr(labels, 'get_rank', lambda rank=rank: rank)
+        drawn = model.draw_labels(samples[rank::2], 0)
+        assert drawn == expected[rank::2]
+
+
+def test_the_first_pass_has_no_dropout(tmp_path):
+    changes = {'model.backbone.trainable': ['*']}
+    cfg = Config(toy.classification(tmp_path, changes))
+    cfg.model.backbone.drop_path_rate = 0.5
+    init_default_scope(cfg.default_scope)
+    model = MODELS.build(cfg.model).train()
+    loader = DataLoader(
+        DATASETS.build(cfg.train_dataloader.dataset),
+        batch_size=8,
+        collate_fn=pseudo_collate,
+    )
+    found = []
+    for seed in range(2):
+        model.fit_mapping(loader, seed=seed)
+        found.append(model.guidance.representations.clone())
+    assert torch.equal(*found)
+    assert model.training and model.backbone.layers[1].training
 
 
 def test_a_model_without_mapping_names_both_ways(tmp_path):

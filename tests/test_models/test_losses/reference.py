@@ -69,7 +69,7 @@ def triplet(s, target, guided, margin):
 
 
 def released(layers, target, guided):
-    """What the released code computes, as docs/deviations.md states it.
+    """Compute the loss of the released code (docs/deviations.md).
 
     Written from the formulas alone, with nothing of the functions above. The
     token is the mean of a block's raw patches; it and the query of [CLS] are

@@ -19,7 +19,7 @@ def test_load_converted_file(tmp_path, capsys):
     convert_weights.main([str(tmp_path / 'dinov2.pth'), str(out)])
     line = capsys.readouterr().out
     assert 'weights of timm (DINOv2), 3 layers of 32 channels' in line
-    assert 'left out 1 keys' in line
+    assert 'skipped 1 keys' in line
     assert_same_features(load_here(out, here), reference, images())
     assert read_checkpoint(str(out)).normalization.mean == (
         123.675,

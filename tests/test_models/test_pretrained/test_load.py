@@ -233,7 +233,7 @@ def test_drop_final_norm_if_backbone_has_none(tmp_path):
     ours = build(final_norm=False, out_type='featmap', init_cfg=init_cfg)
     with logged() as lines:
         ours.init_weights()
-    assert 'left out: ln1.weight, ln1.bias' in ''.join(lines)
+    assert 'skipped: ln1.weight, ln1.bias' in ''.join(lines)
 
 
 def test_pooling_norm_may_be_missing(tmp_path):
@@ -262,7 +262,7 @@ def test_log_summarizes_many_head_keys(tmp_path):
         build(init_cfg=init_cfg).init_weights()
     loaded = [line for line in lines if line.startswith('Loaded')]
     assert len(loaded) == 1
-    assert 'left out: 20 (such as decode_head' in loaded[0]
+    assert 'skipped: 20 (such as decode_head' in loaded[0]
 
 
 @pytest.mark.parametrize(
@@ -316,7 +316,7 @@ def test_expand_home_and_accept_list(tmp_path, monkeypatch):
     ],
 )
 def test_reject_unknown_init_cfg_keys(init_cfg):
-    with pytest.raises(ValueError, match='should have `checkpoint`, and may'):
+    with pytest.raises(TypeError, match='checkpoint|checkpont|map_location'):
         build(init_cfg=dict(type='Pretrained', **init_cfg))
 
 

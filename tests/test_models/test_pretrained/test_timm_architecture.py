@@ -1,4 +1,4 @@
-"""Weights must come from a model that computes what the backbone does."""
+"""Weights must come from a model that computes the same as the backbone."""
 
 import json
 

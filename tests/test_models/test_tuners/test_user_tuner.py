@@ -1,4 +1,4 @@
-"""The tuner of docs/tuners.md, in a file of a user's own, in whole runs."""
+"""The tuner of docs/tuners.md, in a user's file, in whole runs."""
 
 import re
 import sys

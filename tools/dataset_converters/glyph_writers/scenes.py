@@ -38,7 +38,7 @@ PASCAL_CONTEXT_LABELS = np.arange(-1, 255).astype(np.uint8)
 
 @dataclass(frozen=True)
 class SceneOptions:
-    """How scenes are drawn and written.
+    """Options for drawing and writing scenes.
 
     Attributes:
         seed (int): Seed of the scenes. Defaults to 0.

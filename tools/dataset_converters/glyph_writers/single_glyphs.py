@@ -40,7 +40,7 @@ class GlyphClass:
 
 @dataclass(frozen=True)
 class GlyphOptions:
-    """How the glyphs of a dataset are drawn and written.
+    """Options for drawing and writing the glyphs of a dataset.
 
     Attributes:
         seed (int): Seed of the images. Defaults to 0.

@@ -428,7 +428,7 @@ def dmlab(root):
             write(f'{root}/dmlab-{split}.tfrecord{suffix}', content)
 
 
-#: What writes the download of each task, and the number of classes.
+#: Function that writes the download of each task, and the number of classes.
 WRITERS = {
     'caltech101': (caltech101, 102),
     'cifar': (cifar_binary, 100),

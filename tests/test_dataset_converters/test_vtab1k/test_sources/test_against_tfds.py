@@ -80,7 +80,7 @@ def decoded(content):
 
 
 def compare(task, root, builder, downloads, scale=1):
-    """Check keys, labels and pixels, and return what the builder made."""
+    """Check keys, labels and pixels, and return the builder's dataset."""
     splits = SOURCES[task](root)
     found = generated(builder, downloads, list(splits))
     for split, examples in splits.items():

@@ -148,7 +148,7 @@ def parse_example(content: bytes) -> Features:
 
 @lru_cache(maxsize=1)
 def _example_class() -> Any:
-    """Build the message class in a pool of its own, apart from TensorFlow."""
+    """Build the message class in a separate pool, apart from TensorFlow."""
     descriptor_pb2 = _package('google.protobuf.descriptor_pb2')
     pool = _package('google.protobuf.descriptor_pool').DescriptorPool()
     pool.Add(

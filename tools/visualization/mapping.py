@@ -7,7 +7,13 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .figures import ACCENT, INK, PALE, readable_names, save_figure
+from mmdavpt.visualization.figures import (
+    ACCENT,
+    INK,
+    PALE,
+    readable_names,
+    save_figure,
+)
 
 # In inches.
 _LINE, _LETTER, _LEFT, _COLUMN, _GAP = 0.36, 0.31, 1.05, 4.65, 0.35
@@ -30,13 +36,9 @@ def prompt_groups(
         prompt has none.
 
     Raises:
-        ValueError: If the mapping is not (K, ) or leaves [-1, P).
+        ValueError: If the mapping leaves [-1, P).
     """
     mapping = np.asarray(mapping)
-    if mapping.ndim != 1 or not len(mapping):
-        raise ValueError(
-            f'a mapping should have the shape (K, ), but got {mapping.shape}'
-        )
     if num_prompts is None:
         num_prompts = int(mapping.max()) + 1
     if mapping.min() < -1 or mapping.max() >= num_prompts:
@@ -51,16 +53,11 @@ def prompt_groups(
 def moved_classes(before: Sequence[int], after: Sequence[int]) -> list[int]:
     """Return the classes whose prompt differs between two mappings.
 
-    Raises:
-        ValueError: If the mappings have different numbers of classes.
+    Args:
+        before (Sequence[int]): A mapping with shape (K, ).
+        after (Sequence[int]): Another one of the same shape.
     """
-    before, after = np.asarray(before), np.asarray(after)
-    if before.shape != after.shape:
-        raise ValueError(
-            'both mappings should have the same number of classes, but got '
-            f'{len(before)} and {len(after)}'
-        )
-    return np.flatnonzero(before != after).tolist()
+    return np.flatnonzero(np.not_equal(before, after)).tolist()
 
 
 def mapping_figure(
@@ -84,10 +81,8 @@ def mapping_figure(
         Figure: The figure.
 
     Raises:
-        ValueError: If there is no mapping, or one does not fit the names.
+        ValueError: If a mapping does not fit the names.
     """
-    if not mappings:
-        raise ValueError('mappings should not be empty')
     for title, mapping in mappings:
         if len(mapping) != len(class_names):
             raise ValueError(

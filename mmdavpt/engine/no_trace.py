@@ -6,7 +6,6 @@ import random
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-from typing import Any
 
 import numpy as np
 import torch
@@ -27,10 +26,6 @@ GENERATORS = (
     np.random.RandomState,
     torch.Generator,
 )
-
-
-class CannotCopyError(Exception):
-    """A part of the run cannot be copied, so its trace cannot be undone."""
 
 
 @contextmanager
@@ -60,13 +55,15 @@ def no_trace(runner: Runner) -> Iterator[None]:
         *(module._buffers for module in modules),
         *(group for o in optimizers for group in o.param_groups),
     ]
-    original = [
+    own = [
         {
-            name: copied(value) if isinstance(value, GENERATORS) else value
-            for name, value in attributes.items()
+            k: copy.deepcopy(v)
+            for k, v in a.items()
+            if isinstance(v, GENERATORS)
         }
-        for attributes in restored
+        for a in restored
     ]
+    original = [{**a, **b} for a, b in zip(restored, own, strict=True)]
     # Of frozen weights too: some models move them, such as momentum encoders.
     # On the CPU, to leave a GPU's memory to the trial step.
     values = [
@@ -109,39 +106,19 @@ def isolated_dataset(dataset: Dataset) -> Dataset:
     Returns:
         Dataset: A shallow copy with deep copies of all transforms and random
         generators.
-
-    Raises:
-        CannotCopyError: If a transform cannot be copied.
     """
     clone = copy.copy(dataset)
     for name, value in vars(dataset).items():
         if name in ('pipeline', 'transform', 'transforms') or isinstance(
             value, GENERATORS
         ):
-            value = copied(value)
+            value = copy.deepcopy(value)
         elif isinstance(value, Dataset):
             value = isolated_dataset(value)
         elif name == 'datasets':
             value = [isolated_dataset(inner) for inner in value]
         vars(clone)[name] = value
     return clone
-
-
-def copied(part: Any) -> Any:
-    """Return a deep copy.
-
-    Args:
-        part (Any): A part of the run.
-
-    Raises:
-        CannotCopyError: If it has something that cannot be copied, such as a
-            lock or a connection.
-    """
-    try:
-        return copy.deepcopy(part)
-    except Exception as error:
-        name = type(part).__name__
-        raise CannotCopyError(f'{name} cannot be copied: {error}') from error
 
 
 def _separate(

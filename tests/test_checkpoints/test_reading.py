@@ -82,6 +82,13 @@ def test_no_way_of_loading_executes_code(trap, monkeypatch):
     assert EXECUTED == ['executed']
 
 
+def test_our_runner_loads_safely_without_a_call(trap):
+    cfg, path = trap
+    with pytest.raises(UsageError, match='execute'):
+        runs.runner(cfg, load_from=path).train()
+    assert EXECUTED == []
+
+
 def test_map_location_is_used(tmp_path, monkeypatch):
     path = tmp_path / 'a.pth'
     torch.save(dict(state_dict={'w': torch.ones(2)}), path)

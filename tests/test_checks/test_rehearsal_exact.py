@@ -6,6 +6,7 @@ import random
 import socket
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,10 +17,12 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
 from mmpretrain.registry import DATASETS
+from torch.utils.data import Dataset, Subset
 
 from mmdavpt.checks import rehearsal
 from mmdavpt.checks.rehearsal import RehearsalHook
 from mmdavpt.datasets.glyphs import GlyphDataset
+from mmdavpt.engine.no_trace import isolated_dataset
 from mmdavpt.engine.runner import DAVPTRunner
 from mmdavpt.errors import UsageError
 from tests import toy
@@ -165,6 +168,7 @@ class Recorder(Hook):
             len(wrapper.optimizer.state),
             sorted(vars(wrapper.optimizer)),
             wrapper._inner_count,
+            dict(vars(wrapper.loss_scaler)),
             runner.logger.disabled,
             dict(runner.message_hub.runtime_info),
             sorted(runner.message_hub.log_scalars),
@@ -177,14 +181,22 @@ def test_state_in_memory_is_restored(tmp_path):
     class Stop(Exception):
         pass
 
-    class MoveFrozenWeights(Hook):
+    class MoveMore(Hook):
+        """Moves frozen weights, loss scale and rate; keeps gradients."""
+
         priority = 33
 
         def before_train(self, runner):
-            runner.model.backbone.register_forward_pre_hook(self.move)
+            runner.optim_wrapper.zero_grad = lambda: None
+            runner.optim_wrapper.loss_scaler = SimpleNamespace(steps=0)
+            runner.model.backbone.register_forward_pre_hook(
+                lambda backbone, inputs: self.move(runner)
+            )
 
-        def move(self, backbone, inputs):
-            backbone.pos_embed.data.add_(1)
+        def move(self, runner):
+            runner.model.backbone.pos_embed.data.add_(1)
+            runner.optim_wrapper.loss_scaler.steps += 1
+            runner.optim_wrapper.param_groups[0]['lr'] += 1
 
     class StopHook(Hook):
         def before_train(self, runner):
@@ -193,7 +205,7 @@ def test_state_in_memory_is_restored(tmp_path):
     before, after = Recorder(34), Recorder(36)
     cfg = dict(classification(tmp_path), custom_hooks=[])
     with pytest.raises(Stop):
-        train(cfg, True, MoveFrozenWeights(), before, after, StopHook())
+        train(cfg, True, MoveMore(), before, after, StopHook())
     assert_same(before.seen, after.seen)
 
 
@@ -234,6 +246,30 @@ def test_own_generators_are_restored(tmp_path):
     cfg['train_dataloader']['dataset']['type'] = 'OwnDrawsDataset'
     cfg['train_cfg']['max_epochs'] = 1
     train(cfg, True, DrawFromOwn(), Compare())
+
+
+class CountsCalls(Dataset):
+    """A dataset of one image, with a transform that counts its calls."""
+
+    def __init__(self):
+        self.pipeline = SimpleNamespace(calls=0)
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        self.pipeline.calls += 1
+
+
+@pytest.mark.parametrize(
+    'wrap', [lambda d: d, lambda d: Subset(d, [0]), lambda d: d + d]
+)
+def test_transforms_that_remember_samples_are_copied(wrap):
+    dataset = CountsCalls()
+    isolated_dataset(wrap(dataset))[0]
+    assert dataset.pipeline.calls == 0
+    wrap(dataset)[0]
+    assert dataset.pipeline.calls == 1
 
 
 def test_resuming_skips_the_rehearsal(tmp_path, monkeypatch):

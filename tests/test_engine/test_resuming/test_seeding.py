@@ -11,7 +11,8 @@ from mmengine.dataset import DefaultSampler, InfiniteSampler
 from mmengine.runner import Runner
 from torch.utils.data import Dataset, Subset
 
-from mmdavpt.engine.resuming import seeding
+from mmdavpt.engine.resuming import exact_loop, seeding
+from mmdavpt.engine.resuming.exact_loop import ExactLoop
 from mmdavpt.engine.resuming.seeding import (
     SeededBatchSampler,
     seed_generators,
@@ -164,3 +165,17 @@ def test_seed_of_run_is_the_same_on_all_ranks(monkeypatch):
     for options, seed in ((dict(diff_rank_seed=True), 5), ({}, 7)):
         runner = SimpleNamespace(seed=7, _randomness_cfg=options)
         assert seeding.seed_of_run(runner) == seed
+
+
+def test_each_step_of_each_rank_has_its_own_draws(monkeypatch):
+    """Else all ranks would drop the same paths and mix the same images."""
+    run = SimpleNamespace(seed=7, _randomness_cfg={})
+
+    def draw(rank=0, iteration=0, kind=seeding.STEP):
+        monkeypatch.setattr(exact_loop, 'get_rank', lambda: rank)
+        loop = SimpleNamespace(runner=run, _iter=iteration)
+        ExactLoop._seed(loop, kind)
+        return torch.rand(1).item()
+
+    assert draw() == draw()
+    assert len({draw(), draw(1), draw(0, 1), draw(0, 0, 2)}) == 4

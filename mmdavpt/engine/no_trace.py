@@ -55,15 +55,7 @@ def no_trace(runner: Runner) -> Iterator[None]:
         *(module._buffers for module in modules),
         *(group for o in optimizers for group in o.param_groups),
     ]
-    own = [
-        {
-            k: copy.deepcopy(v)
-            for k, v in a.items()
-            if isinstance(v, GENERATORS)
-        }
-        for a in restored
-    ]
-    original = [{**a, **b} for a, b in zip(restored, own, strict=True)]
+    original = [_copied(attributes) for attributes in restored]
     # Of frozen weights too: some models move them, such as momentum encoders.
     # On the CPU, to leave a GPU's memory to the trial step.
     values = [
@@ -92,6 +84,14 @@ def no_trace(runner: Runner) -> Iterator[None]:
         # The log shows the peak memory of the training.
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
+
+
+def _copied(attributes: dict) -> dict:
+    """Copy a dict and the random generators in it."""
+    return {
+        name: copy.deepcopy(value) if isinstance(value, GENERATORS) else value
+        for name, value in attributes.items()
+    }
 
 
 def isolated_dataset(dataset: Dataset) -> Dataset:

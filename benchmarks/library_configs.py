@@ -146,13 +146,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         if done[name][0] == REJECTED:
             print(f'{name}: {done[name][1]}', flush=True)
     counts = Counter(outcome for outcome, _ in done.values())
-    details = {
-        outcome: {n: why for n, (o, why) in done.items() if o == outcome}
-        for outcome in (REJECTED, CANNOT_BUILD)
+    failures = {n: why for n, (o, why) in done.items() if o == REJECTED}
+    reasons = Counter(why[:120] for o, why in done.values() if why)
+    reasons -= Counter(why[:120] for why in failures.values())
+    results = {
+        'counts': counts,
+        REJECTED: failures,
+        CANNOT_BUILD: dict(reasons.most_common()),
     }
     out = Path(args.out)
     out.parent.mkdir(exist_ok=True)
-    out.write_text(json.dumps(dict(counts=counts, **details), indent=1) + '\n')
+    out.write_text(json.dumps(results, indent=1) + '\n')
     print(json.dumps(counts))
     return int(counts[REJECTED] > 0)
 

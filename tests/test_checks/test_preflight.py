@@ -217,6 +217,8 @@ def test_warnings():
     unused = dict(custom_keys=dict(prompts=dict(), foot=dict(lr_mult=2)))
     (pattern,) = run({CUSTOM_KEYS: unused})
     assert 'no name of a trained parameter: foot' in pattern
+    (unread,) = run({'model.test_cfg.colour': 1}, toy.segmentation)
+    assert 'nothing reads `model.test_cfg.colour`' in unread
 
 
 def test_a_test_needs_only_its_own_loop():

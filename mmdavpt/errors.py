@@ -28,7 +28,7 @@ def first_few(items: Iterable[object], most: int = 3) -> str:
 
 
 def did_you_mean(word: object, choices: Iterable[object]) -> str:
-    """Return a hint that names the choice closest to a word.
+    """Return a hint that names the choice closest to a word, in any case.
 
     Args:
         word (object): The word as typed.
@@ -37,5 +37,6 @@ def did_you_mean(word: object, choices: Iterable[object]) -> str:
     Returns:
         str: Such as "; did you mean 'num_classes'?"; empty if none is close.
     """
-    near = get_close_matches(str(word), [str(c) for c in choices], n=1)
-    return f'; did you mean {near[0]!r}?' if near else ''
+    names = {str(choice).lower(): str(choice) for choice in choices}
+    near = get_close_matches(str(word).lower(), names, n=1)
+    return f'; did you mean {names[near[0]]!r}?' if near else ''

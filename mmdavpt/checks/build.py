@@ -70,9 +70,8 @@ class DryRunner(Runner):
                     self._path = 'test_cfg'
                     self._test_loop = self.build_test_loop(cfg.test_cfg)
             except Exception as error:
-                reason = 'the config cannot be run: '
-                reason += describe(error, self._nodes, self._path)
-                raise UsageError(reason) from error
+                why = describe(error, self._nodes, self._path)
+                raise UsageError(f'the config cannot be run: {why}') from error
 
     def _build_common(self, cfg: Config) -> None:
         self._path = 'log_processor'
@@ -195,9 +194,13 @@ def describe(
             path = _path_of(frame.f_locals.get('cfg'), nodes) or path
             target = frame.f_locals.get('obj_cls')
             registry = frame.f_locals.get('registry')
-    called = re.search(r'(\w+)\.__init__\(\) got', str(error))
-    if called and target is None:
-        target = frame.f_globals.get(called[1])
+    if found := re.search(r"(\w+)\.__init__\(\) got .* '(\w+)'", str(error)):
+        known = [*frame.f_locals.values(), frame.f_globals.get(found[1])]
+        called = [c for c in known if getattr(c, '__name__', '') == found[1]]
+        if called and called[0] not in getattr(target, '__mro__', ()):
+            # Not called by a registry: the target passes on a dict of its own.
+            below = [p for p, n in nodes if path in p and found[2] in n]
+            target, path = called[0], (below or [path])[0]
     if target is None and registry is None and path:
         for place, node in nodes:
             inside = f'{place}.'.startswith(f'{path}.')

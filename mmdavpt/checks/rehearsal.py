@@ -62,10 +62,8 @@ class RehearsalHook(Hook):
         if not runner._resume and can_rehearse(runner):
             start = time.perf_counter()
             run_on_rank_0(lambda: rehearse(runner))
-            runner.logger.info(
-                'The rehearsal (training step, validation batch, metric, '
-                f'checkpoint) passed in {time.perf_counter() - start:.1f} s.'
-            )
+            seconds = time.perf_counter() - start
+            runner.logger.info(f'The rehearsal passed in {seconds:.1f} s.')
         if self.stop:
             raise RehearsalPassed
 
@@ -132,11 +130,11 @@ def _validation(runner: Runner, folder: str) -> None:
     batch = trial_batch(runner, 'val')
     model = unwrap(runner.model)
     model.eval()
-    evaluator = _evaluator_writing_to(folder, runner.val_loop.evaluator)
     with _failing('validation batch', batch), torch.no_grad():
         with autocast(enabled=runner.val_loop.fp16):
             outputs = model.val_step(batch.data)
     with _failing('metric', batch):
+        evaluator = _evaluator_writing_to(folder, runner.val_loop.evaluator)
         outputs, losses = _update_losses(outputs, {})
         evaluator.process(data_samples=outputs, data_batch=batch.data)
         metrics = [*evaluator.evaluate(len(outputs)), *losses]

@@ -53,9 +53,9 @@ def trial_batch(runner: Runner, split: str) -> TrialBatch:
     indices = evenly_spread(len(dataset), size)
     if split == 'val':  # the first batch
         indices = range(len(indices))
-    dataset = isolated_dataset(dataset)
     items, files = [], []
     try:
+        dataset = isolated_dataset(dataset)
         for i in indices:
             info = getattr(dataset, 'get_data_info', lambda i: {})(i)
             files.append(info.get('img_path') or f'sample {i}')
@@ -83,7 +83,7 @@ def failure(
     """
     reason = str(error).strip().split('\n')[0].rstrip('.')
     advice = batch.defect if batch else None
-    files = f' on {first_few(batch.files)}' if batch else ''
+    files = f' on {first_few(batch.files)}' if batch and batch.files else ''
     if isinstance(error, UsageError):
         files = ''  # the message names the file
     else:

@@ -2,10 +2,12 @@
 
 import copy
 import io
+import random
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from mmengine.logging import MessageHub, MMLogger
@@ -16,6 +18,14 @@ from torch.utils.data import Dataset
 
 from mmdavpt.randomness import isolated_randomness
 from mmdavpt.unwrap import unwrap
+
+#: Draws that an object makes from one of its own change it in place.
+GENERATORS = (
+    random.Random,
+    np.random.Generator,
+    np.random.RandomState,
+    torch.Generator,
+)
 
 
 @contextmanager
@@ -45,7 +55,7 @@ def no_trace(runner: Runner) -> Iterator[None]:
         *(module._buffers for module in modules),
         *(group for o in optimizers for group in o.param_groups),
     ]
-    original = [dict(attributes) for attributes in restored]
+    original = [_copied(attributes) for attributes in restored]
     # Of frozen weights too: some models move them, such as momentum encoders.
     # On the CPU, to leave a GPU's memory to the trial step.
     values = [
@@ -76,20 +86,32 @@ def no_trace(runner: Runner) -> Iterator[None]:
         torch.cuda.reset_peak_memory_stats()
 
 
+def _copied(attributes: dict) -> dict:
+    """Copy a dict and the random generators in it."""
+    return {
+        name: copy.deepcopy(value) if isinstance(value, GENERATORS) else value
+        for name, value in attributes.items()
+    }
+
+
 def isolated_dataset(dataset: Dataset) -> Dataset:
     """Copy a dataset with its transforms, but not its data.
 
-    Some transforms remember the samples that they saw.
+    Some transforms remember the samples that they saw, and some datasets
+    draw from a generator of their own.
 
     Args:
         dataset (Dataset): The dataset, possibly a wrapper of others.
 
     Returns:
-        Dataset: A shallow copy with deep copies of all transforms.
+        Dataset: A shallow copy with deep copies of all transforms and random
+        generators.
     """
     clone = copy.copy(dataset)
     for name, value in vars(dataset).items():
-        if name in ('pipeline', 'transform', 'transforms'):
+        if name in ('pipeline', 'transform', 'transforms') or isinstance(
+            value, GENERATORS
+        ):
             value = copy.deepcopy(value)
         elif isinstance(value, Dataset):
             value = isolated_dataset(value)

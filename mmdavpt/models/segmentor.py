@@ -8,6 +8,7 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
+from mmdavpt.errors import UsageError
 from mmdavpt.registry import MODELS
 
 from .guidance import (
@@ -32,14 +33,15 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
         guidance (dict, optional): See
             :func:`~mmdavpt.models.guidance.config.build_guidance`. None for
             plain prompt tuning. Defaults to None.
-        num_classes (int, optional): The class count of all heads that do not
-            set their own. Defaults to None.
+        num_classes (int, optional): The class count of all heads. Auxiliary
+            heads may set another one. Defaults to None.
         **kwargs: Of :class:`mmseg.models.EncoderDecoder`. In ``test_cfg``
             ``window_batch`` limits how many windows of ``mode='slide'`` go
             through the backbone at once (int, defaults to 8).
 
     Raises:
-        UsageError: If ``window_batch`` is not a positive integer.
+        UsageError: If ``window_batch`` is not a positive integer, or if the
+            decode head has another class count than ``num_classes``.
     """
 
     def __init__(
@@ -187,4 +189,13 @@ def _with_class_count(kwargs: dict, num_classes: int) -> dict:
         return head and {'num_classes': num_classes, **head}
 
     names = ('decode_head', 'auxiliary_head')
-    return {k: fill(v) if k in names else v for k, v in kwargs.items()}
+    filled = {k: fill(v) if k in names else v for k, v in kwargs.items()}
+    heads = filled.get('decode_head') or ()
+    for head in [heads] if isinstance(heads, dict) else heads:
+        if head['num_classes'] != num_classes:
+            raise UsageError(
+                f'model.num_classes is {num_classes}, but '
+                f'model.decode_head.num_classes is {head["num_classes"]}; '
+                'remove that of the head'
+            )
+    return filled

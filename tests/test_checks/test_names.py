@@ -30,6 +30,9 @@ INHERIT = "_base_ = 'base.py'\n"
         ('lr = 1e-2', '`lr`, which changes .*`optim_wrapper.optimizer.lr`'),
         ('num_prompts = 50', '; set `model.backbone.num_prompts`'),
         ('lr = 1e-2\nnum_prompts = lr', 'sets `num_prompts`'),
+        ('num_prompts: int = 50', '; set `model.backbone.num_prompts`'),
+        ('lr, x = 1e-2, 3', '; set `optim_wrapper.optimizer.lr`'),
+        ('if True:\n    lr = 1e-2', '; set `optim_wrapper.optimizer.lr`'),
         ('worl_dir = 1', 'did you mean `work_dir`'),
     ],
 )

@@ -38,6 +38,22 @@ def test_the_model_has_no_memory_for_its_weights(tmp_path):
     'changes, sentence',
     [
         ({'model.backbone.num_promts': 3}, "num_promts'; did .*'num_prompts'"),
+        (
+            {'model.guidance.balanced': True},
+            "`model.guidance`: PromptGuidance has no argument 'balanced'; it ",
+        ),
+        (
+            {'model.guidance.loss.metric': dict(type='Triplet', alpha=1)},
+            "`model.guidance.loss.metric`: Triplet .* 'alpha'; it has margin",
+        ),
+        (
+            {'model.backbone.tuners': [dict(type='Lora')]},
+            "got 'Lora'; did you mean 'LoRA'",
+        ),
+        (
+            {'model.backbone.tuners': dict(type='LoRA')},
+            '`tuners` should be a list of configs, .* brackets around it',
+        ),
         ({'model.type': 'mmdavpt.DAVPTClassifier'}, '`model`: .*registry'),
         ({'model.head': dict(num_classes=6)}, '`model.head`: it has no `type'),
         ({'model.data_preprocessor.meen': 1}, "preprocessor`: .*'meen'; did"),
@@ -140,6 +156,10 @@ def test_silent_mistakes(changes, sentence):
     'changes, sentence',
     [
         (
+            {'model.num_classes': 12},
+            'classes is 12, but .* remove that',
+        ),
+        (
             {'model.test_cfg.strid': 1},
             'nothing reads `model.test_cfg.strid`; did',
         ),
@@ -197,6 +217,8 @@ def test_warnings():
     unused = dict(custom_keys=dict(prompts=dict(), foot=dict(lr_mult=2)))
     (pattern,) = run({CUSTOM_KEYS: unused})
     assert 'no name of a trained parameter: foot' in pattern
+    (unread,) = run({'model.test_cfg.colour': 1}, toy.segmentation)
+    assert 'nothing reads `model.test_cfg.colour`' in unread
 
 
 def test_a_test_needs_only_its_own_loop():

@@ -16,10 +16,12 @@ import torch.multiprocessing as mp
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
+from mmpretrain.registry import DATASETS
 from torch.utils.data import Dataset, Subset
 
 from mmdavpt.checks import rehearsal
 from mmdavpt.checks.rehearsal import RehearsalHook
+from mmdavpt.datasets.glyphs import GlyphDataset
 from mmdavpt.engine.no_trace import isolated_dataset
 from mmdavpt.engine.runner import DAVPTRunner
 from mmdavpt.errors import UsageError
@@ -205,6 +207,45 @@ def test_state_in_memory_is_restored(tmp_path):
     with pytest.raises(Stop):
         train(cfg, True, MoveMore(), before, after, StopHook())
     assert_same(before.seen, after.seen)
+
+
+@DATASETS.register_module()
+class OwnDrawsDataset(GlyphDataset):
+    rng = None
+
+    def __getitem__(self, index):
+        if self.rng is not None:
+            self.rng.random()
+        return super().__getitem__(index)
+
+
+def test_own_generators_are_restored(tmp_path):
+    generators = [random.Random(0), np.random.default_rng(0)]
+
+    class DrawFromOwn(Hook):
+        priority = 33
+
+        def before_train(self, runner):
+            runner.train_dataloader.dataset.rng = generators[0]
+            backbone = runner.model.backbone
+            backbone.rng = generators[1]
+            backbone.register_forward_pre_hook(
+                lambda backbone, inputs: backbone.rng.random() and None
+            )
+
+    class Compare(Hook):
+        priority = 36
+
+        def before_train(self, runner):
+            dataset = runner.train_dataloader.dataset
+            assert dataset.rng.random() == random.Random(0).random()
+            expected = np.random.default_rng(0).random()
+            assert runner.model.backbone.rng.random() == expected
+
+    cfg = classification(tmp_path)
+    cfg['train_dataloader']['dataset']['type'] = 'OwnDrawsDataset'
+    cfg['train_cfg']['max_epochs'] = 1
+    train(cfg, True, DrawFromOwn(), Compare())
 
 
 class CountsCalls(Dataset):

@@ -1,6 +1,5 @@
 """Build a guidance metric from its config."""
 
-import functools
 import warnings
 from collections.abc import Mapping
 
@@ -59,9 +58,12 @@ def build_metric(
     return kind(**arguments)
 
 
-@functools.cache
 def warn_of_old_spelling() -> None:
-    """Warn once that arguments of the metric moved into its config."""
+    """Warn that arguments of the metric moved into its config.
+
+    Python shows a warning once for each place, unless it was ignored, as by
+    checks that build a model only to look at it.
+    """
     warnings.warn(
         "metric='proxy_anchor', alpha=..., margin=..., positive_mean=... of "
         'DAVPTLoss is deprecated; write metric=dict('

@@ -26,8 +26,14 @@ def build_tuners(
         unless ``name`` is given.
 
     Raises:
-        ValueError: If a type is unknown, or two tuners have the same name.
+        ValueError: If there is no list, if a type is unknown, or if two tuners
+            have the same name.
     """
+    if isinstance(configs, (str, Mapping)):
+        raise ValueError(
+            f'`tuners` should be a list of configs, but got {configs!r}; put '
+            'brackets around it'
+        )
     tuners = nn.ModuleDict()
     for config in configs:
         arguments = dict(config)

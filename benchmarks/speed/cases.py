@@ -101,11 +101,11 @@ def model_config(case: Case, form: str) -> dict:
             num_classes=case.classes, in_channels=arch['embed_dims']
         )
         return model
+    model['num_classes'] = case.classes
     # SyncBN needs several processes on GPUs.
     heads = [model['decode_head'], *model['auxiliary_head']]
     for head in heads:
         head.update(
-            num_classes=case.classes,
             in_channels=arch['embed_dims'],
             norm_cfg=dict(type='BN', requires_grad=True),
         )

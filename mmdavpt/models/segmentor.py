@@ -196,6 +196,6 @@ def _with_class_count(kwargs: dict, num_classes: int) -> dict:
             raise UsageError(
                 f'model.num_classes is {num_classes}, but '
                 f'model.decode_head.num_classes is {head["num_classes"]}; '
-                'remove that of the head'
+                'set model.num_classes to the right one and remove the other'
             )
     return filled

@@ -157,7 +157,7 @@ def test_silent_mistakes(changes, sentence):
     [
         (
             {'model.num_classes': 12},
-            'classes is 12, but .* remove that',
+            'classes is 12, but .* remove the other',
         ),
         (
             {'model.test_cfg.strid': 1},

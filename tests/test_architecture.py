@@ -1,8 +1,8 @@
 """The architecture rules, read from the source.
 
 Rules 4 and 5 need the package to run: ``test_import_side_effects.py`` and
-``test_models/test_own_loop.py``. Rule 8 is run by the tests that register a
-user's tuner and metric.
+``test_models/test_guidance/test_training_loops.py``. The tests that register
+a user's tuner and metric cover rule 8.
 """
 
 import inspect

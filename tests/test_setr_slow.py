@@ -19,7 +19,9 @@ def test_setr_davpt_ade20k_trains_and_tests(tmp_path):
     for seed, (split, number) in enumerate(
         dict(training=4, validation=1).items()
     ):
-        write_scenes_ade20k(str(data), split, number, seed, size=(512, 683))
+        write_scenes_ade20k(
+            str(data), split, number, seed=seed, size=(512, 683)
+        )
     config = str(ROOT / 'configs' / 'setr_davpt_ade20k.py')
     options = [
         f'{split}_dataloader.{key}'

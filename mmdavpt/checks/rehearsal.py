@@ -32,10 +32,7 @@ from .trial_batch import TrialBatch, failure, trial_batch
 
 
 class RehearsalPassed(SystemExit):
-    """End the program after a rehearsal, with exit status 0."""
-
-    def __init__(self) -> None:
-        super().__init__(0)
+    """End the program after a rehearsal; without a code, the status is 0."""
 
 
 class RehearsalHook(Hook):

@@ -73,7 +73,7 @@ def read_class_names(folder: str, num_classes: int) -> list[str] | None:
         num_classes (int): Number of classes.
 
     Returns:
-        list[str] | None: The names; None if there is no file.
+        list[str] | None: The names; None if the file does not exist.
 
     Raises:
         UsageError: If it has another number of names.

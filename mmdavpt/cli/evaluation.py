@@ -101,12 +101,14 @@ def use_tta(cfg: Config) -> None:
             'augmentations of `TestTimeAug`, but it has none'
         )
     tta_model = copy.deepcopy(cfg.get('tta_model')) or ConfigDict()
-    tta_model.setdefault(
-        'type',
-        'mmdavpt.RunningSegTTAModel'
+    theirs, ours = (
+        ('mmseg.SegTTAModel', 'mmdavpt.RunningSegTTAModel')
         if is_segmentation(cfg)
-        else 'mmpretrain.AverageClsScoreTTA',
+        else ('mmpretrain.AverageClsScoreTTA', 'mmdavpt.LabelingClsTTAModel')
     )
+    # Theirs score one-channel heads, or label images, wrongly.
+    if tta_model.get('type') in (None, theirs, theirs.split('.')[1]):
+        tta_model.type = ours
     tta_model.module = cfg.model
     cfg.model = tta_model
     loader = cfg.test_dataloader

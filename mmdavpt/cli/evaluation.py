@@ -109,7 +109,10 @@ def use_tta(cfg: Config) -> None:
     # Theirs score one-channel heads, or label images, wrongly.
     if tta_model.get('type') in (None, theirs, theirs.split('.')[1]):
         tta_model.type = ours
-    tta_model.module = cfg.model
+    # A data preprocessor of the TTA model replaces the model's own one.
+    if cfg.get('data_preprocessor') is not None:
+        cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
+    tta_model.update(module=cfg.model, data_preprocessor=None)
     cfg.model = tta_model
     loader = cfg.test_dataloader
     for _, dataset in list(walk(loader.dataset)):

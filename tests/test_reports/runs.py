@@ -5,6 +5,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from mmdavpt.checks.preflight import preflight
+from mmdavpt.errors import UsageError
 from tests import toy
 
 COLORS = dict(blue=(30, 60, 220), green=(20, 200, 60), red=(220, 30, 30))
@@ -13,13 +14,6 @@ ANNOTATIONS = dict(type='LoadAnnotations')
 RESIZE = dict(type='Resize', scale=(32, 32))
 #: LoadAnnotations comes after Resize: predictions are resized, not labels.
 TEST_PIPELINE = [LOAD, RESIZE, ANNOTATIONS, PACK]
-TTA_PIPELINE = [
-    LOAD,
-    dict(
-        type='TestTimeAug',
-        transforms=[[RESIZE], [ANNOTATIONS], [PACK]],
-    ),
-]
 
 
 def paint(path, color, size=(32, 32), seed=0):
@@ -55,6 +49,15 @@ def masks(folder, number=4, size=(32, 40), values=(0, 1, 2)):
         Image.fromarray(pixels).save(folder / f'images/{i}.png')
         Image.fromarray(labels).save(folder / f'labels/{i}.png')
     return folder
+
+
+def tta_pipeline(task, views=(RESIZE,)):
+    """Return a pipeline of some views."""
+    last = [[ANNOTATIONS], [PACK]]
+    if task == 'cls':
+        last = [[dict(type='PackInputs')]]
+    transforms = [list(views), *last]
+    return [LOAD, dict(type='TestTimeAug', transforms=transforms)]
 
 
 def _with_test(cfg):
@@ -104,10 +107,9 @@ def segmentation(folder, changes=None, classes=tuple(COLORS)):
 
 def sentence(cfg, training=True):
     """Return the sentence of the preflight, or '' if it has none."""
-    from mmdavpt.errors import UsageError
-
+    cfg = cfg if isinstance(cfg, Config) else Config(cfg)
     try:
-        preflight(Config(cfg), training)
+        preflight(cfg, training)
     except UsageError as error:
         return str(error)
     return ''

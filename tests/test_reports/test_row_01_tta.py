@@ -1,8 +1,8 @@
 """Averaging one plain view changes no score, for every kind of head.
 
 MMSegmentation's `SegTTAModel` applies a sigmoid to probabilities of one-channel
-heads, so a SETR head with `out_channels=1` lost most of its mIoU with `--tta`
-[mmseg #2201, #2206].
+heads, which cost a SETR head with `out_channels=1` most of its mIoU with
+`--tta` [mmseg #2201, #2206].
 """
 
 import copy
@@ -52,7 +52,7 @@ def segmentation(folder, head, test_cfg, classes):
         classes,
     )
     cfg['model']['decode_head'].update(head)
-    cfg['tta_pipeline'] = runs.TTA_PIPELINE
+    cfg['tta_pipeline'] = runs.tta_pipeline('seg')
     return cfg
 
 
@@ -104,14 +104,10 @@ def test_classification(head, tmp_path):
     cfg['model']['head'] = dict(head, num_classes=3, in_channels=32)
     kind = 'MultiLabelMetric' if 'Multi' in head['type'] else 'Accuracy'
     cfg['test_evaluator'] = dict(type=kind)
-    pack = dict(type='PackInputs')
     views = [dict(type='RandomFlip', prob=p) for p in (0.0, 1.0)]
 
     def outputs(name, tta, views):
-        cfg['tta_pipeline'] = [
-            runs.LOAD,
-            dict(type='TestTimeAug', transforms=[views, [pack]]),
-        ]
+        cfg['tta_pipeline'] = runs.tta_pipeline('cls', views)
         out = tmp_path / f'{name}.pkl'
         return scores_of(cfg, tta, out), pickle.loads(out.read_bytes())
 

@@ -1,8 +1,8 @@
 """Averaging one plain view changes no score, for every kind of head.
 
-MMSegmentation's `SegTTAModel` applies a sigmoid to probabilities of one-channel
-heads, which cost a SETR head with `out_channels=1` most of its mIoU with
-`--tta` [mmseg #2201, #2206].
+MMSegmentation's `SegTTAModel` applies a sigmoid to probabilities of heads
+with one channel, which cost a SETR head with `out_channels=1` most of its
+mIoU with `--tta` [mmseg #2201, #2206].
 """
 
 import copy

@@ -15,6 +15,7 @@ from mmdavpt.engine.class_counts import (
 from mmdavpt.engine.hooks import PromptMappingHook
 
 from .build import DryRunner
+from .data.lists import class_list_findings
 from .introspection import walk
 
 
@@ -27,7 +28,16 @@ def find_mismatches(cfg: Config, dry: DryRunner) -> Iterator[str]:
     """
     loops = [dry.train_loop, dry.val_loop, dry.test_loop]
     classes = [classes_of(loop.dataloader.dataset) for loop in loops if loop]
-    defects = [class_order_defect(classes[0], classes[-1])]
+    # A blank line in a list of classes would explain all other mismatches.
+    lists = [
+        finding.sentence
+        for split in ('train', 'val', 'test')
+        for finding in class_list_findings(
+            cfg.get(f'{split}_dataloader'), split
+        )
+        if finding.severity == 'error'
+    ]
+    defects = [*lists, class_order_defect(classes[0], classes[-1])]
     heads = classes_of_heads(dry.model)
     guided = getattr(dry.model, 'guidance', None) is not None
     # Without guidance, a head may have classes that the data lacks.

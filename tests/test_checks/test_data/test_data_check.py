@@ -157,7 +157,7 @@ def test_lists_of_images(tmp_path):
     with pytest.raises(UsageError, match=r'a.jpg does not exist \(1 more\)'):
         check(**dataset)
     for content, message in (
-        ('a.jpg apple', 'cannot be read: invalid literal .*apple'),
+        ('a.jpg apple', 'list.txt, line 1 ends in .apple., which'),
         ('', 'lists no images'),
     ):
         (tmp_path / 'list.txt').write_text(content)

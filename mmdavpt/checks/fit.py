@@ -16,6 +16,7 @@ from mmdavpt.engine.class_counts import (
 from mmdavpt.engine.hooks import PromptMappingHook
 
 from .build import DryRunner
+from .data.lists import class_list_findings
 from .introspection import walk
 
 LABEL_DEFECTS = (label_defect, zero_label_defect)
@@ -30,8 +31,18 @@ def find_mismatches(cfg: Config, dry: DryRunner) -> Iterator[str]:
     """
     loops = [dry.train_loop, dry.val_loop, dry.test_loop]
     metas = [metainfo_of(loop.dataloader.dataset) for loop in loops if loop]
-    defects = [find(metas[0], metas[-1]) for find in LABEL_DEFECTS]
     classes = metas[0].get('classes')
+    # A blank line in a list of classes would explain all other mismatches.
+    lists = [
+        finding.sentence
+        for split in ('train', 'val', 'test')
+        for finding in class_list_findings(
+            cfg.get(f'{split}_dataloader'), split
+        )
+        if finding.severity == 'error'
+    ]
+    shifts = [find(metas[0], metas[-1]) for find in LABEL_DEFECTS]
+    defects = [*lists, *shifts]
     heads = classes_of_heads(dry.model)
     guided = getattr(dry.model, 'guidance', None) is not None
     # Without guidance, a head may have classes that the data lacks.

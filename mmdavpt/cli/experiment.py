@@ -135,9 +135,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 build_config(run.experiment, run.seed)
                 print(run.folder, 'pending' if run in pending else 'finished')
             return 0
-        failures = (
-            [] if args.report else run_all(pending, args.workers, args.verbose)
-        )
+        failures = []
+        if not args.report:
+            failures = run_all(pending, args.workers, args.verbose)
     print(report(runs))
     return int(bool(failures))
 
@@ -212,10 +212,16 @@ def train_and_test(run: Run, verbose: bool = False) -> str | None:
     Returns:
         str | None: The reason of a failure, else None.
     """
+    from .console import quiet_console
+
+    with quiet_console(verbose):
+        return _train_and_test(run)
+
+
+def _train_and_test(run: Run) -> str | None:
     import numpy as np
 
     from . import common, train
-    from .console import quiet_console
 
     run.write()
     # Without the changes of --protocol and --cfg-options, which come later.
@@ -227,19 +233,16 @@ def train_and_test(run: Run, verbose: bool = False) -> str | None:
         [str(config), '--work-dir', str(run.folder), *resume],
     )
     try:
-        with quiet_console(verbose):
-            cfg = common.load_config(
-                args.config, run.cfg_options, run.protocol
-            )
-            # mmengine's loggers and visualizers are global, one for each name.
-            cfg.experiment_name = str(run.folder).replace('/', '_')
-            runner = train.train(cfg, args)
-            if runner is None:
-                return STOPPED
-            # With save_best, as under the protocol 'tune', a run is judged by
-            # its validation images; the test images stay untouched.
-            best = runner.message_hub.runtime_info.get('best_score')
-            metrics = runner.test() if best is None else {'best val': best}
+        cfg = common.load_config(str(config), run.cfg_options, run.protocol)
+        # mmengine's loggers and visualizers are global, one for each name.
+        cfg.experiment_name = str(run.folder).replace('/', '_')
+        runner = train.train(cfg, args)
+        if runner is None:
+            return STOPPED
+        # With save_best, as under the protocol 'tune', a run is judged by
+        # its validation images; the test images stay untouched.
+        best = runner.message_hub.runtime_info.get('best_score')
+        metrics = runner.test() if best is None else {'best val': best}
     except Exception as error:
         if not isinstance(error, UsageError):
             traceback.print_exc()

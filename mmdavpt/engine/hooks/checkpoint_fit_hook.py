@@ -13,7 +13,7 @@ from mmdavpt.checkpoints.fit import GUIDANCE, check_fit
 from mmdavpt.errors import UsageError, first_few
 from mmdavpt.unwrap import unwrap
 
-from ..class_counts import class_order_defect, classes_of
+from ..class_counts import label_defect, metainfo_of, zero_label_defect
 
 
 class CheckpointFitHook(Hook):
@@ -96,9 +96,12 @@ class CheckpointFitHook(Hook):
         check_fit(model_of(runner.model), state, source, allowed)
         split = 'train' if self.training else 'test'
         meta = checkpoint.get('meta', {}).get('dataset_meta') or {}
-        defect = class_order_defect(
-            meta.get('classes'),
-            classes_of(getattr(runner, f'{split}_dataloader').dataset),
+        given = metainfo_of(getattr(runner, f'{split}_dataloader').dataset)
+        if note := zero_label_defect(meta, given):
+            runner.logger.warning(f'{source}: {note}')
+        defect = label_defect(
+            meta,
+            given,
             'training of the checkpoint',
             'training set' if self.training else 'test set',
         )

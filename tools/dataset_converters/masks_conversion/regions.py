@@ -2,7 +2,7 @@
 
 Coordinates are continuous: pixel (x, y) covers the square from (x, y) to
 (x + 1, y + 1), as annotation tools draw it. A pixel belongs to a shape that
-contains its centre. The square from (1, 1) to (5, 5) has the 16 pixels 1 to 4,
+contains its center. The square from (1, 1) to (5, 5) has the 16 pixels 1 to 4,
 and polygons that share an edge neither overlap nor leave a gap.
 
 Each function takes the height and width of the image last, and returns rows,
@@ -31,28 +31,32 @@ def fill_polygons(
     """
     points = np.concatenate(polygons)
     rows, columns = _window(points.min(0), points.max(0), height, width)
-    shape = rows.stop - rows.start, columns.stop - columns.start
-    mask = np.zeros(shape, dtype=bool)
-    for polygon in polygons:
-        mask |= _inside(polygon - (columns.start, rows.start), *shape)
-    return rows, columns, mask
+    inside = [_inside(polygon, rows, columns) for polygon in polygons]
+    return rows, columns, np.logical_or.reduce(inside)
 
 
-def _inside(points: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Return which pixel centres are inside a polygon (even-odd rule)."""
-    x, y = points.T
-    dx, dy = np.roll(points, -1, axis=0).T - points.T
-    first = np.ceil(np.minimum(y, y + dy) - 0.5).clip(0, height).astype(int)
-    last = np.ceil(np.maximum(y, y + dy) - 0.5).clip(0, height).astype(int)
-    # One entry for each row of centres that an edge crosses.
+def _inside(points: np.ndarray, rows: slice, columns: slice) -> np.ndarray:
+    """Return which pixel centers are inside a polygon (even-odd rule)."""
+    # Edges go down, so that polygons round a common edge alike.
+    after = np.roll(points, -1, axis=0)
+    downward = points[:, 1:] <= after[:, 1:]
+    x0, y0 = np.where(downward, points, after).T
+    x1, y1 = np.where(downward, after, points).T
+    first, last = (
+        np.ceil(y - 0.5).clip(rows.start, rows.stop).astype(int)
+        for y in (y0, y1)
+    )
+    # One entry for each row of centers that an edge crosses.
     count = last - first
     edge = np.repeat(np.arange(len(points)), count)
-    starts = np.cumsum(count) - count
-    row = first[edge] + np.arange(count.sum()) - starts[edge]
-    crossing = x[edge] + (row + 0.5 - y[edge]) * dx[edge] / dy[edge]
-    column = np.ceil(crossing - 0.5).clip(0, width).astype(int)
+    row = first[edge] + np.arange(len(edge)) - (np.cumsum(count) - count)[edge]
+    slope = (x1 - x0)[edge] / (y1 - y0)[edge]
+    crossing = x0[edge] + (row + 0.5 - y0[edge]) * slope
+    column = np.ceil(crossing - 0.5).clip(columns.start, columns.stop)
+    height, width = rows.stop - rows.start, columns.stop - columns.start
     flips = np.zeros((height, width + 1), dtype=int)
-    np.add.at(flips, (row, column), 1)
+    place = row - rows.start, column.astype(int) - columns.start
+    np.add.at(flips, place, 1)
     return np.cumsum(flips, axis=1)[:, :width] % 2 == 1
 
 

@@ -64,11 +64,10 @@ def test_labelme(kind, maps, tmp_path):
     check(tmp_path / 'out', maps)
 
 
-@pytest.mark.parametrize('kind', ['polygon', 'runs', 'compressed'])
-@pytest.mark.parametrize('workers', [0, 2])
+@pytest.mark.parametrize(
+    'kind, workers', [('polygon', 0), ('runs', 2), ('compressed', 0)]
+)
 def test_coco(kind, workers, maps, tmp_path):
-    if workers and kind != 'runs':
-        pytest.skip('one kind is enough')
     images, annotations = [], []
     for i, (name, labels) in enumerate(maps.items()):
         save_image(tmp_path / 'in' / f'{name}.jpg', labels.shape[::-1])

@@ -112,8 +112,11 @@ def coco_file(images, annotations, categories=LABELS[1:]):
                 image_id=100 - image,
                 category_id=ids[label],
                 segmentation=segmentation,
-                **{'iscrowd': 0, 'bbox': [0, 0, 1, 1], 'area': 1, **others},
+                iscrowd=0,
+                bbox=[0, 0, 1, 1],
+                area=1,
             )
+            | others
             for i, (image, label, segmentation, others) in enumerate(
                 annotations
             )

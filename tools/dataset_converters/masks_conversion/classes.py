@@ -86,7 +86,7 @@ def choose_classes(
         )
     if background is not None and background not in kept:
         kept = [background, *kept]
-    _check(kept)
+    _check(kept, labels)
     index = {name: i for i, name in enumerate(kept)}
     index |= dict.fromkeys((IGNORED, *ignore), IGNORE_INDEX)
     return kept, {
@@ -100,9 +100,9 @@ def _rename(label: str, patterns: Mapping[str, str]) -> str:
     return next(found, label)
 
 
-def _check(classes: Sequence[str]) -> None:
+def _check(classes: Sequence[str], labels: Sequence[str]) -> None:
     """Raise an error if the classes cannot be told apart or are too many."""
-    if not classes:
+    if labels and not classes:
         raise UsageError('no label is left; there is nothing to convert')
     if len(classes) > IGNORE_INDEX:
         raise UsageError(

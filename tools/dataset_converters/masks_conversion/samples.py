@@ -128,9 +128,9 @@ def check_label(label: object) -> str:
 
 
 def check_points(values: object) -> np.ndarray:
-    """Return points as an array of shape (N, 2); raise if they are none."""
+    """Return pairs or a flat list of coordinates as an array (N, 2)."""
     points = np.asarray(values, dtype=float)
-    if points.size % 2:
+    if points.shape[-1] % 2 or points.ndim > 1 and points.shape[-1] != 2:
         raise ValueError(f'{points.size} coordinates are no pairs of x and y')
     # Also False for NaN.
     if not np.all(np.abs(points) < MAX_COORDINATE):

@@ -121,16 +121,18 @@ def _check_names(samples: Sequence[Sample]) -> None:
     """Raise an error if two samples have the same output or image."""
     seen: dict[object, str] = {}
     for sample in samples:
+        if not sample.name:
+            raise UsageError(f'{sample.source} has no file name')
         keys = [('output', sample.name.lower())]
         if isinstance(sample.image, str):
             keys.append(('image', osp.realpath(sample.image)))
         for key in keys:
-            other = seen.setdefault(key, sample.source)
-            if other != sample.source or not sample.name:
+            if key in seen:
                 raise UsageError(
-                    f'{other} and {sample.source} have the same {key[0]} '
+                    f'{seen[key]} and {sample.source} have the same {key[0]} '
                     f'{key[1]!r}; rename or remove one'
                 )
+            seen[key] = sample.source
 
 
 def _check_counts(counts: Sequence[Counts]) -> None:
@@ -144,6 +146,8 @@ def _check_counts(counts: Sequence[Counts]) -> None:
         )
     if not any(c.pixels[:IGNORE_INDEX].any() for c in counts):
         raise UsageError('every pixel of every image would be ignored')
+    if all(c.notes[EMPTY] for c in counts):
+        raise UsageError('no shape of any image covers a pixel')
 
 
 def _convert(rules: Rules, folder: str, sample: Sample) -> Counts:

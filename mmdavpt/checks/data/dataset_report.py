@@ -1,0 +1,71 @@
+"""The data report: numbers and findings of each dataset of a config."""
+
+from dataclasses import dataclass, field
+
+from .finding import Finding
+
+
+@dataclass(frozen=True)
+class DatasetReport:
+    """Numbers and findings of one dataset.
+
+    Args:
+        split (str): 'train', 'val' or 'test'.
+        path (str): Its path in the config, such as
+            'train_dataloader.dataset.datasets.0'.
+        num_samples (int): How many samples it lists.
+        same_as (str): The path of an earlier dataset with the same files;
+            the numbers below are then those of the earlier one. Defaults to
+            '': none.
+        classes (tuple[str, ...]): Names of the classes; numbers if the
+            dataset names none. Defaults to ().
+        images_per_class (dict[str, int]): Images of each class, also of
+            classes without one. Empty for segmentation. Defaults to {}.
+        pixels_per_class (dict[str, int]): Pixels of each class. Empty for
+            classification. Defaults to {}.
+        label_values (dict[int, int]): Values of the loaded labels, and the
+            number of pixels that have them. Defaults to {}.
+        sizes (dict[str, tuple[int, int]]): Width and height of the images
+            that are 'smallest', 'median' and 'largest' by area. Defaults to
+            {}.
+        formats (dict[str, int]): File formats to the number of images.
+            Defaults to {}.
+        modes (dict[str, int]): Pillow's modes and bits per channel to the
+            number of images, such as {'RGB, 8 bits': 90}. Defaults to {}.
+        findings (tuple[Finding, ...]): Errors first. Defaults to ().
+    """
+
+    split: str
+    path: str
+    num_samples: int
+    same_as: str = ''
+    classes: tuple[str, ...] = ()
+    images_per_class: dict[str, int] = field(default_factory=dict)
+    pixels_per_class: dict[str, int] = field(default_factory=dict)
+    label_values: dict[int, int] = field(default_factory=dict)
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    formats: dict[str, int] = field(default_factory=dict)
+    modes: dict[str, int] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """The reports of all datasets of a config.
+
+    Args:
+        datasets (tuple[DatasetReport, ...]): In the order of the splits.
+        findings (tuple[Finding, ...]): Findings across datasets, and about
+            datasets that cannot be built. Errors first. Defaults to ().
+    """
+
+    datasets: tuple[DatasetReport, ...]
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def all_findings(self) -> list[Finding]:
+        """The findings of all datasets and across them, errors first."""
+        found = [f for part in self.datasets for f in part.findings]
+        return sorted(
+            [*found, *self.findings], key=lambda f: f.severity != 'error'
+        )

@@ -1,0 +1,172 @@
+"""List the files of a folder, and tell which of them a loader reads."""
+
+import os
+import os.path as osp
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable
+
+import cv2
+import mmcv
+from PIL import Image
+
+from mmdavpt.errors import UsageError, first_few
+
+from .image_files import BROKEN
+
+#: Folders with copies of images, which macOS and Synology make.
+SYSTEM_FOLDERS = ('__MACOSX', '@eaDir')
+#: How many files of an unknown extension are opened.
+TRIALS = 3
+
+
+def find_images(
+    root: str, backend: str
+) -> tuple[list[str], list[str], dict[str, list[str]]]:
+    """Find the images in a folder and all folders in it.
+
+    An image has an extension, in any case, that the library knows. Files of
+    any other extension, or without one, are opened: the first few of each.
+
+    Args:
+        root (str): The folder.
+        backend (str): The library that will decode the images, such as 'cv2'
+            or 'pillow'.
+
+    Returns:
+        tuple[list[str], list[str], dict[str, list[str]]]: Images and folders,
+        sorted, relative to ``root``; and the paths of what is skipped by
+        reason.
+
+    Raises:
+        UsageError: If a folder does not exist or cannot be read.
+    """
+    files, folders, hidden = list_files(root)
+    kinds = defaultdict(list)
+    for file in files:
+        # Each file without an extension is a kind of its own.
+        kinds[osp.splitext(file)[1].lower() or file].append(file)
+    read = {
+        kind: _knows(kind, backend)
+        or any(_opens(osp.join(root, f), backend) for f in group[:TRIALS])
+        for kind, group in kinds.items()
+    }
+    images = [f for f in files if read[osp.splitext(f)[1].lower() or f]]
+    other = sorted(
+        f for k, group in kinds.items() if not read[k] for f in group
+    )
+    skipped = {'hidden': hidden, f'in no format that {backend} reads': other}
+    return images, folders, absolute(root, skipped)
+
+
+def absolute(root: str, skipped: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Return the reasons that have files, with the paths of these.
+
+    Args:
+        root (str): The folder that the files are relative to.
+        skipped (dict[str, list[str]]): Reason to files.
+    """
+    return {
+        reason: [osp.join(root, file) for file in files]
+        for reason, files in skipped.items()
+        if files
+    }
+
+
+def list_files(root: str) -> tuple[list[str], list[str], list[str]]:
+    """List a folder with all folders in it; links are followed.
+
+    Args:
+        root (str): The folder.
+
+    Returns:
+        tuple[list[str], list[str], list[str]]: Files, folders, and hidden
+        files and folders, sorted, relative to ``root``. A hidden folder, and
+        a link to a folder around it, are not listed further.
+
+    Raises:
+        UsageError: If a folder does not exist or cannot be read.
+    """
+    files, folders, hidden = [], [], []
+    pending = [('', frozenset())]
+    try:
+        while pending:
+            prefix, above = pending.pop()
+            status = os.stat(osp.join(root, prefix))
+            here = (status.st_dev, status.st_ino)
+            if here in above:
+                continue
+            with os.scandir(osp.join(root, prefix)) as entries:
+                for entry in entries:
+                    path = prefix + entry.name
+                    if entry.name[0] == '.' or entry.name in SYSTEM_FOLDERS:
+                        hidden.append(path)
+                    elif _is_folder(entry):
+                        folders.append(path)
+                        pending.append((f'{path}/', above | {here}))
+                    else:
+                        files.append(path)
+    except OSError as error:
+        raise UsageError(
+            f'the folder {error.filename} cannot be read ({error.strerror})'
+        ) from error
+    return sorted(files), sorted(folders), sorted(hidden)
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    # `entry.is_dir` raises for a link to itself.
+    return osp.isdir(entry) if entry.is_symlink() else entry.is_dir()
+
+
+def _knows(extension: str, backend: str) -> bool:
+    """Return whether a library has an extension among those of images."""
+    if not extension.startswith('.'):
+        return False
+    if backend == 'cv2':  # It lists no readers; each writer has one.
+        return cv2.haveImageWriter(f'image{extension}')
+    return Image.registered_extensions().get(extension) in Image.OPEN
+
+
+def _opens(path: str, backend: str) -> bool:
+    """Return whether a library finds the first bytes of an image."""
+    if backend == 'cv2':
+        return cv2.haveImageReader(path)
+    try:
+        with Image.open(path):
+            return True
+    except BROKEN:
+        return False
+
+
+def loading_backend(transforms: Iterable[object]) -> str:
+    """Return the library with which a pipeline decodes images.
+
+    Args:
+        transforms (Iterable): The transforms of the pipeline.
+    """
+    for transform in transforms:
+        if type(transform).__name__.startswith('LoadImage'):
+            backend = getattr(transform, 'imdecode_backend', 'cv2')
+            return backend or mmcv.image.io.imread_backend
+    return 'cv2'
+
+
+def normalize_name(name: str) -> str:
+    """Return a name with composed accents, which macOS takes apart.
+
+    Args:
+        name (str): The name of a file, folder or class.
+    """
+    return unicodedata.normalize('NFC', name)
+
+
+def describe_skipped(skipped: dict[str, list[str]]) -> str:
+    """Return how many files are not used, and why.
+
+    Args:
+        skipped (dict[str, list[str]]): Reason to files.
+    """
+    return '; '.join(
+        f'{reason}: {first_few(map(osp.basename, files))}'
+        for reason, files in skipped.items()
+    )

@@ -1,0 +1,164 @@
+"""Reader of images in one folder for each class."""
+
+import os.path as osp
+
+from mmengine.logging import MMLogger
+from mmpretrain.datasets import CustomDataset
+
+from mmdavpt.errors import UsageError, did_you_mean, first_few
+from mmdavpt.registry import DATASETS
+
+from .folder_files import (
+    absolute,
+    describe_skipped,
+    find_images,
+    list_files,
+    loading_backend,
+    normalize_name,
+)
+from .list_files import class_names, class_number, read_labels, read_list
+
+#: Names of folders that hold a split, not a class.
+SPLITS = {'train', 'training', 'val', 'valid', 'validation', 'test', 'testing'}
+
+
+@DATASETS.register_module()
+class ImageFolder(CustomDataset):
+    """Images in one folder for each class, in any format that can be loaded.
+
+    Reads ``ROOT/CLASS/**/IMAGE``, where ``ROOT`` is ``data_prefix`` in
+    ``data_root``, on a local disk. Each image that the ``LoadImageFromFile``
+    of the pipeline can decode is used, whatever the case of its extension.
+    Hidden files and folders are left out. ``skipped`` lists all files that
+    are not used by reason, and one line of the log counts them.
+
+    The classes are ``metainfo['classes']``, or else the names of the folders
+    in the order of ``sorted``, as in
+    :class:`mmpretrain.datasets.CustomDataset`: '10' is before '2', and 'B'
+    before 'a'. A listed class needs no folder, but each folder has to be a
+    class.
+
+    Args:
+        data_root (str): Folder of all splits. Defaults to ''.
+        data_prefix (str | dict): Folder of this split in it. Defaults to ''.
+        ann_file (str): A list that selects images, in ``data_root``. Its
+            lines are all ``PATH``, with the class's folder first, or all
+            ``PATH LABEL``, with a space or tab between, where ``LABEL`` is
+            the number or the name of a class in ``metainfo``. Paths are
+            relative to ``ROOT`` and may contain spaces. Defaults to '': all
+            images.
+        with_label (bool): Whether images have a class. Without, all images in
+            all folders are used. Defaults to True.
+        **kwargs: See :class:`mmpretrain.datasets.BaseDataset`.
+
+    Raises:
+        UsageError: If a folder or the list cannot be read, a folder is no
+            class, a line of the list is malformed, or there is no image.
+    """
+
+    def __init__(
+        self,
+        data_root: str = '',
+        data_prefix: str | dict = '',
+        ann_file: str = '',
+        with_label: bool = True,
+        **kwargs,
+    ) -> None:
+        self.skipped: dict[str, list[str]] = {}
+        super().__init__(
+            data_root=data_root,
+            data_prefix=data_prefix,
+            ann_file=ann_file,
+            with_label=with_label,
+            extensions=(),
+            **kwargs,
+        )
+
+    def _compat_classes(self, metainfo: dict | None, classes: object) -> dict:
+        """Check the names of the classes."""
+        metainfo = dict(metainfo or {})
+        names = metainfo.get('classes', classes)
+        return metainfo | (
+            {} if names is None else {'classes': class_names(names)}
+        )
+
+    def load_data_list(self) -> list[dict]:
+        """Find the images of the folders, or read the list."""
+        samples = self._read_list() if self.ann_file else self._find_images()
+        return [
+            dict(img_path=osp.join(self.img_prefix, path))
+            | (dict(gt_label=label) if self.with_label else {})
+            for path, label in samples
+        ]
+
+    def _find_images(self) -> list[tuple[str, int | None]]:
+        """Return path and class of all images."""
+        root = self.img_prefix
+        backend = loading_backend(self.pipeline.transforms)
+        images, folders, self.skipped = find_images(root, backend)
+        samples = [(image, None) for image in images]
+        if self.with_label:
+            self._number_folders(folders)
+            outside = [image for image in images if '/' not in image]
+            self.skipped |= absolute(root, {'outside of classes': outside})
+            samples = [
+                (image, self.folder_to_idx[normalize_name(folder)])
+                for image in images
+                for folder, slash, _ in [image.partition('/')]
+                if slash
+            ]
+            # By folder: sorting whole paths would put 'a b/' before 'a/'.
+            samples.sort(key=lambda s: normalize_name(s[0].partition('/')[0]))
+        skipped = describe_skipped(self.skipped)
+        if not samples:
+            what = ' a folder for each class with' * self.with_label
+            raise UsageError(
+                f'{root} should have{what} images, but has none'
+                + f'; not used: {skipped}' * bool(skipped)
+            )
+        if skipped:
+            MMLogger.get_current_instance().warning(
+                f'{root}: {len(samples)} images; not used: {skipped}'
+            )
+        return samples
+
+    def _number_folders(self, folders: list[str]) -> None:
+        """Number the classes, and check that each folder is one of them."""
+        root = self.img_prefix
+        names = sorted({normalize_name(f) for f in folders if '/' not in f})
+        if self.CLASSES is None:
+            if names and {name.lower() for name in names} <= SPLITS:
+                raise UsageError(
+                    f'the folders of {root} are splits, not classes: '
+                    f'{first_few(names)}; set data_prefix to one of them'
+                )
+            alike = {name.lower(): name for name in names}
+            for name in names:
+                if alike[name.lower()] != name:
+                    raise UsageError(
+                        f'the folders {name!r} and {alike[name.lower()]!r} of '
+                        f'{root} differ only in case; merge them, or list '
+                        'both in metainfo.classes'
+                    )
+            self._metainfo['classes'] = tuple(names)
+        self.folder_to_idx = self.class_to_idx
+        for name in names:
+            if name not in self.folder_to_idx:
+                raise UsageError(
+                    f'the folder {name!r} of {root} is none of the '
+                    f'{len(self.CLASSES)} classes in metainfo.classes'
+                    + did_you_mean(name, self.CLASSES)
+                )
+
+    def _read_list(self) -> list[tuple[str, int | None]]:
+        """Return path and class of the images that a list selects."""
+        if not self.with_label:
+            return [(line, None) for _, line in read_list(self.ann_file)]
+        lines = read_labels(self.ann_file, self.CLASSES or ())
+        if lines[0][2] is None:
+            self._number_folders(list_files(self.img_prefix)[1])
+        numbers = self.class_to_idx if self.CLASSES else {}
+        return [
+            (path, class_number(place, path, label, numbers))
+            for place, path, label in lines
+        ]

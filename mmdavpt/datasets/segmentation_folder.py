@@ -1,0 +1,190 @@
+"""Reader of a folder of images and a folder of their masks."""
+
+import colorsys
+import os.path as osp
+
+from mmengine.logging import MMLogger
+from mmseg.datasets import BaseSegDataset
+
+from mmdavpt.errors import UsageError, did_you_mean, first_few
+from mmdavpt.registry import DATASETS
+
+from .folder_files import (
+    absolute,
+    describe_skipped,
+    find_images,
+    loading_backend,
+    normalize_name,
+)
+from .list_files import class_names, read_list
+
+
+@DATASETS.register_module()
+class SegmentationFolder(BaseSegDataset):
+    """Images and masks with the same names, in any formats.
+
+    Reads ``images/NAME.*`` with ``labels/NAME.*``, also in the same folders
+    inside of both. An image without a mask is an error. ``skipped`` lists the
+    files that are not used by reason, and one line of the log counts them.
+    Samples are sorted by name.
+
+    Args:
+        data_root (str): Folder of the dataset. Defaults to ''.
+        data_prefix (dict): The folders in it. Without ``seg_map_path``,
+            images have no masks, which ``test_mode`` allows. Defaults to
+            dict(img_path='images', seg_map_path='labels').
+        ann_file (str): A list that selects images, in ``data_root``: a name
+            a line, with or without extension. Defaults to '': all images.
+        img_suffix (str): Text between the common name and the extension of
+            an image, such as '_leftImg8bit'. Files without it are not used.
+            Defaults to ''.
+        seg_map_suffix (str): The same for masks, such as '_mask'.
+            Defaults to ''.
+        metainfo (dict, optional): ``classes`` are the names of the classes or
+            a file with one a line. ``palette`` is generated if it is
+            missing. Defaults to None.
+        **kwargs: See :class:`mmseg.datasets.BaseSegDataset`.
+
+    Raises:
+        UsageError: If a folder or the list cannot be read, an image has no
+            mask, two files have one name, or ``classes`` is a plain text.
+    """
+
+    def __init__(
+        self,
+        data_root: str = '',
+        data_prefix: dict | None = None,
+        ann_file: str = '',
+        img_suffix: str = '',
+        seg_map_suffix: str = '',
+        metainfo: dict | None = None,
+        **kwargs,
+    ) -> None:
+        self.skipped: dict[str, list[str]] = {}
+        metainfo = dict(metainfo or {})
+        if metainfo.get('classes') is not None:
+            metainfo['classes'] = class_names(metainfo['classes'])
+            metainfo.setdefault('palette', palette(len(metainfo['classes'])))
+        if data_prefix is None:
+            data_prefix = dict(img_path='images', seg_map_path='labels')
+        super().__init__(
+            data_root=data_root,
+            data_prefix={k: v for k, v in data_prefix.items() if v},
+            ann_file=ann_file,
+            img_suffix=img_suffix,
+            seg_map_suffix=seg_map_suffix,
+            metainfo=metainfo,
+            **kwargs,
+        )
+
+    def load_data_list(self) -> list[dict]:
+        """Pair the images with their masks."""
+        backend = loading_backend(self.pipeline.transforms)
+        images = self._by_name('img_path', self.img_suffix, backend)
+        names = self._listed(images) if self.ann_file else sorted(images)
+        samples = [dict(img_path=images[name]) for name in names]
+        if 'seg_map_path' in self.data_prefix:
+            masks = self._by_name(
+                'seg_map_path', self.seg_map_suffix, 'pillow'
+            )
+            self._check_partners(names, images, masks)
+            for name, sample in zip(names, samples, strict=True):
+                sample['seg_map_path'] = masks[name]
+        elif not self.test_mode:
+            raise UsageError(
+                f'{self.data_prefix["img_path"]} has images for training, '
+                'which need masks; set data_prefix.seg_map_path'
+            )
+        if self.skipped:
+            MMLogger.get_current_instance().warning(
+                f'{self.data_root}: {len(samples)} images; not used: '
+                + describe_skipped(self.skipped)
+            )
+        common = dict(
+            label_map=self.label_map, reduce_zero_label=self.reduce_zero_label
+        )
+        return [sample | common | dict(seg_fields=[]) for sample in samples]
+
+    def _by_name(self, key: str, suffix: str, backend: str) -> dict[str, str]:
+        """Return the common name of each image or mask to its path."""
+        root = self.data_prefix[key]
+        found, unnamed = {}, []
+        images, _, skipped = find_images(root, backend)
+        for file in images:
+            stem, path = osp.splitext(file)[0], osp.join(root, file)
+            name = normalize_name(stem.removesuffix(suffix))
+            if not stem.endswith(suffix):
+                unnamed.append(file)
+            elif found.setdefault(name, path) != path:
+                raise UsageError(
+                    f'{found[name]} and {path} have one name; remove one of '
+                    'them, or move it'
+                )
+        skipped |= absolute(root, {f'without {suffix!r} in the name': unnamed})
+        for reason, files in skipped.items():
+            self.skipped.setdefault(reason, []).extend(files)
+        if not found:
+            raise UsageError(
+                f'{root} should have images, but has none'
+                + f'; not used: {describe_skipped(skipped)}' * bool(skipped)
+            )
+        return found
+
+    def _listed(self, images: dict[str, str]) -> list[str]:
+        """Return the names of the images that a list selects."""
+        places = {}
+        for place, line in read_list(self.ann_file):
+            line = normalize_name(line)
+            stem = osp.splitext(line)[0].removesuffix(self.img_suffix)
+            name = line if line in images else stem
+            if name not in images:
+                raise UsageError(
+                    f'{place}: {line!r} is no image in '
+                    f'{self.data_prefix["img_path"]}'
+                    + did_you_mean(line, images)
+                )
+            if places.setdefault(name, place) != place:
+                raise UsageError(
+                    f'{place}: {line} is listed before, in {places[name]}'
+                )
+        return list(places)
+
+    def _check_partners(
+        self, names: list[str], images: dict[str, str], masks: dict[str, str]
+    ) -> None:
+        """Check that each image has a mask, and note masks without one."""
+        alone = [name for name in names if name not in masks]
+        unused = sorted(masks[name] for name in masks.keys() - images.keys())
+        if alone:
+            expected = alone[0] + self.seg_map_suffix
+            raise UsageError(
+                f'{len(alone)} of {len(names)} images have no mask: '
+                f'{images[alone[0]]} needs {expected}.* in '
+                f'{self.data_prefix["seg_map_path"]}'
+                + (
+                    f', which has {first_few(map(osp.basename, unused))} '
+                    'without an image; set img_suffix or seg_map_suffix if '
+                    'names end in different ways'
+                )
+                * bool(unused)
+            )
+        if unused:
+            self.skipped['masks without an image'] = unused
+
+
+def palette(num_classes: int) -> list[list[int]]:
+    """Return a color for each class; neighbors differ most.
+
+    Args:
+        num_classes (int): The number of classes.
+
+    Returns:
+        list[list[int]]: Red, green and blue, from 0 to 255.
+    """
+    colors = []
+    for k in range(num_classes):
+        hue = k * 0.618034 % 1  # the golden ratio spreads hues evenly
+        value = 1 - 0.2 * (k // 7 % 4)
+        rgb = colorsys.hsv_to_rgb(hue, 0.9 - 0.2 * (k // 28 % 3), value)
+        colors.append([round(255 * c) for c in rgb])
+    return colors

@@ -1,6 +1,5 @@
 """Read LabelMe's JSON files, of versions 2 to 6."""
 
-import base64
 import os.path as osp
 from collections import Counter
 from functools import partial
@@ -20,10 +19,12 @@ from .samples import (
     check_label,
     check_points,
     read_json,
+    read_size,
 )
 
 #: Kinds of shapes that are polygons; those with two points are boxes.
-POLYGONS = ('polygon', 'rectangle', 'oriented_rectangle', 'rotation')
+POLYGONS = ('polygon', 'rectangle', 'oriented_rectangle')
+POLYGONS += ('rotation', 'quadrilateral')  # of X-AnyLabeling
 LINES = ('line', 'linestrip')
 POINTS = ('point', 'points')
 
@@ -46,7 +47,7 @@ def read_labelme(
         Annotations: The annotations, with the labels in alphabetical order.
 
     Raises:
-        UsageError: If a file is malformed or an image is missing.
+        UsageError: If a file is malformed.
     """
     folder = osp.dirname(source) if osp.isfile(source) else source
     if osp.isfile(source):
@@ -63,16 +64,13 @@ def read_labelme(
         with blame(path):
             shapes = [_shape(s, line_width) for s in content['shapes']]
             image = _find_image(content, name, path, index)
-            size = content.get('imageWidth'), content.get('imageHeight')
-            size = None if None in size else (int(size[0]), int(size[1]))
+            size = map(content.get, ('imageWidth', 'imageHeight'))
+            size = read_size(*size)
         stem = osp.splitext(name)[0]
         samples.append(Sample(stem, image, path, size, shapes))
     labels = sorted({s.label for sample in samples for s in sample.shapes})
-    return Annotations(
-        samples,
-        labels,
-        Counter({'images without a JSON file': len(index.unused)}),
-    )
+    dropped = Counter({'images without a JSON file': len(index.unused)})
+    return Annotations(samples, labels, dropped)
 
 
 def _shape(shape: dict[str, Any], line_width: int) -> Shape:
@@ -104,8 +102,8 @@ def _shape(shape: dict[str, Any], line_width: int) -> Shape:
 
 def _find_image(
     content: dict[str, Any], name: str, path: str, index: ImageIndex
-) -> str | bytes | None:
-    """Return the path or content of the image of a file."""
+) -> str | None:
+    """Return the path of the image of a file, or of the file itself."""
     named = (content.get('imagePath') or '').replace('\\', '/')
     direct = osp.join(osp.dirname(path), named)
     if named and osp.isfile(direct):
@@ -115,6 +113,4 @@ def _find_image(
         image = index.find(osp.normpath(osp.join(osp.dirname(name), guess)))
         if image is not None:
             return image
-    if content.get('imageData'):
-        return base64.b64decode(content['imageData'], validate=True)
-    return None
+    return path if content.get('imageData') else None

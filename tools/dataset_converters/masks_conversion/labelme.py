@@ -2,6 +2,7 @@
 
 import os.path as osp
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -62,7 +63,10 @@ def read_labelme(
         path = osp.join(folder, name)
         content = read_json(path)
         with blame(path):
-            shapes = [_shape(s, line_width) for s in content['shapes']]
+            shapes = [
+                _shape(shape, line_width, f'shape {number} of {path}')
+                for number, shape in enumerate(content['shapes'])
+            ]
             image = _find_image(content, name, path, index)
             size = map(content.get, ('imageWidth', 'imageHeight'))
             size = read_size(*size)
@@ -73,31 +77,35 @@ def read_labelme(
     return Annotations(samples, labels, dropped)
 
 
-def _shape(shape: dict[str, Any], line_width: int) -> Shape:
-    label = check_label(shape['label'])
-    kind = shape.get('shape_type') or 'polygon'
-    points = check_points(shape['points'])
-    fill = None
+def _shape(shape: dict[str, Any], line_width: int, place: str) -> Shape:
+    with blame(place):
+        label = check_label(shape['label'])
+        kind = shape.get('shape_type') or 'polygon'
+        points = check_points(shape['points'])
+        return Shape(label, _fill(shape, kind, points, line_width), kind)
+
+
+def _fill(
+    shape: dict[str, Any], kind: str, points: np.ndarray, line_width: int
+) -> Callable | None:
+    """Return the function that fills a shape; None without an area."""
     if kind == 'mask':
         corner = tuple(np.rint(points[0]).astype(int).tolist())
-        fill = partial(fill_bitmap, shape['mask'], corner)
-    elif kind == 'circle':
+        return partial(fill_bitmap, shape['mask'], corner)
+    if kind == 'circle':
         if len(points) != 2:
             raise ValueError(f'a circle has {len(points)} points, not 2')
         radius = float(np.hypot(*(points[1] - points[0])))
-        fill = partial(fill_ellipse, points[0], (radius, radius), 0)
-    elif kind in POLYGONS:
+        return partial(fill_ellipse, points[0], (radius, radius), 0)
+    if kind in POLYGONS:
         if kind != 'polygon' and len(points) == 2:
             (x0, y0), (x1, y1) = points
             points = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
-        if len(points) > 2:
-            fill = partial(fill_polygons, [points])
-    elif kind not in (*LINES, *POINTS):
+        return partial(fill_polygons, [points]) if len(points) > 2 else None
+    if kind not in (*LINES, *POINTS):
         raise ValueError(f'the shape_type {kind!r} is unknown')
-    elif line_width:
-        lines = [points] if kind in LINES else list(points[:, None])
-        fill = partial(draw_lines, lines, line_width)
-    return Shape(label, fill, kind)
+    lines = [points] if kind in LINES else list(points[:, None])
+    return partial(draw_lines, lines, line_width) if line_width else None
 
 
 def _find_image(

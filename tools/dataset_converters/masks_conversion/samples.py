@@ -135,6 +135,7 @@ def check_label(label: object) -> str:
         raise ValueError(f'a label should be text, but is {label!r}')
     if len(label.strip().splitlines()) > 1:
         raise ValueError(f'the label {label!r} has several lines')
+    label.encode()  # Raises for half a character, which no file can hold.
     return label.strip()
 
 

@@ -84,14 +84,14 @@ class ImageIndex:
         Raises:
             UsageError: If several files match.
         """
-        *folders, last = parts = self._parts(name)
+        *folders, last = self._parts(name)
         ranks = {}
         for path in self._files.get(last.lower(), ()):
-            *others, other = found = self._parts(path)
+            *others, other = self._parts(path)
             # Compare the folders from the last one up.
             pairs = zip(folders[::-1], others[::-1], strict=False)
             if all(one == two for one, two in pairs):
-                ranks[path] = (found == parts, other == last)
+                ranks[path] = (others == folders, other == last)
         best = [path for path in ranks if ranks[path] == max(ranks.values())]
         if len(best) > 1:
             raise UsageError(

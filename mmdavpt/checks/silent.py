@@ -148,8 +148,9 @@ def hidden_preprocessing(cfg: Config) -> Iterator[str]:
     model = cfg.model.get('module') or cfg.model  # of a TTA model
     inner = model.get('data_preprocessor') or {}
     outer = cfg.get('data_preprocessor') or {}
-    for key in set(outer) - BUILDER_KEYS if inner else ():
-        if not np.array_equal(inner.get(key), outer[key]):
+    for key in outer if inner else ():
+        named = re.fullmatch('mean|std|.*rgb.*|.*pad_val|batch_augments', key)
+        if named and not np.array_equal(inner.get(key), outer[key]):
             yield (
                 f'`model.data_preprocessor` hides `data_preprocessor.{key}` '
                 f'({outer[key]}) and has {inner.get(key)}; set one of the two'

@@ -30,7 +30,9 @@ def test_text_is_rejected(task, split, wrapped, tmp_path):
 
 def test_argument_of_another_part(tmp_path):
     cfg = runs.segmentation(runs.masks(tmp_path / 'data'))
-    cfg['visualizer'] = dict(type='SegLocalVisualizer', classes='red')
+    cfg['visualizer'] = dict(
+        type='SegLocalVisualizer', classes='red', palette=[[9, 9, 9]] * 3
+    )
     assert "`visualizer.classes` is the text 'red'" in runs.sentence(cfg)
 
 

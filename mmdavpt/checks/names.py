@@ -78,7 +78,13 @@ def check_variables(path: str, cfg: Config) -> None:
     program = ast.parse(Path(path).read_text(encoding='utf-8'), path)
     names = [n for n in ast.walk(program) if isinstance(n, ast.Name)]
     read = {node.id for node in names if isinstance(node.ctx, ast.Load)}
-    assigned = {n.id for n in names if isinstance(n.ctx, ast.Store)}
+    loops = [n.target for n in ast.walk(program) if hasattr(n, 'iter')]
+    counters = [n for target in loops for n in ast.walk(target)]
+    assigned = {
+        n.id
+        for n in names
+        if isinstance(n.ctx, ast.Store) and n not in counters
+    }
     inherits = '_base_' in assigned
     for name in sorted(assigned - read - runner_keys() - {'_base_'}):
         hint = _hint(name, cfg, cfg.get(name) if inherits else None)

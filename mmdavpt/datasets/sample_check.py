@@ -129,7 +129,7 @@ def sample_check(
 
 def _transform(dataset: BaseDataset, name: str) -> Any:
     for transform in dataset.pipeline.transforms:
-        if type(transform).__name__.startswith(name):
+        if any(k.__name__.startswith(name) for k in type(transform).__mro__):
             return transform
     return None
 

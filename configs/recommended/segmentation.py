@@ -1,9 +1,9 @@
 """Segment your own images: a starting point with all settings at the top.
 
-Command: mmdavpt train --task segmentation FOLDER
-    writes this file with your settings to work_dirs/FOLDER, and trains with
-    it; or copy it, change the settings, and run your copy:
-    mmdavpt train configs/recommended/segmentation.py
+Command: mmdavpt train configs/recommended/segmentation.py
+    once the settings are yours. `mmdavpt train --task segmentation FOLDER`
+    writes this file with the settings of a folder to work_dirs/FOLDER, and
+    trains.
 Data: FOLDER/[train,val,test/]{images,labels}
 Hardware: one GPU. On a CPU: arch = 's', size = 112, batch_size = 4.
 Each setting works on the command line too: --cfg-options lr=3e-3

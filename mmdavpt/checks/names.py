@@ -3,7 +3,6 @@
 import ast
 import copy
 import inspect
-import sys
 import traceback
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -19,7 +18,7 @@ from mmdavpt.config_source import (
     load_with_variables,
     names_read,
 )
-from mmdavpt.errors import UsageError
+from mmdavpt.errors import UsageError, warn
 
 from .introspection import keys_read, walk
 
@@ -112,12 +111,13 @@ def check_variables(path: str, cfg: Config) -> None:
     names = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Name)]
     assigned = {n.id for n in names if isinstance(n.ctx, ast.Store)}
     unused = assigned - names_read(source) - runner_keys() - {'_base_'}
-    bases = base_files(path) if unused else []
+    inherits = '_base_' in assigned
+    bases = base_files(path) if unused and inherits else []
     inherited = set().union(
         *(find_variables(base.read_text(encoding='utf-8')) for base in bases)
     )
     for name in sorted(unused):
-        hint = _hint(name, cfg, cfg.get(name) if bases else None)
+        hint = _hint(name, cfg, cfg.get(name) if inherits else None)
         sentence = f'the config {path} sets `{name}`, which changes nothing'
         if name in inherited:
             copy_base = f'copy the base file and change `{name}` there'
@@ -129,8 +129,13 @@ def check_variables(path: str, cfg: Config) -> None:
                 hint = f'; {copy_base}'
         if hint:
             raise UsageError(sentence + hint)
-        if bases:
+<<<<<<< HEAD
+        if inherits:
             sys.stderr.write(f'warning: {sentence}\n')
+=======
+        if inherits:
+            warn(sentence)
+>>>>>>> main
 
 
 def set_option(cfg: Config, key: str, value: Any) -> None:

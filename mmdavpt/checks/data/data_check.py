@@ -9,6 +9,8 @@ from mmdavpt.datasets.image_files import file_defects
 from mmdavpt.errors import UsageError, first_few
 
 from .built import sample_checks
+from .folders import folder_findings
+from .lists import list_findings
 
 #: Maximum number of samples of a dataset whose files are checked.
 MOST_FILES = 100_000
@@ -18,6 +20,9 @@ MOST_TEST_FILES = 1000
 
 #: How many samples with pixel labels are decoded, evenly spread.
 MOST_ANNOTATIONS = 64
+
+#: Kinds of findings on missing files, which a training may replace.
+MISSING = ('list_missing_file', 'images_without_labels')
 
 
 def check_run_data(cfg: dict, training: bool) -> list[str]:
@@ -70,6 +75,15 @@ def check_split(
     notes = []
     for path, dataset, check in sample_checks(cfg, split):
         samples = range(len(check.samples))
+        for find in (list_findings, folder_findings):
+            for finding in find(dataset, split):
+                replaced = (
+                    split == 'train'
+                    and finding.kind in MISSING
+                    and len(finding.files) <= _replaceable(cfg)
+                )
+                if finding.severity == 'error' and not replaced:
+                    raise UsageError(f'{path}: {finding.sentence}')
         if split == 'train' and (empty := empty_class_folders(dataset)):
             raise UsageError(f'{path} {empty}')
         chosen = evenly_spread(len(samples), most_files)

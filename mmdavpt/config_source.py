@@ -10,7 +10,6 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from pprint import pformat
 from typing import TYPE_CHECKING
 
 from .errors import UsageError, did_you_mean
@@ -103,20 +102,44 @@ def replace_variables(source: str, variables: Mapping[str, object]) -> str:
         first, last = node.lineno - 1, node.end_lineno - 1
         before = lines[first][: node.col_offset]
         after = lines[last][node.end_col_offset :]
-        value = _format(new, len(before)).encode()
+        value = format_literal(new, len(before)).encode()
         lines[first : last + 1] = [before + value + after]
     return b''.join(lines).decode()
 
 
-def _format(value: object, column: int) -> str:
-    """Return a literal that fits the lines, if it starts in a column."""
-    text = repr(value)
-    if column + len(text) <= WIDTH or not isinstance(value, (list, dict)):
+def format_literal(value: object, column: int = 0, indent: int = 0) -> str:
+    """Return a literal in the style of configs, over several lines if needed.
+
+    Args:
+        value (object): Dicts, lists and plain values.
+        column (int): Column at which it starts. Defaults to 0.
+        indent (int): Indentation of its first line. Defaults to 0.
+    """
+    if not isinstance(value, (dict, list)):
+        return repr(value)
+    inner, opening, closing = indent + 4, '[', ']'
+    items = [format_literal(item, inner, inner) for item in value]
+    if isinstance(value, dict):
+        named = all(isinstance(k, str) and k.isidentifier() for k in value)
+        opening, closing = ('dict(', ')') if named else ('{', '}')
+        keys = [f'{k}=' if named else f'{k!r}: ' for k in value]
+        items = [
+            key + format_literal(item, inner + len(key), inner)
+            for key, item in zip(keys, value.values(), strict=True)
+        ]
+    text = f'{opening}{", ".join(items)}{closing}'
+    if column + len(text) <= WIDTH and '\n' not in text or not items:
         return text
-    brackets = '{}' if isinstance(value, dict) else '[]'
-    inner = pformat(value, WIDTH - 2, compact=True, sort_dicts=False)[1:-1]
-    inner = '\n'.join(f'    {line.strip()}' for line in inner.splitlines())
-    return f'{brackets[0]}\n{inner},\n{brackets[1]}'
+    lines = ['']
+    for item in items:
+        if (
+            isinstance(value, dict)
+            or len(lines[-1] + item) + inner + 2 > WIDTH
+        ):
+            lines.append('')
+        lines[-1] += f' {item},' if lines[-1] else f'{item},'
+    body = ''.join(f'\n{" " * inner}{line}' for line in lines if line)
+    return f'{opening}{body}\n{" " * indent}{closing}'
 
 
 def load_with_variables(

@@ -18,11 +18,14 @@ data_root = 'data/images'
 train_data = dict(data_prefix='train')
 val_data = dict(data_prefix='val')
 test_data = dict(data_prefix='val')
-classes = ['class_0', 'class_1']  # the names of the folders
+# The names of the folders.
+classes = ['class_0', 'class_1']
 
 # ---- model ----
-arch = 'b'  # ViT-S, ViT-B or ViT-L: 's', 'b', 'l'; or sizes as in `archs`
-weights = None  # a file or timm://NAME; None is DINOv2 from timm
+# ViT-S, ViT-B or ViT-L ('s', 'b', 'l'), or the sizes of another ViT.
+arch = 'b'
+# A file or timm://NAME; None is DINOv2 of this arch.
+weights = None
 # Four settings that belong to the weights (docs/weights.md).
 patch_size = 14
 backbone_options = dict(layer_scale_init_value=1e-5)

@@ -25,16 +25,21 @@ val_data = dict(
 test_data = dict(
     data_prefix=dict(img_path='val/images', seg_map_path='val/labels')
 )
-classes = ['class_0', 'class_1']  # names of the values 0, 1, ... of labels
-palette = [[0, 0, 0], [200, 0, 0]]  # their colors in pictures, RGB
-# Without a map, labels hold classes, and 255 for pixels to ignore.
-value_map = None  # value in the files -> class, such as {0: 0, 255: 1}
-color_map = None  # of colored labels: the color of each class
+# Names of the values 0, 1, ... of labels, and their colors in pictures.
+classes = ['class_0', 'class_1']
+palette = [[0, 0, 0], [200, 0, 0]]
+# Without a map, labels hold classes, and 255 for pixels to ignore. A map of
+# values names the class of each, such as {0: 0, 255: 1}; one of colored labels
+# the color of each class.
+value_map = None
+color_map = None
 background_class = None  # number of a class that guides no prompt
 
 # ---- model ----
-arch = 'b'  # ViT-S, ViT-B or ViT-L: 's', 'b', 'l'; or sizes as in `archs`
-weights = None  # a file or timm://NAME; None is DINOv2 from timm
+# ViT-S, ViT-B or ViT-L ('s', 'b', 'l'), or the sizes of another ViT.
+arch = 'b'
+# A file or timm://NAME; None is DINOv2 of this arch.
+weights = None
 # Four settings that belong to the weights (docs/weights.md).
 patch_size = 14
 backbone_options = dict(layer_scale_init_value=1e-5)

@@ -129,13 +129,8 @@ def check_variables(path: str, cfg: Config) -> None:
                 hint = f'; {copy_base}'
         if hint:
             raise UsageError(sentence + hint)
-<<<<<<< HEAD
-        if inherits:
-            sys.stderr.write(f'warning: {sentence}\n')
-=======
         if inherits:
             warn(sentence)
->>>>>>> main
 
 
 def set_option(cfg: Config, key: str, value: Any) -> None:

@@ -27,7 +27,6 @@ class FolderLayout:
     """What a folder of images offers for a training.
 
     Attributes:
-        task (str): 'classification' or 'segmentation'.
         data (dict[str, dict]): Each of 'train', 'val' and 'test' to the
             arguments of its dataset. An ``ann_file`` is one of ``lists``.
         images (dict[str, int]): Each of these splits to its images.
@@ -37,7 +36,6 @@ class FolderLayout:
         notes (list[str]): Sentences for the user.
     """
 
-    task: str
     data: dict[str, dict]
     images: dict[str, int]
     settings: dict
@@ -45,15 +43,26 @@ class FolderLayout:
     notes: list[str] = field(default_factory=list)
 
 
-def read_layout(
-    folder: str, task: str | None = None, seed: int = 0
-) -> FolderLayout:
+def find_task(folder: str) -> str:
+    """Return the task that a folder is for.
+
+    Args:
+        folder (str): The folder.
+
+    Returns:
+        str: 'segmentation' if it has folders of images and of labels, else
+        'classification'.
+    """
+    has_labels = find_label_folders(Path(folder))
+    return 'segmentation' if has_labels else 'classification'
+
+
+def read_layout(folder: str, task: str, seed: int = 0) -> FolderLayout:
     """Read the layout of a folder.
 
     Args:
         folder (str): The folder.
-        task (str, optional): The task. Defaults to None: segmentation if
-            there are folders of images and of labels, else classification.
+        task (str): 'classification' or 'segmentation'.
         seed (int): Seed of a split into training and validation images.
             Defaults to 0.
 
@@ -61,12 +70,8 @@ def read_layout(
         UsageError: If the folder has no known layout, images without labels,
             or fewer than two classes.
     """
-    found = find_label_folders(Path(folder))
-    if task is None:
-        task = 'segmentation' if found else 'classification'
-    if task == 'segmentation':
-        return _segmentation(folder, found, seed)
-    return _classification(folder, seed)
+    read = _segmentation if task == 'segmentation' else _classification
+    return read(folder, seed)
 
 
 def find_splits(folder: Path) -> dict[str, str]:
@@ -181,7 +186,7 @@ def _classification(folder: str, seed: int) -> FolderLayout:
             classes = list(dataset.CLASSES)
             _check_classes(dataset.img_prefix, classes, samples[split])
     settings = dict(classes=classes)
-    return _layout('classification', folder, prefixes, samples, settings, seed)
+    return _layout(folder, prefixes, samples, settings, seed)
 
 
 def _check_classes(root: str, classes: list[str], samples: dict) -> None:
@@ -200,9 +205,8 @@ def _check_classes(root: str, classes: list[str], samples: dict) -> None:
         )
 
 
-def _segmentation(
-    folder: str, found: dict[str, tuple[str, str]], seed: int
-) -> FolderLayout:
+def _segmentation(folder: str, seed: int) -> FolderLayout:
+    found = find_label_folders(Path(folder))
     if not found:
         names = sorted(path.name for path in Path(folder).iterdir())
         raise UsageError(
@@ -227,11 +231,10 @@ def _segmentation(
         split: {image: classes_of[mask] for image, mask in pair.items()}
         for split, pair in pairs.items()
     }
-    return _layout('segmentation', folder, prefixes, samples, settings, seed)
+    return _layout(folder, prefixes, samples, settings, seed)
 
 
 def _layout(
-    task: str,
     folder: str,
     prefixes: dict[str, dict],
     samples: dict[str, dict[str, list]],
@@ -269,4 +272,4 @@ def _layout(
             )
     data.setdefault('test', data['val'])
     count = {split: len(found) for split, found in samples.items()}
-    return FolderLayout(task, data, count, settings, lists, notes)
+    return FolderLayout(data, count, settings, lists, notes)

@@ -83,7 +83,8 @@ def read_mask_classes(
         indexed = image.getpalette() if image.mode == 'P' else None
     with ThreadPoolExecutor(8) as pool:
         values = [*pool.map(lambda mask: _values(mask, colored), masks)]
-    found = {value: m for m, v in zip(masks, values, strict=True) for value in v}
+    pairs = [*zip(masks, values, strict=True)]
+    found = {value: mask for mask, own in pairs for value in own}
     if colored:
         codes = [red << 16 | green << 8 | blue for red, green, blue in colors]
         class_of = {code: k for k, code in enumerate(codes)}
@@ -116,12 +117,13 @@ def read_mask_classes(
             'classes in classes.txt'
         )
     if not colors and indexed:
-        colors = [tuple(indexed[3 * k : 3 * k + 3]) for k in range(len(classes))]
+        starts = range(0, 3 * len(classes), 3)
+        colors = [tuple(indexed[k : k + 3]) for k in starts]
     settings['classes'] = classes
     settings['palette'] = [list(c) for c in colors] or palette(len(classes))
     return settings, {
         mask: sorted({class_of[v] for v in own} - {IGNORED})
-        for mask, own in zip(masks, values, strict=True)
+        for mask, own in pairs
     }
 
 

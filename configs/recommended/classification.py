@@ -194,7 +194,6 @@ default_hooks = dict(
         max_keep_ckpts=2,
         tuned_only=tuned_only,
     ),
-    visualization=dict(type='VisualizationHook'),
 )
 visualizer = dict(
     type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')]

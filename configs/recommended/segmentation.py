@@ -119,6 +119,7 @@ head = dict(
     kernel_size=3,
     align_corners=False,
 )
+loss = dict(type='CrossEntropyLoss', avg_non_ignore=True)
 model = dict(
     type='mmdavpt.DAVPTEncoderDecoder',
     num_classes=num_classes,
@@ -149,7 +150,7 @@ model = dict(
         in_index=3,
         num_convs=4,
         up_scale=2,
-        loss_decode=dict(type='CrossEntropyLoss', loss_weight=1.0),
+        loss_decode=dict(**loss, loss_weight=1.0),
     ),
     auxiliary_head=[
         dict(
@@ -157,7 +158,7 @@ model = dict(
             in_index=i,
             num_convs=2,
             up_scale=4,
-            loss_decode=dict(type='CrossEntropyLoss', loss_weight=0.4),
+            loss_decode=dict(**loss, loss_weight=0.4),
         )
         for i in range(3)
     ],
@@ -278,7 +279,6 @@ default_hooks = dict(
         max_keep_ckpts=2,
         tuned_only=tuned_only,
     ),
-    visualization=dict(type='SegVisualizationHook'),
 )
 visualizer = dict(
     type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')]

@@ -24,7 +24,7 @@ FRACTION = 0.2
 
 @dataclass(frozen=True)
 class FolderLayout:
-    """What a folder of images offers for a training.
+    """Splits, classes and settings of a folder of images.
 
     Attributes:
         data (dict[str, dict]): Each of 'train', 'val' and 'test' to the

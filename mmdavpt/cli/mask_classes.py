@@ -86,29 +86,13 @@ def read_mask_classes(
     pairs = [*zip(masks, values, strict=True)]
     found = {value: mask for mask, own in pairs for value in own}
     if colored:
-        codes = [red << 16 | green << 8 | blue for red, green, blue in colors]
-        class_of = {code: k for k, code in enumerate(codes)}
+        class_of = _classes_of_colors(found, colors)
         settings = dict(color_map=[list(color) for color in colors])
     else:
         value_map = suggest_value_map(found, len(names) or None)
-        class_of = value_map or {v: v for v in found}
+        class_of = value_map or {value: value for value in found}
         settings = dict(value_map=value_map) if value_map else {}
-    unknown = sorted(found.keys() - class_of.keys())
-    if unknown:
-        code = unknown[0]
-        raise UsageError(
-            f'{found[code]} has the color '
-            f'{(code >> 16, code >> 8 & 255, code & 255)}, which is none of '
-            f'the {len(colors)} colors of the classes'
-        )
     used = sorted({class_of[value] for value in found} - {IGNORED})
-    classes = names or [f'class_{k}' for k in range(max(used, default=0) + 1)]
-    if used and used[-1] >= len(classes):
-        value = next(v for v in found if class_of[v] == used[-1])
-        raise UsageError(
-            f'{found[value]} has the value {value}, but {folder} names '
-            f'{len(classes)} classes, 0 to {len(classes) - 1}; add the others'
-        )
     if len(used) < 2 or len(used) > MOST_UNNAMED and not names:
         raise UsageError(
             f'the masks of {folder} have {len(found)} values '
@@ -116,7 +100,14 @@ def read_mask_classes(
             'classes; save the number of a class in each pixel, and name the '
             'classes in classes.txt'
         )
-    if not colors and indexed:
+    classes = names or [f'class_{k}' for k in range(used[-1] + 1)]
+    if used[-1] >= len(classes):
+        value = next(v for v in found if class_of[v] == used[-1])
+        raise UsageError(
+            f'{found[value]} has the value {value}, but {folder} names '
+            f'{len(classes)} classes, 0 to {len(classes) - 1}; add the others'
+        )
+    if indexed and len(indexed) >= 3 * len(classes) and not colors:
         starts = range(0, 3 * len(classes), 3)
         colors = [tuple(indexed[k : k + 3]) for k in starts]
     settings['classes'] = classes
@@ -125,6 +116,21 @@ def read_mask_classes(
         mask: sorted({class_of[v] for v in own} - {IGNORED})
         for mask, own in pairs
     }
+
+
+def _classes_of_colors(
+    found: dict[int, str], colors: list[Color]
+) -> dict[int, int]:
+    """Return the class of each color, which is one number."""
+    codes = [red << 16 | green << 8 | blue for red, green, blue in colors]
+    for code, mask in found.items():
+        if code not in codes:
+            raise UsageError(
+                f'{mask} has the color '
+                f'{(code >> 16, code >> 8 & 255, code & 255)}, which is none '
+                f'of the {len(colors)} colors of the classes; add it'
+            )
+    return {code: k for k, code in enumerate(codes)}
 
 
 def _values(mask: str, colored: bool) -> list[int]:

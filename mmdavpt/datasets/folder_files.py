@@ -12,10 +12,9 @@ from PIL import Image
 
 from mmdavpt.errors import UsageError, first_few
 
+from .hidden_files import is_hidden
 from .image_files import BROKEN
 
-#: Folders with copies of images, which macOS and Synology make.
-SYSTEM_FOLDERS = ('__MACOSX', '@eaDir')
 #: How many files of an unknown extension are opened.
 TRIALS = 3
 
@@ -47,8 +46,7 @@ def find_images(
         # Each file without an extension is a kind of its own.
         kinds[osp.splitext(file)[1].lower() or file].append(file)
     read = {
-        kind: _knows(kind, backend)
-        or any(_opens(osp.join(root, f), backend) for f in group[:TRIALS])
+        kind: any(reads(osp.join(root, f), backend) for f in group[:TRIALS])
         for kind, group in kinds.items()
     }
     images = [f for f in files if read[osp.splitext(f)[1].lower() or f]]
@@ -99,7 +97,7 @@ def list_files(root: str) -> tuple[list[str], list[str], list[str]]:
             with os.scandir(osp.join(root, prefix)) as entries:
                 for entry in entries:
                     path = prefix + entry.name
-                    if entry.name[0] == '.' or entry.name in SYSTEM_FOLDERS:
+                    if is_hidden(entry.name):
                         hidden.append(path)
                     elif _is_folder(entry):
                         folders.append(path)
@@ -118,19 +116,18 @@ def _is_folder(entry: os.DirEntry) -> bool:
     return osp.isdir(entry) if entry.is_symlink() else entry.is_dir()
 
 
-def _knows(extension: str, backend: str) -> bool:
-    """Return whether a library has an extension among those of images."""
-    if not extension.startswith('.'):
-        return False
-    if backend == 'cv2':  # It lists no readers; each writer has one.
-        return cv2.haveImageWriter(f'image{extension}')
-    return Image.registered_extensions().get(extension) in Image.OPEN
+def reads(path: str, backend: str) -> bool:
+    """Return whether a library reads a file, by its extension or first bytes.
 
-
-def _opens(path: str, backend: str) -> bool:
-    """Return whether a library finds the first bytes of an image."""
-    if backend == 'cv2':
-        return cv2.haveImageReader(path)
+    Args:
+        path (str): The file. If its extension is known, it is not opened.
+        backend (str): The library.
+    """
+    if backend == 'cv2':  # It lists no readers, but each writer has one.
+        return cv2.haveImageWriter(path) or cv2.haveImageReader(path)
+    extension = osp.splitext(path)[1].lower()
+    if Image.registered_extensions().get(extension) in Image.OPEN:
+        return True
     try:
         with Image.open(path):
             return True

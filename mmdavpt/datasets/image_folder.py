@@ -15,6 +15,7 @@ from .folder_files import (
     list_files,
     loading_backend,
     normalize_name,
+    reads,
 )
 from .list_files import class_names, class_number, read_labels, read_list
 
@@ -81,6 +82,10 @@ class ImageFolder(CustomDataset):
         return metainfo | (
             {} if names is None else {'classes': class_names(names)}
         )
+
+    def is_valid_file(self, filename: str) -> bool:
+        """Return whether the loader of the pipeline reads a file."""
+        return reads(filename, loading_backend(self.pipeline.transforms))
 
     def load_data_list(self) -> list[dict]:
         """Find the images of the folders, or read the list."""

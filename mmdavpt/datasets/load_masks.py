@@ -131,11 +131,16 @@ def read_values(image: Image.Image, path: str, colors: bool) -> np.ndarray:
         np.ndarray: Integers, (H, W).
 
     Raises:
-        UsageError: If the mask has several frames, transparent pixels,
-            fractions, or colors that were not expected.
+        UsageError: If the mask is a JPEG or has several frames, transparent
+            pixels, fractions, or colors that were not expected.
     """
     if getattr(image, 'n_frames', 1) > 1:
         raise UsageError(f'{path} should be one mask, but has several frames')
+    if image.format in ('JPEG', 'MPO'):
+        raise UsageError(
+            f'{path} is a JPEG, whose values are not exact; make it a PNG, '
+            'with a threshold if it has two classes'
+        )
     image = ImageOps.exif_transpose(image)
     bands = image.getbands()
     if bands[-1] == 'A' and image.getextrema()[-1][0] < 255:

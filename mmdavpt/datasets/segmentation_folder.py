@@ -15,6 +15,7 @@ from .folder_files import (
     find_images,
     loading_backend,
     normalize_name,
+    reads,
 )
 from .list_files import class_names, read_list
 
@@ -76,6 +77,10 @@ class SegmentationFolder(BaseSegDataset):
             metainfo=metainfo,
             **kwargs,
         )
+
+    def is_valid_file(self, filename: str) -> bool:
+        """Return whether the loader of the pipeline reads a file."""
+        return reads(filename, loading_backend(self.pipeline.transforms))
 
     def load_data_list(self) -> list[dict]:
         """Pair the images with their masks."""

@@ -95,16 +95,16 @@ def test_skipped_files_are_named_in_one_line(root, monkeypatch):
         reason: [os.path.relpath(path, root) for path in paths]
         for reason, paths in dataset.skipped.items()
     }
-    unread = ['a.csv', 'dog/README', 'dog/Thumbs.db', 'dog/clip.mp4']
+    unread = ['a.csv', 'dog/README', 'dog/clip.mp4']
     hidden = ['.ipynb_checkpoints', '@eaDir', '__MACOSX', 'cat/.DS_Store']
     hidden += ['cat/._a.png', 'cat/.ipynb_checkpoints', 'cat/@eaDir']
     assert reasons == {
-        'hidden': [*hidden, 'cat/__MACOSX'],
+        'hidden': [*hidden, 'cat/__MACOSX', 'dog/Thumbs.db'],
         'in no format that cv2 reads': unread,
         'outside of classes': ['loose.png'],
     }
     [line] = lines
-    assert '2 images; not used: hidden: 8 (such as .ipynb_check' in line
+    assert '2 images; not used: hidden: 9 (such as .ipynb_check' in line
 
 
 def test_a_broken_image_is_not_skipped(root):

@@ -151,6 +151,13 @@ def test_what_has_no_class_is_refused(tmp_path, image, kwargs, message):
         load(path, **kwargs)
 
 
+def test_jpeg_is_refused(tmp_path):
+    """Its noise gives pixels the numbers of other classes."""
+    Image.fromarray(VALUES).save(tmp_path / 'mask.png', format='JPEG')
+    with pytest.raises(UsageError, match='mask.png is a JPEG'):
+        load(tmp_path / 'mask.png')
+
+
 def test_several_frames_are_refused(tmp_path):
     images = [Image.fromarray(VALUES), Image.fromarray(VALUES[::-1])]
     images[0].save(tmp_path / 'm.tif', save_all=True, append_images=images[1:])

@@ -14,7 +14,8 @@ from . import options, train
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of a check."""
-    options.add_config_arguments(parser)
+    options.add_config_arguments(parser, 'path of the config or folder')
+    options.add_folder_arguments(parser)
     options.add_protocol_argument(parser)
     options.add_run_arguments(parser)
 

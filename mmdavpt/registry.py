@@ -15,6 +15,9 @@ HOOKS = Registry(
 DATASETS = Registry(
     'dataset', parent=parents.DATASETS, locations=['mmdavpt.datasets']
 )
+TRANSFORMS = Registry(
+    'transform', parent=parents.TRANSFORMS, locations=['mmdavpt.datasets']
+)
 RUNNERS = Registry(
     'runner', parent=parents.RUNNERS, locations=['mmdavpt.engine.runner']
 )

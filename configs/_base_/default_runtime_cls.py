@@ -26,4 +26,4 @@ default_hooks = dict(
     ),
     visualization=dict(type='VisualizationHook'),
 )
-tta_model = dict(type='AverageClsScoreTTA')
+tta_model = dict(type='mmdavpt.LabelingClsTTAModel')

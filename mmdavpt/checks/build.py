@@ -5,9 +5,8 @@ import io
 import os.path as osp
 import re
 import sys
-import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
@@ -20,9 +19,10 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from torch.overrides import TorchFunctionMode
 from torch.utils.data import DataLoader, Dataset
 
-from mmdavpt.errors import UsageError, did_you_mean
+from mmdavpt.errors import UsageError
 from mmdavpt.randomness import isolated_randomness
 
+from .config_errors import describe, path_of
 from .introspection import arguments_of, find_types, walk
 
 #: Key that each loop needs in addition to its dataloader and its config.
@@ -148,7 +148,7 @@ class DryRunner(Runner):
             **kwargs: See there.
         """
         given = dict(dataloader)
-        self._path = _path_of(dataloader, self._nodes) or self._path
+        self._path = path_of(dataloader, self._nodes) or self._path
         dataset = build_unread(given['dataset'])
         batch = given.get('batch_size')
         count = BATCHES * batch if isinstance(batch, int) else BATCHES
@@ -175,72 +175,6 @@ class DryRunner(Runner):
         if by_epoch == isinstance(self._train_loop, IterBasedTrainLoop):
             return None
         return self.max_epochs if by_epoch else self.max_iters
-
-
-def describe(
-    error: Exception, nodes: Sequence[tuple[str, dict]], path: str = ''
-) -> str:
-    """Return where in a config an error comes from, and its reason.
-
-    Args:
-        error (Exception): The error.
-        nodes (Sequence[tuple[str, dict]]): The dicts of the config by path.
-        path (str): The path of the part that was being built, if known.
-            Defaults to ''.
-    """
-    target = registry = None
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        if frame.f_code.co_name == 'build_from_cfg':
-            path = _path_of(frame.f_locals.get('cfg'), nodes) or path
-            target = frame.f_locals.get('obj_cls')
-            registry = frame.f_locals.get('registry')
-    if found := re.search(r"(\w+)\.__init__\(\) got .* '(\w+)'", str(error)):
-        known = [*frame.f_locals.values(), frame.f_globals.get(found[1])]
-        called = [c for c in known if getattr(c, '__name__', '') == found[1]]
-        if called and called[0] not in getattr(target, '__mro__', ()):
-            # Not called by a registry: the target passes on a dict of its own.
-            below = [p for p, n in nodes if path in p and found[2] in n]
-            target, path = called[0], (below or [path])[0]
-    if target is None and registry is None and path:
-        for place, node in nodes:
-            inside = f'{place}.'.startswith(f'{path}.')
-            if inside and not find_types(node.get('type', dict)):
-                return f'`{place}.type`: {node["type"]!r} is not registered'
-    return (f'`{path}`: ' if path else '') + _reason(error, target, registry)
-
-
-def _path_of(node: Any, nodes: Sequence[tuple[str, dict]]) -> str | None:
-    paths = [path for path, own in nodes if own is node]
-    if isinstance(node, dict):
-        for path, own in nodes:  # or of a copy, perhaps with some defaults
-            if own and path and all(node.get(k) == v for k, v in own.items()):
-                paths.append(path)
-    return paths[0] if paths else None
-
-
-def _reason(error: Exception, target: Any, registry: Any) -> str:
-    """Return why the call of a registered target failed."""
-    text = ' '.join(str(error).split())
-    if found := re.search(r"unexpected keyword argument '(\w+)'", text):
-        names = arguments_of(target)[0] if callable(target) else set()
-        if names:
-            others = f'; it has {", ".join(sorted(names))}'
-            hint = did_you_mean(found[1], names) or others
-            name = getattr(target, '__name__', target)
-            return f'{name} has no argument {found[1]!r}{hint}'
-    if found := re.match(r"['\"]?(\S+) is not in the (.+?) registry", text):
-        names = {*registry.module_dict, *registry.root.module_dict}
-        hint = did_you_mean(found[1], names)
-        return f'{found[1]!r} is not in the registry {found[2]}{hint}'
-    if 'must contain the key "type"' in text:
-        return 'it has no `type`'
-    if isinstance(error, KeyError):
-        return f'the key {text} is missing or unknown'
-    if text:
-        known = isinstance(error, ValueError)
-        return text if known else f'{text} ({type(error).__name__})'
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    return f'`{place.line}` fails in {place.name} ({type(error).__name__})'
 
 
 def build_unread(node: Any) -> Dataset | None:

@@ -39,7 +39,7 @@ def find_errors(cfg: Config, dry: DryRunner) -> Iterator[str]:
     """
     yield from unread_keys(cfg, dry, errors=True)
     yield from repeated_default_hooks(cfg, dry)
-    yield from hidden_normalization(cfg)
+    yield from hidden_preprocessing(cfg)
     yield from text_as_classes(cfg)
     yield from single_outputs(dry.model)
     yield from learnt_padding(dry.model)
@@ -138,13 +138,13 @@ def repeated_default_hooks(cfg: Config, dry: DryRunner) -> Iterator[str]:
                 )
 
 
-def hidden_normalization(cfg: Config) -> Iterator[str]:
-    """Yield normalization at the top that the model's own one hides."""
-    inner = cfg.model.get('data_preprocessor') or {}
+def hidden_preprocessing(cfg: Config) -> Iterator[str]:
+    """Yield options of a data preprocessor that the model's own one hides."""
+    model = cfg.model.get('module') or cfg.model  # of a TTA model
+    inner = model.get('data_preprocessor') or {}
     outer = cfg.get('data_preprocessor') or {}
-    for key in outer if inner else ():
-        named = re.fullmatch('mean|std|.*rgb.*', key)
-        if named and not np.array_equal(inner.get(key), outer[key]):
+    for key in set(outer) - BUILDER_KEYS if inner else ():
+        if not np.array_equal(inner.get(key), outer[key]):
             yield (
                 f'`model.data_preprocessor` hides `data_preprocessor.{key}` '
                 f'({outer[key]}) and has {inner.get(key)}; set one of the two'

@@ -101,13 +101,18 @@ def use_tta(cfg: Config) -> None:
             'augmentations of `TestTimeAug`, but it has none'
         )
     tta_model = copy.deepcopy(cfg.get('tta_model')) or ConfigDict()
-    tta_model.setdefault(
-        'type',
-        'mmdavpt.RunningSegTTAModel'
+    theirs, ours = (
+        ('mmseg.SegTTAModel', 'mmdavpt.RunningSegTTAModel')
         if is_segmentation(cfg)
-        else 'mmpretrain.AverageClsScoreTTA',
+        else ('mmpretrain.AverageClsScoreTTA', 'mmdavpt.LabelingClsTTAModel')
     )
-    tta_model.module = cfg.model
+    # Theirs score one-channel heads, or label images, wrongly.
+    if tta_model.get('type') in (None, theirs, theirs.split('.')[1]):
+        tta_model.type = ours
+    # A data preprocessor of the TTA model replaces the model's own one.
+    if cfg.get('data_preprocessor') is not None:
+        cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
+    tta_model.update(module=cfg.model, data_preprocessor=None)
     cfg.model = tta_model
     loader = cfg.test_dataloader
     for _, dataset in list(walk(loader.dataset)):

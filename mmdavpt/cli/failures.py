@@ -11,7 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.utils import mkdir_or_exist
 
-from mmdavpt.checks.build import describe
+from mmdavpt.checks.config_errors import describe
 from mmdavpt.checks.introspection import walk
 from mmdavpt.errors import UsageError
 

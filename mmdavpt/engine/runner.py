@@ -1,7 +1,9 @@
 """Runners that resume exactly and never lose a checkpoint."""
 
+import copy
 import os.path as osp
 
+from mmengine.config import Config
 from mmengine.dist import master_only
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import BaseLoop, Runner
@@ -31,6 +33,23 @@ class DAVPTRunner(Runner):
     def __init__(self, *args, **kwargs) -> None:
         install_safe_loading()
         super().__init__(*args, **kwargs)
+
+    @classmethod
+    def from_cfg(cls, cfg: Config | dict) -> 'DAVPTRunner':
+        """Build a runner from a config.
+
+        A data preprocessor at the top moves into the model of the config that
+        the runner writes: MMSegmentation's inferencers look only there.
+
+        Args:
+            cfg (Config | dict): The config. It is copied.
+        """
+        cfg = copy.deepcopy(cfg)
+        if cfg.get('data_preprocessor') is not None:
+            cfg['model'].setdefault(
+                'data_preprocessor', cfg['data_preprocessor']
+            )
+        return super().from_cfg(cfg)
 
     def train(self) -> nn.Module:
         """Train, and end the workers of the loaders."""

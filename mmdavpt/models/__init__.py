@@ -1,5 +1,6 @@
 from .backbones import DAVPTVisionTransformer
 from .classifier import DAVPTImageClassifier
+from .cls_tta import LabelingClsTTAModel
 from .guidance import PromptGuidance
 from .losses import DAVPTLoss
 from .seg_tta import RunningSegTTAModel
@@ -11,6 +12,7 @@ __all__ = [
     'DAVPTImageClassifier',
     'DAVPTLoss',
     'DAVPTVisionTransformer',
+    'LabelingClsTTAModel',
     'PromptGuidance',
     'RunningSegTTAModel',
     'count_parameters',

@@ -153,13 +153,13 @@ def test_amp_rejects_a_custom_wrapper():
 
 
 @pytest.mark.parametrize(
-    'config, kind, default',
+    'config, kind, theirs',
     [
-        (ADE20K, 'mmdavpt.RunningSegTTAModel', 'mmdavpt.RunningSegTTAModel'),
-        (CUB, 'AverageClsScoreTTA', 'mmpretrain.AverageClsScoreTTA'),
+        (ADE20K, 'mmdavpt.RunningSegTTAModel', 'SegTTAModel'),
+        (CUB, 'mmdavpt.LabelingClsTTAModel', 'mmpretrain.AverageClsScoreTTA'),
     ],
 )
-def test_tta(config, kind, default, checkpoint):
+def test_tta(config, kind, theirs, checkpoint):
     cfg = apply(test, config, checkpoint, '--tta')
     assert cfg.model.type == kind
     assert cfg.model.module.type.startswith('mmdavpt.DAVPT')
@@ -171,8 +171,13 @@ def test_tta(config, kind, default, checkpoint):
         type='Wrapper', dataset=cfg.test_dataloader.dataset
     )
     evaluation.use_tta(cfg)
-    assert cfg.model.type == default
+    assert cfg.model.type == kind
     assert cfg.test_dataloader.dataset.dataset.pipeline == cfg.tta_pipeline
+
+    model, cfg.tta_model = cfg.model.module, dict(type=theirs)
+    cfg.model = model
+    evaluation.use_tta(cfg)
+    assert cfg.model.type == kind
 
     cfg.pop('tta_pipeline')
     with pytest.raises(UsageError, match='--tta needs a `tta_pipeline`'):

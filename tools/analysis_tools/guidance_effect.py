@@ -56,11 +56,9 @@ def load_model(
 
 def preprocessor(cfg) -> dict:
     """Return the data preprocessor's config as a runner completes it."""
-    return {
-        'type': 'ClsDataPreprocessor',
-        **cfg.get('data_preprocessor', {}),
-        **cfg.model.get('data_preprocessor', {}),
-    }
+    own = cfg.model.get('data_preprocessor')
+    given = cfg.get('data_preprocessor', {}) if own is None else own
+    return {'type': 'ClsDataPreprocessor', **given}
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from mmcv.transforms import LoadAnnotations
 from mmengine.dataset import Compose
 from mmengine.runner.runner import _SlicedDataset
 
@@ -36,7 +37,7 @@ class CheckedPipeline(Compose):
         self._loaded = {}
         if any(name.startswith('LoadImage') for name in names):
             self._loaded['img'] = 'img_path'
-        if any('Annotation' in name for name in names):
+        if any(isinstance(t, LoadAnnotations) for t in self.transforms):
             self._loaded['gt_seg_map'] = 'seg_map_path'
         self._pending: list[str] = []
 
@@ -59,6 +60,8 @@ class CheckedPipeline(Compose):
             return self._handle(broken)
         try:
             result = super().__call__(data)
+        except UsageError:  # such as a mask with an unexpected value
+            raise
         except UNDECODABLE as error:
             broken = _first_defect(files, _decoding_defect)
             if broken is not None:

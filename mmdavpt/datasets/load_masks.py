@@ -1,0 +1,188 @@
+"""Load masks of any kind of pixels as the classes of pixels."""
+
+import io
+from collections.abc import Mapping, Sequence
+from numbers import Integral
+
+import mmengine.fileio as fileio
+import numpy as np
+from mmseg.datasets.transforms import LoadAnnotations
+from PIL import Image, ImageOps
+
+from mmdavpt.errors import UsageError, first_few
+from mmdavpt.registry import TRANSFORMS
+
+from .mask_values import IGNORED
+
+
+@TRANSFORMS.register_module()
+class LoadMasks(LoadAnnotations):
+    """Load a mask, and map its values or colors to classes.
+
+    Reads masks with one value per pixel: gray, of 1, 8 or 16 bits, indexed
+    (the index counts, not the color), or RGB with equal channels. Colors are
+    read with ``color_map`` only. A map is complete: a value or color that it
+    lacks is an error, so that no pixel gets a class, or is ignored, by
+    accident. Files are decoded by Pillow, since OpenCV turns indices into
+    colors. An orientation tag is applied, as it is to images.
+
+    ``reduce_zero_label`` and the classes of the dataset are applied after the
+    map, as in :class:`mmseg.datasets.LoadAnnotations`.
+
+    Args:
+        value_map (dict[int, int], optional): Each value in the files to its
+            class, or to 255 for ignored pixels, such as {0: 0, 255: 1}.
+            Defaults to None: the values are the classes.
+        color_map (dict[tuple, int] | Sequence[tuple], optional): Each color
+            (red, green, blue) to its class, or to 255; or the colors in the
+            order of the classes, such as a palette. The colors of indexed
+            masks are looked up too. Defaults to None.
+        backend_args (dict, optional): Arguments of the file backend.
+            Defaults to None.
+
+    Raises:
+        UsageError: If a map is malformed, both are given, a mask is not
+            readable as above or has another size than its image, or its
+            value or color is not in the map.
+    """
+
+    def __init__(
+        self,
+        value_map: Mapping[int, int] | None = None,
+        color_map: Mapping[Sequence[int], int]
+        | Sequence[Sequence[int]]
+        | None = None,
+        backend_args: dict | None = None,
+    ) -> None:
+        super().__init__(backend_args=backend_args)
+        if value_map is not None and color_map is not None:
+            raise UsageError('set value_map or color_map, not both')
+        self.value_map, self.color_map = value_map, color_map
+        self._name = 'value_map' if color_map is None else 'color_map'
+        if color_map is not None and not isinstance(color_map, Mapping):
+            color_map = {tuple(c): k for k, c in enumerate(color_map)}
+        given = color_map if value_map is None else value_map
+        self._keys = self._classes = None
+        if given is not None:
+            keys = [self._key(key) for key in given]
+            classes = [_integer(k, IGNORED, 'a class') for k in given.values()]
+            order = np.argsort(keys)
+            self._keys = np.array(keys, np.int64)[order]
+            self._classes = np.array(classes, np.uint8)[order]
+
+    def _key(self, key: object) -> int:
+        """Return a value, or a color as one number."""
+        if self.color_map is None:
+            return _integer(key, 65535, 'a value')
+        if not isinstance(key, Sequence) or len(key) != 3:
+            raise UsageError(
+                f'color_map should have colors (red, green, blue), but has '
+                f'{key!r}'
+            )
+        red, green, blue = (_integer(c, 255, 'a color') for c in key)
+        return red << 16 | green << 8 | blue
+
+    def _load_seg_map(self, results: dict) -> None:
+        path = results['seg_map_path']
+        content = fileio.get(path, backend_args=self.backend_args)
+        with Image.open(io.BytesIO(content)) as image:
+            values = read_values(image, path, self.color_map is not None)
+        size = results.get('ori_shape', values.shape)
+        if values.shape != tuple(size):
+            raise UsageError(
+                f'{path} has {values.shape[1]}×{values.shape[0]} pixels, but '
+                f'its image {results.get("img_path")} has {size[1]}×{size[0]}'
+            )
+        labels = self._map(values, path)
+        if results['reduce_zero_label']:
+            labels = np.where(labels % IGNORED, labels - 1, IGNORED)
+        if results.get('label_map') is not None:
+            table = np.arange(IGNORED + 1)
+            table[[*results['label_map']]] = [*results['label_map'].values()]
+            labels = table[labels]
+        results['gt_seg_map'] = labels.astype(np.uint8)
+        results['seg_fields'].append('gt_seg_map')
+
+    def _map(self, values: np.ndarray, path: str) -> np.ndarray:
+        """Return the classes of values, or of colors as numbers."""
+        if self._keys is None:
+            if values.max() > IGNORED or values.min() < 0:
+                raise UsageError(
+                    f'{path} has the value {values.max()}, but classes are '
+                    f'from 0 to {IGNORED - 1}, and {IGNORED} is ignored; map '
+                    'its values with LoadMasks(value_map={...})'
+                )
+            return values
+        index = np.searchsorted(self._keys, values)
+        index[index == len(self._keys)] = 0
+        unknown = self._keys[index] != values
+        if unknown.any():
+            lacking = np.unique(values[unknown]).tolist()
+            if self.color_map is not None:
+                lacking = [(c >> 16, c >> 8 & 255, c & 255) for c in lacking]
+            raise UsageError(
+                f'{path} has {first_few(lacking)}, which {self._name} lacks; '
+                f'add {lacking[0]}: CLASS, or {lacking[0]}: {IGNORED} to '
+                'ignore these pixels'
+            )
+        return self._classes[index]
+
+    def __repr__(self) -> str:
+        return (
+            f'{type(self).__name__}(value_map={self.value_map}, '
+            f'color_map={self.color_map}, backend_args={self.backend_args})'
+        )
+
+
+def read_values(image: Image.Image, path: str, colors: bool) -> np.ndarray:
+    """Return the values of a mask's pixels, or their colors as numbers.
+
+    Args:
+        image (Image.Image): The mask.
+        path (str): Its file, for messages.
+        colors (bool): Whether to read colors, red << 16 | green << 8 | blue.
+
+    Returns:
+        np.ndarray: Integers, (H, W).
+
+    Raises:
+        UsageError: If the mask has several frames, transparent pixels,
+            fractions, or colors that were not expected.
+    """
+    if getattr(image, 'n_frames', 1) > 1:
+        raise UsageError(f'{path} should be one mask, but has several frames')
+    image = ImageOps.exif_transpose(image)
+    bands = image.getbands()
+    if bands[-1] == 'A' and image.getextrema()[-1][0] < 255:
+        raise UsageError(
+            f'{path} has transparent pixels; save it without transparency'
+        )
+    if colors:
+        if image.mode[0] in 'IF':
+            raise UsageError(
+                f'{path} has values of more than 8 bits, not the colors that '
+                'color_map expects; use value_map'
+            )
+        rgb = np.asarray(image.convert('RGB'), np.int32)
+        return rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2]
+    values = np.asarray(image)
+    if values.ndim == 3:
+        values = values[..., : len(bands) - (bands[-1] == 'A')]
+        if (values != values[..., :1]).any():
+            raise UsageError(
+                f'{path} has colors ({image.mode}), not one value per pixel; '
+                'map them to classes with LoadMasks(color_map={...})'
+            )
+        values = values[..., 0]
+    if values.dtype.kind == 'f' and (values % 1).any():
+        raise UsageError(f'{path} should have integers, but has fractions')
+    return values.astype(np.int32 if values.dtype.kind != 'b' else np.uint8)
+
+
+def _integer(value: object, largest: int, what: str) -> int:
+    if not isinstance(value, Integral) or not 0 <= value <= largest:
+        raise UsageError(
+            f'{what} in a map should be an integer from 0 to {largest}, but '
+            f'is {value!r}'
+        )
+    return int(value)

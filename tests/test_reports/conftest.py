@@ -1,0 +1,3 @@
+"""Settings of tests that start many runs."""
+
+from tests.test_checks.conftest import _quick_start  # noqa: F401

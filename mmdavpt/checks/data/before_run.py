@@ -6,13 +6,19 @@ from multiprocessing.pool import ThreadPool
 import numpy as np
 
 from mmdavpt.datasets.file_record import FileRecord, read_header
+from mmdavpt.datasets.record_cache import (
+    load_records,
+    records_file,
+    still_valid,
+)
+from mmdavpt.datasets.sample_files import Key
 from mmdavpt.errors import UsageError
 
 from .built import BuiltDataset, build_datasets
 from .dataset_records import DatasetRecords, collect_records
-from .find import find_across, find_in
+from .find import find_in
 from .finding import Finding
-from .scan import Key, load_records, readers_of, records_file, still_valid
+from .split_findings import find_across
 
 #: Maximum number of samples of a dataset whose headers are read.
 MOST_FILES = 100_000
@@ -45,7 +51,7 @@ def check_run_data(cfg: dict, training: bool) -> list[str]:
     Raises:
         UsageError: If data that the run reads is missing, broken or wrong.
     """
-    known = load_records(records_file(cfg.get('work_dir') or ''))
+    known = load_records(records_file(cfg))
     parts, notes, errors = [], [], []
     for split in ('train', 'val', 'test') if training else ('test',):
         unread = training and split == 'test'
@@ -55,24 +61,22 @@ def check_run_data(cfg: dict, training: bool) -> list[str]:
                 parts.append(read_some(built, known, most))
         except UsageError as error:
             (notes if unread else errors).append(str(error))
-    found = [(f'{part.path}: ', f) for part in parts for f in find_in(part)]
+    found = [
+        (f'{part.built.path}: ', f) for part in parts for f in find_in(part)
+    ]
     found += [('', finding) for finding in find_across(parts)]
     for where, finding in found:
         sentence = where + finding.sentence
-        if finding.severity == 'error' and training and 'test' in finding.split:
-            notes.append(f'{sentence}; training does not read it, testing will')
-        elif _is_replaced(finding, cfg):
-            notes.append(
-                f'{sentence}; max_broken_files allows it, so other samples '
-                'replace them'
-            )
+        tolerated = _why_tolerated(finding, cfg, training)
+        if finding.severity == 'error' and not tolerated:
+            errors.append(sentence)
         else:
-            (errors if finding.severity == 'error' else notes).append(sentence)
+            notes.append(sentence + tolerated)
     if errors:
-        more = f'; there are {len(errors) - 1} more errors' if errors[1:] else ''
+        more = f' ({len(errors) - 1} more errors)' if errors[1:] else ''
         raise UsageError(
-            f'{errors[0]}{more}; `mmdavpt check CONFIG --data-only` lists '
-            'every finding'
+            f'{errors[0]}{more}; `mmdavpt check CONFIG --data-only` lists all '
+            'findings'
         )
     return notes
 
@@ -87,34 +91,31 @@ def read_some(
         known (Mapping): Records of an earlier report.
         most (int): The maximum number of samples whose headers are read.
     """
-    number = len(built.samples)
-    keys = {
-        key: None
-        for i in evenly_spread(number, most)
-        for key in built.files(i)
-        if key[0]
-    }
+    files = built.files
+    number = len(files.samples)
+    chosen = evenly_spread(number, most)
+    keys = [
+        k
+        for i in chosen
+        for k in (*files.images[i:][:1], *files.labels[i:][:1])
+        if k[0]
+    ]
     records = {k: known[k] for k in keys if still_valid(known.get(k))}
-
-    def decode(most: int, labels_only: bool) -> DatasetRecords:
-        work = {
-            key: read
-            for key, read in readers_of(
-                built, evenly_spread(number, most)
-            ).items()
-            if not (key in records and records[key].reader)
-            and not (labels_only and key[1] != built.readers[1])
-        }
-        records.update(zip(work, pool.map(lambda read: read(), work.values()), strict=True))
-        return collect_records(built, records)
-
+    rest = [key for key in dict.fromkeys(keys) if key not in records]
     with ThreadPool(8) as pool:  # they wait for the disk
-        rest = [key for key in keys if key not in records]
+
+        def decode(most: int, images: bool) -> DatasetRecords:
+            work = files.work(evenly_spread(number, most), images)
+            work = {k: w for k, w in work.items() if not records[k].shape}
+            decoded = pool.map(lambda read: read(), work.values())
+            records.update(zip(work, decoded, strict=True))
+            return collect_records(built, records)
+
         headers = pool.map(read_header, [path for path, _ in rest])
         records.update(zip(rest, headers, strict=True))
-        data = decode(MOST_DECODED, labels_only=False)
+        data = decode(min(most, MOST_DECODED), images=True)
         if data.labels and not all(data.class_counts.values()):
-            data = decode(MOST_LABELS, labels_only=True)
+            data = decode(min(most, MOST_LABELS), images=False)
     return data
 
 
@@ -129,10 +130,15 @@ def evenly_spread(number: int, most: int) -> list[int]:
     return np.linspace(0, number - 1, most).round().astype(int).tolist()
 
 
-def _is_replaced(finding: Finding, cfg: dict) -> bool:
-    """Return whether a training tolerates the broken files of a finding."""
+def _why_tolerated(finding: Finding, cfg: dict, training: bool) -> str:
+    """Return why an error does not stop a run; '' if it does."""
+    if finding.severity != 'error':
+        return ''
+    if training and 'test' in finding.split:
+        return '; training does not read it, testing will'
     hooks = cfg.get('custom_hooks') or []
     most = max((hook.get('max_broken_files', 0) for hook in hooks), default=0)
-    return (finding.kind, finding.split) == ('broken_files', 'train') and (
-        len(finding.files) <= most
-    )
+    broken = (finding.kind, finding.split) == ('broken_files', 'train')
+    if broken and len(finding.files) <= most:
+        return '; max_broken_files allows it: other samples replace them'
+    return ''

@@ -1,109 +1,52 @@
-"""Run all findings over the records of datasets."""
+"""All findings of one dataset."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from mmdavpt.engine.class_counts import class_order_defect
+from mmdavpt.datasets.file_checks import FILE_CHECKS
 
-from . import duplicate_findings, image_findings, label_findings
+from . import label_findings as labels
+from . import split_findings as splits
 from .dataset_records import DatasetRecords, listed
-from .duplicate_findings import leaks
 from .finding import Finding
-from .image_findings import is_gray
 
-#: What finds each kind of defect of one dataset.
+
+def file_findings(data: DatasetRecords) -> Iterator[Finding]:
+    """Find defects of single files, grouped by kind.
+
+    Args:
+        data (DatasetRecords): A dataset.
+    """
+    for kind, severity, where, concerns, sentence in FILE_CHECKS:
+        images = data.images if where != 'label file' else []
+        labels = data.labels if where != 'image' else []
+        files = [*images, *labels]
+        found = [r for r in files if concerns(r, data.built.files)]
+        found = list({record.path: record for record in found}.values())
+        if found:
+            more = f' ({len(found) - 1} more)' * (len(found) > 1)
+            sentence = sentence.format(
+                files=listed(found, where), first=found[0], more=more
+            )
+            yield data.finding(kind, severity, sentence, found)
+
+
 FINDERS = (
-    image_findings.broken_files,
-    label_findings.rejected_labels,
-    label_findings.label_sizes,
-    label_findings.color_labels,
-    label_findings.wide_labels,
-    label_findings.lossy_labels,
-    label_findings.class_out_of_range,
-    label_findings.values_out_of_range,
-    label_findings.missing_classes,
-    label_findings.imbalance,
-    duplicate_findings.duplicates,
-    image_findings.lost_range,
-    image_findings.transparency,
-    image_findings.converted_colors,
-    image_findings.dropped_frames,
-    image_findings.mixed_channels,
-    image_findings.constant_images,
-    image_findings.orientation_tags,
-    image_findings.smaller_than_crop,
+    file_findings,
+    labels.label_sizes,
+    labels.class_out_of_range,
+    labels.values_out_of_range,
+    labels.missing_classes,
+    labels.imbalance,
+    splits.duplicates,
+    splits.mixed_channels,
 )
 
 
-def find_in(data: DatasetRecords) -> tuple[Finding, ...]:
+def find_in(data: DatasetRecords) -> list[Finding]:
     """Return the findings of one dataset, errors first.
 
     Args:
         data (DatasetRecords): Its records.
     """
-    return _errors_first(f for finder in FINDERS for f in finder(data))
-
-
-def find_across(parts: Sequence[DatasetRecords]) -> tuple[Finding, ...]:
-    """Return the findings across datasets, errors first.
-
-    Args:
-        parts (Sequence[DatasetRecords]): The datasets of all splits, training
-            sets first.
-    """
-    finders = (leaks, different_classes, different_channels)
-    return _errors_first(f for finder in finders for f in finder(parts))
-
-
-def different_classes(parts: Sequence[DatasetRecords]) -> Iterator[Finding]:
-    """Find splits that number the classes differently.
-
-    Args:
-        parts (Sequence[DatasetRecords]): The datasets of all splits.
-    """
-    for first, other in _pairs(parts):
-        if not (first.classes and other.classes):
-            continue
-        defect = class_order_defect(
-            first.classes, other.classes, other=f'{other.split} set'
-        )
-        if defect:
-            both = f'train and {other.split}'
-            yield Finding('error', 'different_classes', both, defect)
-
-
-def different_channels(parts: Sequence[DatasetRecords]) -> Iterator[Finding]:
-    """Find splits of gray and of color images.
-
-    Args:
-        parts (Sequence[DatasetRecords]): The datasets of all splits.
-    """
-    for first, other in _pairs(parts):
-        modes = [
-            {is_gray(r.mode) for r in part.images if r.mode}
-            for part in (first, other)
-        ]
-        if {True} in modes and {False} in modes:
-            kinds = ['gray' if True in m else 'in color' for m in modes]
-            yield Finding(
-                'warning',
-                'different_channels',
-                f'train and {other.split}',
-                f'the training images are {kinds[0]}, but '
-                f'{listed(other.images)} of {other.path} are {kinds[1]}; '
-                'use the same kind of images',
-                tuple(record.path for record in other.images),
-            )
-
-
-def _pairs(
-    parts: Sequence[DatasetRecords],
-) -> Iterator[tuple[DatasetRecords, DatasetRecords]]:
-    """Yield the first training set with each dataset of another split."""
-    first = next((part for part in parts if part.split == 'train'), None)
-    for other in parts:
-        if first is not None and other.split != 'train':
-            yield first, other
-
-
-def _errors_first(findings: Iterator[Finding]) -> tuple[Finding, ...]:
-    return tuple(sorted(findings, key=lambda f: f.severity != 'error'))
+    found = [finding for finder in FINDERS for finding in finder(data)]
+    return sorted(found, key=lambda finding: finding.severity != 'error')

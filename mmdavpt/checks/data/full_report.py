@@ -2,16 +2,17 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
+from mmdavpt.datasets.record_cache import read_all, records_file
 from mmdavpt.errors import UsageError
 
 from .built import build_datasets
 from .dataset_records import DatasetRecords, collect_records
 from .dataset_report import DataReport, DatasetReport
-from .find import find_across, find_in
+from .find import find_in
 from .finding import Finding
-from .image_findings import count_modes
-from .scan import read_all, readers_of, records_file
+from .split_findings import find_across
 
 
 def make_report(
@@ -33,40 +34,40 @@ def make_report(
             findings.append(Finding('error', 'unreadable', split, str(error)))
     work = {}
     for part in built:
-        work |= readers_of(part, range(len(part.samples)))
-    records = read_all(work, records_file(cfg['work_dir']), workers)
+        work |= part.files.work(range(len(part.files.samples)))
+    records = read_all(work, records_file(cfg), workers)
     data = [collect_records(part, records) for part in built]
     reports = []
-    for i, part in enumerate(data):
-        same = [d.path for d in data[:i] if _files(d) == _files(part)]
-        reports.append(_describe(part, same[0] if same else ''))
+    for part in data:
+        same = [
+            d
+            for d in data
+            if d.images == part.images and d.labels == part.labels
+        ]
+        # An earlier dataset with the same files has the same findings.
+        reports.append(_describe(part, same[0]))
     return DataReport(tuple(reports), (*findings, *find_across(data)))
 
 
-def _describe(data: DatasetRecords, same_as: str) -> DatasetReport:
+def _describe(data: DatasetRecords, first: DatasetRecords) -> DatasetReport:
     """Return numbers and findings of a dataset."""
-    if same_as:
-        return DatasetReport(data.split, data.path, len(data.images), same_as)
-    counts = {data.classes[k]: n for k, n in data.class_counts.items()}
-    sizes = sorted((r.loaded_size for r in data.decoded), key=lambda s: s[0] * s[1])
+    built = data.built
+    report = DatasetReport(built.split, built.path, len(data.images))
+    if first is not data:
+        return replace(report, same_as=first.built.path)
+    counts = {built.classes[k]: n for k, n in data.class_counts.items()}
+    sizes = [record.loaded_size for record in data.images]
+    sizes = sorted(filter(None, sizes), key=math.prod)
     chosen = {'smallest': 0, 'median': len(sizes) // 2, 'largest': -1}
-    return DatasetReport(
-        data.split,
-        data.path,
-        len(data.images),
-        classes=data.classes,
+    known = [record for record in data.images if record.mode]
+    return replace(
+        report,
+        classes=built.classes,
         images_per_class={} if data.labels else counts,
         pixels_per_class=counts if data.labels else {},
         label_values=dict(sorted(data.values.items())),
         sizes={name: sizes[i] for name, i in chosen.items() if sizes},
-        formats=dict(Counter(r.format for r in data.images if r.format)),
-        modes=dict(count_modes(data)),
-        findings=find_in(data),
+        formats=dict(Counter(r.format for r in known)),
+        modes=dict(Counter(f'{r.mode}, {r.bits} bits' for r in known)),
+        findings=tuple(find_in(data)),
     )
-
-
-def _files(data: DatasetRecords) -> list:
-    return [
-        (image.path, label)
-        for image, label in zip(data.images, data.class_labels, strict=True)
-    ] + [label.path for label in data.labels]

@@ -1,38 +1,34 @@
-"""Read the files of datasets in parallel, and remember the records."""
+"""Read files in parallel, and keep their records for the next time."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import partial
 from multiprocessing.pool import ThreadPool
-from pathlib import Path
 
 from mmengine.utils import mkdir_or_exist
 from rich.console import Console
 from rich.progress import track
 
-from mmdavpt.datasets.file_record import FileRecord, read_image, read_label
-
-from .built import BuiltDataset
-
-#: Path and reader of a file.
-Key = tuple[str, str]
+from .file_record import FileRecord
+from .sample_files import Key
 
 
-def records_file(work_dir: str) -> str:
-    """Return the file that stores the records of a full report.
+def records_file(cfg: dict) -> str:
+    """Return the file of records in the work folder of a config.
 
     Args:
-        work_dir (str): The work folder of a run.
+        cfg (dict): The config.
     """
-    return os.path.join(work_dir, 'data_report', 'records.jsonl')
+    return os.path.join(
+        cfg.get('work_dir') or '', 'data_report', 'records.jsonl'
+    )
 
 
 def load_records(path: str) -> dict[Key, FileRecord]:
     """Load the records of an earlier report, whose files may have changed.
 
     Args:
-        path (str): The file. Lines that are cut off are skipped.
+        path (str): The file of records. Lines that are cut off are skipped.
     """
     found = {}
     with suppress(FileNotFoundError), open(path, encoding='utf-8') as file:
@@ -49,32 +45,13 @@ def still_valid(record: FileRecord | None) -> bool:
     Args:
         record (FileRecord, optional): The record.
     """
-    if record is None:
-        return False
     with suppress(OSError, ValueError):
-        now = os.stat(record.path)
-        return (now.st_size, now.st_mtime_ns) == (record.size, record.mtime_ns)
+        now = os.stat(record.path) if record else None
+        return now is not None and (now.st_size, now.st_mtime_ns) == (
+            record.size,
+            record.mtime_ns,
+        )
     return False
-
-
-def readers_of(
-    built: BuiltDataset, indices: Iterable[int]
-) -> dict[Key, Callable[[], FileRecord]]:
-    """Return a function per file that decodes it.
-
-    Args:
-        built (BuiltDataset): The dataset.
-        indices (Iterable[int]): The samples whose files to decode.
-    """
-    work = {}
-    for i in indices:
-        sample, (image, label) = built.samples[i], built.files(i)
-        load = partial(built.load_image, dict(sample))
-        work[image] = partial(read_image, image[0], load, image[1])
-        if label[0]:
-            load = partial(built.load_labels, dict(sample, seg_fields=[]))
-            work[label] = partial(read_label, label[0], load, label[1])
-    return work
 
 
 def read_all(
@@ -83,7 +60,7 @@ def read_all(
     """Decode files in threads, with a progress bar on a terminal.
 
     Args:
-        work (Mapping): What :func:`readers_of` returns.
+        work (Mapping): A function for each file.
         path (str): The file of records: files that have not changed since
             are not read again, and new records are appended.
         workers (int): The number of threads.

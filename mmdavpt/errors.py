@@ -1,5 +1,7 @@
 """The error of a user's mistake, and the parts that messages share."""
 
+import os
+import sys
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -9,6 +11,16 @@ class UsageError(ValueError):
 
     Tools print it as one sentence, without a traceback.
     """
+
+
+def warn(sentence: str) -> None:
+    """Write a warning to stderr, on rank 0.
+
+    Args:
+        sentence (str): What is wrong, and what to do.
+    """
+    if os.environ.get('RANK', '0') == '0':
+        sys.stderr.write(f'warning: {sentence}\n')
 
 
 def first_few(items: Iterable[object], most: int = 3) -> str:

@@ -23,6 +23,7 @@ from mmengine.hooks import Hook  # noqa: E402
 from mmengine.runner import Runner  # noqa: E402
 
 from mmdavpt.cli import common as cli  # noqa: E402
+from mmdavpt.cli.console import quiet_console  # noqa: E402
 from mmdavpt.cli.evaluation import use_tta  # noqa: E402
 from mmdavpt.cli.messages import exit_with_sentence  # noqa: E402
 from mmdavpt.models import count_parameters  # noqa: E402
@@ -177,7 +178,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     out = Path(parser.parse_args(argv).out)
     start = time.perf_counter()
-    with exit_with_sentence():
+    with quiet_console(), exit_with_sentence():
         lines = [tune_segmentor(out)]
         lines.append(tune_classifier(out, 'davpt', 'DA-VPT'))
         lines.append(tune_classifier(out, 'vpt', 'VPT'))

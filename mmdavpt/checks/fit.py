@@ -8,14 +8,18 @@ from mmpretrain.models import MultiLabelClsHead
 
 from mmdavpt.engine.class_counts import (
     class_count_defect,
-    class_order_defect,
-    classes_of,
     classes_of_heads,
+    label_defect,
+    metainfo_of,
+    zero_label_defect,
 )
 from mmdavpt.engine.hooks import PromptMappingHook
 
 from .build import DryRunner
+from .data.lists import class_list_findings
 from .introspection import walk
+
+LABEL_DEFECTS = (label_defect, zero_label_defect)
 
 
 def find_mismatches(cfg: Config, dry: DryRunner) -> Iterator[str]:
@@ -26,14 +30,25 @@ def find_mismatches(cfg: Config, dry: DryRunner) -> Iterator[str]:
         dry (DryRunner): Its parts.
     """
     loops = [dry.train_loop, dry.val_loop, dry.test_loop]
-    classes = [classes_of(loop.dataloader.dataset) for loop in loops if loop]
-    defects = [class_order_defect(classes[0], classes[-1])]
+    metas = [metainfo_of(loop.dataloader.dataset) for loop in loops if loop]
+    classes = metas[0].get('classes')
+    # A blank line in a list of classes would explain all other mismatches.
+    lists = [
+        finding.sentence
+        for split in ('train', 'val', 'test')
+        for finding in class_list_findings(
+            cfg.get(f'{split}_dataloader'), split
+        )
+        if finding.severity == 'error'
+    ]
+    shifts = [find(metas[0], metas[-1]) for find in LABEL_DEFECTS]
+    defects = [*lists, *shifts]
     heads = classes_of_heads(dry.model)
     guided = getattr(dry.model, 'guidance', None) is not None
     # Without guidance, a head may have classes that the data lacks.
     fewest = 0 if guided else min(heads.values(), default=0)
-    if classes[0] is not None and fewest < len(classes[0]):
-        defects.append(class_count_defect(heads, len(classes[0])))
+    if classes is not None and fewest < len(classes):
+        defects.append(class_count_defect(heads, len(classes)))
     yield from filter(None, defects)
     if dry.train_loop is not None:
         yield from missing_weights(cfg)

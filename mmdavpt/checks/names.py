@@ -3,7 +3,6 @@
 import ast
 import copy
 import inspect
-import sys
 import traceback
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmdavpt.errors import UsageError
+from mmdavpt.errors import UsageError, warn
 
 from .introspection import keys_read, walk
 
@@ -87,7 +86,7 @@ def check_variables(path: str, cfg: Config) -> None:
         if hint:
             raise UsageError(sentence + hint)
         if inherits:
-            sys.stderr.write(f'warning: {sentence}\n')
+            warn(sentence)
 
 
 def set_option(cfg: Config, key: str, value: Any) -> None:

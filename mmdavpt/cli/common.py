@@ -7,7 +7,6 @@ config.
 import argparse
 import gc
 import os.path as osp
-import sys
 
 import torch.distributed as dist
 from mmengine.config import Config
@@ -23,12 +22,14 @@ from mmdavpt.engine.hooks.checkpoint_fit_hook import (
     CheckpointFitHook,
     model_of,
 )
-from mmdavpt.errors import UsageError
+from mmdavpt.engine.hooks.distinct_names_hook import DistinctNamesHook
+from mmdavpt.errors import UsageError, warn
 
 from .evaluation import draw_predictions, use_tta, write_predictions
 from .launch import enable_amp, prepare_launcher
 from .messages import check_checkpoint_exists
 from .protocol import selection_warning, with_protocol
+from .summary import SummaryHook
 
 #: For a training and for a test.
 OWN_RUNNERS = ('mmdavpt.DAVPTRunner', 'mmdavpt.DAVPTTestRunner')
@@ -93,6 +94,7 @@ def apply_command_line(cfg: Config, args: argparse.Namespace) -> Config:
             # Protocols must not resume from each other's checkpoints.
             name += f'_{args.protocol}'
         cfg.work_dir = osp.join('./work_dirs', name)
+    cfg.work_dir = osp.expanduser(cfg.work_dir)
     if getattr(args, 'resume', None) is not None:
         set_resume(cfg, args.resume)
     if getattr(args, 'amp', False):
@@ -133,15 +135,15 @@ def set_resume(cfg: Config, checkpoint: str) -> None:
         return
     last, notes = last_checkpoint(cfg.work_dir)
     for note in notes:
-        sys.stderr.write(f'warning: --resume: {note}\n')
+        warn(f'--resume: {note}')
     if last is not None:
         cfg.load_from = last
         return
     cfg.resume = False
     begin = cfg.get('load_from') or 'the beginning'
-    sys.stderr.write(
+    warn(
         f'--resume: {cfg.work_dir} has no last_checkpoint, '
-        f'so the training starts from {begin}\n'
+        f'so the training starts from {begin}'
     )
 
 
@@ -164,7 +166,7 @@ def check_files(cfg: Config, training: bool) -> None:
     if training and cfg.get('load_from'):
         check_checkpoint_exists(cfg.load_from, '`load_from`')
     for note in [*notes, *check_run_data(cfg, training)]:
-        sys.stderr.write(f'warning: {note}\n')
+        warn(note)
 
 
 def build_runner(cfg: Config, training: bool) -> Runner:
@@ -185,6 +187,8 @@ def build_runner(cfg: Config, training: bool) -> Runner:
     runner.register_hook(
         CheckpointFitHook(training, cfg.get('load_allowed', ()))
     )
+    if not training:
+        runner.register_hook(DistinctNamesHook())
     # The hook compares, and knows which weights a training or a test may lack.
     model_of(runner.model).load_allowed = None
     warning = selection_warning(cfg) if training else None
@@ -215,6 +219,7 @@ def check_and_build(
     prepare_launcher(cfg, args.local_rank)
     runner = build_runner(cfg, training)
     runner.register_hook(started, priority='LOWEST')
+    runner.register_hook(SummaryHook(args.config))
     return runner
 
 

@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -107,6 +108,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--report', action='store_true', help='only print the results so far')
     options.add_protocol_argument(parser)
     options.add_cfg_options_argument(parser)
+    options.add_verbose_argument(parser)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -133,7 +135,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 build_config(run.experiment, run.seed)
                 print(run.folder, 'pending' if run in pending else 'finished')
             return 0
-        failures = [] if args.report else run_all(pending, args.workers)
+        failures = []
+        if not args.report:
+            failures = run_all(pending, args.workers, args.verbose)
     print(report(runs))
     return int(bool(failures))
 
@@ -167,12 +171,15 @@ def list_runs(
     return runs
 
 
-def run_all(runs: Sequence[Run], workers: int) -> list[str]:
+def run_all(
+    runs: Sequence[Run], workers: int, verbose: bool = False
+) -> list[str]:
     """Train and test runs; a failure does not prevent the others.
 
     Args:
         runs (Sequence[Run]): Unfinished runs.
         workers (int): How many run at the same time, each in a process.
+        verbose (bool): See :func:`.quiet_console`. Defaults to False.
 
     Returns:
         list[str]: The failures.
@@ -180,8 +187,9 @@ def run_all(runs: Sequence[Run], workers: int) -> list[str]:
     failures = []
     with ProcessPoolExecutor(workers, get_context('spawn')) as pool:
         each = pool.map if workers > 1 else map
+        work = partial(train_and_test, verbose=verbose)
         for done, (run, failure) in enumerate(
-            zip(runs, each(train_and_test, runs), strict=True), 1
+            zip(runs, each(work, runs), strict=True), 1
         ):
             sys.stderr.write(
                 f'{done}/{len(runs)} {run.folder}: {failure or "finished"}\n'
@@ -194,15 +202,23 @@ def run_all(runs: Sequence[Run], workers: int) -> list[str]:
     return failures
 
 
-def train_and_test(run: Run) -> str | None:
+def train_and_test(run: Run, verbose: bool = False) -> str | None:
     """Train a run as ``train.py`` does, test it, and write its metrics.
 
     Args:
         run (Run): An unfinished run.
+        verbose (bool): See :func:`.quiet_console`. Defaults to False.
 
     Returns:
         str | None: The reason of a failure, else None.
     """
+    from .console import quiet_console
+
+    with quiet_console(verbose):
+        return _train_and_test(run)
+
+
+def _train_and_test(run: Run) -> str | None:
     import numpy as np
 
     from . import common, train

@@ -3,7 +3,6 @@
 import datetime
 import os
 import subprocess
-import sys
 from collections.abc import Iterable
 
 import torch
@@ -11,7 +10,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 
 from mmdavpt.checks.introspection import walk
-from mmdavpt.errors import UsageError
+from mmdavpt.errors import UsageError, warn
 
 #: Seconds that a rank waits for another one: rank 0 may need that long to
 #: cluster many classes. When a rank dies the others end much sooner.
@@ -140,10 +139,10 @@ def use_cpu_wrapper(cfg: Config) -> None:
         if layer.get('type') in ('SyncBN', 'MMSyncBN'):
             layer.type = 'BN'
             converted = True
-    if converted and os.environ.get('RANK', '0') == '0':
-        sys.stderr.write(
-            'warning: SyncBN needs GPUs: each process normalizes by its own '
-            'part of the batch\n'
+    if converted:
+        warn(
+            'SyncBN needs GPUs: each process normalizes by its own part of '
+            'the batch'
         )
 
 

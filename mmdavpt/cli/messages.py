@@ -1,8 +1,10 @@
 """Report a user's mistake as one sentence, without importing torch."""
 
+import argparse
+import os
 import os.path as osp
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
@@ -30,6 +32,45 @@ def exit_with_sentence(*kinds: type[Exception]) -> Iterator[None]:
         sentence = sentence.removeprefix(f'{UsageError.__name__}: ')
         sys.stderr.write(f'{program}: error: {sentence.strip()}\n')
         raise SystemExit(2) from None
+
+
+def run_command(
+    work: Callable[[argparse.Namespace], None], args: argparse.Namespace
+) -> None:
+    """Check the paths of a command line, then run a command quietly.
+
+    Args:
+        work (Callable): The work of the command; gets the arguments.
+        args (argparse.Namespace): With ``config``, ``verbose``, and perhaps
+            paths to read and to write.
+    """
+    with exit_with_sentence():
+        check_config_exists(args.config)
+        for name, use in (
+            ('checkpoint', 'the checkpoint'),
+            ('resume', 'the checkpoint to resume from'),
+            ('weights', 'the file of --weights'),
+        ):
+            if getattr(args, name, None) not in (None, 'auto'):
+                check_checkpoint_exists(getattr(args, name), use)
+        for name in ('work_dir', 'out', 'show_dir'):
+            check_writable(getattr(args, name, None), f'--{name}')
+    if os.environ.get('RANK', '0') == '0':
+        print(f'Loading {args.config} ...', flush=True)
+
+    from torch.distributed.elastic.multiprocessing.errors import record
+
+    from .console import quiet_console
+
+    def run(args: argparse.Namespace) -> None:
+        with quiet_console(args.verbose), exit_with_sentence():
+            from .common import leave_process_group
+
+            work(args)
+            leave_process_group()
+
+    # record() tells torchrun which process failed first, and how.
+    record(run)(args)
 
 
 def check_config_exists(path: str) -> None:
@@ -79,3 +120,26 @@ def check_checkpoint_exists(path: str, use: str) -> None:
         else (f'its folder {folder} has no checkpoint')
     )
     raise UsageError(f'{use} {path} does not exist; {hint}')
+
+
+def check_writable(path: str | None, flag: str) -> None:
+    """Check that a file or folder can be made or written.
+
+    Args:
+        path (str, optional): The path, if there is one.
+        flag (str): The flag that names it.
+
+    Raises:
+        UsageError: If it cannot.
+    """
+    if path is None:
+        return
+    nearest = Path(path).expanduser().absolute()
+    while not nearest.exists():
+        nearest = nearest.parent
+    inside = nearest != Path(path).absolute()
+    if not os.access(nearest, os.W_OK) or inside and not nearest.is_dir():
+        raise UsageError(
+            f'{flag.replace("_", "-")} {path} cannot be written: {nearest} is '
+            + ('not a folder' if not nearest.is_dir() else 'write-protected')
+        )

@@ -74,8 +74,18 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         choices=LAUNCHERS,
         help='the launcher of this process; dist_*.sh and slurm_*.sh set it',
     )
+    add_verbose_argument(parser)
     # torch.distributed.launch passes the form with the hyphen.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+
+
+def add_verbose_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the flag that undoes :func:`.quiet_console`."""
+    parser.add_argument(
+        '--verbose',
+        action='store_true',
+        help='show on the terminal all that goes to the log file',
+    )
 
 
 class ConfigOptions(argparse.Action):

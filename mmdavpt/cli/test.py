@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 
 from . import options
-from .messages import check_config_exists, exit_with_sentence
+from .messages import run_command
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,34 +52,25 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv (Sequence[str], optional): The arguments. Defaults to
             ``sys.argv[1:]``.
     """
-    args = options.parse_arguments(add_arguments, argv)
-    with exit_with_sentence():
-        check_config_exists(args.config)
-
-    from torch.distributed.elastic.multiprocessing.errors import record
-
-    # record() tells torchrun which process failed first, and how.
-    record(_load_and_test)(args)
+    run_command(_test, options.parse_arguments(add_arguments, argv))
 
 
-def _load_and_test(args: argparse.Namespace) -> None:
+def _test(args: argparse.Namespace) -> None:
     from mmengine.dist import is_main_process
     from mmengine.fileio import dump
 
     from . import common
     from .failures import early_failures_logged
 
-    with exit_with_sentence():
-        cfg = common.load_config(args.config, args.cfg_options)
-        common.apply_command_line(cfg, args)
-        with early_failures_logged(cfg) as started:
-            runner = common.check_and_build(cfg, args, started, training=False)
-            metrics = runner.test()
+    cfg = common.load_config(args.config, args.cfg_options)
+    common.apply_command_line(cfg, args)
+    with early_failures_logged(cfg) as started:
+        runner = common.check_and_build(cfg, args, started, training=False)
+        metrics = runner.test()
     if is_main_process():
         if args.out is not None and args.out.endswith('.json'):
             dump(metrics, args.out)
         print(summary_line(metrics, args.tta), flush=True)
-    common.leave_process_group()
 
 
 def summary_line(metrics: Mapping, tta: bool) -> str:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from . import options
-from .messages import check_config_exists, exit_with_sentence
+from .messages import run_command
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -57,23 +57,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv (Sequence[str], optional): The arguments. Defaults to
             ``sys.argv[1:]``.
     """
-    args = options.parse_arguments(add_arguments, argv)
-    with exit_with_sentence():
-        check_config_exists(args.config)
-
-    from torch.distributed.elastic.multiprocessing.errors import record
-
-    # record() tells torchrun which process failed first, and how.
-    record(_load_and_train)(args)
+    run_command(_train, options.parse_arguments(add_arguments, argv))
 
 
-def _load_and_train(args: argparse.Namespace) -> None:
-    from . import common
+def _train(args: argparse.Namespace) -> None:
+    from .common import load_config
 
-    with exit_with_sentence():
-        cfg = common.load_config(args.config, args.cfg_options, args.protocol)
-        train(cfg, args)
-    common.leave_process_group()
+    train(load_config(args.config, args.cfg_options, args.protocol), args)
 
 
 def train(cfg: 'Config', args: argparse.Namespace) -> 'Runner | None':

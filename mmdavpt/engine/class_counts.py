@@ -1,6 +1,6 @@
 """Compare the classes of datasets with each other and with a model's heads."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
@@ -49,9 +49,9 @@ def classes_of_heads(model: nn.Module) -> dict[str, int]:
     }
 
 
-def classes_of(dataset: Any) -> Sequence[str] | None:
-    """Return the class names of a dataset, None if it declares none."""
-    return getattr(dataset, 'metainfo', {}).get('classes')
+def metainfo_of(dataset: Any) -> Mapping:
+    """Return what a dataset declares, such as its classes."""
+    return getattr(dataset, 'metainfo', {})
 
 
 def class_count_defect(heads: dict[str, int], num_classes: int) -> str | None:
@@ -74,36 +74,61 @@ def class_count_defect(heads: dict[str, int], num_classes: int) -> str | None:
     return None
 
 
-def class_order_defect(
-    expected: Sequence[str] | None,
-    found: Sequence[str] | None,
+def label_defect(
+    expected: Mapping,
+    found: Mapping,
     reference: str = 'training set',
     other: str = 'validation set',
 ) -> str | None:
     """Return the message for two datasets that number classes differently.
 
     Args:
-        expected (Sequence[str], optional): Classes of the reference.
-        found (Sequence[str], optional): Classes of the other dataset.
+        expected (Mapping): The ``metainfo`` of the reference.
+        found (Mapping): The ``metainfo`` of the other dataset.
         reference (str): Name of the reference. Defaults to 'training set'.
         other (str): Name of the other dataset. Defaults to 'validation set'.
 
     Returns:
         str | None: None if they agree or one of them is unknown.
     """
-    if expected is None or found is None or list(expected) == list(found):
+    one, two = expected.get('classes'), found.get('classes')
+    if one is None or two is None or list(one) == list(two):
         return None
-    different = sorted(set(expected) ^ set(found))
-    which = (
-        f'only one of them has {first_few(different, 5)}'
-        if different
-        else 'the order differs'
-    )
+    differences = []
+    if different := sorted(set(one) ^ set(two)):
+        differences.append(f'only one of them has {first_few(different, 5)}')
+    if moved := [
+        f'{name!r} ({list(one).index(name)} became {k})'
+        for k, name in enumerate(two)
+        if name in one and list(one).index(name) != k
+    ]:
+        differences.append(f'the number differs of {first_few(moved, 5)}')
     return (
-        f'the {other} should have the {len(expected)} classes of the '
-        f'{reference} in the same order, but it has {len(found)} and {which}; '
-        'check for missing or extra class folders, or set the same '
-        '`metainfo.classes` for both'
+        f'the {other} should have the {len(one)} classes of the '
+        f'{reference} in the same order, but it has {len(two)}, and '
+        f'{" and ".join(differences)}; check for missing, extra or renamed '
+        'class folders, or set the same `metainfo.classes` for both'
+    )
+
+
+def zero_label_defect(expected: Mapping, found: Mapping) -> str | None:
+    """Return the message for two datasets of which one ignores label 0.
+
+    Args:
+        expected (Mapping): The ``metainfo`` of the training set.
+        found (Mapping): The ``metainfo`` of another dataset.
+
+    Returns:
+        str | None: None if they agree or one of them is unknown.
+    """
+    key = 'reduce_zero_label'
+    shifts = expected.get(key), found.get(key)
+    if None in shifts or shifts[0] == shifts[1]:
+        return None
+    return (
+        f'{key} is {shifts[0]} for the training set, but {shifts[1]} for the '
+        'set of the scores, so that one of them has all labels shifted by '
+        'one; set the same for both'
     )
 
 
@@ -122,7 +147,7 @@ def check_classes(model: nn.Module, dataset: Any) -> None:
             f'the training set {type(dataset).__name__} should have images, '
             'but it has none; check its data_root, data_prefix and img_suffix'
         )
-    classes = classes_of(dataset)
+    classes = metainfo_of(dataset).get('classes')
     if classes is not None:
         defect = class_count_defect(classes_of_heads(model), len(classes))
         if defect:

@@ -5,10 +5,11 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import numpy as np
-from mmengine.dist import get_world_size, is_main_process
-from mmengine.utils import ProgressBar
+from mmengine.dist import get_world_size
 from torch import Tensor
 from torch.utils.data import DataLoader
+
+from mmdavpt.progress import track
 
 from .class_means import accumulate
 from .loaders import (
@@ -83,8 +84,7 @@ def observe_batches(
     if max_samples_per_class is not None and not capped:
         quota[:] = math.ceil(max_samples_per_class / get_world_size())
         quota[list(excluded)] = 0
-    bar = ProgressBar(len(loader)) if is_main_process() else None
-    for number, batch in enumerate(loader):
+    for number, batch in enumerate(track(loader, 'first pass')):
         features, labels = read(number, batch)
         kept = labels.tolist()
         for i, label in enumerate(kept):
@@ -93,7 +93,5 @@ def observe_batches(
             elif label >= 0:
                 quota[label] -= 1
         accumulate(sums, counts, features, labels.new_tensor(kept))
-        if bar is not None:
-            bar.update()
         if not (quota > 0).any() or stopped():
             break

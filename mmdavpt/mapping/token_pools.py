@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from mmengine.utils import ProgressBar
 from torch import Tensor
+
+from mmdavpt.progress import track
 
 from .kmeans import cluster
 
@@ -139,11 +140,9 @@ def pool_tokens(
         stopped (Callable[[], object]): Called after each batch; the pass ends
             if it returns true. Defaults to never.
     """
-    bar = ProgressBar(len(loader))
-    for batch in loader:
+    for batch in track(loader, 'tokens'):
         for layer, tokens in enumerate(inputs_of(batch)):
             if layer in pools:
                 pools[layer].add(tokens)
-        bar.update()
         if stopped():
             break

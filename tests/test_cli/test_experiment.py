@@ -147,7 +147,7 @@ def test_runs_are_trained_tested_and_not_repeated(runs, capsys, monkeypatch):
     monkeypatch.setattr(
         experiment,
         'train_and_test',
-        lambda r: trained.append(r.folder.parent.name) or run(r),
+        lambda r, verbose: trained.append(r.folder.parent.name) or run(r),
     )
     assert runs() == 0
     assert trained == ['DA-VPT-all']

@@ -50,9 +50,7 @@ def test_run_parallel_raises_errors_of_workers(tmp_path, num_workers):
 
 def test_progress_bar_reaches_the_end_on_a_terminal(monkeypatch, capsys):
     terminal = partial(Console, force_terminal=True)
-    monkeypatch.setattr(
-        'tools.dataset_converters.file_writing.Console', terminal
-    )
+    monkeypatch.setattr('rich.console.Console', terminal)
     run_parallel(str, range(7), 0, 'files')
     assert '100%' in capsys.readouterr().err
 

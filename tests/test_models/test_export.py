@@ -29,6 +29,8 @@ from .test_tuners.reference import Project
         dict(bias=('q', 'k', 'v')),
         dict(tuners=[dict(type='Bias', parts=PARTS)]),
         dict(tuners=[dict(type='LoRA', rank=2, targets=PARTS, alpha=3)]),
+        dict(bias=('v',), tuners=[dict(type='LoRA'), dict(type='SSF')]),
+        dict(tuners=[dict(type='SSF'), dict(type='LoRA')]),
         dict(
             bias=('v', 'fc1'),
             tuners=[

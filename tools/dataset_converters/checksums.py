@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from mmdavpt.errors import UsageError
+from mmdavpt.progress import track
 
-from .file_writing import replace_text, track
+from .file_writing import replace_text
 
 CHECKSUMS_FILE = 'checksums.sha256'
 _LINE = re.compile(r'([0-9a-f]{64}) [ *](.+)')
@@ -106,5 +107,5 @@ def _digests(folder: str, names: Sequence[str]) -> dict[str, str | None]:
             return None
 
     with ThreadPoolExecutor(_THREADS) as pool:
-        found = track(pool.map(digest, names), len(names), 'checksums')
+        found = track(pool.map(digest, names), 'checksums', len(names))
         return dict(zip(names, found, strict=True))

@@ -2,11 +2,10 @@
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, BinaryIO
 
-from rich import progress
-from rich.console import Console
+from mmdavpt.progress import track
 
 
 def replace_file(path: str, write: Callable[[BinaryIO], Any]) -> None:
@@ -32,27 +31,6 @@ def replace_text(path: str, text: str) -> None:
     replace_file(path, lambda file: file.write(text.encode()))
 
 
-def track(items: Iterable, total: int, description: str) -> Iterable:
-    """Show a progress bar on stderr, if it is a terminal.
-
-    Args:
-        items (Iterable): The items.
-        total (int): Number of items.
-        description (str): Label of the bar.
-
-    Returns:
-        Iterable: The same items.
-    """
-    console = Console(stderr=True)
-    return progress.track(
-        items,
-        description,
-        total,
-        console=console,
-        disable=not console.is_terminal,
-    )
-
-
 def run_parallel(
     function: Callable[[Any], None],
     items: Sequence,
@@ -70,10 +48,10 @@ def run_parallel(
     if not items:
         return
     if num_workers == 0:
-        for item in track(items, len(items), description):
+        for item in track(items, description):
             function(item)
         return
     with multiprocessing.Pool(num_workers) as pool:
         results = pool.imap_unordered(function, items, chunksize=8)
-        for _ in track(results, len(items), description):
+        for _ in track(results, description, len(items)):
             pass

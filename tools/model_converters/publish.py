@@ -41,7 +41,8 @@ def publish(checkpoint: dict, fold: Config | None = None) -> dict:
 
     Returns:
         dict: ``state_dict`` in half precision, and ``meta`` with the
-        iterations, the classes and this package's version.
+        iterations, the ``dataset_meta`` that inferencers read the class
+        names from, and this package's version.
 
     Raises:
         UsageError: If there are no tuners to fold, or one cannot be folded.
@@ -60,7 +61,7 @@ def publish(checkpoint: dict, fold: Config | None = None) -> dict:
         },
         meta=dict(
             iter=meta.get('iter'),
-            classes=list(meta.get('dataset_meta', {}).get('classes', [])),
+            dataset_meta=meta.get('dataset_meta') or {},
             mmdavpt_version=__version__,
         ),
     )

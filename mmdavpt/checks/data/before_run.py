@@ -32,6 +32,9 @@ MOST_DECODED = 64
 #: How many label files are decoded if some class has no pixel in the first.
 MOST_LABELS = 512
 
+#: Kinds of findings on files that a training may replace.
+REPLACEABLE = ('broken_files', 'list_missing_file', 'images_without_labels')
+
 
 def check_run_data(cfg: dict, training: bool) -> list[str]:
     """Check the data of a run, and before a training also its test data.
@@ -61,10 +64,9 @@ def check_run_data(cfg: dict, training: bool) -> list[str]:
                 parts.append(read_some(built, known, most))
         except UsageError as error:
             (notes if unread else errors).append(str(error))
-    found = [
-        (f'{part.built.path}: ', f) for part in parts for f in find_in(part)
-    ]
-    found += [('', finding) for finding in find_across(parts)]
+    found = [('', finding) for finding in find_across(parts)]
+    for part in parts:
+        found += [(f'{part.built.path}: ', f) for f in find_in(part, parts)]
     for where, finding in found:
         sentence = where + finding.sentence
         tolerated = _why_tolerated(finding, cfg, training)
@@ -93,15 +95,9 @@ def read_some(
     """
     files = built.files
     number = len(files.samples)
-    chosen = evenly_spread(number, most)
-    keys = [
-        k
-        for i in chosen
-        for k in (*files.images[i:][:1], *files.labels[i:][:1])
-        if k[0]
-    ]
+    keys = files.work(evenly_spread(number, most))
     records = {k: known[k] for k in keys if still_valid(known.get(k))}
-    rest = [key for key in dict.fromkeys(keys) if key not in records]
+    rest = [key for key in keys if key not in records]
     with ThreadPool(8) as pool:  # they wait for the disk
 
         def decode(most: int, images: bool) -> DatasetRecords:
@@ -138,7 +134,7 @@ def _why_tolerated(finding: Finding, cfg: dict, training: bool) -> str:
         return '; training does not read it, testing will'
     hooks = cfg.get('custom_hooks') or []
     most = max((hook.get('max_broken_files', 0) for hook in hooks), default=0)
-    broken = (finding.kind, finding.split) == ('broken_files', 'train')
+    broken = finding.split == 'train' and finding.kind in REPLACEABLE
     if broken and len(finding.files) <= most:
         return '; max_broken_files allows it: other samples replace them'
     return ''

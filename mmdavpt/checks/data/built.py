@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from mmengine.registry import DATASETS, DefaultScope
 from mmdavpt.checks.introspection import arguments_of, find_types, walk
 from mmdavpt.datasets.sample_files import SampleFiles
 from mmdavpt.errors import UsageError
+
+from .finding import Finding
+from .lists import class_list_findings, list_findings
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,9 @@ def _build(node: Any, path: str) -> Iterator[tuple[str, BaseDataset]]:
     except UsageError as error:
         raise UsageError(f'{path}: {error}') from error
     except Exception as error:
+        split = path.partition('_')[0]
+        for finding in _list_errors(node, split):
+            raise UsageError(f'{path}: {finding.sentence}') from error
         missing = getattr(error, 'filename', None)
         reason = str(error).strip() or type(error).__name__
         if missing:
@@ -101,6 +108,18 @@ def _build(node: Any, path: str) -> Iterator[tuple[str, BaseDataset]]:
             f'--cfg-options {path}.data_root=FOLDER'
         ) from error
     yield from _inside_wrappers(dataset, path)
+
+
+def _list_errors(node: dict, split: str) -> list[Finding]:
+    """Return what is wrong with the lists of datasets that fail to build."""
+    found = class_list_findings(node, split)
+    for _, part in walk(node):
+        if part.get('ann_file'):
+            # What else is wrong with it, the error of the dataset says.
+            with suppress(Exception):
+                dataset = DATASETS.build(dict(part, lazy_init=True))
+                found += list_findings(dataset, split)
+    return [finding for finding in found if finding.severity == 'error']
 
 
 def _inside_wrappers(

@@ -1,6 +1,6 @@
 """All findings of one dataset."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from mmdavpt.datasets.file_checks import FILE_CHECKS
 
@@ -8,6 +8,8 @@ from . import label_findings as labels
 from . import split_findings as splits
 from .dataset_records import DatasetRecords, listed
 from .finding import Finding
+from .folders import folder_findings
+from .lists import list_findings
 
 
 def file_findings(data: DatasetRecords) -> Iterator[Finding]:
@@ -42,11 +44,18 @@ FINDERS = (
 )
 
 
-def find_in(data: DatasetRecords) -> list[Finding]:
+def find_in(
+    data: DatasetRecords, parts: Iterable[DatasetRecords]
+) -> list[Finding]:
     """Return the findings of one dataset, errors first.
 
     Args:
         data (DatasetRecords): Its records.
+        parts (Iterable[DatasetRecords]): The datasets of all splits.
     """
-    found = [finding for finder in FINDERS for finding in finder(data)]
+    dataset, split = data.built.files.dataset, data.built.split
+    used = [r.path for part in parts for r in (*part.images, *part.labels)]
+    found = list_findings(dataset, split)
+    found += folder_findings(dataset, split, used)
+    found += [finding for finder in FINDERS for finding in finder(data)]
     return sorted(found, key=lambda finding: finding.severity != 'error')

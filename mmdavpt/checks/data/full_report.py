@@ -1,5 +1,6 @@
 """Make the data report: decode every file of every dataset of a config."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -39,17 +40,15 @@ def make_report(
     data = [collect_records(part, records) for part in built]
     reports = []
     for part in data:
-        same = [
-            d
-            for d in data
-            if d.images == part.images and d.labels == part.labels
-        ]
         # An earlier dataset with the same files has the same findings.
-        reports.append(_describe(part, same[0]))
+        first = next(d for d in data if _files(d) == _files(part))
+        reports.append(_describe(part, first, data))
     return DataReport(tuple(reports), (*findings, *find_across(data)))
 
 
-def _describe(data: DatasetRecords, first: DatasetRecords) -> DatasetReport:
+def _describe(
+    data: DatasetRecords, first: DatasetRecords, parts: list[DatasetRecords]
+) -> DatasetReport:
     """Return numbers and findings of a dataset."""
     built = data.built
     report = DatasetReport(built.split, built.path, len(data.images))
@@ -69,5 +68,10 @@ def _describe(data: DatasetRecords, first: DatasetRecords) -> DatasetReport:
         sizes={name: sizes[i] for name, i in chosen.items() if sizes},
         formats=dict(Counter(r.format for r in known)),
         modes=dict(Counter(f'{r.mode}, {r.bits} bits' for r in known)),
-        findings=tuple(find_in(data)),
+        findings=tuple(find_in(data, parts)),
     )
+
+
+def _files(data: DatasetRecords) -> tuple:
+    files = data.built.files
+    return files.images, files.labels, files.classes

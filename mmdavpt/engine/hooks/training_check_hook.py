@@ -8,9 +8,9 @@ from mmpretrain.models import MultiLabelClsHead
 
 from mmdavpt.engine.class_counts import (
     check_classes,
-    class_order_defect,
-    classes_of,
     heads_of,
+    label_defect,
+    metainfo_of,
 )
 from mmdavpt.engine.fault_tolerance.checked_pipeline import (
     check_files_of,
@@ -85,8 +85,8 @@ class TrainingCheckHook(Hook):
         check_files_of(training, replace=self.max_broken_files > 0)
         if runner.val_loop is not None:
             validation = runner.val_dataloader.dataset
-            defect = class_order_defect(
-                classes_of(training), classes_of(validation)
+            defect = label_defect(
+                metainfo_of(training), metainfo_of(validation)
             )
             if defect:
                 raise UsageError(defect)

@@ -155,6 +155,8 @@ class DAVPTVisionTransformer(VisionTransformer):
             num_layers=self.num_used_layers,
             num_heads=self.arch_settings['num_heads'],
             patch_size=self.patch_size,
+            final_norm=self.final_norm
+            and self.num_used_layers == self.num_layers,
             parts={part: view.dims(part) for part in PARTS},
         )
 

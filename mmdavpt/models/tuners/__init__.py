@@ -1,19 +1,25 @@
 from .acting import Acting, LayerTuners, acting
+from .adapter import Adapter
 from .adaptformer import AdaptFormer
 from .bias import Bias
 from .build import build_tuners
 from .lora import LoRA
+from .snf import SNF
+from .ssf import SSF
 from .tuner import PARTS, POINTS, BackboneSizes, Tuner
 
 __all__ = [
     'Acting',
     'AdaptFormer',
+    'Adapter',
     'BackboneSizes',
     'Bias',
     'LayerTuners',
     'LoRA',
     'PARTS',
     'POINTS',
+    'SNF',
+    'SSF',
     'Tuner',
     'acting',
     'build_tuners',

@@ -26,6 +26,8 @@ class BackboneSizes:
             to the last output.
         num_heads (int): Attention heads of a layer.
         patch_size (tuple[int, int]): Height and width of a patch in pixels.
+        final_norm (bool): Whether the last layer that is run has a norm
+            after it.
         parts (Mapping[str, tuple[int, int]]): Each of :data:`PARTS` to its
             numbers of input and output channels.
     """
@@ -34,6 +36,7 @@ class BackboneSizes:
     num_layers: int
     num_heads: int
     patch_size: tuple[int, int]
+    final_norm: bool
     parts: Mapping[str, tuple[int, int]] = field(repr=False)
 
     @property

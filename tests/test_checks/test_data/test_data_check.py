@@ -5,7 +5,11 @@ import json
 import pytest
 
 from mmdavpt.checks.data import data_check
-from mmdavpt.checks.data.data_check import check_run_data, evenly_spread
+from mmdavpt.checks.data.data_check import (
+    check_run_data,
+    check_split,
+    evenly_spread,
+)
 from mmdavpt.errors import UsageError
 
 from .data_files import (
@@ -154,10 +158,14 @@ def test_lists_of_images(tmp_path):
         check_run_data(cfg, training=True)
     truncate(tmp_path / 'sub/b.png')
     (tmp_path / 'a.jpg').unlink()
-    with pytest.raises(UsageError, match=r'a.jpg does not exist \(1 more\)'):
+    with pytest.raises(UsageError, match='line 1 names .*a.jpg, which does'):
         check(**dataset)
+    hook = dict(type='mmdavpt.TrainingCheckHook', max_broken_files=2)
+    replaced = {**config(**dataset), 'custom_hooks': [hook]}
+    (note,) = check_split(replaced, 'train')
+    assert 'a.jpg does not exist (1 more); max_broken_files allows' in note
     for content, message in (
-        ('a.jpg apple', 'cannot be read: invalid literal .*apple'),
+        ('a.jpg apple', 'list.txt, line 1 ends in .apple., which'),
         ('', 'lists no images'),
     ):
         (tmp_path / 'list.txt').write_text(content)

@@ -47,6 +47,7 @@ def runner(model, resume=False, classes=None):
         model=model,
         _resume=resume,
         param_schedulers=None,
+        optim_wrapper=None,
         _load_from='x.pth',
         train_dataloader=loader,
         test_dataloader=loader,
@@ -159,8 +160,8 @@ def test_a_checkpoint_with_more_than_the_model_is_refused():
 @pytest.mark.parametrize(
     'classes, sentence',
     [
-        (('a', 'c'), 'it has 2 and only one of them has b'),
-        (('a', 'c', 'b'), 'it has 3 and the order differs'),
+        (('a', 'c'), 'it has 2, and only one of them has b'),
+        (('a', 'c', 'b'), 'it has 3, and the number differs of '),
         (('a', 'b', 'c'), None),
         (None, None),
     ],

@@ -12,13 +12,21 @@ from mmdavpt.registry import TUNERS
 from ..test_backbones.test_davpt_vit import build, gradients, images
 
 LORA = dict(type='LoRA', rank=2)
-METHODS = [
+ADAPTERS = [
+    dict(type='Adapter', form=form, rank=3)
+    for form in ('houlsby', 'pfeiffer', 'plus')
+]
+#: Methods that leave the backbone as it is until they are trained.
+IDENTITIES = [
+    dict(type='SSF', std=0.0),
     LORA,
     dict(type='LoRA', rank=2, targets=PARTS, alpha=4),
     dict(type='AdaptFormer', rank=3),
     dict(type='Bias'),
     dict(type='mmdavpt.Bias', parts=PARTS, name='shifts'),
 ]
+SNF = dict(type='SNF', num_flows=3)
+METHODS = [*IDENTITIES, *ADAPTERS, dict(type='SSF'), SNF]
 
 
 @pytest.mark.parametrize(
@@ -27,6 +35,13 @@ METHODS = [
         (dict(type='LoRA'), 294_912),
         (dict(type='AdaptFormer'), 1_189_632),
         (dict(type='Bias'), 18_432),
+        (dict(type='SSF'), 205_824),
+        (dict(type='SNF'), 110_640),
+        (dict(type='SNF', num_flows=16), 627_072),
+        (dict(type='Adapter', form='houlsby'), 294_912),
+        (dict(type='Adapter', form='pfeiffer'), 156_768),
+        (dict(type='Adapter'), 165_984),
+        (dict(type='Adapter', rank=16), 313_536),
     ],
 )
 def test_parameter_counts_of_vit_b(tuner, count):
@@ -39,7 +54,7 @@ def test_parameter_counts_of_vit_b(tuner, count):
     assert counts['backbone'] == (0, 85_798_656)
 
 
-@pytest.mark.parametrize('method', METHODS)
+@pytest.mark.parametrize('method', IDENTITIES)
 def test_untrained_tuner_changes_nothing(method):
     vit = build(tuners=[method], perturb=False)
     plain = build(num_prompts=4, perturb=False)
@@ -54,7 +69,7 @@ def test_everything_in_a_tuner_learns(method):
     vit = build(tuners=[method], out_type='featmap').train()
     for name, grad in gradients(vit(images()), vit).items():
         # Adding one constant to all keys leaves the softmax unchanged.
-        if not name.endswith('.k') or 'LoRA' in name:
+        if not name.endswith(('.k', '.k.shift')) or 'LoRA' in name:
             assert grad.abs().max() > 1e-9, name
 
 
@@ -105,6 +120,15 @@ def test_lora_is_its_formula():
     )
 
 
+@pytest.mark.parametrize('method', ADAPTERS)
+def test_untrained_adapter_changes_little(method):
+    vit = build(tuners=[method], perturb=False)
+    plain = build(num_prompts=4, perturb=False)
+    plain.load_state_dict(vit.state_dict(), strict=False)
+    change = vit.eval()(images())[0] - plain(images())[0]
+    assert 0 < change.abs().max() < 0.01
+
+
 def test_adaptformer_is_its_formula():
     vit = build(num_prompts=0, tuners=[dict(type='AdaptFormer', rank=3)])
     tuner = vit.eval().tuners.AdaptFormer
@@ -120,6 +144,114 @@ def test_adaptformer_is_its_formula():
         vit(images())[0], by_hand(vit, change), rtol=0, atol=1e-10
     )
     assert not torch.equal(vit.train()(images())[0], vit(images())[0])
+
+
+@pytest.mark.parametrize('method', ADAPTERS)
+def test_adapter_is_its_formula(method):
+    vit = build(num_prompts=0, tuners=[method]).eval()
+    places = vit.tuners.Adapter.bottlenecks
+
+    def adapt(place, i, z):
+        if place not in places:
+            return z
+        state = dict(places[place][i].named_parameters())
+        hidden = z @ state['down.weight'].T + state.get('down.bias', 0)
+        hidden = hidden * (1 + torch.erf(hidden / 2**0.5)) / 2
+        out = hidden @ state['up.weight'].T + state.get('up.bias', 0)
+        return z + state.get('scale', 1) * out
+
+    x, _ = vit._embed(images())
+    for i, layer in enumerate(vit.layers):
+        x = x + adapt('attention', i, layer.attn(layer.ln1(x)))
+        x = x + adapt('mlp', i, layer.ffn.layers(layer.ln2(x)))
+        x = adapt('block', i, x)
+    torch.testing.assert_close(
+        vit(images())[0], vit.ln1(x)[:, 0], rtol=0, atol=1e-10
+    )
+    differs = not torch.equal(vit.train()(images())[0], vit(images())[0])
+    dropped = [not torch.equal(*[vit(images())[0] for _ in range(2)])]
+    assert differs == any(dropped) == (method['form'] == 'plus')
+
+
+def test_adapter_plus_drops_whole_images():
+    vit = build(num_prompts=0, tuners=[dict(type='Adapter')])
+    bottleneck = vit.train().tuners.Adapter.bottlenecks.block[0]
+    x = torch.ones(1000, 2, 32, dtype=torch.float64)
+    zero = (bottleneck(x) == 0).flatten(1)
+    assert torch.equal(zero.all(1), zero.any(1))
+    assert 60 < zero.all(1).sum() < 150  # of 1000 with probability 0.1
+
+
+def test_snf_is_its_formula():
+    vit = build(num_prompts=0, tuners=[SNF])
+
+    def flow(f, x):
+        out = torch.empty_like(x)
+        for place in ((i, j) for i in range(2) for j in range(17)):
+            z = f.mu + f.log_sigma.exp() * x[place]
+            for k in range(3):
+                z = z + f.u[k] * torch.tanh((f.w[k] * z).sum() + f.b[k])
+            out[place] = z
+        return out
+
+    with torch.no_grad():
+        x, _ = vit._embed(images())
+        for i, layer in enumerate(vit.layers):
+            of_attention = vit.tuners.SNF.of_attention[i]
+            x = flow(of_attention, x) + layer.attn(layer.ln1(x))
+            out = layer.ffn.layers(layer.ln2(x))
+            x = flow(vit.tuners.SNF.of_mlp[i], x) + out
+    torch.testing.assert_close(
+        vit(images())[0], vit.ln1(x)[:, 0], rtol=0, atol=1e-10
+    )
+
+
+def test_ssf_is_its_formula():
+    vit = build(num_prompts=0, tuners=[dict(type='SSF')])
+    ssf = vit.tuners.SSF
+
+    def tuned(module, place):
+        return lambda x: module(x) * place.scale + place.shift
+
+    x = tuned(lambda x: vit.patch_embed(x)[0], ssf.embedding)(images())
+    x = torch.cat([vit.cls_token.expand(2, -1, -1), x], 1) + vit.pos_embed
+    for layer, places in zip(vit.layers, ssf.layers, strict=True):
+        attn, (fc1, fc2) = (
+            layer.attn,
+            (
+                layer.ffn.layers[0][0],
+                layer.ffn.layers[1],
+            ),
+        )
+        hidden = tuned(layer.ln1, places.norm1)(x)
+        qkv = [
+            (part * places[name].scale + places[name].shift)
+            .unflatten(-1, (4, -1))
+            .transpose(1, 2)
+            for name, part in zip(
+                'qkv', attn.qkv(hidden).chunk(3, -1), strict=True
+            )
+        ]
+        scores = qkv[0] @ qkv[1].mT / qkv[0].shape[-1] ** 0.5
+        out = (scores.softmax(-1) @ qkv[2]).transpose(1, 2).flatten(2)
+        x = x + tuned(attn.proj, places.proj)(out)
+        hidden = tuned(fc1, places.fc1)(tuned(layer.ln2, places.norm2)(x))
+        x = x + tuned(fc2, places.fc2)(torch.nn.functional.gelu(hidden))
+    expected = tuned(vit.ln1, ssf.final)(x)[:, 0]
+    torch.testing.assert_close(vit(images())[0], expected, rtol=0, atol=1e-10)
+
+
+def test_ssf_starts_near_one_and_zero():
+    ssf = build(perturb=False, tuners=[dict(type='SSF')]).tuners.SSF
+    for name, mean in (('scale', 1), ('shift', 0)):
+        values = torch.cat([p for n, p in ssf.named_parameters() if name in n])
+        assert abs(values.mean() - mean) < 2e-3
+        assert 0.018 < values.std() < 0.022
+
+
+def test_ssf_has_a_final_place_only_where_it_acts():
+    vit = build(tuners=[dict(type='SSF')], out_indices=[1])
+    assert vit.tuners.SSF.final is None
 
 
 def test_bias_option_and_tuner_are_the_same():
@@ -174,6 +306,8 @@ def test_types_and_names():
         ([dict(rank=2)], 'got None'),
         ([dict(LORA, targets=('x',))], '`targets` should list parts'),
         ([dict(LORA, targets='qv')], '`targets` should list parts'),
+        ([dict(SNF, num_flows=-1)], '`num_flows` should be 0 or more'),
+        ([dict(type='Adapter', form='x')], '`form` should be one of'),
         ([dict(LORA, rank=0)], 'rank` should be at least 1'),
         ([dict(type='Bias', parts=('v', 'v'))], 'each once'),
     ],
@@ -184,4 +318,6 @@ def test_configs_of_tuners_that_are_wrong(tuners, message):
 
 
 def test_tuners_are_registered():
-    assert {'Bias', 'LoRA', 'AdaptFormer'} <= {*TUNERS.module_dict}
+    assert {'Bias', 'LoRA', 'AdaptFormer', 'Adapter', 'SSF'} <= {
+        *TUNERS.module_dict
+    }

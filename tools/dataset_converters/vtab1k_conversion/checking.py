@@ -11,9 +11,9 @@ from mmdavpt.datasets.image_files import BROKEN
 from mmdavpt.datasets.vtab1k.lists import read_class_names, read_split
 from mmdavpt.datasets.vtab1k.tasks import SPLITS, TASKS, VTABTask, task_from
 from mmdavpt.errors import UsageError
+from mmdavpt.progress import track
 
 from ..checksums import CHECKSUMS_FILE, checksum_defects, read_checksums
-from ..file_writing import track
 from .writing import MANIFEST
 
 Lists = dict[str, list[tuple[str, int]]]
@@ -154,7 +154,7 @@ def _undecodable(
 
 
 def _gather(found, total: int) -> dict[str, str]:
-    bar = track(found, total, 'images')
+    bar = track(found, 'images', total)
     return {name: defect for name, defect in bar if defect is not None}
 
 

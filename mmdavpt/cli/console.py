@@ -1,0 +1,168 @@
+"""A quiet terminal: what libraries note goes to the log file only.
+
+Shown are results, warnings and this package's own lines. Everything is
+installed by :func:`quiet_console` and removed at its end.
+"""
+
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from mmengine.logging import MMLogger
+from mmengine.logging import logger as mmengine_logging
+
+from mmdavpt.errors import warn
+
+LIBRARIES = ('mmengine', 'mmcv', 'mmseg', 'mmpretrain')
+#: Modules between a caller and this one.
+BETWEEN = (__name__, 'logging', 'warnings', mmengine_logging.__name__)
+
+
+@contextmanager
+def quiet_console(verbose: bool = False) -> Iterator[None]:
+    """Send notes of libraries to the log file of a run, not to the terminal.
+
+    Args:
+        verbose (bool): Whether to show them on the terminal too. Defaults to
+            False.
+    """
+    if verbose:
+        yield
+        return
+    notes = Notes()
+    with ExitStack() as stack:
+        for owner, name, value in (
+            (MMLogger, '__init__', notes.initializer()),
+            # It prints what libraries log without a logger.
+            (mmengine_logging, 'print', notes.add),
+            (warnings, 'showwarning', notes.add_warning),
+        ):
+            stack.enter_context(_replaced(owner, name, value))
+        yield
+
+
+class Notes(logging.Filter):
+    """Keep the notes of libraries until a run has a log file.
+
+    As a filter of a terminal's handler, it drops their records.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: list[str] = []
+        self.file: logging.Handler | None = None
+
+    def initializer(self) -> Any:
+        """Return an initializer of loggers whose terminal is quiet."""
+        initialize = MMLogger.__init__
+
+        def initialize_quietly(logger: MMLogger, *args, **kwargs) -> None:
+            initialize(logger, *args, **kwargs)
+            for handler in logger.handlers:
+                if isinstance(handler, logging.FileHandler):
+                    self.file = handler
+                else:
+                    handler.addFilter(self)
+                    handler.setFormatter(ShortFormatter())
+            if self.file is not None:
+                for text in self.waiting:
+                    self._write(text)
+                self.waiting.clear()
+
+        return initialize_quietly
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether to show a record on the terminal."""
+        module = _callers()[0]
+        if module.partition('.')[0] not in LIBRARIES:
+            return True
+        text = record.getMessage()
+        if record.levelno >= logging.WARNING:
+            return 'deprecated' not in text
+        # Metrics, checkpoints, early stops; not the name of the run again.
+        shown = ('.hooks.', '.evaluation.', '.evaluator.')
+        return any(s in module for s in shown) and 'Exp name' not in text
+
+    def add(self, text: object) -> None:
+        """Add a note.
+
+        Args:
+            text (object): What a library would print.
+        """
+        if self.file is None:
+            self.waiting.append(str(text))
+        else:
+            self._write(str(text))
+
+    def add_warning(
+        self,
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        *args,
+    ) -> None:
+        """Show a warning as one line, except what a user cannot change.
+
+        Args:
+            message (Warning | str): See :func:`warnings.showwarning`.
+            category (type[Warning]): See there.
+            filename (str): See there.
+            lineno (int): See there.
+            *args: See there.
+        """
+        text = ' '.join(str(message).split())
+        self.add(f'{filename}:{lineno}: {category.__name__}: {text}')
+        origin, *others = _callers()
+        imported = 'importlib._bootstrap' in others
+        if not (
+            issubclass(category, (DeprecationWarning, FutureWarning))
+            or imported
+            and origin.partition('.')[0] in LIBRARIES
+        ):
+            warn(text)
+
+    def _write(self, text: str) -> None:
+        record = logging.makeLogRecord(
+            dict(name='mmdavpt', msg=text, levelno=logging.INFO)
+        )
+        self.file.handle(record)
+
+
+class ShortFormatter(logging.Formatter):
+    """Time and message, and the level if it is not INFO."""
+
+    def __init__(self) -> None:
+        super().__init__('%(asctime)s %(message)s', '%H:%M:%S')
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Format a record."""
+        if record.levelno > logging.INFO:
+            record.message = f'{record.levelname}: {record.message}'
+        return super().formatMessage(record)
+
+
+def _callers() -> list[str]:
+    """Return the modules on the stack, from the one that logs or prints."""
+    frame, found = sys._getframe(1), []
+    while frame is not None:
+        name = frame.f_globals.get('__name__', '')
+        if found or name not in BETWEEN:
+            found.append(name)
+        frame = frame.f_back
+    return found
+
+
+@contextmanager
+def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """Replace an attribute for a while."""
+    own = name in vars(owner)
+    before = getattr(owner, name, None)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before) if own else delattr(owner, name)

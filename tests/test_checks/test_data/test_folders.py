@@ -1,0 +1,159 @@
+"""Files that no loader reads, hidden folders and missing partners."""
+
+import pytest
+from mmpretrain.datasets import CustomDataset
+from mmseg.datasets import BaseSegDataset
+
+from mmdavpt.checks.data.folders import (
+    by_extension,
+    folder_findings,
+    is_picture,
+    visible_files,
+)
+
+from .data_files import scenes, write
+
+
+def kinds(dataset, used=()):
+    return {f.kind: f for f in folder_findings(dataset, 'train', used)}
+
+
+def test_extensions_that_are_not_read(tmp_path):
+    write(tmp_path, *(f'cat/{k}.jpg' for k in range(4)), 'dog/1.JPG')
+    assert kinds(CustomDataset(str(tmp_path))) == {}
+    write(tmp_path, 'cat/a.webp', 'dog/b.webp', 'dog/c.heic', 'dog/d.WebP')
+    write(tmp_path, 'cat/notes.txt', 'cat/Thumbs.db', 'cat/.DS_Store')
+    found = kinds(CustomDataset(str(tmp_path)))
+    assert list(found) == ['unread_images', 'other_files']
+    assert 'notes.txt' in found['other_files'].sentence
+    unread = found['unread_images']
+    assert unread.severity == 'warning'  # 4 of 9
+    assert unread.files == (
+        *(f'{tmp_path}/cat/a.webp', f'{tmp_path}/dog/b.webp'),
+        *(f'{tmp_path}/dog/c.heic', f'{tmp_path}/dog/d.WebP'),
+    )
+    assert unread.sentence == (
+        '4 images are not read, because of their extensions: 2 .webp (such as '
+        f'{tmp_path}/cat/a.webp), 1 .heic ({tmp_path}/dog/c.heic), 1 .WebP '
+        f'({tmp_path}/dog/d.WebP), but 5 others are; convert them to JPEG or '
+        'PNG'
+    )
+    (tmp_path / 'dog/c.heic').rename(tmp_path / 'dog/c.gif')
+    write(tmp_path, 'cat/e.avif')
+    unread = kinds(CustomDataset(str(tmp_path)))['unread_images']
+    assert unread.severity == 'error'  # 5 of 10
+    assert 'use mmdavpt.ImageFolder, or set `extensions`' in unread.sentence
+    wide = ('.jpg', '.webp', '.gif', '.avif')
+    dataset = CustomDataset(str(tmp_path), extensions=wide)
+    assert list(kinds(dataset)) == ['other_files']
+
+
+def test_images_that_a_list_or_the_layout_leaves_out(tmp_path):
+    write(tmp_path, 'cat/1.jpg', 'dog/1.jpg', 'dog/2.jpg', 'loose.jpg')
+    write(tmp_path, 'list.txt', content='cat/1.jpg 0\n')
+    found = kinds(CustomDataset(str(tmp_path)))
+    assert found['images_outside_classes'].files == (f'{tmp_path}/loose.jpg',)
+    listed = CustomDataset(str(tmp_path), ann_file='list.txt')
+    (finding,) = folder_findings(listed, 'val')
+    assert (finding.kind, finding.split) == ('unlisted_images', 'val')
+    assert len(finding.files) == 3 and finding.severity == 'warning'
+    others = [f'{tmp_path}/dog/{k}.jpg' for k in (1, 2)]
+    assert len(kinds(listed, others)['unlisted_images'].files) == 1
+    # A subset on purpose, and a folder that does not exist.
+    assert kinds(CustomDataset(str(tmp_path), indices=1)) == {}
+    listed.data_prefix['img_path'] = str(tmp_path / 'none')
+    assert kinds(listed) == {}
+
+
+def test_hidden_folders_that_become_classes_or_samples(tmp_path):
+    write(tmp_path, 'cat/1.jpg', 'dog/1.jpg', '__MACOSX/cat/._1.jpg')
+    write(tmp_path, '.ipynb_checkpoints/1-checkpoint.jpg')
+    write(tmp_path, 'dog/.ipynb_checkpoints/1-checkpoint.jpg')
+    dataset = CustomDataset(str(tmp_path))
+    assert len(dataset.CLASSES) == 4  # of which two are meant
+    (finding,) = folder_findings(dataset, 'train')
+    assert (finding.kind, finding.severity) == ('hidden_folder', 'error')
+    assert finding.sentence == (
+        f'{tmp_path}/.ipynb_checkpoints, {tmp_path}/__MACOSX, {tmp_path}/dog/'
+        '.ipynb_checkpoints: hidden, but read as class 0, class 1, samples; '
+        'remove them from the data'
+    )
+    # A hidden folder above the data does not count.
+    write(tmp_path / '.cache/x', 'cat/1.jpg')
+    assert kinds(CustomDataset(str(tmp_path / '.cache/x'))) == {}
+
+
+def test_names_in_another_order_than_their_folders(tmp_path):
+    write(tmp_path, 'cat/1.jpg', 'dog/1.jpg')
+    for names in (('cat', 'dog'), ('Katze', 'Hund'), None):
+        assert kinds(CustomDataset(str(tmp_path), classes=names)) == {}
+    found = kinds(CustomDataset(str(tmp_path), classes=('dog', 'cat')))
+    assert 'is cat, dog, but is dog, cat' in found['class_order'].sentence
+
+
+def segmentation(folder, **changes):
+    given = {**scenes(folder, number=4), **changes}
+    del given['type']
+    return BaseSegDataset(**given)
+
+
+def test_partners(tmp_path):
+    assert kinds(segmentation(tmp_path / 'a')) == {}
+    for name in ('img/8.jpg', 'ann/9.png', 'img/7.webp', 'ann/7.png'):
+        write(tmp_path / 'a', name)
+    given = scenes(tmp_path / 'b')
+    del given['type']
+    given['data_root'] = str(tmp_path / 'a')
+    found = kinds(BaseSegDataset(**given))
+    assert list(found) == [
+        'unread_images',
+        'images_without_labels',
+        'labels_without_images',
+    ]
+    assert 'mmdavpt.SegmentationFolder' in found['unread_images'].sentence
+    lonely = found['images_without_labels']
+    assert lonely.files == (f'{tmp_path}/a/img/8.jpg',)
+    assert 'ann/8.png does not exist; add it, or' in lonely.sentence
+    # The label of an image that is not read is not said to lack one.
+    alone = found['labels_without_images']
+    assert alone.files == (f'{tmp_path}/a/ann/9.png',)
+    # Labels are not read, so they may be missing.
+    given['pipeline'] = given['pipeline'][:1]
+    assert list(kinds(BaseSegDataset(**given))) == ['unread_images']
+
+
+def test_suffix_of_labels(tmp_path):
+    dataset = segmentation(tmp_path)
+    for k in range(4):
+        label = tmp_path / f'ann/{k}.png'
+        label.rename(label.with_name(f'{k}_mask.PNG'))
+    ((kind, finding),) = kinds(dataset).items()
+    assert kind == 'images_without_labels' and len(finding.files) == 4
+    assert "set seg_map_suffix='_mask.PNG'" in finding.sentence
+    # Images and labels in one folder.
+    one = tmp_path / 'one'
+    write(one, 'a_img.png', 'a_lab.png')
+    given = dict(img_suffix='_img.png', seg_map_suffix='_lab.png')
+    dataset = BaseSegDataset(
+        data_prefix=dict(img_path=str(one), seg_map_path=str(one)), **given
+    )
+    assert kinds(dataset) == {}
+
+
+def test_names_and_links(tmp_path):
+    write(tmp_path, 'a b\n/ä 猫.jpg', 'c/1.jpg', '.git/1.jpg')
+    (tmp_path / 'c/loop').symlink_to(tmp_path)
+    (tmp_path / 'd').symlink_to(tmp_path / 'c')
+    (tmp_path / 'broken.jpg').symlink_to('nowhere')
+    names = sorted(p.split('/')[-1] for p in visible_files(str(tmp_path)))
+    assert names == ['1.jpg', 'broken.jpg', 'ä 猫.jpg']
+    assert list(visible_files('')) == []
+    assert by_extension(['a/b.x', 'c', 'd.x']) == (
+        '2 .x (such as a/b.x), 1 without extension (c)'
+    )
+
+
+@pytest.mark.parametrize('ext', 'jpg JPEG webp heic Tif tga gif'.split())
+def test_extensions_of_images(ext):
+    assert is_picture(f'a/b.{ext}')
+    assert not is_picture(f'a.{ext}/b.txt') and not is_picture('a/b')

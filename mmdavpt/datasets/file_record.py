@@ -187,21 +187,20 @@ def read_label(
     if loaded is None:
         return record
     labels = loaded['gt_seg_map']
+    values = _counts(labels) if labels.ndim == 2 else {}
     record = replace(
-        record,
-        shape=labels.shape,
-        high=float(labels.max()),
-        values=_counts(labels) if labels.ndim == 2 else {},
+        record, shape=labels.shape, high=float(labels.max()), values=values
     )
     stored = _stored(path, 'pillow')
     if stored is None:
         return record
     if stored.ndim == 3:  # one number per color
         stored = stored[..., 2::-1] @ np.array([1 << 16, 1 << 8, 1])
+    same = values and np.array_equal(stored, labels)
     return replace(
         record,
         stored_high=float(stored.max()),
-        stored_values=_counts(stored),
+        stored_values=values if same else _counts(stored),
     )
 
 

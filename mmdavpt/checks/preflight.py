@@ -5,6 +5,7 @@ from mmengine.config import Config
 from mmdavpt.errors import UsageError
 
 from .build import DryRunner, quietly
+from .conflicts import find_conflicts, uncounted_accumulation
 from .fit import find_mismatches
 from .silent import find_errors, find_warnings
 
@@ -24,7 +25,7 @@ def preflight(cfg: Config, training: bool) -> list[str]:
     """
     dry = DryRunner(cfg, training)
     with quietly(cfg):
-        for find in (find_errors, find_mismatches):
+        for find in (find_errors, find_conflicts, find_mismatches):
             for sentence in find(cfg, dry):
                 raise UsageError(f'the config cannot be run: {sentence}')
-        return list(find_warnings(cfg, dry))
+        return [*find_warnings(cfg, dry), *uncounted_accumulation(cfg, dry)]

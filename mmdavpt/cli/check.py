@@ -2,14 +2,25 @@
 
     mmdavpt check configs/setr_davpt_ade20k.py
 
-is the same as ``mmdavpt train`` with ``--check-only``.
+checks the config, decodes every image and label for the data report, and
+rehearses one step, one validation batch and one checkpoint. The report goes
+to stdout and to WORK_DIR/data_report, where the next one continues.
+
+The exit status is 0 without errors (there may be warnings), 1 if the data
+report has errors, and 2 if the config or the command line has.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 
-from . import options, train
+from mmdavpt.errors import UsageError
+
+from . import options
+from .messages import check_config_exists, exit_with_sentence
+
+SPLITS = ('train', 'val', 'test')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,15 +28,61 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_config_arguments(parser)
     options.add_protocol_argument(parser)
     options.add_run_arguments(parser)
+    parser.add_argument(
+        '--data-only', action='store_true', help='make only the data report'
+    )
+    parser.add_argument(
+        '--splits',
+        nargs='+',
+        choices=SPLITS,
+        default=SPLITS,
+        help='the datasets to check (all that the config has)',
+    )
+    parser.add_argument(
+        '--workers', type=int, default=2, help='threads that decode (2)'
+    )
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None) -> int:
     """Check a training as the command line says.
 
     Args:
         argv (Sequence[str], optional): The arguments. Defaults to
             ``sys.argv[1:]``.
+
+    Returns:
+        int: The exit status: 1 if the data report has errors, else 0.
     """
-    argv = sys.argv[1:] if argv is None else argv
-    options.parse_arguments(add_arguments, argv)
-    train.main([*argv, '--check-only'])
+    args = options.parse_arguments(add_arguments, argv)
+    # The report goes to stdout, what libraries print does not.
+    with exit_with_sentence(), redirect_stdout(sys.stderr):
+        check_config_exists(args.config)
+        if args.workers < 1:
+            raise UsageError(
+                f'--workers should be at least 1, but got {args.workers}'
+            )
+        from mmdavpt.checks.data.full_report import make_report
+        from mmdavpt.checks.data.report import (
+            write_text,
+        )
+        from mmdavpt.checks.preflight import preflight
+
+        from . import common, train
+
+        cfg = common.load_config(args.config, args.cfg_options, args.protocol)
+        common.apply_command_line(cfg, args)
+        splits = [s for s in args.splits if cfg.get(f'{s}_dataloader')]
+        if not splits:
+            raise UsageError(
+                f'{args.config} has no dataset for {" or ".join(args.splits)}'
+            )
+        if not args.data_only:
+            preflight(cfg, training=True)
+        report = make_report(cfg, splits, args.workers)
+    print(write_text(report))
+    failed = any(f.severity == 'error' for f in report.all_findings)
+    if not (failed or args.data_only):
+        args.check_only, args.no_check = True, False
+        with exit_with_sentence():
+            train.train(cfg, args)
+    return int(failed)

@@ -15,13 +15,14 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mmdavpt.checkpoints import install_safe_loading, last_checkpoint
-from mmdavpt.checks.data.data_check import check_run_data
+from mmdavpt.checks.data.before_run import check_run_data
 from mmdavpt.checks.names import read_config, set_option
 from mmdavpt.checks.preflight import preflight
 from mmdavpt.engine.hooks.checkpoint_fit_hook import (
     CheckpointFitHook,
     model_of,
 )
+from mmdavpt.engine.hooks.distinct_names_hook import DistinctNamesHook
 from mmdavpt.errors import UsageError, warn
 
 from .evaluation import draw_predictions, use_tta, write_predictions
@@ -93,6 +94,7 @@ def apply_command_line(cfg: Config, args: argparse.Namespace) -> Config:
             # Protocols must not resume from each other's checkpoints.
             name += f'_{args.protocol}'
         cfg.work_dir = osp.join('./work_dirs', name)
+    cfg.work_dir = osp.expanduser(cfg.work_dir)
     if getattr(args, 'resume', None) is not None:
         set_resume(cfg, args.resume)
     if getattr(args, 'amp', False):
@@ -185,6 +187,8 @@ def build_runner(cfg: Config, training: bool) -> Runner:
     runner.register_hook(
         CheckpointFitHook(training, cfg.get('load_allowed', ()))
     )
+    if not training:
+        runner.register_hook(DistinctNamesHook())
     # The hook compares, and knows which weights a training or a test may lack.
     model_of(runner.model).load_allowed = None
     warning = selection_warning(cfg) if training else None

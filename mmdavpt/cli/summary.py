@@ -6,7 +6,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop, Runner, find_latest_checkpoint
 from torch.utils.data import DataLoader
 
-from mmdavpt.engine.class_counts import classes_of
+from mmdavpt.engine.class_counts import metainfo_of
 from mmdavpt.mapping.loaders import batch_size_of
 from mmdavpt.unwrap import unwrap
 
@@ -72,7 +72,7 @@ def summarize(runner: Runner, config: str) -> dict[str, str]:
 
 def _data(loader: DataLoader) -> str:
     """Return the numbers of images, classes and images in a batch."""
-    classes = classes_of(loader.dataset)
+    classes = metainfo_of(loader.dataset).get('classes')
     of_classes = f' of {len(classes)} classes' if classes else ''
     batch = f', batch size {batch_size_of(loader)}'
     return f'{len(loader.dataset):,} images{of_classes}{batch}'

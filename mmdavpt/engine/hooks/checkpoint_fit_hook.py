@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from mmengine.hooks import Hook
 from mmengine.model import BaseTTAModel
-from mmengine.optim import _ParamScheduler
+from mmengine.optim import OptimWrapper, _ParamScheduler
 from mmengine.runner import Runner
 from torch import nn
 
@@ -40,6 +40,26 @@ class CheckpointFitHook(Hook):
         allowed = [allowed] if isinstance(allowed, str) else allowed
         self.allowed = (GUIDANCE, *allowed)
 
+    def before_train(self, runner: Runner) -> None:
+        """Check that a resumed optimizer has all its options.
+
+        Raises:
+            UsageError: If the checkpoint is of another kind of optimizer.
+        """
+        optimizer = getattr(runner.optim_wrapper, 'optimizer', None)
+        missing = {
+            option
+            for group in getattr(optimizer, 'param_groups', ())
+            for option in optimizer.defaults.keys() - group.keys()
+        }
+        if missing:
+            raise UsageError(
+                f'{runner._load_from} is of a training with another optimizer '
+                f'than {type(optimizer).__name__}: its state has no '
+                f'{", ".join(sorted(missing))}; keep the optimizer, or start '
+                'from the checkpoint by `load_from`, without --resume'
+            )
+
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Compare names, shapes and classes before the weights are loaded.
 
@@ -64,10 +84,12 @@ class CheckpointFitHook(Hook):
                 'start from it by `load_from`'
             )
         if resumed:
-            note = schedule_note(
-                runner.param_schedulers, checkpoint.get('param_schedulers')
-            )
-            if note is not None:
+            schedules = checkpoint.get('param_schedulers')
+            notes = [
+                schedule_note(runner.param_schedulers, schedules),
+                optimizer_note(runner.optim_wrapper, checkpoint['optimizer']),
+            ]
+            for note in filter(None, notes):
                 runner.logger.warning(note)
         state = checkpoint.get('state_dict', checkpoint)
         allowed = () if resumed else self.allowed
@@ -119,10 +141,38 @@ def schedule_note(
                     f'param_scheduler.{i}.{key}={str(state[key])[:60]} '
                     f'instead of {str(value)[:60]}'
                 )
+    return _difference('schedule', different)
+
+
+def optimizer_note(built: OptimWrapper, stored: dict) -> str | None:
+    """Return how the optimizer of a resumed run differs from its config.
+
+    Args:
+        built (OptimWrapper): The optimizer of the config. Several optimizers
+            are not compared.
+        stored (dict): Its state in the checkpoint.
+
+    Returns:
+        str | None: One sentence; None if no option differs.
+    """
+    groups = stored.get('param_groups', [])
+    if not isinstance(built, OptimWrapper) or not groups:
+        return None
+    different = set()
+    for old, new in zip(groups, built.param_groups, strict=False):
+        for key in old.keys() & new.keys() - {'params'}:
+            # Schedules change some options, and keep their first values.
+            scheduled = key.startswith('initial_') or f'initial_{key}' in old
+            if not scheduled and old[key] != new[key]:
+                different.add(f'{key}={old[key]} instead of {new[key]}')
+    return _difference('optimizer', sorted(different))
+
+
+def _difference(part: str, different: list[str]) -> str | None:
     if not different:
         return None
     return (
-        'the run resumes with the schedule of the checkpoint, which differs '
+        f'the run resumes with the {part} of the checkpoint, which differs '
         f'from the config: {first_few(different, 4)}; to train by the '
         'config, start from the checkpoint by `load_from`, without --resume'
     )

@@ -1,5 +1,7 @@
 """Save checkpoints without ever losing the last good one."""
 
+import os
+import os.path as osp
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +22,7 @@ from mmdavpt.engine.resuming.checkpoint_records import (
     relocate_best_checkpoint,
     snapshot_records,
 )
-from mmdavpt.errors import UsageError
+from mmdavpt.errors import UsageError, first_few
 from mmdavpt.ranks import run_on_rank_0
 from mmdavpt.registry import HOOKS
 
@@ -54,7 +56,7 @@ class DAVPTCheckpointHook(CheckpointHook):
         self._frozen: Tensor | None = None
 
     def before_train(self, runner: Runner) -> None:
-        """Update the paths of a folder that was moved.
+        """Update the paths of a moved folder; warn of an earlier run.
 
         Raises:
             UsageError: With ``tuned_only``, if the config does not provide
@@ -62,10 +64,24 @@ class DAVPTCheckpointHook(CheckpointHook):
         """
         super().before_train(runner)
         relocate_best_checkpoint(self)
+        if not runner._resume and is_main_process():
+            self._warn_of_older_files(runner)
         if self.tuned_only:
             model = tunable_model(runner.model)
             check_restorable(model)
             self._frozen = fingerprint(frozen_weights(model))
+
+    def _warn_of_older_files(self, runner: Runner) -> None:
+        """Warn of files that could be taken for those of this run."""
+        names = []
+        if osp.isdir(self.out_dir):
+            names = [n for n in os.listdir(self.out_dir) if n.endswith('.pth')]
+        if names:
+            runner.logger.warning(
+                f'{self.out_dir} has checkpoints of an earlier run '
+                f'({first_few(sorted(names))}), which stay beside those of '
+                'this one; use --resume to continue it, or another --work-dir'
+            )
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Drop frozen weights, and what cannot be read back safely."""

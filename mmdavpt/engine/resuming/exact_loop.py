@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import CheckpointHook, EMAHook
-from mmengine.runner import Runner
+from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -80,6 +80,7 @@ class ExactLoop:
         """
         self._find_position()
         self._warn_if_gradients_are_lost()
+        self._warn_if_finished()
         begun = False
         # Save inside as well: a repeated signal must not end the saving.
         with self.stop:
@@ -155,6 +156,18 @@ class ExactLoop:
                 f'of accumulative_counts={counts} iterations, so the '
                 f'gradients of {lost} are lost and the resumed run is not '
                 f'exact; save at multiples of {counts} iterations'
+            )
+
+    def _warn_if_finished(self) -> None:
+        """Warn if a resumed training has nothing left to do."""
+        done, total = self.progress
+        if done >= total:
+            by_iters = isinstance(self, IterBasedTrainLoop)
+            unit = 'iters' if by_iters else 'epochs'
+            self.runner.logger.warning(
+                f'the checkpoint has finished {done} {unit} and the training '
+                f'ends at {total}, so nothing is trained; to train longer, '
+                f'raise train_cfg.max_{unit}'
             )
 
     def _validation_is_due(self) -> bool:

@@ -47,6 +47,7 @@ def runner(model, resume=False, classes=None):
         model=model,
         _resume=resume,
         param_schedulers=None,
+        optim_wrapper=None,
         _load_from='x.pth',
         train_dataloader=loader,
         test_dataloader=loader,

@@ -25,7 +25,8 @@ IDENTITIES = [
     dict(type='Bias'),
     dict(type='mmdavpt.Bias', parts=PARTS, name='shifts'),
 ]
-METHODS = [*IDENTITIES, *ADAPTERS, dict(type='SSF')]
+SNF = dict(type='SNF', num_flows=3)
+METHODS = [*IDENTITIES, *ADAPTERS, dict(type='SSF'), SNF]
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,8 @@ METHODS = [*IDENTITIES, *ADAPTERS, dict(type='SSF')]
         (dict(type='AdaptFormer'), 1_189_632),
         (dict(type='Bias'), 18_432),
         (dict(type='SSF'), 205_824),
+        (dict(type='SNF'), 110_640),
+        (dict(type='SNF', num_flows=16), 627_072),
         (dict(type='Adapter', form='houlsby'), 294_912),
         (dict(type='Adapter', form='pfeiffer'), 156_768),
         (dict(type='Adapter'), 165_984),
@@ -179,6 +182,30 @@ def test_adapter_plus_drops_whole_images():
     assert 60 < zero.all(1).sum() < 150  # of 1000 with probability 0.1
 
 
+def test_snf_is_its_formula():
+    vit = build(num_prompts=0, tuners=[SNF])
+
+    def flow(f, x):
+        out = torch.empty_like(x)
+        for place in ((i, j) for i in range(2) for j in range(17)):
+            z = f.mu + f.log_sigma.exp() * x[place]
+            for k in range(3):
+                z = z + f.u[k] * torch.tanh((f.w[k] * z).sum() + f.b[k])
+            out[place] = z
+        return out
+
+    with torch.no_grad():
+        x, _ = vit._embed(images())
+        for i, layer in enumerate(vit.layers):
+            of_attention = vit.tuners.SNF.of_attention[i]
+            x = flow(of_attention, x) + layer.attn(layer.ln1(x))
+            out = layer.ffn.layers(layer.ln2(x))
+            x = flow(vit.tuners.SNF.of_mlp[i], x) + out
+    torch.testing.assert_close(
+        vit(images())[0], vit.ln1(x)[:, 0], rtol=0, atol=1e-10
+    )
+
+
 def test_ssf_is_its_formula():
     vit = build(num_prompts=0, tuners=[dict(type='SSF')])
     ssf = vit.tuners.SSF
@@ -279,6 +306,7 @@ def test_types_and_names():
         ([dict(rank=2)], 'got None'),
         ([dict(LORA, targets=('x',))], '`targets` should list parts'),
         ([dict(LORA, targets='qv')], '`targets` should list parts'),
+        ([dict(SNF, num_flows=-1)], '`num_flows` should be 0 or more'),
         ([dict(type='Adapter', form='x')], '`form` should be one of'),
         ([dict(LORA, rank=0)], 'rank` should be at least 1'),
         ([dict(type='Bias', parts=('v', 'v'))], 'each once'),

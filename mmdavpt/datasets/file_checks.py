@@ -77,8 +77,8 @@ FILE_CHECKS = (
         'error',
         'label file',
         lambda r, _: r.format in ('JPEG', 'MPO'),
-        '{files} are JPEGs, which change labels at borders; save the '
-        'originals as PNG',
+        'JPEG changes the labels of {files} at borders; save the originals '
+        'as PNG',
     ),
     FileCheck(
         'lost_range',
@@ -143,8 +143,8 @@ FILE_CHECKS = (
                 a < b for a, b in zip(r.loaded_size, files.crop, strict=True)
             )
         ),
-        '{files} are smaller than the crop, so they are padded or fail; lower '
-        'the crop, or resize before it',
+        'the crop is larger than {files} and is padded or fails; lower the '
+        'crop, or resize before it',
     ),
     FileCheck(
         'orientation',

@@ -18,6 +18,7 @@ from .built import BuiltDataset, build_datasets
 from .dataset_records import DatasetRecords, collect_records
 from .find import find_in
 from .finding import Finding
+from .folders import SPARE
 from .split_findings import find_across
 
 #: Maximum number of samples of a dataset whose headers are read.
@@ -64,9 +65,14 @@ def check_run_data(cfg: dict, training: bool) -> list[str]:
                 parts.append(read_some(built, known, most))
         except UsageError as error:
             (notes if unread else errors).append(str(error))
-    found = [('', finding) for finding in find_across(parts)]
-    for part in parts:
-        found += [(f'{part.built.path}: ', f) for f in find_in(part, parts)]
+    found = [
+        (f'{part.built.path}: ', finding)
+        for part in parts
+        for finding in find_in(part, parts)
+        # Stray files are in the report; a line before each run is too much.
+        if finding.severity == 'error' or finding.kind not in SPARE
+    ]
+    found += [('', finding) for finding in find_across(parts)]
     for where, finding in found:
         sentence = where + finding.sentence
         tolerated = _why_tolerated(finding, cfg, training)

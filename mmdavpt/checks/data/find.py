@@ -55,7 +55,9 @@ def find_in(
     """
     dataset, split = data.built.files.dataset, data.built.split
     used = [r.path for part in parts for r in (*part.images, *part.labels)]
-    found = list_findings(dataset, split)
-    found += folder_findings(dataset, split, used)
-    found += [finding for finder in FINDERS for finding in finder(data)]
+    found = [
+        *list_findings(dataset, split),
+        *folder_findings(dataset, split, used),
+        *(finding for finder in FINDERS for finding in finder(data)),
+    ]
     return sorted(found, key=lambda finding: finding.severity != 'error')

@@ -49,18 +49,17 @@ def values_out_of_range(data: DatasetRecords) -> Iterator[Finding]:
     }
     if wrong and number:
         files = [r for r in data.labels if r.values.keys() & wrong]
-        values = [f'{k} in {n:,} pixels' for k, n in wrong.items()]
+        values = [f'{n:,} pixels are {k}' for k, n in wrong.items()]
         advice = 'correct the labels or the classes'
-        if data.built.files.renumbering != [None, None]:
+        if any(data.built.files.renumbering):
             stored = first_few(sorted(data.stored_values), 10)
             advice += f', or reduce_zero_label; the files have {stored}'
         yield data.finding(
             'values_out_of_range',
             'error',
-            f'{listed(files, "label file")} have the labels '
-            f'{first_few(values, 5)}, but there are {number} classes, with '
-            f'labels from 0 to {number - 1}, and {ignored} is ignored; '
-            f'{_value_map(data) or advice}',
+            f'the labels of {listed(files, "file")} should be from 0 to '
+            f'{number - 1}, for {number} classes, or {ignored} where ignored, '
+            f'but {first_few(values, 5)}; {_value_map(data) or advice}',
             files,
         )
 
@@ -151,7 +150,7 @@ def label_sizes(data: DatasetRecords) -> Iterator[Finding]:
 def _value_map(data: DatasetRecords) -> str:
     """Return the advice to load labels with a value map; '' if none fits."""
     files, number = data.built.files, len(data.built.classes)
-    if files.maps_values or files.renumbering != [None, None]:
+    if files.maps_values or any(files.renumbering):
         return ''
     if any(len(record.shape) > 2 for record in data.labels):
         return ''

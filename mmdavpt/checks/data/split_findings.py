@@ -18,8 +18,9 @@ def mixed_channels(data: DatasetRecords) -> Iterator[Finding]:
         yield data.finding(
             'mixed_channels',
             'warning',
-            f'{listed(gray)} of {len(known)} are gray and get three equal '
-            'channels; check that they belong to the color images',
+            f'loading copies the one channel of {listed(gray)} to three, but '
+            f'{len(known) - len(gray)} others have colors; check that both '
+            'belong to the data',
             gray,
         )
 
@@ -42,15 +43,16 @@ def duplicates(data: DatasetRecords) -> Iterator[Finding]:
         yield data.finding(
             'contradictory_labels',
             severity_of(len(torn), len(data.images)),
-            f'{listed(torn)} repeat an image with another label; keep one',
+            f'the same pixels have different labels in {listed(torn)}; keep '
+            'one label',
             torn,
         )
     if copies:
         yield data.finding(
             'duplicates',
             'warning',
-            f'{listed(copies)} repeat other images and count twice; remove '
-            'them',
+            f'other images occur again as {listed(copies)} and count twice; '
+            'remove the copies',
             copies,
         )
 
@@ -102,9 +104,9 @@ def leaks(
         yield other.finding(
             'leak',
             severity_of(len(copies), len(other.images)),
-            f'{listed(copies)} of {other.built.path} are also in the training '
-            f'set, the first as {originals[0].path}, so scores are too high; '
-            'remove them from one of the two',
+            f'the training set also has {listed(copies)} of '
+            f'{other.built.path}, the first as {originals[0].path}, so scores '
+            'are too high; remove them from one of the two',
             [r for pair in zip(copies, originals, strict=True) for r in pair],
         )
 

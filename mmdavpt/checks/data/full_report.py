@@ -8,7 +8,7 @@ from dataclasses import replace
 from mmdavpt.datasets.record_cache import read_all, records_file
 from mmdavpt.errors import UsageError
 
-from .built import build_datasets
+from .built import BuiltDataset, build_datasets
 from .dataset_records import DatasetRecords, collect_records
 from .dataset_report import DataReport, DatasetReport
 from .find import find_in
@@ -18,7 +18,7 @@ from .split_findings import find_across
 
 def make_report(
     cfg: dict, splits: Sequence[str], workers: int = 2
-) -> DataReport:
+) -> tuple[DataReport, list[BuiltDataset]]:
     """Read all data of a config, and report on it.
 
     Args:
@@ -26,6 +26,10 @@ def make_report(
             of files for the next report.
         splits (Sequence[str]): Out of 'train', 'val' and 'test'.
         workers (int): The number of threads. Defaults to 2.
+
+    Returns:
+        tuple[DataReport, list[BuiltDataset]]: The report, and the datasets
+        that could be built.
     """
     built, findings = [], []
     for split in splits:
@@ -43,7 +47,10 @@ def make_report(
         # An earlier dataset with the same files has the same findings.
         first = next(d for d in data if _files(d) == _files(part))
         reports.append(_describe(part, first, data))
-    return DataReport(tuple(reports), (*findings, *find_across(data)))
+    return (
+        DataReport(tuple(reports), (*findings, *find_across(data))),
+        built,
+    )
 
 
 def _describe(

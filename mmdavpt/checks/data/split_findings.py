@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from mmdavpt.engine.class_counts import class_order_defect
+from mmdavpt.engine.class_counts import label_defect
 
 from .dataset_records import DatasetRecords, listed, severity_of
 from .finding import Finding
@@ -118,9 +118,9 @@ def different_classes(
         train (Sequence[DatasetRecords]): The training sets.
         other (DatasetRecords): The other dataset.
     """
-    classes, found = (p.built.classes or None for p in (train[0], other))
+    first, found = (p.built.files.dataset.metainfo for p in (train[0], other))
     name = f'{other.built.split} set'
-    if defect := class_order_defect(classes, found, other=name):
+    if defect := label_defect(first, found, other=name):
         yield other.finding('different_classes', 'error', defect)
 
 

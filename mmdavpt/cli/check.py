@@ -14,11 +14,16 @@ import argparse
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mmdavpt.errors import UsageError
 
 from . import options
 from .messages import check_config_exists, exit_with_sentence
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 SPLITS = ('train', 'val', 'test')
 
@@ -61,10 +66,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise UsageError(
                 f'--workers should be at least 1, but got {args.workers}'
             )
-        from mmdavpt.checks.data.full_report import make_report
-        from mmdavpt.checks.data.report import (
-            write_text,
-        )
         from mmdavpt.checks.preflight import preflight
 
         from . import common, train
@@ -78,11 +79,44 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         if not args.data_only:
             preflight(cfg, training=True)
-        report = make_report(cfg, splits, args.workers)
-    print(write_text(report))
-    failed = any(f.severity == 'error' for f in report.all_findings)
+        text, failed = report_data(cfg, splits, args.workers)
+    print(text)
     if not (failed or args.data_only):
         args.check_only, args.no_check = True, False
         with exit_with_sentence():
             train.train(cfg, args)
     return int(failed)
+
+
+def report_data(
+    cfg: 'Config', splits: Sequence[str], workers: int
+) -> tuple[str, bool]:
+    """Report on the data of a config, also as JSON and as an HTML page.
+
+    Args:
+        cfg (Config): The config with its ``work_dir``.
+        splits (Sequence[str]): Out of 'train', 'val' and 'test'.
+        workers (int): The number of threads.
+
+    Returns:
+        tuple[str, bool]: The report as text, and whether it has errors.
+    """
+    from mmdavpt.checks.data.full_report import make_report
+    from mmdavpt.checks.data.page import write_page
+    from mmdavpt.checks.data.report import write_json, write_text
+    from mmdavpt.datasets.record_cache import records_file
+
+    report, built = make_report(cfg, splits, workers)
+    folder = Path(records_file(cfg)).parent
+    for name, content in (
+        ('report.json', write_json(report)),
+        ('report.html', write_page(report, built)),
+    ):
+        (folder / name).write_text(content, encoding='utf-8')
+    failed = any(f.severity == 'error' for f in report.all_findings)
+    where = f'\n\n{folder / "report.html"} shows samples'
+    return write_text(report) + where, failed
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

@@ -13,7 +13,7 @@ import mmcv
 import numpy as np
 from PIL import ExifTags, Image
 
-from mmdavpt.errors import UsageError
+from mmdavpt.errors import UsageError, first_few
 
 from .image_files import UNDECODABLE, file_defect
 
@@ -90,6 +90,15 @@ class FileRecord:
             return self.shape[1], self.shape[0]
         known = self.stored_size[0] and self.orientation == 1
         return self.stored_size if known else None
+
+    @property
+    def colors(self) -> str:
+        """The first colors of a label file, for a sentence."""
+        colors = (
+            f'({v >> 16}, {v >> 8 & 255}, {v & 255})'
+            for v in sorted(self.stored_values)
+        )
+        return first_few(colors, 5)
 
     def to_json(self) -> str:
         """Return the record as a line of JSON, without default values."""
@@ -187,21 +196,22 @@ def read_label(
     if loaded is None:
         return record
     labels = loaded['gt_seg_map']
+    values = _counts(labels) if labels.ndim == 2 else {}
     record = replace(
-        record,
-        shape=labels.shape,
-        high=float(labels.max()),
-        values=_counts(labels) if labels.ndim == 2 else {},
+        record, shape=labels.shape, high=float(labels.max()), values=values
     )
     stored = _stored(path, 'pillow')
     if stored is None:
         return record
-    if stored.ndim == 3:  # one number per color
+    if stored.ndim == 3 and stored.shape[2] < 3:  # gray with alpha
+        stored = stored[..., 0]
+    elif stored.ndim == 3:  # one number per color
         stored = stored[..., 2::-1] @ np.array([1 << 16, 1 << 8, 1])
+    same = values and np.array_equal(stored, labels)
     return replace(
         record,
         stored_high=float(stored.max()),
-        stored_values=_counts(stored),
+        stored_values=values if same else _counts(stored),
     )
 
 

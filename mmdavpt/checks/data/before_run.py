@@ -95,7 +95,9 @@ def read_some(
     """
     files = built.files
     number = len(files.samples)
-    keys = files.work(evenly_spread(number, most))
+    chosen = evenly_spread(number, most)
+    lists = [files.images, files.labels] if files.labels else [files.images]
+    keys = {keys[i]: None for keys in lists for i in chosen if keys[i][0]}
     records = {k: known[k] for k in keys if still_valid(known.get(k))}
     rest = [key for key in keys if key not in records]
     with ThreadPool(8) as pool:  # they wait for the disk

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from mmdavpt.checks.data.data_check import check_split
+from mmdavpt.checks.data.before_run import check_run_data
 
 SEG = 'mmseg.BaseSegDataset'
 CLS = 'mmpretrain.CustomDataset'
@@ -16,7 +16,7 @@ def config(of='train', **dataset):
 
 
 def check(of='train', **dataset):
-    return check_split(config(of, **dataset), of)
+    return check_run_data(config(of, **dataset), training=of != 'test')
 
 
 def write(folder, *names, content=None):

@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from mmdavpt.checks.data import data_check
-from mmdavpt.checks.data.data_check import (
+from mmdavpt.checks.data.before_run import (
     check_run_data,
     check_split,
     evenly_spread,

@@ -66,6 +66,7 @@ setup(
             'hypothesis',
             'interrogate',
             'open-clip-torch',
+            'pycocotools',
             'pytest',
             'pytest-xdist',
             'ruff',

@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from itertools import islice
 from numbers import Real
+from typing import Any
 
 import numpy as np
 from mmengine.config import Config
+from mmengine.dataset import ClassBalancedDataset, RepeatDataset
 from mmengine.hooks import CheckpointHook
 from mmengine.optim import DefaultOptimWrapperConstructor, LinearLR
 from mmengine.runner import IterBasedTrainLoop, Runner
+from mmengine.runner.runner import _SlicedDataset
 from mmseg.models import BaseSegmentor
 from torch import nn
 from torch.utils.data import DataLoader
@@ -59,6 +62,7 @@ def find_warnings(cfg: Config, dry: DryRunner) -> Iterator[str]:
         dry (DryRunner): Its parts.
     """
     yield from unread_keys(cfg, dry, errors=False)
+    yield from partial_evaluation(cfg, dry.train_loop is not None)
     if dry.train_loop is not None:
         yield from unmatched_patterns(cfg, dry)
         yield from long_warm_ups(dry)
@@ -197,17 +201,52 @@ def _visits(loader: DataLoader) -> list[int]:
 
 def incomplete_evaluation(split: str, loader: DataLoader) -> Iterator[str]:
     """Yield a loader that does not give every image exactly once."""
-    visits, path = _visits(loader), f'{split}_dataloader'
-    if len(visits) > len(loader.dataset):
+    visits, path, dataset = (
+        _visits(loader),
+        f'{split}_dataloader',
+        loader.dataset,
+    )
+    if isinstance(dataset, _SlicedDataset):
+        yield (
+            f'`{path}.num_batch_per_epoch` leaves images out of the scores; '
+            'remove it'
+        )
+    elif len(visits) > len(dataset):
         yield (
             f'`{path}.sampler` never ends or repeats images; use '
             "dict(type='DefaultSampler', shuffle=False)"
         )
-    elif sorted(visits) != list(range(len(loader.dataset))):
+    elif sorted(visits) != list(range(len(dataset))):
         yield (
             f'`{path}` leaves images out of the scores; set '
             f'{path}.drop_last=False and use a sampler that gives all of them'
         )
+    for part in _parts_of(dataset):
+        if isinstance(part, (ClassBalancedDataset, RepeatDataset)):
+            yield (
+                f'`{path}.dataset` counts images several times, since it is a '
+                f'{type(part).__name__}; use the dataset inside it'
+            )
+
+
+def _parts_of(dataset: Any) -> Iterator[Any]:
+    """Yield a dataset and those that it wraps."""
+    yield dataset
+    inner = vars(dataset).get('dataset') if dataset is not None else None
+    for part in (inner, *getattr(dataset, 'datasets', ())):
+        if part is not None:
+            yield from _parts_of(part)
+
+
+def partial_evaluation(cfg: Config, training: bool) -> Iterator[str]:
+    """Yield a set of the scores of which a config takes a part."""
+    part = f'{"val" if training else "test"}_dataloader'
+    for path, node in walk(cfg.get(part), part):
+        if node.get('type') and node.get('indices') is not None:
+            yield (
+                f'`{path}.indices` is set, so the scores are of a part of the '
+                'images'
+            )
 
 
 def wrong_lengths(dry: DryRunner) -> Iterator[str]:

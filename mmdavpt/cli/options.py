@@ -4,6 +4,7 @@ import argparse
 import ast
 import inspect
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 #: Types of config values.
@@ -28,6 +29,17 @@ def parse_arguments(
     )
     add_arguments(parser)
     return parser.parse_args(argv)
+
+
+def existing_path(path: str) -> str:
+    """Return a path that exists; the ``type`` of an argument.
+
+    Args:
+        path (str): The path as typed.
+    """
+    if not Path(path).expanduser().exists():
+        raise argparse.ArgumentTypeError(f'{path} does not exist')
+    return path
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,6 +1,8 @@
 """Write a data report as one HTML page, with pictures of its findings."""
 
+import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,6 +10,7 @@ from jinja2 import Environment
 
 from .built import BuiltDataset
 from .dataset_report import DataReport, DatasetReport
+from .folders import is_picture
 from .pictures import (
     UNKNOWN,
     Picture,
@@ -16,12 +19,15 @@ from .pictures import (
     find_samples,
     value_style,
 )
-from .report import count_findings, name_of, printable
+from .report import name_of, printable, total
 
 TEMPLATE = Path(__file__).with_name('report.html.jinja')
 
 #: How many samples of a finding are drawn, and how many files are listed.
 MOST_PICTURES, MOST_FILES = 12, 100
+
+#: How many samples of each dataset are drawn.
+MOST_SAMPLES = 6
 
 
 class Bar(NamedTuple):
@@ -60,9 +66,14 @@ def write_page(report: DataReport, built: Sequence[BuiltDataset]) -> str:
         autoescape=True, trim_blocks=True, lstrip_blocks=True
     ).from_string(TEMPLATE.read_text('utf-8'))
     page = template.render(
-        counts=count_findings(report),
+        total=total(report),
         datasets=[
-            (name_of(part, report), part, make_bars(part, by_path[part.path]))
+            (
+                name_of(part, report),
+                part,
+                make_bars(part, by_path[part.path]),
+                draw_some(by_path[part.path]),
+            )
             for part in report.datasets
         ],
         findings=[
@@ -110,9 +121,22 @@ def draw_first(
         files (Sequence[str]): Its first files.
         samples (dict): Dataset and sample of each file that has one.
     """
-    found = [samples.get(f) or (None, dict(img_path=f)) for f in files]
-    unique = {sample['img_path']: (part, sample) for part, sample in found}
-    return [
-        draw_sample(part, sample) if part else draw_file(path)
-        for path, (part, sample) in [*unique.items()][:MOST_PICTURES]
-    ]
+    unique = {}
+    for file in files:
+        if file in samples:
+            part, sample = samples[file]
+            unique[sample['img_path']] = partial(draw_sample, part, sample)
+        elif is_picture(file):
+            unique[file] = partial(draw_file, file)
+    return [draw() for draw in [*unique.values()][:MOST_PICTURES]]
+
+
+def draw_some(part: BuiltDataset) -> list[Picture]:
+    """Draw some samples of a dataset, evenly spread.
+
+    Args:
+        part (BuiltDataset): The dataset.
+    """
+    samples = part.files.samples
+    step = math.ceil(len(samples) / MOST_SAMPLES) or 1
+    return [draw_sample(part, sample) for sample in samples[::step]]

@@ -112,7 +112,9 @@ def value_style(value: int, part: BuiltDataset) -> tuple[str, str]:
         return UNKNOWN, f'{value} (no class)'
     palette = part.files.dataset.metainfo.get('palette') or ()
     color = palette[value] if value < len(palette) else (0, 0, 0)
-    return '#%02x%02x%02x' % tuple(color), f'{value} {part.classes[value]}'
+    name = part.classes[value]
+    name = name if name == str(value) else f'{value} {name}'
+    return f'#{bytes(color).hex()}', name
 
 
 def _load(

@@ -23,7 +23,7 @@ def write_json(report: DataReport) -> str:
     content = dict(
         version=JSON_VERSION,
         mmdavpt=__version__,
-        **count_findings(report),
+        summary=total(report),
         **asdict(report),
     )
     return json.dumps(content, indent=1)
@@ -44,7 +44,7 @@ def write_text(report: DataReport) -> str:
             (
                 name,
                 f'{part.num_samples:,}',
-                str(len(part.classes)),
+                str(len(part.classes) or ''),
                 ', '.join(dict.fromkeys(sizes)),
                 part.same_as
                 and f'the files of {part.same_as}'
@@ -58,12 +58,12 @@ def write_text(report: DataReport) -> str:
         f'{f.severity}: {f.split}: {f.sentence}'.replace('\n', '\\n')
         for f in report.all_findings
     ]
-    counts = count_findings(report)
-    total = ', '.join(
-        f'{number or "no"} {word[: len(word) - (number == 1)]}'
-        for word, number in counts.items()
-    )
-    blocks = [align(rows), '\n'.join(notes), '\n'.join(findings), total]
+    blocks = [
+        align(rows),
+        '\n'.join(notes),
+        '\n'.join(findings),
+        total(report),
+    ]
     return printable('\n\n'.join(filter(None, blocks)))
 
 
@@ -76,14 +76,17 @@ def printable(text: str) -> str:
     return text.encode('utf-8', 'backslashreplace').decode()
 
 
-def count_findings(report: DataReport) -> dict[str, int]:
-    """Return the number of 'errors' and of 'warnings'.
+def total(report: DataReport) -> str:
+    """Return how many findings a report has, such as '1 error, no warnings'.
 
     Args:
         report (DataReport): The report.
     """
     found = [finding.severity for finding in report.all_findings]
-    return {f'{kind}s': found.count(kind) for kind in ('error', 'warning')}
+    return ', '.join(
+        f'{found.count(kind) or "no"} {kind}{"s" * (found.count(kind) != 1)}'
+        for kind in ('error', 'warning')
+    )
 
 
 def name_of(part: DatasetReport, report: DataReport) -> str:

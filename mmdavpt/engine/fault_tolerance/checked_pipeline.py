@@ -109,13 +109,16 @@ def _decoding_defect(path: str) -> str | None:
     return None if decodes(path) else 'cannot be decoded'
 
 
-def check_files_of(dataset: Any, replace: bool) -> None:
+def check_files_of(dataset: Any, replace: bool, scored: bool = False) -> None:
     """Let a dataset check the files it loads, also inside wrappers.
 
     Args:
         dataset (Dataset): Changed in place, before a loader iterates over it.
             Datasets without a pipeline of mmengine are left as they are.
         replace (bool): See :class:`CheckedPipeline`.
+        scored (bool): Whether a sample that its transforms drop is an error,
+            instead of replaced by a random other one, as mmengine does unless
+            ``test_mode`` is set. Defaults to False.
     """
     if isinstance(dataset, _SlicedDataset):
         # It forwards reading attributes, but not setting them.
@@ -125,10 +128,11 @@ def check_files_of(dataset: Any, replace: bool) -> None:
         *getattr(dataset, 'datasets', ()),
     ):
         if inner is not None:
-            check_files_of(inner, replace)
+            check_files_of(inner, replace, scored)
     pipeline = getattr(dataset, 'pipeline', None)
     if isinstance(pipeline, Compose) and not hasattr(dataset, 'dataset'):
         dataset.pipeline = CheckedPipeline(pipeline, replace)
+        dataset.test_mode = scored or getattr(dataset, 'test_mode', False)
 
 
 def replaced_files(data_samples: Iterable[Any]) -> list[str]:

@@ -17,7 +17,9 @@ from tests.test_checks.test_data.data_files import (
 @pytest.fixture
 def write_config(tmp_path):
     def write(**splits):
-        loaders = {f'{k}_dataloader': dict(dataset=v) for k, v in splits.items()}
+        loaders = {
+            f'{k}_dataloader': dict(dataset=v) for k, v in splits.items()
+        }
         content = dict(work_dir=str(tmp_path / 'run'), **loaders)
         content['default_scope'] = 'mmseg'
         lines = [f'{key} = {value!r}' for key, value in content.items()]
@@ -32,7 +34,7 @@ def test_report(write_config, tmp_path, capfd):
     config = write_config(train=scenes(tmp_path / 'train'), val=val, test=val)
     assert check.main([config, '--data-only']) == 0
     out, err = capfd.readouterr()
-    assert 'the files of val' in out and 'no findings' in out
+    assert 'the files of val' in out and 'no errors, no warnings' in out
     assert 'reading' not in err  # no progress bar in a file
     folder = tmp_path / 'run/data_report'
     found = {path.name for path in folder.iterdir()}
@@ -84,9 +86,7 @@ def test_other_loaders_read_files_again(write_config, tmp_path):
     assert check.main([config, '--data-only']) == 0
     config = write_config(train=dict(dataset, reduce_zero_label=True))
     check.main([config, '--data-only'])
-    report = json.loads(
-        (tmp_path / 'run/data_report/report.json').read_text()
-    )
+    report = json.loads((tmp_path / 'run/data_report/report.json').read_text())
     assert '255' in report['datasets'][0]['label_values']
 
 

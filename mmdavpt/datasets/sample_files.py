@@ -50,7 +50,7 @@ class SampleFiles:
 
     @property
     def maps_values(self) -> bool:
-        """Whether label values are mapped and checked while loading."""
+        """True if label values are mapped and checked while loading."""
         return isinstance(self.load_labels, LoadMasks)
 
     @property

@@ -21,7 +21,7 @@ CLI = Path(command.__file__).parent
         ('my runs, second try', 'my runs, second try'),
         ('"a,b"', 'a,b'),
         ('runs/[1]', 'runs/[1]'),
-        ('(a) and (b)', '(a) and (b)'),
+        ('photo (1).jpg', 'photo (1).jpg'),
         ('', ''),
         # Sequences.
         ('a,b', ['a', 'b']),
@@ -49,7 +49,7 @@ CLI = Path(command.__file__).parent
 )
 def test_parse_value(text, value):
     if value is ValueError:
-        with pytest.raises(ValueError, match='not a Python literal|brackets'):
+        with pytest.raises(ValueError, match='brackets'):
             parse_value(text)
     else:
         parsed = parse_value(text)
@@ -64,7 +64,7 @@ def test_options_of_several_flags_add_up(capsys):
     assert args.cfg_options == {'a.b': [1, 2], 'c': 'x=y', 'd': ''}
     for wrong, message in (
         ('a.b', "takes KEY=VALUE, but got 'a.b'"),
-        ('a=[1', 'the brackets of [1 do not match'),
+        ('a=[1', '[1 is not a Python literal'),
     ):
         with pytest.raises(SystemExit):
             options.parse_arguments(train.add_arguments, [*argv, wrong])

@@ -13,14 +13,13 @@ report has errors, and 2 if the config or the command line has.
 import argparse
 import sys
 from collections.abc import Sequence
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmdavpt.errors import UsageError
 
 from . import options
-from .messages import check_config_exists, exit_with_sentence
+from .messages import run_command
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -30,7 +29,8 @@ SPLITS = ('train', 'val', 'test')
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of a check."""
-    options.add_config_arguments(parser)
+    options.add_config_arguments(parser, 'path of the config or folder')
+    options.add_folder_arguments(parser)
     options.add_protocol_argument(parser)
     options.add_run_arguments(parser)
     parser.add_argument(
@@ -44,7 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='the datasets to check (all that the config has)',
     )
     parser.add_argument(
-        '--workers', type=int, default=2, help='threads that decode (2)'
+        '--workers',
+        type=options.positive,
+        default=2,
+        help='threads that decode (2)',
     )
 
 
@@ -59,33 +62,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         int: The exit status: 1 if the data report has errors, else 0.
     """
     args = options.parse_arguments(add_arguments, argv)
-    # The report goes to stdout, what libraries print does not.
-    with exit_with_sentence(), redirect_stdout(sys.stderr):
-        check_config_exists(args.config)
-        if args.workers < 1:
-            raise UsageError(
-                f'--workers should be at least 1, but got {args.workers}'
-            )
-        from mmdavpt.checks.preflight import preflight
+    args.command = sys.argv[1:] if argv is None else [*argv]
+    args.resume, args.check_only, args.no_check = None, True, False
+    args.failed = False
+    run_command(_check, args)
+    return int(args.failed)
 
-        from . import common, train
 
-        cfg = common.load_config(args.config, args.cfg_options, args.protocol)
-        common.apply_command_line(cfg, args)
-        splits = [s for s in args.splits if cfg.get(f'{s}_dataloader')]
-        if not splits:
-            raise UsageError(
-                f'{args.config} has no dataset for {" or ".join(args.splits)}'
-            )
-        if not args.data_only:
-            preflight(cfg, training=True)
-        text, failed = report_data(cfg, splits, args.workers)
+def _check(args: argparse.Namespace) -> None:
+    from mmdavpt.checks.preflight import preflight
+
+    from . import common, train
+
+    cfg = train.load(args)
+    common.apply_command_line(cfg, args)
+    splits = [s for s in args.splits if cfg.get(f'{s}_dataloader')]
+    if not splits:
+        raise UsageError(
+            f'{args.config} has no dataset for {" or ".join(args.splits)}'
+        )
+    if not args.data_only:
+        preflight(cfg, training=True)
+    text, args.failed = report_data(cfg, splits, args.workers)
     print(text)
-    if not (failed or args.data_only):
-        args.check_only, args.no_check = True, False
-        with exit_with_sentence():
-            train.train(cfg, args)
-    return int(failed)
+    if not (args.failed or args.data_only):
+        train.train(cfg, args)
 
 
 def report_data(

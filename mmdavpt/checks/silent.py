@@ -17,7 +17,7 @@ from mmseg.models import BaseSegmentor
 from torch import nn
 
 from mmdavpt.engine.class_counts import classes_of_heads, heads_of
-from mmdavpt.engine.head_losses import learnt_ignored_labels, reversed_losses
+from mmdavpt.engine.head_losses import loss_defects
 from mmdavpt.engine.hooks import DAVPTCheckpointHook
 from mmdavpt.errors import did_you_mean, first_few
 
@@ -25,7 +25,6 @@ from .build import BATCHES, DryRunner
 from .evaluation import (
     incomplete_evaluation,
     metric_disagreements,
-    partial_evaluation,
     visits_of,
 )
 from .introspection import arguments_of, find_types, keys_read, walk
@@ -49,14 +48,14 @@ def find_errors(cfg: Config, dry: DryRunner) -> Iterator[str]:
     yield from text_as_classes(cfg)
     yield from single_outputs(dry.model)
     yield from learnt_padding(dry.model)
-    yield from reversed_losses(dry.model)
-    yield from metric_disagreements(cfg, dry)
+    yield from loss_defects(dry.model, errors=True)
+    yield from metric_disagreements(dry)
     if dry.train_loop is not None:
         yield from wrong_lengths(dry)
         yield from unit_mismatches(dry)
     for split, loop in (('val', dry.val_loop), ('test', dry.test_loop)):
         if loop is not None:
-            yield from incomplete_evaluation(split, loop.dataloader)
+            yield from incomplete_evaluation(cfg, split, loop.dataloader)
 
 
 def find_warnings(cfg: Config, dry: DryRunner) -> Iterator[str]:
@@ -67,9 +66,8 @@ def find_warnings(cfg: Config, dry: DryRunner) -> Iterator[str]:
         dry (DryRunner): Its parts.
     """
     yield from unread_keys(cfg, dry, errors=False)
-    yield from partial_evaluation(cfg, dry.train_loop is not None)
     if dry.train_loop is not None:
-        yield from learnt_ignored_labels(dry.model)
+        yield from loss_defects(dry.model, errors=False)
         yield from unmatched_patterns(cfg, dry)
         yield from long_warm_ups(dry)
         yield from unshuffled_training(dry)

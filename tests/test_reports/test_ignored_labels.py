@@ -44,10 +44,6 @@ def segmentation(folder, changes, classes='ab'):
             },
             'ignores label 255, but the head 0; set val_evaluator.ignore_ind',
         ),
-        (
-            {'train_dataloader.dataset.ignore_index': 0},
-            'does not read `train_dataloader.dataset.ignore_index`, which is',
-        ),
         # It trains the opposite.
         (
             {**ONE, LOSS: dict(type='DiceLoss')},

@@ -64,6 +64,7 @@ setup(
             'hypothesis',
             'interrogate',
             'open-clip-torch',
+            'pycocotools',
             'pytest',
             'pytest-xdist',
             'ruff',

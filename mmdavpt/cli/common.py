@@ -23,6 +23,7 @@ from mmdavpt.engine.hooks.checkpoint_fit_hook import (
     model_of,
 )
 from mmdavpt.engine.hooks.distinct_names_hook import DistinctNamesHook
+from mmdavpt.engine.hooks.missing_labels_hook import MissingLabelsHook
 from mmdavpt.errors import UsageError, warn
 
 from .evaluation import draw_predictions, use_tta, write_predictions
@@ -189,6 +190,8 @@ def build_runner(cfg: Config, training: bool) -> Runner:
     )
     if not training:
         runner.register_hook(DistinctNamesHook())
+    if not training:
+        runner.register_hook(MissingLabelsHook())
     # The hook compares, and knows which weights a training or a test may lack.
     model_of(runner.model).load_allowed = None
     warning = selection_warning(cfg) if training else None

@@ -63,7 +63,15 @@ def folder_findings(
     ]
     steps = dataset.pipeline.transforms
     if any(isinstance(step, LoadAnnotations) for step in steps):
-        found += _partners(labels, sorted(masks), spare)
+        if None in labels.values():
+            what = (
+                'LoadAnnotations needs labels, but data_prefix.seg_map_path '
+                'is not set; set it, or remove LoadAnnotations; a test that '
+                'only writes predictions needs test_evaluator.format_only=True'
+            )
+            found.append(('error', 'images_without_labels', what, images))
+        else:
+            found += _partners(labels, sorted(masks), spare)
     return [
         Finding(severity, kind, split, sentence, tuple(files))
         for severity, kind, sentence, files in found

@@ -59,7 +59,7 @@ class CheckedPipeline(Compose):
         if broken is not None:
             return self._handle(broken)
         try:
-            result = super().__call__(data)
+            result = self._transform(data)
         except UsageError:  # such as a mask with an unexpected value
             raise
         except UNDECODABLE as error:
@@ -74,6 +74,21 @@ class CheckedPipeline(Compose):
             result['data_samples'].set_metainfo({REPLACED: self._pending})
             self._pending = []
         return result
+
+    def _transform(self, data: dict) -> dict | None:
+        """Apply the transforms; compare the size of labels when they load.
+
+        Later, resizing or cropping may give both the same size.
+        """
+        loaded = 'gt_seg_map' in data  # by the dataset itself
+        for transform in self.transforms:
+            data = transform(data)
+            if data is None:
+                return None
+            if not loaded and 'gt_seg_map' in data and 'ori_shape' in data:
+                _check_size(data)
+                loaded = True
+        return data
 
     def _files_of(self, data: dict) -> list[str]:
         """Return the local files that the transforms load for a sample."""
@@ -95,6 +110,20 @@ class CheckedPipeline(Compose):
         self._pending = [*self._pending, broken]
 
 
+def _check_size(data: dict) -> None:
+    """Raise if loaded labels have another size than the image file."""
+    size, expected = (
+        '{1}×{0}'.format(*shape[:2])
+        for shape in (data['gt_seg_map'].shape, data['ori_shape'])
+    )
+    if size != expected:
+        raise UsageError(
+            f'the labels {data.get("seg_map_path", "")} have {size} pixels, '
+            f'but their image {data.get("img_path", "")} has {expected}: '
+            'check both files'
+        )
+
+
 def _first_defect(
     files: Iterable[str], defect_of: Callable[[str], str | None]
 ) -> str | None:
@@ -110,13 +139,16 @@ def _decoding_defect(path: str) -> str | None:
     return None if decodes(path) else 'cannot be decoded'
 
 
-def check_files_of(dataset: Any, replace: bool) -> None:
+def check_files_of(dataset: Any, replace: bool, scored: bool = False) -> None:
     """Let a dataset check the files it loads, also inside wrappers.
 
     Args:
         dataset (Dataset): Changed in place, before a loader iterates over it.
             Datasets without a pipeline of mmengine are left as they are.
         replace (bool): See :class:`CheckedPipeline`.
+        scored (bool): Whether a sample that its transforms drop is an error,
+            instead of replaced by a random other one, as mmengine does unless
+            ``test_mode`` is set. Defaults to False.
     """
     if isinstance(dataset, _SlicedDataset):
         # It forwards reading attributes, but not setting them.
@@ -126,10 +158,11 @@ def check_files_of(dataset: Any, replace: bool) -> None:
         *getattr(dataset, 'datasets', ()),
     ):
         if inner is not None:
-            check_files_of(inner, replace)
+            check_files_of(inner, replace, scored)
     pipeline = getattr(dataset, 'pipeline', None)
     if isinstance(pipeline, Compose) and not hasattr(dataset, 'dataset'):
         dataset.pipeline = CheckedPipeline(pipeline, replace)
+        dataset.test_mode = scored or getattr(dataset, 'test_mode', False)
 
 
 def replaced_files(data_samples: Iterable[Any]) -> list[str]:

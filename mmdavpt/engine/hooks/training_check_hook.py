@@ -90,13 +90,14 @@ class TrainingCheckHook(Hook):
             )
             if defect:
                 raise UsageError(defect)
-            check_files_of(validation, replace=False)
+            check_files_of(validation, replace=False, scored=True)
         if self.max_skipped_steps:
             self._guard = StepGuard(runner.optim_wrapper)
 
     def before_test(self, runner: Runner) -> None:
         """Check the files of the test set from now on."""
-        check_files_of(runner.test_dataloader.dataset, replace=False)
+        dataset = runner.test_dataloader.dataset
+        check_files_of(dataset, replace=False, scored=True)
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None

@@ -14,7 +14,7 @@ from mmdavpt.engine.hooks.distinct_names_hook import distinct_names
 from mmdavpt.engine.runner import DAVPTTestRunner
 
 from . import runs
-from .commands import start
+from .commands import start, trained
 
 
 def scores_of(cfg, name):
@@ -145,3 +145,25 @@ def test_a_file_and_its_pixels(photos, tmp_path):
         np.testing.assert_array_equal(by_path, by_array)
         np.testing.assert_array_equal(by_path, again)
         assert not np.array_equal(by_path, swapped)
+
+
+def test_a_tuned_only_file_has_all_that_was_trained(tmp_path):
+    """Heads or BatchNorm statistics are missing [peft #310, #1732]."""
+    cfg = runs.segmentation(runs.masks(tmp_path / 'masks'))
+    backbone = scores_of(cfg, 'pretrained')[1].backbone
+    state = backbone.state_dict()
+    frozen = {k: v for k, v in state.items() if 'prompts' not in k}
+    torch.save(frozen, tmp_path / 'frozen.pth')
+    cfg['model']['backbone']['init_cfg'] = dict(
+        type='Pretrained', checkpoint=str(tmp_path / 'frozen.pth')
+    )
+    cfg['train_cfg']['val_interval'] = 4
+    cfg['default_hooks']['checkpoint']['tuned_only'] = True
+    runner = trained(cfg, 'tuned')
+    before = runner.message_hub.get_scalar('val/mIoU').current()
+    file = tmp_path / 'run_masks/iter_4.pth'
+    names = torch.load(file, weights_only=False)['state_dict']
+    assert not any('layers.0.attn' in name for name in names)
+    assert 'decode_head.up_convs.0.0.bn.running_mean' in names
+    cfg = Config(dict(cfg, load_from=str(file), experiment_name='reloaded'))
+    assert DAVPTTestRunner.from_cfg(cfg).test()['mIoU'] == before

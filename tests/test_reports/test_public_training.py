@@ -13,7 +13,7 @@ from mmdavpt.checks.conflicts import better_values
 from mmdavpt.checks.preflight import preflight
 
 from . import runs
-from .commands import log_of, start, trained
+from .commands import log_of, refusal, start, trained
 
 MAPPING = dict(type='mmdavpt.PromptMappingHook')
 GUIDED = dict(
@@ -237,3 +237,14 @@ def test_workers_draw_different_numbers(photos):
     assert len(drawn) == 36
     for generator in zip(*drawn, strict=True):
         assert len(set(generator)) == 36
+
+
+def test_early_stopping_by_a_missing_metric(photos, tmp_path, capsys):
+    """Early stopping is skipped with a warning [mmengine #1491, mmseg #3063].
+
+    'loss' is no metric of the validation.
+    """
+    hook = dict(type='EarlyStoppingHook', monitor='loss')
+    photos['default_hooks']['stop'] = hook
+    said = refusal(capsys, 'train', photos, tmp_path)
+    assert "needs the metric 'loss', but the validation gives acc" in said

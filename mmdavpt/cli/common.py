@@ -15,8 +15,8 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mmdavpt.checkpoints import install_safe_loading, last_checkpoint
-from mmdavpt.checks.data.data_check import check_run_data
-from mmdavpt.checks.names import read_config, set_option
+from mmdavpt.checks.data.before_run import check_run_data
+from mmdavpt.checks.names import own_variables, read_config, set_option
 from mmdavpt.checks.preflight import preflight
 from mmdavpt.engine.hooks.checkpoint_fit_hook import (
     CheckpointFitHook,
@@ -44,7 +44,8 @@ def load_config(
     Args:
         path (str): Path of the config file.
         cfg_options (dict, optional): Dotted keys to values; ``protocol`` may
-            be one of them. Defaults to None.
+            be one of them. A variable that the file itself sets and reads
+            takes effect wherever it is read. Defaults to None.
         protocol (str, optional): The value of ``--protocol``. Defaults to
             None: that of the options, or else of the config.
 
@@ -59,8 +60,9 @@ def load_config(
     """
     options = dict(cfg_options or {})
     chosen = options.pop('protocol', None)
+    own = {k: options.pop(k) for k in own_variables(path) & options.keys()}
     cfg = with_protocol(
-        read_config(path), chosen if protocol is None else protocol
+        read_config(path, own), chosen if protocol is None else protocol
     )
     for key, value in options.items():
         if key.split('.')[0] == 'protocols':

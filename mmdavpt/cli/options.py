@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from mmdavpt.errors import UsageError
+
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 
 
@@ -42,10 +44,86 @@ def existing_path(path: str) -> str:
     return path
 
 
-def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+def add_config_arguments(
+    parser: argparse.ArgumentParser, text: str = 'path of the config'
+) -> None:
     """Add a config and what changes its values."""
-    parser.add_argument('config', help='path of the config')
+    parser.add_argument('config', help=text)
     add_cfg_options_argument(parser)
+
+
+def add_folder_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the settings of a training from a folder."""
+    group = parser.add_argument_group(
+        'settings for a folder',
+        'They go to the top of the config that is written to the work '
+        'folder; change them there to train from the config.',
+    )
+    group.add_argument(
+        '--task',
+        choices=('classification', 'segmentation'),
+        help='by default segmentation if there are folders of images and of '
+        'labels, else classification with one folder for each class',
+    )
+    group.add_argument(
+        '--arch',
+        type=parse_value,
+        metavar='s|b|l',
+        help='ViT-S, ViT-B or ViT-L; by default that of the weights, or b',
+    )
+    group.add_argument(
+        '--weights',
+        metavar='FILE|timm://NAME',
+        help='pre-trained weights of a ViT (docs/weights.md); by default '
+        'DINOv2 from timm',
+    )
+    group.add_argument(
+        '--method',
+        help='davpt, davpt-plus, vpt, linear, full, bias, lora, adaptformer, '
+        'or the type of another tuner; by default davpt',
+    )
+    group.add_argument('--epochs', type=positive, help='by default 100')
+    group.add_argument(
+        '--size',
+        type=positive,
+        help='side of the images (224) or crops (448) in pixels',
+    )
+    group.add_argument(
+        '--batch', type=positive, help='images of each GPU, by default 32 or 8'
+    )
+
+
+def check_folder_arguments(args: argparse.Namespace) -> None:
+    """Check that settings for a folder are not given with a config.
+
+    Args:
+        args (argparse.Namespace): With those of :func:`add_folder_arguments`.
+
+    Raises:
+        UsageError: If they are.
+    """
+    parser = argparse.ArgumentParser()
+    add_folder_arguments(parser)
+    for name in vars(parser.parse_args([])):
+        if getattr(args, name) is not None:
+            raise UsageError(
+                f'--{name} is for a folder of images, but {args.config} is a '
+                'config; change its settings, or use --cfg-options KEY=VALUE'
+            )
+
+
+def positive(text: str) -> int:
+    """Parse a positive whole number.
+
+    Args:
+        text (str): The number as typed.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    if int(text) < 1:
+        raise ValueError
+    return int(text)
 
 
 def add_cfg_options_argument(parser: argparse.ArgumentParser) -> None:

@@ -188,6 +188,10 @@ class DAVPTVisionTransformer(PromptedBackbone, VisionTransformer):
         )
         return EmbeddedImages(self.pre_norm(self.drop_after_pos(x)), grid)
 
+    def pool(self, x: Tensor) -> Tensor:
+        """Return the mean of the patches, (B, C)."""
+        return x[:, self.num_extra_tokens :].mean(dim=1)
+
     def format_output(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
         """Return a feature as the parent does."""
         return self._format_output(x, grid)

@@ -18,24 +18,24 @@ class BackboneTokens(NamedTuple):
     """Tokens that the backbone returns in addition to its features.
 
     Attributes:
-        cls (Tensor | None): [CLS] after the last layer that is run, with
-            shape (B, C); None without a [CLS] token.
+        cls (Tensor): [CLS] after the last layer that is run, or without
+            [CLS] the pooled feature, with shape (B, C).
         guided (dict[int, dict[str, Tensor]]): Guided layer to named tokens.
         patches (Tensor | None): The patches after the last layer, with shape
             (B, N, C); empty if only [CLS] is computed.
     """
 
-    cls: Tensor | None
+    cls: Tensor
     guided: dict[int, dict[str, Tensor]]
     patches: Tensor | None = None
 
 
 class TokenSequence(NamedTuple):
-    """Sequence that one layer passes to the next: [CLS], prompts, patches.
+    """Sequence that one layer passes to the next: extra, prompts, patches.
 
     Attributes:
-        x (Tensor): The tokens, with shape (B, 1+P+N, C).
-        num_extra (int): 1 with [CLS], else 0.
+        x (Tensor): The tokens, with shape (B, E+P+N, C).
+        num_extra (int): The number ``E`` of [CLS] and registers.
         num_prompts (int): The number ``P`` of prompts in ``x``: 0 where they
             are a key/value prefix.
     """
@@ -107,6 +107,7 @@ def run_layers(
             request=request if is_guided else None,
             own_prompts=vit.prompts[str(i)] if is_guided else None,
             rope=None if rope is None else rope[i],
+            has_cls=vit.has_cls,
         )
         x, layer_tokens = _run_layer(vit, i, tokens.x, task)
         if i == len(vit.layers) - 1 and vit.final_norm:
@@ -118,7 +119,7 @@ def run_layers(
             outs.append(
                 vit.format_output(_strip_prompts(vit, i, tokens), grid)
             )
-    cls = None if vit.cls_token is None else x[:, 0]
+    cls = x[:, 0] if vit.has_cls else vit.pool(_strip_prompts(vit, i, tokens))
     return tuple(outs), BackboneTokens(cls, guided, tokens.patches)
 
 

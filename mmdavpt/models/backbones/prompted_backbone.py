@@ -91,6 +91,14 @@ class PromptedBackbone(nn.Module):
         """nn.Module: The convolution that embeds patches."""
 
     @abstractmethod
+    def pool(self, x: Tensor) -> Tensor:
+        """Return the feature of a model without [CLS], (B, C).
+
+        Args:
+            x (Tensor): See :meth:`format_output`.
+        """
+
+    @abstractmethod
     def stem(self) -> tuple[list[nn.Module], list[nn.Parameter]]:
         """Return the modules and further parameters before the layers."""
 
@@ -139,6 +147,11 @@ class PromptedBackbone(nn.Module):
             and self.num_used_layers == len(self.layers),
             parts={part: view.dims(part) for part in PARTS},
         )
+
+    @property
+    def has_cls(self) -> bool:
+        """bool: Whether the first token is [CLS]."""
+        return self.cls_token is not None
 
     @property
     def patch_size(self) -> tuple[int, int]:

@@ -41,6 +41,7 @@ class LayerTask(NamedTuple):
             they are. Needed with a ``request``.
         rope (Tensor | None): Rotary embedding of the patches, if the layer
             has it.
+        has_cls (bool): Whether the first token is [CLS].
     """
 
     prompts: Tensor | None = None
@@ -51,6 +52,7 @@ class LayerTask(NamedTuple):
     request: TokenRequest | None = None
     own_prompts: Tensor | None = None
     rope: Tensor | None = None
+    has_cls: bool = True
 
 
 def project_prompts(layer: TunedLayer, prompts: Tensor) -> Tensor:
@@ -110,7 +112,12 @@ def _prompted_attention(
     if request is not None:
         states = AttentionStates(x, normed, query, keys, values, attended)
         tokens = take_tokens(
-            layer, states, task.own_prompts, task.patch_start, request
+            layer,
+            states,
+            task.own_prompts,
+            task.patch_start,
+            request,
+            task.has_cls,
         )
 
     if task.cls_only:

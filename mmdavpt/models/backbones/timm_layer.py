@@ -6,13 +6,15 @@ import torch
 import torch.nn.functional as F
 from timm.layers import GluMlp, Mlp, SwiGLU, apply_rot_embed_cat
 from timm.layers.attention import Attention, AttentionRope
-from timm.models.eva import EvaAttention
+from timm.models.eva import EvaAttention, EvaBlock
+from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from mmdavpt.errors import UsageError
+from mmdavpt.errors import UsageError, first_few
 
 from .layer_view import Change, LayerView, is_plain_linear
 
+BLOCKS = (Block, EvaBlock)
 ATTENTIONS = (Attention, AttentionRope, EvaAttention)
 MLPS = (Mlp, GluMlp, SwiGLU)
 
@@ -21,15 +23,15 @@ def check_layer(layer: nn.Module) -> None:
     """Check that a layer has nothing that :class:`TimmLayer` leaves out.
 
     Args:
-        layer (nn.Module): A ``Block`` or ``EvaBlock``.
+        layer (nn.Module): A layer of timm.
 
     Raises:
-        UsageError: If it has another kind of attention or MLP.
+        UsageError: If it or its attention or MLP is of another kind.
     """
-    attn = layer.attn
+    attn, mlp = getattr(layer, 'attn', None), getattr(layer, 'mlp', None)
     found = [
-        f'{type(part).__name__} (known: {[kind.__name__ for kind in kinds]})'
-        for part, kinds in ((attn, ATTENTIONS), (layer.mlp, MLPS))
+        type(part).__name__
+        for part, kinds in ((layer, BLOCKS), (attn, ATTENTIONS), (mlp, MLPS))
         if type(part) not in kinds
     ]
     if getattr(attn, 'gate', None) is not None:
@@ -38,8 +40,8 @@ def check_layer(layer: nn.Module) -> None:
         found.append('grouped-query attention')
     if found:
         raise UsageError(
-            f'layers with {" and ".join(found)} cannot be prompted; choose '
-            'another model'
+            f'its layers have {first_few(found)}, which cannot be prompted; '
+            'choose another model'
         )
 
 

@@ -17,6 +17,19 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
+from mmdavpt.cli import options  # noqa: E402
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the demo."""
+    parser.add_argument(
+        '--out', default='demo_output', help='folder of all results'
+    )
+
+
+if __name__ == '__main__':
+    options.parse_arguments(add_arguments)  # answer before slow imports
+
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from mmengine.hooks import Hook  # noqa: E402
@@ -172,11 +185,7 @@ def tune_classifier(out: Path, name: str, label: str) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the demo."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        '--out', default='demo_output', help='folder of all results'
-    )
-    out = Path(parser.parse_args(argv).out)
+    out = Path(options.parse_arguments(add_arguments, argv).out)
     start = time.perf_counter()
     with quiet_console(), exit_with_sentence():
         lines = [tune_segmentor(out)]

@@ -16,11 +16,12 @@ from mmengine.hooks import CheckpointHook
 from mmengine.optim import DefaultOptimWrapperConstructor, LinearLR
 from mmengine.runner import IterBasedTrainLoop, Runner
 from mmengine.runner.runner import _SlicedDataset
+from mmpretrain.models import MultiLabelClsHead
 from mmseg.models import BaseSegmentor
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mmdavpt.engine.class_counts import heads_of
+from mmdavpt.engine.class_counts import classes_of_heads, heads_of
 from mmdavpt.engine.hooks import DAVPTCheckpointHook
 from mmdavpt.errors import did_you_mean, first_few
 
@@ -147,8 +148,9 @@ def hidden_preprocessing(cfg: Config) -> Iterator[str]:
     model = cfg.model.get('module') or cfg.model  # of a TTA model
     inner = model.get('data_preprocessor') or {}
     outer = cfg.get('data_preprocessor') or {}
-    for key in set(outer) - BUILDER_KEYS if inner else ():
-        if not np.array_equal(inner.get(key), outer[key]):
+    for key in outer if inner else ():
+        named = re.fullmatch('mean|std|.*rgb.*|.*pad_val|batch_augments', key)
+        if named and not np.array_equal(inner.get(key), outer[key]):
             yield (
                 f'`model.data_preprocessor` hides `data_preprocessor.{key}` '
                 f'({outer[key]}) and has {inner.get(key)}; set one of the two'
@@ -158,7 +160,7 @@ def hidden_preprocessing(cfg: Config) -> Iterator[str]:
 def text_as_classes(cfg: Config) -> Iterator[str]:
     """Yield class names that are one text, which is read by letters."""
     for path, node in walk(cfg._cfg_dict):
-        classes = node.get('classes') if path.endswith('metainfo') else None
+        classes = node.get('classes')
         if isinstance(classes, str) and not osp.isfile(classes):
             yield (
                 f'`{path}.classes` is the text {classes!r}, and no file has '
@@ -167,15 +169,26 @@ def text_as_classes(cfg: Config) -> Iterator[str]:
 
 
 def single_outputs(model: nn.Module | None) -> Iterator[str]:
-    """Yield heads with a softmax over one output, whose loss is always 0."""
+    """Yield heads with one class, or with a softmax over one output."""
+    predicting = classes_of_heads(model)
     for path, head in heads_of(model).items():
         classes = getattr(head, 'num_classes', None)
+        if isinstance(head, MultiLabelClsHead):
+            continue
+        if predicting.get(path) == 1:
+            # MMPretrain gives this class the score 1, and MMSegmentation
+            # counts all pixels as the class, also those that are not.
+            yield (
+                f'`model.{path}.num_classes` is 1, so that all scores would '
+                'be meaningless; declare the rest as a class too, such as '
+                'background'
+            )
         sigmoid = [getattr(m, 'use_sigmoid', None) for m in head.modules()]
         if False in sigmoid and getattr(head, 'out_channels', classes) == 1:
             yield (
                 f'`model.{path}` has one output, of which a softmax is always '
-                '1 and its loss 0; set use_sigmoid=True in its loss, or give '
-                'it two classes'
+                '1 and its loss 0; set use_sigmoid=True in its loss, or '
+                'remove out_channels=1'
             )
 
 

@@ -1,5 +1,6 @@
 """List the files of a folder, and tell which of them a loader reads."""
 
+import mimetypes
 import os
 import os.path as osp
 import unicodedata
@@ -8,17 +9,67 @@ from collections.abc import Iterable
 
 import cv2
 import mmcv
-from mmengine.logging import MMLogger
 from PIL import Image
 
 from mmdavpt.errors import UsageError, first_few
 
+from .hidden_files import is_hidden
 from .image_files import BROKEN
 
-#: Folders that systems make, with copies of images: macOS, Synology.
-SYSTEM_FOLDERS = ('__MACOSX', '@eaDir')
 #: How many files of an unknown extension are opened.
 TRIALS = 3
+
+
+def find_images(
+    root: str, backend: str
+) -> tuple[list[str], list[str], dict[str, list[str]]]:
+    """Find the images in a folder and all folders in it.
+
+    An image has an extension, in any case, that the library knows. Files of
+    any other extension, or without one, are opened: the first few of each.
+
+    Args:
+        root (str): The folder.
+        backend (str): The library that will decode the images, such as 'cv2'
+            or 'pillow'.
+
+    Returns:
+        tuple[list[str], list[str], dict[str, list[str]]]: Images and folders,
+        sorted, relative to ``root``; and the paths of what is skipped by
+        reason.
+
+    Raises:
+        UsageError: If a folder does not exist or cannot be read.
+    """
+    files, folders, hidden = list_files(root)
+    kinds = defaultdict(list)
+    for file in files:
+        # Each file without an extension is a kind of its own.
+        kinds[osp.splitext(file)[1].lower() or file].append(file)
+    read = {
+        kind: any(reads(osp.join(root, f), backend) for f in group[:TRIALS])
+        for kind, group in kinds.items()
+    }
+    images = [f for f in files if read[osp.splitext(f)[1].lower() or f]]
+    other = sorted(
+        f for k, group in kinds.items() if not read[k] for f in group
+    )
+    skipped = {'hidden': hidden, f'in no format that {backend} reads': other}
+    return images, folders, absolute(root, skipped)
+
+
+def absolute(root: str, skipped: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Return the reasons that have files, with the paths of these.
+
+    Args:
+        root (str): The folder that the files are relative to.
+        skipped (dict[str, list[str]]): Reason to files.
+    """
+    return {
+        reason: [osp.join(root, file) for file in files]
+        for reason, files in skipped.items()
+        if files
+    }
 
 
 def list_files(root: str) -> tuple[list[str], list[str], list[str]]:
@@ -29,8 +80,8 @@ def list_files(root: str) -> tuple[list[str], list[str], list[str]]:
 
     Returns:
         tuple[list[str], list[str], list[str]]: Files, folders, and hidden
-        files and folders, sorted, relative to ``root``. What is in a hidden
-        folder is not listed. A link to a folder around it is left out.
+        files and folders, sorted, relative to ``root``. A hidden folder, and
+        a link to a folder around it, are not listed further.
 
     Raises:
         UsageError: If a folder does not exist or cannot be read.
@@ -42,16 +93,14 @@ def list_files(root: str) -> tuple[list[str], list[str], list[str]]:
             prefix, above = pending.pop()
             status = os.stat(osp.join(root, prefix))
             here = (status.st_dev, status.st_ino)
+            if here in above:
+                continue
             with os.scandir(osp.join(root, prefix)) as entries:
-                for entry in () if here in above else entries:
+                for entry in entries:
                     path = prefix + entry.name
-                    if entry.name[0] == '.' or entry.name in SYSTEM_FOLDERS:
+                    if is_hidden(entry.name):
                         hidden.append(path)
-                    elif (
-                        osp.isdir(entry)
-                        if entry.is_symlink()
-                        else (entry.is_dir())
-                    ):
+                    elif _is_folder(entry):
                         folders.append(path)
                         pending.append((f'{path}/', above | {here}))
                     else:
@@ -61,6 +110,30 @@ def list_files(root: str) -> tuple[list[str], list[str], list[str]]:
             f'the folder {error.filename} cannot be read ({error.strerror})'
         ) from error
     return sorted(files), sorted(folders), sorted(hidden)
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    # `entry.is_dir` raises for a link to itself.
+    return osp.isdir(entry) if entry.is_symlink() else entry.is_dir()
+
+
+def reads(path: str, backend: str) -> bool:
+    """Return whether a library reads a file, by its extension or first bytes.
+
+    Args:
+        path (str): The file. If its extension is known, it is not opened.
+        backend (str): The library.
+    """
+    if backend == 'cv2':  # It lists no readers, but each writer has one.
+        return cv2.haveImageWriter(path) or cv2.haveImageReader(path)
+    extension = osp.splitext(path)[1].lower()
+    if Image.registered_extensions().get(extension) in Image.OPEN:
+        return True
+    try:
+        with Image.open(path):
+            return True
+    except BROKEN:
+        return False
 
 
 def loading_backend(transforms: Iterable[object]) -> str:
@@ -76,55 +149,6 @@ def loading_backend(transforms: Iterable[object]) -> str:
     return 'cv2'
 
 
-def split_readable(
-    root: str, files: list[str], backend: str
-) -> tuple[list[str], list[str]]:
-    """Separate images from files that a loader does not read.
-
-    An image has an extension, in any case, that the library knows. A few
-    files of every other extension are opened, and each file without one.
-
-    Args:
-        root (str): The folder.
-        files (list[str]): The files, relative to it.
-        backend (str): The library, such as 'cv2' or 'pillow'.
-
-    Returns:
-        tuple[list[str], list[str]]: Images and other files, in their order.
-    """
-    kinds = defaultdict(list)
-    for file in files:
-        kinds[osp.splitext(file)[1].lower() or file].append(file)
-    other = {
-        file
-        for kind, group in kinds.items()
-        if not (kind[0] == '.' and _is_known(kind, backend))
-        and not any(
-            _has_signature(osp.join(root, file), backend)
-            for file in group[:TRIALS]
-        )
-        for file in group
-    }
-    images = [file for file in files if file not in other]
-    return images, [file for file in files if file in other]
-
-
-def _is_known(extension: str, backend: str) -> bool:
-    if backend == 'cv2':  # It lists no readers; each writer has one.
-        return cv2.haveImageWriter(f'image{extension}')
-    return Image.registered_extensions().get(extension) in Image.OPEN
-
-
-def _has_signature(path: str, backend: str) -> bool:
-    if backend == 'cv2':
-        return cv2.haveImageReader(path)
-    try:
-        with Image.open(path):
-            return True
-    except BROKEN:
-        return False
-
-
 def normalize_name(name: str) -> str:
     """Return a name with composed accents, which macOS takes apart.
 
@@ -134,19 +158,41 @@ def normalize_name(name: str) -> str:
     return unicodedata.normalize('NFC', name)
 
 
-def log_skipped(root: str, skipped: dict[str, list[str]]) -> None:
-    """Log one line on the files that a dataset does not use, if any.
+def describe_skipped(skipped: dict[str, list[str]]) -> str:
+    """Return how many files are not used, and why.
 
     Args:
-        root (str): The folder of the dataset.
         skipped (dict[str, list[str]]): Reason to files.
     """
-    reasons = [
-        f'{len(files)} {reason} ({first_few(map(osp.basename, files))})'
+    return '; '.join(
+        f'{reason}: {first_few(map(osp.basename, files))}'
         for reason, files in skipped.items()
-        if files
-    ]
-    if reasons:
-        MMLogger.get_current_instance().warning(
-            f'{root}: files that are not used: {"; ".join(reasons)}'
-        )
+    )
+
+
+def by_extension(paths: Iterable[str]) -> str:
+    """Return the number of files of each extension, most frequent first.
+
+    Args:
+        paths (Iterable[str]): The files.
+
+    Returns:
+        str: Such as '9 .webp (such as a.webp), 1 .JPG (c.JPG)'.
+    """
+    groups = defaultdict(list)
+    for path in paths:
+        groups[osp.splitext(path)[1] or 'without extension'].append(path)
+    ordered = sorted(groups.items(), key=lambda item: -len(item[1]))
+    return ', '.join(
+        f'{len(files)} {suffix} ({"such as " * (len(files) > 1)}{files[0]})'
+        for suffix, files in ordered
+    )
+
+
+def is_picture(path: str) -> bool:
+    """Return whether the extension of a file, in any case, is of an image.
+
+    Args:
+        path (str): The file.
+    """
+    return (mimetypes.guess_type(path, False)[0] or '').startswith('image/')

@@ -1,22 +1,23 @@
 """Reader of images in one folder for each class."""
 
 import os.path as osp
-import re
-from collections import defaultdict
 
+from mmengine.logging import MMLogger
 from mmpretrain.datasets import CustomDataset
 
 from mmdavpt.errors import UsageError, did_you_mean, first_few
 from mmdavpt.registry import DATASETS
 
 from .folder_files import (
+    absolute,
+    describe_skipped,
+    find_images,
     list_files,
     loading_backend,
-    log_skipped,
     normalize_name,
-    split_readable,
+    reads,
 )
-from .list_files import class_names, read_list
+from .list_files import class_names, class_number, read_labels, read_list
 
 #: Names of folders that hold a split, not a class.
 SPLITS = {'train', 'training', 'val', 'valid', 'validation', 'test', 'testing'}
@@ -78,164 +79,91 @@ class ImageFolder(CustomDataset):
         """Check the names of the classes."""
         metainfo = dict(metainfo or {})
         names = metainfo.get('classes', classes)
-        if names is not None:
-            metainfo['classes'] = class_names(names)
-        return metainfo
+        return metainfo | (
+            {} if names is None else {'classes': class_names(names)}
+        )
+
+    def is_valid_file(self, filename: str) -> bool:
+        """Return whether the loader of the pipeline reads a file."""
+        return reads(filename, loading_backend(self.pipeline.transforms))
 
     def load_data_list(self) -> list[dict]:
         """Find the images of the folders, or read the list."""
-        root = self.img_prefix
-        if self.ann_file:
-            samples = self._read_list()
-        else:
-            samples = self._find_images()
-            log_skipped(root, self.skipped)
-        if not self.with_label:
-            return [dict(img_path=osp.join(root, p)) for p, _ in samples]
+        samples = self._read_list() if self.ann_file else self._find_images()
         return [
-            dict(img_path=osp.join(root, path), gt_label=label)
+            dict(img_path=osp.join(self.img_prefix, path))
+            | (dict(gt_label=label) if self.with_label else {})
             for path, label in samples
         ]
 
-    def _find_images(self) -> list[tuple[str, int]]:
+    def _find_images(self) -> list[tuple[str, int | None]]:
         """Return path and class of all images."""
-        root, by_class = self.img_prefix, defaultdict(list)
-        files, folders, hidden = list_files(root)
+        root = self.img_prefix
         backend = loading_backend(self.pipeline.transforms)
-        images, other = split_readable(root, files, backend)
-        outside = []
+        images, folders, self.skipped = find_images(root, backend)
+        samples = [(image, None) for image in images]
         if self.with_label:
-            self._number_folders([f for f in folders if '/' not in f])
-            outside = [file for file in images if '/' not in file]
-        for image in images:
-            folder, slash, _ = image.partition('/')
-            if slash or not self.with_label:
-                by_class[folder if self.with_label else ''].append(image)
-        skipped = {
-            'hidden': hidden,
-            f'in no format that {backend} reads': other,
-            'in no folder of a class': outside,
-        }
-        self.skipped = {
-            reason: [osp.join(root, path) for path in paths]
-            for reason, paths in skipped.items()
-            if paths
-        }
-        if not by_class:
-            what = 'a folder for each class with' if self.with_label else ''
+            self._number_folders(folders)
+            outside = [image for image in images if '/' not in image]
+            self.skipped |= absolute(root, {'outside of classes': outside})
+            samples = [
+                (image, self.folder_to_idx[normalize_name(folder)])
+                for image in images
+                for folder, slash, _ in [image.partition('/')]
+                if slash
+            ]
+            # By folder: sorting whole paths would put 'a b/' before 'a/'.
+            samples.sort(key=lambda s: normalize_name(s[0].partition('/')[0]))
+        skipped = describe_skipped(self.skipped)
+        if not samples:
+            what = ' a folder for each class with' * self.with_label
             raise UsageError(
-                f'{root} should have {what} images, but there is none'
-                + ''.join(
-                    f'; {len(paths)} files are {reason} ({first_few(paths)})'
-                    for reason, paths in skipped.items()
-                    if paths
-                )
+                f'{root} should have{what} images, but has none'
+                + f'; not used: {skipped}' * bool(skipped)
             )
-        label_of = getattr(self, 'folder_to_idx', {})
-        return [
-            (image, label_of.get(normalize_name(folder)))
-            for folder in sorted(by_class, key=normalize_name)
-            for image in by_class[folder]
-        ]
-
-    def _number_folders(self, folders: list[str]) -> None:
-        """Number the classes and check that each folder is one of them."""
-        names = sorted(normalize_name(folder) for folder in folders)
-        classes = self.CLASSES
-        if classes is None:
-            if names and {name.lower() for name in names} <= SPLITS:
-                raise UsageError(
-                    f'the folders of {self.img_prefix} are splits, not '
-                    f'classes: {first_few(names)}; set data_prefix to one '
-                    'of them'
-                )
-            lower = {name.lower(): name for name in names}
-            for name in names:
-                if lower[name.lower()] != name:
-                    raise UsageError(
-                        f'the folders {name!r} and {lower[name.lower()]!r} of '
-                        f'{self.img_prefix} differ only in case; merge them, '
-                        'or list both in metainfo.classes'
-                    )
-            classes = self._metainfo['classes'] = tuple(names)
-        for name in names:
-            if name not in map(normalize_name, classes):
-                raise UsageError(
-                    f'the folder {name!r} of {self.img_prefix} is none of the '
-                    f'{len(classes)} classes in metainfo.classes'
-                    + did_you_mean(name, classes)
-                )
-        self.folder_to_idx = {
-            normalize_name(name): k for k, name in enumerate(classes)
-        }
-
-    def _read_list(self) -> list[tuple[str, int]]:
-        """Return path and class of the images that a list selects."""
-        lines = read_list(self.ann_file)
-        if not self.with_label:
-            return [(line, None) for _, line in lines]
-        names = self.CLASSES or ()
-        parts = [split_label(line, names) for _, line in lines]
-        labelled = parts[0][1] is not None
-        if not labelled:
-            folders = list_files(self.img_prefix)[1]
-            self._number_folders([f for f in folders if '/' not in f])
-        samples = []
-        for (place, line), (path, label) in zip(lines, parts, strict=True):
-            if (label is not None) != labelled:
-                raise UsageError(
-                    f'{place}: {line!r} has {"a" if label else "no"} label, '
-                    'unlike the first line; give each path a label, or none'
-                )
-            samples.append((path, self._label(place, path, label)))
+        if skipped:
+            MMLogger.get_current_instance().warning(
+                f'{root}: {len(samples)} images; not used: {skipped}'
+            )
         return samples
 
-    def _label(self, place: str, path: str, label: str | None) -> int:
-        """Return the number of a class that a list names."""
-        names = [normalize_name(name) for name in self.CLASSES or ()]
-        if label is None:
-            folder = normalize_name(osp.normpath(path).partition('/')[0])
-            if folder in names:
-                return names.index(folder)
-            raise UsageError(
-                f'{place}: {path!r} should begin with the folder of a class, '
-                'or be followed by a space and the number or name of a class'
-                + did_you_mean(folder, names)
-            )
-        label = normalize_name(label)
-        number = int(label) if label.isdecimal() else None
-        if label in names:
-            if number not in (None, names.index(label)):
+    def _number_folders(self, folders: list[str]) -> None:
+        """Number the classes, and check that each folder is one of them."""
+        root = self.img_prefix
+        names = sorted({normalize_name(f) for f in folders if '/' not in f})
+        if self.CLASSES is None:
+            if names and {name.lower() for name in names} <= SPLITS:
                 raise UsageError(
-                    f'{place}: {label} may be the name or the number of a '
-                    'class; list only paths, or rename the classes'
+                    f'the folders of {root} are splits, not classes: '
+                    f'{first_few(names)}; set data_prefix to one of them'
                 )
-            return names.index(label)
-        if number is None or names and number >= len(names):
-            raise UsageError(
-                f'{place}: {label!r} is neither the name of a class nor a '
-                f'number from 0 to {len(names) - 1}'
-                + did_you_mean(label, names)
-            )
-        return number
+            alike = {name.lower(): name for name in names}
+            for name in names:
+                if alike[name.lower()] != name:
+                    raise UsageError(
+                        f'the folders {name!r} and {alike[name.lower()]!r} of '
+                        f'{root} differ only in case; merge them, or list '
+                        'both in metainfo.classes'
+                    )
+            self._metainfo['classes'] = tuple(names)
+        self.folder_to_idx = self.class_to_idx
+        for name in names:
+            if name not in self.folder_to_idx:
+                raise UsageError(
+                    f'the folder {name!r} of {root} is none of the '
+                    f'{len(self.CLASSES)} classes in metainfo.classes'
+                    + did_you_mean(name, self.CLASSES)
+                )
 
-
-def split_label(line: str, names: tuple[str, ...]) -> tuple[str, str | None]:
-    """Split a line of a list into path and label.
-
-    Args:
-        line (str): Such as 'my photos/a.jpg traffic light'.
-        names (tuple[str, ...]): The names of classes, which may have spaces.
-
-    Returns:
-        tuple[str, str | None]: The path, and the number or name of the class
-        after a tab or space; None if there is none.
-    """
-    if '\t' in line:
-        path, _, label = line.partition('\t')
-        return path.strip(), label.strip()
-    for space in re.finditer(' +', line):
-        rest = normalize_name(line[space.end() :])
-        if rest in names or re.fullmatch(r'-?\d+', rest):
-            return line[: space.start()], rest
-    return line, None
+    def _read_list(self) -> list[tuple[str, int | None]]:
+        """Return path and class of the images that a list selects."""
+        if not self.with_label:
+            return [(line, None) for _, line in read_list(self.ann_file)]
+        lines = read_labels(self.ann_file, self.CLASSES or ())
+        if lines[0][2] is None:
+            self._number_folders(list_files(self.img_prefix)[1])
+        numbers = self.class_to_idx if self.CLASSES else {}
+        return [
+            (path, class_number(place, path, label, numbers))
+            for place, path, label in lines
+        ]

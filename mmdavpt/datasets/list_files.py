@@ -1,23 +1,25 @@
 """Read text files that list images or classes, one a line."""
 
 import os.path as osp
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 
-from mmdavpt.errors import UsageError
+from mmdavpt.errors import UsageError, did_you_mean
+
+from .folder_files import normalize_name
 
 
 def read_list(path: str) -> list[tuple[str, str]]:
-    """Read the lines of a list; blank ones, BOM and CRLF are dropped.
+    """Read the lines of a list without blank ones.
 
     Args:
-        path (str): The file.
+        path (str): The file, UTF-8 with or without BOM.
 
     Returns:
         list[tuple[str, str]]: Place, such as 'train.txt, line 3', and line.
 
     Raises:
-        UsageError: If the file is missing, empty or not text in UTF-8, or a
-            line is repeated.
+        UsageError: If the file is missing, empty or not text in UTF-8.
     """
     try:
         with open(path, encoding='utf-8-sig') as file:
@@ -28,17 +30,13 @@ def read_list(path: str) -> list[tuple[str, str]]:
         ) from error
     except UnicodeDecodeError as error:
         raise UsageError(f'the list {path} should be UTF-8 text') from error
-    places = {}
-    for number, line in enumerate(lines, 1):
-        place = f'{path}, line {number}'
-        if line and places.setdefault(line, place) != place:
-            raise UsageError(
-                f'{place}: {line!r} is a repetition of line '
-                f'{lines.index(line) + 1}; remove one of them'
-            )
-    if not places:
+    if not any(lines):
         raise UsageError(f'the list {path} is empty')
-    return [(place, line) for line, place in places.items()]
+    return [
+        (f'{path}, line {number}', line)
+        for number, line in enumerate(lines, 1)
+        if line
+    ]
 
 
 def class_names(classes: str | Sequence[str]) -> tuple[str, ...]:
@@ -57,11 +55,109 @@ def class_names(classes: str | Sequence[str]) -> tuple[str, ...]:
                 f'classes is the text {classes!r}, and no file has this '
                 f'name; list the names, as in classes=[{classes!r}]'
             )
-        return tuple(line for _, line in read_list(classes))
+        classes = [line for _, line in read_list(classes)]
+    names = []
     for name in classes:
-        if not isinstance(name, str) or not name.strip():
-            raise UsageError(f'classes should be names, but has {name!r}')
-    if len(set(classes)) < len(classes):
-        twice = next(n for n in classes if list(classes).count(n) > 1)
-        raise UsageError(f'classes should differ, but has {twice!r} twice')
-    return tuple(classes)
+        if not isinstance(name, str) or not name.strip() or name in names:
+            what = 'twice' if name in names else 'as one'
+            raise UsageError(
+                f'classes should be different names, but has {name!r} {what}'
+            )
+        names.append(normalize_name(name))
+    return tuple(names)
+
+
+def read_labels(
+    path: str, names: Collection[str]
+) -> list[tuple[str, str, str | None]]:
+    """Read a list with lines that are all PATH, or all PATH LABEL.
+
+    Args:
+        path (str): The list.
+        names (Collection[str]): Names of classes, which may have spaces.
+
+    Returns:
+        list[tuple[str, str, str | None]]: Place, path, and number or name of
+        the class, or None.
+
+    Raises:
+        UsageError: If a path is repeated, only some lines have a label, or
+            the list cannot be read.
+    """
+    found = {}
+    for place, line in read_list(path):
+        image, label = split_label(line, names)
+        if image in found:
+            raise UsageError(
+                f'{place}: {image} is listed before, in {found[image][0]}'
+            )
+        found[image] = (place, image, label)
+    first, *others = found.values()
+    for place, image, label in others:
+        if (label is None) != (first[2] is None):
+            raise UsageError(
+                f'{place}: {image!r} is followed by the label {label!r}, but '
+                f'{first[1]!r} in the first line by {first[2]!r}; give each '
+                'path a label, or none'
+            )
+    return [first, *others]
+
+
+def split_label(line: str, names: Collection[str]) -> tuple[str, str | None]:
+    """Split a line into path and label, at a tab or a space.
+
+    Args:
+        line (str): Such as 'my photos/a.jpg traffic light'.
+        names (Collection[str]): Names of classes.
+
+    Returns:
+        tuple[str, str | None]: The path, and the number or name of the class;
+        None if the line does not end in one.
+    """
+    path, tab, label = line.partition('\t')
+    if tab:
+        return path.rstrip(), normalize_name(label.strip())
+    for space in re.finditer(' +', line):
+        label = normalize_name(line[space.end() :])
+        if label in names or re.fullmatch(r'-?\d+', label):
+            return line[: space.start()], label
+    return line, None
+
+
+def class_number(
+    place: str, path: str, label: str | None, numbers: Mapping[str, int]
+) -> int:
+    """Return the number of the class that a line of a list means.
+
+    Args:
+        place (str): Name of the list and number of the line.
+        path (str): The path in this line.
+        label (str, optional): Number or name of the class; None if the
+            path begins with the folder of the class.
+        numbers (Mapping[str, int]): Name to number of each class; empty if
+            the classes are unknown.
+
+    Raises:
+        UsageError: If there is no such class, or if one is meant by number
+            and another one by name.
+    """
+    folder = normalize_name(osp.normpath(path).partition('/')[0])
+    name = folder if label is None else label
+    number = numbers.get(name)
+    if label is not None and label.isdecimal():
+        if number not in (None, int(label)):
+            raise UsageError(
+                f'{place}: {label} is the name of class {number}, and may be '
+                'the number of another one; list only paths, or rename the '
+                'classes'
+            )
+        number = int(label)
+    if number is None or numbers and number >= len(numbers):
+        raise UsageError(
+            f'{place} should be a path that begins with the folder of a '
+            'class, or a path, a space or tab, and the name or number (from '
+            f'0) of one of the {len(numbers)} classes, but is '
+            + (repr(path) if label is None else f'{path!r} with {label!r}')
+            + did_you_mean(name, numbers)
+        )
+    return number

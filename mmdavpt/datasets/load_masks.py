@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from numbers import Integral
 
 import mmengine.fileio as fileio
 import numpy as np
@@ -13,6 +12,9 @@ from mmdavpt.errors import UsageError, first_few
 from mmdavpt.registry import TRANSFORMS
 
 from .mask_values import IGNORED
+
+#: Makes one number of red, green and blue.
+PACK = np.array([1 << 16, 1 << 8, 1], np.int32)
 
 
 @TRANSFORMS.register_module()
@@ -58,29 +60,11 @@ class LoadMasks(LoadAnnotations):
         if value_map is not None and color_map is not None:
             raise UsageError('set value_map or color_map, not both')
         self.value_map, self.color_map = value_map, color_map
-        self._name = 'value_map' if color_map is None else 'color_map'
-        if color_map is not None and not isinstance(color_map, Mapping):
-            color_map = {tuple(c): k for k, c in enumerate(color_map)}
-        given = color_map if value_map is None else value_map
         self._keys = self._classes = None
-        if given is not None:
-            keys = [self._key(key) for key in given]
-            classes = [_integer(k, IGNORED, 'a class') for k in given.values()]
-            order = np.argsort(keys)
-            self._keys = np.array(keys, np.int64)[order]
-            self._classes = np.array(classes, np.uint8)[order]
-
-    def _key(self, key: object) -> int:
-        """Return a value, or a color as one number."""
-        if self.color_map is None:
-            return _integer(key, 65535, 'a value')
-        if not isinstance(key, Sequence) or len(key) != 3:
-            raise UsageError(
-                f'color_map should have colors (red, green, blue), but has '
-                f'{key!r}'
-            )
-        red, green, blue = (_integer(c, 255, 'a color') for c in key)
-        return red << 16 | green << 8 | blue
+        if value_map is not None:
+            self._keys, self._classes = checked_map('value_map', value_map)
+        if color_map is not None:
+            self._keys, self._classes = checked_map('color_map', color_map)
 
     def _load_seg_map(self, results: dict) -> None:
         path = results['seg_map_path']
@@ -104,26 +88,27 @@ class LoadMasks(LoadAnnotations):
         results['seg_fields'].append('gt_seg_map')
 
     def _map(self, values: np.ndarray, path: str) -> np.ndarray:
-        """Return the classes of values, or of colors as numbers."""
+        """Return the classes of values, or of packed colors."""
         if self._keys is None:
-            if values.max() > IGNORED or values.min() < 0:
+            wrong = values[(values < 0) | (values > IGNORED)]
+            if wrong.size:
                 raise UsageError(
-                    f'{path} has the value {values.max()}, but classes are '
-                    f'from 0 to {IGNORED - 1}, and {IGNORED} is ignored; map '
-                    'its values with LoadMasks(value_map={...})'
+                    f'{path} has the value {wrong[0]}, but classes are from 0 '
+                    f'to {IGNORED - 1}, and {IGNORED} is ignored; map its '
+                    'values with LoadMasks(value_map={...})'
                 )
             return values
-        index = np.searchsorted(self._keys, values)
-        index[index == len(self._keys)] = 0
+        index = np.searchsorted(self._keys[1:], values, side='right')
         unknown = self._keys[index] != values
         if unknown.any():
-            lacking = np.unique(values[unknown]).tolist()
+            lacking, name = np.unique(values[unknown]).tolist(), 'value_map'
             if self.color_map is not None:
+                name = 'color_map'
                 lacking = [(c >> 16, c >> 8 & 255, c & 255) for c in lacking]
             raise UsageError(
-                f'{path} has {first_few(lacking)}, which {self._name} lacks; '
-                f'add {lacking[0]}: CLASS, or {lacking[0]}: {IGNORED} to '
-                'ignore these pixels'
+                f'{path} has {first_few(lacking)}, which {name} lacks; add '
+                f'{lacking[0]}: CLASS, or {lacking[0]}: {IGNORED} to ignore '
+                'these pixels'
             )
         return self._classes[index]
 
@@ -140,17 +125,22 @@ def read_values(image: Image.Image, path: str, colors: bool) -> np.ndarray:
     Args:
         image (Image.Image): The mask.
         path (str): Its file, for messages.
-        colors (bool): Whether to read colors, red << 16 | green << 8 | blue.
+        colors (bool): Whether to read colors, packed by ``PACK``.
 
     Returns:
         np.ndarray: Integers, (H, W).
 
     Raises:
-        UsageError: If the mask has several frames, transparent pixels,
-            fractions, or colors that were not expected.
+        UsageError: If the mask is a JPEG or has several frames, transparent
+            pixels, fractions, or colors that were not expected.
     """
     if getattr(image, 'n_frames', 1) > 1:
         raise UsageError(f'{path} should be one mask, but has several frames')
+    if image.format in ('JPEG', 'MPO'):
+        raise UsageError(
+            f'{path} is a JPEG, whose values are not exact; make it a PNG, '
+            'with a threshold if it has two classes'
+        )
     image = ImageOps.exif_transpose(image)
     bands = image.getbands()
     if bands[-1] == 'A' and image.getextrema()[-1][0] < 255:
@@ -163,8 +153,7 @@ def read_values(image: Image.Image, path: str, colors: bool) -> np.ndarray:
                 f'{path} has values of more than 8 bits, not the colors that '
                 'color_map expects; use value_map'
             )
-        rgb = np.asarray(image.convert('RGB'), np.int32)
-        return rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2]
+        return np.asarray(image.convert('RGB'), np.int32) @ PACK
     values = np.asarray(image)
     if values.ndim == 3:
         values = values[..., : len(bands) - (bands[-1] == 'A')]
@@ -179,10 +168,44 @@ def read_values(image: Image.Image, path: str, colors: bool) -> np.ndarray:
     return values.astype(np.int32 if values.dtype.kind != 'b' else np.uint8)
 
 
-def _integer(value: object, largest: int, what: str) -> int:
-    if not isinstance(value, Integral) or not 0 <= value <= largest:
-        raise UsageError(
-            f'{what} in a map should be an integer from 0 to {largest}, but '
-            f'is {value!r}'
+def checked_map(
+    name: str, given: Mapping | Sequence
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the values or packed colors of a map, sorted, and their classes.
+
+    Args:
+        name (str): 'value_map' or 'color_map'.
+        given (Mapping | Sequence): The map, or the colors of classes 0 to K.
+
+    Raises:
+        UsageError: If the map is malformed or has a color twice.
+    """
+    colors = name == 'color_map'
+    pairs = (
+        [*given.items()]
+        if isinstance(given, Mapping)
+        else [(key, k) for k, key in enumerate(given)]
+    )
+    try:
+        keys = np.array([key for key, _ in pairs])
+        classes = np.array([k for _, k in pairs])
+        largest = 255 if colors else 65535
+        valid = keys.shape == (len(pairs), 3)[: 1 + colors] and all(
+            array.dtype.kind in 'iu' and 0 <= array.min() <= array.max() <= top
+            for array, top in ((keys, largest), (classes, IGNORED))
         )
-    return int(value)
+        keys = keys @ PACK if valid and colors else keys
+    except ValueError:  # of colors with different lengths
+        valid = False
+    if not valid or len(np.unique(keys)) < len(keys):
+        what = (
+            'different colors (red, green, blue), each part from 0 to 255,'
+            if colors
+            else 'values from 0 to 65535'
+        )
+        raise UsageError(
+            f'{name} should map {what} to classes from 0 to {IGNORED}, but is '
+            f'{given}'
+        )
+    order = np.argsort(keys)
+    return keys[order], classes[order]

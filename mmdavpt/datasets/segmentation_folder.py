@@ -3,17 +3,19 @@
 import colorsys
 import os.path as osp
 
+from mmengine.logging import MMLogger
 from mmseg.datasets import BaseSegDataset
 
 from mmdavpt.errors import UsageError, did_you_mean, first_few
 from mmdavpt.registry import DATASETS
 
 from .folder_files import (
-    list_files,
+    absolute,
+    describe_skipped,
+    find_images,
     loading_backend,
-    log_skipped,
     normalize_name,
-    split_readable,
+    reads,
 )
 from .list_files import class_names, read_list
 
@@ -76,113 +78,103 @@ class SegmentationFolder(BaseSegDataset):
             **kwargs,
         )
 
+    def is_valid_file(self, filename: str) -> bool:
+        """Return whether the loader of the pipeline reads a file."""
+        return reads(filename, loading_backend(self.pipeline.transforms))
+
     def load_data_list(self) -> list[dict]:
         """Pair the images with their masks."""
-        images = self._by_name('img_path', self.img_suffix)
-        root = self.data_prefix['img_path']
-        if 'seg_map_path' in self.data_prefix:
-            masks = self._by_name('seg_map_path', self.seg_map_suffix)
-        elif self.test_mode:
-            masks = None
-        else:
-            raise UsageError(
-                f'{root} has images for training, which need masks; set '
-                'data_prefix.seg_map_path'
-            )
+        backend = loading_backend(self.pipeline.transforms)
+        images = self._by_name('img_path', self.img_suffix, backend)
         names = self._listed(images) if self.ann_file else sorted(images)
-        if masks is not None:
+        samples = [dict(img_path=images[name]) for name in names]
+        if 'seg_map_path' in self.data_prefix:
+            masks = self._by_name(
+                'seg_map_path', self.seg_map_suffix, 'pillow'
+            )
             self._check_partners(names, images, masks)
-        log_skipped(self.data_root or root, self.skipped)
+            for name, sample in zip(names, samples, strict=True):
+                sample['seg_map_path'] = masks[name]
+        elif not self.test_mode:
+            raise UsageError(
+                f'{self.data_prefix["img_path"]} has images for training, '
+                'which need masks; set data_prefix.seg_map_path'
+            )
+        if self.skipped:
+            MMLogger.get_current_instance().warning(
+                f'{self.data_root}: {len(samples)} images; not used: '
+                + describe_skipped(self.skipped)
+            )
         common = dict(
-            label_map=self.label_map,
-            reduce_zero_label=self.reduce_zero_label,
-            seg_fields=[],
+            label_map=self.label_map, reduce_zero_label=self.reduce_zero_label
         )
-        return [
-            dict(img_path=images[name], **common)
-            | (dict(seg_map_path=masks[name]) if masks is not None else {})
-            for name in names
-        ]
+        return [sample | common | dict(seg_fields=[]) for sample in samples]
 
-    def _by_name(self, key: str, suffix: str) -> dict[str, str]:
-        """Return the name of each image or mask of a folder to its file."""
+    def _by_name(self, key: str, suffix: str, backend: str) -> dict[str, str]:
+        """Return the common name of each image or mask to its path."""
         root = self.data_prefix[key]
-        backend = 'pillow'
-        if key == 'img_path':
-            backend = loading_backend(self.pipeline.transforms)
-        files, _, hidden = list_files(root)
-        read, other = split_readable(root, files, backend)
         found, unnamed = {}, []
-        for file in read:
-            stem = osp.splitext(file)[0]
+        images, _, skipped = find_images(root, backend)
+        for file in images:
+            stem, path = osp.splitext(file)[0], osp.join(root, file)
+            name = normalize_name(stem.removesuffix(suffix))
             if not stem.endswith(suffix):
                 unnamed.append(file)
-                continue
-            name = normalize_name(stem.removesuffix(suffix))
-            path = osp.join(root, file)
-            if found.setdefault(name, path) != path:
+            elif found.setdefault(name, path) != path:
                 raise UsageError(
-                    f'{found[name]} and {path} have the same name; remove '
-                    'one of them'
+                    f'{found[name]} and {path} have one name; remove one of '
+                    'them, or move it'
                 )
-        for reason, paths in (
-            ('hidden', hidden),
-            (f'in no format that {backend} reads', other),
-            (f'without {suffix!r} at the end of their names', unnamed),
-        ):
-            if paths:
-                self.skipped.setdefault(reason, []).extend(
-                    osp.join(root, path) for path in paths
-                )
+        skipped |= absolute(root, {f'without {suffix!r} in the name': unnamed})
+        for reason, files in skipped.items():
+            self.skipped.setdefault(reason, []).extend(files)
         if not found:
             raise UsageError(
-                f'{root} should have images, but there is none'
-                + ''.join(
-                    f'; {len(paths)} files are {reason} '
-                    f'({first_few(map(osp.basename, paths))})'
-                    for reason, paths in self.skipped.items()
-                )
+                f'{root} should have images, but has none'
+                + f'; not used: {describe_skipped(skipped)}' * bool(skipped)
             )
         return found
 
     def _listed(self, images: dict[str, str]) -> list[str]:
-        """Return the names of the images that the list selects."""
-        names = []
+        """Return the names of the images that a list selects."""
+        places = {}
         for place, line in read_list(self.ann_file):
+            line = normalize_name(line)
             stem = osp.splitext(line)[0].removesuffix(self.img_suffix)
-            choices = map(normalize_name, (line, stem))
-            name = next((name for name in choices if name in images), None)
-            if name is None:
+            name = line if line in images else stem
+            if name not in images:
                 raise UsageError(
                     f'{place}: {line!r} is no image in '
                     f'{self.data_prefix["img_path"]}'
                     + did_you_mean(line, images)
                 )
-            names.append(name)
-        return names
+            if places.setdefault(name, place) != place:
+                raise UsageError(
+                    f'{place}: {line} is listed before, in {places[name]}'
+                )
+        return list(places)
 
     def _check_partners(
         self, names: list[str], images: dict[str, str], masks: dict[str, str]
     ) -> None:
         """Check that each image has a mask, and note masks without one."""
         alone = [name for name in names if name not in masks]
-        free = [mask for name, mask in masks.items() if name not in images]
+        unused = sorted(masks[name] for name in masks.keys() - images.keys())
         if alone:
+            expected = alone[0] + self.seg_map_suffix
             raise UsageError(
                 f'{len(alone)} of {len(names)} images have no mask: '
-                f'{images[alone[0]]} needs '
-                f'{self.data_prefix["seg_map_path"]}/{alone[0]}'
-                f'{self.seg_map_suffix}.png, or another format'
+                f'{images[alone[0]]} needs {expected}.* in '
+                f'{self.data_prefix["seg_map_path"]}'
                 + (
-                    f'; masks without an image: {first_few(free)}; set '
-                    'img_suffix or seg_map_suffix if their names end in '
-                    'other ways'
-                    if free
-                    else ''
+                    f', which has {first_few(map(osp.basename, unused))} '
+                    'without an image; set img_suffix or seg_map_suffix if '
+                    'names end in different ways'
                 )
+                * bool(unused)
             )
-        if free:
-            self.skipped['masks without an image'] = free
+        if unused:
+            self.skipped['masks without an image'] = unused
 
 
 def palette(num_classes: int) -> list[list[int]]:

@@ -9,7 +9,9 @@ from mmdavpt.errors import UsageError
 BASE = """
 lr = 1e-3
 num_prompts = 10
-model = dict(type='A', backbone=dict(num_prompts=num_prompts), parts=[dict()])
+width = 1  # of A
+model = dict(
+    type='A', backbone=dict(num_prompts=num_prompts), parts=[dict(), width])
 optim_wrapper = dict(optimizer=dict(type='SGD', lr=lr))
 """
 
@@ -34,6 +36,9 @@ INHERIT = "_base_ = 'base.py'\n"
         ('lr, x = 1e-2, 3', '; set `optim_wrapper.optimizer.lr`'),
         ('if True:\n    lr = 1e-2', '; set `optim_wrapper.optimizer.lr`'),
         ('worl_dir = 1', 'did you mean `work_dir`'),
+        # No key has the name of this variable of the base.
+        ('width = 2', 'evaluated first; copy the base .*`width` there'),
+        ('lr = 1e-2', '`optim_wrapper.optimizer.lr`, or copy the base file'),
     ],
 )
 def test_variables_that_change_nothing(tmp_path, text, sentence):

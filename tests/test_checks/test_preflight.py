@@ -112,7 +112,7 @@ def test_reports_parts_that_cannot_be_built(changes, sentence):
         ({'data_preprocessor': dict(mean=[1, 2, 3])}, 'hides .*ssor.mean`'),
         (
             {**UNGUIDED, 'model.head.num_classes': 1},
-            'head` has one output, of which a softmax is always 1',
+            'head.num_classes` is 1, so that all scores would be meaningle',
         ),
         (
             {'val_dataloader.drop_last': True, 'val_dataloader.batch_size': 7},

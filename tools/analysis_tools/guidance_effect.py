@@ -15,14 +15,41 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-import torch
-import torch.nn.functional as F
-from mmengine.registry import init_default_scope
-from mmengine.runner import Runner
-from torch import Tensor, nn
-
 if find_spec('mmdavpt') is None:
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from mmdavpt.cli import options  # noqa: E402
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this tool."""
+    parser.add_argument(
+        'config',
+        type=options.existing_path,
+        help='config of a guided classifier',
+    )
+    parser.add_argument(
+        'checkpoint', type=options.existing_path, help='trained weights'
+    )
+    parser.add_argument(
+        '--mapping', help='checkpoint to take the mapping from'
+    )
+    parser.add_argument(
+        '--batches',
+        type=int,
+        default=10,
+        help='batches of training and of test images (10)',
+    )
+
+
+if __name__ == '__main__':
+    options.parse_arguments(add_arguments)  # answer before slow imports
+
+import torch  # noqa: E402
+import torch.nn.functional as F  # noqa: E402
+from mmengine.registry import init_default_scope  # noqa: E402
+from mmengine.runner import Runner  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
 
 from mmdavpt.cli import common as cli  # noqa: E402
 from mmdavpt.errors import first_few  # noqa: E402
@@ -210,19 +237,7 @@ def report(model: nn.Module, train: Sequence, test: Sequence) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Load a model and print the measurements."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('config', help='config of a guided classifier')
-    parser.add_argument('checkpoint', help='trained weights')
-    parser.add_argument(
-        '--mapping', help='checkpoint to take the mapping from'
-    )
-    parser.add_argument(
-        '--batches',
-        type=int,
-        default=10,
-        help='batches of training and of test images (10)',
-    )
-    args = parser.parse_args(argv)
+    args = options.parse_arguments(add_arguments, argv)
     cfg = cli.load_config(args.config)
     init_default_scope(cfg.default_scope)
     torch.manual_seed(0)

@@ -19,12 +19,7 @@ ROOT = str(Path(__file__).resolve().parents[2])
 if ROOT not in sys.path:
     sys.path.insert(0, ROOT)
 
-from mmdavpt.cli.messages import exit_with_sentence  # noqa: E402
-from mmdavpt.datasets.fgvc.sets import SETS  # noqa: E402
-from tools.dataset_converters.fgvc_conversion.writing import (  # noqa: E402
-    MANIFEST,
-    write_splits,
-)
+from mmdavpt.cli.options import existing_path  # noqa: E402
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -38,9 +33,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('name', help=f'{", ".join(SETS)}, or an alias')
     parser.add_argument(
-        'folder', help='folder of the unpacked original archives'
+        'name', help='cub, nabirds, flowers, dogs, cars or an alias'
+    )
+    parser.add_argument(
+        'folder',
+        type=existing_path,
+        help='folder of the unpacked original archives',
     )
     parser.add_argument(
         '--out',
@@ -70,6 +69,16 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help='replace existing lists',
     )
     return parser.parse_args(argv)
+
+
+if __name__ == '__main__':
+    parse_args()  # answer before slow imports
+
+from mmdavpt.cli.messages import exit_with_sentence  # noqa: E402
+from tools.dataset_converters.fgvc_conversion.writing import (  # noqa: E402
+    MANIFEST,
+    write_splits,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -32,11 +32,11 @@ def replace_text(path: str, text: str) -> None:
 
 
 def run_parallel(
-    function: Callable[[Any], None],
+    function: Callable[[Any], Any],
     items: Sequence,
     num_workers: int,
     description: str,
-) -> None:
+) -> list:
     """Call a function on every item, with a progress bar.
 
     Args:
@@ -44,14 +44,14 @@ def run_parallel(
         items (Sequence): The items.
         num_workers (int): Number of processes; 0 uses this process.
         description (str): Label of the bar.
+
+    Returns:
+        list: The results, in any order.
     """
     if not items:
-        return
+        return []
     if num_workers == 0:
-        for item in track(items, description):
-            function(item)
-        return
+        return [function(item) for item in track(items, description)]
     with multiprocessing.Pool(num_workers) as pool:
         results = pool.imap_unordered(function, items, chunksize=8)
-        for _ in track(results, description, len(items)):
-            pass
+        return list(track(results, description, len(items)))

@@ -20,24 +20,6 @@ ROOT = str(Path(__file__).resolve().parents[2])
 if ROOT not in sys.path:
     sys.path.insert(0, ROOT)
 
-from mmdavpt.cli.messages import exit_with_sentence  # noqa: E402
-from mmdavpt.datasets.fgvc.sets import SETS, set_from  # noqa: E402
-from mmdavpt.datasets.glyphs.styles import STYLES  # noqa: E402
-from mmdavpt.datasets.vtab1k.tasks import TASKS, task_from  # noqa: E402
-from tools.dataset_converters.glyph_writers import (  # noqa: E402
-    write_glyphs_fgvc,
-    write_glyphs_vtab1k,
-    write_scenes_ade20k,
-    write_scenes_pascal_context,
-)
-from tools.dataset_converters.glyph_writers.fgvc import fgvc_sizes  # noqa: E402
-
-#: Layouts of scenes: function that writes them, names of the splits.
-SCENES = {
-    'ade20k': (write_scenes_ade20k, ('training', 'validation')),
-    'pascal_context': (write_scenes_pascal_context, ('train', 'val')),
-}
-
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line.
@@ -69,14 +51,14 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     _add_common(layout, '.png')
     add = layout.add_argument
     add('--size', type=int, default=48, help='height and width (48)')
-    add('--task', default='kitti', help=f'{", ".join(TASKS)} (kitti)')
+    add('--task', default='kitti', help='task of VTAB-1k (kitti)')
     add('--test', type=int, help='test images (as many as the task has)')
     about = 'single glyphs as a fine-grained dataset, with its classes'
     layout = layouts.add_parser('fgvc', help=about, description=about)
     _add_common(layout, '.png')
     add = layout.add_argument
     add('--size', type=int, default=48, help='height and width (48)')
-    add('--name', default='cub', help=f'{", ".join(SETS)} or an alias (cub)')
+    add('--name', default='cub', help='dataset or an alias (cub)')
     add(
         '--scale',
         type=float,
@@ -100,9 +82,8 @@ def _add_common(layout: argparse.ArgumentParser, img_suffix: str) -> None:
     )
     add(
         '--style',
-        choices=sorted(STYLES),
         default='clean',
-        help='style of the glyphs (clean)',
+        help='style of the glyphs: clean, inverted, ... (clean)',
     )
     add(
         '--img-suffix',
@@ -112,6 +93,27 @@ def _add_common(layout: argparse.ArgumentParser, img_suffix: str) -> None:
         f'need img_suffix=".png" (default {img_suffix})',
     )
     add('--workers', type=int, default=0, help='processes (0: this one)')
+
+
+if __name__ == '__main__':
+    parse_args()  # answer before slow imports
+
+from mmdavpt.cli.messages import exit_with_sentence  # noqa: E402
+from mmdavpt.datasets.fgvc.sets import set_from  # noqa: E402
+from mmdavpt.datasets.vtab1k.tasks import task_from  # noqa: E402
+from tools.dataset_converters.glyph_writers import (  # noqa: E402
+    write_glyphs_fgvc,
+    write_glyphs_vtab1k,
+    write_scenes_ade20k,
+    write_scenes_pascal_context,
+)
+from tools.dataset_converters.glyph_writers.fgvc import fgvc_sizes  # noqa: E402
+
+#: Layouts of scenes: function that writes them, names of the splits.
+SCENES = {
+    'ade20k': (write_scenes_ade20k, ('training', 'validation')),
+    'pascal_context': (write_scenes_pascal_context, ('train', 'val')),
+}
 
 
 def write_scenes(args: argparse.Namespace) -> str:

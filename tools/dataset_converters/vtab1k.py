@@ -21,17 +21,7 @@ ROOT = str(Path(__file__).resolve().parents[2])
 if ROOT not in sys.path:
     sys.path.insert(0, ROOT)
 
-from mmdavpt.cli.messages import exit_with_sentence  # noqa: E402
-from mmdavpt.datasets.vtab1k.tasks import TASKS  # noqa: E402
-from tools.dataset_converters.vtab1k_conversion.checking import (  # noqa: E402
-    task_defects,
-    task_folders,
-)
-from tools.dataset_converters.vtab1k_conversion.conversion import (  # noqa: E402
-    KINDS,
-    convert,
-)
-from tools.dataset_converters.vtab1k_conversion.sources import DOWNLOADS  # noqa: E402
+from mmdavpt.cli.options import existing_path  # noqa: E402
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -46,12 +36,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add('task', nargs='?', help=f'{", ".join(TASKS)}, or an alias')
-    add('folder', nargs='?', help='folder of the download')
+    add('task', nargs='?', help='a task (--list), or an alias')
+    add('folder', nargs='?', type=existing_path, help='folder of the download')
     add(
         '--from',
         dest='kind',
-        choices=KINDS,
+        choices=('original', 'tfds'),
         default='original',
         help='kind of FOLDER: the unpacked original download, or a version '
         'prepared by TensorFlow Datasets (original)',
@@ -71,6 +61,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add('--list', action='store_true', help='list the downloads')
     add(
         '--verify',
+        type=existing_path,
         metavar='FOLDER',
         help='verify the folder of a task or of all tasks: lists, labels, '
         'images, checksums',
@@ -82,6 +73,21 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     if args.workers < 0:
         parser.error(f'--workers should be at least 0, but is {args.workers}')
     return args
+
+
+if __name__ == '__main__':
+    parse_args()  # answer before slow imports
+
+from mmdavpt.cli.messages import exit_with_sentence  # noqa: E402
+from mmdavpt.datasets.vtab1k.tasks import TASKS  # noqa: E402
+from tools.dataset_converters.vtab1k_conversion.checking import (  # noqa: E402
+    task_defects,
+    task_folders,
+)
+from tools.dataset_converters.vtab1k_conversion.conversion import (  # noqa: E402
+    convert,
+)
+from tools.dataset_converters.vtab1k_conversion.sources import DOWNLOADS  # noqa: E402
 
 
 def list_downloads() -> None:

@@ -13,11 +13,35 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
-from mmengine.registry import init_default_scope
-
 if find_spec('mmdavpt') is None:
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from mmdavpt.cli import options  # noqa: E402
+
+SUFFIXES = ('.pth', '.safetensors')
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this tool."""
+    options.add_config_arguments(parser)
+    parser.add_argument(
+        'checkpoint',
+        type=options.existing_path,
+        help='checkpoint of the run',
+    )
+    parser.add_argument('out', help=f'output file, {" or ".join(SUFFIXES)}')
+    parser.add_argument(
+        '--tuned',
+        action='store_true',
+        help='drop the frozen weights',
+    )
+
+
+if __name__ == '__main__':
+    options.parse_arguments(add_arguments)  # answer before slow imports
+
+from mmengine.config import Config  # noqa: E402
+from mmengine.registry import init_default_scope  # noqa: E402
 
 from mmdavpt.checkpoints import (  # noqa: E402
     read_run_checkpoint,
@@ -34,8 +58,6 @@ from mmdavpt.cli import common as cli  # noqa: E402
 from mmdavpt.cli.messages import exit_with_sentence  # noqa: E402
 from mmdavpt.errors import UsageError  # noqa: E402
 from mmdavpt.registry import MODELS  # noqa: E402
-
-SUFFIXES = ('.pth', '.safetensors')
 
 
 def convert(cfg: Config, source: str, tuned: bool = False) -> dict:
@@ -70,22 +92,7 @@ def convert(cfg: Config, source: str, tuned: bool = False) -> dict:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Convert the checkpoint on the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('config', help='config of the run')
-    parser.add_argument('checkpoint', help='checkpoint of the run')
-    parser.add_argument('out', help=f'output file, {" or ".join(SUFFIXES)}')
-    parser.add_argument(
-        '--tuned',
-        action='store_true',
-        help='drop the frozen weights',
-    )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='options of the run',
-    )
-    args = parser.parse_args(argv)
+    args = options.parse_arguments(add_arguments, argv)
     with exit_with_sentence():
         if Path(args.out).suffix not in SUFFIXES:
             raise UsageError(

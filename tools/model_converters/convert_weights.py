@@ -15,6 +15,26 @@ from pathlib import Path
 if find_spec('mmdavpt') is None:
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from mmdavpt.cli import options  # noqa: E402
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this tool."""
+    parser.add_argument(
+        'source', help='file, URL, timm://NAME or hf://OWNER/REPO/FILE'
+    )
+    parser.add_argument('out', type=Path, help='output file, .safetensors')
+    parser.add_argument('--prefix', help="prefix of the backbone's keys")
+    parser.add_argument(
+        '--allow-pickle',
+        action='store_true',
+        help='unpickle Python objects, which executes code in the file',
+    )
+
+
+if __name__ == '__main__':
+    options.parse_arguments(add_arguments)  # answer before slow imports
+
 from safetensors.torch import save_file  # noqa: E402
 
 from mmdavpt.cli.messages import exit_with_sentence  # noqa: E402
@@ -75,18 +95,7 @@ def convert(
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Convert the checkpoint on the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        'source', help='file, URL, timm://NAME or hf://OWNER/REPO/FILE'
-    )
-    parser.add_argument('out', type=Path, help='output file, .safetensors')
-    parser.add_argument('--prefix', help="prefix of the backbone's keys")
-    parser.add_argument(
-        '--allow-pickle',
-        action='store_true',
-        help='unpickle Python objects, which executes code in the file',
-    )
-    args = parser.parse_args(argv)
+    args = options.parse_arguments(add_arguments, argv)
     with exit_with_sentence(FileNotFoundError):
         print(convert(args.source, args.out, args.prefix, args.allow_pickle))
 

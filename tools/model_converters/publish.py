@@ -13,11 +13,33 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
-
 if find_spec('mmdavpt') is None:
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from mmdavpt.cli import options  # noqa: E402
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this tool."""
+    parser.add_argument(
+        'checkpoint',
+        type=options.existing_path,
+        help='a checkpoint of a Runner',
+    )
+    parser.add_argument('out', help='output file')
+    parser.add_argument(
+        '--fold',
+        metavar='CONFIG',
+        type=options.existing_path,
+        help='config of the run, to fold its tuners into the frozen weights',
+    )
+
+
+if __name__ == '__main__':
+    options.parse_arguments(add_arguments)  # answer before slow imports
+
+from mmengine.config import Config  # noqa: E402
+from mmengine.registry import init_default_scope  # noqa: E402
 
 from mmdavpt import __version__  # noqa: E402
 from mmdavpt.checkpoints import (  # noqa: E402
@@ -69,15 +91,7 @@ def publish(checkpoint: dict, fold: Config | None = None) -> dict:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Publish the checkpoint on the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('checkpoint', help='a checkpoint of a Runner')
-    parser.add_argument('out', help='output file')
-    parser.add_argument(
-        '--fold',
-        metavar='CONFIG',
-        help='config of the run, to fold its tuners into the frozen weights',
-    )
-    args = parser.parse_args(argv)
+    args = options.parse_arguments(add_arguments, argv)
     with exit_with_sentence(FileNotFoundError):
         checkpoint = read_run_checkpoint(args.checkpoint)
         if 'state_dict' not in checkpoint:

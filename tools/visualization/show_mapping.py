@@ -16,11 +16,32 @@ ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
+from mmdavpt.cli import options  # noqa: E402
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this tool."""
+    parser.add_argument(
+        'checkpoints',
+        nargs='+',
+        type=options.existing_path,
+        help='checkpoints of one model, in order',
+    )
+    parser.add_argument(
+        '--classes',
+        help='names of the classes separated by commas, or one character per '
+        'class; by default the names in the checkpoint',
+    )
+    parser.add_argument('--out', help='picture to draw, such as mapping.png')
+
+
+if __name__ == '__main__':
+    options.parse_arguments(add_arguments)  # answer before slow imports
+
 import numpy as np  # noqa: E402
 
 from mmdavpt.checkpoints import read_run_checkpoint  # noqa: E402
 from mmdavpt.cli.messages import exit_with_sentence  # noqa: E402
-from mmdavpt.cli.options import parse_arguments  # noqa: E402
 from tools.visualization.mapping import (  # noqa: E402
     draw_mapping,
     moved_classes,
@@ -105,22 +126,9 @@ def describe(saved: SavedMapping, names: Sequence[str]) -> list[str]:
     return lines
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of this tool."""
-    parser.add_argument(
-        'checkpoints', nargs='+', help='checkpoints of one model, in order'
-    )
-    parser.add_argument(
-        '--classes',
-        help='names of the classes separated by commas, or one character per '
-        'class; by default the names in the checkpoint',
-    )
-    parser.add_argument('--out', help='picture to draw, such as mapping.png')
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the mapping of each checkpoint; draw them with ``--out``."""
-    args = parse_arguments(add_arguments, argv)
+    args = options.parse_arguments(add_arguments, argv)
     saved = [read_mapping(path) for path in args.checkpoints]
     numbers = [len(one.mapping) for one in saved]
     if len(set(numbers)) > 1:

@@ -51,7 +51,9 @@ class DistinctNamesHook(Hook):
             return
         dataset = runner.test_dataloader.dataset
         infos = map(dataset.get_data_info, range(len(dataset)))
-        names = distinct_names([*{i['img_path']: 0 for i in infos}])
+        # Images without a file are named by their number.
+        paths = [i['img_path'] for i in infos if 'img_path' in i]
+        names = distinct_names([*dict.fromkeys(paths)])
         for writer, method in writers if names else ():
             setattr(writer, method, _renaming(getattr(writer, method), names))
 

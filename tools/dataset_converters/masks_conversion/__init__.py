@@ -1,0 +1,8 @@
+"""Read annotations of several tools and write label maps.
+
+Few libraries help here. datumaro reads all of these formats, but installs
+470 MB, pins older versions of Pillow, and replaces opencv-python; labelme
+installs a user interface and ONNX Runtime. pycocotools rounds coordinates to a
+fifth of a pixel and decodes run lengths that end early to random pixels. So
+the shapes are filled with NumPy, and the tests compare with pycocotools.
+"""

@@ -45,7 +45,8 @@ def run_command(
             paths to read and to write.
     """
     with exit_with_sentence():
-        check_config_exists(args.config)
+        if not (hasattr(args, 'task') and osp.isdir(args.config)):
+            check_config_exists(args.config)
         for name, use in (
             ('checkpoint', 'the checkpoint'),
             ('resume', 'the checkpoint to resume from'),

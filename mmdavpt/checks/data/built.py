@@ -98,7 +98,9 @@ def _build(node: Any, path: str) -> Iterator[tuple[str, BaseDataset]]:
             raise UsageError(f'{path}: {finding.sentence}') from error
         missing = getattr(error, 'filename', None)
         reason = str(error).strip() or type(error).__name__
-        if missing:
+        if missing and not isinstance(error, FileNotFoundError):
+            reason = f'{error.strerror}: {missing}'
+        elif missing:
             reason = f'{missing} does not exist (looked in {Path.cwd()})'
             if '~' in Path(missing).parts:
                 reason += "; '~' is not expanded, so write the full path"

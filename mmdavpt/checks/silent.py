@@ -96,6 +96,8 @@ def _dicts_and_readers(
     """Yield path, dict, the keys that are read, and whether these are all."""
     for name in ('env_cfg', 'auto_scale_lr'):
         yield name, cfg.get(name), keys_read([Runner], name), True
+    known = arguments_of(Runner.set_randomness)[0]
+    yield 'randomness', cfg.get('randomness'), known, True
     wrapper = cfg.get('optim_wrapper') or {}
     kind = wrapper.get('constructor', DefaultOptimWrapperConstructor)
     known = keys_read(find_types(kind), 'paramwise_cfg')

@@ -36,6 +36,7 @@ setup(
     license_files=['LICENSE'],
     python_requires='>=3.10,<3.13',
     packages=find_packages(include=['mmdavpt', 'mmdavpt.*']),
+    package_data={'mmdavpt': ['**/*.jinja']},
     entry_points={'console_scripts': ['mmdavpt = mmdavpt.cli.__main__:main']},
     install_requires=[
         'torch>=2.6,<3',
@@ -46,6 +47,7 @@ setup(
         'matplotlib>=3.8,<4',
         'timm>=1.0.20,<1.1',
         'pillow>=10.1',
+        'jinja2>=3.1,<4',
         'rich>=13',
         # Lets torch.load read checkpoints that end in .safetensors.
         'safetensors>=0.4,<1',

@@ -68,6 +68,18 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _train(args: argparse.Namespace) -> None:
+    train(load(args), args)
+
+
+def load(args: argparse.Namespace) -> 'Config':
+    """Load the config of a training, or write that of a folder.
+
+    Args:
+        args (argparse.Namespace): The arguments, with ``command``, as typed.
+
+    Raises:
+        UsageError: If the config, the folder or an option do not fit.
+    """
     from .common import load_config
 
     if osp.isdir(args.config):
@@ -76,7 +88,7 @@ def _train(args: argparse.Namespace) -> None:
         args.config = write_config(args, args.command)
     else:
         options.check_folder_arguments(args)
-    train(load_config(args.config, args.cfg_options, args.protocol), args)
+    return load_config(args.config, args.cfg_options, args.protocol)
 
 
 def train(cfg: 'Config', args: argparse.Namespace) -> 'Runner | None':

@@ -103,8 +103,6 @@ def test_command_lists_and_runs_commands(monkeypatch, capsys):
     monkeypatch.setattr(train, 'main', called.append)
     command.main(['train', 'c.py', '--amp'])
     assert called == [['c.py', '--amp']]
-    command.main(['check', 'c.py', '--cfg-options', 'a=1'])
-    assert called[1:] == [['c.py', '--cfg-options', 'a=1', '--check-only']]
     assert command.main(['trian']) == 2
     assert "did you mean 'train'?" in capsys.readouterr().err
 

@@ -7,8 +7,7 @@ from mmcv.transforms import LoadAnnotations
 from mmengine.dataset import Compose
 from mmengine.runner.runner import _SlicedDataset
 
-from mmdavpt.datasets.image_files import decodes, file_defect
-from mmdavpt.datasets.sample_check import UNDECODABLE
+from mmdavpt.datasets.image_files import UNDECODABLE, decodes, file_defect
 from mmdavpt.errors import UsageError
 
 #: Metainfo key that lists replaced files.

@@ -34,10 +34,10 @@ def write_photos(folder):
 
 def write_scenes(folder):
     """Write dark squares on light paper, with masks of 0 and 255."""
-    for split, number in (('train', 4), ('val', 1)):
+    for split, names in (('train', range(4)), ('val', range(4, 5))):
         for kind in ('images', 'labels'):
             (folder / split / kind).mkdir(parents=True)
-        for k in range(number):
+        for k in names:
             mask = np.zeros((20, 30), np.uint8)
             mask[:, : 10 + k] = 255
             Image.fromarray(255 - mask).convert('RGB').save(

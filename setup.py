@@ -35,7 +35,13 @@ setup(
     license='Apache-2.0',
     license_files=['LICENSE'],
     python_requires='>=3.10,<3.13',
-    packages=find_packages(include=['mmdavpt', 'mmdavpt.*']),
+    packages=[
+        *find_packages(include=['mmdavpt', 'mmdavpt.*']),
+        'mmdavpt.recommended',
+    ],
+    # `mmdavpt train FOLDER` writes these with the settings of the folder.
+    package_dir={'mmdavpt.recommended': 'configs/recommended'},
+    package_data={'mmdavpt': ['**/*.jinja']},
     entry_points={'console_scripts': ['mmdavpt = mmdavpt.cli.__main__:main']},
     install_requires=[
         'torch>=2.6,<3',
@@ -46,6 +52,7 @@ setup(
         'matplotlib>=3.8,<4',
         'timm>=1.0.20,<1.1',
         'pillow>=10.1',
+        'jinja2>=3.1,<4',
         'rich>=13',
         # Lets torch.load read checkpoints that end in .safetensors.
         'safetensors>=0.4,<1',
@@ -59,6 +66,9 @@ setup(
     ],
     extras_require={
         'converters': CONVERTERS,
+        'onnx': ['onnx', 'onnxscript'],
+        'tensorboard': ['tensorboard'],
+        'wandb': ['wandb'],
         'dev': [
             *CONVERTERS,
             'hypothesis',

@@ -31,6 +31,11 @@ OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     parent=parents.OPTIM_WRAPPER_CONSTRUCTORS,
     locations=['mmdavpt.engine.optimizers'],
 )
+PARAM_SCHEDULERS = Registry(
+    'parameter scheduler',
+    parent=parents.PARAM_SCHEDULERS,
+    locations=['mmdavpt.engine.schedules'],
+)
 #: Tuning methods; they have no counterpart in mmengine.
 TUNERS = Registry('tuner', locations=['mmdavpt.models.tuners'])
 

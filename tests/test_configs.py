@@ -12,8 +12,11 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
 from mmdavpt.checks.preflight import preflight
+from mmdavpt.cli.common import load_config
 from mmdavpt.cli.experiment_table import build_config, read_table
 from mmdavpt.cli.protocol import selection_warning, with_protocol
+from mmdavpt.models.added import ADDED
+from mmdavpt.models.pretrained.timm_architecture import build_on_meta
 
 ROOT = Path(__file__).parents[1] / 'configs'
 CONFIGS = {
@@ -46,8 +49,11 @@ COUNTS = {
     **SETR_COUNTS,
     CUB: CUB_COUNT,
     CIFAR: 12 * 20 * 768 + 769 * 100,
-    'recommended/davpt_image_folder.py': 12 * 20 * 768 + 769 * 2,
-    'recommended/setr_davpt_image_folder.py': 13_635_160 - 4 * 257 * 148,
+    'recommended/classification.py': 12 * 20 * 768 + 769 * 2,
+    # The heads of ViT-L with 148 classes and 256 channels less.
+    'recommended/segmentation.py': 12 * 20 * 768
+    + SETR_COUNTS['setr_linear_ade20k.py']
+    - 4 * (257 * 148 + 256 * (9 * 256 + 2)),
     'glyphs/davpt_glyphs.py': 15_678,
     'glyphs/vpt_glyphs.py': 15_678,
     'glyphs/setr_davpt_glyphs.py': 385_132,
@@ -91,7 +97,7 @@ def trained_parts(model) -> set:
     for name, parameter in model.named_parameters():
         part, child, *_ = name.split('.')
         if parameter.requires_grad:
-            own = part == 'backbone' and child in ('prompts', 'bias_delta')
+            own = part == 'backbone' and child in ADDED
             parts.add(child if own else part)
     return parts
 
@@ -165,7 +171,7 @@ def check_setr(name: str, cfg: Config, model) -> None:
     [
         ('setr_davpt_ade20k.py', (2048, 512)),
         ('setr_davpt_pascal_context.py', (520, 520)),
-        ('recommended/setr_davpt_image_folder.py', (2048, 512)),
+        ('recommended/segmentation.py', (1792, 448)),
     ],
 )
 def test_multi_scale_is_relative_to_the_test_scale(name, scale):
@@ -180,48 +186,90 @@ def test_multi_scale_is_relative_to_the_test_scale(name, scale):
     assert sorted(f.prob for f in flips) == [0.0, 1.0]
 
 
+@pytest.mark.parametrize('task', ['classification', 'segmentation'])
 @pytest.mark.parametrize(
-    'name, keys',
+    'method, trained',
     [
-        (
-            'recommended/davpt_image_folder.py',
-            ('model.head.num_classes', 'train_cfg.max_epochs'),
-        ),
-        (
-            'recommended/setr_davpt_image_folder.py',
-            ('model.num_classes', 'train_cfg.max_iters'),
-        ),
+        ('davpt-plus', {'prompts', 'bias_delta'}),
+        ('vpt', {'prompts'}),
+        ('linear', set()),
+        ('full', {'backbone'}),
+        ('bias', {'backbone'}),
+        ('lora', {'tuners'}),
+        ('adaptformer', {'tuners'}),
+        ('LoRA', {'tuners'}),  # any type of a tuner
     ],
 )
-def test_recommended_config_has_one_key_for_each_setting(name, keys):
-    cfg = load(name)
-    for key in (
-        *keys,
-        'model.backbone.num_prompts',
-        'optim_wrapper.optimizer.lr',
-        'train_dataloader.batch_size',
-    ):
-        *parents, last = key.split('.')
-        node = functools.reduce(dict.__getitem__, parents, cfg._cfg_dict)
-        assert isinstance(node[last], (int, float))
-        # A child would set such a variable without effect.
-        assert last not in cfg
+def test_recommended_method_trains_what_it_says(task, method, trained):
+    path = str(CONFIGS[f'recommended/{task}.py'])
+    cfg = load_config(path, dict(method=method, arch='s', num_prompts=5))
+    check(cfg)
+    model = build_model(cfg)
+    heads = {'head'} if task == 'classification' else set()
+    heads = heads or {'decode_head', 'auxiliary_head'}
+    assert trained_parts(model) == heads | trained
+    assert (model.guidance is not None) == (method == 'davpt-plus')
+    counts = {*model.backbone.prompts.counts}
+    assert counts == {5 if 'prompts' in trained else 0}
+    names = [n for n, p in model.named_parameters() if p.requires_grad]
+    if method == 'bias':
+        assert all(n.endswith('bias') for n in names if 'backbone' in n)
+
+
+@pytest.mark.parametrize('task', ['classification', 'segmentation'])
+@pytest.mark.parametrize('arch, depth', [('s', 12), ('b', 12), ('l', 24)])
+def test_recommended_settings_follow_from_the_arch(task, arch, depth):
+    path = str(CONFIGS[f'recommended/{task}.py'])
+    cfg = load_config(path, dict(arch=arch))
+    name = dict(s='small', b='base', l='large')[arch]
+    weights = f'vit_{name}_patch14_dinov2.lvd142m'
+    backbone = cfg.model.backbone
+    assert backbone.init_cfg.checkpoint == f'timm://{weights}'
+    model = build_on_meta(weights)
+    assert backbone.arch == dict(
+        embed_dims=model.embed_dim,
+        num_layers=depth,
+        num_heads=model.blocks[0].attn.num_heads,
+        feedforward_channels=model.blocks[0].mlp.fc1.out_features,
+    )
+    owner = cfg if task == 'classification' else cfg.model
+    preprocessor = owner.data_preprocessor
+    for key in ('mean', 'std'):
+        declared = [255 * value for value in model.pretrained_cfg[key]]
+        assert preprocessor[key] == pytest.approx(declared)
+    if task == 'segmentation':
+        layers = [4, 7, 9, 11] if depth == 12 else [9, 14, 19, 23]
+        assert backbone.out_indices == layers
+
+
+@pytest.mark.parametrize('batch, factor', [(32, 1), (8, 0.5), (128, 2)])
+def test_recommended_rate_follows_the_batch_unless_it_is_set(batch, factor):
+    path = str(CONFIGS['recommended/classification.py'])
+    for method, rate in (('davpt', 1e-3), ('full', 2e-5)):
+        cfg = load_config(path, dict(method=method, batch_size=batch))
+        assert cfg.optim_wrapper.optimizer.lr == pytest.approx(rate * factor)
+    cfg = load_config(path, dict(lr=0.3, batch_size=batch))
+    assert cfg.optim_wrapper.optimizer.lr == 0.3
+
+
+@pytest.mark.parametrize(
+    'epochs, interval', [(1, 1), (9, 1), (100, 10), (105, 10)]
+)
+def test_recommended_run_ends_with_a_checkpoint(epochs, interval):
+    path = str(CONFIGS['recommended/classification.py'])
+    cfg = load_config(path, dict(max_epochs=epochs))
+    assert cfg.train_cfg.max_epochs == epochs
+    assert cfg.train_cfg.val_interval == interval
+    assert cfg.default_hooks.checkpoint.interval == interval
 
 
 def test_segmentor_takes_the_class_count_once():
-    cfg = copy.deepcopy(load('recommended/setr_davpt_image_folder.py'))
+    cfg = copy.deepcopy(load('recommended/segmentation.py'))
     cfg.model.num_classes = 3
     cfg.model.auxiliary_head[0].num_classes = 4
     model = build_model(cfg)
     heads = [model.decode_head, *model.auxiliary_head]
     assert [h.num_classes for h in heads] == [3, 4, 3, 3]
-
-
-def test_recommended_configs_normalize_as_the_weights_declare():
-    cls = load('recommended/davpt_image_folder.py').data_preprocessor
-    seg = load('recommended/setr_davpt_image_folder.py').model
-    for preprocessor in (cls, seg.data_preprocessor):
-        assert preprocessor.mean == preprocessor.std == [127.5] * 3
 
 
 def splits_of(cfg: Config) -> dict:

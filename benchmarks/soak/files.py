@@ -18,7 +18,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from mmdavpt.checkpoints.reading import read_torch
-from mmdavpt.checks.data.data_check import check_split
+from mmdavpt.checks.data.before_run import check_run_data
 from mmdavpt.datasets import FGVC, VTAB1k
 from mmdavpt.engine.fault_tolerance.checked_pipeline import CheckedPipeline
 from mmdavpt.errors import UsageError
@@ -220,7 +220,7 @@ def read_all(dataset: dict, broken: int) -> str:
     cfg['custom_hooks'] = [
         dict(type='mmdavpt.TrainingCheckHook', max_broken_files=broken)
     ]
-    notes = check_split(cfg, 'train')
+    notes = check_run_data(cfg, training=True)
     built = DATASETS.build(dict(dataset))
     built.pipeline = CheckedPipeline(
         Compose(built.pipeline.transforms), replace=broken > 0

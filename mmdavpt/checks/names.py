@@ -4,6 +4,7 @@ import ast
 import copy
 import inspect
 import traceback
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,12 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from mmdavpt.config_source import (
+    base_files,
+    find_variables,
+    load_with_variables,
+    names_read,
+)
 from mmdavpt.errors import UsageError, warn
 
 from .introspection import keys_read, walk
@@ -31,17 +38,42 @@ def runner_keys() -> set[str]:
     return arguments - {'self', 'cfg'} | read | OTHER_KEYS
 
 
-def read_config(path: str) -> Config:
+def own_variables(path: str) -> set[str]:
+    """Return the variables of a config file that its own expressions read.
+
+    An option that sets one of them takes effect wherever it is read. Keys of
+    a run, such as ``model``, are none: their values are merged.
+
+    Args:
+        path (str): Path of the file.
+    """
+    try:
+        source = Path(path).read_text(encoding='utf-8')
+        names = find_variables(source).keys() & names_read(source)
+    except (OSError, SyntaxError, ValueError):  # reported by `read_config`
+        return set()
+    return names - runner_keys()
+
+
+def read_config(
+    path: str, variables: Mapping[str, Any] | None = None
+) -> Config:
     """Read a config file and the files that it inherits from.
 
     Args:
         path (str): Path of the file.
+        variables (Mapping[str, Any], optional): Other values of its
+            :func:`own_variables`. Defaults to None.
 
     Raises:
         UsageError: If it cannot be read, or sets a name that changes nothing.
     """
     try:
-        cfg = Config.fromfile(path)
+        cfg = (
+            load_with_variables(path, variables)
+            if variables
+            else Config.fromfile(path)
+        )
     except Exception as error:
         raise UsageError(
             f'the config {path} cannot be read: {_reason(error)}'
@@ -75,14 +107,34 @@ def check_variables(path: str, cfg: Config) -> None:
             same name in a part of the config. Others are warnings. The dump
             of a config has no base, and may have any unused names.
     """
-    program = ast.parse(Path(path).read_text(encoding='utf-8'), path)
-    names = [n for n in ast.walk(program) if isinstance(n, ast.Name)]
-    read = {node.id for node in names if isinstance(node.ctx, ast.Load)}
-    assigned = {n.id for n in names if isinstance(n.ctx, ast.Store)}
+    source = Path(path).read_text(encoding='utf-8')
+    tree = [*ast.walk(ast.parse(source))]
+    loops = [node.target for node in tree if hasattr(node, 'iter')]
+    counters = [node for target in loops for node in ast.walk(target)]
+    assigned = {
+        node.id
+        for node in tree
+        if isinstance(node, ast.Name)
+        and isinstance(node.ctx, ast.Store)
+        and node not in counters
+    }
+    unused = assigned - names_read(source) - runner_keys() - {'_base_'}
     inherits = '_base_' in assigned
-    for name in sorted(assigned - read - runner_keys() - {'_base_'}):
+    bases = base_files(path) if unused and inherits else []
+    inherited = set().union(
+        *(find_variables(base.read_text(encoding='utf-8')) for base in bases)
+    )
+    for name in sorted(unused):
         hint = _hint(name, cfg, cfg.get(name) if inherits else None)
         sentence = f'the config {path} sets `{name}`, which changes nothing'
+        if name in inherited:
+            copy_base = f'copy the base file and change `{name}` there'
+            sentence += ', since its base file is evaluated first'
+            nodes = [node for path, node in walk(cfg._cfg_dict) if path]
+            if hint:
+                hint += f', or {copy_base}'
+            elif not any(name in node for node in nodes):
+                hint = f'; {copy_base}'
         if hint:
             raise UsageError(sentence + hint)
         if inherits:

@@ -11,7 +11,7 @@ from mmdavpt.engine.no_trace import isolated_dataset
 from mmdavpt.errors import UsageError, first_few
 from mmdavpt.mapping.loaders import batch_size_of
 
-from .data.data_check import evenly_spread
+from .data.before_run import evenly_spread
 
 
 @dataclass

@@ -2,30 +2,123 @@
 
     mmdavpt check configs/setr_davpt_ade20k.py
 
-is the same as ``mmdavpt train`` with ``--check-only``.
+checks the config, decodes every image and label for the data report, and
+rehearses one step, one validation batch and one checkpoint. The report goes
+to stdout and to WORK_DIR/data_report, where the next one continues.
+
+The exit status is 0 without errors (there may be warnings), 1 if the data
+report has errors, and 2 if the config or the command line has.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from . import options, train
+from mmdavpt.errors import UsageError
+
+from . import options
+from .messages import run_command
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+SPLITS = ('train', 'val', 'test')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of a check."""
-    options.add_config_arguments(parser)
+    options.add_config_arguments(parser, 'path of the config or folder')
+    options.add_folder_arguments(parser)
     options.add_protocol_argument(parser)
     options.add_run_arguments(parser)
+    parser.add_argument(
+        '--data-only', action='store_true', help='make only the data report'
+    )
+    parser.add_argument(
+        '--splits',
+        nargs='+',
+        choices=SPLITS,
+        default=SPLITS,
+        help='the datasets to check (all that the config has)',
+    )
+    parser.add_argument(
+        '--workers',
+        type=options.positive,
+        default=2,
+        help='threads that decode (2)',
+    )
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None) -> int:
     """Check a training as the command line says.
 
     Args:
         argv (Sequence[str], optional): The arguments. Defaults to
             ``sys.argv[1:]``.
+
+    Returns:
+        int: The exit status: 1 if the data report has errors, else 0.
     """
-    argv = sys.argv[1:] if argv is None else argv
-    options.parse_arguments(add_arguments, argv)
-    train.main([*argv, '--check-only'])
+    args = options.parse_arguments(add_arguments, argv)
+    args.command = sys.argv[1:] if argv is None else [*argv]
+    args.resume, args.check_only, args.no_check = None, True, False
+    args.failed = False
+    run_command(_check, args)
+    return int(args.failed)
+
+
+def _check(args: argparse.Namespace) -> None:
+    from mmdavpt.checks.preflight import preflight
+
+    from . import common, train
+
+    cfg = train.load(args)
+    common.apply_command_line(cfg, args)
+    splits = [s for s in args.splits if cfg.get(f'{s}_dataloader')]
+    if not splits:
+        raise UsageError(
+            f'{args.config} has no dataset for {" or ".join(args.splits)}'
+        )
+    if not args.data_only:
+        preflight(cfg, training=True)
+    text, args.failed = report_data(cfg, splits, args.workers)
+    print(text)
+    if not (args.failed or args.data_only):
+        train.train(cfg, args)
+
+
+def report_data(
+    cfg: 'Config', splits: Sequence[str], workers: int
+) -> tuple[str, bool]:
+    """Report on the data of a config, also as JSON and as an HTML page.
+
+    Args:
+        cfg (Config): The config with its ``work_dir``.
+        splits (Sequence[str]): Out of 'train', 'val' and 'test'.
+        workers (int): The number of threads.
+
+    Returns:
+        tuple[str, bool]: The report as text, and whether it has errors.
+    """
+    from mmdavpt.checks.data.full_report import make_report
+    from mmdavpt.datasets.record_cache import records_file
+
+    from .data_report.page import write_page
+    from .data_report.text import write_json, write_text
+
+    report, built = make_report(cfg, splits, workers)
+    folder = Path(records_file(cfg)).parent
+    for name, content in (
+        ('report.json', write_json(report)),
+        ('report.html', write_page(report, built)),
+    ):
+        (folder / name).write_text(content, encoding='utf-8')
+    failed = any(f.severity == 'error' for f in report.all_findings)
+    where = f'\n\n{folder / "report.html"} shows samples'
+    return write_text(report) + where, failed
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

@@ -15,14 +15,15 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mmdavpt.checkpoints import install_safe_loading, last_checkpoint
-from mmdavpt.checks.data.data_check import check_run_data
-from mmdavpt.checks.names import read_config, set_option
+from mmdavpt.checks.data.before_run import check_run_data
+from mmdavpt.checks.names import own_variables, read_config, set_option
 from mmdavpt.checks.preflight import preflight
 from mmdavpt.engine.hooks.checkpoint_fit_hook import (
     CheckpointFitHook,
     model_of,
 )
 from mmdavpt.engine.hooks.distinct_names_hook import DistinctNamesHook
+from mmdavpt.engine.hooks.missing_labels_hook import MissingLabelsHook
 from mmdavpt.errors import UsageError, warn
 
 from .evaluation import draw_predictions, use_tta, write_predictions
@@ -43,7 +44,8 @@ def load_config(
     Args:
         path (str): Path of the config file.
         cfg_options (dict, optional): Dotted keys to values; ``protocol`` may
-            be one of them. Defaults to None.
+            be one of them. A variable that the file itself sets and reads
+            takes effect wherever it is read. Defaults to None.
         protocol (str, optional): The value of ``--protocol``. Defaults to
             None: that of the options, or else of the config.
 
@@ -58,8 +60,9 @@ def load_config(
     """
     options = dict(cfg_options or {})
     chosen = options.pop('protocol', None)
+    own = {k: options.pop(k) for k in own_variables(path) & options.keys()}
     cfg = with_protocol(
-        read_config(path), chosen if protocol is None else protocol
+        read_config(path, own), chosen if protocol is None else protocol
     )
     for key, value in options.items():
         if key.split('.')[0] == 'protocols':
@@ -189,6 +192,8 @@ def build_runner(cfg: Config, training: bool) -> Runner:
     )
     if not training:
         runner.register_hook(DistinctNamesHook())
+    if not training:
+        runner.register_hook(MissingLabelsHook())
     # The hook compares, and knows which weights a training or a test may lack.
     model_of(runner.model).load_allowed = None
     warning = selection_warning(cfg) if training else None

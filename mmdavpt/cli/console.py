@@ -16,6 +16,12 @@ from mmengine.logging import logger as mmengine_logging
 
 from mmdavpt.errors import warn
 
+#: Parts of warnings of libraries that call for no action: what becomes
+#: obsolete, frozen weights, and defaults that the shipped configs keep.
+HARMLESS = (
+    *('deprecated', 'requires_grad=False', 'prefix is not set in metric'),
+    *('avg_non_ignore', 'draw is False', 'MKL_NUM_THREADS', 'pin_memory'),
+)
 LIBRARIES = ('mmengine', 'mmcv', 'mmseg', 'mmpretrain')
 #: Modules between a caller and this one.
 BETWEEN = (__name__, 'logging', 'warnings', mmengine_logging.__name__)
@@ -67,10 +73,7 @@ class Notes(logging.Filter):
                 else:
                     handler.addFilter(self)
                     handler.setFormatter(ShortFormatter())
-            if self.file is not None:
-                for text in self.waiting:
-                    self._write(text)
-                self.waiting.clear()
+            self.add()
 
         return initialize_quietly
 
@@ -80,22 +83,25 @@ class Notes(logging.Filter):
         if module.partition('.')[0] not in LIBRARIES:
             return True
         text = record.getMessage()
-        if record.levelno >= logging.WARNING:
-            return 'deprecated' not in text
+        if record.levelno > logging.WARNING:
+            return True
+        if record.levelno == logging.WARNING:
+            return not any(part in text for part in HARMLESS)
         # Metrics, checkpoints, early stops; not the name of the run again.
         shown = ('.hooks.', '.evaluation.', '.evaluator.')
         return any(s in module for s in shown) and 'Exp name' not in text
 
-    def add(self, text: object) -> None:
-        """Add a note.
+    def add(self, *texts: object) -> None:
+        """Add notes, and write those that wait if there is a file.
 
         Args:
-            text (object): What a library would print.
+            *texts (object): What a library would print.
         """
-        if self.file is None:
-            self.waiting.append(str(text))
-        else:
-            self._write(str(text))
+        self.waiting += map(str, texts)
+        while self.file is not None and self.waiting:
+            text = self.waiting.pop(0)
+            note = dict(name='mmdavpt', levelno=logging.INFO, msg=text)
+            self.file.handle(logging.makeLogRecord(note))
 
     def add_warning(
         self,
@@ -116,20 +122,14 @@ class Notes(logging.Filter):
         """
         text = ' '.join(str(message).split())
         self.add(f'{filename}:{lineno}: {category.__name__}: {text}')
-        origin, *others = _callers()
-        imported = 'importlib._bootstrap' in others
-        if not (
-            issubclass(category, (DeprecationWarning, FutureWarning))
-            or imported
-            and origin.partition('.')[0] in LIBRARIES
+        modules = _callers()
+        obsolete = issubclass(category, (DeprecationWarning, FutureWarning))
+        imported = 'importlib._bootstrap' in modules
+        harmless = any(part in text for part in HARMLESS)
+        if modules[0].startswith('mmdavpt') or not (
+            obsolete or imported or harmless
         ):
             warn(text)
-
-    def _write(self, text: str) -> None:
-        record = logging.makeLogRecord(
-            dict(name='mmdavpt', msg=text, levelno=logging.INFO)
-        )
-        self.file.handle(record)
 
 
 class ShortFormatter(logging.Formatter):

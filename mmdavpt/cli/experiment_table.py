@@ -1,15 +1,13 @@
 """Experiment tables: each row is a config and its changes."""
 
-import ast
 import csv
-import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmdavpt.config_source import load_with_variables
 from mmdavpt.errors import UsageError, did_you_mean
 
 from .options import parse_value
@@ -103,50 +101,6 @@ def build_config(experiment: Experiment, seed: int | None = None) -> 'Config':
     if seed is not None:
         cfg.merge_from_dict({'randomness.seed': seed})
     return cfg
-
-
-def load_with_variables(path: str | Path, variables: Mapping) -> 'Config':
-    """Load a config as if its top-level variables had other values.
-
-    mmengine evaluates a config before a child could change its variables, so
-    they are replaced in its source.
-
-    Args:
-        path (str | Path): The config file.
-        variables (Mapping): Names to values.
-
-    Raises:
-        UsageError: If the file does not set a variable.
-    """
-    from mmengine.config import Config
-
-    path = Path(path).resolve()
-    tree = ast.parse(path.read_text(encoding='utf-8'))
-    assigned = {
-        node.targets[0].id: node
-        for node in tree.body
-        if isinstance(node, ast.Assign)
-        and isinstance(node.targets[0], ast.Name)
-    }
-    for name, value in variables.items():
-        if name not in assigned:
-            raise UsageError(
-                f'{path.name} sets no variable {name!r}'
-                f'{did_you_mean(name, assigned)}'
-            )
-        assigned[name].value = ast.parse(repr(value), mode='eval').body
-    if '_base_' in assigned:
-        bases = ast.literal_eval(assigned['_base_'].value)
-        bases = [bases] if isinstance(bases, str) else bases
-        absolute = [str(path.parent / base) for base in bases]
-        assigned['_base_'].value = ast.parse(repr(absolute), mode='eval').body
-    source = re.sub(
-        r'\{\{\s*fileDirname\s*\}\}', path.parent.as_posix(), ast.unparse(tree)
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder, path.name)
-        copy.write_text(source, encoding='utf-8')
-        return Config.fromfile(copy)
 
 
 def select_rows(

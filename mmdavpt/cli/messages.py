@@ -45,7 +45,8 @@ def run_command(
             paths to read and to write.
     """
     with exit_with_sentence():
-        check_config_exists(args.config)
+        if not (hasattr(args, 'task') and osp.isdir(args.config)):
+            check_config_exists(args.config)
         for name, use in (
             ('checkpoint', 'the checkpoint'),
             ('resume', 'the checkpoint to resume from'),
@@ -95,7 +96,8 @@ def check_config_exists(path: str) -> None:
         if near
         else f'the configs are in {osp.relpath(CONFIGS)}'
     )
-    raise UsageError(f'the config {path} does not exist; {hint}')
+    what = 'the config' if Path(path).suffix else 'the config or folder'
+    raise UsageError(f'{what} {path} does not exist; {hint}')
 
 
 def check_checkpoint_exists(path: str, use: str) -> None:

@@ -3,12 +3,14 @@
 import argparse
 import ast
 import inspect
+import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from mmdavpt.errors import UsageError
+
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
-#: Types of config values.
-_PLAIN = (str, int, float, bool, list, tuple, dict, type(None))
 
 
 def parse_arguments(
@@ -42,10 +44,86 @@ def existing_path(path: str) -> str:
     return path
 
 
-def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+def add_config_arguments(
+    parser: argparse.ArgumentParser, text: str = 'path of the config'
+) -> None:
     """Add a config and what changes its values."""
-    parser.add_argument('config', help='path of the config')
+    parser.add_argument('config', help=text)
     add_cfg_options_argument(parser)
+
+
+def add_folder_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the settings of a training from a folder."""
+    group = parser.add_argument_group(
+        'settings for a folder',
+        'They go to the top of the config that is written to the work '
+        'folder; change them there to train from the config.',
+    )
+    group.add_argument(
+        '--task',
+        choices=('classification', 'segmentation'),
+        help='by default segmentation if there are folders of images and of '
+        'labels, else classification with one folder for each class',
+    )
+    group.add_argument(
+        '--arch',
+        type=parse_value,
+        metavar='s|b|l',
+        help='ViT-S, ViT-B or ViT-L; by default that of the weights, or b',
+    )
+    group.add_argument(
+        '--weights',
+        metavar='FILE|timm://NAME',
+        help='pre-trained weights of a ViT (docs/weights.md); by default '
+        'DINOv2 from timm',
+    )
+    group.add_argument(
+        '--method',
+        help='davpt, davpt-plus, vpt, linear, full, bias, lora, adaptformer, '
+        'or the type of another tuner; by default davpt',
+    )
+    group.add_argument('--epochs', type=positive, help='by default 100')
+    group.add_argument(
+        '--size',
+        type=positive,
+        help='side of the images (224) or crops (448) in pixels',
+    )
+    group.add_argument(
+        '--batch', type=positive, help='images of each GPU, by default 32 or 8'
+    )
+
+
+def check_folder_arguments(args: argparse.Namespace) -> None:
+    """Check that settings for a folder are not given with a config.
+
+    Args:
+        args (argparse.Namespace): With those of :func:`add_folder_arguments`.
+
+    Raises:
+        UsageError: If they are.
+    """
+    parser = argparse.ArgumentParser()
+    add_folder_arguments(parser)
+    for name in vars(parser.parse_args([])):
+        if getattr(args, name) is not None:
+            raise UsageError(
+                f'--{name} is for a folder of images, but {args.config} is a '
+                'config; change its settings, or use --cfg-options KEY=VALUE'
+            )
+
+
+def positive(text: str) -> int:
+    """Parse a positive whole number.
+
+    Args:
+        text (str): The number as typed.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    if int(text) < 1:
+        raise ValueError
+    return int(text)
 
 
 def add_cfg_options_argument(parser: argparse.ArgumentParser) -> None:
@@ -122,84 +200,72 @@ class ConfigOptions(argparse.Action):
 def parse_value(text: str) -> object:
     """Parse the value of an option.
 
-    Python literals and ``dict(key=value)`` are read as Python does. Anything
-    else follows mmengine's rules, except that text keeps its spaces:
-    ``[a,b]``, ``(a,b)`` and ``a,b`` are sequences of texts, a number may have
-    leading zeros, ``true`` and ``false`` are booleans. A comma before a space
-    is part of a text unless brackets surround it.
+    Python literals and ``dict(key=value)`` are read as Python does. Texts
+    need no quotes, also inside ``[a, b]`` and ``(a, b)``, and keep their
+    spaces; numbers may have leading zeros; ``true`` and ``false`` are
+    booleans. ``a,b`` is a list, but a comma before a space is part of a text
+    unless brackets surround it.
 
     Args:
         text (str): The value as typed.
 
     Raises:
-        ValueError: If brackets do not match, or a dict is not a literal.
+        ValueError: If brackets or quotes do not match, or a dict is not a
+            literal.
     """
     text = text.strip()
-    try:
-        value = ast.literal_eval(
-            _DictCalls().visit(ast.parse(text, '', 'eval'))
-        )
-        if isinstance(value, _PLAIN):
-            bare = isinstance(value, tuple) and text[0] != '('
-            return list(value) if bare else value
-    except (SyntaxError, TypeError, ValueError, RecursionError):
-        pass  # not a literal
-    if text.startswith(('{', 'dict(')):
+    bracketed = text.startswith(('[', '(', '{', 'dict('))
+    forms = [text]
+    if bracketed or not re.search(r',\s', text):
+        forms.append(_ELEMENT.sub(_quote, text))
+    for form in forms if text else ():
+        with suppress(SyntaxError, TypeError, ValueError, RecursionError):
+            tree = _Literal().visit(ast.parse(f'[{form}]', '', 'eval'))
+            items = ast.literal_eval(tree)
+            # Without a comma at the top there is one item, not a list.
+            if isinstance(items, list):
+                single = len(items) == 1 and text[-1] != ','
+                return items[0] if single else items
+    if bracketed:
         raise ValueError(
-            f'{text} is not a Python literal; quote the texts in it'
+            f'{text} is not a Python literal or a list; check its brackets, '
+            'and quote the texts in it'
         )
-    group = text[:1] + text[-1:] in ('[]', '()')
-    if group and (parts := _split(text[1:-1])) is not None:
-        values = [parse_value(part) for part in parts if part.strip()]
-        return values if text[0] == '[' else tuple(values)
-    parts = _split(text)
-    if parts is None and text.startswith(('[', '(')):
-        raise ValueError(f'the brackets of {text} do not match')
-    parts = parts or [text]
-    if len(parts) > 1 and not any(part[:1].isspace() for part in parts[1:]):
-        return [parse_value(part) for part in parts if part]
-    return _parse_scalar(text)
+    return text
 
 
-def _parse_scalar(text: str) -> object:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return {'true': True, 'false': False}.get(text.lower(), text)
+#: A quoted text, or an unquoted one, perhaps with parentheses in it.
+_ELEMENT = re.compile(
+    r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(?=\s*(?:[])},]|$))"""
+    r"""|[^][(){},]+(?:\([^()]*\)[^][(){},]*)*"""
+)
 
 
-class _DictCalls(ast.NodeTransformer):
-    """Replace ``dict(key=value)`` by ``{'key': value}``."""
+def _quote(element: re.Match) -> str:
+    """Return an element of a list as a Python literal."""
+    text = element[0].strip()
+    if element[1] or not text or text.startswith('dict('):
+        return text
+    for read in (ast.literal_eval, int, float):
+        with suppress(SyntaxError, ValueError):
+            return repr(read(text)).replace('inf', '1e999')
+    return repr({'true': True, 'false': False}.get(text.lower(), text))
+
+
+class _Literal(ast.NodeTransformer):
+    """Turn ``dict(key=value)`` into a literal; refuse sets, bytes, complex."""
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
         if getattr(node.func, 'id', None) != 'dict' or node.args:
             return node
-        keys = [ast.Constant(keyword.arg) for keyword in node.keywords]
+        keys = [k.arg and ast.Constant(k.arg) for k in node.keywords]
         return ast.Dict(keys, [keyword.value for keyword in node.keywords])
 
+    def visit_Set(self, node: ast.Set) -> None:
+        raise ValueError
 
-def _split(text: str) -> list[str] | None:
-    """Split a text at commas outside brackets and quotes.
-
-    Returns:
-        list[str] | None: The parts; None if brackets or quotes do not match.
-    """
-    parts, depth, quote, before = [''], 0, '', ','
-    for letter in text:
-        if quote:
-            quote = '' if letter == quote else quote
-        elif letter in '\'"' and before in '[({,:=':
-            quote = letter
-        else:
-            depth += (letter in '[({') - (letter in '])}')
-        if depth < 0:
-            return None
-        if letter == ',' and not depth and not quote:
-            parts.append('')
-        else:
-            parts[-1] += letter
-        before = before if letter.isspace() else letter
-    return None if depth or quote else parts
+    def visit_Constant(self, node: ast.Constant) -> ast.Constant:
+        if isinstance(node.value, (bytes, complex, type(...))):
+            raise ValueError
+        return node

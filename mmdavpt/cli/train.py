@@ -1,11 +1,15 @@
-"""Train a model.
+"""Train a model from a config, or from a folder of images.
 
     mmdavpt train configs/setr_davpt_ade20k.py
+    mmdavpt train birds        # birds/CLASS/IMAGE, or birds/{train,val}/...
 
-is the same as ``python tools/train.py configs/setr_davpt_ade20k.py``.
+``python tools/train.py`` is the same command. A folder becomes the config
+work_dirs/FOLDER/FOLDER.py, with its settings at the top, which is trained.
 """
 
 import argparse
+import os.path as osp
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -20,7 +24,8 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of a training."""
-    options.add_config_arguments(parser)
+    options.add_config_arguments(parser, 'path of the config or folder')
+    options.add_folder_arguments(parser)
     parser.add_argument(
         '--resume',
         nargs='?',
@@ -57,13 +62,33 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv (Sequence[str], optional): The arguments. Defaults to
             ``sys.argv[1:]``.
     """
-    run_command(_train, options.parse_arguments(add_arguments, argv))
+    args = options.parse_arguments(add_arguments, argv)
+    args.command = sys.argv[1:] if argv is None else [*argv]
+    run_command(_train, args)
 
 
 def _train(args: argparse.Namespace) -> None:
+    train(load(args), args)
+
+
+def load(args: argparse.Namespace) -> 'Config':
+    """Load the config of a training, or write that of a folder.
+
+    Args:
+        args (argparse.Namespace): The arguments, with ``command``, as typed.
+
+    Raises:
+        UsageError: If the config, the folder or an option do not fit.
+    """
     from .common import load_config
 
-    train(load_config(args.config, args.cfg_options, args.protocol), args)
+    if osp.isdir(args.config):
+        from .folder_config import write_config
+
+        args.config = write_config(args, args.command)
+    else:
+        options.check_folder_arguments(args)
+    return load_config(args.config, args.cfg_options, args.protocol)
 
 
 def train(cfg: 'Config', args: argparse.Namespace) -> 'Runner | None':

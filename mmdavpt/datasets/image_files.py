@@ -4,8 +4,6 @@ import io
 import os
 import struct
 import zlib
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import mmcv
@@ -24,13 +22,19 @@ TAIL = 4096
 #: Pillow's exceptions for a damaged image.
 BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 
+#: Exceptions of the loaders of images and labels for a damaged file.
+UNDECODABLE = (
+    *(*BROKEN, AssertionError, TypeError),
+    *(cv2.error, Image.DecompressionBombError),
+)
+
 
 def file_defect(path: str) -> str | None:
     """Return the defect of an image file.
 
     Reads the first and last bytes. Only a JPEG or PNG without its end mark
     is decoded, since long notes after the image are harmless. Damage inside
-    a complete file is not found; :mod:`.sample_check` decodes everything.
+    a complete file is not found; the data report decodes everything.
 
     Args:
         path (str): The file.
@@ -92,22 +96,3 @@ def _opencv_decodes(content: bytes) -> bool:
         return mmcv.imfrombytes(content, backend='cv2') is not None
     except cv2.error:
         return False
-
-
-def file_defects(paths: Iterable[str]) -> list[tuple[str, str]]:
-    """Check image files in several threads, which wait for the disk.
-
-    Args:
-        paths (Iterable[str]): The files.
-
-    Returns:
-        list[tuple[str, str]]: Path and defect, in the order of the paths.
-    """
-    paths = list(paths)
-    with ThreadPoolExecutor(8) as pool:
-        defects = pool.map(file_defect, paths)
-        return [
-            (path, defect)
-            for path, defect in zip(paths, defects, strict=True)
-            if defect is not None
-        ]

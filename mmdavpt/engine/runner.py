@@ -65,6 +65,20 @@ class DAVPTRunner(Runner):
         finally:
             shut_down_workers(self._test_loop)
 
+    @master_only
+    def dump_config(self) -> None:
+        """Write the config to the work folder, but not over its source.
+
+        A config that lies in the work folder is written to the folder of this
+        run instead, so that its comments stay.
+        """
+        source = self.cfg.filename
+        folder = osp.dirname(osp.abspath(source)) if source else None
+        if folder is None or not osp.samefile(folder, self.work_dir):
+            super().dump_config()
+            return
+        self.cfg.dump(osp.join(self.log_dir, osp.basename(source)))
+
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """Build the training loop; mmengine's two become exact.
 

@@ -1,5 +1,7 @@
 """Names that change nothing are errors."""
 
+import re
+
 import pytest
 from mmengine.config import Config
 
@@ -9,7 +11,9 @@ from mmdavpt.errors import UsageError
 BASE = """
 lr = 1e-3
 num_prompts = 10
-model = dict(type='A', backbone=dict(num_prompts=num_prompts), parts=[dict()])
+width = 1  # of A
+model = dict(
+    type='A', backbone=dict(num_prompts=num_prompts), parts=[dict(), width])
 optim_wrapper = dict(optimizer=dict(type='SGD', lr=lr))
 """
 
@@ -34,6 +38,9 @@ INHERIT = "_base_ = 'base.py'\n"
         ('lr, x = 1e-2, 3', '; set `optim_wrapper.optimizer.lr`'),
         ('if True:\n    lr = 1e-2', '; set `optim_wrapper.optimizer.lr`'),
         ('worl_dir = 1', 'did you mean `work_dir`'),
+        # No key has the name of this variable of the base.
+        ('width = 2', 'evaluated first; copy the base .*`width` there'),
+        ('lr = 1e-2', '`optim_wrapper.optimizer.lr`, or copy the base file'),
     ],
 )
 def test_variables_that_change_nothing(tmp_path, text, sentence):
@@ -106,3 +113,9 @@ def test_options_with_an_effect(tmp_path):
     for key in ('model.parts.0.a', 'model.new.deep', 'work_dir', 'tta_model'):
         set_option(cfg, key, 2)
     assert cfg.model == dict(parts=[dict(a=2)], new=dict(deep=2))
+
+
+def test_counters_of_loops_are_no_settings(tmp_path, capsys):
+    loops = 'for _ in range(2):\n    pass\nother = [1 for _ in range(2)]\n'
+    read(tmp_path, INHERIT + loops)
+    assert re.findall('sets `([^`]+)`', capsys.readouterr().err) == ['other']

@@ -51,6 +51,10 @@ def test_the_model_has_no_memory_for_its_weights(tmp_path):
             "got 'Lora'; did you mean 'LoRA'",
         ),
         (
+            {'model.backbone.tuners': [dict(type='SSF', q=1)]},
+            "SSF has no argument 'q'; it has std$",
+        ),
+        (
             {'model.backbone.tuners': dict(type='LoRA')},
             '`tuners` should be a list of configs, .* brackets around it',
         ),
@@ -67,7 +71,8 @@ def test_the_model_has_no_memory_for_its_weights(tmp_path):
             'dataset.pipeline.0`: PackInputs has no argument',
         ),
         ({'train_dataloader.sampler.type': 'x'}, 'sampler`: .*data sampler'),
-        ({'train_dataloader.persistent_workers': True}, 'needs num_workers >'),
+        ({'train_dataloader.persistent_workers': True}, 'or num_workers to 1'),
+        ({'randomness': dict(sed=1)}, "randomness.sed`; did you mean 'seed'"),
         ({'optim_wrapper.optimizer.type': 'Adm'}, "optimizer.type`: 'Adm'"),
         ({'optim_wrapper.optimizer.lr': -1}, 'Invalid learning rate'),
         ({'optim_wrapper.clip_gradd': {}}, "has no argument 'clip_gradd'"),
@@ -112,7 +117,7 @@ def test_reports_parts_that_cannot_be_built(changes, sentence):
         ({'data_preprocessor': dict(mean=[1, 2, 3])}, 'hides .*ssor.mean`'),
         (
             {**UNGUIDED, 'model.head.num_classes': 1},
-            'head` has one output, of which a softmax is always 1',
+            'head.num_classes` is 1, so that all scores would be meaningle',
         ),
         (
             {'val_dataloader.drop_last': True, 'val_dataloader.batch_size': 7},

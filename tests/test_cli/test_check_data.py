@@ -1,103 +1,121 @@
-"""``mmdavpt check_data`` decodes all samples; each defect is a line."""
+"""``mmdavpt check``: exit status, outputs, and records for the next time."""
+
+import json
 
 import pytest
 
-from mmdavpt.cli.check_data import check_all
+from mmdavpt.cli import check
+from mmdavpt.datasets import file_record
 from tests.test_checks.test_data.data_files import (
     label,
     listed_images,
     scenes,
     truncate,
-    write,
 )
-
-SPLITS = ('train', 'val', 'test')
 
 
 @pytest.fixture
-def cfg(tmp_path):
-    """Two splits of scenes, and a third with the files of the second."""
-    val = dict(dataset=scenes(tmp_path / 'val'))
-    return dict(
-        default_scope='mmseg',
-        train_dataloader=dict(dataset=scenes(tmp_path / 'train', number=40)),
-        val_dataloader=val,
-        test_dataloader=val,
+def write_config(tmp_path):
+    def write(**splits):
+        loaders = {
+            f'{k}_dataloader': dict(dataset=v) for k, v in splits.items()
+        }
+        content = dict(work_dir=str(tmp_path / 'run'), **loaders)
+        content['default_scope'] = 'mmseg'
+        lines = [f'{key} = {value!r}' for key, value in content.items()]
+        (tmp_path / 'config.py').write_text('\n'.join(lines))
+        return str(tmp_path / 'config.py')
+
+    return write
+
+
+def test_report(write_config, tmp_path, capfd):
+    val = scenes(tmp_path / 'val')
+    config = write_config(train=scenes(tmp_path / 'train'), val=val, test=val)
+    assert check.main([config, '--data-only']) == 0
+    out, err = capfd.readouterr()
+    assert 'the files of val' in out and 'no errors, no warnings' in out
+    assert 'reading' not in err  # no progress bar in a file
+    folder = tmp_path / 'run/data_report'
+    found = {path.name for path in folder.iterdir()}
+    assert found == {'report.html', 'report.json', 'records.jsonl'}
+    truncate(tmp_path / 'val/ann/2.png')
+    assert check.main([config, '--data-only']) == 1
+    assert f'{tmp_path}/val/ann/2.png is truncated' in capfd.readouterr().out
+    assert check.main([config, '--data-only', '--splits', 'train']) == 0
+    report = json.loads((folder / 'report.json').read_text())
+    assert [part['split'] for part in report['datasets']] == ['train']
+
+
+def test_warnings_leave_the_exit_status(write_config, tmp_path, capfd):
+    dataset = scenes(tmp_path / 'train')
+    config = write_config(train=dataset, val=dataset)
+    assert check.main([config, '--data-only']) == 0
+    assert 'warning: train and val: ' in capfd.readouterr().out
+
+
+def test_unchanged_files_are_read_once(write_config, tmp_path, monkeypatch):
+    config = write_config(train=scenes(tmp_path / 'train', number=3))
+    read = []
+    header = file_record.read_header
+    monkeypatch.setattr(
+        file_record, 'read_header', lambda p: read.append(p) or header(p)
     )
-
-
-def test_every_defect_of_every_split(cfg, tmp_path):
-    assert check_all(cfg, SPLITS) == (
-        [],
-        [
-            'train: 40 images and 40 annotations, no defect',
-            'val: 4 images and 4 annotations, no defect',
-            'test: the files of val',
-        ],
+    assert check.main([config, '--data-only']) == 0
+    assert len(read) == 6
+    records = tmp_path / 'run/data_report/records.jsonl'
+    # As after a power cut in the last line.
+    records.write_text(records.read_text()[:-30])
+    label(tmp_path / 'train/ann/0.png', [[9] * 12] * 8)
+    read.clear()
+    assert check.main([config, '--data-only']) == 1
+    last = records.read_text().splitlines()[-2:]
+    assert len(read) == 2 and f'{tmp_path}/train/ann/0.png' in read
+    assert all(json.loads(line)['path'] in read for line in last)
+    read.clear()
+    config = write_config(
+        train=scenes(tmp_path / 'other', number=3, reduce_zero_label=True)
     )
-    truncate(tmp_path / 'train/img/39.jpg')
-    (tmp_path / 'train/img/4.jpg').write_bytes(b'')
-    label(tmp_path / 'val/ann/0.png', [[0, 200, 1], [1, 1, 1]])
-    train, val = (str(tmp_path / split) for split in ('train', 'val'))
-    defects, summary = check_all(cfg, SPLITS)
-    assert sorted(defects) == [
-        f'train: {train}/img/39.jpg is truncated: it is a JPEG without its '
-        'end',
-        f'train: {train}/img/4.jpg is empty (0 bytes)',
-        f'val: {val}/ann/0.png has 3×2 pixels, but its image '
-        f'{val}/img/0.jpg has 12×8',
-        f'val: {val}/ann/0.png has the label 200, but there are 3 classes, '
-        'with labels from 0 to 2, and 255 is ignored',
-    ]
-    assert summary[1].endswith(', 2 defects')
+    check.main([config, '--data-only'])
+    assert len(read) == 6
 
 
-def test_datasets_without_files(cfg):
-    cfg['train_dataloader']['dataset']['data_root'] = '/nowhere'
-    cfg['val_dataloader'] = dict(dataset=dict(type='NoSuchDataset'))
-    cfg['test_dataloader'] = dict(
-        dataset=dict(
+def test_other_loaders_read_files_again(write_config, tmp_path):
+    dataset = scenes(tmp_path / 'train', classes=3)
+    config = write_config(train=dataset)
+    assert check.main([config, '--data-only']) == 0
+    config = write_config(train=dict(dataset, reduce_zero_label=True))
+    check.main([config, '--data-only'])
+    report = json.loads((tmp_path / 'run/data_report/report.json').read_text())
+    assert '255' in report['datasets'][0]['label_values']
+
+
+def test_datasets_that_cannot_be_read(write_config, tmp_path, capfd):
+    config = write_config(
+        train=dict(listed_images(tmp_path, {'a.jpg': 0}), data_root='/none'),
+        val=dict(type='NoSuchDataset'),
+        test=dict(
             type='mmdavpt.GlyphDataset',
             chars='AB',
             faces='latin_train',
             num_images=3,
             pipeline=[],
-        )
+        ),
     )
-    defects, summary = check_all(cfg, SPLITS)
-    assert 'train: train_dataloader.dataset cannot be read: ' in defects[0]
-    assert 'NoSuchDataset is not in' in defects[1]
-    assert len(defects) == 2
-    assert summary == [
-        'train: not checked',
-        'val: not checked',
-        'test: no image files to check, no defect',
-    ]
+    assert check.main([config, '--data-only']) == 1
+    out = capfd.readouterr().out
+    assert 'error: train: train_dataloader.dataset cannot be read' in out
+    assert 'NoSuchDataset is not in' in out
 
 
-def test_wrappers_lists_and_class_folders(tmp_path):
-    first = listed_images(tmp_path / 'a', {'a.jpg': 0, 'b.jpg': 5})
-    first['metainfo'] = dict(classes=('cat', 'dog'))
-    write(tmp_path / 'b', 'cat/c.jpg')
-    (tmp_path / 'b/dog').mkdir()
-    second = dict(type='CustomDataset', data_root=str(tmp_path / 'b'))
-    wrapped = dict(
-        type='ConcatDataset',
-        datasets=[
-            first,
-            dict(
-                type='RepeatDataset',
-                dataset=dict(second, pipeline=[]),
-                times=2,
-            ),
-        ],
-    )
-    cfg = dict(
-        default_scope='mmpretrain',
-        model=dict(head=dict(num_classes=2)),
-        train_dataloader=dict(dataset=wrapped),
-    )
-    defects, _ = check_all(cfg, ['train'])
-    path = 'train_dataloader.dataset.datasets'
-    assert defects[0].startswith(f'{path}.0: {tmp_path}/a/b.jpg has the lab')
-    assert defects[1].startswith(f'{path}.1.dataset: takes each folder')
+def test_mistakes(write_config, tmp_path, capfd):
+    config = write_config()
+    for argv, sentence in (
+        ([config], 'has no dataset for train or val or test'),
+        ([config, '--workers', '0'], '--workers'),
+        ([str(tmp_path / 'other.py')], 'other.py does not exist'),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            check.main([*argv, '--data-only'])
+        assert stop.value.code == 2
+        assert sentence in capfd.readouterr().err

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from mmdavpt.datasets import image_files
-from mmdavpt.datasets.image_files import TAIL, file_defect, file_defects
+from mmdavpt.datasets.image_files import TAIL, file_defect
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
 
@@ -76,14 +76,3 @@ def test_files_without_an_image(defect, tmp_path):
     assert file_defect(str(tmp_path / 'b.jpg')) == 'does not exist'
     assert file_defect(str(tmp_path / 'b\0.jpg')) == 'does not exist'
     assert 'cannot be read (Is a directory)' == file_defect(str(tmp_path))
-
-
-def test_many_files_in_order(tmp_path):
-    names = [str(tmp_path / f'{i:03d}.jpg') for i in range(150)]
-    for name in names:
-        with open(name, 'wb') as file:
-            file.write(JPEG if int(name[-7:-4]) % 50 else b'')
-    empty = 'is empty (0 bytes)'
-    expected = [(names[i], empty) for i in (0, 50, 100)]
-    assert file_defects(names) == expected
-    assert file_defects([]) == []

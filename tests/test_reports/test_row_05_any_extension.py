@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
+from mmdavpt.checks.data.before_run import check_run_data
 from mmdavpt.engine.runner import DAVPTRunner
 
 from . import runs
@@ -33,6 +34,7 @@ def cfg(tmp_path):
 
 def test_18_of_18_photos_are_used(cfg):
     assert runs.sentence(cfg) == ''
+    check_run_data(cfg, training=True)
     runner = DAVPTRunner.from_cfg(cfg)
     colors = np.array([*runs.COLORS.values()])[:, ::-1]  # BGR
     for loader in (runner.train_dataloader, runner.val_dataloader):

@@ -7,7 +7,7 @@
 import pytest
 from mmengine.config import Config
 
-from mmdavpt.checks.data.data_check import check_run_data
+from mmdavpt.checks.data.before_run import check_run_data
 from mmdavpt.errors import UsageError
 
 from . import runs
@@ -29,7 +29,7 @@ def check(cfg):
 def test_a_hidden_folder_among_the_classes(tmp_path, hidden, images):
     folder = runs.photos(tmp_path / 'data')
     cfg = runs.classification(folder)
-    assert check_run_data(Config(cfg), training=True) == []
+    check_run_data(Config(cfg), training=True)
     (folder / hidden).mkdir()
     for k in range(images):
         runs.paint(folder / hidden / f'{k}-checkpoint.png', (9, 9, 9))
@@ -61,7 +61,7 @@ def test_a_blank_line_among_the_classes(tmp_path, task, place):
     for split in ('train', 'val', 'test'):
         cfg[f'{split}_dataloader']['dataset'].update(given)
     assert runs.sentence(cfg) == ''
-    assert check_run_data(Config(cfg), training=True) == []
+    check_run_data(Config(cfg), training=True)
     names.write_text('\n'.join([*runs.COLORS, '', '']))
     said = check(cfg)
     assert f'{names}, line 4 is blank, but counts as a class; remov' in said

@@ -7,7 +7,7 @@ to unpack", or as missing files.
 import pytest
 from mmengine.config import Config
 
-from mmdavpt.checks.data.data_check import check_run_data
+from mmdavpt.checks.data.before_run import check_run_data
 from mmdavpt.errors import UsageError
 
 from . import runs
@@ -39,7 +39,7 @@ def test_lists_of_classification(tmp_path, old, new, line, reason, split):
         cfg[f'{each}_dataloader']['dataset'].update(
             ann_file=str(folder / f'{each}.txt'), classes=names
         )
-    assert check_run_data(Config(cfg), training=True) == []
+    check_run_data(Config(cfg), training=True)
     (folder / f'{split}.txt').write_text(GOOD.replace(old, new, 1))
     with pytest.raises(UsageError) as error:
         check_run_data(Config(cfg), training=True)
@@ -65,7 +65,7 @@ def test_lists_of_segmentation(tmp_path, old, new, line, reason):
     good = '0\n1\n2\n'
     (folder / 'list.txt').write_text(good)
     cfg['train_dataloader']['dataset']['ann_file'] = 'list.txt'
-    assert check_run_data(Config(cfg), training=True) == []
+    check_run_data(Config(cfg), training=True)
     (folder / 'list.txt').write_text(good.replace(old, new, 1))
     with pytest.raises(UsageError) as error:
         check_run_data(Config(cfg), training=True)

@@ -1,8 +1,9 @@
-"""Build the datasets of a config, to check the samples that they list."""
+"""Build the datasets of a config, to check their files."""
 
 import copy
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,27 +11,42 @@ from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS, DefaultScope
 
 from mmdavpt.checks.introspection import arguments_of, find_types, walk
-from mmdavpt.datasets.sample_check import SampleCheck, sample_check
+from mmdavpt.datasets.sample_files import SampleFiles
 from mmdavpt.errors import UsageError
 
 from .finding import Finding
 from .lists import class_list_findings, list_findings
 
 
-def sample_checks(
-    cfg: dict, split: str
-) -> Iterator[tuple[str, BaseDataset, SampleCheck]]:
-    """Build the datasets of a split, and yield the check of each.
+@dataclass(frozen=True)
+class BuiltDataset:
+    """A dataset of a config, not a wrapper of others.
+
+    Args:
+        split (str): 'train', 'val' or 'test'.
+        path (str): Its path in the config.
+        files (SampleFiles): Its files and loaders.
+        classes (tuple[str, ...]): Names of the classes, or numbers of a head
+            if the dataset names none. () if both are unknown.
+        ignore_index (int, optional): The label of pixels without annotation;
+            None if no pixels have labels.
+    """
+
+    split: str
+    path: str
+    files: SampleFiles
+    classes: tuple[str, ...]
+    ignore_index: int | None
+
+
+def build_datasets(cfg: dict, split: str) -> list[BuiltDataset]:
+    """Build the datasets of a split, without their wrappers.
 
     Datasets that can download their data are skipped.
 
     Args:
         cfg (dict): The config.
         split (str): 'train', 'val' or 'test'; may be missing in the config.
-
-    Yields:
-        tuple[str, BaseDataset, SampleCheck]: The path in the config, the
-        dataset, not a wrapper of others, and its check.
 
     Raises:
         UsageError: If a dataset cannot be built, or lists no images.
@@ -39,7 +55,7 @@ def sample_checks(
     model = cfg.get('model') or {}
     head = model.get('decode_head') or model.get('head') or {}
     head = head[-1] if isinstance(head, (list, tuple)) else head
-    num_classes = head.get('num_classes', model.get('num_classes'))
+    number = head.get('num_classes', model.get('num_classes')) or 0
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
         found = list(_build(node, f'{split}_dataloader.dataset'))
     for path, dataset in found:
@@ -49,8 +65,15 @@ def sample_checks(
                 f'{path} lists no images{suffix and f" that end in {suffix}"}'
                 '; check img_suffix, data_root, data_prefix and ann_file'
             )
-        ignored = head.get('ignore_index', 255)
-        yield path, dataset, sample_check(dataset, num_classes, ignored)
+    built = []
+    for path, dataset in found:
+        files = SampleFiles(dataset)
+        names = dataset.metainfo.get('classes') or map(str, range(number))
+        # The 256th class of images is a class like any other.
+        pixels = files.load_labels is not None
+        ignored = head.get('ignore_index', 255) if pixels else None
+        built.append(BuiltDataset(split, path, files, tuple(names), ignored))
+    return built
 
 
 def _build(node: Any, path: str) -> Iterator[tuple[str, BaseDataset]]:
@@ -75,7 +98,9 @@ def _build(node: Any, path: str) -> Iterator[tuple[str, BaseDataset]]:
             raise UsageError(f'{path}: {finding.sentence}') from error
         missing = getattr(error, 'filename', None)
         reason = str(error).strip() or type(error).__name__
-        if missing:
+        if missing and not isinstance(error, FileNotFoundError):
+            reason = f'{error.strerror}: {missing}'
+        elif missing:
             reason = f'{missing} does not exist (looked in {Path.cwd()})'
             if '~' in Path(missing).parts:
                 reason += "; '~' is not expanded, so write the full path"

@@ -1,4 +1,4 @@
-"""What the data report says of a dataset."""
+"""A finding of the data report."""
 
 from dataclasses import dataclass
 

@@ -7,8 +7,7 @@ from mmcv.transforms import LoadAnnotations
 from mmengine.dataset import Compose
 from mmengine.runner.runner import _SlicedDataset
 
-from mmdavpt.datasets.image_files import decodes, file_defect
-from mmdavpt.datasets.sample_check import UNDECODABLE
+from mmdavpt.datasets.image_files import UNDECODABLE, decodes, file_defect
 from mmdavpt.errors import UsageError
 
 #: Metainfo key that lists replaced files.
@@ -59,7 +58,7 @@ class CheckedPipeline(Compose):
         if broken is not None:
             return self._handle(broken)
         try:
-            result = super().__call__(data)
+            result = self._transform(data)
         except UsageError:  # such as a mask with an unexpected value
             raise
         except UNDECODABLE as error:
@@ -74,6 +73,21 @@ class CheckedPipeline(Compose):
             result['data_samples'].set_metainfo({REPLACED: self._pending})
             self._pending = []
         return result
+
+    def _transform(self, data: dict) -> dict | None:
+        """Apply the transforms; compare the size of labels when they load.
+
+        Later, resizing or cropping may give both the same size.
+        """
+        loaded = 'gt_seg_map' in data  # by the dataset itself
+        for transform in self.transforms:
+            data = transform(data)
+            if data is None:
+                return None
+            if not loaded and 'gt_seg_map' in data and 'ori_shape' in data:
+                _check_size(data)
+                loaded = True
+        return data
 
     def _files_of(self, data: dict) -> list[str]:
         """Return the local files that the transforms load for a sample."""
@@ -93,6 +107,20 @@ class CheckedPipeline(Compose):
                 'broken files of the training set'
             )
         self._pending = [*self._pending, broken]
+
+
+def _check_size(data: dict) -> None:
+    """Raise if loaded labels have another size than the image file."""
+    size, expected = (
+        '{1}×{0}'.format(*shape[:2])
+        for shape in (data['gt_seg_map'].shape, data['ori_shape'])
+    )
+    if size != expected:
+        raise UsageError(
+            f'the labels {data.get("seg_map_path", "")} have {size} pixels, '
+            f'but their image {data.get("img_path", "")} has {expected}: '
+            'check both files'
+        )
 
 
 def _first_defect(

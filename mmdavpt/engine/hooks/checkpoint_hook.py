@@ -36,7 +36,8 @@ class DAVPTCheckpointHook(CheckpointHook):
     example because the disk is full, the hook keeps the old one, logs an
     error, and the training continues; if the last one of a training cannot be
     written, the training ends with that error. The first checkpoint of each
-    start is read back, and an error is logged if that fails.
+    start is read back, and an error is logged if that fails. If the first
+    validation comes before the first checkpoint, one is saved before it.
     :class:`mmdavpt.engine.runner.DAVPTRunner` uses this hook for
     ``type='CheckpointHook'``.
 
@@ -79,9 +80,21 @@ class DAVPTCheckpointHook(CheckpointHook):
         if names:
             runner.logger.warning(
                 f'{self.out_dir} has checkpoints of an earlier run '
-                f'({first_few(sorted(names))}), which stay beside those of '
+                f'({first_few(sorted(names))}), which stay with those of '
                 'this one; use --resume to continue it, or another --work-dir'
             )
+
+    def save_before_validation(self, runner: Runner) -> None:
+        """Save a first checkpoint, in case the validation fails.
+
+        Our training loops call it before each validation.
+        """
+        wanted = self.interval > 0 or self.save_last
+        if wanted and self.last_ckpt is None and not runner._resume:
+            step = runner.epoch if self.by_epoch else runner.iter
+            runner.logger.info('Saving a checkpoint before the validation')
+            meta = dict(epoch=runner.epoch, iter=runner.iter)
+            self._save_checkpoint_with_step(runner, step, meta)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Drop frozen weights, and what cannot be read back safely."""

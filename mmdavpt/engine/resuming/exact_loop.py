@@ -190,6 +190,8 @@ class ExactLoop:
             self._validate()
 
     def _validate(self) -> None:
+        # Before the validation is noted, so that a resumed run repeats it.
+        self.runner.call_hook('save_before_validation')
         self._seed(VALIDATION)
         hub = self.runner.message_hub
         before = hub.runtime_info.get(VALIDATED, -1)

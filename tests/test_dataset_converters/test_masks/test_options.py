@@ -9,6 +9,7 @@ from PIL import Image
 
 from mmdavpt.errors import UsageError
 from tools.dataset_converters.masks import convert, parse_args
+from tools.dataset_converters.masks_conversion.image_index import ImageIndex
 
 from .writers import (
     coco_file,
@@ -52,7 +53,7 @@ def test_unlabelled_pixels_are_the_first_class(tmp_path):
     out, summary = run(tmp_path / 'in')
     assert classes(out) == ['background', 'cat', 'dog']
     assert np.array_equal(labels(out)[1], [2, 1, 2, 0, 0, 0])
-    assert '1 pixels in shapes of several classes' in summary
+    assert 'pixels in shapes of several classes: 1 (see' in summary
     assert ' 4.167% of the pixels, in 1 images' in summary
 
 
@@ -64,11 +65,11 @@ def test_unlabelled_pixels_can_be_ignored(tmp_path):
 
 
 def test_names_of_labelme_for_background_and_ignored(tmp_path):
-    shapes = ('dog', ALL), ('_background_', DOT), ('__ignore__', [*LEFT[:3]])
+    shapes = ('Dog', ALL), ('_background_', DOT), ('__ignore__', [*LEFT[:3]])
     write_labelme(tmp_path / 'in', *shapes[:2])
     write_labelme(tmp_path / 'in', *shapes, name='b')
     out, _ = run(tmp_path / 'in', '--background', 'street')
-    assert classes(out) == ['street', 'dog']
+    assert classes(out) == ['street', 'Dog']
     assert np.array_equal(labels(out)[1], [1, 0, 1, 1, 1, 1])
     assert labels(out, 'b')[0, 2] == 255
 
@@ -112,7 +113,7 @@ def test_labels_are_renamed_dropped_and_ignored(tmp_path):
     out, summary = run(tmp_path / 'in', *argv)
     assert classes(out) == ['background', 'car']
     assert np.array_equal(labels(out)[1], [1, 255, 1, 0, 0, 0])
-    assert 'dropped: 1 shapes of dropped labels' in summary
+    assert 'dropped shapes of dropped labels: 1' in summary
 
 
 def test_more_classes_than_8_bits_hold(tmp_path):
@@ -143,10 +144,10 @@ def test_shapes_that_cover_nothing_are_counted(tmp_path):
     save_image(tmp_path / 'in' / 'b.jpg', SIZE)
     _, summary = run(tmp_path / 'in')
     for line in (
-        'dropped: 2 shapes that contain no pixel of the image',
-        'dropped: 2 polygon shapes without an area',
-        'dropped: 1 point shapes without an area',
-        'dropped: 1 images without a JSON file',
+        'dropped shapes that contain no pixel of the image: 2',
+        'dropped polygon shapes without an area: 2',
+        'dropped point shapes without an area: 1',
+        'dropped images without a JSON file: 1',
     ):
         assert line in summary
 
@@ -162,11 +163,11 @@ def test_images_without_a_shape(tmp_path):
     write_labelme(tmp_path / 'in', name='b')
     out, summary = run(tmp_path / 'in')
     assert not labels(out, 'b').any()
-    assert '1 images without a shape: only the background class' in summary
+    assert 'images without a shape: 1 (only' in summary
     (out / 'labels').parent.rename(tmp_path / 'first')
     out, summary = run(tmp_path / 'in', '--drop-empty')
     assert not (out / 'images' / 'b.jpg').exists()
-    assert 'dropped: 1 images without a labelled pixel' in summary
+    assert 'dropped images without a labelled pixel: 1' in summary
 
 
 @pytest.mark.parametrize('workers', [0, 2])
@@ -261,7 +262,7 @@ def test_missing_images_are_skipped_on_demand(tmp_path):
     with pytest.raises(UsageError, match='1 of 2 images were not found'):
         run(tmp_path / 'in')
     _, summary = run(tmp_path / 'in', '--skip-missing')
-    assert 'dropped: 1 annotations without an image' in summary
+    assert 'dropped annotations without an image: 1' in summary
 
 
 @pytest.mark.parametrize('orientation', [3, 6])
@@ -277,7 +278,7 @@ def test_annotations_fit_the_rotated_image(orientation, tmp_path):
     out, summary = run(tmp_path / 'in')
     loaded = mmcv.imread(str(out / 'images' / 'a.jpg'))
     assert labels(out).shape == loaded.shape[:2]
-    assert '1 images with an EXIF orientation' in summary
+    assert 'images with an EXIF orientation: 1' in summary
 
 
 def test_annotations_of_the_stored_image_are_refused(tmp_path):
@@ -300,12 +301,14 @@ def flat(points):
 
 @pytest.mark.parametrize(
     'crowd, expected',
-    [('ignore', [255, 1, 255, 255]), ('class', [2, 1, 2, 2])],
+    [('ignore', [1, 1, 1, 255]), ('class', [1, 1, 1, 2])],
 )
 def test_crowds_are_below_all_others(crowd, expected, tmp_path):
+    """Also if they are smaller and later."""
+    right = [[2, 0], [4, 0], [4, 4], [2, 4]]
     annotations = [
-        (0, 'cat', [flat(DOT)], {}),
-        (0, 'dog', [flat(ALL)], dict(iscrowd=1)),
+        (0, 'cat', [flat(LEFT)], {}),
+        (0, 'dog', [flat(right)], dict(iscrowd=1)),
     ]
     write_coco(tmp_path / 'in' / 'c.json', annotations)
     argv = ['--crowd', crowd]
@@ -323,7 +326,7 @@ def test_small_objects_of_coco_are_on_top(tmp_path):
     write_coco(tmp_path / 'in' / 'c.json', annotations)
     out, summary = run(tmp_path / 'in' / 'c.json', kind='coco')
     assert labels(out)[1].tolist() == [2, 1, 2, 0, 0, 0]
-    assert 'dropped: 1 annotations without a segmentation' in summary
+    assert 'dropped annotations without a segmentation: 1' in summary
 
 
 def test_boxes_without_segmentations_are_no_masks(tmp_path):
@@ -351,5 +354,86 @@ def test_cvat_shapes_and_layers(tmp_path):
         [2, 2, 2, 3, 3, 2],
         [1, 2, 2, 2, 2, 2],
     ]
-    assert 'dropped: 1 points shapes without an area' in summary
-    assert 'dropped: 1 tag shapes without an area' in summary
+    assert 'dropped points shapes without an area: 1' in summary
+    assert 'dropped tag shapes without an area: 1' in summary
+
+
+def test_a_box_of_cvat_turns_clockwise(tmp_path):
+    """Its right end goes down."""
+    box = (
+        '<box label="cat" xtl="0" ytl="3.5" xbr="8" ybr="4.5" rotation="{}"/>'
+    )
+    for name, turn in (('a', 30), ('b', 330)):
+        element = box.format(turn)
+        save_image(tmp_path / name / 'a.jpg', (8, 8))
+        path = tmp_path / name / 'annotations.xml'
+        path.write_text(cvat_file([('a.jpg', (8, 8), [element])]))
+        convert(parse_args(['cvat', str(path), str(tmp_path / f'out_{name}')]))
+    found = labels(tmp_path / 'out_a').astype(bool)
+    assert found[5, 6] and found[2, 1] and not found[2, 6]
+    assert np.array_equal(labels(tmp_path / 'out_b'), found[::-1])
+
+
+def test_boxes_of_labelme_from_any_corner(tmp_path):
+    shapes = ('cat', [[3, 4], [1, 1]], 'rectangle'), ('cat', LEFT, 'rotation')
+    for name, shape in zip('ab', shapes, strict=True):
+        write_labelme(tmp_path / 'in', shape, name=name)
+    out, _ = run(tmp_path / 'in')
+    expected = np.zeros((4, 6))
+    expected[1:4, 1:3] = 1
+    assert np.array_equal(labels(out), expected)
+    assert labels(out, 'b').sum() == 12
+
+
+def test_shapes_of_one_class_do_not_count_as_overlapping(tmp_path):
+    write_labelme(tmp_path / 'in', ('cat', LEFT), ('cat', DOT))
+    _, summary = run(tmp_path / 'in')
+    assert 'several classes' not in summary
+
+
+def test_a_file_of_another_folder_is_no_match(tmp_path):
+    """The one named photos/a.jpg must not become val/a.jpg."""
+    write_labelme(tmp_path / 'in', ('cat', LEFT), imagePath='train/a.jpg')
+    (tmp_path / 'in' / 'a.jpg').unlink()
+    for folder in ('val', 'test/train'):
+        save_image(tmp_path / 'photos' / folder / 'a.jpg', SIZE)
+    argv = ['--images', tmp_path / 'photos']
+    index = ImageIndex(str(tmp_path / 'photos'))
+    assert index.find('train/a.jpg').endswith('test/train/a.jpg')
+    assert index.find('x/a.jpg') is None
+    run(tmp_path / 'in', *argv)
+
+
+def test_the_same_path_and_case_come_first(tmp_path):
+    for name in ('a.jpg', 'x/a.jpg', 'x/y/a.jpg', 'x/A.jpg'):
+        save_image(tmp_path / name, SIZE)
+    index = ImageIndex(str(tmp_path))
+    for name in ('a.jpg', 'x/a.jpg', 'x/A.jpg', 'x\\y\\A.JPG'):
+        found = index.find(name).removeprefix(f'{tmp_path}/')
+        assert found.lower() == name.replace('\\', '/').lower()
+    assert index.find('x/A.jpg').endswith('x/A.jpg')
+
+
+def test_images_with_accents_and_in_linked_folders(tmp_path):
+    """macOS decomposes the accents of file names."""
+    save_image(tmp_path / 'disk' / 'cafe\u0301.jpg', SIZE)
+    (tmp_path / 'photos').mkdir()
+    (tmp_path / 'photos' / 'linked').symlink_to(tmp_path / 'disk')
+    index = ImageIndex(str(tmp_path / 'photos'))
+    assert index.find('caf\u00e9.jpg')
+    assert ImageIndex(str(tmp_path / 'photos'), by_stem=True).find('café.png')
+
+
+def test_skipping_all_images_is_an_error(tmp_path):
+    write_labelme(tmp_path / 'in', ('cat', LEFT))
+    (tmp_path / 'in' / 'a.jpg').unlink()
+    with pytest.raises(UsageError, match='1 of 1 images were not found'):
+        run(tmp_path / 'in', '--skip-missing')
+
+
+def test_ignore_and_drop_take_patterns(tmp_path):
+    shapes = ('cat', LEFT), ('fog 1', DOT), ('roi 1', ALL), ('roi 2', ALL)
+    write_labelme(tmp_path / 'in', *shapes)
+    out, _ = run(tmp_path / 'in', '--ignore', 'fog*', '--drop', 'roi*')
+    assert classes(out) == ['background', 'cat']
+    assert np.array_equal(labels(out)[1], [1, 255, 1, 0, 0, 0])

@@ -1,0 +1,291 @@
+"""Segment your own images: a starting point with all settings at the top.
+
+Command: mmdavpt train configs/recommended/segmentation.py
+    once the settings are yours. `mmdavpt train --task segmentation FOLDER`
+    writes this file with the settings of a folder to work_dirs/FOLDER, and
+    trains.
+Data: FOLDER/[train,val,test/]{images,labels}
+Hardware: one GPU. On a CPU: arch = 's', size = 112, batch_size = 4.
+Each setting works on the command line too: --cfg-options lr=3e-3
+README.md in this folder says where the defaults come from.
+"""
+
+import os
+
+# ---- data ----
+data_root = 'data/scenes'
+# Arguments of mmdavpt.SegmentationFolder: folders of data_root; ann_file
+# lists some of the images.
+train_data = dict(
+    data_prefix=dict(img_path='train/images', seg_map_path='train/labels')
+)
+val_data = dict(
+    data_prefix=dict(img_path='val/images', seg_map_path='val/labels')
+)
+test_data = dict(
+    data_prefix=dict(img_path='val/images', seg_map_path='val/labels')
+)
+# Names of the values 0, 1, ... of labels, and their colors in pictures.
+classes = ['class_0', 'class_1']
+palette = [[0, 0, 0], [200, 0, 0]]
+# Without a map, labels hold classes, and 255 for pixels to ignore. A map of
+# values names the class of each, such as {0: 0, 255: 1}; one of colored labels
+# the color of each class.
+value_map = None
+color_map = None
+background_class = None  # number of a class that guides no prompt
+
+# ---- model ----
+# ViT-S, ViT-B or ViT-L ('s', 'b', 'l'), or the sizes of another ViT.
+arch = 'b'
+# A file or timm://NAME; None is DINOv2 of this arch.
+weights = None
+# Four settings that belong to the weights (docs/weights.md).
+patch_size = 14
+backbone_options = dict(layer_scale_init_value=1e-5)
+mean = [123.675, 116.28, 103.53]  # of red, green and blue, from 0 to 255
+std = [58.395, 57.12, 57.375]
+# davpt, davpt-plus, vpt, linear, full, bias, lora, adaptformer, or the type
+# of another tuner (docs/tuners.md)
+method = 'davpt'
+num_prompts = 20  # of each layer
+token_weight = 0.01  # beta of eq. 5, the guidance of tokens
+cls_weight = 0.01  # lambda of eq. 5, the guidance of [CLS]
+
+# ---- training ----
+size = 448  # of a crop in pixels, a multiple of patch_size
+batch_size = 8  # crops of each GPU
+max_epochs = 100
+lr = None  # tune it first, by factors of 3; None: see `learning_rate`
+seed = 0
+num_workers = min(4, os.cpu_count() or 1)  # processes that load images
+work_dir = None  # logs and checkpoints; None: work_dirs/NAME_OF_THIS_FILE
+tuned_only = True  # checkpoints without the frozen weights
+
+# ---- everything below follows from the settings ----
+default_scope = 'mmseg'
+num_classes = len(classes)
+archs = dict(
+    s=dict(
+        embed_dims=384, num_layers=12, num_heads=6, feedforward_channels=1536
+    ),
+    b=dict(
+        embed_dims=768, num_layers=12, num_heads=12, feedforward_channels=3072
+    ),
+    l=dict(
+        embed_dims=1024, num_layers=24, num_heads=16, feedforward_channels=4096
+    ),
+)
+vit = archs[arch] if isinstance(arch, str) else arch
+timm_names = dict(s='small', b='base', l='large')
+checkpoint = weights or f'timm://vit_{timm_names[arch]}_patch14_dinov2.lvd142m'
+
+# What each method trains in the backbone. The heads always train.
+prompts = dict(num_prompts=num_prompts)
+methods = {
+    'davpt': prompts,
+    'davpt-plus': dict(prompts, bias=('k', 'v')),
+    'vpt': prompts,
+    'linear': dict(num_prompts=0),
+    'full': dict(num_prompts=0, trainable=('*',)),
+    'bias': dict(num_prompts=0, trainable=('*.bias',)),
+    'lora': dict(num_prompts=0, tuners=[dict(type='LoRA')]),
+    'adaptformer': dict(num_prompts=0, tuners=[dict(type='AdaptFormer')]),
+}
+tuner = dict(num_prompts=0, tuners=[dict(type=method)])
+# For 16 images; AdamW's rate grows with the square root of the batch.
+default_lr = 2e-5 if method == 'full' else 1e-3
+learning_rate = lr or default_lr * (batch_size / 16) ** 0.5
+guidance = dict(
+    background_class=background_class,
+    guided_layers=(-1,),
+    normalize='centered',  # before k-means (docs/deviations.md)
+    loss=dict(
+        type='mmdavpt.DAVPTLoss',
+        token_weight=token_weight,
+        cls_weight=cls_weight,
+    ),
+)
+
+# SETR-PUP: a head on the last of four layers, and an auxiliary one on each of
+# the others, at the same relative depths as layers 10, 15, 20 and 24 of 24.
+depth = vit['num_layers']
+head = dict(
+    type='SETRUPHead',
+    in_channels=vit['embed_dims'],
+    channels=256,
+    dropout_ratio=0,
+    norm_cfg=dict(type='SyncBN', requires_grad=True),  # BN on one process
+    kernel_size=3,
+    align_corners=False,
+)
+loss = dict(type='CrossEntropyLoss', avg_non_ignore=True)
+model = dict(
+    type='mmdavpt.DAVPTEncoderDecoder',
+    num_classes=num_classes,
+    data_preprocessor=dict(
+        type='SegDataPreProcessor',
+        mean=mean,
+        std=std,
+        bgr_to_rgb=True,
+        pad_val=0,
+        seg_pad_val=255,
+        size=(size, size),
+    ),
+    backbone=dict(
+        type='mmdavpt.DAVPTVisionTransformer',
+        arch=vit,
+        img_size=size,
+        patch_size=patch_size,
+        out_type='featmap',
+        out_indices=[round(depth * n / 24) - 1 for n in (10, 15, 20, 24)],
+        final_norm=False,
+        interpolate_mode='bilinear',
+        init_cfg=dict(type='Pretrained', checkpoint=checkpoint),
+        **backbone_options,
+        **methods.get(method, tuner),
+    ),
+    decode_head=dict(
+        **head,
+        in_index=3,
+        num_convs=4,
+        up_scale=2,
+        loss_decode=dict(**loss, loss_weight=1.0),
+    ),
+    auxiliary_head=[
+        dict(
+            **head,
+            in_index=i,
+            num_convs=2,
+            up_scale=4,
+            loss_decode=dict(**loss, loss_weight=0.4),
+        )
+        for i in range(3)
+    ],
+    guidance=guidance if method.startswith('davpt') else None,
+    test_cfg=dict(
+        mode='slide', crop_size=(size, size), stride=(size * 2 // 3,) * 2
+    ),
+)
+
+scale = (4 * size, size)  # maximum of the longer and shorter side, in pixels
+load_masks = dict(
+    type='mmdavpt.LoadMasks', value_map=value_map, color_map=color_map
+)
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    load_masks,
+    dict(
+        type='RandomResize',
+        scale=scale,
+        ratio_range=(0.5, 2.0),
+        keep_ratio=True,
+    ),
+    dict(type='RandomCrop', crop_size=(size, size), cat_max_ratio=0.75),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PhotoMetricDistortion'),
+    dict(type='PackSegInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=scale, keep_ratio=True),
+    load_masks,  # after `Resize`: scores are computed at the original size
+    dict(type='PackSegInputs'),
+]
+sizes = [
+    dict(
+        type='Resize',
+        scale=(int(scale[0] * r), int(scale[1] * r)),
+        keep_ratio=True,
+    )
+    for r in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+]
+flips = [
+    dict(type='RandomFlip', prob=p, direction='horizontal') for p in (0.0, 1.0)
+]
+tta_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            sizes,
+            flips,
+            [load_masks],
+            [dict(type='PackSegInputs')],
+        ],
+    ),
+]
+tta_model = dict(type='mmdavpt.RunningSegTTAModel')
+
+dataset = dict(
+    type='mmdavpt.SegmentationFolder',
+    data_root=data_root,
+    metainfo=dict(classes=classes, palette=palette),
+)
+loader = dict(num_workers=num_workers, persistent_workers=num_workers > 0)
+train_dataloader = dict(
+    **loader,
+    batch_size=batch_size,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(**dataset, **train_data, pipeline=train_pipeline),
+)
+val_dataloader = dict(
+    **loader,
+    batch_size=1,  # images keep their shapes, which differ
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(**dataset, **val_data, pipeline=test_pipeline),
+)
+test_dataloader = dict(
+    **loader,
+    batch_size=1,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(**dataset, **test_data, pipeline=test_pipeline),
+)
+val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
+test_evaluator = val_evaluator
+
+interval = max(1, max_epochs // 10)  # epochs between validations, and saves
+train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=interval)
+val_cfg = dict()
+test_cfg = dict()
+optim_wrapper = dict(
+    type='OptimWrapper',
+    constructor='mmdavpt.TrainableOptimWrapperConstructor',
+    optimizer=dict(type='AdamW', lr=learning_rate, weight_decay=0.01),
+    paramwise_cfg=dict(
+        flat_decay_mult=0.0,  # biases and norms
+        custom_keys=dict(
+            bias_delta=dict(decay_mult=0.0),
+            head=dict(lr_mult=10.0 if method == 'full' else 1.0),
+        ),
+    ),
+)
+# A tenth of the run warms up; then a cosine falls to 0.
+param_scheduler = dict(
+    type='mmdavpt.WarmUpCosineLR', warm_up=0.1, convert_to_iter_based=True
+)
+custom_hooks = [
+    dict(type='mmdavpt.TrainingCheckHook'),
+    dict(type='mmdavpt.PromptMappingHook', seed=seed),  # after every epoch
+    dict(type='mmdavpt.ParameterTableHook'),
+]
+default_hooks = dict(
+    logger=dict(type='LoggerHook', interval=50),
+    # Keep two: the old one is deleted before the new one is complete.
+    # Keep no best one: it needs images that neither train nor test.
+    checkpoint=dict(
+        type='CheckpointHook',
+        interval=interval,
+        max_keep_ckpts=2,
+        tuned_only=tuned_only,
+    ),
+)
+visualizer = dict(
+    type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')]
+)
+randomness = dict(seed=seed)
+env_cfg = dict(
+    cudnn_benchmark=True,  # crops have one size
+    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+    dist_cfg=dict(backend='nccl'),
+)

@@ -1,0 +1,95 @@
+"""Make the data report: decode every file of every dataset of a config."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from mmdavpt.datasets.record_cache import read_all, records_file
+from mmdavpt.errors import UsageError
+
+from .built import BuiltDataset, build_datasets
+from .dataset_records import DatasetRecords, collect_records
+from .dataset_report import DataReport, DatasetReport
+from .find import find_in
+from .finding import Finding
+from .split_findings import find_across
+
+
+def make_report(
+    cfg: dict, splits: Sequence[str], workers: int = 2
+) -> tuple[DataReport, list[BuiltDataset]]:
+    """Read all data of a config, and report on it.
+
+    Args:
+        cfg (dict): The config with its ``work_dir``, which keeps the records
+            of files for the next report.
+        splits (Sequence[str]): Out of 'train', 'val' and 'test'.
+        workers (int): The number of threads. Defaults to 2.
+
+    Returns:
+        tuple[DataReport, list[BuiltDataset]]: The report, and the datasets
+        that could be built.
+    """
+    built, findings = [], []
+    for split in splits:
+        try:
+            built += build_datasets(cfg, split)
+        except UsageError as error:
+            findings.append(Finding('error', 'unreadable', split, str(error)))
+    work = {}
+    for part in built:
+        work |= part.files.work(range(len(part.files.samples)))
+    records = read_all(work, records_file(cfg), workers)
+    data = [collect_records(part, records) for part in built]
+    reports = []
+    for part in data:
+        # An earlier dataset with the same files has the same findings.
+        first = next(d for d in data if _files(d) == _files(part))
+        reports.append(_describe(part, first, data))
+    # Val and test sets with the same files share their findings, too.
+    seen, different = [], []
+    for part in data:
+        key = (part.built.split == 'train', _files(part))
+        if key not in seen:
+            seen.append(key)
+            different.append(part)
+    across = find_across(different)
+    return DataReport(tuple(reports), (*findings, *across)), built
+
+
+def _describe(
+    data: DatasetRecords, first: DatasetRecords, parts: list[DatasetRecords]
+) -> DatasetReport:
+    """Return numbers and findings of a dataset."""
+    built = data.built
+    report = DatasetReport(built.split, built.path, len(data.images))
+    if first is not data:
+        return replace(report, same_as=first.built.path)
+    often = Counter(built.classes)
+    counts = {
+        # Two classes of ImageNet are called 'crane'.
+        name if often[name] == 1 else f'{name} ({k})': number
+        for k, number in data.class_counts.items()
+        for name in [built.classes[k]]
+    }
+    sizes = [record.loaded_size for record in data.images]
+    sizes = sorted(filter(None, sizes), key=math.prod)
+    chosen = {'smallest': 0, 'median': len(sizes) // 2, 'largest': -1}
+    known = [record for record in data.images if record.mode]
+    return replace(
+        report,
+        classes=built.classes,
+        images_per_class={} if data.labels else counts,
+        pixels_per_class=counts if data.labels else {},
+        label_values=dict(sorted(data.values.items())),
+        sizes={name: sizes[i] for name, i in chosen.items() if sizes},
+        formats=dict(Counter(r.format for r in known)),
+        modes=dict(Counter(f'{r.mode}, {r.bits} bits' for r in known)),
+        findings=tuple(find_in(data, parts)),
+    )
+
+
+def _files(data: DatasetRecords) -> tuple:
+    files = data.built.files
+    return files.images, files.labels, files.classes

@@ -1,0 +1,261 @@
+"""Write the config of a training from a folder of images."""
+
+import argparse
+import ast
+import os
+import os.path as osp
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+
+from mmengine.config import Config
+
+from mmdavpt.checks.names import own_variables
+from mmdavpt.config_source import (
+    find_variables,
+    load_with_variables,
+    replace_variables,
+)
+from mmdavpt.errors import UsageError, did_you_mean, first_few, warn
+from mmdavpt.models.pretrained import read_settings
+from mmdavpt.registry import TUNERS
+
+from .folder_layout import FolderLayout, find_task, read_layout
+from .messages import CONFIGS
+
+#: The recommended configs: those of a clone, or of the installed package.
+RECOMMENDED = CONFIGS / 'recommended'
+if not RECOMMENDED.is_dir():
+    RECOMMENDED = Path(__file__).parents[1] / 'recommended'
+#: Flags to the variables of the recommended configs that they set.
+FLAGS = dict(
+    method='method',
+    size='size',
+    batch='batch_size',
+    epochs='max_epochs',
+    weights='weights',
+)
+
+
+def write_config(args: argparse.Namespace, command: list[str]) -> str:
+    """Write the config of a folder, unless a run that resumes has one.
+
+    It is the recommended config of the task with the settings of the folder,
+    the weights and the command line: ``WORK_DIR/NAME.py``. A split that is
+    made here is recorded in lists next to it.
+
+    Args:
+        args (argparse.Namespace): The arguments of a training, whose
+            ``config`` is a folder. Options that set a variable of the
+            recommended config move to the written one.
+        command (list[str]): The arguments as typed.
+
+    Returns:
+        str: Path of the config.
+
+    Raises:
+        UsageError: If the weights, the folder or an option do not fit, or if
+            the work folder has checkpoints of another config.
+    """
+    name = osp.basename(osp.abspath(args.config))
+    work_dir = Path(args.work_dir or osp.join('work_dirs', name))
+    path = work_dir / f'{name}.py'
+    given = {v: getattr(args, flag) for flag, v in FLAGS.items()}
+    given = {name: value for name, value in given.items() if value is not None}
+    if args.resume and path.is_file():
+        _check_same(path, given)
+        return str(path)
+    task = args.task or find_task(args.config)
+    recommended = RECOMMENDED / f'{task}.py'
+    options = args.cfg_options or {}
+    own = own_variables(str(recommended)) & options.keys()
+    given = {key: options.pop(key) for key in own} | given
+    cfg = Config.fromfile(recommended)
+    _check_method(given.get('method', cfg.method), cfg.methods)
+    settings = _weights_settings(args, recommended, cfg)
+    size = _fitting_size(given.get('size'), cfg.size, settings['patch_size'])
+    layout = read_layout(args.config, task, given.get('seed', cfg.seed))
+    settings |= dict(layout.settings, data_root=osp.normpath(args.config))
+    settings |= {f'{split}_data': d for split, d in layout.data.items()}
+    settings |= given | dict(size=size)
+    if args.work_dir:
+        settings['work_dir'] = args.work_dir
+    source = recommended.read_text(encoding='utf-8')
+    files = {n: '\n'.join([*v, '']) for n, v in layout.lists.items()}
+    files[path.name] = _with_docstring(
+        replace_variables(source, settings),
+        _describe(layout, args.config, path, command),
+    )
+    _write(path, files, alone=args.launcher in (None, 'none'))
+    for note in layout.notes:
+        warn(note)
+    if os.environ.get('RANK', '0') == '0':
+        print(f'{_count(layout)}; settings in {path}', flush=True)
+    return str(path)
+
+
+def _check_same(path: Path, given: Mapping[str, object]) -> None:
+    """Check that options agree with the config that a run resumes with."""
+    variables = find_variables(path.read_text(encoding='utf-8'))
+    for name, value in given.items():
+        if name in variables and ast.unparse(variables[name]) != repr(value):
+            raise UsageError(
+                f'--resume continues with the settings of {path}, where '
+                f'{name} is {ast.unparse(variables[name])}, not {value!r}; '
+                'omit the option, or train in another --work-dir'
+            )
+
+
+def _check_method(method: str, methods: Mapping[str, dict]) -> None:
+    if method not in methods and TUNERS.get(method) is None:
+        known = [*methods, *TUNERS.module_dict]
+        raise UsageError(
+            f'--method {method} is unknown; it should be one of '
+            f'{", ".join(known)}{did_you_mean(method, known)}'
+        )
+
+
+def _weights_settings(
+    args: argparse.Namespace, recommended: Path, cfg: Config
+) -> dict:
+    """Return the variables that follow from the weights."""
+    arch, weights = args.arch, args.weights
+    if isinstance(arch, str) and arch not in cfg.archs:
+        raise UsageError(
+            f'--arch should be one of {", ".join(cfg.archs)}, but is {arch}; '
+            'for other sizes, name only --weights'
+        )
+    if weights is None:
+        wanted = dict(arch=arch) if isinstance(arch, str) else {}
+        weights = load_with_variables(recommended, wanted).checkpoint
+    stated = dict(cfg.archs[arch] if isinstance(arch, str) else arch or {})
+    found = read_settings(weights, stated)
+    if stated.items() - found.arch.items():
+        raise UsageError(
+            f'--arch {arch} does not fit {weights}, which has '
+            f'{found.arch["num_layers"]} layers of '
+            f'{found.arch["embed_dims"]} channels with '
+            f'{found.arch["num_heads"]} heads; omit --arch'
+        )
+    names = [name for name, sizes in cfg.archs.items() if sizes == found.arch]
+    settings = dict(
+        arch=names[0] if names else found.arch,
+        weights=weights,
+        patch_size=found.patch_size,
+        backbone_options=found.options,
+    )
+    if found.normalization is None:
+        warn(
+            f'{weights} does not state the mean and std of its images, so the '
+            "config has ImageNet's; set `mean` and `std` if they are others"
+        )
+        return settings
+    for key in ('mean', 'std'):
+        values = getattr(found.normalization, key)
+        settings[key] = [round(value, 4) for value in values]
+    return settings
+
+
+def _fitting_size(given: int | None, default: int, patch: int) -> int:
+    """Return the size of images, a multiple of the patches' size."""
+    size = given or default
+    nearest = max(1, round(size / patch)) * patch
+    if given is not None and given != nearest:
+        raise UsageError(
+            f'--size should be a multiple of {patch}, the size of the '
+            f"weights' patches, such as {nearest}, but is {given}"
+        )
+    return nearest
+
+
+def _count(layout: FolderLayout) -> str:
+    counts = layout.images
+    validating = 'validate' if 'test' in counts else 'validate and test'
+    parts = [
+        f'{counts["train"]} images train',
+        f'{counts["val"]} {validating}',
+    ]
+    if 'test' in counts:
+        parts.append(f'{counts["test"]} test')
+    return f'{len(layout.settings["classes"])} classes; {", ".join(parts)}'
+
+
+def _describe(
+    layout: FolderLayout, folder: str, path: Path, command: list[str]
+) -> str:
+    """Return the docstring of a config."""
+    dropped = ('--resume', '--check-only', '--no-check')
+    typed = shlex.join(c for c in command if c not in dropped)
+    lines = [
+        f'Train on {folder}: {_count(layout)}.',
+        '',
+        f'Written by: mmdavpt train {typed}',
+        f'Command: mmdavpt train {path}',
+        '    trains again, with any settings that you change below; --resume',
+        '    continues, and mmdavpt test tests a checkpoint.',
+    ]
+    if layout.lists:
+        lines.append(f'Split: {" and ".join(layout.lists)}, drawn at random')
+    return '\n'.join([*lines, ''])
+
+
+def _with_docstring(source: str, docstring: str) -> str:
+    """Return the source of a config with another docstring."""
+    (node, *_), lines = ast.parse(source).body, source.splitlines(True)
+    escaped = docstring.replace('\\', '\\\\').replace('"', '\\"')
+    rest = ''.join(lines[node.end_lineno :])
+    return f'"""{escaped}"""\n{rest}'
+
+
+def _changes(path: Path, files: Mapping[str, str]) -> list[str]:
+    """Return the variables and lists in which a written config differs."""
+    if not path.is_file():
+        return []
+    old, new = (
+        {
+            name: ast.unparse(value)
+            for name, value in find_variables(source).items()
+        }
+        for source in (path.read_text(encoding='utf-8'), files[path.name])
+    )
+    lists = [
+        name
+        for name, text in files.items()
+        if name != path.name
+        and (path.parent / name).is_file()
+        and (path.parent / name).read_text(encoding='utf-8') != text
+    ]
+    return [n for n in {**old, **new} if old.get(n) != new.get(n)] + lists
+
+
+def _write(path: Path, files: Mapping[str, str], alone: bool) -> None:
+    """Write a config and its lists, but not over those of a run.
+
+    Several processes may write the same files at the same time.
+
+    Args:
+        path (Path): The config.
+        files (Mapping[str, str]): Names to contents, with that of the config.
+        alone (bool): Whether this is the only process.
+    """
+    changes = _changes(path, files)
+    if changes and (any(path.parent.glob('*.pth')) or not alone):
+        raise UsageError(
+            f'{path} belongs to a run with other settings '
+            f'({first_few(changes)}); continue it with --resume, or choose '
+            'another --work-dir'
+        )
+    if changes:
+        kept = path.with_suffix('.old.py')
+        os.replace(path, kept)
+        warn(
+            f'{path} had other settings ({first_few(changes)}), but no '
+            f'checkpoint; it is now {kept.name}'
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        if name == path.name and path.is_file():
+            continue  # with the same settings, and perhaps other comments
+        partial = path.parent / f'{name}.{os.getpid()}'
+        partial.write_text(text, encoding='utf-8')
+        os.replace(partial, path.parent / name)

@@ -1,0 +1,146 @@
+"""Find the classes of segmentation masks."""
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from mmdavpt.datasets.list_files import read_list
+from mmdavpt.datasets.load_masks import read_values
+from mmdavpt.datasets.mask_values import IGNORED, suggest_value_map
+from mmdavpt.datasets.segmentation_folder import palette
+from mmdavpt.errors import UsageError, first_few
+
+#: Without names, more values than this are gray levels or a lossy format.
+MOST_UNNAMED = 64
+#: Files of a dataset that may name its classes.
+NAME_FILES = ('classes.txt', 'classes.json', 'labelmap.txt')
+Color = tuple[int, ...]
+
+
+def read_names(folder: Path) -> tuple[list[str], list[Color]]:
+    """Read the names of classes, and their colors if a file states them.
+
+    Args:
+        folder (Path): With ``classes.txt`` (a name a line),
+            ``classes.json`` (a list of names, or ``{name: [r, g, b]}``) or
+            CVAT's ``labelmap.txt`` (``name:r,g,b::`` a line).
+
+    Returns:
+        tuple[list[str], list[Color]]: Empty if there is no such file.
+
+    Raises:
+        UsageError: If a file has another form.
+    """
+    path = next((folder / n for n in NAME_FILES if (folder / n).is_file()), '')
+    try:
+        if not path:
+            return [], []
+        if path.suffix == '.json':
+            found = json.loads(path.read_text(encoding='utf-8-sig'))
+            colors = [*found.values()] if isinstance(found, dict) else []
+            names = [str(name) for name in found]
+        else:
+            names = [line for _, line in read_list(str(path))]
+            colors = []
+            if path.name == 'labelmap.txt':
+                parts = [n.split(':') for n in names if n[0] != '#']
+                names = [part[0] for part in parts]
+                colors = [part[1].split(',') for part in parts]
+        return names, [tuple(int(c) for c in color) for color in colors]
+    except (IndexError, TypeError, ValueError) as error:
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(
+            f'{path} should be a list of names, or of names with colors '
+            f'[red, green, blue], but is not ({error})'
+        ) from error
+
+
+def read_mask_classes(
+    folder: Path, masks: Sequence[str]
+) -> tuple[dict, dict[str, list[int]]]:
+    """Read all masks, and decide which classes they have.
+
+    Args:
+        folder (Path): The dataset, which may have names of the classes.
+        masks (Sequence[str]): The files, at least one.
+
+    Returns:
+        tuple[dict, dict[str, list[int]]]: Variables of the recommended
+        config: ``classes``, ``palette``, and ``value_map`` or ``color_map``
+        if they are needed; and each mask to its classes.
+
+    Raises:
+        UsageError: If the masks do not fit the names, or cannot be read.
+    """
+    names, colors = read_names(folder)
+    with Image.open(masks[0]) as image:
+        colored = bool(colors) and image.mode.startswith('RGB')
+        indexed = image.getpalette() if image.mode == 'P' else None
+    with ThreadPoolExecutor(8) as pool:
+        values = [*pool.map(lambda mask: _values(mask, colored), masks)]
+    pairs = [*zip(masks, values, strict=True)]
+    found = {value: mask for mask, own in pairs for value in own}
+    if colored:
+        class_of = _classes_of_colors(found, colors)
+        settings = dict(color_map=[list(color) for color in colors])
+    else:
+        value_map = suggest_value_map(found, len(names) or None)
+        class_of = value_map or {value: value for value in found}
+        settings = dict(value_map=value_map) if value_map else {}
+    used = sorted({class_of[value] for value in found} - {IGNORED})
+    if len(used) < 2 or len(used) > MOST_UNNAMED and not names:
+        raise UsageError(
+            f'the masks of {folder} have {len(found)} values '
+            f'({first_few(sorted(found))}), which should be two or more '
+            'classes; save the number of a class in each pixel, and name the '
+            'classes in classes.txt'
+        )
+    classes = names or [f'class_{k}' for k in range(used[-1] + 1)]
+    if used[-1] >= len(classes):
+        value = next(v for v in found if class_of[v] == used[-1])
+        raise UsageError(
+            f'{found[value]} has the value {value}, but {folder} names '
+            f'{len(classes)} classes, 0 to {len(classes) - 1}; add the others'
+        )
+    if indexed and len(indexed) >= 3 * len(classes) and not colors:
+        starts = range(0, 3 * len(classes), 3)
+        colors = [tuple(indexed[k : k + 3]) for k in starts]
+    settings['classes'] = classes
+    settings['palette'] = [list(c) for c in colors] or palette(len(classes))
+    return settings, {
+        mask: sorted({class_of[v] for v in own} - {IGNORED})
+        for mask, own in pairs
+    }
+
+
+def _classes_of_colors(
+    found: dict[int, str], colors: list[Color]
+) -> dict[int, int]:
+    """Return the class of each color, which is one number."""
+    codes = [red << 16 | green << 8 | blue for red, green, blue in colors]
+    for code, mask in found.items():
+        if code not in codes:
+            raise UsageError(
+                f'{mask} has the color '
+                f'{(code >> 16, code >> 8 & 255, code & 255)}, which is none '
+                f'of the {len(colors)} colors of the classes; add it'
+            )
+    return {code: k for k, code in enumerate(codes)}
+
+
+def _values(mask: str, colored: bool) -> list[int]:
+    with Image.open(mask) as image:
+        if image.mode.startswith('RGB') and not colored:
+            pixels = np.asarray(image)[..., :3]
+            if (pixels != pixels[..., :1]).any():
+                raise UsageError(
+                    f'{mask} has colors; name the color of each class in '
+                    'classes.json next to the folders, such as '
+                    '{"road": [128, 64, 128], "sky": [70, 130, 180]}'
+                )
+        return np.unique(read_values(image, mask, colored)).tolist()

@@ -1,0 +1,177 @@
+"""Change the top-level variables in the source of a config.
+
+mmengine evaluates a file before a child config or an option could change its
+variables, so they are replaced in the source.
+"""
+
+import ast
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+#: Maximum length of a line.
+WIDTH = 79
+
+
+def find_variables(source: str) -> dict[str, ast.expr]:
+    """Return the variables that a config assigns once, at its top level.
+
+    Args:
+        source (str): The source of the config.
+
+    Returns:
+        dict[str, ast.expr]: Each name to the expression assigned to it.
+    """
+    found = [*_assignments(ast.parse(source))]
+    times = Counter(name for name, _ in found)
+    return {name: value for name, value in found if times[name] == 1}
+
+
+def _assignments(program: ast.Module) -> Iterator[tuple[str, ast.expr]]:
+    for node in program.body:
+        targets = getattr(node, 'targets', [getattr(node, 'target', None)])
+        if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value:
+            if len(targets) == 1 and isinstance(targets[0], ast.Name):
+                yield targets[0].id, node.value
+
+
+def names_read(source: str) -> set[str]:
+    """Return the names that expressions of a config read.
+
+    Args:
+        source (str): The source of the config.
+    """
+    names = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Name)]
+    return {node.id for node in names if isinstance(node.ctx, ast.Load)}
+
+
+def base_files(path: str | Path) -> list[Path]:
+    """Return the files of this computer that a config inherits from.
+
+    Args:
+        path (str | Path): The config file.
+
+    Returns:
+        list[Path]: Bases of bases too.
+    """
+    path = Path(path)
+    source = path.read_text(encoding='utf-8') if path.is_file() else ''
+    bases = [path.parent / base for base in _bases(source)]
+    found = [b for b in bases if b.suffix == '.py' and b.is_file()]
+    return [*found, *(b for base in found for b in base_files(base))]
+
+
+def _bases(source: str) -> list[str]:
+    node = find_variables(source).get('_base_')
+    # As mmengine does, which evaluates the whole file anyway.
+    bases = eval(compile(ast.Expression(node), '', 'eval'), {}) if node else []
+    return [bases] if isinstance(bases, str) else bases
+
+
+def replace_variables(source: str, variables: Mapping[str, object]) -> str:
+    """Return the source of a config with other values of its variables.
+
+    Comments and layout stay.
+
+    Args:
+        source (str): The source of the config.
+        variables (Mapping[str, object]): Names to values, which are
+            literals.
+
+    Raises:
+        UsageError: If the config does not set a variable.
+    """
+    found = find_variables(source)
+    for name in variables:
+        if name not in found:
+            raise UsageError(
+                f'it sets no variable {name!r}{did_you_mean(name, found)}'
+            )
+    lines = source.encode().splitlines(keepends=True)  # columns count bytes
+    nodes = [(found[name], value) for name, value in variables.items()]
+    nodes.sort(key=lambda n: (n[0].lineno, n[0].col_offset), reverse=True)
+    for node, new in nodes:
+        first, last = node.lineno - 1, node.end_lineno - 1
+        before = lines[first][: node.col_offset]
+        after = lines[last][node.end_col_offset :]
+        value = format_literal(new, len(before)).encode()
+        lines[first : last + 1] = [before + value + after]
+    return b''.join(lines).decode()
+
+
+def format_literal(value: object, column: int = 0, indent: int = 0) -> str:
+    """Return a literal in the style of configs, over several lines if needed.
+
+    Args:
+        value (object): Dicts, lists and plain values.
+        column (int): Column at which it starts. Defaults to 0.
+        indent (int): Indentation of its first line. Defaults to 0.
+    """
+    if not isinstance(value, (dict, list)):
+        return repr(value)
+    inner, opening, closing = indent + 4, '[', ']'
+    items = [format_literal(item, inner, inner) for item in value]
+    if isinstance(value, dict):
+        named = all(isinstance(k, str) and k.isidentifier() for k in value)
+        opening, closing = ('dict(', ')') if named else ('{', '}')
+        keys = [f'{k}=' if named else f'{k!r}: ' for k in value]
+        items = [
+            key + format_literal(item, inner + len(key), inner)
+            for key, item in zip(keys, value.values(), strict=True)
+        ]
+    text = f'{opening}{", ".join(items)}{closing}'
+    if column + len(text) <= WIDTH and '\n' not in text or not items:
+        return text
+    lines = ['']
+    for item in items:
+        if (
+            isinstance(value, dict)
+            or len(lines[-1] + item) + inner + 2 > WIDTH
+        ):
+            lines.append('')
+        lines[-1] += f' {item},' if lines[-1] else f'{item},'
+    body = ''.join(f'\n{" " * inner}{line}' for line in lines if line)
+    return f'{opening}{body}\n{" " * indent}{closing}'
+
+
+def load_with_variables(
+    path: str | Path, variables: Mapping[str, object]
+) -> 'Config':
+    """Load a config as if its top-level variables had other values.
+
+    Args:
+        path (str | Path): The config file.
+        variables (Mapping[str, object]): Names to values, which are literals.
+
+    Raises:
+        UsageError: If the file does not set a variable.
+    """
+    from mmengine.config import Config
+
+    path = Path(path).resolve()
+    source = path.read_text(encoding='utf-8')
+    if bases := _bases(source):
+        absolute = [
+            base if '::' in base else str(path.parent / base) for base in bases
+        ]
+        variables = {**variables, '_base_': absolute}
+    try:
+        source = replace_variables(source, variables)
+    except UsageError as error:
+        raise UsageError(f'{path.name}: {error}') from None
+    source = re.sub(r'\{\{\s*fileDirname\s*\}\}', str(path.parent), source)
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, path.name)
+        copy.write_text(source, encoding='utf-8')
+        cfg = Config.fromfile(copy)
+    # mmengine's own way; an attribute of a config would be a key.
+    object.__setattr__(cfg, '_filename', str(path))
+    return cfg

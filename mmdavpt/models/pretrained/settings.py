@@ -1,0 +1,130 @@
+"""Settings of a backbone that pre-trained weights need."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from mmpretrain.models import VisionTransformer
+from torch import Tensor, nn
+
+from mmdavpt.errors import UsageError
+
+from .families import Normalization
+from .load import fit_to
+from .naming import NamedWeights, to_mmpretrain
+from .reading import read_checkpoint
+from .timm_architecture import check_architecture
+
+
+class BackboneSettings(NamedTuple):
+    """Arguments of a backbone for its weights.
+
+    Attributes:
+        arch (dict[str, int]): The sizes, as in a custom ``arch``.
+        patch_size (int): Side of a patch in pixels.
+        options (dict): Other arguments that differ from their defaults.
+        normalization (Normalization, optional): That of the images, if it is
+            declared.
+    """
+
+    arch: dict[str, int]
+    patch_size: int
+    options: dict[str, Any]
+    normalization: Normalization | None
+
+
+def read_settings(
+    checkpoint: str, arch: Mapping[str, int] | None = None
+) -> BackboneSettings:
+    """Read which backbone a checkpoint needs; download it if necessary.
+
+    Args:
+        checkpoint (str): See :func:`.read_checkpoint`.
+        arch (Mapping[str, int], optional): Sizes that the file does not
+            state, such as ``num_heads``. Defaults to None.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        UsageError: If it cannot be read, holds no plain ViT with [CLS], or
+            does not state the number of heads.
+    """
+    read = read_checkpoint(checkpoint)
+    try:
+        named = to_mmpretrain(read.weights, origin=read.family)
+        settings = BackboneSettings(
+            _sizes(named.weights, read.model, dict(arch or {})),
+            named.weights['patch_embed.projection.weight'].shape[-1],
+            _options(named, read.model),
+            read.normalization or named.normalization,
+        )
+        _check_fit(settings, named, read.model)
+        return settings
+    except UsageError as error:
+        raise UsageError(f'{checkpoint}: {error}') from error
+
+
+def _check_fit(
+    settings: BackboneSettings, named: NamedWeights, model: nn.Module | None
+) -> None:
+    """Load the weights into a backbone without memory, strictly."""
+    with torch.device('meta'):
+        backbone = VisionTransformer(
+            settings.arch,
+            img_size=16 * settings.patch_size,
+            patch_size=settings.patch_size,
+            **settings.options,
+        )
+    if model is not None:
+        check_architecture(model, backbone)
+    fit_to(backbone, named)
+
+
+def _sizes(
+    weights: Mapping[str, Tensor], model: nn.Module | None, given: dict
+) -> dict[str, int]:
+    """Return the sizes of the backbone that has these weights."""
+    if 'cls_token' not in weights:
+        raise UsageError('the ViT has no [CLS]; choose weights that have it')
+    hidden, channels = weights['layers.0.ffn.layers.0.0.weight'].shape
+    layers = {k.split('.')[1] for k in weights if k.startswith('layers.')}
+    # Shapes do not tell the number of heads, but published ViTs do.
+    published = {
+        arch['num_heads']
+        for arch in VisionTransformer.arch_zoo.values()
+        if (arch['embed_dims'], arch['feedforward_channels'])
+        == (channels, hidden)
+    }
+    heads = given.get('num_heads')
+    if model is not None:
+        heads = model.blocks[0].attn.num_heads
+    elif heads is None and len(published) == 1:
+        (heads,) = published
+    if heads is None:
+        raise UsageError(
+            'the file does not state how many attention heads its layers of '
+            f'{channels} channels have; add --arch "dict(num_heads=...)"'
+        )
+    return dict(
+        embed_dims=channels,
+        num_layers=len(layers),
+        num_heads=heads,
+        feedforward_channels=hidden,
+    )
+
+
+def _options(named: NamedWeights, model: nn.Module | None) -> dict[str, Any]:
+    """Return arguments that are not the backbone's defaults."""
+    options = {}
+    if 'layers.0.attn.gamma1.weight' in named.weights:
+        options['layer_scale_init_value'] = 1e-5
+    if 'pre_norm.weight' in named.weights:
+        options['pre_norm'] = True
+    eps = named.norm_eps if model is None else model.blocks[0].norm1.eps
+    if eps not in (None, 1e-6):
+        options['norm_cfg'] = dict(type='LN', eps=eps)
+    plain = getattr(model, 'blocks', None)
+    activation = type(getattr(plain[0].mlp, 'act', None)) if plain else None
+    if 'QuickGELU' in str(activation) or named.label == 'CLIP (OpenAI)':
+        act_cfg = dict(type='mmpretrain.QuickGELU')
+        options['layer_cfgs'] = dict(act_cfg=act_cfg)
+    return options

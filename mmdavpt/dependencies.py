@@ -36,7 +36,8 @@ def check_dependencies(versions: Mapping[str, str]) -> None:
 
     Raises:
         ImportError: If an original distribution is installed, or a maintained
-            one is missing. The message contains the commands to fix it.
+            one is missing, or transformers is too new for MMPretrain. The
+            message contains the commands to fix it.
     """
     old = [name for name in REPLACED if name in versions]
     if old:
@@ -58,11 +59,19 @@ def check_dependencies(versions: Mapping[str, str]) -> None:
             f'`pip install {" ".join(missing)}`.'
         )
 
+    transformers = versions.get('transformers', '0')
+    if int(transformers.partition('.')[0]) >= 5:
+        raise ImportError(
+            'MMPretrain fails to import if transformers 5 is installed, and '
+            f'this is {transformers}. Run `pip install "transformers<5"`, or '
+            '`pip uninstall -y transformers` if nothing else needs it.'
+        )
+
 
 def installed_versions() -> dict[str, str]:
-    """Return name -> version of the installed OpenMMLab packages."""
+    """Return name -> version of the packages that are checked."""
     versions = {}
-    for name in (*REPLACED, *REQUIRED):
+    for name in (*REPLACED, *REQUIRED, 'transformers'):
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

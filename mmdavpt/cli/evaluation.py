@@ -5,8 +5,9 @@ import os
 import os.path as osp
 
 from mmengine.config import Config, ConfigDict
+from mmengine.registry import DefaultScope
 
-from mmdavpt.checks.introspection import walk
+from mmdavpt.checks.introspection import find_types, walk
 from mmdavpt.errors import UsageError
 
 
@@ -69,8 +70,13 @@ def draw_predictions(
     if hooks.get('visualization') is None:
         name = 'SegVisualizationHook' if segmentation else 'VisualizationHook'
         hooks.visualization = ConfigDict(type=name)
-    # mmengine's own visualizer draws no predictions.
-    if (cfg.get('visualizer') or {}).get('type', 'Visualizer') == 'Visualizer':
+    # mmengine's own visualizer draws no predictions, nor do those of other
+    # tasks.
+    draws = '_draw_sem_seg' if segmentation else 'visualize_cls'
+    given = (cfg.get('visualizer') or {}).get('type', 'Visualizer')
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
+        kinds = find_types(given)
+    if kinds and not any(hasattr(kind, draws) for kind in kinds):
         name = 'SegLocalVisualizer' if segmentation else 'UniversalVisualizer'
         cfg.visualizer = ConfigDict(cfg.get('visualizer') or {}, type=name)
     hook = hooks.visualization

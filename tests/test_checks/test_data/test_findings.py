@@ -282,6 +282,9 @@ def test_duplicates_and_contradictions(tmp_path):
     assert kinds(tmp_path, train=dataset) == {'duplicates': 'warning'}
     label(tmp_path / 'scenes/ann/9.png', [[1] * 12] * 8)
     assert kinds(tmp_path, train=dataset) == {'contradictory_labels': 'error'}
+    (tmp_path / 'scenes/ann/9.png').write_text('x')  # maybe the same label
+    found = kinds(tmp_path, train=dataset)
+    assert found == {'broken_files': 'error', 'duplicates': 'warning'}
 
 
 def test_leaks(tmp_path):

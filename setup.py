@@ -61,6 +61,9 @@ setup(
     ],
     extras_require={
         'converters': CONVERTERS,
+        'onnx': ['onnx', 'onnxscript'],
+        'tensorboard': ['tensorboard'],
+        'wandb': ['wandb'],
         'dev': [
             *CONVERTERS,
             'hypothesis',

@@ -52,3 +52,12 @@ def did_you_mean(word: object, choices: Iterable[object]) -> str:
     names = {str(choice).lower(): str(choice) for choice in choices}
     near = get_close_matches(str(word).lower(), names, n=1)
     return f'; did you mean {names[near[0]]!r}?' if near else ''
+
+
+def printable(text: str) -> str:
+    """Return a text that can be written, whatever bytes file names have.
+
+    Args:
+        text (str): The text.
+    """
+    return text.encode('utf-8', 'backslashreplace').decode()

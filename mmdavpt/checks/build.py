@@ -149,6 +149,11 @@ class DryRunner(Runner):
         """
         given = dict(dataloader)
         self._path = path_of(dataloader, self._nodes) or self._path
+        if given.get('persistent_workers') and not given.get('num_workers'):
+            raise UsageError(
+                'persistent_workers=True needs workers; set '
+                'persistent_workers=False, or num_workers to 1 or more'
+            )
         dataset = build_unread(given['dataset'])
         batch = given.get('batch_size')
         count = BATCHES * batch if isinstance(batch, int) else BATCHES

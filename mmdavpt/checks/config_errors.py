@@ -3,6 +3,8 @@
 import re
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
+from importlib import metadata
 from typing import Any
 
 from mmdavpt.errors import did_you_mean
@@ -71,6 +73,8 @@ def _reason(error: Exception, target: Any, registry: Any) -> str:
         names = {*registry.module_dict, *registry.root.module_dict}
         hint = did_you_mean(found[1], names)
         return f'{found[1]!r} is not in the registry {found[2]}{hint}'
+    if isinstance(error, ImportError) and (advice := missing_package(error)):
+        return advice
     if 'must contain the key "type"' in text:
         return 'it has no `type`'
     if isinstance(error, KeyError):
@@ -80,3 +84,29 @@ def _reason(error: Exception, target: Any, registry: Any) -> str:
         return text if known else f'{text} ({type(error).__name__})'
     place = traceback.extract_tb(error.__traceback__)[-1]
     return f'`{place.line}` fails in {place.name} ({type(error).__name__})'
+
+
+def missing_package(error: BaseException) -> str | None:
+    """Return which package an import needs, and how to install it.
+
+    Args:
+        error (BaseException): An error, perhaps raised because of another.
+
+    Returns:
+        str | None: One sentence; None if no extra of this package has it.
+    """
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    users = [type(f.f_locals['self']) for f in frames if 'self' in f.f_locals]
+    while error and not isinstance(error, ModuleNotFoundError):
+        error = error.__cause__ or error.__context__
+    name = (getattr(error, 'name', None) or '').partition('.')[0]
+    with suppress(metadata.PackageNotFoundError):  # run from its source
+        for line in metadata.requires('mmdavpt') or ():
+            found = re.match(rf'{name}\b.*\bextra == .(\w+)', line)
+            if name and found:
+                user = users[-1].__name__ if users else 'this'
+                return (
+                    f'{user} needs the package {name!r}; '
+                    f'install it with `pip install "mmdavpt[{found[1]}]"`'
+                )
+    return None

@@ -11,15 +11,12 @@ from mmdavpt.engine.class_counts import (
     classes_of_heads,
     label_defect,
     metainfo_of,
-    zero_label_defect,
 )
 from mmdavpt.engine.hooks import PromptMappingHook
 
 from .build import DryRunner
 from .data.lists import class_list_findings
 from .introspection import walk
-
-LABEL_DEFECTS = (label_defect, zero_label_defect)
 
 
 def find_mismatches(cfg: Config, dry: DryRunner) -> Iterator[str]:
@@ -41,8 +38,12 @@ def find_mismatches(cfg: Config, dry: DryRunner) -> Iterator[str]:
         )
         if finding.severity == 'error'
     ]
-    shifts = [find(metas[0], metas[-1]) for find in LABEL_DEFECTS]
-    defects = [*lists, *shifts]
+    defects = [*lists, label_defect(metas[0], metas[-1])]
+    if len({meta.get('reduce_zero_label') for meta in metas} - {None}) > 1:
+        defects.append(
+            'reduce_zero_label differs between training and validation, so '
+            'the labels of one are shifted by one; set the same for both'
+        )
     heads = classes_of_heads(dry.model)
     guided = getattr(dry.model, 'guidance', None) is not None
     # Without guidance, a head may have classes that the data lacks.

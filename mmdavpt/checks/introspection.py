@@ -10,6 +10,7 @@ import inspect
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,12 @@ def arguments_of(target: Any) -> tuple[set[str], bool]:
         functions = [vars(cls)['__init__'] for cls in classes]
     for function in functions:
         parameters = inspect.signature(function).parameters.values()
-        names |= {p.name for p in parameters if 'VAR' not in p.kind.name}
+        names |= {
+            p.name
+            for p in parameters
+            # A config cannot contain a dataclass.
+            if 'VAR' not in p.kind.name and not is_dataclass(p.annotation)
+        }
         extra = [p.name for p in parameters if p.kind is p.VAR_KEYWORD]
         if not extra:
             break

@@ -108,8 +108,16 @@ def check_variables(path: str, cfg: Config) -> None:
             of a config has no base, and may have any unused names.
     """
     source = Path(path).read_text(encoding='utf-8')
-    names = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Name)]
-    assigned = {n.id for n in names if isinstance(n.ctx, ast.Store)}
+    tree = [*ast.walk(ast.parse(source))]
+    loops = [node.target for node in tree if hasattr(node, 'iter')]
+    counters = [node for target in loops for node in ast.walk(target)]
+    assigned = {
+        node.id
+        for node in tree
+        if isinstance(node, ast.Name)
+        and isinstance(node.ctx, ast.Store)
+        and node not in counters
+    }
     unused = assigned - names_read(source) - runner_keys() - {'_base_'}
     inherits = '_base_' in assigned
     bases = base_files(path) if unused and inherits else []

@@ -5,27 +5,28 @@ import os.path as osp
 import re
 from collections.abc import Iterator
 from difflib import get_close_matches
-from itertools import islice
 from numbers import Real
-from typing import Any
 
 import numpy as np
 from mmengine.config import Config
-from mmengine.dataset import ClassBalancedDataset, RepeatDataset
 from mmengine.hooks import CheckpointHook
 from mmengine.optim import DefaultOptimWrapperConstructor, LinearLR
 from mmengine.runner import IterBasedTrainLoop, Runner
-from mmengine.runner.runner import _SlicedDataset
 from mmpretrain.models import MultiLabelClsHead
 from mmseg.models import BaseSegmentor
 from torch import nn
-from torch.utils.data import DataLoader
 
 from mmdavpt.engine.class_counts import classes_of_heads, heads_of
+from mmdavpt.engine.head_losses import loss_defects
 from mmdavpt.engine.hooks import DAVPTCheckpointHook
 from mmdavpt.errors import did_you_mean, first_few
 
 from .build import BATCHES, DryRunner
+from .evaluation import (
+    incomplete_evaluation,
+    metric_disagreements,
+    visits_of,
+)
 from .introspection import arguments_of, find_types, keys_read, walk
 
 #: Keys that registries remove from a dict before they call its type.
@@ -47,12 +48,14 @@ def find_errors(cfg: Config, dry: DryRunner) -> Iterator[str]:
     yield from text_as_classes(cfg)
     yield from single_outputs(dry.model)
     yield from learnt_padding(dry.model)
+    yield from loss_defects(dry.model, errors=True)
+    yield from metric_disagreements(dry)
     if dry.train_loop is not None:
         yield from wrong_lengths(dry)
         yield from unit_mismatches(dry)
     for split, loop in (('val', dry.val_loop), ('test', dry.test_loop)):
         if loop is not None:
-            yield from incomplete_evaluation(split, loop.dataloader)
+            yield from incomplete_evaluation(cfg, split, loop.dataloader)
 
 
 def find_warnings(cfg: Config, dry: DryRunner) -> Iterator[str]:
@@ -63,8 +66,8 @@ def find_warnings(cfg: Config, dry: DryRunner) -> Iterator[str]:
         dry (DryRunner): Its parts.
     """
     yield from unread_keys(cfg, dry, errors=False)
-    yield from partial_evaluation(cfg, dry.train_loop is not None)
     if dry.train_loop is not None:
+        yield from loss_defects(dry.model, errors=False)
         yield from unmatched_patterns(cfg, dry)
         yield from long_warm_ups(dry)
         yield from unshuffled_training(dry)
@@ -93,6 +96,8 @@ def _dicts_and_readers(
     """Yield path, dict, the keys that are read, and whether these are all."""
     for name in ('env_cfg', 'auto_scale_lr'):
         yield name, cfg.get(name), keys_read([Runner], name), True
+    known = arguments_of(Runner.set_randomness)[0]
+    yield 'randomness', cfg.get('randomness'), known, True
     wrapper = cfg.get('optim_wrapper') or {}
     kind = wrapper.get('constructor', DefaultOptimWrapperConstructor)
     known = keys_read(find_types(kind), 'paramwise_cfg')
@@ -206,62 +211,6 @@ def learnt_padding(model: nn.Module | None) -> Iterator[str]:
             )
 
 
-def _visits(loader: DataLoader) -> list[int]:
-    """Return the samples of the first batches, more than an epoch has."""
-    batches = islice(iter(loader.batch_sampler), 4 * BATCHES)
-    return [int(index) for batch in batches for index in batch]
-
-
-def incomplete_evaluation(split: str, loader: DataLoader) -> Iterator[str]:
-    """Yield a loader that does not give every image exactly once."""
-    visits, path, dataset = (
-        _visits(loader),
-        f'{split}_dataloader',
-        loader.dataset,
-    )
-    if isinstance(dataset, _SlicedDataset):
-        yield (
-            f'`{path}.num_batch_per_epoch` leaves images out of the scores; '
-            'remove it'
-        )
-    elif len(visits) > len(dataset):
-        yield (
-            f'`{path}.sampler` never ends or repeats images; use '
-            "dict(type='DefaultSampler', shuffle=False)"
-        )
-    elif sorted(visits) != list(range(len(dataset))):
-        yield (
-            f'`{path}` leaves images out of the scores; set '
-            f'{path}.drop_last=False and use a sampler that gives all of them'
-        )
-    for part in _parts_of(dataset):
-        if isinstance(part, (ClassBalancedDataset, RepeatDataset)):
-            yield (
-                f'`{path}.dataset` counts images several times, since it is a '
-                f'{type(part).__name__}; use the dataset inside it'
-            )
-
-
-def _parts_of(dataset: Any) -> Iterator[Any]:
-    """Yield a dataset and those that it wraps."""
-    yield dataset
-    inner = vars(dataset).get('dataset') if dataset is not None else None
-    for part in (inner, *getattr(dataset, 'datasets', ())):
-        if part is not None:
-            yield from _parts_of(part)
-
-
-def partial_evaluation(cfg: Config, training: bool) -> Iterator[str]:
-    """Yield a set of the scores of which a config takes a part."""
-    part = f'{"val" if training else "test"}_dataloader'
-    for path, node in walk(cfg.get(part), part):
-        if node.get('type') and node.get('indices') is not None:
-            yield (
-                f'`{path}.indices` is set, so the scores are of a part of the '
-                'images'
-            )
-
-
 def wrong_lengths(dry: DryRunner) -> Iterator[str]:
     """Yield lengths below 1, and epochs without an end."""
     loop, loader = dry.train_loop, dry.train_dataloader
@@ -270,7 +219,7 @@ def wrong_lengths(dry: DryRunner) -> Iterator[str]:
         if not isinstance(value, Real) or value < 1:
             yield f'{key.strip("_")} should be 1 or more, but is {value}'
     if not isinstance(loop, IterBasedTrainLoop) and (
-        len(_visits(loader)) > 2 * len(loader.dataset)
+        len(visits_of(loader)) > 2 * len(loader.dataset)
     ):
         yield (
             '`train_dataloader.sampler` never ends, but the training counts '
@@ -281,7 +230,7 @@ def wrong_lengths(dry: DryRunner) -> Iterator[str]:
 
 def unshuffled_training(dry: DryRunner) -> Iterator[str]:
     """Yield a training that sees its images in the order of the dataset."""
-    if _visits(dry.train_dataloader)[:BATCHES] == [*range(BATCHES)]:
+    if visits_of(dry.train_dataloader)[:BATCHES] == [*range(BATCHES)]:
         yield (
             '`train_dataloader.sampler` does not shuffle; set '
             'train_dataloader.sampler.shuffle=True'

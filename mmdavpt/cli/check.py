@@ -103,9 +103,10 @@ def report_data(
         tuple[str, bool]: The report as text, and whether it has errors.
     """
     from mmdavpt.checks.data.full_report import make_report
-    from mmdavpt.checks.data.page import write_page
-    from mmdavpt.checks.data.report import write_json, write_text
     from mmdavpt.datasets.record_cache import records_file
+
+    from .data_report.page import write_page
+    from .data_report.text import write_json, write_text
 
     report, built = make_report(cfg, splits, workers)
     folder = Path(records_file(cfg)).parent

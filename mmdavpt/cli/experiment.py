@@ -224,8 +224,10 @@ def _train_and_test(run: Run) -> str | None:
     from . import common, train
 
     run.write()
-    # Without the changes of --protocol and --cfg-options, which come later.
-    config = run.folder / 'config.py'
+    # Without the changes of --protocol and --cfg-options, which come later;
+    # the runner writes the merged config to the folder of the run.
+    config = run.folder / 'row' / 'config.py'
+    config.parent.mkdir(exist_ok=True)
     build_config(run.experiment, run.seed).dump(config)
     resume = ['--resume'] * (run.folder / 'last_checkpoint').is_file()
     args = options.parse_arguments(

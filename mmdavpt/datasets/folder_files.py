@@ -1,5 +1,6 @@
 """List the files of a folder, and tell which of them a loader reads."""
 
+import mimetypes
 import os
 import os.path as osp
 import unicodedata
@@ -167,3 +168,31 @@ def describe_skipped(skipped: dict[str, list[str]]) -> str:
         f'{reason}: {first_few(map(osp.basename, files))}'
         for reason, files in skipped.items()
     )
+
+
+def by_extension(paths: Iterable[str]) -> str:
+    """Return the number of files of each extension, most frequent first.
+
+    Args:
+        paths (Iterable[str]): The files.
+
+    Returns:
+        str: Such as '9 .webp (such as a.webp), 1 .JPG (c.JPG)'.
+    """
+    groups = defaultdict(list)
+    for path in paths:
+        groups[osp.splitext(path)[1] or 'without extension'].append(path)
+    ordered = sorted(groups.items(), key=lambda item: -len(item[1]))
+    return ', '.join(
+        f'{len(files)} {suffix} ({"such as " * (len(files) > 1)}{files[0]})'
+        for suffix, files in ordered
+    )
+
+
+def is_picture(path: str) -> bool:
+    """Return whether the extension of a file, in any case, is of an image.
+
+    Args:
+        path (str): The file.
+    """
+    return (mimetypes.guess_type(path, False)[0] or '').startswith('image/')

@@ -94,41 +94,22 @@ def label_defect(
     one, two = expected.get('classes'), found.get('classes')
     if one is None or two is None or list(one) == list(two):
         return None
-    differences = []
-    if different := sorted(set(one) ^ set(two)):
-        differences.append(f'only one of them has {first_few(different, 5)}')
-    if moved := [
-        f'{name!r} ({list(one).index(name)} became {k})'
+    place = {name: k for k, name in enumerate(one)}
+    moved = [
+        f'{name!r} ({place[name]} became {k})'
         for k, name in enumerate(two)
-        if name in one and list(one).index(name) != k
-    ]:
-        differences.append(f'the number differs of {first_few(moved, 5)}')
+        if place.get(name, k) != k
+    ]
+    found = {
+        'only one of them has': sorted(set(one) ^ set(two)),
+        'the number differs of': moved,
+    }
+    which = [f'{what} {first_few(f, 5)}' for what, f in found.items() if f]
     return (
         f'the {other} should have the {len(one)} classes of the '
         f'{reference} in the same order, but it has {len(two)}, and '
-        f'{" and ".join(differences)}; check for missing, extra or renamed '
+        f'{" and ".join(which)}; check for missing, extra or renamed '
         'class folders, or set the same `metainfo.classes` for both'
-    )
-
-
-def zero_label_defect(expected: Mapping, found: Mapping) -> str | None:
-    """Return the message for two datasets of which one ignores label 0.
-
-    Args:
-        expected (Mapping): The ``metainfo`` of the training set.
-        found (Mapping): The ``metainfo`` of another dataset.
-
-    Returns:
-        str | None: None if they agree or one of them is unknown.
-    """
-    key = 'reduce_zero_label'
-    shifts = expected.get(key), found.get(key)
-    if None in shifts or shifts[0] == shifts[1]:
-        return None
-    return (
-        f'{key} is {shifts[0]} for the training set, but {shifts[1]} for the '
-        'set of the scores, so that one of them has all labels shifted by '
-        'one; set the same for both'
     )
 
 

@@ -1,4 +1,4 @@
-from .backbones import DAVPTVisionTransformer
+from .backbones import DAVPTTimmViT, DAVPTVisionTransformer
 from .classifier import DAVPTImageClassifier
 from .cls_tta import LabelingClsTTAModel
 from .guidance import PromptGuidance
@@ -11,6 +11,7 @@ __all__ = [
     'DAVPTEncoderDecoder',
     'DAVPTImageClassifier',
     'DAVPTLoss',
+    'DAVPTTimmViT',
     'DAVPTVisionTransformer',
     'LabelingClsTTAModel',
     'PromptGuidance',

@@ -15,7 +15,7 @@ class FrozenWeights:
     """Weights of a backbone that tuners are folded into, in place.
 
     Args:
-        backbone (nn.Module): A ``DAVPTVisionTransformer``.
+        backbone (nn.Module): A ``PromptedBackbone``.
     """
 
     def __init__(self, backbone: nn.Module) -> None:
@@ -48,12 +48,12 @@ class FrozenWeights:
     def norm(self, layer: int, which: str) -> nn.Module:
         """Return a normalization: see :meth:`.Tuner.norm`."""
         if which == 'final':
-            return self._backbone.ln1
+            return self._backbone.output_norm
         return view_of(self._backbone.layers[layer]).norm(which)
 
     def embedding(self) -> nn.Module:
         """Return the patch projection: see :meth:`.Tuner.embed`."""
-        return self._backbone.patch_embed.projection
+        return self._backbone.patch_projection
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ import torch
 from mmseg.models import EncoderDecoder
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.structures import SegDataSample
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmdavpt.errors import UsageError
 from mmdavpt.registry import MODELS
@@ -85,16 +85,16 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
             )
         return losses
 
-    def _decode_head_forward_train(self, *args) -> dict[str, Tensor]:
-        losses = super()._decode_head_forward_train(*args)
-        return _without_false_accuracy(losses, dict(decode=self.decode_head))
+    def parse_losses(self, losses: dict) -> tuple[Tensor, dict]:
+        """Return the sum of the losses, and the values to log.
 
-    def _auxiliary_head_forward_train(self, *args) -> dict[str, Tensor]:
-        losses = super()._auxiliary_head_forward_train(*args)
-        heads = dict(aux=self.auxiliary_head)
-        if isinstance(self.auxiliary_head, nn.ModuleList):
-            heads = {f'aux_{i}': h for i, h in enumerate(self.auxiliary_head)}
-        return _without_false_accuracy(losses, heads)
+        Args:
+            losses (dict): What :meth:`loss` returns.
+        """
+        if self.out_channels == 1:
+            # MMSegmentation counts all predictions as class 0.
+            losses = {k: v for k, v in losses.items() if 'acc_seg' not in k}
+        return super().parse_losses(losses)
 
     def regions(self, data_samples: list[SegDataSample]) -> Regions:
         """Return the regions of all present classes.
@@ -189,20 +189,6 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
                 return logits
             return head.predict_by_feat(logits, [meta])
         return head.predict(features, [meta], self.test_cfg)
-
-
-def _without_false_accuracy(
-    losses: dict[str, Tensor], heads: dict[str, nn.Module]
-) -> dict[str, Tensor]:
-    """Drop the accuracy of one-channel heads from their logged values.
-
-    MMSegmentation takes the class with the largest score as the prediction,
-    which for one channel is always class 0.
-    """
-    for name, head in heads.items():
-        if head.out_channels == 1:
-            losses.pop(f'{name}.acc_seg', None)
-    return losses
 
 
 def _with_class_count(kwargs: dict, num_classes: int) -> dict:

@@ -1,5 +1,7 @@
 """Names that change nothing are errors."""
 
+import re
+
 import pytest
 from mmengine.config import Config
 
@@ -111,3 +113,9 @@ def test_options_with_an_effect(tmp_path):
     for key in ('model.parts.0.a', 'model.new.deep', 'work_dir', 'tta_model'):
         set_option(cfg, key, 2)
     assert cfg.model == dict(parts=[dict(a=2)], new=dict(deep=2))
+
+
+def test_counters_of_loops_are_no_settings(tmp_path, capsys):
+    loops = 'for _ in range(2):\n    pass\nother = [1 for _ in range(2)]\n'
+    read(tmp_path, INHERIT + loops)
+    assert re.findall('sets `([^`]+)`', capsys.readouterr().err) == ['other']

@@ -51,6 +51,10 @@ def test_the_model_has_no_memory_for_its_weights(tmp_path):
             "got 'Lora'; did you mean 'LoRA'",
         ),
         (
+            {'model.backbone.tuners': [dict(type='SSF', q=1)]},
+            "SSF has no argument 'q'; it has std$",
+        ),
+        (
             {'model.backbone.tuners': dict(type='LoRA')},
             '`tuners` should be a list of configs, .* brackets around it',
         ),
@@ -67,7 +71,8 @@ def test_the_model_has_no_memory_for_its_weights(tmp_path):
             'dataset.pipeline.0`: PackInputs has no argument',
         ),
         ({'train_dataloader.sampler.type': 'x'}, 'sampler`: .*data sampler'),
-        ({'train_dataloader.persistent_workers': True}, 'needs num_workers >'),
+        ({'train_dataloader.persistent_workers': True}, 'or num_workers to 1'),
+        ({'randomness': dict(sed=1)}, "randomness.sed`; did you mean 'seed'"),
         ({'optim_wrapper.optimizer.type': 'Adm'}, "optimizer.type`: 'Adm'"),
         ({'optim_wrapper.optimizer.lr': -1}, 'Invalid learning rate'),
         ({'optim_wrapper.clip_gradd': {}}, "has no argument 'clip_gradd'"),

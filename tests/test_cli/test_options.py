@@ -97,7 +97,7 @@ def test_command_lists_and_runs_commands(monkeypatch, capsys):
         {'train', 'test', 'check'} <= defining == set(command.find_commands())
     )
     command.main([])
-    assert '  train       Train a model.' in capsys.readouterr().out
+    assert '  train       Train a model' in capsys.readouterr().out
     called = []
     monkeypatch.setattr(sys, 'argv', ['mmdavpt'])
     monkeypatch.setattr(train, 'main', called.append)

@@ -16,7 +16,7 @@ from mmdavpt.errors import UsageError
 
 from .built import BuiltDataset, build_datasets
 from .dataset_records import DatasetRecords, collect_records
-from .find import find_in
+from .find import MISSING, find_in
 from .finding import Finding
 from .folders import SPARE
 from .split_findings import find_across
@@ -34,7 +34,7 @@ MOST_DECODED = 64
 MOST_LABELS = 512
 
 #: Kinds of findings on files that a training may replace.
-REPLACEABLE = ('broken_files', 'list_missing_file', 'images_without_labels')
+REPLACEABLE = ('broken_files', *MISSING)
 
 
 def check_run_data(cfg: dict, training: bool) -> list[str]:

@@ -69,3 +69,22 @@ class DataReport:
         return sorted(
             [*found, *self.findings], key=lambda f: f.severity != 'error'
         )
+
+    @property
+    def total(self) -> str:
+        """The number of findings, such as '1 error, no warnings'."""
+        found = [finding.severity for finding in self.all_findings]
+        numbers = {kind: found.count(kind) for kind in ('error', 'warning')}
+        return ', '.join(
+            f'{number or "no"} {kind}{"s" * (number != 1)}'
+            for kind, number in numbers.items()
+        )
+
+    def name_of(self, part: DatasetReport) -> str:
+        """Return the split of a dataset; its path if others have this split.
+
+        Args:
+            part (DatasetReport): The dataset.
+        """
+        splits = [other.split for other in self.datasets]
+        return part.split if splits.count(part.split) == 1 else part.path

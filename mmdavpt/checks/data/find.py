@@ -1,5 +1,6 @@
 """All findings of one dataset."""
 
+import os.path as osp
 from collections.abc import Iterable, Iterator
 
 from mmdavpt.datasets.file_checks import FILE_CHECKS
@@ -10,6 +11,9 @@ from .dataset_records import DatasetRecords, listed
 from .finding import Finding
 from .folders import folder_findings
 from .lists import list_findings
+
+#: Kinds of findings that say why files are missing.
+MISSING = ('list_missing_file', 'images_without_labels')
 
 
 def file_findings(data: DatasetRecords) -> Iterator[Finding]:
@@ -57,7 +61,15 @@ def find_in(
     used = [r.path for part in parts for r in (*part.images, *part.labels)]
     found = [
         *list_findings(dataset, split),
-        *folder_findings(dataset, split, used),
+        *folder_findings(data.built.files, split, used),
         *(finding for finder in FINDERS for finding in finder(data)),
     ]
+    if any(finding.kind in MISSING for finding in found):
+        found = [f for f in found if not _only_missing(f)]
     return sorted(found, key=lambda finding: finding.severity != 'error')
+
+
+def _only_missing(finding: Finding) -> bool:
+    """Return whether a finding just says that files do not exist."""
+    broken = finding.kind == 'broken_files'
+    return broken and not any(map(osp.exists, finding.files))

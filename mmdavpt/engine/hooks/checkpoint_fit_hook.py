@@ -13,7 +13,7 @@ from mmdavpt.checkpoints.fit import GUIDANCE, check_fit
 from mmdavpt.errors import UsageError, first_few
 from mmdavpt.unwrap import unwrap
 
-from ..class_counts import label_defect, metainfo_of, zero_label_defect
+from ..class_counts import label_defect, metainfo_of
 
 
 class CheckpointFitHook(Hook):
@@ -96,12 +96,9 @@ class CheckpointFitHook(Hook):
         check_fit(model_of(runner.model), state, source, allowed)
         split = 'train' if self.training else 'test'
         meta = checkpoint.get('meta', {}).get('dataset_meta') or {}
-        given = metainfo_of(getattr(runner, f'{split}_dataloader').dataset)
-        if note := zero_label_defect(meta, given):
-            runner.logger.warning(f'{source}: {note}')
         defect = label_defect(
             meta,
-            given,
+            metainfo_of(getattr(runner, f'{split}_dataloader').dataset),
             'training of the checkpoint',
             'training set' if self.training else 'test set',
         )

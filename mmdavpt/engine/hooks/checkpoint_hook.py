@@ -80,7 +80,7 @@ class DAVPTCheckpointHook(CheckpointHook):
         if names:
             runner.logger.warning(
                 f'{self.out_dir} has checkpoints of an earlier run '
-                f'({first_few(sorted(names))}), which stay beside those of '
+                f'({first_few(sorted(names))}), which stay with those of '
                 'this one; use --resume to continue it, or another --work-dir'
             )
 

@@ -30,7 +30,7 @@ class MissingLabelsHook(Hook):
             if not isinstance(metric, DumpResults)
             and not getattr(metric, 'format_only', False)
         ]
-        samples = _samples_in(data_batch)
+        samples = samples_in(data_batch)
         names = [name for sample in samples for name in sample.keys()]
         if scoring and samples and not any(n.startswith('gt_') for n in names):
             raise UsageError(
@@ -43,10 +43,14 @@ class MissingLabelsHook(Hook):
             )
 
 
-def _samples_in(node: object) -> list[BaseDataElement]:
-    """Return the data samples of a batch, also of several augmentations."""
+def samples_in(node: object) -> list[BaseDataElement]:
+    """Return the data samples of a batch, also of several augmentations.
+
+    Args:
+        node (object): The raw batch, or a part of it.
+    """
     if isinstance(node, BaseDataElement):
         return [node]
     parts = node.values() if isinstance(node, dict) else node
     parts = parts if isinstance(node, (dict, list, tuple)) else ()
-    return [sample for part in parts for sample in _samples_in(part)]
+    return [sample for part in parts for sample in samples_in(part)]

@@ -1,6 +1,7 @@
 """Check classes, files, labels and losses during training."""
 
 import math
+from collections.abc import Sequence
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -30,6 +31,9 @@ from mmdavpt.errors import UsageError
 from mmdavpt.models.guidance import check_annotations, read_class_labels
 from mmdavpt.registry import HOOKS
 from mmdavpt.unwrap import unwrap
+
+from .checkpoint_fit_hook import model_of
+from .missing_labels_hook import samples_in
 
 
 @HOOKS.register_module()
@@ -109,20 +113,30 @@ class TrainingCheckHook(Hook):
                 there are too many broken files.
         """
         samples = data_batch['data_samples']
-        for name, head in heads_of(unwrap(runner.model)).items():
-            one_class = hasattr(head, 'num_classes') and not isinstance(
-                head, MultiLabelClsHead
-            )
-            if name == 'head' and one_class:
-                read_class_labels(samples, head.num_classes)
-            elif name.startswith('decode_head'):
-                check_annotations(samples, head.num_classes, head.ignore_index)
+        _check_labels(runner, samples)
         if self.max_broken_files:
             record_broken_files(
                 runner, replaced_files(samples), self.max_broken_files
             )
         if self._guard is not None:
             self._guard.remember(runner.model)
+
+    def before_val_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
+    ) -> None:
+        """Check the range of labels, which metrics would count as mistakes.
+
+        Raises:
+            ValueError: If a label is out of range, with its image.
+        """
+        labelled = [
+            sample
+            for sample in samples_in(data_batch)
+            if 'gt_label' in sample or 'gt_sem_seg' in sample
+        ]
+        _check_labels(runner, labelled)
+
+    before_test_iter = before_val_iter
 
     def after_train_iter(
         self,
@@ -174,3 +188,15 @@ class TrainingCheckHook(Hook):
                 f'{runner.iter + 1}, such as {bad[0]}, so it is not written',
                 runner,
             )
+
+
+def _check_labels(runner: Runner, samples: Sequence) -> None:
+    """Raise if a label of a batch is missing or out of range."""
+    for name, head in heads_of(model_of(runner.model)).items():
+        one_class = hasattr(head, 'num_classes') and not isinstance(
+            head, MultiLabelClsHead
+        )
+        if name == 'head' and one_class:
+            read_class_labels(samples, head.num_classes)
+        elif name.startswith('decode_head'):
+            check_annotations(samples, head.num_classes, head.ignore_index)

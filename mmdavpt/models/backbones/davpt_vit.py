@@ -1,6 +1,6 @@
 """Prompted Vision Transformer for classification and segmentation."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,28 +14,15 @@ from mmdavpt.models.pretrained import (
     checked_init_cfg,
     load_pretrained,
 )
-from mmdavpt.models.tuners import (
-    PARTS,
-    Acting,
-    BackboneSizes,
-    Bias,
-    Tuner,
-    acting,
-    build_tuners,
-)
+from mmdavpt.models.tuners import Acting
 from mmdavpt.registry import MODELS
 
-from .connections import gate_logits
-from .forward_pass import BackboneTokens, run_layers
-from .freezing import eval_frozen, freeze, warn_of_random_frozen
-from .guided_tokens import TokenRequest
-from .layer_kinds import view_of
-from .prompt_cache import PromptCache
-from .prompts import DeepPrompts, prompt_init_bound, prompts_per_layer
+from .freezing import warn_of_random_frozen
+from .prompted_backbone import EmbeddedImages, PromptedBackbone
 
 
 @MODELS.register_module()
-class DAVPTVisionTransformer(VisionTransformer):
+class DAVPTVisionTransformer(PromptedBackbone, VisionTransformer):
     """A frozen Vision Transformer with trainable deep prompts and tuners.
 
     The parent owns all pre-trained weights and their names. Each layer sees
@@ -122,20 +109,9 @@ class DAVPTVisionTransformer(VisionTransformer):
                 module.drop_prob = float(module.drop_prob)
         self._set_pooling(pool_norm, pool_prompts)
         self.normalization: Normalization | None = None
-        self.num_used_layers = min(max(self.out_indices) + 1, self.num_layers)
-        self.prompts = DeepPrompts(
-            prompts_per_layer(num_prompts, self.num_used_layers),
-            self.embed_dims,
-            prompt_init_bound(self.patch_size, self.embed_dims),
+        self.add_tuning(
+            num_prompts, propagate, bias, tuners, trainable, with_cp
         )
-        self.prompt_cache = PromptCache()
-        self.propagate = propagate
-        self.gate_logits = gate_logits(propagate, self.prompts.counts)
-        self.with_cp = with_cp
-        sizes = self._sizes()
-        self.bias_delta = Bias(sizes, bias) if bias else None
-        self.tuners = build_tuners(tuners, sizes)
-        freeze(self, trainable)
 
     def _set_pooling(self, pool_norm: bool, pool_prompts: bool) -> None:
         if self.out_type != 'avg_featmap' and (pool_prompts or not pool_norm):
@@ -148,31 +124,26 @@ class DAVPTVisionTransformer(VisionTransformer):
             self.ln2 = nn.Identity()
         self.pool_prompts = pool_prompts
 
-    def _sizes(self) -> BackboneSizes:
-        view = view_of(self.layers[0])
-        return BackboneSizes(
-            embed_dims=self.embed_dims,
-            num_layers=self.num_used_layers,
-            num_heads=self.arch_settings['num_heads'],
-            patch_size=self.patch_size,
-            final_norm=self.final_norm
-            and self.num_used_layers == self.num_layers,
-            parts={part: view.dims(part) for part in PARTS},
-        )
-
-    def all_tuners(self) -> list[Tuner]:
-        """Return the tuners in the order in which they act."""
-        bias = [] if self.bias_delta is None else [self.bias_delta]
-        return [*bias, *self.tuners.values()]
-
-    def acting_tuners(self) -> Acting:
-        """Return which tuners act at which point."""
-        return acting(self.all_tuners())
+    @property
+    def output_norm(self) -> nn.Module:
+        """nn.Module: The norm after the last layer."""
+        return self.ln1
 
     @property
-    def patch_size(self) -> tuple[int, int]:
-        """tuple[int, int]: Height and width of a patch in pixels."""
-        return self.patch_embed.projection.kernel_size
+    def patch_projection(self) -> nn.Module:
+        """nn.Module: The convolution that embeds patches."""
+        return self.patch_embed.projection
+
+    def stem(self) -> tuple[list[nn.Module], list[nn.Parameter]]:
+        """Return the modules and further parameters before the layers."""
+        tokens = [] if self.cls_token is None else [self.cls_token]
+        modules = [self.patch_embed, self.drop_after_pos, self.pre_norm]
+        return modules, [self.pos_embed, *tokens]
+
+    def tail(self) -> list[nn.Module]:
+        """Return the modules after the layers."""
+        norms = (getattr(self, name, None) for name in ('ln1', 'ln2'))
+        return [norm for norm in norms if norm is not None]
 
     def init_weights(self) -> None:
         """Initialize the weights; load pre-trained ones strictly, and last.
@@ -200,23 +171,11 @@ class DAVPTVisionTransformer(VisionTransformer):
         options = {k: v for k, v in self.init_cfg.items() if k != 'type'}
         self.normalization = load_pretrained(self, **options)
 
-    def train(self, mode: bool = True) -> 'DAVPTVisionTransformer':
-        """Set the mode; modules that are frozen stay in eval mode.
-
-        So dropout and stochastic depth act only in parts that train.
-        """
-        super().train(mode)
-        if mode:
-            eval_frozen(self)
-        return self
-
-    def _embed(
-        self, x: Tensor, acting: Acting | None = None
-    ) -> tuple[Tensor, tuple[int, int]]:
-        """Return the first layer's input, (B, 1+N, C), and the patch grid."""
-        batch_size = x.shape[0]
-        x, grid = self.patch_embed(x)
-        for tuner in (acting or {}).get('embed', ()):
+    def embed(self, images: Tensor, acting: Acting) -> EmbeddedImages:
+        """Return the input of the first layer, with shape (B, 1+N, C)."""
+        batch_size = images.shape[0]
+        x, grid = self.patch_embed(images)
+        for tuner in acting.get('embed', ()):
             x = tuner.embed(x)
         if self.cls_token is not None:
             x = torch.cat((self.cls_token.expand(batch_size, -1, -1), x), 1)
@@ -227,58 +186,15 @@ class DAVPTVisionTransformer(VisionTransformer):
             mode=self.interpolate_mode,
             num_extra_tokens=self.num_extra_tokens,
         )
-        return self.pre_norm(self.drop_after_pos(x)), grid
+        return EmbeddedImages(self.pre_norm(self.drop_after_pos(x)), grid)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return the features of ``out_indices``, like the parent.
+    def pool(self, x: Tensor) -> Tensor:
+        """Return the mean of the patches, (B, C)."""
+        return x[:, self.num_extra_tokens :].mean(dim=1)
 
-        Args:
-            x (Tensor): Images with shape (B, 3, H, W).
-        """
-        return self.forward_with_tokens(x)[0]
-
-    @torch.no_grad()
-    def unprompted_tokens(self, x: Tensor) -> BackboneTokens:
-        """Return the tokens of the pre-trained backbone.
-
-        It runs without prompts and tuners. Class representations before
-        training are means of its [CLS] (section 3.4).
-
-        Args:
-            x (Tensor): Images with shape (B, 3, H, W).
-        """
-        return run_layers(self, x, prompted=False)[1]
-
-    @torch.no_grad()
-    def layer_inputs(self, x: Tensor) -> Iterator[Tensor]:
-        """Yield the patch tokens that enter each pre-trained layer.
-
-        Args:
-            x (Tensor): Images with shape (B, 3, H, W).
-
-        Yields:
-            Tensor: With shape (B, N, C), once for each layer that is run.
-        """
-        x, _ = self._embed(x)
-        for i in range(self.num_used_layers):
-            yield x[:, self.num_extra_tokens :]
-            if i < self.num_used_layers - 1:
-                x = self.layers[i](x)
-
-    def forward_with_tokens(
-        self, x: Tensor, request: TokenRequest | None = None
-    ) -> tuple[tuple[Tensor, ...], BackboneTokens]:
-        """Return the features and the tokens: [CLS], patches, guided ones.
-
-        Args:
-            x (Tensor): Images with shape (B, 3, H, W).
-            request (TokenRequest, optional): Guided tokens to return.
-
-        Returns:
-            tuple[tuple[Tensor, ...], BackboneTokens]: The features as
-            ``forward`` gives them, and the tokens.
-        """
-        return run_layers(self, x, request)
+    def format_output(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Return a feature as the parent does."""
+        return self._format_output(x, grid)
 
     def get_layer_depth(
         self, param_name: str, prefix: str = ''

@@ -18,24 +18,24 @@ class BackboneTokens(NamedTuple):
     """Tokens that the backbone returns in addition to its features.
 
     Attributes:
-        cls (Tensor | None): [CLS] after the last layer that is run, with
-            shape (B, C); None without a [CLS] token.
+        cls (Tensor): [CLS] after the last layer that is run, or without
+            [CLS] the pooled feature, with shape (B, C).
         guided (dict[int, dict[str, Tensor]]): Guided layer to named tokens.
         patches (Tensor | None): The patches after the last layer, with shape
             (B, N, C); empty if only [CLS] is computed.
     """
 
-    cls: Tensor | None
+    cls: Tensor
     guided: dict[int, dict[str, Tensor]]
     patches: Tensor | None = None
 
 
 class TokenSequence(NamedTuple):
-    """Sequence that one layer passes to the next: [CLS], prompts, patches.
+    """Sequence that one layer passes to the next: extra, prompts, patches.
 
     Attributes:
-        x (Tensor): The tokens, with shape (B, 1+P+N, C).
-        num_extra (int): 1 with [CLS], else 0.
+        x (Tensor): The tokens, with shape (B, E+P+N, C).
+        num_extra (int): The number ``E`` of [CLS] and registers.
         num_prompts (int): The number ``P`` of prompts in ``x``: 0 where they
             are a key/value prefix.
     """
@@ -76,7 +76,7 @@ def run_layers(
     """Embed images and run the layers up to the last output.
 
     Args:
-        vit (nn.Module): A ``DAVPTVisionTransformer``.
+        vit (nn.Module): A ``PromptedBackbone``.
         images (Tensor): With shape (B, 3, H, W).
         request (TokenRequest, optional): Guided tokens to return.
         prompted (bool): Whether to use prompts and tuners; without, the
@@ -88,7 +88,7 @@ def run_layers(
     """
     acting = vit.acting_tuners() if prompted else {}
     # Embedded here: a caller would keep the input of the first layer alive.
-    x, grid = vit._embed(images, acting)
+    x, grid, rope = vit.embed(images, acting)
     tokens = TokenSequence(x, vit.num_extra_tokens)
     as_prefix = prompted and not vit.propagate
     projected = vit.prompt_cache.get(vit, acting) if as_prefix else {}
@@ -106,18 +106,20 @@ def run_layers(
             cls_only=_is_last(vit, i) and vit.out_type == 'cls_token',
             request=request if is_guided else None,
             own_prompts=vit.prompts[str(i)] if is_guided else None,
+            rope=None if rope is None else rope[i],
+            has_cls=vit.has_cls,
         )
         x, layer_tokens = _run_layer(vit, i, tokens.x, task)
-        if i == vit.num_layers - 1 and vit.final_norm:
-            x = task.tuners.apply('norm', 'final', vit.ln1(x))
+        if i == len(vit.layers) - 1 and vit.final_norm:
+            x = task.tuners.apply('norm', 'final', vit.output_norm(x))
         tokens = TokenSequence(x, tokens.num_extra, tokens.num_prompts)
         if is_guided:
             guided[i] = layer_tokens
         if i in vit.out_indices:
             outs.append(
-                vit._format_output(_strip_prompts(vit, i, tokens), grid)
+                vit.format_output(_strip_prompts(vit, i, tokens), grid)
             )
-    cls = None if vit.cls_token is None else x[:, 0]
+    cls = x[:, 0] if vit.has_cls else vit.pool(_strip_prompts(vit, i, tokens))
     return tuple(outs), BackboneTokens(cls, guided, tokens.patches)
 
 
@@ -154,13 +156,15 @@ def _run_layer(
         task.prompts is None
         and not task.tuners.act_in_layer()
         and task.request is None
+        # The library's own code would rotate prompts among the tokens.
+        and (task.rope is None or task.patch_start == vit.num_extra_tokens)
         # Without prompts, the result equals the parent's bit for bit.
         and not (task.cls_only and len(vit.prompts))
     )
 
     def run(x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         if unchanged:
-            return view_of(layer)(x), {}
+            return view_of(layer, rope=task.rope)(x), {}
         return prompted_layer(layer, x, task)
 
     if vit.with_cp and torch.is_grad_enabled() and vit.training:

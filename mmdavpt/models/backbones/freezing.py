@@ -14,7 +14,7 @@ def freeze(vit: nn.Module, trainable: Sequence[str]) -> None:
     """Freeze all but the parameters that tuning adds and those that are named.
 
     Args:
-        vit (nn.Module): A ``DAVPTVisionTransformer``.
+        vit (nn.Module): A ``PromptedBackbone``.
         trainable (Sequence[str]): Name patterns of pre-trained parameters.
 
     Raises:
@@ -30,8 +30,8 @@ def freeze(vit: nn.Module, trainable: Sequence[str]) -> None:
     # Layers that never run have no gradient, which distributed training
     # rejects.
     unused = [*vit.layers[vit.num_used_layers :]]
-    if vit.final_norm and vit.num_used_layers < vit.num_layers:
-        unused.append(vit.ln1)
+    if vit.final_norm and vit.num_used_layers < len(vit.layers):
+        unused.append(vit.output_norm)
     for module in unused:
         module.requires_grad_(False)
 
@@ -42,21 +42,18 @@ def eval_frozen(vit: nn.Module) -> None:
     So dropout and stochastic depth act only in parts that train.
 
     Args:
-        vit (nn.Module): A ``DAVPTVisionTransformer``.
+        vit (nn.Module): A ``PromptedBackbone``.
     """
-    stem = [*vit.patch_embed.parameters(), vit.pos_embed]
-    stem += [*vit.pre_norm.parameters()]
-    stem += [] if vit.cls_token is None else [vit.cls_token]
-    if not any(p.requires_grad for p in stem):
-        vit.patch_embed.eval()
-        vit.drop_after_pos.eval()
-        vit.pre_norm.eval()
-    norms = [
-        getattr(vit, name) for name in ('ln1', 'ln2') if hasattr(vit, name)
+    modules, parameters = vit.stem()
+    parameters += [p for module in modules for p in module.parameters()]
+    frozen = [] if any(p.requires_grad for p in parameters) else modules
+    frozen += [
+        module
+        for module in (*vit.layers, *vit.tail())
+        if not any(p.requires_grad for p in module.parameters())
     ]
-    for module in [*vit.layers, *norms]:
-        if not any(p.requires_grad for p in module.parameters()):
-            module.eval()
+    for module in frozen:
+        module.eval()
 
 
 def warn_of_random_frozen(vit: nn.Module) -> None:
@@ -65,7 +62,7 @@ def warn_of_random_frozen(vit: nn.Module) -> None:
     It is no error: ``load_from`` may still load them.
 
     Args:
-        vit (nn.Module): A ``DAVPTVisionTransformer`` without weights.
+        vit (nn.Module): A ``PromptedBackbone`` without weights.
     """
     if all(parameter.requires_grad for parameter in vit.parameters()):
         return

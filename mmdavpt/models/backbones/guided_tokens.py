@@ -86,6 +86,7 @@ def take_tokens(
     prompts: Tensor,
     patch_start: int,
     request: TokenRequest,
+    has_cls: bool = True,
 ) -> dict[str, Tensor]:
     """Return the requested tokens by name.
 
@@ -95,6 +96,9 @@ def take_tokens(
         prompts (Tensor): Prompts of the layer, (P, C).
         patch_start (int): Index of the first patch in the input.
         request (TokenRequest): Which tokens to return.
+        has_cls (bool): Whether the first token is [CLS]. Without, the mean of
+            the patches takes its place, and its query is not rotated.
+            Defaults to True.
     """
     names = request.names
     prefix = states.keys.shape[1] - states.x.shape[1]
@@ -109,6 +113,9 @@ def take_tokens(
         patch_output=states.attended[:, patch_start:],
         prompt_raw=prompts,
     )
+    if not has_cls:
+        mean = tokens['patch_input'].mean(dim=1)
+        tokens.update(cls_input=mean, cls_query=layer.project(mean, 'q'))
     if names & {'prompt_input', 'prompt_query', 'saliency'}:
         tokens['prompt_input'] = layer.norm1(prompts)
     if names & {'prompt_query', 'saliency'}:

@@ -22,6 +22,8 @@ class LayerView(ABC):
         shifts (Mapping[str, Tensor], optional): Parts of
             :data:`~mmdavpt.models.tuners.PARTS` to shifts of their biases,
             with shape (out, ). Defaults to None.
+        rope (Tensor, optional): Rotary embedding of the patches, in the form
+            of the layer's library. Defaults to None.
 
     Attributes:
         projects_in_parts (bool): Whether :meth:`project` computes just the
@@ -35,10 +37,19 @@ class LayerView(ABC):
     positions = False
 
     def __init__(
-        self, layer: nn.Module, shifts: Mapping[str, Tensor] | None = None
+        self,
+        layer: nn.Module,
+        shifts: Mapping[str, Tensor] | None = None,
+        rope: Tensor | None = None,
     ) -> None:
         self.layer = layer
         self.shifts = shifts or {}
+        self.rope = rope
+
+    @property
+    def num_heads(self) -> int:
+        """int: Attention heads."""
+        return self.layer.attn.num_heads
 
     @abstractmethod
     def linear(self, part: str) -> tuple[nn.Module, slice]:

@@ -21,12 +21,16 @@ class MMPretrainLayer(LayerView):
     Args:
         layer (nn.Module): The layer.
         shifts (Mapping[str, Tensor], optional): See :class:`.LayerView`.
+        rope (Tensor, optional): Never given: the layer has none.
     """
 
     def __init__(
-        self, layer: nn.Module, shifts: Mapping[str, Tensor] | None = None
+        self,
+        layer: nn.Module,
+        shifts: Mapping[str, Tensor] | None = None,
+        rope: Tensor | None = None,
     ) -> None:
-        super().__init__(layer, shifts)
+        super().__init__(layer, shifts, rope)
         qkv = layer.attn.qkv
         self.projects_in_parts = is_plain_linear(qkv)
         self._bias = self._shifted(

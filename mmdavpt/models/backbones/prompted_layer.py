@@ -39,6 +39,9 @@ class LayerTask(NamedTuple):
         request (TokenRequest | None): Guided tokens to return.
         own_prompts (Tensor | None): Prompts of the layer, (P, C), wherever
             they are. Needed with a ``request``.
+        rope (Tensor | None): Rotary embedding of the patches, if the layer
+            has it.
+        has_cls (bool): Whether the first token is [CLS].
     """
 
     prompts: Tensor | None = None
@@ -48,6 +51,8 @@ class LayerTask(NamedTuple):
     cls_only: bool = False
     request: TokenRequest | None = None
     own_prompts: Tensor | None = None
+    rope: Tensor | None = None
+    has_cls: bool = True
 
 
 def project_prompts(layer: TunedLayer, prompts: Tensor) -> Tensor:
@@ -77,7 +82,7 @@ def prompted_layer(
         tuple[Tensor, dict[str, Tensor]]: The layer's output, with shape
         (B, 1+N, C) or (B, 1, C) with ``cls_only``; and the tokens by name.
     """
-    tuned = TunedLayer(layer, task.tuners)
+    tuned = TunedLayer(layer, task.tuners, task.rope)
     # A separate call, so that keys and values are freed before the MLP,
     # which is where inference needs most memory.
     x, tokens = _prompted_attention(tuned, x, task)
@@ -107,7 +112,12 @@ def _prompted_attention(
     if request is not None:
         states = AttentionStates(x, normed, query, keys, values, attended)
         tokens = take_tokens(
-            layer, states, task.own_prompts, task.patch_start, request
+            layer,
+            states,
+            task.own_prompts,
+            task.patch_start,
+            request,
+            task.has_cls,
         )
 
     if task.cls_only:
@@ -144,7 +154,7 @@ def _queries_keys_values(
         # At once, since each part would cost as much, and draw its own
         # dropout.
         fused = layer.project(normed, 'qkv', patch_start)
-        query, both = fused.tensor_split((normed.shape[-1],), dim=-1)
+        query, both = fused.tensor_split((fused.shape[-1] // 3,), dim=-1)
         query = query[:, :rows]
     if prefix:
         # (P, 2C) -> (B, P, 2C) without a copy

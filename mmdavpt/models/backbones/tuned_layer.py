@@ -18,13 +18,17 @@ class TunedLayer:
     Args:
         layer (nn.Module): A layer of the backbone.
         tuners (LayerTuners): What acts in it. Defaults to nothing.
+        rope (Tensor, optional): See :class:`.LayerView`. Defaults to None.
     """
 
     def __init__(
-        self, layer: nn.Module, tuners: LayerTuners = UNTUNED
+        self,
+        layer: nn.Module,
+        tuners: LayerTuners = UNTUNED,
+        rope: Tensor | None = None,
     ) -> None:
         self.tuners = tuners
-        self.view = view_of(layer, tuners.shifts())
+        self.view = view_of(layer, tuners.shifts(), rope)
 
     def norm1(self, x: Tensor) -> Tensor:
         """Return the input of attention, with shape (..., C)."""

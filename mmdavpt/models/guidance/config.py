@@ -33,14 +33,9 @@ def build_guidance(
         return None
     if not hasattr(backbone, 'forward_with_tokens'):
         raise TypeError(
-            "a guided model's backbone should be a DAVPTVisionTransformer, "
-            f'but got {type(backbone).__name__}; set '
+            "a guided model's backbone should be a DAVPTVisionTransformer or "
+            f'a DAVPTTimmViT, but got {type(backbone).__name__}; set '
             "backbone.type='mmdavpt.DAVPTVisionTransformer' or guidance=None"
-        )
-    if backbone.cls_token is None:
-        raise UsageError(
-            'guidance needs a backbone with `with_cls_token=True`, but got '
-            'False'
         )
     guidance = dict(guidance)
     guidance.setdefault('loss', dict(type='mmdavpt.DAVPTLoss'))

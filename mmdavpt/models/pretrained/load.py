@@ -79,7 +79,7 @@ def load_pretrained(
         named = to_mmpretrain(read.weights, prefix, read.family)
         if 'layers.0.ffn.w12.weight' in module.state_dict():
             named = named._replace(weights=_name_swiglu(named.weights))
-        _check_values(named.weights)
+        check_values(named.weights)
         weights = fit_to(module, named)
     except UsageError as error:
         raise UsageError(f'{checkpoint}: {error}') from error
@@ -113,7 +113,15 @@ def _name_swiglu(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def _check_values(weights: dict[str, Tensor]) -> None:
+def check_values(weights: dict[str, Tensor]) -> None:
+    """Refuse weights that are no finite floating point numbers.
+
+    Args:
+        weights (dict[str, Tensor]): The weights by name.
+
+    Raises:
+        UsageError: If some are not.
+    """
     bad = [
         name
         for name, value in weights.items()

@@ -70,7 +70,7 @@ def read_checkpoint(source: str, allow_pickle: bool = False) -> Checkpoint:
     """
     if source.startswith('timm://'):
         model = timm_model(source.removeprefix('timm://'))
-        declared = _normalization(model.pretrained_cfg, source)
+        declared = normalization_of(model.pretrained_cfg, source)
         return Checkpoint(model.state_dict(), declared, model=model)
     path = fetch_file(source) if '://' in source else osp.expanduser(source)
     if not osp.isfile(path):
@@ -146,11 +146,19 @@ def _read_config(path: str) -> tuple[Normalization | None, nn.Module | None]:
     declared = content.get('pretrained_cfg') or content
     arguments = content.get('model_args') or {}
     model = build_on_meta(content.get('architecture'), **arguments)
-    return _normalization(declared, config), model
+    return normalization_of(declared, config), model
 
 
-def _normalization(declared: Mapping, source: str) -> Normalization | None:
-    """Return the mean and std of timm, scaled to 255; None if it has none."""
+def normalization_of(declared: Mapping, source: str) -> Normalization | None:
+    """Return timm's mean and std, scaled to 255.
+
+    Args:
+        declared (Mapping): timm's ``pretrained_cfg``.
+        source (str): What declares it.
+
+    Returns:
+        Normalization | None: None if it has none of three channels.
+    """
     try:
         mean, std = (
             tuple(255 * float(value) for value in declared[key])

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from mmdavpt.errors import UsageError
 from mmdavpt.registry import TUNERS
 
 from .tuner import PARTS, BackboneSizes, Tuner
@@ -30,8 +31,17 @@ class ScaleShift(nn.Module):
         """Scale and shift features of shape (..., C)."""
         return torch.addcmul(self.shift, x, self.scale)
 
-    def fold(self, weight: Tensor, bias: Tensor) -> None:
-        """Change the weight and bias that compute the features, in place."""
+    def fold(self, weight: Tensor, bias: Tensor | None) -> None:
+        """Change the weight and bias that compute the features, in place.
+
+        Raises:
+            UsageError: If there is no bias.
+        """
+        if bias is None:
+            raise UsageError(
+                'SSF cannot be folded: an operation of the backbone has no '
+                'bias that its shift could be folded into'
+            )
         weight.mul_(self.scale.view(-1, *[1] * (weight.dim() - 1)))
         bias.mul_(self.scale).add_(self.shift)
 

@@ -7,9 +7,11 @@ from mmpretrain.datasets import CustomDataset
 from mmseg.datasets import BaseSegDataset
 
 from mmdavpt.checks.data.lists import (
-    class_list_defects,
     class_list_findings,
     list_findings,
+)
+from mmdavpt.datasets.list_defects import (
+    class_list_defects,
     sample_list_defects,
 )
 from mmdavpt.errors import UsageError
@@ -145,13 +147,16 @@ def test_lists_of_classes(tmp_path):
     ]
     file = tmp_path / 'classes.txt'
     file.write_text('cat\ndog\n\n')
+    metainfo = dict(classes=str(file))
     for node in (
-        dict(classes=str(file)),
-        dict(dataset=dict(metainfo=dict(classes=str(file)))),
+        dict(type=CLS, classes=str(file)),
+        dict(dataset=dict(type=CLS, metainfo=metainfo)),
     ):
         (finding,) = class_list_findings(node, 'train')
         assert finding.sentence == (
             f'{file}, line 3 is blank, but counts as a class; remove it'
         )
-    assert class_list_findings(dict(classes='none.txt'), 'train') == []
-    assert class_list_findings(dict(classes=('a', 'b')), 'train') == []
+    own = dict(type='mmdavpt.ImageFolder', metainfo=metainfo)
+    assert class_list_findings(own, 'train') == []
+    assert class_list_findings(dict(type=CLS, classes='no.txt'), 'val') == []
+    assert class_list_findings(dict(type=CLS, classes=['a']), 'val') == []

@@ -9,6 +9,7 @@ from PIL import Image
 
 from mmdavpt.errors import UsageError
 from tools.dataset_converters.masks import convert, parse_args
+from tools.dataset_converters.masks_conversion.image_index import ImageIndex
 
 from .writers import (
     coco_file,
@@ -300,12 +301,14 @@ def flat(points):
 
 @pytest.mark.parametrize(
     'crowd, expected',
-    [('ignore', [255, 1, 255, 255]), ('class', [2, 1, 2, 2])],
+    [('ignore', [1, 1, 1, 255]), ('class', [1, 1, 1, 2])],
 )
 def test_crowds_are_below_all_others(crowd, expected, tmp_path):
+    """Also if they are smaller and later."""
+    right = [[2, 0], [4, 0], [4, 4], [2, 4]]
     annotations = [
-        (0, 'cat', [flat(DOT)], {}),
-        (0, 'dog', [flat(ALL)], dict(iscrowd=1)),
+        (0, 'cat', [flat(LEFT)], {}),
+        (0, 'dog', [flat(right)], dict(iscrowd=1)),
     ]
     write_coco(tmp_path / 'in' / 'c.json', annotations)
     argv = ['--crowd', crowd]
@@ -353,3 +356,84 @@ def test_cvat_shapes_and_layers(tmp_path):
     ]
     assert 'dropped: 1 points shapes without an area' in summary
     assert 'dropped: 1 tag shapes without an area' in summary
+
+
+def test_a_box_of_cvat_turns_clockwise(tmp_path):
+    """Its right end goes down."""
+    box = (
+        '<box label="cat" xtl="0" ytl="3.5" xbr="8" ybr="4.5" rotation="{}"/>'
+    )
+    for name, turn in (('a', 30), ('b', 330)):
+        element = box.format(turn)
+        save_image(tmp_path / name / 'a.jpg', (8, 8))
+        path = tmp_path / name / 'annotations.xml'
+        path.write_text(cvat_file([('a.jpg', (8, 8), [element])]))
+        convert(parse_args(['cvat', str(path), str(tmp_path / f'out_{name}')]))
+    found = labels(tmp_path / 'out_a').astype(bool)
+    assert found[5, 6] and found[2, 1] and not found[2, 6]
+    assert np.array_equal(labels(tmp_path / 'out_b'), found[::-1])
+
+
+def test_boxes_of_labelme_from_any_corner(tmp_path):
+    shapes = ('cat', [[3, 4], [1, 1]], 'rectangle'), ('cat', LEFT, 'rotation')
+    for name, shape in zip('ab', shapes, strict=True):
+        write_labelme(tmp_path / 'in', shape, name=name)
+    out, _ = run(tmp_path / 'in')
+    expected = np.zeros((4, 6))
+    expected[1:4, 1:3] = 1
+    assert np.array_equal(labels(out), expected)
+    assert labels(out, 'b').sum() == 12
+
+
+def test_shapes_of_one_class_do_not_count_as_overlapping(tmp_path):
+    write_labelme(tmp_path / 'in', ('cat', LEFT), ('cat', DOT))
+    _, summary = run(tmp_path / 'in')
+    assert 'several classes' not in summary
+
+
+def test_a_file_of_another_folder_is_no_match(tmp_path):
+    """The one named photos/a.jpg must not become val/a.jpg."""
+    write_labelme(tmp_path / 'in', ('cat', LEFT), imagePath='train/a.jpg')
+    (tmp_path / 'in' / 'a.jpg').unlink()
+    for folder in ('val', 'test/train'):
+        save_image(tmp_path / 'photos' / folder / 'a.jpg', SIZE)
+    argv = ['--images', tmp_path / 'photos']
+    index = ImageIndex(str(tmp_path / 'photos'))
+    assert index.find('train/a.jpg').endswith('test/train/a.jpg')
+    assert index.find('x/a.jpg') is None
+    run(tmp_path / 'in', *argv)
+
+
+def test_the_same_path_and_case_come_first(tmp_path):
+    for name in ('a.jpg', 'x/a.jpg', 'x/y/a.jpg', 'x/A.jpg'):
+        save_image(tmp_path / name, SIZE)
+    index = ImageIndex(str(tmp_path))
+    for name in ('a.jpg', 'x/a.jpg', 'x/A.jpg', 'x\\y\\A.JPG'):
+        found = index.find(name).removeprefix(f'{tmp_path}/')
+        assert found.lower() == name.replace('\\', '/').lower()
+    assert index.find('x/A.jpg').endswith('x/A.jpg')
+
+
+def test_images_with_accents_and_in_linked_folders(tmp_path):
+    """macOS decomposes the accents of file names."""
+    save_image(tmp_path / 'disk' / 'cafe\u0301.jpg', SIZE)
+    (tmp_path / 'photos').mkdir()
+    (tmp_path / 'photos' / 'linked').symlink_to(tmp_path / 'disk')
+    index = ImageIndex(str(tmp_path / 'photos'))
+    assert index.find('caf\u00e9.jpg')
+    assert ImageIndex(str(tmp_path / 'photos'), by_stem=True).find('café.png')
+
+
+def test_skipping_all_images_is_an_error(tmp_path):
+    write_labelme(tmp_path / 'in', ('cat', LEFT))
+    (tmp_path / 'in' / 'a.jpg').unlink()
+    with pytest.raises(UsageError, match='1 of 1 images were not found'):
+        run(tmp_path / 'in', '--skip-missing')
+
+
+def test_ignore_and_drop_take_patterns(tmp_path):
+    shapes = ('cat', LEFT), ('fog 1', DOT), ('roi 1', ALL), ('roi 2', ALL)
+    write_labelme(tmp_path / 'in', *shapes)
+    out, _ = run(tmp_path / 'in', '--ignore', 'fog*', '--drop', 'roi*')
+    assert classes(out) == ['background', 'cat']
+    assert np.array_equal(labels(out)[1], [1, 255, 1, 0, 0, 0])

@@ -55,7 +55,7 @@ def test_prompts_are_pooled_layer_inputs(tmp_path, make, method):
     batch = {k: [s[k] for s in samples] for k in samples[0]}
     with torch.no_grad():
         images = model.data_preprocessor(batch, training=True)['inputs']
-        x, _ = model.backbone._embed(images)
+        x, *_ = model.backbone.embed(images, {})
         pools['0'].add(x[:, 1:])
         pools['1'].add(model.backbone.layers[0](x)[:, 1:])
     for layer in ('0', '1'):

@@ -9,7 +9,7 @@ from .test_davpt_vit import build, gradients, images
 def test_propagate_is_vpt_shallow():
     vit = build(num_prompts=(4, 0, 0), propagate=True, out_type='raw')
     x = images()
-    tokens, _ = vit._embed(x)
+    tokens, *_ = vit.embed(x, {})
     prompts = vit.prompts['0'].expand(2, -1, -1)
     tokens = torch.cat([tokens[:, :1], prompts, tokens[:, 1:]], 1)
     for layer in vit.layers:
@@ -35,7 +35,7 @@ def test_propagate_with_prompts_everywhere_equals_deep(out_type):
 
 def connected_forward(vit, images, gates=None):
     """Connect the prompts with plain code."""
-    x, _ = vit._embed(images)
+    x, *_ = vit.embed(images, {})
     incoming = None
     for i, layer in enumerate(vit.layers):
         prompts = vit.prompts[str(i)].expand(x.shape[0], -1, -1)

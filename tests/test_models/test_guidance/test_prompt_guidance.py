@@ -276,7 +276,7 @@ def test_invalid_guided_layers(layers, counts, message):
                     patch_size=8,
                 )
             },
-            'should be a DAVPTVisionTransformer, but got VisionTransformer',
+            'should be a DAVPTVisionTransformer or a DAVPTTimmViT, but',
         ),
         (
             toy.classification,

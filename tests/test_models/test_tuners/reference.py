@@ -115,7 +115,7 @@ class PlainPass:
                 value = getattr(tuner, point)(*given, value)
         return value
 
-    def linear(self, i, part, x):
+    def raw_linear(self, i, part, x):
         layer, dims = self.vit.layers[i], self.vit.embed_dims
         swiglu = isinstance(layer.ffn, SwiGLUFFN)
         module = dict(
@@ -127,7 +127,10 @@ class PlainPass:
         if part in 'qkv':
             rows = slice('qkv'.index(part) * dims, None)
             rows = slice(rows.start, rows.start + dims)
-        y = x @ module.weight[rows].T + module.bias[rows]
+        return x @ module.weight[rows].T + module.bias[rows]
+
+    def linear(self, i, part, x):
+        y = self.raw_linear(i, part, x)
         for tuner in self.vit.all_tuners():
             if type(tuner).bias is not Tuner.bias and part in tuner.parts:
                 shift = tuner.bias(i, part)

@@ -85,7 +85,7 @@ def test_init_cfg_of_a_model_leaves_tuners_alone():
 
 def by_hand(vit, change):
     """Run a ViT without prompts, its layers' steps changed by hand."""
-    x, _ = vit._embed(images())
+    x, *_ = vit.embed(images(), {})
     for i, layer in enumerate(vit.layers):
         qkv = layer.attn.qkv(layer.ln1(x))
         query, key, value = change(i, 'qkv', layer.ln1(x), qkv).chunk(3, -1)
@@ -160,7 +160,7 @@ def test_adapter_is_its_formula(method):
         out = hidden @ state['up.weight'].T + state.get('up.bias', 0)
         return z + state.get('scale', 1) * out
 
-    x, _ = vit._embed(images())
+    x, *_ = vit.embed(images(), {})
     for i, layer in enumerate(vit.layers):
         x = x + adapt('attention', i, layer.attn(layer.ln1(x)))
         x = x + adapt('mlp', i, layer.ffn.layers(layer.ln2(x)))
@@ -195,7 +195,7 @@ def test_snf_is_its_formula():
         return out
 
     with torch.no_grad():
-        x, _ = vit._embed(images())
+        x, *_ = vit.embed(images(), {})
         for i, layer in enumerate(vit.layers):
             of_attention = vit.tuners.SNF.of_attention[i]
             x = flow(of_attention, x) + layer.attn(layer.ln1(x))

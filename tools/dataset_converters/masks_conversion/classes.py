@@ -1,6 +1,6 @@
 """Decide which class each label becomes."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from mmdavpt.errors import UsageError, did_you_mean, first_few
@@ -31,12 +31,12 @@ def choose_classes(
         background (str, optional): Class of pixels without a shape; first if
             it is no label. LabelMe's ``_background_`` belongs to it. Defaults
             to None: they are ignored.
-        ignore (Sequence[str]): Labels whose pixels are ignored. Defaults to
-            ().
-        drop (Sequence[str]): Labels whose shapes are left out. Defaults to
-            ().
-        rename (Mapping[str, str], optional): New names by label or pattern
-            with ``*``. Defaults to None.
+        ignore (Sequence[str]): New names whose pixels are ignored, in which
+            ``*`` stands for any text. Defaults to ().
+        drop (Sequence[str]): New names whose shapes are left out, likewise.
+            Defaults to ().
+        rename (Mapping[str, str], optional): New names by label, likewise.
+            Defaults to None.
 
     Returns:
         tuple[list[str], dict[str, int | None]]: The classes, and values by
@@ -51,19 +51,10 @@ def choose_classes(
     if background is not None:
         patterns.setdefault('_background_', background)
     names = {label: _rename(label, patterns) for label in labels}
-    for option, words in (
-        ('rename', rename or ()),
-        ('ignore', ignore),
-        ('drop', drop),
-    ):
-        known = labels if option == 'rename' else names.values()
-        for word in words:
-            if not any(fnmatchcase(name, word) for name in known):
-                raise UsageError(
-                    f'no label matches --{option} {word}'
-                    f'{did_you_mean(word, known)}'
-                )
-    special = {IGNORED, *ignore, *drop}
+    _matching('rename', rename or (), labels)
+    ignored = {IGNORED, *_matching('ignore', ignore, names.values())}
+    dropped = _matching('drop', drop, names.values())
+    special = ignored | dropped
     kept = [n for n in dict.fromkeys(names.values()) if n not in special]
     if classes is not None:
         allowed = {*special, *classes, background}
@@ -88,11 +79,25 @@ def choose_classes(
         kept = [background, *kept]
     _check(kept, labels)
     index = {name: i for i, name in enumerate(kept)}
-    index |= dict.fromkeys((IGNORED, *ignore), IGNORE_INDEX)
-    return kept, {
-        label: None if name in drop else index.get(name)
-        for label, name in names.items()
-    }
+    index |= dict.fromkeys(ignored, IGNORE_INDEX)
+    index |= dict.fromkeys(dropped)
+    return kept, {label: index.get(name) for label, name in names.items()}
+
+
+def _matching(
+    option: str, patterns: Iterable[str], labels: Collection[str]
+) -> set[str]:
+    """Return the labels that match patterns, each of which must match."""
+    found = set()
+    for pattern in patterns:
+        matches = [name for name in labels if fnmatchcase(name, pattern)]
+        if not matches:
+            raise UsageError(
+                f'no label matches --{option} {pattern}'
+                f'{did_you_mean(pattern, labels)}'
+            )
+        found.update(matches)
+    return found
 
 
 def _rename(label: str, patterns: Mapping[str, str]) -> str:

@@ -19,6 +19,7 @@ from .samples import (
     check_label,
     check_points,
     read_json,
+    read_size,
 )
 
 
@@ -69,20 +70,15 @@ def read_coco(
                 )
             label = IGNORED if is_crowd and crowd == 'ignore' else label
             sample.shapes.append(Shape(label, fill, 'polygon', -is_crowd))
-    dropped['images without an annotation file'] = len(index.unused)
+    dropped['images that the file lacks'] = len(index.unused)
     return Annotations([*samples.values()], labels, dropped)
 
 
 def _sample(image: dict[str, Any], source: str, index: ImageIndex) -> Sample:
     name = image['file_name']
-    size = image.get('width'), image.get('height')
-    return Sample(
-        osp.splitext(plain_name(name))[0],
-        index.find(name),
-        f'{name} of {source}',
-        None if None in size else size,
-        [],
-    )
+    stem = osp.splitext(plain_name(name))[0]
+    size = read_size(image.get('width'), image.get('height'))
+    return Sample(stem, index.find(name), f'{name} of {source}', size, [])
 
 
 def _look_up(table: dict[Any, Any], number: Any, what: str) -> Any:

@@ -87,7 +87,8 @@ def _with_images(
 ) -> tuple[list[Sample], int]:
     """Return the samples with an image, and the number of the others."""
     missing = [sample.source for sample in found.samples if not sample.image]
-    if missing and not args.skip_missing:
+    all_missing = len(missing) == len(found.samples)
+    if missing and (all_missing or not args.skip_missing):
         raise UsageError(
             f'{len(missing)} of {len(found.samples)} images were not found, '
             f'those of {first_few(missing)}; give their folder with --images, '

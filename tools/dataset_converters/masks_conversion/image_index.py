@@ -2,6 +2,7 @@
 
 import os
 import os.path as osp
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -28,7 +29,7 @@ def walk(folder: str, suffixes: tuple[str, ...] = ()) -> Iterator[str]:
         raise UsageError(f'the folder {folder} does not exist')
     Image.init()
     suffixes = suffixes or tuple(Image.EXTENSION)
-    for root, folders, files in os.walk(folder):
+    for root, folders, files in os.walk(folder, followlinks=True):
         folders[:] = sorted(name for name in folders if name[0] != '.')
         for name in sorted(files):
             if name[0] != '.' and name.lower().endswith(suffixes):
@@ -42,6 +43,8 @@ def plain_name(path: str) -> str:
     Args:
         path (str): A path of Windows or Unix.
     """
+    # macOS decomposes letters with accents.
+    path = unicodedata.normalize('NFC', path)
     parts = path.replace('\\', '/').split('/')
     return '/'.join(p for p in parts if p.strip(' .') and p[-1] != ':')
 
@@ -68,6 +71,7 @@ class ImageIndex:
             self._files[self._parts(path)[-1].lower()].append(path)
 
     def _parts(self, path: str) -> list[str]:
+        path = plain_name(path)
         return (osp.splitext(path)[0] if self.by_stem else path).split('/')
 
     def find(self, name: str) -> str | None:
@@ -80,14 +84,14 @@ class ImageIndex:
         Raises:
             UsageError: If several files match.
         """
-        *folders, last = parts = self._parts(plain_name(name))
+        *folders, last = self._parts(name)
         ranks = {}
         for path in self._files.get(last.lower(), ()):
-            *others, other = found = self._parts(path)
+            *others, other = self._parts(path)
             # Compare the folders from the last one up.
             pairs = zip(folders[::-1], others[::-1], strict=False)
             if all(one == two for one, two in pairs):
-                ranks[path] = (found == parts, other == last)
+                ranks[path] = (others == folders, other == last)
         best = [path for path in ranks if ranks[path] == max(ranks.values())]
         if len(best) > 1:
             raise UsageError(

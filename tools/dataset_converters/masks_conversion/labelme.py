@@ -1,8 +1,8 @@
 """Read LabelMe's JSON files, of versions 2 to 6."""
 
-import base64
 import os.path as osp
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -20,10 +20,12 @@ from .samples import (
     check_label,
     check_points,
     read_json,
+    read_size,
 )
 
 #: Kinds of shapes that are polygons; those with two points are boxes.
-POLYGONS = ('polygon', 'rectangle', 'oriented_rectangle', 'rotation')
+POLYGONS = ('polygon', 'rectangle', 'oriented_rectangle')
+POLYGONS += ('rotation', 'quadrilateral')  # of X-AnyLabeling
 LINES = ('line', 'linestrip')
 POINTS = ('point', 'points')
 
@@ -46,7 +48,7 @@ def read_labelme(
         Annotations: The annotations, with the labels in alphabetical order.
 
     Raises:
-        UsageError: If a file is malformed or an image is missing.
+        UsageError: If a file is malformed.
     """
     folder = osp.dirname(source) if osp.isfile(source) else source
     if osp.isfile(source):
@@ -61,51 +63,55 @@ def read_labelme(
         path = osp.join(folder, name)
         content = read_json(path)
         with blame(path):
-            shapes = [_shape(s, line_width) for s in content['shapes']]
+            shapes = [
+                _shape(shape, line_width, f'shape {number} of {path}')
+                for number, shape in enumerate(content['shapes'])
+            ]
             image = _find_image(content, name, path, index)
-            size = content.get('imageWidth'), content.get('imageHeight')
-            size = None if None in size else (int(size[0]), int(size[1]))
+            size = map(content.get, ('imageWidth', 'imageHeight'))
+            size = read_size(*size)
         stem = osp.splitext(name)[0]
         samples.append(Sample(stem, image, path, size, shapes))
     labels = sorted({s.label for sample in samples for s in sample.shapes})
-    return Annotations(
-        samples,
-        labels,
-        Counter({'images without a JSON file': len(index.unused)}),
-    )
+    dropped = Counter({'images without a JSON file': len(index.unused)})
+    return Annotations(samples, labels, dropped)
 
 
-def _shape(shape: dict[str, Any], line_width: int) -> Shape:
-    label = check_label(shape['label'])
-    kind = shape.get('shape_type') or 'polygon'
-    points = check_points(shape['points'])
-    fill = None
+def _shape(shape: dict[str, Any], line_width: int, place: str) -> Shape:
+    with blame(place):
+        label = check_label(shape['label'])
+        kind = shape.get('shape_type') or 'polygon'
+        points = check_points(shape['points'])
+        return Shape(label, _fill(shape, kind, points, line_width), kind)
+
+
+def _fill(
+    shape: dict[str, Any], kind: str, points: np.ndarray, line_width: int
+) -> Callable | None:
+    """Return the function that fills a shape; None without an area."""
     if kind == 'mask':
         corner = tuple(np.rint(points[0]).astype(int).tolist())
-        fill = partial(fill_bitmap, shape['mask'], corner)
-    elif kind == 'circle':
+        return partial(fill_bitmap, shape['mask'], corner)
+    if kind == 'circle':
         if len(points) != 2:
             raise ValueError(f'a circle has {len(points)} points, not 2')
         radius = float(np.hypot(*(points[1] - points[0])))
-        fill = partial(fill_ellipse, points[0], (radius, radius), 0)
-    elif kind in POLYGONS:
+        return partial(fill_ellipse, points[0], (radius, radius), 0)
+    if kind in POLYGONS:
         if kind != 'polygon' and len(points) == 2:
             (x0, y0), (x1, y1) = points
             points = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
-        if len(points) > 2:
-            fill = partial(fill_polygons, [points])
-    elif kind not in (*LINES, *POINTS):
+        return partial(fill_polygons, [points]) if len(points) > 2 else None
+    if kind not in (*LINES, *POINTS):
         raise ValueError(f'the shape_type {kind!r} is unknown')
-    elif line_width:
-        lines = [points] if kind in LINES else list(points[:, None])
-        fill = partial(draw_lines, lines, line_width)
-    return Shape(label, fill, kind)
+    lines = [points] if kind in LINES else list(points[:, None])
+    return partial(draw_lines, lines, line_width) if line_width else None
 
 
 def _find_image(
     content: dict[str, Any], name: str, path: str, index: ImageIndex
-) -> str | bytes | None:
-    """Return the path or content of the image of a file."""
+) -> str | None:
+    """Return the path of the image of a file, or of the file itself."""
     named = (content.get('imagePath') or '').replace('\\', '/')
     direct = osp.join(osp.dirname(path), named)
     if named and osp.isfile(direct):
@@ -115,6 +121,4 @@ def _find_image(
         image = index.find(osp.normpath(osp.join(osp.dirname(name), guess)))
         if image is not None:
             return image
-    if content.get('imageData'):
-        return base64.b64decode(content['imageData'], validate=True)
-    return None
+    return path if content.get('imageData') else None

@@ -54,10 +54,10 @@ def _inside(points: np.ndarray, rows: slice, columns: slice) -> np.ndarray:
     crossing = x0[edge] + (row + 0.5 - y0[edge]) * slope
     column = np.ceil(crossing - 0.5).clip(columns.start, columns.stop)
     height, width = rows.stop - rows.start, columns.stop - columns.start
-    flips = np.zeros((height, width + 1), dtype=int)
+    flips = np.zeros((height, width + 1), dtype=bool)
     place = row - rows.start, column.astype(int) - columns.start
-    np.add.at(flips, place, 1)
-    return np.cumsum(flips, axis=1)[:, :width] % 2 == 1
+    np.logical_xor.at(flips, place, True)
+    return np.logical_xor.accumulate(flips, axis=1)[:, :width]
 
 
 def fill_ellipse(

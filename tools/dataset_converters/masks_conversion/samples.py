@@ -1,6 +1,8 @@
 """One image with its annotation, and shared parts of the readers."""
 
 import json
+import struct
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -20,6 +22,8 @@ MALFORMED = (
     SyntaxError,
     TypeError,
     ValueError,
+    struct.error,
+    zlib.error,
     Image.DecompressionBombError,
 )
 #: Larger coordinates, in pixels, are a mistake.
@@ -49,8 +53,8 @@ class Sample(NamedTuple):
 
     Args:
         name (str): Path in the output folder, without a suffix.
-        image (str | bytes, optional): The image file, or its content; None
-            if it was not found.
+        image (str, optional): The image file, or the JSON file that embeds
+            it; None if there is none.
         source (str): The annotation, for messages.
         size (tuple[int, int], optional): Width and height of the image, as
             the annotation states them.
@@ -59,7 +63,7 @@ class Sample(NamedTuple):
     """
 
     name: str
-    image: str | bytes | None
+    image: str | None
     source: str
     size: tuple[int, int] | None
     shapes: list[Shape]
@@ -118,12 +122,20 @@ def read_json(path: str) -> dict[str, Any]:
         return content
 
 
+def read_size(width: object, height: object) -> tuple[int, int] | None:
+    """Return a size; None if a part of it is missing."""
+    if width is None or height is None:
+        return None
+    return int(width), int(height)
+
+
 def check_label(label: object) -> str:
     """Return a label without surrounding spaces; raise if it is no text."""
     if not isinstance(label, str) or not label.strip():
         raise ValueError(f'a label should be text, but is {label!r}')
     if len(label.strip().splitlines()) > 1:
         raise ValueError(f'the label {label!r} has several lines')
+    label.encode()  # Raises for half a character, which no file can hold.
     return label.strip()
 
 

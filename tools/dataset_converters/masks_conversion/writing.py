@@ -1,5 +1,6 @@
 """Write images and label maps, and count what they hold."""
 
+import base64
 import io
 import os
 import os.path as osp
@@ -17,7 +18,7 @@ from mmdavpt.errors import UsageError, first_few
 from ..file_writing import replace_file, replace_text, run_parallel
 from .classes import IGNORE_INDEX
 from .pixels import Value, read_values, show_value, to_number
-from .samples import Sample, Shape, blame
+from .samples import Sample, Shape, blame, read_json
 
 #: EXIF tag of the orientation, and the values that swap height and width.
 ORIENTATION, SIDEWAYS = 0x0112, (5, 6, 7, 8)
@@ -123,10 +124,10 @@ def _check_names(samples: Sequence[Sample]) -> None:
     for sample in samples:
         if not sample.name:
             raise UsageError(f'{sample.source} has no file name')
-        keys = [('output', sample.name.lower())]
-        if isinstance(sample.image, str):
-            keys.append(('image', osp.realpath(sample.image)))
-        for key in keys:
+        for key in (
+            ('output', sample.name.lower()),
+            ('image', osp.realpath(sample.image)),
+        ):
             if key in seen:
                 raise UsageError(
                     f'{seen[key]} and {sample.source} have the same {key[0]} '
@@ -172,16 +173,16 @@ def _convert(rules: Rules, folder: str, sample: Sample) -> Counts:
     os.makedirs(osp.dirname(path), exist_ok=True)
     replace_file(path, partial(image.save, format='PNG'))
     path = osp.join(folder, 'images', f'{sample.name}{suffix}')
-    _write_image(sample.image, path)
+    _write_image(sample, path)
     return Counts(sample.source, pixels, notes, unknown)
 
 
 def _inspect(sample: Sample) -> tuple[tuple[int, int], str, bool]:
     """Return size and suffix of an image, and whether loaders rotate it."""
-    content = sample.image
-    if isinstance(content, bytes):
-        content = io.BytesIO(content)
-    with blame(f'the image of {sample.source}'), Image.open(content) as image:
+    with (
+        blame(f'the image of {sample.source}'),
+        Image.open(_embedded(sample) or sample.image) as image,
+    ):
         size = image.size
         orientation = image.getexif().get(ORIENTATION, 1)
         # Pillow swaps the size of a TIFF itself.
@@ -189,9 +190,17 @@ def _inspect(sample: Sample) -> tuple[tuple[int, int], str, bool]:
             size = size[::-1]
         suffix = '.' + image.format.lower().replace('jpeg', 'jpg')
     _check_size(sample, sample.size, size)
-    if isinstance(sample.image, str):
+    if not _embedded(sample):
         suffix = osp.splitext(sample.image)[1]
     return size, suffix, orientation != 1
+
+
+def _embedded(sample: Sample) -> io.BytesIO | None:
+    """Return the image that a JSON file embeds; None for an image file."""
+    if not sample.image.lower().endswith('.json'):
+        return None
+    content = read_json(sample.image)['imageData']
+    return io.BytesIO(base64.b64decode(content, validate=True))
 
 
 def _check_size(
@@ -281,13 +290,14 @@ def _map_values(path: str, rules: Rules) -> tuple[np.ndarray, Counter[str]]:
     return table[places].reshape(values.shape), unknown
 
 
-def _write_image(image: str | bytes, path: str) -> None:
+def _write_image(sample: Sample, path: str) -> None:
     """Write an image, or link or copy it."""
     os.makedirs(osp.dirname(path), exist_ok=True)
-    if isinstance(image, bytes):
-        replace_file(path, lambda file: file.write(image))
+    content = _embedded(sample)
+    if content:
+        replace_file(path, lambda file: file.write(content.getbuffer()))
         return
-    source = osp.realpath(image)
+    source = osp.realpath(sample.image)
     try:
         os.link(source, path)
     except OSError:

@@ -12,10 +12,15 @@ from PIL import Image
 from mmdavpt.checks.data.built import build_datasets
 from mmdavpt.checks.data.dataset_report import DataReport, DatasetReport
 from mmdavpt.checks.data.finding import Finding
-from mmdavpt.checks.data.page import make_bars, write_page
-from mmdavpt.checks.data.pictures import SIDE, draw_sample
-
-from .data_files import CLS, config, label, scenes, write
+from mmdavpt.cli.data_report.page import _draw, make_bars, write_page
+from mmdavpt.visualization.thumbnails import SIDE
+from tests.test_checks.test_data.data_files import (
+    CLS,
+    config,
+    label,
+    scenes,
+    write,
+)
 
 NAMES = ('<b>x</b> & "y"', '信号機', "it's")
 
@@ -78,12 +83,12 @@ def street(tmp_path):
 
 
 def test_labels_are_drawn_in_the_colors_of_their_legend(street):
-    picture = draw_sample(street, street.files.samples[1])
+    picture = _draw(street, street.files.samples[1])
     assert picture.legend == [
-        ('#ff00ff', '7 (no class)', pytest.approx(0.1)),
-        ('#808080', '255 (ignored)', pytest.approx(50)),
-        ('#ff0000', '0 <b>x</b> & "y"', pytest.approx(25)),
-        ('#00ff00', '1 信号機', pytest.approx(24.9)),
+        ((255, 0, 255), '7 (no class)', pytest.approx(0.1)),
+        ((128, 128, 128), '255 (ignored)', pytest.approx(50)),
+        ([255, 0, 0], '0 <b>x</b> & "y"', pytest.approx(25)),
+        ([0, 255, 0], '1 信号機', pytest.approx(24.9)),
     ]
     kind, drawn = decode(picture.labels)
     assert kind == 'data:image/png' and drawn.size == (SIDE, SIDE * 3 // 4)
@@ -103,8 +108,8 @@ def test_images_have_their_own_colors(tmp_path, mode, color_type):
     picture.save(tmp_path / 'a/1.png')
     load = dict(type='LoadImageFromFile', color_type=color_type)
     part = built(type=CLS, data_root=str(tmp_path), pipeline=[load])
-    drawn = draw_sample(part, part.files.samples[0])
-    assert drawn.labels == '' and drawn.legend == ()
+    drawn = _draw(part, part.files.samples[0])
+    assert drawn.labels == '' and drawn.legend == []
     _, shown = decode(drawn.image)
     expected = picture.convert(shown.mode).getpixel((9, 9))
     assert np.allclose(shown.getpixel((9, 9)), expected, atol=3)
@@ -168,9 +173,9 @@ def test_bars_of_many_classes_and_long_lists(tmp_path):
         findings=(Finding('warning', 'k', 'train', 'x', files),),
     )
     bars = make_bars(report, part)
-    assert [bar.count for bar in bars] == [*counts.values()]
-    assert [bar.wrong for bar in bars] == [k % 7 == 0 for k in range(300)]
-    assert bars[6].width == 100 and bars[6].color == ''
+    assert [bar['count'] for bar in bars] == [*counts.values()]
+    assert [bar['wrong'] for bar in bars] == [k % 7 == 0 for k in range(300)]
+    assert bars[6]['width'] == 100 and not bars[6]['color']
     page = Page(write_page(DataReport((report,)), [part]))
     assert 'and 1,400 more in the JSON file' in page.text
     assert '000 0 (0 %)' in page.text and '299 5 (' in page.text

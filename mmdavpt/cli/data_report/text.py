@@ -6,9 +6,9 @@ from dataclasses import asdict
 
 from rich.cells import cell_len
 
+from mmdavpt.checks.data.dataset_report import DataReport
+from mmdavpt.errors import printable
 from mmdavpt.version import __version__
-
-from .dataset_report import DataReport, DatasetReport
 
 #: Version of the JSON; a change that breaks readers raises it.
 JSON_VERSION = 1
@@ -23,7 +23,7 @@ def write_json(report: DataReport) -> str:
     content = dict(
         version=JSON_VERSION,
         mmdavpt=__version__,
-        summary=total(report),
+        summary=report.total,
         **asdict(report),
     )
     return json.dumps(content, indent=1)
@@ -38,7 +38,7 @@ def write_text(report: DataReport) -> str:
     rows = [('', 'images', 'classes', 'smallest, median, largest', 'formats')]
     notes = []
     for part in report.datasets:
-        name = name_of(part, report)
+        name = report.name_of(part)
         sizes = [f'{w}×{h}' for w, h in part.sizes.values()]
         rows.append(
             (
@@ -62,42 +62,9 @@ def write_text(report: DataReport) -> str:
         align(rows),
         '\n'.join(notes),
         '\n'.join(findings),
-        total(report),
+        report.total,
     ]
     return printable('\n\n'.join(filter(None, blocks)))
-
-
-def printable(text: str) -> str:
-    """Return a text that can be written, whatever bytes file names have.
-
-    Args:
-        text (str): The text.
-    """
-    return text.encode('utf-8', 'backslashreplace').decode()
-
-
-def total(report: DataReport) -> str:
-    """Return how many findings a report has, such as '1 error, no warnings'.
-
-    Args:
-        report (DataReport): The report.
-    """
-    found = [finding.severity for finding in report.all_findings]
-    return ', '.join(
-        f'{found.count(kind) or "no"} {kind}{"s" * (found.count(kind) != 1)}'
-        for kind in ('error', 'warning')
-    )
-
-
-def name_of(part: DatasetReport, report: DataReport) -> str:
-    """Return the split of a dataset, or its path if others share the split.
-
-    Args:
-        part (DatasetReport): The dataset.
-        report (DataReport): The report of all datasets.
-    """
-    splits = [other.split for other in report.datasets]
-    return part.split if splits.count(part.split) == 1 else part.path
 
 
 def align(rows: Sequence[Sequence[str]]) -> str:

@@ -1,0 +1,1 @@
+"""Show a data report: as text, JSON and an HTML page."""

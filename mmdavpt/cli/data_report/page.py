@@ -1,0 +1,148 @@
+"""Write a data report as one HTML page, with pictures of its findings."""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from jinja2 import Environment
+
+from mmdavpt.checks.data.built import BuiltDataset
+from mmdavpt.checks.data.dataset_report import DataReport, DatasetReport
+from mmdavpt.datasets.folder_files import is_picture
+from mmdavpt.errors import printable
+from mmdavpt.visualization.thumbnails import Thumbnail, draw_file, draw_sample
+
+TEMPLATE = Path(__file__).with_name('page.html.jinja')
+
+#: How many samples of a finding are drawn, and how many files are listed.
+MOST_PICTURES, MOST_FILES = 12, 100
+
+#: How many samples of each dataset are drawn.
+MOST_SAMPLES = 6
+
+#: Colors of pixels that are ignored, and of values without a class.
+IGNORED, UNKNOWN = (128, 128, 128), (255, 0, 255)
+
+
+def write_page(report: DataReport, built: Sequence[BuiltDataset]) -> str:
+    """Return a report as an HTML page that needs no other file.
+
+    Args:
+        report (DataReport): The report.
+        built (Sequence[BuiltDataset]): Its datasets, which load the samples
+            to draw.
+    """
+    by_path = {part.path: part for part in built}
+    # Image and labels of a sample are two files, but one picture.
+    first = [f.files[: 2 * MOST_PICTURES] for f in report.all_findings]
+    samples = _find_samples(set().union(*first), built)
+    template = Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True
+    ).from_string(TEMPLATE.read_text('utf-8'))
+    page = template.render(
+        total=report.total,
+        datasets=[
+            (report.name_of(part), part, make_bars(part, own), _draw_some(own))
+            for part in report.datasets
+            for own in [by_path[part.path]]
+        ],
+        findings=[
+            (finding, _draw_files(files, samples))
+            for finding, files in zip(report.all_findings, first, strict=True)
+        ],
+        most_files=MOST_FILES,
+    )
+    return printable(page)
+
+
+def make_bars(part: DatasetReport, built: BuiltDataset) -> list[dict]:
+    """Return a bar for each class, and for each label value without one.
+
+    Args:
+        part (DatasetReport): The dataset.
+        built (BuiltDataset): The same dataset.
+
+    Returns:
+        list[dict]: Name and color, count of images or pixels, 'share' in
+        percent of all and 'width' of the most frequent, and 'wrong': whether
+        it is a class without any, or no class.
+    """
+    counts = dict(enumerate(part.images_per_class.values()))
+    if part.label_values:
+        classes = dict.fromkeys(range(len(part.classes)), 0)
+        counts = classes | part.label_values
+    total, most = sum(counts.values()), max(counts.values(), default=0)
+    bars = []
+    for value, count in counts.items():
+        color, name = style_of(value, built)
+        missing = not count and value != built.ignore_index
+        bars.append(
+            dict(
+                name=name,
+                color=part.label_values and color,
+                count=count,
+                share=100 * count / max(total, 1),
+                width=100 * count / max(most, 1),
+                wrong=missing or color == UNKNOWN,
+            )
+        )
+    return bars
+
+
+def style_of(value: int, built: BuiltDataset) -> tuple[Sequence[int], str]:
+    """Return color and name of a label value.
+
+    Args:
+        value (int): The value, as loaded.
+        built (BuiltDataset): The dataset.
+    """
+    if value == built.ignore_index:
+        return IGNORED, f'{value} (ignored)'
+    if not 0 <= value < len(built.classes):
+        return UNKNOWN, f'{value} (no class)'
+    palette = built.files.dataset.metainfo.get('palette') or ()
+    name = built.classes[value]
+    name = name if name == str(value) else f'{value} {name}'
+    return palette[value] if value < len(palette) else (0, 0, 0), name
+
+
+def _find_samples(
+    files: set[str], built: Sequence[BuiltDataset]
+) -> dict[str, tuple[BuiltDataset, dict]]:
+    """Return dataset and sample of each file that belongs to one."""
+    return {
+        sample[key]: (part, sample)
+        for part in reversed(built)
+        for sample in part.files.samples
+        for key in ('img_path', 'seg_map_path')
+        if sample.get(key) in files
+    }
+
+
+def _draw_files(
+    files: Sequence[str], samples: dict[str, tuple[BuiltDataset, dict]]
+) -> list[Thumbnail]:
+    """Draw the samples of some files, or the files, each once."""
+    unique = {}
+    for file in files:
+        if file in samples:
+            part, sample = samples[file]
+            unique[sample['img_path']] = partial(_draw, part, sample)
+        elif is_picture(file):
+            unique[file] = partial(draw_file, file)
+    return [draw() for draw in [*unique.values()][:MOST_PICTURES]]
+
+
+def _draw_some(part: BuiltDataset) -> list[Thumbnail]:
+    """Draw some samples of a dataset, evenly spread."""
+    samples = part.files.samples
+    step = math.ceil(len(samples) / MOST_SAMPLES) or 1
+    return [_draw(part, sample) for sample in samples[::step]]
+
+
+def _draw(part: BuiltDataset, sample: dict) -> Thumbnail:
+    """Draw a sample, and name its values without a class first."""
+    drawn = draw_sample(part.files, sample, partial(style_of, built=part))
+    legend = sorted(drawn.legend, key=lambda entry: entry[0] != UNKNOWN)
+    return drawn._replace(legend=legend)

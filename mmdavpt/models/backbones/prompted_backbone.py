@@ -1,0 +1,229 @@
+"""Prompts and tuners over any frozen Vision Transformer."""
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from mmdavpt.models.tuners import (
+    PARTS,
+    Acting,
+    BackboneSizes,
+    Bias,
+    Tuner,
+    acting,
+    build_tuners,
+)
+
+from .connections import gate_logits
+from .forward_pass import BackboneTokens, run_layers
+from .freezing import eval_frozen, freeze
+from .guided_tokens import TokenRequest
+from .layer_kinds import view_of
+from .prompt_cache import PromptCache
+from .prompts import DeepPrompts, prompt_init_bound, prompts_per_layer
+
+
+class EmbeddedImages(NamedTuple):
+    """The input of the first layer.
+
+    Attributes:
+        x (Tensor): Extra tokens and patches, with shape (B, E+N, C).
+        grid (tuple[int, int]): Rows and columns of patches.
+        rope (Sequence[Tensor] | None): Rotary embedding of the patches for
+            each layer. None if there is none.
+    """
+
+    x: Tensor
+    grid: tuple[int, int]
+    rope: Sequence[Tensor] | None = None
+
+
+class PromptedBackbone(nn.Module):
+    """Base of the prompted backbones: what does not depend on the library.
+
+    A subclass builds the frozen ViT, sets the attributes below, and calls
+    :meth:`add_tuning` last in its constructor.
+
+    Attributes:
+        layers (Sequence[nn.Module]): Layers of a class in
+            :data:`.LAYER_VIEWS`.
+        embed_dims (int): The number of channels ``C``.
+        num_extra_tokens (int): Tokens before the patches, [CLS] first,
+            ``E``.
+        out_type (str): The kind of the features: 'raw', 'cls_token',
+            'featmap' or 'avg_featmap'.
+        out_indices (Sequence[int]): Layers whose outputs are features.
+        cls_token (Tensor | None): [CLS] before the first layer.
+        final_norm (bool): Whether the last layer has a norm after it.
+        pool_prompts (bool): Whether the last feature includes the prompt
+            outputs.
+    """
+
+    @abstractmethod
+    def embed(self, images: Tensor, acting: Acting) -> EmbeddedImages:
+        """Return the input of the first layer.
+
+        Args:
+            images (Tensor): With shape (B, 3, H, W).
+            acting (Acting): Tuners, of which 'embed' acts here.
+        """
+
+    @abstractmethod
+    def format_output(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Return a feature of kind ``out_type``.
+
+        Args:
+            x (Tensor): Output of a layer, without prompts, (B, E+N, C).
+            grid (tuple[int, int]): Rows and columns of patches.
+        """
+
+    @property
+    @abstractmethod
+    def output_norm(self) -> nn.Module:
+        """nn.Module: The norm after the last layer."""
+
+    @property
+    @abstractmethod
+    def patch_projection(self) -> nn.Module:
+        """nn.Module: The convolution that embeds patches."""
+
+    @abstractmethod
+    def pool(self, x: Tensor) -> Tensor:
+        """Return the feature of a model without [CLS], (B, C).
+
+        Args:
+            x (Tensor): See :meth:`format_output`.
+        """
+
+    @abstractmethod
+    def stem(self) -> tuple[list[nn.Module], list[nn.Parameter]]:
+        """Return the modules and further parameters before the layers."""
+
+    @abstractmethod
+    def tail(self) -> list[nn.Module]:
+        """Return the modules after the layers."""
+
+    def add_tuning(
+        self,
+        num_prompts: int | Sequence[int],
+        propagate: bool | str,
+        bias: Sequence[str],
+        tuners: Sequence[Mapping[str, Any]],
+        trainable: Sequence[str],
+        with_cp: bool,
+    ) -> None:
+        """Add prompts and tuners, and freeze all other parameters.
+
+        Args:
+            num_prompts (int | Sequence[int]): See the subclasses, as for all
+                others.
+        """
+        self.num_used_layers = min(max(self.out_indices) + 1, len(self.layers))
+        self.prompts = DeepPrompts(
+            prompts_per_layer(num_prompts, self.num_used_layers),
+            self.embed_dims,
+            prompt_init_bound(self.patch_size, self.embed_dims),
+        )
+        self.prompt_cache = PromptCache()
+        self.propagate = propagate
+        self.gate_logits = gate_logits(propagate, self.prompts.counts)
+        self.with_cp = with_cp
+        sizes = self._sizes()
+        self.bias_delta = Bias(sizes, bias) if bias else None
+        self.tuners = build_tuners(tuners, sizes)
+        freeze(self, trainable)
+
+    def _sizes(self) -> BackboneSizes:
+        view = view_of(self.layers[0])
+        return BackboneSizes(
+            embed_dims=self.embed_dims,
+            num_layers=self.num_used_layers,
+            num_heads=view.num_heads,
+            patch_size=self.patch_size,
+            final_norm=self.final_norm
+            and self.num_used_layers == len(self.layers),
+            parts={part: view.dims(part) for part in PARTS},
+        )
+
+    @property
+    def has_cls(self) -> bool:
+        """bool: Whether the first token is [CLS]."""
+        return self.cls_token is not None
+
+    @property
+    def patch_size(self) -> tuple[int, int]:
+        """tuple[int, int]: Height and width of a patch in pixels."""
+        return self.patch_projection.kernel_size
+
+    def all_tuners(self) -> list[Tuner]:
+        """Return the tuners in the order in which they act."""
+        bias = [] if self.bias_delta is None else [self.bias_delta]
+        return [*bias, *self.tuners.values()]
+
+    def acting_tuners(self) -> Acting:
+        """Return which tuners act at which point."""
+        return acting(self.all_tuners())
+
+    def train(self, mode: bool = True) -> 'PromptedBackbone':
+        """Set the mode; modules that are frozen stay in eval mode.
+
+        So dropout and stochastic depth act only in parts that train.
+        """
+        super().train(mode)
+        if mode:
+            eval_frozen(self)
+        return self
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return the features of ``out_indices``.
+
+        Args:
+            x (Tensor): Images with shape (B, 3, H, W).
+        """
+        return self.forward_with_tokens(x)[0]
+
+    @torch.no_grad()
+    def unprompted_tokens(self, x: Tensor) -> BackboneTokens:
+        """Return the tokens of the pre-trained backbone.
+
+        It runs without prompts and tuners. Class representations before
+        training are means of its [CLS] (section 3.4).
+
+        Args:
+            x (Tensor): Images with shape (B, 3, H, W).
+        """
+        return run_layers(self, x, prompted=False)[1]
+
+    @torch.no_grad()
+    def layer_inputs(self, x: Tensor) -> Iterator[Tensor]:
+        """Yield the patch tokens that enter each pre-trained layer.
+
+        Args:
+            x (Tensor): Images with shape (B, 3, H, W).
+
+        Yields:
+            Tensor: With shape (B, N, C), once for each layer that is run.
+        """
+        x, _, rope = self.embed(x, {})
+        for i in range(self.num_used_layers):
+            yield x[:, self.num_extra_tokens :]
+            if i < self.num_used_layers - 1:
+                x = view_of(self.layers[i], rope=rope and rope[i])(x)
+
+    def forward_with_tokens(
+        self, x: Tensor, request: TokenRequest | None = None
+    ) -> tuple[tuple[Tensor, ...], BackboneTokens]:
+        """Return the features and the tokens: [CLS], patches, guided ones.
+
+        Args:
+            x (Tensor): Images with shape (B, 3, H, W).
+            request (TokenRequest, optional): Guided tokens to return.
+
+        Returns:
+            tuple[tuple[Tensor, ...], BackboneTokens]: The features as
+            ``forward`` gives them, and the tokens.
+        """
+        return run_layers(self, x, request)

@@ -1,0 +1,130 @@
+"""Load weights strictly into a model of timm."""
+
+import inspect
+import sys
+
+from mmengine.logging import print_log
+from torch import Tensor, nn
+
+from mmdavpt.errors import UsageError, first_few
+
+from .families import Normalization
+from .load import check_values
+from .reading import normalization_of, read_checkpoint
+
+#: Parts of a checkpoint that a model without classifier has no use for.
+CLASSIFIERS = ('head.', 'head_dist.')
+
+
+def load_into_timm(
+    vit: nn.Module,
+    name: str,
+    checkpoint: str,
+    prefix: str | None = None,
+    allow_pickle: bool = False,
+) -> Normalization | None:
+    """Load a checkpoint completely into a model of timm, or raise an error.
+
+    timm itself renames what the original authors published, and resizes
+    position embeddings and patches.
+
+    Args:
+        vit (nn.Module): timm's model, without classifier.
+        name (str): Its name in timm, for messages.
+        checkpoint (str): See :func:`.read_checkpoint`.
+        prefix (str, optional): Prefix of the model's keys. Defaults to None:
+            that of this package's checkpoints, if any.
+        allow_pickle (bool): See :func:`.read_checkpoint`. Defaults to False.
+
+    Returns:
+        Normalization | None: Image normalization of the weights: declared by
+        the file, or else by timm for this name.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        UsageError: If it cannot be read, belongs to another architecture, or
+            if weights are missing, unexpected or have another shape.
+    """
+    read = read_checkpoint(checkpoint, allow_pickle)
+    try:
+        _check_architecture(vit, read.model)
+        weights = _without_prefix(read.weights, prefix)
+        weights = {
+            key: value
+            for key, value in _renamed(weights, vit).items()
+            if not key.startswith(CLASSIFIERS)
+        }
+        check_values(weights)
+        _check_fit(vit, weights)
+    except UsageError as error:
+        raise UsageError(
+            f'{checkpoint} does not fit the model {name}: {error}'
+        ) from error
+    vit.load_state_dict(weights)
+    normalization = read.normalization or normalization_of(
+        vit.pretrained_cfg, f'timm ({name})'
+    )
+    print_log(
+        f'Loaded {len(weights)} pre-trained weights of {name} from '
+        f'{checkpoint}; images were normalized with '
+        f'{normalization or "undeclared mean and std"}',
+        logger='current',
+    )
+    return normalization
+
+
+def _check_architecture(vit: nn.Module, declared: nn.Module | None) -> None:
+    """Refuse weights whose ``config.json`` names another architecture."""
+    if declared is None:
+        return
+    ours, theirs = (
+        model.pretrained_cfg.get('architecture') for model in (vit, declared)
+    )
+    if ours != theirs:
+        raise UsageError(
+            f'the weights belong to {theirs}; set model_name={theirs!r}'
+        )
+
+
+def _without_prefix(
+    weights: dict[str, Tensor], prefix: str | None
+) -> dict[str, Tensor]:
+    if prefix is None:
+        own = ('backbone.vit.', 'vit.')
+        found = (p for p in own if any(k.startswith(p) for k in weights))
+        prefix = next(found, '')
+    return {
+        key.removeprefix(prefix): value
+        for key, value in weights.items()
+        if key.startswith(prefix)
+    }
+
+
+def _renamed(weights: dict[str, Tensor], vit: nn.Module) -> dict[str, Tensor]:
+    """Return the weights with timm's names and the model's sizes."""
+    rename = sys.modules[type(vit).__module__].checkpoint_filter_fn
+    options = {}
+    if 'adapt_layer_scale' in inspect.signature(rename).parameters:
+        options['adapt_layer_scale'] = True  # names of DeiT-III's authors
+    return rename(weights, vit, **options)
+
+
+def _check_fit(vit: nn.Module, weights: dict[str, Tensor]) -> None:
+    target = vit.state_dict()
+    problems = {
+        'weights are missing:': [*target.keys() - weights.keys()],
+        'weights are unexpected:': [*weights.keys() - target.keys()],
+        'weights have another shape:': [
+            f'{key} (should be {tuple(target[key].shape)}, but is '
+            f'{tuple(value.shape)})'
+            for key, value in weights.items()
+            if key in target and value.shape != target[key].shape
+        ],
+    }
+    found = [
+        f'{problem} {first_few(sorted(keys))}'
+        for problem, keys in problems.items()
+        if keys
+    ]
+    if found:
+        raise UsageError('; '.join(found))

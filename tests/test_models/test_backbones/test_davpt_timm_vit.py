@@ -1,0 +1,265 @@
+"""Prompted models of timm against timm, and against the plain form."""
+
+import json
+
+import pytest
+import timm
+import torch
+from timm.layers.attention import Attention
+from timm.models.vision_transformer import Block
+
+from mmdavpt.errors import UsageError
+from mmdavpt.models.backbones.timm_layer import check_layer
+from mmdavpt.models.export import fold_tuners
+
+from .test_davpt_vit import gradients
+from .timm_models import (
+    NAMES,
+    build,
+    concatenated_form,
+    images,
+    more_prefix_tokens,
+)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_without_prompts_it_is_timm_bit_for_bit(name):
+    vit = build(
+        name,
+        torch.float32,
+        num_prompts=0,
+        out_type='raw',
+        out_indices=[0, 2],
+    ).eval()
+    size = vit.vit.patch_embed.img_size[0]
+    plain = timm.create_model(
+        name, embed_dim=32, num_heads=2, depth=3, img_size=size
+    ).eval()
+    state = vit.vit.state_dict()
+    head = {k: v for k, v in plain.state_dict().items() if k[:5] == 'head.'}
+    plain.load_state_dict({**state, **head})
+    x = images(vit, dtype=torch.float32)
+    with torch.no_grad():
+        first, last = vit(x)
+        assert torch.equal(last, plain.forward_features(x))
+        prefix, patches = vit.num_extra_tokens, first.shape[1]
+        expected = plain.forward_intermediates(
+            x, [0], output_fmt='NLC', intermediates_only=True
+        )[0]
+        assert torch.equal(first[:, prefix:patches], expected)
+        vit.out_type = 'pooled'
+        pooled = plain.forward_head(plain.forward_features(x), True)
+        assert torch.equal(vit(x)[1], pooled)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_prefix_equals_concatenated_form(name):
+    vit = build(name, out_type='raw', out_indices=[0, 1, 2]).train()
+    for size in (4, 6):  # another size than the position embeddings'
+        runs = []
+        for run in (vit, lambda x: concatenated_form(vit, x)):
+            outs = run(images(vit, size))
+            runs.append(([*outs], gradients(outs, vit)))
+        (ours, grads), (expected, expected_grads) = runs
+        torch.testing.assert_close(ours, expected, rtol=0, atol=1e-10)
+        for key, grad in expected_grads.items():
+            torch.testing.assert_close(
+                grads[key], grad, rtol=1e-10, atol=1e-10, msg=key
+            )
+            assert grad.abs().max() > 1e-6
+        with torch.no_grad():
+            vit.eval()
+            for _ in range(2):  # the second with kept prompts
+                torch.testing.assert_close(
+                    [*vit(images(vit, size))], expected, rtol=0, atol=1e-10
+                )
+            vit.train()
+
+
+DINOV3, SIGLIP = 'vit_small_patch16_dinov3', 'vit_base_patch16_siglip_224'
+
+
+@pytest.mark.parametrize('name', [DINOV3, 'vit_small_patch14_reg4_dinov2'])
+def test_other_forms_equal_the_prefix(name):
+    plain = build(name)
+    x = images(plain)
+    expected = plain(x)[0]
+    for form in (dict(propagate=True), dict(with_cp=True)):
+        vit = build(name, **form).train()
+        torch.testing.assert_close(vit(x)[0], expected, rtol=0, atol=1e-10)
+        assert all(g is not None for g in gradients(vit(x), vit).values())
+    pooled = build(name, out_type='avg_featmap', pool_prompts=True)
+    out, extra = pooled(x)[0], pooled.num_extra_tokens
+    tokens = build(name, out_type='raw', propagate=True)(x)[0]
+    # All but [CLS] and registers: prompts, which `raw` drops, and patches.
+    assert (tokens[:, extra:].mean(1) - out).abs().max() > 1e-3
+    shallow = build(name, num_prompts=(4, 0, 0), propagate=True)
+    assert (shallow(x)[0] - expected).abs().max() > 1e-3
+
+
+def test_shallow_prompts_pass_on_unrotated():
+    vit = build(DINOV3, num_prompts=(4, 0, 0), propagate=True, out_type='raw')
+    x = images(vit)
+    model = vit.vit
+    tokens, rope = model._pos_embed(model.patch_embed(x))
+    first = model.num_prefix_tokens
+    prompts = vit.prompts['0'].expand(2, -1, -1)
+    tokens = torch.cat([tokens[:, :first], prompts, tokens[:, first:]], 1)
+    for block in model.blocks:
+        with more_prefix_tokens(block, 4):
+            tokens = block(tokens, rope=rope)
+    tokens = model.norm(tokens)
+    expected = torch.cat([tokens[:, :first], tokens[:, first + 4 :]], 1)
+    torch.testing.assert_close(vit(x)[0], expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize('name', [DINOV3, SIGLIP])
+def test_kinds_of_features(name):
+    kinds = {
+        kind: build(name, num_prompts=0, out_type=kind)
+        for kind in ('raw', 'featmap', 'avg_featmap', 'pooled')
+    }
+    x = images(kinds['raw'])
+    out = {kind: vit(x)[0] for kind, vit in kinds.items()}
+    first = kinds['raw'].num_extra_tokens
+    patches = out['raw'][:, first:]
+    assert torch.equal(out['featmap'].flatten(2).transpose(1, 2), patches)
+    assert out['featmap'].shape == (2, 32, 4, 4)
+    assert torch.equal(out['avg_featmap'], patches.mean(1))
+    model = kinds['raw'].vit
+    assert torch.equal(out['pooled'], model.forward_head(out['raw'], True))
+    if name == DINOV3:
+        cls = build(name, num_prompts=0)(x)[0]
+        torch.testing.assert_close(cls, out['raw'][:, 0])
+    wide = kinds['featmap'](images(kinds['raw'], size=4)[..., :-5])[0]
+    assert wide.shape == (2, 32, 4, 4)  # padded to whole patches
+
+
+@pytest.mark.parametrize('name', [DINOV3, SIGLIP])
+def test_class_representations(name):
+    """[CLS], or the model's own pooling, before prompts and tuners."""
+    vit = build(name, tuners=[dict(type='LoRA')], out_type='featmap')
+    x = images(vit)
+    model = vit.vit
+    features = model.forward_features(x)
+    expected = features[:, 0] if vit.has_cls else model.forward_head(features)
+    torch.testing.assert_close(vit.unprompted_tokens(x).cls, expected)
+
+
+def test_only_what_tuning_adds_trains():
+    vit = build(DINOV3, tuners=[dict(type='LoRA')], perturb=False)
+    trained = {n for n, p in vit.named_parameters() if p.requires_grad}
+    assert trained and all(
+        n.startswith(('prompts', 'tuners')) for n in trained
+    )
+    dropping = dict(drop_path_rate=0.5, pos_drop_rate=0.5)
+    vit = build(DINOV3, **dropping).train()
+    assert not vit.vit.rope.training and not vit.vit.blocks[1].training
+    assert torch.equal(vit(images(vit))[0], vit(images(vit))[0])
+    part = ('vit.blocks.1.*', 'vit.reg_token')
+    vit = build(DINOV3, trainable=part, **dropping).train()
+    assert vit.vit.blocks[1].training and vit.vit.pos_drop.training
+    assert not vit.vit.blocks[0].training
+    full = build(DINOV3, num_prompts=0, trainable=('*',), perturb=False)
+    assert all(p.requires_grad for p in full.parameters())
+
+
+def test_layer_depths():
+    vit = build(DINOV3)
+    depths = {
+        'b.vit.reg_token': 0,
+        'b.vit.blocks.0.norm1.weight': 1,
+        'b.prompts.2': 3,
+        'b.vit.norm.weight': 4,
+    }
+    for name, depth in depths.items():
+        assert vit.get_layer_depth(name, 'b.') == (depth, 5)
+
+
+@pytest.mark.parametrize('own', [True, False])
+def test_weights_load_strictly(own, tmp_path):
+    source = build(DINOV3, torch.float32)
+    state = source.state_dict() if own else source.vit.state_dict()
+    state = {f'backbone.{k}' if own else k: v for k, v in state.items()}
+    if not own:
+        state['head.weight'] = torch.zeros(10, 32)
+    path = tmp_path / 'weights.pth'
+    torch.save(state, path)
+    weights = dict(type='Pretrained', checkpoint=str(path))
+    vit = build(DINOV3, torch.float32, init_cfg=weights)
+    prompts = vit.prompts['0'].clone()
+    vit.init_weights()
+    for key, value in source.vit.state_dict().items():
+        assert torch.equal(vit.vit.state_dict()[key], value)
+    assert torch.equal(vit.prompts['0'], prompts)
+    assert vit.normalization.mean == pytest.approx((123.675, 116.28, 103.53))
+    for wrong, problem in (
+        (dict(depth=2), 'weights are unexpected: .*blocks.2'),
+        (dict(qkv_fused=False), 'weights are missing: .*k_proj'),
+        (dict(embed_dim=64), 'weights have another shape: .*blocks.0'),
+    ):
+        vit = build(DINOV3, torch.float32, init_cfg=weights, **wrong)
+        with pytest.raises(UsageError, match=problem):
+            vit.init_weights()
+
+
+def test_config_json_is_held_to_its_architecture(tmp_path):
+    name = 'vit_small_patch16_rope_ape_224'
+    source = build('vit_small_patch16_224', torch.float32)
+    torch.save(source.vit.state_dict(), tmp_path / 'pytorch_model.bin')
+    config = dict(architecture=name, model_args=dict(depth=1))
+    (tmp_path / 'config.json').write_text(json.dumps(config))
+    weights = dict(
+        type='Pretrained', checkpoint=str(tmp_path / 'pytorch_model.bin')
+    )
+    vit = build('vit_small_patch16_224', init_cfg=weights)
+    with pytest.raises(UsageError, match=f"set model_name='{name}'"):
+        vit.init_weights()
+
+
+def test_pretrained_weights_are_those_of_the_name():
+    vit = build(DINOV3, pretrained=True)
+    expected = dict(type='Pretrained', checkpoint=f'timm://{DINOV3}')
+    assert vit.init_cfg == expected
+
+
+@pytest.mark.parametrize(
+    'name, options, message',
+    [
+        ('vit_smal_patch16_224', {}, "did you mean 'vit_small_patch16_224'"),
+        ('resnet18', {}, 'resnet18 cannot be prompted'),
+        ('beit_base_patch16_224', {}, 'cannot be prompted'),
+        ('deit_tiny_distilled_patch16_224', {}, 'a VisionTransformerDistil'),
+        ('vit_base_patch16_xp_224', {}, 'have ParallelScalingBlock'),
+        ('vit_base_patch16_rpn_224', {}, 'have ResPostBlock'),
+        (SIGLIP, dict(out_type='cls_token'), 'has no .CLS.'),
+        (DINOV3, dict(out_type='cls'), '`out_type` should be one of'),
+        (DINOV3, dict(out_indices=[3]), 'should list some of 3 layers'),
+        (DINOV3, dict(pool_prompts=True), '`pool_prompts` needs'),
+        (DINOV3, dict(num_prompts=-1), '`num_prompts` should be'),
+    ],
+)
+def test_models_and_options_that_cannot_work(name, options, message):
+    with pytest.raises(ValueError, match=message):
+        build(name, **{'out_type': 'raw', **options})
+
+
+def test_gated_attention_is_refused():
+    block = Block(32, 2)
+    block.attn = Attention(32, 2, gated=True)
+    with pytest.raises(UsageError, match='have gated attention, which'):
+        check_layer(block)
+
+
+def test_folded_tuners_compute_the_same():
+    tuners = [dict(type='LoRA', rank=2), dict(type='SSF')]
+    for name in (DINOV3, 'vit_base_patch16_clip_224', 'vit_tiny_patch16_224'):
+        vit = build(name, bias=('v',), tuners=tuners)
+        plain = build(name)
+        if name != 'vit_tiny_patch16_224':
+            with pytest.raises(UsageError, match='has no bias'):
+                fold_tuners(vit)
+            continue
+        plain.load_state_dict(fold_tuners(vit))
+        x = images(vit)
+        torch.testing.assert_close(vit(x), plain(x), rtol=0, atol=1e-10)

@@ -35,7 +35,12 @@ setup(
     license='Apache-2.0',
     license_files=['LICENSE'],
     python_requires='>=3.10,<3.13',
-    packages=find_packages(include=['mmdavpt', 'mmdavpt.*']),
+    packages=[
+        *find_packages(include=['mmdavpt', 'mmdavpt.*']),
+        'mmdavpt.recommended',
+    ],
+    # `mmdavpt train FOLDER` writes these with the settings of the folder.
+    package_dir={'mmdavpt.recommended': 'configs/recommended'},
     package_data={'mmdavpt': ['**/*.jinja']},
     entry_points={'console_scripts': ['mmdavpt = mmdavpt.cli.__main__:main']},
     install_requires=[

@@ -147,3 +147,17 @@ def test_make_venv_names_the_supported_python_versions(tmp_path):
         assert done.returncode == 1
         assert re.search(sentence, done.stderr)
         assert not (tmp_path / 'venv').exists()
+
+
+def test_package_has_the_recommended_configs(tmp_path):
+    """`mmdavpt train FOLDER` needs them where there is no clone."""
+    done = subprocess.run(
+        [sys.executable, 'setup.py', '-q', 'build_py', '-d', str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    for path in (ROOT / 'configs/recommended').glob('*.py'):
+        copy = tmp_path / 'mmdavpt/recommended' / path.name
+        assert copy.read_text() == path.read_text()

@@ -23,7 +23,7 @@ def fetch_failed(source: str, error: Exception, instead: str) -> str:
     return (
         f'{source} cannot be fetched ({first[:200]}); without a network, '
         f'{instead} elsewhere, copy the file here, and set '
-        'init_cfg.checkpoint to its path'
+        'init_cfg.checkpoint, or --weights of a folder, to its path'
     )
 
 

@@ -23,6 +23,10 @@ from mmdavpt.registry import TUNERS
 from .folder_layout import FolderLayout, find_task, read_layout
 from .messages import CONFIGS
 
+#: The recommended configs: those of a clone, or of the installed package.
+RECOMMENDED = CONFIGS / 'recommended'
+if not RECOMMENDED.is_dir():
+    RECOMMENDED = Path(__file__).parents[1] / 'recommended'
 #: Flags to the variables of the recommended configs that they set.
 FLAGS = dict(
     method='method',
@@ -62,7 +66,7 @@ def write_config(args: argparse.Namespace, command: list[str]) -> str:
         _check_same(path, given)
         return str(path)
     task = args.task or find_task(args.config)
-    recommended = CONFIGS / 'recommended' / f'{task}.py'
+    recommended = RECOMMENDED / f'{task}.py'
     options = args.cfg_options or {}
     own = own_variables(str(recommended)) & options.keys()
     given = {key: options.pop(key) for key in own} | given

@@ -96,7 +96,8 @@ def check_config_exists(path: str) -> None:
         if near
         else f'the configs are in {osp.relpath(CONFIGS)}'
     )
-    raise UsageError(f'the config {path} does not exist; {hint}')
+    what = 'the config' if Path(path).suffix else 'the config or folder'
+    raise UsageError(f'{what} {path} does not exist; {hint}')
 
 
 def check_checkpoint_exists(path: str, use: str) -> None:

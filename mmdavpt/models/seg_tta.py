@@ -20,7 +20,8 @@ class RunningSegTTAModel(SegTTAModel):
     (twelve maps of an image) until the last one; this class keeps a sum and
     one map. It sums in float32 or better. MMSegmentation also applies a
     sigmoid to the probabilities of one-channel heads, which a segmentor has
-    applied already; this class averages them as they are.
+    applied already; this class averages them as they are. MMSegmentation
+    leaves the logits of the last augmentation in the result.
 
     Args:
         module (dict | nn.Module): The segmentor.
@@ -39,7 +40,8 @@ class RunningSegTTAModel(SegTTAModel):
 
         Returns:
             list[SegDataSample]: The samples of the last augmentation with the
-            merged ``pred_sem_seg``, and path and annotation of the first one.
+            merged ``pred_sem_seg`` and ``seg_logits``, whose softmax is the
+            average; and path and annotation of the first one.
 
         Raises:
             TypeError: If the data has another form.
@@ -61,7 +63,10 @@ class RunningSegTTAModel(SegTTAModel):
             samples, sums, firsts, strict=True
         ):
             labels = self._labels(total.div_(number))
-            sample.set_data({'pred_sem_seg': PixelData(data=labels)})
+            if self.module.out_channels > 1:
+                total.log_()
+            fields = dict(pred_sem_seg=labels, seg_logits=total)
+            sample.set_data({k: PixelData(data=v) for k, v in fields.items()})
             sample.set_metainfo({'img_path': path})
             if annotation is not None:
                 sample.set_data({'gt_sem_seg': annotation})

@@ -97,7 +97,7 @@ def _add_shapes(add, name: str) -> None:
         default='background',
         metavar='NAME',
         help='class of pixels without a shape (background); it comes first '
-        'unless SRC or --classes places it',
+        'unless --classes places it',
     )
     add(
         '--no-background',

@@ -28,14 +28,15 @@ class BuiltDataset:
         files (SampleFiles): Its files and loaders.
         classes (tuple[str, ...]): Names of the classes, or numbers of a head
             if the dataset names none. () if both are unknown.
-        ignore_index (int): The label of pixels without annotation.
+        ignore_index (int, optional): The label of pixels without annotation;
+            None if no pixels have labels.
     """
 
     split: str
     path: str
     files: SampleFiles
     classes: tuple[str, ...]
-    ignore_index: int
+    ignore_index: int | None
 
 
 def build_datasets(cfg: dict, split: str) -> list[BuiltDataset]:
@@ -64,16 +65,15 @@ def build_datasets(cfg: dict, split: str) -> list[BuiltDataset]:
                 f'{path} lists no images{suffix and f" that end in {suffix}"}'
                 '; check img_suffix, data_root, data_prefix and ann_file'
             )
-    return [
-        BuiltDataset(
-            split,
-            path,
-            SampleFiles(dataset),
-            tuple(dataset.metainfo.get('classes') or map(str, range(number))),
-            head.get('ignore_index', 255),
-        )
-        for path, dataset in found
-    ]
+    built = []
+    for path, dataset in found:
+        files = SampleFiles(dataset)
+        names = dataset.metainfo.get('classes') or map(str, range(number))
+        # The 256th class of images is a class like any other.
+        pixels = files.load_labels is not None
+        ignored = head.get('ignore_index', 255) if pixels else None
+        built.append(BuiltDataset(split, path, files, tuple(names), ignored))
+    return built
 
 
 def _build(node: Any, path: str) -> Iterator[tuple[str, BaseDataset]]:
@@ -98,7 +98,9 @@ def _build(node: Any, path: str) -> Iterator[tuple[str, BaseDataset]]:
             raise UsageError(f'{path}: {finding.sentence}') from error
         missing = getattr(error, 'filename', None)
         reason = str(error).strip() or type(error).__name__
-        if missing:
+        if missing and not isinstance(error, FileNotFoundError):
+            reason = f'{error.strerror}: {missing}'
+        elif missing:
             reason = f'{missing} does not exist (looked in {Path.cwd()})'
             if '~' in Path(missing).parts:
                 reason += "; '~' is not expanded, so write the full path"

@@ -23,6 +23,7 @@ SPARE = {
     'unread_images': 'images that are not read because of their names',
     'images_outside_classes': 'images in no class folder, so not read',
     'unlisted_images': 'images that are in no list',
+    'broken_links': 'links to files that do not exist',
     'other_files': 'files that are no images',
 }
 
@@ -168,7 +169,9 @@ def _spare_files(
         kind = 'unlisted_images' if in_list else 'unread_images'
         if by_folder and osp.dirname(path) == osp.normpath(folder):
             kind = 'images_outside_classes'
-        if not (is_picture(path) or reads(path, backend)):
+        if not osp.exists(path):
+            kind = 'broken_links'
+        elif not (is_picture(path) or reads(path, backend)):
             kind = 'other_files'
         kinds[kind].append(path)
     for kind in filter(kinds.get, SPARE):

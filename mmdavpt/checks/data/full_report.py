@@ -47,10 +47,15 @@ def make_report(
         # An earlier dataset with the same files has the same findings.
         first = next(d for d in data if _files(d) == _files(part))
         reports.append(_describe(part, first, data))
-    return (
-        DataReport(tuple(reports), (*findings, *find_across(data))),
-        built,
-    )
+    # Val and test sets with the same files share their findings, too.
+    seen, different = [], []
+    for part in data:
+        key = (part.built.split == 'train', _files(part))
+        if key not in seen:
+            seen.append(key)
+            different.append(part)
+    across = find_across(different)
+    return DataReport(tuple(reports), (*findings, *across)), built
 
 
 def _describe(
@@ -61,7 +66,13 @@ def _describe(
     report = DatasetReport(built.split, built.path, len(data.images))
     if first is not data:
         return replace(report, same_as=first.built.path)
-    counts = {built.classes[k]: n for k, n in data.class_counts.items()}
+    often = Counter(built.classes)
+    counts = {
+        # Two classes of ImageNet are called 'crane'.
+        name if often[name] == 1 else f'{name} ({k})': number
+        for k, number in data.class_counts.items()
+        for name in [built.classes[k]]
+    }
     sizes = [record.loaded_size for record in data.images]
     sizes = sorted(filter(None, sizes), key=math.prod)
     chosen = {'smallest': 0, 'median': len(sizes) // 2, 'largest': -1}

@@ -86,10 +86,12 @@ def align(rows: Sequence[Sequence[str]]) -> str:
 
 def _summary(counts: dict[str, int]) -> str:
     """Return the counts of a few classes, or the range of many."""
-    ordered = sorted(counts, key=counts.get)
     if len(counts) <= 6:
         return ', '.join(f'{name} {n:,}' for name, n in counts.items())
+    ordered = sorted(counts, key=counts.get)
     low, middle, high = (ordered[i] for i in (0, len(ordered) // 2, -1))
+    if counts[low] == counts[high]:
+        return f'{counts[low]:,} each'
     return (
         f'{counts[low]:,} ({low}) to {counts[high]:,} ({high}), median '
         f'{counts[middle]:,}'

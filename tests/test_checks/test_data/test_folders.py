@@ -7,8 +7,9 @@ from mmseg.datasets import BaseSegDataset
 from mmdavpt.checks.data.folders import folder_findings
 from mmdavpt.datasets.folder_files import by_extension, is_picture
 from mmdavpt.datasets.sample_files import SampleFiles
+from mmdavpt.errors import UsageError
 
-from .data_files import scenes, write
+from .data_files import CLS, check, scenes, write
 
 
 def kinds(dataset, used=()):
@@ -145,9 +146,14 @@ def test_names_and_links(tmp_path):
     (tmp_path / 'broken.jpg').symlink_to('nowhere')
     (tmp_path / 'list.txt').write_text('c/1.jpg 0')
     dataset = CustomDataset(str(tmp_path), ann_file='list.txt')
-    (unlisted,) = kinds(dataset).values()
-    names = [path.removeprefix(f'{tmp_path}/') for path in unlisted.files]
-    assert names == ['a b\n/ä 猫.jpg', 'broken.jpg', 'd/1.jpg']
+    found = {
+        kind: [path.removeprefix(f'{tmp_path}/') for path in finding.files]
+        for kind, finding in kinds(dataset).items()
+    }
+    assert found == dict(
+        unlisted_images=['a b\n/ä 猫.jpg', 'd/1.jpg'],
+        broken_links=['broken.jpg'],
+    )
     assert by_extension(['a/b.x', 'c', 'd.x']) == (
         '2 .x (such as a/b.x), 1 without extension (c)'
     )
@@ -157,3 +163,11 @@ def test_names_and_links(tmp_path):
 def test_extensions_of_images(ext):
     assert is_picture(f'a/b.{ext}')
     assert not is_picture(f'a.{ext}/b.txt') and not is_picture('a/b')
+
+
+def test_a_link_that_contains_itself(tmp_path):
+    write(tmp_path, 'cat/1.jpg')
+    (tmp_path / 'cat/loop').symlink_to(tmp_path)
+    (tmp_path / 'cat/broken.jpg').symlink_to('nowhere')
+    with pytest.raises(UsageError, match='read: Too many levels of symbolic'):
+        check(type=CLS, data_root=str(tmp_path), pipeline=[])

@@ -12,6 +12,7 @@ from PIL import Image
 from mmdavpt.checks.data.built import build_datasets
 from mmdavpt.checks.data.dataset_report import DataReport, DatasetReport
 from mmdavpt.checks.data.finding import Finding
+from mmdavpt.checks.data.full_report import make_report
 from mmdavpt.cli.data_report.page import _draw, make_bars, write_page
 from mmdavpt.visualization.thumbnails import SIDE
 from tests.test_checks.test_data.data_files import (
@@ -161,24 +162,59 @@ def test_page(street, tmp_path):
     assert page.widths == ['50.00%', '25.00%', '5.00%', '100.00%']
 
 
-def test_bars_of_many_classes_and_long_lists(tmp_path):
-    write(tmp_path, *(f'{k:03}/1.jpg' for k in range(300)))
-    part = built(type=CLS, data_root=str(tmp_path), pipeline=[])
-    counts = {f'{k:03}': k % 7 for k in range(300)}
-    files = tuple(str(k) for k in range(1500))
-    report = DatasetReport(
-        *('train', part.path, 300),
-        classes=tuple(counts),
-        images_per_class=counts,
-        findings=(Finding('warning', 'k', 'train', 'x', files),),
-    )
-    bars = make_bars(report, part)
-    assert [bar['count'] for bar in bars] == [*counts.values()]
-    assert [bar['wrong'] for bar in bars] == [k % 7 == 0 for k in range(300)]
-    assert bars[6]['width'] == 100 and not bars[6]['color']
-    page = Page(write_page(DataReport((report,)), [part]))
+def test_bars_of_many_classes(tmp_path):
+    """The bar of each class is its own, also of the 256th and of namesakes."""
+    write(tmp_path, *(f'{k:03}/1.jpg' for k in range(258)), '255/2.jpg')
+    names = ['crane' if k in (3, 9) else f'class {k}' for k in range(258)]
+    given = dict(type=CLS, data_root=str(tmp_path), pipeline=[], classes=names)
+    cfg = Config(config('train', **given) | config('val', **given))
+    cfg.work_dir = str(tmp_path / 'run')
+    report, parts = make_report(cfg, ['train', 'val'])
+    train, val = report.datasets
+    assert train.images_per_class['crane (9)'] == 1
+    bars = make_bars(train, parts[0])
+    counts = [bar['count'] for bar in bars]
+    assert counts == [2 if k == 255 else 1 for k in range(258)]
+    assert [bar['name'] for bar in bars[253:256]] == [
+        f'{k} class {k}' for k in (253, 254, 255)
+    ]
+    assert not any(bar['color'] or bar['wrong'] for bar in bars)
+    assert (bars[255]['width'], bars[0]['width']) == (100, 50)
+    assert val.same_as == 'train_dataloader.dataset'
+    page = Page(write_page(report, parts))
+    assert 'those of train_dataloader.dataset' in page.text
+    assert page.text.count('class 257') == 1
+
+
+def test_long_lists_of_files():
+    files = tuple(f'a/{k}.txt' for k in range(1500))
+    finding = Finding('warning', 'k', 'train', 'x', files)
+    page = Page(write_page(DataReport((), (finding,)), []))
+    assert '1,500 files' in page.text and 'a/99.txt' in page.text
     assert 'and 1,400 more in the JSON file' in page.text
-    assert '000 0 (0 %)' in page.text and '299 5 (' in page.text
-    same = DatasetReport('test', part.path, 300, same_as='val_dataloader')
-    page = Page(write_page(DataReport((same,)), [part]))
-    assert 'those of val_dataloader' in page.text and not page.widths
+    assert not page.images
+
+
+def test_findings_of_one_val_and_test_set_are_reported_once(tmp_path):
+    write(tmp_path / 'train', 'a/1.jpg', 'b/1.jpg')
+    label(tmp_path / 'train/b/1.jpg', np.eye(4) * 255)
+    for name in ('a', 'b'):
+        (tmp_path / 'val' / name).mkdir(parents=True)
+        source = tmp_path / f'train/{name}/1.jpg'
+        (tmp_path / f'val/{name}/2.jpg').write_bytes(source.read_bytes())
+    train, val = (
+        dict(type=CLS, data_root=str(tmp_path), data_prefix=s, pipeline=[])
+        for s in ('train', 'val')
+    )
+    cfg = config(**train) | config('val', **val) | config('test', **val)
+    cfg = Config(cfg | dict(work_dir=str(tmp_path / 'run')))
+    report, _ = make_report(cfg, ['train', 'val', 'test'])
+    found = [(f.kind, f.split) for f in report.findings]
+    assert found == [('leak', 'train and val')]
+    cfg.val_dataloader.dataset.data_prefix = 'train'
+    report, _ = make_report(cfg, ['train', 'val', 'test'])
+    found = [(f.kind, f.split) for f in report.findings]
+    assert found == [
+        ('same_files', 'train and val'),
+        ('leak', 'train and test'),
+    ]

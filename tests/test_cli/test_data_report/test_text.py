@@ -59,9 +59,15 @@ def test_text():
         'warning: train: is odd',
     ]
     assert total == '1 error, 1 warning'
-    one = DatasetReport('val', 'val_dataloader.dataset', 1, classes=('猫猫',))
-    assert write_text(DataReport((one,))).split('\n')[1:] == [
-        'val  1       1',
+    names = tuple('abcdefghi')
+    even = DatasetReport(
+        *('val', 'val_dataloader.dataset', 18, '', names),
+        images_per_class=dict.fromkeys(names, 2),
+    )
+    assert write_text(DataReport((even,))).split('\n')[1:] == [
+        'val  18      9',
+        '',
+        'val: images per class: 2 each',
         '',
         'no errors, no warnings',
     ]

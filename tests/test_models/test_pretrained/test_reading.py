@@ -235,7 +235,8 @@ def test_report_failed_download_from_hugging_face(monkeypatch):
     assert str(error.value) == (
         'hf://timm/vit/model.safetensors cannot be fetched (Please check '
         'your connection.); without a network, download it elsewhere, copy '
-        'the file here, and set init_cfg.checkpoint to its path'
+        'the file here, and set init_cfg.checkpoint, or --weights of a '
+        'folder, to its path'
     )
 
 

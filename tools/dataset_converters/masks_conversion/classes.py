@@ -28,9 +28,9 @@ def choose_classes(
             for masks.
         classes (Sequence[str], optional): The classes in order. Defaults to
             None: all labels.
-        background (str, optional): Class of pixels without a shape; first if
-            it is no label. LabelMe's ``_background_`` belongs to it. Defaults
-            to None: they are ignored.
+        background (str, optional): Class of pixels without a shape, which is
+            first unless ``classes`` has it. LabelMe's ``_background_``
+            belongs to it. Defaults to None: these pixels are ignored.
         ignore (Sequence[str]): New names whose pixels are ignored, in which
             ``*`` stands for any text. Defaults to ().
         drop (Sequence[str]): New names whose shapes are left out, likewise.
@@ -75,8 +75,8 @@ def choose_classes(
             f'{background!r} is the class of pixels without a shape; use '
             '--no-background to ignore them'
         )
-    if background is not None and background not in kept:
-        kept = [background, *kept]
+    if background is not None and background not in (classes or ()):
+        kept = [background, *(name for name in kept if name != background)]
     _check(kept, labels)
     index = {name: i for i, name in enumerate(kept)}
     index |= dict.fromkeys(ignored, IGNORE_INDEX)

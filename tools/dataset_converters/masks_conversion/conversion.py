@@ -129,9 +129,9 @@ def summarize(
     }
     for what, why in explained.items():
         if notes[what]:
-            lines.append(f'{notes.pop(what):,} {what}: {why}')
+            lines.append(f'{what}: {notes.pop(what):,} ({why})')
     lines += [
-        f'dropped: {number:,} {what}'
+        f'dropped {what}: {number:,}'
         for what, number in (dropped + notes).items()
         if number > 0 and what not in explained
     ]

@@ -1,0 +1,203 @@
+"""Train from a folder: the config that is written, and whole runs."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from PIL import Image
+
+from mmdavpt.cli import options, test, train
+from mmdavpt.cli.folder_config import write_config
+from mmdavpt.config_source import load_with_variables
+from mmdavpt.errors import UsageError
+
+ROOT = Path(__file__).parents[2]
+RECOMMENDED = ROOT / 'configs/recommended'
+GLYPHS = str(ROOT / 'checkpoints/vit-tiny_glyphs.pth')
+WEIGHTS = ['--weights', GLYPHS, '--arch', 'dict(num_heads=4)']
+COLORS = dict(red=(200, 40, 40), green=(40, 200, 40), blue=(40, 40, 200))
+
+
+def write_photos(folder):
+    """Write four noisy photos of each color."""
+    rng = np.random.default_rng(0)
+    for name, color in COLORS.items():
+        (folder / name).mkdir(parents=True)
+        for k in range(4):
+            pixels = rng.normal(color, 20, (20, 30, 3)).clip(0, 255)
+            image = Image.fromarray(pixels.astype(np.uint8))
+            image.save(folder / name / f'{k}.JPG', format='JPEG')
+
+
+def write_scenes(folder):
+    """Write dark squares on light paper, with masks of 0 and 255."""
+    for split, names in (('train', range(4)), ('val', range(4, 5))):
+        for kind in ('images', 'labels'):
+            (folder / split / kind).mkdir(parents=True)
+        for k in names:
+            mask = np.zeros((20, 30), np.uint8)
+            mask[:, : 10 + k] = 255
+            Image.fromarray(255 - mask).convert('RGB').save(
+                folder / split / 'images' / f'{k}.jpg'
+            )
+            Image.fromarray(mask).save(folder / split / 'labels' / f'{k}.png')
+
+
+def write(*argv):
+    args = options.parse_arguments(train.add_arguments, [str(a) for a in argv])
+    return Path(write_config(args, [*map(str, argv)])), args
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_photos(tmp_path / 'colors')
+    return 'colors'
+
+
+def test_written_config_is_the_recommended_one_with_its_settings(
+    folder, capsys
+):
+    argv = [folder, *WEIGHTS, '--epochs', 3, '--size', 32, '--batch', 2]
+    argv += ['--method', 'vpt', '--cfg-options', 'lr=0.5', 'model.x=1']
+    path, args = write(*argv)
+    assert args.cfg_options == {'model.x': 1}
+    assert str(path) == 'work_dirs/colors/colors.py'
+    data = [
+        dict(data_prefix='', ann_file=str(path.parent.resolve() / name))
+        for name in ('train.txt', 'val.txt', 'val.txt')
+    ]
+    settings = dict(
+        data_root='colors',
+        train_data=data[0],
+        val_data=data[1],
+        test_data=data[2],
+        classes=['blue', 'green', 'red'],
+        arch=dict(
+            embed_dims=128,
+            num_layers=6,
+            num_heads=4,
+            feedforward_channels=512,
+        ),
+        weights=GLYPHS,
+        patch_size=8,
+        backbone_options={},
+        method='vpt',
+        size=32,
+        batch_size=2,
+        max_epochs=3,
+        lr=0.5,
+    )
+    recommended = RECOMMENDED / 'classification.py'
+    cfg = load_with_variables(recommended, settings)
+    assert Config.fromfile(path)._cfg_dict == cfg._cfg_dict
+    source = path.read_text()
+    assert '# tune it first, by factors of 3' in source
+    assert source.startswith('"""Train on colors: 3 classes; 9 images train')
+    assert 'train colors --weights' in source
+    assert max(map(len, source.splitlines()[9:])) < 120
+    assert 'does not state the mean and std' in capsys.readouterr().err
+
+
+def test_segmentation_config(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_scenes(tmp_path / 'scenes')
+    path, _ = write('scenes/', *WEIGHTS, '--work-dir', 'runs/one')
+    assert str(path) == 'runs/one/scenes.py'
+    cfg = Config.fromfile(path)
+    assert cfg.work_dir == 'runs/one' and cfg.data_root == 'scenes'
+    assert cfg.train_pipeline[1].value_map == {0: 0, 255: 1}
+    assert cfg.train_dataloader.dataset.data_prefix == dict(
+        img_path='train/images', seg_map_path='train/labels'
+    )
+    cfg.dump(tmp_path / 'dump.py')
+    assert Config.fromfile(tmp_path / 'dump.py')._cfg_dict == cfg._cfg_dict
+
+
+def test_config_of_a_run_is_kept(folder, capsys):
+    short = [folder, *WEIGHTS, '--epochs', 2]
+    path, _ = write(*short)
+    edited = path.read_text().replace('# tune it first', '# mine')
+    path.write_text(edited)
+    assert write(*short)[0].read_text() == edited
+    # Nothing was trained with it yet.
+    write(folder, *WEIGHTS, '--epochs', 3)
+    assert path.with_suffix('.old.py').read_text() == edited
+    assert 'other settings (max_epochs), but no' in capsys.readouterr().err
+    (path.parent / 'epoch_1.pth').touch()
+    before = path.read_text()
+    with pytest.raises(UsageError, match=r'\(max_epochs\); continue it with'):
+        write(*short)
+    with pytest.raises(UsageError, match='max_epochs is 3, not 2'):
+        write(*short, '--resume')
+    write(folder, '--resume')
+    write(folder, *WEIGHTS, '--epochs', 3, '--resume')
+    (Path(folder) / 'red/0.JPG').unlink()
+    with pytest.raises(UsageError, match=r'\(train.txt\)'):
+        write(folder, *WEIGHTS, '--epochs', 3)
+    assert path.read_text() == before
+
+
+@pytest.mark.parametrize(
+    'argv, sentence',
+    [
+        (['--method', 'davtp'], "--method davtp .*did you mean 'davpt'"),
+        (['--size', '30'], 'multiple of 8, .*such as 32, but is 30'),
+        (['--arch', 'b'], '--arch b does not fit .* 6 layers of 128 channels'),
+        (['--arch', 'x'], '--arch should be one of s, b, l, but is x'),
+        (['--arch', 'dict(a=3)'], 'does not state how many attention heads'),
+        (['--task', 'segmentation'], 'the folders images and labels'),
+    ],
+)
+def test_options_that_do_not_fit(folder, argv, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        write(folder, *WEIGHTS, *argv)
+    assert not Path('work_dirs').exists()
+
+
+@pytest.mark.parametrize(
+    'argv, sentence',
+    [
+        (['colors', '--weights', 'no.pth'], 'of --weights no.pth does not'),
+        (['colors', '--epochs', '0'], '--epochs: invalid positive value'),
+        (
+            [str(RECOMMENDED / 'classification.py'), '--epochs', '3'],
+            '--epochs is for a folder of images',
+        ),
+        (['colours'], 'the config or folder colours does not exist'),
+    ],
+)
+def test_mistakes_end_in_one_line(folder, argv, sentence, capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        train.main(argv)
+    assert exit_info.value.code == 2
+    assert re.search(sentence, capsys.readouterr().err.splitlines()[-1])
+
+
+def test_train_resume_and_test_a_classifier(folder, capsys):
+    argv = [folder, *WEIGHTS, '--epochs', '1', '--size', '16', '--batch', '4']
+    argv += ['--cfg-options', 'num_workers=0', 'lr=0.01']
+    train.main(argv)
+    path = Path('work_dirs/colors/colors.py')
+    assert 'lr = 0.01 ' in path.read_text()  # not mmengine's dump
+    assert list(path.parent.glob('*/colors.py'))
+    state = torch.load(path.parent / 'epoch_1.pth', weights_only=False)
+    assert not [k for k in state['state_dict'] if '.layers.' in k]
+    train.main([*argv[:-1], '--cfg-options', 'max_epochs=2', '--resume'])
+    assert (path.parent / 'epoch_2.pth').exists()
+    capsys.readouterr()
+    test.main([str(path), str(path.parent / 'epoch_2.pth'), '--tta'])
+    assert 'top-1 (TTA)' in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_train_and_test_a_segmentor(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_scenes(tmp_path / 'scenes')
+    argv = ['scenes', *WEIGHTS, '--epochs', '1', '--size', '16']
+    train.main([*argv, '--batch', '2', '--cfg-options', 'num_workers=0'])
+    capsys.readouterr()
+    test.main(['work_dirs/scenes/scenes.py', 'work_dirs/scenes/epoch_1.pth'])
+    assert capsys.readouterr().out.splitlines()[-1].startswith('mIoU-SS ')

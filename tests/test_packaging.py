@@ -59,6 +59,15 @@ def test_several_wrong_dependencies(versions, message):
         check_dependencies(versions)
 
 
+def test_packages_that_break_the_import_of_mmpretrain():
+    both = {**GOOD, 'pycocotools': '2.0.11', 'transformers': '5.24.0'}
+    with pytest.raises(ImportError, match='uninstall -y pycocotools'):
+        check_dependencies(both)
+    check_dependencies({**both, 'transformers': '4.57.1'})
+    both.pop('pycocotools')
+    check_dependencies(both)
+
+
 def test_an_original_distribution_stops_the_import(tmp_path):
     folder = tmp_path / 'mmcv-2.2.0.dist-info'
     folder.mkdir()

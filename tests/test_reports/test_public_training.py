@@ -11,7 +11,6 @@ from torch.nn import functional
 
 from mmdavpt.checks.conflicts import better_values
 from mmdavpt.checks.preflight import preflight
-from mmdavpt.dependencies import check_dependencies, installed_versions
 
 from . import runs
 from .commands import log_of, refusal, start, trained
@@ -249,14 +248,3 @@ def test_early_stopping_by_a_missing_metric(photos, tmp_path, capsys):
     photos['default_hooks']['stop'] = hook
     said = refusal(capsys, 'train', photos, tmp_path)
     assert "needs the metric 'loss', but the validation gives acc" in said
-
-
-def test_transformers_5():
-    """A function that MMPretrain imports was removed [ImageReward #122].
-
-    The error was "NoneType takes no arguments" at the first import.
-    """
-    good = {**installed_versions(), 'transformers': '4.57.6'}
-    check_dependencies(good)
-    with pytest.raises(ImportError, match=r'and this is 5.24.0. Run `pip ins'):
-        check_dependencies({**good, 'transformers': '5.24.0'})

@@ -18,6 +18,8 @@ REPLACED = {
     'mmpretrain': 'onedl-mmpretrain',
     'mmcls': 'onedl-mmpretrain',
 }
+#: Other distributions that matter together.
+OTHERS = ('pycocotools', 'transformers')
 #: The maintained distributions, each after those it needs.
 REQUIRED = (
     'onedl-mmengine',
@@ -35,8 +37,9 @@ def check_dependencies(versions: Mapping[str, str]) -> None:
             version; other names are ignored.
 
     Raises:
-        ImportError: If an original distribution is installed, or a maintained
-            one is missing. The message contains the commands to fix it.
+        ImportError: If an original distribution is installed, a maintained
+            one is missing, or MMPretrain cannot be imported. The message
+            contains the commands to fix it.
     """
     old = [name for name in REPLACED if name in versions]
     if old:
@@ -57,12 +60,23 @@ def check_dependencies(versions: Mapping[str, str]) -> None:
             f'{" and ".join(missing)} is not installed. Run '
             f'`pip install {" ".join(missing)}`.'
         )
+    if 'pycocotools' in versions and _major(versions, 'transformers') >= 5:
+        raise ImportError(
+            'MMPretrain cannot be imported with both pycocotools and '
+            f'transformers {versions["transformers"]} installed. Run '
+            "`pip uninstall -y pycocotools`, or `pip install 'transformers<5'`"
+            ' if you use its multimodal models.'
+        )
+
+
+def _major(versions: Mapping[str, str], name: str) -> int:
+    return int(versions.get(name, '0').partition('.')[0])
 
 
 def installed_versions() -> dict[str, str]:
-    """Return name -> version of the installed OpenMMLab packages."""
+    """Return name -> version of the installed packages that matter here."""
     versions = {}
-    for name in (*REPLACED, *REQUIRED):
+    for name in (*REPLACED, *REQUIRED, *OTHERS):
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

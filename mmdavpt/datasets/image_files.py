@@ -77,6 +77,8 @@ def decodes(path: str) -> bool:
     try:
         with Image.open(io.BytesIO(content)) as image:
             image.load()
+    except Image.DecompressionBombError:  # Pillow's limit, not OpenCV's
+        pass
     except BROKEN:
         return False
     return _opencv_decodes(content)
@@ -86,6 +88,8 @@ def _has_known_format(path: str) -> bool:
     try:
         with Image.open(path):
             return True
+    except Image.DecompressionBombError:  # Pillow's limit, not OpenCV's
+        return True
     except OSError:
         with open(path, 'rb') as file:
             return _opencv_decodes(file.read())

@@ -76,3 +76,10 @@ def test_files_without_an_image(defect, tmp_path):
     assert file_defect(str(tmp_path / 'b.jpg')) == 'does not exist'
     assert file_defect(str(tmp_path / 'b\0.jpg')) == 'does not exist'
     assert 'cannot be read (Is a directory)' == file_defect(str(tmp_path))
+
+
+@pytest.mark.parametrize('kind', ['TIFF', 'JPEG'])
+def test_huge_images_are_no_defect(defect, kind, monkeypatch):
+    """Pillow refuses images that OpenCV reads."""
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 100)
+    assert defect(encoded(kind) + bytes(2 * TAIL)) is None

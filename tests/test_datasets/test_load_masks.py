@@ -168,7 +168,9 @@ def test_several_frames_are_refused(tmp_path):
 @pytest.mark.parametrize(
     'kwargs',
     [
-        dict(value_map={}, color_map={}),
+        dict(value_map={0: 0}, color_map={(0, 0, 0): 0}),
+        dict(value_map={}),
+        dict(color_map={}),
         dict(value_map={'0': 0}),
         dict(value_map={0.5: 0}),
         dict(value_map={0: 256}),
@@ -182,7 +184,7 @@ def test_several_frames_are_refused(tmp_path):
     ],
 )
 def test_malformed_maps(kwargs):
-    with pytest.raises(UsageError, match='map'):
+    with pytest.raises(UsageError, match='_map should map|not both'):
         LoadMasks(**kwargs)
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from mmdavpt.checks.data import before_run
 from mmdavpt.checks.data.before_run import check_run_data, evenly_spread
+from mmdavpt.checks.data.full_report import make_report
 from mmdavpt.errors import UsageError
 
 from .data_files import (
@@ -136,6 +137,45 @@ def test_some_annotations_of_many_are_decoded(tmp_path, monkeypatch):
     label(tmp_path / 'ann/8.png', [[9, 0, 1] * 4] * 8)
     with pytest.raises(UsageError, match='/8.png. should'):
         check(**dataset)
+
+
+def test_headers_of_all_labels_are_compared(tmp_path, monkeypatch):
+    dataset = scenes(tmp_path, number=9)
+    monkeypatch.setattr(before_run, 'MOST_DECODED', 2)
+    monkeypatch.setattr(before_run, 'MOST_LABELS', 2)
+    label(tmp_path / 'ann/4.png', [[0] * 8] * 12)
+    with pytest.raises(UsageError, match='4.png has 8×12 pixels, but its ima'):
+        check(**dataset)
+
+
+def test_more_labels_are_decoded_to_find_a_class(tmp_path, monkeypatch):
+    dataset = scenes(tmp_path, number=30)
+    monkeypatch.setattr(before_run, 'MOST_DECODED', 2)
+    for k in range(30):
+        label(tmp_path / f'ann/{k}.png', [[0, 1] * 6] * 8)
+    (note,) = check(**dataset)
+    assert 'no pixel in 30 label files has the class 2 (2)' in note
+    monkeypatch.setattr(before_run, 'MOST_LABELS', 24)  # 8 for each class
+    (note,) = check(**dataset)
+    assert 'no pixel in 24 of 30 label files has the class 2 (2)' in note
+    monkeypatch.setattr(before_run, 'MOST_LABELS', 23)
+    assert check(**dataset) == []
+    label(tmp_path / 'ann/29.png', [[2, 1] * 6] * 8)
+    assert check(**dataset) == []
+
+
+def test_records_of_a_report_are_used(tmp_path, monkeypatch):
+    dataset = scenes(tmp_path / 'data', number=9)
+    cfg = dict(config(**dataset), work_dir=str(tmp_path / 'run'))
+    make_report(cfg, ['train'])
+    monkeypatch.setattr(before_run, 'MOST_DECODED', 2)
+    for name in ('read_header', 'MOST_LABELS'):
+        monkeypatch.setattr(before_run, name, None)  # not needed
+    assert check_run_data(cfg, training=True) == []
+    monkeypatch.undo()
+    label(tmp_path / 'data/ann/4.png', [[9, 0, 1] * 4] * 8)
+    with pytest.raises(UsageError, match='4.png. should be from 0 to 2'):
+        check_run_data(cfg, training=True)
 
 
 def test_evenly_spread():

@@ -18,6 +18,8 @@ REPLACED = {
     'mmpretrain': 'onedl-mmpretrain',
     'mmcls': 'onedl-mmpretrain',
 }
+#: Other distributions that matter together.
+OTHERS = ('pycocotools', 'transformers')
 #: The maintained distributions, each after those it needs.
 REQUIRED = (
     'onedl-mmengine',
@@ -36,7 +38,8 @@ def check_dependencies(versions: Mapping[str, str]) -> None:
 
     Raises:
         ImportError: If an original distribution is installed, a maintained
-            one is missing, or MMPretrain cannot be imported. The message contains the commands to fix it.
+            one is missing, or MMPretrain cannot be imported. The message
+            contains the commands to fix it.
     """
     old = [name for name in REPLACED if name in versions]
     if old:
@@ -73,7 +76,7 @@ def _major(versions: Mapping[str, str], name: str) -> int:
 def installed_versions() -> dict[str, str]:
     """Return name -> version of the installed packages that matter here."""
     versions = {}
-    for name in (*REPLACED, *REQUIRED, 'pycocotools', 'transformers'):
+    for name in (*REPLACED, *REQUIRED, *OTHERS):
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

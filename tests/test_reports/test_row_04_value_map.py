@@ -10,8 +10,10 @@ from mmengine.config import Config
 from mmengine.logging import MessageHub
 from PIL import Image
 
+from mmdavpt.checks.data.before_run import check_run_data
 from mmdavpt.datasets.mask_values import suggest_value_map
 from mmdavpt.engine.runner import DAVPTRunner
+from mmdavpt.errors import UsageError
 
 from . import runs
 
@@ -31,24 +33,40 @@ def folder(tmp_path):
     return folder
 
 
-def test_the_suggested_map_gives_both_classes(folder):
-    files = sorted((folder / 'labels').iterdir())
-    values = {v for f in files for v in np.unique(np.asarray(Image.open(f)))}
-    value_map = suggest_value_map(values)
-    assert value_map == {0: 0, 255: 1}
+def config(folder, **kwargs):
+    """Return a run that loads the masks with ``LoadMasks``."""
     cfg = runs.segmentation(folder, classes=('paper', 'ink'))
     for split in ('train', 'val'):  # and 'test', which is 'val'
         dataset = cfg[f'{split}_dataloader']['dataset']
         dataset['type'] = 'mmdavpt.SegmentationFolder'
         del dataset['img_suffix']
         dataset['pipeline'] = [
-            dict(type='mmdavpt.LoadMasks', value_map=value_map)
+            dict(type='mmdavpt.LoadMasks', **kwargs)
             if step['type'] == 'LoadAnnotations'
             else step
             for step in dataset['pipeline']
         ]
+    return Config(cfg)
+
+
+def test_without_a_map_the_check_suggests_it(folder):
+    with pytest.raises(
+        UsageError,
+        match=r'masks contain only 0, 255.*ink.*'
+        r"type='mmdavpt.LoadMasks', value_map=\{0: 0, 255: 1\}",
+    ):
+        check_run_data(config(folder), training=True)
+
+
+def test_the_suggested_map_gives_both_classes(folder):
+    files = sorted((folder / 'labels').iterdir())
+    values = {v for f in files for v in np.unique(np.asarray(Image.open(f)))}
+    value_map = suggest_value_map(values)
+    assert value_map == {0: 0, 255: 1}
+    cfg = config(folder, value_map=value_map)
     assert runs.sentence(cfg) == ''
-    runner = DAVPTRunner.from_cfg(Config(cfg))
+    check_run_data(cfg, training=True)
+    runner = DAVPTRunner.from_cfg(cfg)
     labels = [
         sample.gt_sem_seg.data.unique(return_counts=True)
         for batch in runner.val_dataloader

@@ -150,7 +150,11 @@ def label_sizes(data: DatasetRecords) -> Iterator[Finding]:
 def _value_map(data: DatasetRecords) -> str:
     """Return the advice to load labels with a value map; '' if none fits."""
     files, number = data.built.files, len(data.built.classes)
-    if files.maps_values or any(files.renumbering):
+    maps = (
+        getattr(files.load_labels, name, None)
+        for name in ('value_map', 'color_map')
+    )
+    if any(maps) or any(files.renumbering):
         return ''
     if any(len(record.shape) > 2 for record in data.labels):
         return ''

@@ -77,8 +77,12 @@ archs = dict(
     ),
 )
 vit = archs[arch] if isinstance(arch, str) else arch
-timm_names = dict(s='small', b='base', l='large')
-checkpoint = weights or f'timm://vit_{timm_names[arch]}_patch14_dinov2.lvd142m'
+dinov2 = dict(
+    s='timm://vit_small_patch14_dinov2.lvd142m',
+    b='timm://vit_base_patch14_dinov2.lvd142m',
+    l='timm://vit_large_patch14_dinov2.lvd142m',
+)
+checkpoint = weights or dinov2[arch]
 
 # What each method trains in the backbone. The heads always train.
 prompts = dict(num_prompts=num_prompts)

@@ -90,7 +90,8 @@ def find_splits(folder: Path) -> dict[str, str]:
                 f'{folder} has {own[0]} and {own[1]}; remove or rename one of '
                 'them'
             )
-        found |= {kind: name for name in own}
+        if own:
+            found[kind] = own[0]
     return found
 
 

@@ -144,6 +144,7 @@ def _weights_settings(args: argparse.Namespace, cfg: Config) -> dict:
         weights=weights,
         patch_size=found.patch_size,
         backbone_options=found.options,
+        timm_model=found.timm_model,
     )
     if found.normalization is None:
         warn(

@@ -101,7 +101,7 @@ def test_skipped_files_are_named_in_one_line(root, monkeypatch):
     assert reasons == {
         'hidden': [*hidden, 'cat/__MACOSX', 'dog/Thumbs.db'],
         'in no format that cv2 reads': unread,
-        'outside of classes': ['loose.png'],
+        'in no folder of a class': ['loose.png'],
     }
     [line] = lines
     assert '2 images; not used: hidden: 9 (such as .ipynb_check' in line
@@ -187,8 +187,8 @@ def test_mistaken_folders(tmp_path):
         ImageFolder(str(tmp_path))
     with pytest.raises(
         UsageError,
-        match='a folder for each class with images, but has none; not used: '
-        'hidden: .hidden; outside of classes: loose.png',
+        match='should have images, but has none; not used: '
+        'hidden: .hidden; in no folder of a class: loose.png',
     ):
         ImageFolder(str(tmp_path), 'train')
     draw(tmp_path / 'train' / 'Cat' / 'a.png')

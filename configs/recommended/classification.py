@@ -80,7 +80,8 @@ methods = {
 }
 tuner = dict(num_prompts=0, tuners=[dict(type=method)])
 # For 32 images; AdamW's rate grows with the square root of the batch.
-default_lr = 2e-5 if method == 'full' else 1e-3
+rates = dict(davpt=5e-3, vpt=5e-3, linear=5e-3, full=2e-5)
+default_lr = rates.get(method.removesuffix('-plus'), 1e-3)
 learning_rate = lr or default_lr * (batch_size / 32) ** 0.5
 guidance = dict(
     guided_layers=(-1,),

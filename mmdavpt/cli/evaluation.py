@@ -5,8 +5,10 @@ import os
 import os.path as osp
 
 from mmengine.config import Config, ConfigDict
+from mmengine.registry import DefaultScope
+from mmengine.visualization import Visualizer
 
-from mmdavpt.checks.introspection import walk
+from mmdavpt.checks.introspection import find_types, walk
 from mmdavpt.errors import UsageError
 
 
@@ -69,10 +71,16 @@ def draw_predictions(
     if hooks.get('visualization') is None:
         name = 'SegVisualizationHook' if segmentation else 'VisualizationHook'
         hooks.visualization = ConfigDict(type=name)
-    # mmengine's own visualizer draws no predictions.
-    if (cfg.get('visualizer') or {}).get('type', 'Visualizer') == 'Visualizer':
+    # The visualizers of mmengine and of the other library draw nothing.
+    visualizer = ConfigDict(cfg.get('visualizer') or dict(type='Visualizer'))
+    method = 'add_datasample' if segmentation else 'visualize_cls'
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
+        kinds = find_types(visualizer.type)
+    own = getattr(Visualizer, method, None)
+    if all(getattr(kind, method, own) is own for kind in kinds):
         name = 'SegLocalVisualizer' if segmentation else 'UniversalVisualizer'
-        cfg.visualizer = ConfigDict(cfg.get('visualizer') or {}, type=name)
+        visualizer.type = name
+    cfg.visualizer = visualizer  # a copy
     hook = hooks.visualization
     hook.update(show=show, wait_time=wait_time)
     if not segmentation:
@@ -80,10 +88,10 @@ def draw_predictions(
         return
     hook.draw = True
     if show_dir is not None:
-        cfg.visualizer.setdefault(
-            'vis_backends', [ConfigDict(type='LocalVisBackend')]
-        )
-        cfg.visualizer.save_dir = show_dir
+        backends = visualizer.get('vis_backends') or []
+        if not any('LocalVisBackend' in b.type for b in backends):
+            backends = [*backends, ConfigDict(type='LocalVisBackend')]
+        cfg.visualizer.update(vis_backends=backends, save_dir=show_dir)
 
 
 def use_tta(cfg: Config) -> None:

@@ -106,6 +106,9 @@ def test_datasets_that_cannot_be_read(write_config, tmp_path, capfd):
     out = capfd.readouterr().out
     assert 'error: train: train_dataloader.dataset cannot be read' in out
     assert 'NoSuchDataset is not in' in out
+    report = tmp_path / 'run/data_report/report.json'
+    (drawn,) = json.loads(report.read_text())['datasets']
+    assert drawn['num_samples'] == 3 and not drawn['images_per_class']
 
 
 def test_mistakes(write_config, tmp_path, capfd):

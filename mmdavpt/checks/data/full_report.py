@@ -63,7 +63,8 @@ def _describe(
 ) -> DatasetReport:
     """Return numbers and findings of a dataset."""
     built = data.built
-    report = DatasetReport(built.split, built.path, len(data.images))
+    number = len(built.files.dataset)
+    report = DatasetReport(built.split, built.path, number)
     if first is not data:
         return replace(report, same_as=first.built.path)
     often = Counter(built.classes)
@@ -72,6 +73,7 @@ def _describe(
         name if often[name] == 1 else f'{name} ({k})': number
         for k, number in data.class_counts.items()
         for name in [built.classes[k]]
+        if data.images
     }
     sizes = [record.loaded_size for record in data.images]
     sizes = sorted(filter(None, sizes), key=math.prod)
@@ -91,5 +93,7 @@ def _describe(
 
 
 def _files(data: DatasetRecords) -> tuple:
-    files = data.built.files
-    return files.images, files.labels, files.classes
+    """Return what makes the findings of two datasets equal."""
+    files, classes = data.built.files, data.built.classes
+    drawn = data.built.path * (not files.images)
+    return files.images, files.labels, files.classes, classes, drawn

@@ -313,3 +313,13 @@ def test_other_files(tmp_path):
     dataset = photos(tmp_path / 'data')
     write(tmp_path / 'data', 'cat/notes.txt')
     assert kinds(tmp_path, train=dataset) == {'other_files': 'warning'}
+
+
+def test_the_same_files_with_other_classes(tmp_path):
+    train = scenes(tmp_path / 'data')
+    val = dict(train, metainfo=dict(classes=['a', 'b']))
+    found = report(tmp_path, train=train, val=val, test=train)
+    same = [part.same_as for part in found.datasets]
+    assert same == ['', '', 'train_dataloader.dataset']
+    wrong = {finding.kind for finding in found.datasets[1].findings}
+    assert wrong == {'values_out_of_range'}

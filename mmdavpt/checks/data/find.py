@@ -26,7 +26,7 @@ def file_findings(data: DatasetRecords) -> Iterator[Finding]:
     files = {'image': data.images, 'label file': data.labels, 'file': both}
     for severity, where, checks in FILE_CHECKS:
         for kind, concerns, sentence in checks:
-            found = [r for r in files[where] if concerns(r, data.built.files)]
+            found = [r for r in files[where] if concerns(r, data.files)]
             found = list({record.path: record for record in found}.values())
             if found:
                 sentence = sentence.format(
@@ -57,7 +57,7 @@ def find_in(
         data (DatasetRecords): Its records.
         parts (Iterable[DatasetRecords]): The datasets of all splits.
     """
-    files, split = data.built.files, data.built.split
+    files, split = data.files, data.split
     used = [r.path for part in parts for r in (*part.images, *part.labels)]
     found = [
         *list_findings(files.dataset, split),

@@ -22,8 +22,8 @@ ENOUGH_LABELS = 8
 
 def class_out_of_range(data: DatasetRecords) -> Iterator[Finding]:
     """Find images whose class does not exist."""
-    number = len(data.built.classes)
-    labels = zip(data.images, data.built.files.classes, strict=True)
+    number = len(data.classes)
+    labels = zip(data.images, data.files.classes, strict=True)
     wrong = [(r, k) for r, ks in labels for k in ks if not 0 <= k < number]
     if wrong and number:
         record, k = wrong[0]
@@ -39,14 +39,14 @@ def class_out_of_range(data: DatasetRecords) -> Iterator[Finding]:
 
 def values_out_of_range(data: DatasetRecords) -> Iterator[Finding]:
     """Find pixel labels that are neither a class nor ignored."""
-    number, ignored = len(data.built.classes), data.built.ignore_index
+    number, ignored = len(data.classes), data.ignore_index
     valid = {*range(number), ignored}
     wrong = sorted(data.values.keys() - valid)
     if wrong and number:
         files = [r for r in data.labels if r.values.keys() & wrong]
         values = [f'{data.values[k]:,} pixels are {k}' for k in wrong]
         advice = 'correct the labels or the classes'
-        if any(data.built.files.renumbering):
+        if any(data.files.renumbering):
             stored = first_few(sorted(data.stored_values), 10)
             advice += f', or reduce_zero_label; the files have {stored}'
         yield data.finding(
@@ -61,10 +61,10 @@ def values_out_of_range(data: DatasetRecords) -> Iterator[Finding]:
 
 def missing_classes(data: DatasetRecords) -> Iterator[Finding]:
     """Find classes without an image or a pixel."""
-    built, counts, decoded = data.built, data.class_counts, data.decoded_labels
+    counts, decoded = data.class_counts, data.decoded_labels
     missing = [k for k, number in counts.items() if not number]
     one = len(counts) - len(missing) < 2
-    known = len(decoded) if data.labels else any(built.files.classes)
+    known = len(decoded) if data.labels else any(data.files.classes)
     enough = data.complete or one or known >= ENOUGH_LABELS * len(counts)
     if not (missing and known and enough):
         return
@@ -73,9 +73,9 @@ def missing_classes(data: DatasetRecords) -> Iterator[Finding]:
         kind, whole = 'class_without_pixels', len(data.labels)
         part = f'{len(decoded)} of ' * (len(decoded) < whole)
         where = f'pixel in {part}{whole} label files'
-    training = built.split == 'train'
+    training = data.split == 'train'
     grave = training and one and len(counts) > 1
-    sentence = f'no {where} has the class {_names(missing, built.classes)}'
+    sentence = f'no {where} has the class {_names(missing, data.classes)}'
     if value_map := data.labels and _value_map(data):
         grave = True
         values = first_few(sorted(data.stored_values), 10)
@@ -93,8 +93,8 @@ def imbalance(data: DatasetRecords) -> Iterator[Finding]:
     often = max(present, key=present.get, default=None)
     limit = IMBALANCED_PIXELS if data.labels else IMBALANCED_IMAGES
     rare = [k for k, n in present.items() if present[often] >= limit * n]
-    if rare and data.complete and data.built.split == 'train':
-        names = data.built.classes
+    if rare and data.complete and data.split == 'train':
+        names = data.classes
         yield data.finding(
             'imbalance',
             'warning',
@@ -130,13 +130,13 @@ def label_sizes(data: DatasetRecords) -> Iterator[Finding]:
 
 def _value_map(data: DatasetRecords) -> str:
     """Return the advice to load labels with a value map; '' if none fits."""
-    files = data.built.files
+    files = data.files
     given = vars(files.load_labels)
     mapped = given.get('value_map') or given.get('color_map')
     colored = any(len(record.shape) > 2 for record in data.labels)
     if mapped or colored or any(files.renumbering):
         return ''
-    number = len(data.built.classes) or None
+    number = len(data.classes) or None
     if found := suggest_value_map(data.stored_values, number):
         loader = f"dict(type='mmdavpt.LoadMasks', value_map={found})"
         return f'load them with {loader} in place of LoadAnnotations'

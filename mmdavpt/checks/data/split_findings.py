@@ -48,13 +48,13 @@ def find_across(parts: Sequence[DatasetRecords]) -> list[Finding]:
         parts (Sequence[DatasetRecords]): The datasets of all splits. Of val
             and test sets with the same images, the first is compared.
     """
-    train = [part for part in parts if part.built.split == 'train']
+    train = [part for part in parts if part.split == 'train']
     others = {}
     for part in parts:
-        if train and part.built.split != 'train':
-            others.setdefault(tuple(part.built.files.images), part)
+        if train and part.split != 'train':
+            others.setdefault(tuple(part.files.images), part)
     return [
-        replace(finding, split=f'train and {other.built.split}')
+        replace(finding, split=f'train and {other.split}')
         for other in others.values()
         for finding in _compare(train, other)
     ]
@@ -70,7 +70,7 @@ def _compare(
         yield other.finding(
             'same_files',
             'warning',
-            f'{other.built.path} reads {listed(same)} of the training set, so '
+            f'{other.path} reads {listed(same)} of the training set, so '
             'its scores say nothing about new images',
             same,
         )
@@ -81,11 +81,11 @@ def _compare(
             'leak',
             severity_of(len(copies), len(other.images)),
             f'the training set also has {listed(copies)} of '
-            f'{other.built.path}, the first as {originals[0].path}, so scores '
+            f'{other.path}, the first as {originals[0].path}, so scores '
             'are too high; remove them from one of the two',
             [r for pair in zip(copies, originals, strict=True) for r in pair],
         )
-    first, found = (p.built.files.dataset.metainfo for p in (train[0], other))
-    name = f'{other.built.split} set'
+    first, found = (p.files.dataset.metainfo for p in (train[0], other))
+    name = f'{other.split} set'
     if defect := label_defect(first, found, other=name):
         yield other.finding('different_classes', 'error', defect)

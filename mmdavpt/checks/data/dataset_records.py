@@ -50,20 +50,25 @@ class DatasetRecords:
         keys = self.files.labels
         return [self.records.get(key) or FileRecord(key[0]) for key in keys]
 
-    @cached_property
-    def decoded_labels(self) -> list[FileRecord]:
-        """Records of the label files that were decoded."""
-        return [record for record in self.labels if record.shape]
+    @property
+    def unit(self) -> str:
+        """What has labels: 'images' or 'pixels'."""
+        return 'pixels' if self.labels else 'images'
 
-    @cached_property
+    @property
     def complete(self) -> bool:
         """Whether all label files were decoded that can be."""
         return all(r.shape or r.defect or r.rejected for r in self.labels)
 
     @cached_property
-    def values(self) -> Counter:
-        """Pixels of each label value, as loaded."""
-        return _total(record.values for record in self.labels)
+    def label_sets(self) -> list[Mapping[int, int] | tuple[int, ...]]:
+        """Pixels of each label, or the labels, of each sample."""
+        return [r.values for r in self.labels] or self.files.classes
+
+    @cached_property
+    def counts(self) -> Counter:
+        """Images or pixels of each label, as loaded."""
+        return _total(self.label_sets)
 
     @cached_property
     def stored_values(self) -> Counter:
@@ -73,20 +78,11 @@ class DatasetRecords:
     @cached_property
     def class_counts(self) -> dict[int, int]:
         """Images or pixels of each class, also of classes without any."""
-        listed = Counter(k for ks in self.files.classes for k in ks)
-        counts = self.values if self.labels else listed
-        classes = range(len(self.classes))
-        return {k: counts[k] for k in classes if k != self.ignore_index}
-
-    def label_of(self, index: int) -> object:
-        """Return what marks the label of a sample; falsy if it is not read.
-
-        Args:
-            index (int): The sample.
-        """
-        if self.labels:
-            return tuple(sorted(self.labels[index].values.items()))
-        return self.files.classes[index]
+        return {
+            k: self.counts[k]
+            for k in range(len(self.classes))
+            if k != self.ignore_index
+        }
 
     def finding(
         self,
@@ -141,8 +137,8 @@ def severity_of(part: int, whole: int) -> str:
     return 'error' if part >= NOTICEABLE * whole else 'warning'
 
 
-def _total(counts: Iterable[Mapping[int, int]]) -> Counter:
+def _total(sets: Iterable[Mapping[int, int] | tuple[int, ...]]) -> Counter:
     total = Counter()
-    for part in counts:
-        total.update(part)
+    for labels in sets:
+        total.update(labels)
     return total

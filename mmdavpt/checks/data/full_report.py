@@ -65,13 +65,12 @@ def _describe(
     return DatasetReport(
         *name,
         classes=classes,
-        images_per_class={} if data.labels else counts,
-        pixels_per_class=counts if data.labels else {},
-        label_values=dict(sorted(data.values.items())),
+        label_values=dict(sorted(data.counts.items())) if data.labels else {},
         sizes={name: sizes[i] for name, i in chosen.items() if sizes},
         formats=dict(Counter(r.format for r in known)),
         modes=dict(Counter(f'{r.mode}, {r.bits} bits' for r in known)),
         findings=tuple(find_in(data, parts)),
+        **{f'{data.unit}_per_class': counts},
     )
 
 

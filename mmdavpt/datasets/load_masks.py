@@ -154,7 +154,9 @@ def read_values(image: Image.Image, path: str, colors: bool) -> np.ndarray:
         if (values != values[..., :1]).any():
             raise UsageError(
                 f'{path} has colors ({image.mode}), not one value per pixel; '
-                'map them to classes with LoadMasks(color_map={...})'
+                'name the class of each with LoadMasks(color_map={...}), or '
+                'next to a folder in classes.json, such as '
+                '{"road": [128, 64, 128], "sky": [70, 130, 180]}'
             )
         values = values[..., 0]
     if values.dtype.kind == 'f' and (values % 1).any():

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from mmdavpt.errors import UsageError
 
+from ..list_files import read_list as read_lines
+
 #: Class ids of the lists: numbers, or strings such as NABirds' folders.
 ClassId = int | str
 
@@ -104,8 +106,7 @@ def read_class_names(
     path = osp.join(data_root, 'classes.txt')
     if not osp.isfile(path):
         return own_ids
-    with open(path, encoding='utf-8-sig') as file:
-        lines = [line.strip() for line in file if line.strip()]
+    lines = [line for _, line in read_lines(path)]
     by_id = dict(line.split(maxsplit=1) for line in lines if ' ' in line)
     if len(by_id) < len(lines) or not all(i.isdecimal() for i in by_id):
         return _checked_names(path, lines, len(own_ids))

@@ -4,6 +4,8 @@ import os.path as osp
 
 from mmdavpt.errors import UsageError
 
+from ..list_files import read_list
+
 #: The optional file of class names in the folder of a task.
 CLASSES_FILE = 'classes.txt'
 
@@ -22,30 +24,20 @@ def read_split(path: str, num_classes: int) -> list[tuple[str, int]]:
         UsageError: If the list is missing or empty, a line has another form,
             a label is out of range, or an image is listed twice.
     """
-    try:
-        with open(path, encoding='utf-8-sig') as file:
-            lines = file.read().splitlines()
-    except FileNotFoundError:
+    if not osp.isfile(path):
         raise UsageError(
             f'{path} does not exist; copy the folder again, or write it with '
             'tools/dataset_converters/vtab1k.py'
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f'{path} cannot be read ({error}); copy it again'
-        ) from error
+        )
     entries: dict[str, int] = {}
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            image, label = _parse(line, f'{path}, line {number}', num_classes)
-            if image in entries:
-                raise UsageError(
-                    f'{path}, line {number}: {image} is listed a second time; '
-                    'copy the list again'
-                )
-            entries[image] = label
-    if not entries:
-        raise UsageError(f'{path} lists no images; copy it again')
+    for place, line in read_list(path):
+        image, label = _parse(line, place, num_classes)
+        if image in entries:
+            raise UsageError(
+                f'{place}: {image} is listed a second time; copy the list '
+                'again'
+            )
+        entries[image] = label
     return list(entries.items())
 
 
@@ -81,8 +73,7 @@ def read_class_names(folder: str, num_classes: int) -> list[str] | None:
     path = osp.join(folder, CLASSES_FILE)
     if not osp.isfile(path):
         return None
-    with open(path, encoding='utf-8-sig') as file:
-        names = [line.strip() for line in file if line.strip()]
+    names = [line for _, line in read_list(path)]
     if len(names) != num_classes:
         raise UsageError(
             f'{path} should name {num_classes} classes, one a line, but '

@@ -171,12 +171,12 @@ def test_report_missing_folders_and_lists(tmp_path):
     with pytest.raises(UsageError, match='does not exist'):
         read(tmp_path / 'nowhere')
     folder = write(tmp_path, lines=[])
-    with pytest.raises(UsageError, match='lists no images'):
+    with pytest.raises(UsageError, match='is empty'):
         read(tmp_path)
     with pytest.raises(UsageError, match='train800.txt does not exist'):
         read(tmp_path, split='train800')
     (folder / 'test.txt').write_bytes(b'\xff\xfe')
-    with pytest.raises(UsageError, match='cannot be read'):
+    with pytest.raises(UsageError, match='is not UTF-8'):
         read(tmp_path)
 
 

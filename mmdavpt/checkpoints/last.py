@@ -45,28 +45,19 @@ def last_checkpoint(work_dir: str) -> tuple[str | None, list[str]]:
             a fresh start would overwrite them.
     """
     named, notes = _named_checkpoint(work_dir)
-    if named is not None and '://' in named:  # in a remote storage
-        return named, notes
     if named is not None:
-        try:
-            if _iteration(named) is not None:
-                return named, notes
-            notes.append(f'{named} is not resumable')
-        except UsageError as error:
-            notes.append(str(error))
+        remote = '://' in named  # in a storage that is not searched
+        if remote or _iteration(named, notes) is not None:
+            return named, notes
+        notes = notes or [f'{named} is not resumable']
     folder = Path(work_dir) if named is None else Path(named).parent
-    found = []
-    for path in map(str, sorted(folder.glob('*.pth'))):
+    found = [
+        (iteration, path)
+        for path in map(str, sorted(folder.glob('*.pth')))
         # The best checkpoints have no optimizer state.
-        if osp.basename(path).startswith('best_') or path == named:
-            continue
-        try:
-            iteration = _iteration(path)
-        except UsageError as error:
-            notes.append(str(error))
-            continue
-        if iteration is not None:
-            found.append((iteration, path))
+        if not osp.basename(path).startswith('best_') and path != named
+        if (iteration := _iteration(path, notes)) is not None
+    ]
     if found:
         iteration, path = max(found)
         notes.append(
@@ -97,9 +88,18 @@ def _named_checkpoint(work_dir: str) -> tuple[str | None, list[str]]:
     return None, [f'{pointer} names {name}, which does not exist']
 
 
-def _iteration(path: str) -> int | None:
-    """Return the iteration of a checkpoint, None if it is not resumable."""
-    content = read_run_checkpoint(path)
+def _iteration(path: str, notes: list[str]) -> int | None:
+    """Return the iteration of a checkpoint, None if it is not resumable.
+
+    Args:
+        path (str): The checkpoint.
+        notes (list[str]): Gets the message if it is damaged.
+    """
+    try:
+        content = read_run_checkpoint(path)
+    except UsageError as error:
+        notes.append(str(error))
+        return None
     meta = content.get('meta')
     resumable = (
         isinstance(meta, dict)

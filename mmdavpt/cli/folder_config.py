@@ -37,7 +37,7 @@ FLAGS = dict(
 
 
 def write_config(args: argparse.Namespace, command: list[str]) -> str:
-    """Write the config of a folder, unless a run that resumes has one.
+    """Write the config of a folder, unless a run to resume or check has one.
 
     It is the recommended config of the task with the settings of the folder,
     the weights and the command line: ``WORK_DIR/NAME.py``. A split that is
@@ -61,9 +61,13 @@ def write_config(args: argparse.Namespace, command: list[str]) -> str:
     path = work_dir / f'{name}.py'
     given = {v: getattr(args, flag) for flag, v in FLAGS.items()}
     given = {name: value for name, value in given.items() if value is not None}
-    if args.resume and path.is_file():
+    started = args.check_only and any(work_dir.glob('*.pth'))
+    if (args.resume or started) and path.is_file():
         _check_same(path, given)
         return str(path)
+    only_data = getattr(args, 'data_only', False)
+    if only_data:  # a training writes its own config, with its weights
+        path = work_dir / 'data_report' / f'{name}.py'
     task = args.task or find_task(args.config)
     recommended = RECOMMENDED / f'{task}.py'
     options = args.cfg_options or {}
@@ -71,8 +75,9 @@ def write_config(args: argparse.Namespace, command: list[str]) -> str:
     given = {key: options.pop(key) for key in own} | given
     cfg = Config.fromfile(recommended)
     _check_method(given.get('method', cfg.method), cfg.methods)
-    settings = _weights_settings(args, cfg)
-    size = _fitting_size(given.get('size'), cfg.size, settings['patch_size'])
+    settings = {} if only_data else _weights_settings(args, cfg)
+    patch = settings.get('patch_size', 1)
+    size = _fitting_size(given.get('size'), cfg.size, patch)
     layout = read_layout(args.config, task, given.get('seed', cfg.seed))
     settings |= dict(layout.settings, data_root=osp.normpath(args.config))
     settings |= {f'{split}_data': d for split, d in layout.data.items()}
@@ -105,9 +110,9 @@ def _check_same(path: Path, given: Mapping[str, object]) -> None:
     for name, value in given.items():
         if settings.get(name, repr(value)) != repr(value):
             raise UsageError(
-                f'--resume continues with the settings of {path}, where '
-                f'{name} is {settings[name]}, not {value!r}; omit the '
-                'option, or train in another --work-dir'
+                f'{path} is the config of this run, where {name} is '
+                f'{settings[name]}, not {value!r}; omit the option, or choose '
+                'another --work-dir'
             )
 
 

@@ -245,7 +245,8 @@ def test_recommended_settings_follow_from_the_arch(task, arch, depth):
 @pytest.mark.parametrize('batch, factor', [(32, 1), (8, 0.5), (128, 2)])
 def test_recommended_rate_follows_the_batch_unless_it_is_set(batch, factor):
     path = str(CONFIGS['recommended/classification.py'])
-    for method, rate in (('davpt', 1e-3), ('full', 2e-5)):
+    rates = {'davpt-plus': 5e-3, 'linear': 5e-3, 'lora': 1e-3, 'full': 2e-5}
+    for method, rate in rates.items():
         cfg = load_config(path, dict(method=method, batch_size=batch))
         assert cfg.optim_wrapper.optimizer.lr == pytest.approx(rate * factor)
     cfg = load_config(path, dict(lr=0.3, batch_size=batch))

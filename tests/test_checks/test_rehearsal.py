@@ -192,7 +192,7 @@ def test_check_only_ends_after_the_rehearsal(tmp_path, capsys):
     assert not list(tmp_path.rglob('*.pth'))
     (log,) = tmp_path.rglob('*.log')
     assert 'The rehearsal passed' in log.read_text()
-    cfg.val_evaluator.topk = 7
+    cfg.val_evaluator.thrs = 'high'
     cfg.dump(tmp_path / 'wrong.py')
     with pytest.raises(SystemExit, match='2'):
         train.main([str(tmp_path / 'wrong.py'), '--check-only'])

@@ -143,7 +143,7 @@ def test_workers_without_a_process(photos):
     """`num_workers=0` alone fails late [mmseg #2514]."""
     photos['train_dataloader']['persistent_workers'] = True
     said = runs.sentence(photos)
-    assert '`train_dataloader`: persistent_workers option needs num_w' in said
+    assert 'persistent_workers=True needs workers; set persistent_w' in said
 
 
 @pytest.mark.parametrize('guidance', [None, GUIDED])

@@ -14,6 +14,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
+from mmseg.apis import MMSegInferencer
 from mmseg.structures import SegDataSample
 from PIL import Image
 
@@ -78,6 +79,29 @@ def test_label_maps_of_one_channel(tmp_path):
         other = Image.open(tmp_path / 'True' / path.name)
         assert np.array_equal(values, other)
         assert np.unique(values).tolist() == [0, 1]
+
+
+def test_inferencer_and_picture_of_one_channel(tmp_path):
+    """They read the labels, which are floats for one channel."""
+    cfg = Config(segmentation(tmp_path, ONE, dict(mode='whole'), ['a', 'b']))
+    cfg.visualizer = dict(type='SegLocalVisualizer', alpha=1.0)
+    init_default_scope('mmseg')
+    model = MODELS.build(cfg.model)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for value in model.parameters():
+            value.add_(torch.randn_like(value) / 5)
+    names = dict(classes=['a', 'b'], palette=[[9, 9, 9], [200, 0, 0]])
+    meta = dict(dataset_meta=names)
+    weights = tmp_path / 'w.pth'
+    torch.save(dict(state_dict=model.state_dict(), meta=meta), weights)
+    image = str(tmp_path / 'masks/images/0.png')
+    found = MMSegInferencer(cfg, str(weights), device='cpu')(
+        image, return_vis=True, opacity=1.0, with_labels=False
+    )
+    labels = found['predictions']
+    assert np.unique(labels).tolist() == [0, 1]
+    assert np.array_equal(found['visualization'][..., 0] == 200, labels == 1)
 
 
 def test_logged_accuracy_of_one_channel(tmp_path):

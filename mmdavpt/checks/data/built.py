@@ -1,9 +1,8 @@
 """Build the datasets of a config, to check their files."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,32 +13,34 @@ from mmdavpt.checks.introspection import arguments_of, find_types, walk
 from mmdavpt.datasets.sample_files import SampleFiles
 from mmdavpt.errors import UsageError
 
+from .dataset_records import DatasetRecords
 from .finding import Finding
 from .lists import class_list_findings, list_findings
 
 
-@dataclass(frozen=True)
-class BuiltDataset:
-    """A dataset of a config, not a wrapper of others.
+def build_all(
+    cfg: dict, splits: Iterable[str]
+) -> tuple[list[DatasetRecords], list[Finding]]:
+    """Build the datasets of several splits.
 
     Args:
-        split (str): 'train', 'val' or 'test'.
-        path (str): Its path in the config.
-        files (SampleFiles): Its files and loaders.
-        classes (tuple[str, ...]): Names of the classes, or numbers of a head
-            if the dataset names none. () if both are unknown.
-        ignore_index (int, optional): The label of pixels without annotation;
-            None if no pixels have labels.
+        cfg (dict): The config.
+        splits (Iterable[str]): Out of 'train', 'val' and 'test'.
+
+    Returns:
+        tuple[list[DatasetRecords], list[Finding]]: The datasets, and a finding
+        for each split that cannot be built.
     """
+    built, findings = [], []
+    for split in splits:
+        try:
+            built += build_datasets(cfg, split)
+        except UsageError as error:
+            findings.append(Finding('error', 'unreadable', split, str(error)))
+    return built, findings
 
-    split: str
-    path: str
-    files: SampleFiles
-    classes: tuple[str, ...]
-    ignore_index: int | None
 
-
-def build_datasets(cfg: dict, split: str) -> list[BuiltDataset]:
+def build_datasets(cfg: dict, split: str) -> list[DatasetRecords]:
     """Build the datasets of a split, without their wrappers.
 
     Datasets that can download their data are skipped.
@@ -58,6 +59,7 @@ def build_datasets(cfg: dict, split: str) -> list[BuiltDataset]:
     number = head.get('num_classes', model.get('num_classes')) or 0
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
         found = list(_build(node, f'{split}_dataloader.dataset'))
+    built = []
     for path, dataset in found:
         if not len(dataset):
             suffix = getattr(dataset, 'img_suffix', '')
@@ -65,14 +67,12 @@ def build_datasets(cfg: dict, split: str) -> list[BuiltDataset]:
                 f'{path} lists no images{suffix and f" that end in {suffix}"}'
                 '; check img_suffix, data_root, data_prefix and ann_file'
             )
-    built = []
-    for path, dataset in found:
         files = SampleFiles(dataset)
         names = dataset.metainfo.get('classes') or map(str, range(number))
         # The 256th class of images is a class like any other.
         pixels = files.load_labels is not None
         ignored = head.get('ignore_index', 255) if pixels else None
-        built.append(BuiltDataset(split, path, files, tuple(names), ignored))
+        built.append(DatasetRecords(split, path, files, tuple(names), ignored))
     return built
 
 
@@ -93,17 +93,13 @@ def _build(node: Any, path: str) -> Iterator[tuple[str, BaseDataset]]:
     except UsageError as error:
         raise UsageError(f'{path}: {error}') from error
     except Exception as error:
-        split = path.partition('_')[0]
-        for finding in _list_errors(node, split):
+        for finding in _list_errors(node, path.partition('_')[0]):
             raise UsageError(f'{path}: {finding.sentence}') from error
-        missing = getattr(error, 'filename', None)
         reason = str(error).strip() or type(error).__name__
-        if missing and not isinstance(error, FileNotFoundError):
-            reason = f'{error.strerror}: {missing}'
-        elif missing:
-            reason = f'{missing} does not exist (looked in {Path.cwd()})'
-            if '~' in Path(missing).parts:
-                reason += "; '~' is not expanded, so write the full path"
+        if isinstance(error, FileNotFoundError):
+            reason = f'{error.filename} does not exist (looked in {Path.cwd()}'
+            home = "; '~' is not expanded, so write the full path"
+            reason += f'){home * ("~" in Path(error.filename).parts)}'
         raise UsageError(
             f'{path} cannot be read: {reason}; docs/data.md shows where the '
             'data comes from and its layout; to name another folder, use '

@@ -1,17 +1,18 @@
 """Write a data report as one HTML page, with pictures of its findings."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 from jinja2 import Environment
+from mmcv.transforms import LoadImageFromFile
 
-from mmdavpt.checks.data.built import BuiltDataset
+from mmdavpt.checks.data.dataset_records import DatasetRecords
 from mmdavpt.checks.data.dataset_report import DataReport, DatasetReport
 from mmdavpt.datasets.folder_files import is_picture
 from mmdavpt.errors import printable
-from mmdavpt.visualization.thumbnails import Thumbnail, draw_file, draw_sample
+from mmdavpt.visualization.thumbnails import Thumbnail, draw_sample
 
 TEMPLATE = Path(__file__).with_name('page.html.jinja')
 
@@ -25,12 +26,12 @@ MOST_SAMPLES = 6
 IGNORED, UNKNOWN = (128, 128, 128), (255, 0, 255)
 
 
-def write_page(report: DataReport, built: Sequence[BuiltDataset]) -> str:
+def write_page(report: DataReport, built: Sequence[DatasetRecords]) -> str:
     """Return a report as an HTML page that needs no other file.
 
     Args:
         report (DataReport): The report.
-        built (Sequence[BuiltDataset]): Its datasets, which load the samples
+        built (Sequence[DatasetRecords]): Its datasets, which load the samples
             to draw.
     """
     by_path = {part.path: part for part in built}
@@ -48,7 +49,7 @@ def write_page(report: DataReport, built: Sequence[BuiltDataset]) -> str:
             for own in [by_path[part.path]]
         ],
         findings=[
-            (finding, _draw_files(files, samples))
+            (finding, [draw() for draw in _drawers(files, samples)])
             for finding, files in zip(report.all_findings, first, strict=True)
         ],
         most_files=MOST_FILES,
@@ -56,12 +57,12 @@ def write_page(report: DataReport, built: Sequence[BuiltDataset]) -> str:
     return printable(page)
 
 
-def make_bars(part: DatasetReport, built: BuiltDataset) -> list[dict]:
+def make_bars(part: DatasetReport, built: DatasetRecords) -> list[dict]:
     """Return a bar for each class, and for each label value without one.
 
     Args:
         part (DatasetReport): The dataset.
-        built (BuiltDataset): The same dataset.
+        built (DatasetRecords): The same dataset.
 
     Returns:
         list[dict]: Name and color, count of images or pixels, 'share' in
@@ -77,25 +78,20 @@ def make_bars(part: DatasetReport, built: BuiltDataset) -> list[dict]:
     for value, count in counts.items():
         color, name = style_of(value, built)
         missing = not count and value != built.ignore_index
-        bars.append(
-            dict(
-                name=name,
-                color=part.label_values and color,
-                count=count,
-                share=100 * count / max(total, 1),
-                width=100 * count / max(most, 1),
-                wrong=missing or color == UNKNOWN,
-            )
-        )
+        bar = dict(name=name, count=count, wrong=missing or color == UNKNOWN)
+        bar['color'] = part.label_values and color
+        bar['share'] = 100 * count / max(total, 1)
+        bar['width'] = 100 * count / max(most, 1)
+        bars.append(bar)
     return bars
 
 
-def style_of(value: int, built: BuiltDataset) -> tuple[Sequence[int], str]:
+def style_of(value: int, built: DatasetRecords) -> tuple[Sequence[int], str]:
     """Return color and name of a label value.
 
     Args:
         value (int): The value, as loaded.
-        built (BuiltDataset): The dataset.
+        built (DatasetRecords): The dataset.
     """
     if value == built.ignore_index:
         return IGNORED, f'{value} (ignored)'
@@ -108,8 +104,8 @@ def style_of(value: int, built: BuiltDataset) -> tuple[Sequence[int], str]:
 
 
 def _find_samples(
-    files: set[str], built: Sequence[BuiltDataset]
-) -> dict[str, tuple[BuiltDataset, dict]]:
+    files: set[str], built: Sequence[DatasetRecords]
+) -> dict[str, tuple[DatasetRecords, dict]]:
     """Return dataset and sample of each file that belongs to one."""
     return {
         sample[key]: (part, sample)
@@ -120,29 +116,32 @@ def _find_samples(
     }
 
 
-def _draw_files(
-    files: Sequence[str], samples: dict[str, tuple[BuiltDataset, dict]]
-) -> list[Thumbnail]:
-    """Draw the samples of some files, or the files, each once."""
+def _drawers(
+    files: Sequence[str], samples: dict[str, tuple[DatasetRecords, dict]]
+) -> list[Callable[[], Thumbnail]]:
+    """Return what draws the samples of some files, or the files, each once."""
     unique = {}
     for file in files:
         if file in samples:
             part, sample = samples[file]
             unique[sample['img_path']] = partial(_draw, part, sample)
         elif is_picture(file):
-            unique[file] = partial(draw_file, file)
-    return [draw() for draw in [*unique.values()][:MOST_PICTURES]]
+            load = LoadImageFromFile(imdecode_backend='pillow')
+            sample = dict(img_path=file)
+            unique[file] = partial(draw_sample, sample, load, None, None)
+    return [*unique.values()][:MOST_PICTURES]
 
 
-def _draw_some(part: BuiltDataset) -> list[Thumbnail]:
+def _draw_some(part: DatasetRecords) -> list[Thumbnail]:
     """Draw some samples of a dataset, evenly spread."""
     samples = part.files.samples
     step = math.ceil(len(samples) / MOST_SAMPLES) or 1
     return [_draw(part, sample) for sample in samples[::step]]
 
 
-def _draw(part: BuiltDataset, sample: dict) -> Thumbnail:
+def _draw(part: DatasetRecords, sample: dict) -> Thumbnail:
     """Draw a sample, and name its values without a class first."""
-    drawn = draw_sample(part.files, sample, partial(style_of, built=part))
-    legend = sorted(drawn.legend, key=lambda entry: entry[0] != UNKNOWN)
-    return drawn._replace(legend=legend)
+    loaders = part.files.load_image, part.files.load_labels
+    drawn = draw_sample(sample, *loaders, partial(style_of, built=part))
+    drawn.legend.sort(key=lambda entry: entry[0] != UNKNOWN)
+    return drawn

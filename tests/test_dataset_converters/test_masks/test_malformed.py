@@ -220,7 +220,7 @@ def test_masks(tmp_path):
             (GRAY.astype(np.float32) / 9, ['0=sky'], 'fractions'),
             (GRAY, ['0=sky', '1,2,3=cat'], 'should map'),
             (GRAY, ['0=sky', '0=cat'], "0 is 'sky' and 'cat'"),
-            (GRAY, ['0,0,256=sky'], 'each part from 0 to 255'),
+            (GRAY, ['0,0,256=sky'], 'color_map should map colors'),
             (GRAY, ['x=sky'], 'malformed'),
             (GRAY, ['0=__ignore__', '255=__ignore__'], '1 to 255 classes'),
             (

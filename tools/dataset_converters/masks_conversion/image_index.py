@@ -4,7 +4,7 @@ import os.path as osp
 from collections import defaultdict
 from pathlib import PureWindowsPath
 
-from mmdavpt.datasets.folder_files import find_images, normalize_name
+from mmdavpt.datasets import folder_files as files
 from mmdavpt.errors import UsageError
 
 
@@ -14,7 +14,7 @@ def plain_name(path: str) -> str:
     Args:
         path (str): A path of Windows or Unix.
     """
-    path = PureWindowsPath(normalize_name(path))
+    path = PureWindowsPath(files.normalize_name(path))
     return '/'.join(p for p in path.parts if p not in ('..', path.anchor))
 
 
@@ -32,7 +32,7 @@ class ImageIndex:
 
     def __init__(self, folder: str, by_stem: bool = False) -> None:
         self.by_stem = by_stem
-        names = find_images(folder, 'pillow')[0]
+        names = [n for n in files.list_files(folder)[0] if files.is_picture(n)]
         #: Paths of all images.
         self.paths = [osp.join(folder, name) for name in names]
         self._files = defaultdict(list)

@@ -75,19 +75,19 @@ def write_config(args: argparse.Namespace, command: list[str]) -> str:
     given = {key: options.pop(key) for key in own} | given
     cfg = Config.fromfile(recommended)
     _check_method(given.get('method', cfg.method), cfg.methods)
+    layout = read_layout(args.config, task, given.get('seed', cfg.seed))
+    _check_outside(work_dir, args.config, layout)
     settings = {} if only_data else _weights_settings(args, cfg)
     patch = settings.get('patch_size', 1)
     size = _fitting_size(given.get('size'), cfg.size, patch)
-    layout = read_layout(args.config, task, given.get('seed', cfg.seed))
     settings |= dict(layout.settings, data_root=osp.normpath(args.config))
     settings |= {f'{split}_data': d for split, d in layout.data.items()}
     settings |= given | dict(size=size)
     if args.work_dir:
         settings['work_dir'] = args.work_dir
-    source = recommended.read_text(encoding='utf-8')
     files = {n: '\n'.join([*v, '']) for n, v in layout.lists.items()}
     files[path.name] = _with_docstring(
-        replace_variables(source, settings),
+        replace_variables(recommended.read_text('utf-8'), settings),
         _describe(layout, args.config, path, command),
     )
     _write(path, files, alone=args.launcher in (None, 'none'))
@@ -114,6 +114,16 @@ def _check_same(path: Path, given: Mapping[str, object]) -> None:
                 f'{settings[name]}, not {value!r}; omit the option, or choose '
                 'another --work-dir'
             )
+
+
+def _check_outside(work_dir: Path, folder: str, layout: FolderLayout) -> None:
+    """Check that the work folder does not become a class of the data."""
+    inside = work_dir.resolve().is_relative_to(osp.realpath(folder))
+    if inside and layout.data['train']['data_prefix'] == '':
+        raise UsageError(
+            f'{work_dir} would become a class of {folder}, which has a '
+            'folder for each; choose another --work-dir'
+        )
 
 
 def _check_method(method: str, methods: Mapping[str, dict]) -> None:

@@ -9,10 +9,11 @@ work_dirs/FOLDER/FOLDER.py, with its settings at the top, which is trained.
 
 import argparse
 import os.path as osp
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from mmdavpt.errors import UsageError
 
 from . import options
 from .messages import run_command
@@ -20,6 +21,8 @@ from .messages import run_command
 if TYPE_CHECKING:
     from mmengine.config import Config
     from mmengine.runner import Runner
+
+CONFIG_FILES = ('.py', '.json', '.yaml', '.yml')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,9 +65,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv (Sequence[str], optional): The arguments. Defaults to
             ``sys.argv[1:]``.
     """
-    args = options.parse_arguments(add_arguments, argv)
-    args.command = sys.argv[1:] if argv is None else [*argv]
-    run_command(_train, args)
+    run_command(_train, options.parse_arguments(add_arguments, argv))
 
 
 def _train(args: argparse.Namespace) -> None:
@@ -86,6 +87,11 @@ def load(args: argparse.Namespace) -> 'Config':
         from .folder_config import write_config
 
         args.config = write_config(args, args.command)
+    elif osp.splitext(args.config)[1] not in CONFIG_FILES:
+        raise UsageError(
+            f'{args.config} should be a config ({", ".join(CONFIG_FILES)}) or '
+            'a folder of images, but is another file'
+        )
     else:
         options.check_folder_arguments(args)
     return load_config(args.config, args.cfg_options, args.protocol)

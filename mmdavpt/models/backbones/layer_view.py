@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -45,6 +46,21 @@ class LayerView(ABC):
         self.layer = layer
         self.shifts = shifts or {}
         self.rope = rope
+
+    def shifted(self, bias: Tensor | None) -> Tensor | None:
+        """Return the bias of queries, keys and values, shifted.
+
+        Args:
+            bias (Tensor, optional): With shape (3C, ); None for zeros.
+        """
+        own = {
+            part: self.shifts[part] for part in 'qkv' if part in self.shifts
+        }
+        if not own:
+            return bias
+        zero = torch.zeros_like(next(iter(own.values())))
+        shift = torch.cat([own.get(part, zero) for part in 'qkv'])
+        return shift if bias is None else bias + shift
 
     @property
     def num_heads(self) -> int:

@@ -151,17 +151,7 @@ class TimmLayer(LayerView):
         bias = attn.qkv.bias
         if getattr(attn, 'q_bias', None) is not None:
             bias = torch.cat([attn.q_bias, attn.k_bias, attn.v_bias])
-        shifts = [self.shifts.get(part) for part in 'qkv']
-        if not any(shift is not None for shift in shifts):
-            return bias
-        if bias is None:
-            bias = attn.qkv.weight.new_zeros(3 * self._attention_dims)
-        return torch.cat(
-            [
-                part if shift is None else part + shift
-                for part, shift in zip(bias.chunk(3), shifts, strict=True)
-            ]
-        )
+        return self.shifted(bias)
 
     def position(
         self, part: str, tokens: Tensor, first_patch: int | None = None

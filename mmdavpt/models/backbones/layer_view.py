@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -163,6 +164,19 @@ class LayerView(ABC):
         modules = {self.linear(part)[0] for part in 'kv'}
         biases = [m.bias for m in modules if m.bias is not None]
         return [*norm, *biases]
+
+    def shift_qkv(self, bias: Tensor | None) -> Tensor | None:
+        """Shift the bias of a fused projection.
+
+        Args:
+            bias (Tensor | None): With shape (3C, ), or None for zero.
+        """
+        shifts = {p: self.shifts[p] for p in 'qkv' if p in self.shifts}
+        if not shifts:
+            return bias
+        zero = torch.zeros_like(next(iter(shifts.values())))
+        shift = torch.cat([shifts.get(part, zero) for part in 'qkv'])
+        return shift if bias is None else bias + shift
 
     def dims(self, part: str) -> tuple[int, int]:
         """Return the numbers of input and output channels of a part."""

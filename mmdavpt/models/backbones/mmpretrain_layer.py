@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import torch
 import torch.nn.functional as F
 from mmpretrain.models.utils import SwiGLUFFN
 from torch import Tensor, nn
@@ -33,20 +32,9 @@ class MMPretrainLayer(LayerView):
         super().__init__(layer, shifts, rope)
         qkv = layer.attn.qkv
         self.projects_in_parts = is_plain_linear(qkv)
-        self._bias = self._shifted(
+        self._bias = self.shift_qkv(
             qkv.bias if self.projects_in_parts else None
         )
-
-    def _shifted(self, bias: Tensor | None) -> Tensor | None:
-        """Return the bias of the fused projection, shifted, (3C, )."""
-        shifts = {
-            part: self.shifts[part] for part in 'qkv' if part in self.shifts
-        }
-        if not shifts:
-            return bias
-        zero = torch.zeros_like(next(iter(shifts.values())))
-        shift = torch.cat([shifts.get(part, zero) for part in 'qkv'])
-        return shift if bias is None else bias + shift
 
     def norm(self, which: str) -> nn.Module:
         """Return ``ln1`` or ``ln2``: see :class:`.LayerView`."""

@@ -32,7 +32,7 @@ def check_layer(layer: nn.Module) -> None:
     found = [
         type(part).__name__
         for part, kinds in ((layer, BLOCKS), (attn, ATTENTIONS), (mlp, MLPS))
-        if type(part) not in kinds
+        if part is not None and type(part) not in kinds
     ]
     if getattr(attn, 'gate', None) is not None:
         found.append('gated attention')
@@ -69,7 +69,9 @@ class TimmLayer(LayerView):
             attn.k_norm, nn.Identity
         )
         self.fused = attn.qkv is not None
-        self.projects_in_parts = not self.fused or is_plain_linear(attn.qkv)
+        self.projects_in_parts = all(
+            is_plain_linear(self.linear(part)[0]) for part in 'qkv'
+        )
 
     def __call__(self, x: Tensor) -> Tensor:
         """Run the layer as timm does."""
@@ -133,35 +135,23 @@ class TimmLayer(LayerView):
         first = 'qkv'.index(parts) * dims
         rows = slice(first, first + len(parts) * dims)
         bias = self._fused_bias()
+        bias = None if bias is None else bias[rows]
         if self.projects_in_parts:
-            bias = None if bias is None else bias[rows]
             return F.linear(x, qkv.weight[rows], bias)
-        if qkv.bias is not None and not self.shifts:
-            return qkv(x)[..., rows]
-        out = qkv(x) if qkv.bias is None else qkv(x) - qkv.bias
-        return (out if bias is None else out + bias)[..., rows]
+        out = qkv(x)[..., rows]
+        return out if bias is None else out + bias
 
     def _with_shift(self, part: str, out: Tensor) -> Tensor:
         shift = self.shifts.get(part)
         return out if shift is None else out + shift
 
     def _fused_bias(self) -> Tensor | None:
-        """Return the bias of queries, keys and values, shifted, (3C, )."""
+        """Return what the fused projection lacks, shifted, (3C, )."""
         attn = self.layer.attn
-        bias = attn.qkv.bias
+        bias = attn.qkv.bias if self.projects_in_parts else None
         if getattr(attn, 'q_bias', None) is not None:
             bias = torch.cat([attn.q_bias, attn.k_bias, attn.v_bias])
-        shifts = [self.shifts.get(part) for part in 'qkv']
-        if not any(shift is not None for shift in shifts):
-            return bias
-        if bias is None:
-            bias = attn.qkv.weight.new_zeros(3 * self._attention_dims)
-        return torch.cat(
-            [
-                part if shift is None else part + shift
-                for part, shift in zip(bias.chunk(3), shifts, strict=True)
-            ]
-        )
+        return self.shift_qkv(bias)
 
     def position(
         self, part: str, tokens: Tensor, first_patch: int | None = None
@@ -174,14 +164,10 @@ class TimmLayer(LayerView):
             others, patches = heads.tensor_split((first_patch,), dim=-3)
             if patches.shape[-3]:
                 patches = apply_rot_embed_cat(
-                    patches.transpose(-3, -2), self.rope, half=self._half
+                    patches.transpose(-3, -2), self.rope, attn.rotate_half
                 ).transpose(-3, -2)
                 heads = torch.cat((others, patches), dim=-3)
         return heads.flatten(-2).type_as(tokens)
-
-    @property
-    def _half(self) -> bool:
-        return getattr(self.layer.attn, 'rotate_half', False)
 
     def attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """Return the attention output: see :class:`.LayerView`."""

@@ -7,8 +7,11 @@ import timm
 import torch
 from timm.layers.attention import Attention
 from timm.models.vision_transformer import Block
+from torch import nn
 
 from mmdavpt.errors import UsageError
+from mmdavpt.models import DAVPTTimmViT
+from mmdavpt.models.backbones import TokenRequest
 from mmdavpt.models.backbones.timm_layer import check_layer
 from mmdavpt.models.export import fold_tuners
 
@@ -55,28 +58,27 @@ def test_without_prompts_it_is_timm_bit_for_bit(name):
 @pytest.mark.parametrize('name', NAMES)
 def test_prefix_equals_concatenated_form(name):
     vit = build(name, out_type='raw', out_indices=[0, 1, 2]).train()
-    for size in (4, 6):  # another size than the position embeddings'
-        runs = []
-        for run in (vit, lambda x: concatenated_form(vit, x)):
-            outs = run(images(vit, size))
-            runs.append(([*outs], gradients(outs, vit)))
-        (ours, grads), (expected, expected_grads) = runs
-        torch.testing.assert_close(ours, expected, rtol=0, atol=1e-10)
-        for key, grad in expected_grads.items():
-            torch.testing.assert_close(
-                grads[key], grad, rtol=1e-10, atol=1e-10, msg=key
-            )
-            assert grad.abs().max() > 1e-6
-        with torch.no_grad():
-            vit.eval()
-            for _ in range(2):  # the second with kept prompts
-                torch.testing.assert_close(
-                    [*vit(images(vit, size))], expected, rtol=0, atol=1e-10
-                )
-            vit.train()
+    x = images(vit, 3, 5)  # another size than the position embeddings'
+    runs = []
+    for run in (vit, lambda x: concatenated_form(vit, x)):
+        outs = run(x)
+        runs.append(([*outs], gradients(outs, vit)))
+    (ours, grads), (expected, expected_grads) = runs
+    torch.testing.assert_close(ours, expected, rtol=0, atol=1e-10)
+    for key, grad in expected_grads.items():
+        torch.testing.assert_close(
+            grads[key], grad, rtol=1e-10, atol=1e-10, msg=key
+        )
+        assert grad.abs().max() > 1e-6
+    vit.eval()
+    with torch.no_grad():
+        for _ in range(2):  # the second with kept prompts
+            torch.testing.assert_close([*vit(x)], expected, rtol=0, atol=1e-10)
 
 
 DINOV3, SIGLIP = 'vit_small_patch16_dinov3', 'vit_base_patch16_siglip_224'
+EVA02, GAP = 'eva02_base_patch14_224', 'vit_base_patch16_gap_224'
+QK_NORM = 'vit_wee_patch16_reg1_gap_256'
 
 
 @pytest.mark.parametrize('name', [DINOV3, 'vit_small_patch14_reg4_dinov2'])
@@ -131,8 +133,11 @@ def test_kinds_of_features(name):
     if name == DINOV3:
         cls = build(name, num_prompts=0)(x)[0]
         torch.testing.assert_close(cls, out['raw'][:, 0])
-    wide = kinds['featmap'](images(kinds['raw'], size=4)[..., :-5])[0]
-    assert wide.shape == (2, 32, 4, 4)  # padded to whole patches
+    padded = images(kinds['raw'], 3, 4)
+    padded[..., -5:] = 0
+    vit = kinds['featmap']
+    assert torch.equal(vit(padded[..., :-5])[0], vit(padded)[0])
+    assert vit(padded)[0].shape == (2, 32, 3, 4)
 
 
 @pytest.mark.parametrize('name', [DINOV3, SIGLIP])
@@ -144,6 +149,130 @@ def test_class_representations(name):
     features = model.forward_features(x)
     expected = features[:, 0] if vit.has_cls else model.forward_head(features)
     torch.testing.assert_close(vit.unprompted_tokens(x).cls, expected)
+    if not vit.has_cls:  # pooling costs, so only where it is used
+        assert vit.forward_with_tokens(x)[1].cls is None
+        request = TokenRequest((2,), frozenset(['cls_input']))
+        tokens = vit.forward_with_tokens(x, request)[1]
+        pooled = build(name, tuners=[dict(type='LoRA')], out_type='pooled')
+        assert torch.equal(tokens.cls, pooled(x)[0])
+
+
+@pytest.mark.parametrize(
+    'name, options',
+    [
+        (SIGLIP, dict(out_type='featmap')),
+        (SIGLIP, dict(out_type='pooled', final_norm=False)),
+        (GAP, dict(out_type='raw', tuners=[dict(type='SSF')])),
+        (GAP, dict(out_type='avg_featmap', out_indices=[0, 1])),
+        (DINOV3, dict(out_type='cls_token', final_norm=False)),
+    ],
+)
+def test_all_that_trains_has_a_gradient(name, options):
+    vit = build(name, trainable=('*',), **options)
+    gradients = torch.autograd.grad(
+        sum(out.square().sum() for out in vit(images(vit))),
+        [p for p in vit.parameters() if p.requires_grad],
+        allow_unused=True,
+    )
+    assert all(gradient is not None for gradient in gradients)
+    kept = [n for n, p in vit.named_parameters() if not p.requires_grad]
+    layers = set(range(vit.num_used_layers, 3))
+    assert all(
+        int(name.split('.')[2]) in layers
+        for name in kept
+        if name.startswith('vit.blocks.')
+    )
+    assert not any(name.startswith('vit.patch_embed') for name in kept)
+
+
+class Adapted(nn.Module):
+    """A linear layer that other libraries wrapped."""
+
+    def __init__(self, linear):
+        super().__init__()
+        self.linear = linear
+        self.scale = nn.Parameter(torch.tensor(1.5).double())
+
+    def __getattr__(self, name):
+        own = {**self._parameters, **self._modules}
+        return own[name] if name in own else getattr(self.linear, name)
+
+    def forward(self, x):
+        return self.linear(x) * self.scale
+
+
+@pytest.mark.parametrize('name', [EVA02, DINOV3, 'vit_tiny_patch16_224'])
+def test_wrapped_projections_are_called(name):
+    vit = build(name, out_type='raw', bias=('k',)).eval()
+    names = ['qkv']
+    if name == EVA02:
+        names = ['k_proj', 'v_proj']
+    attn = vit.layers[1].attn
+    for part in names:
+        setattr(attn, part, Adapted(getattr(attn, part)))
+    x = images(vit)
+    for scale in (1.5, 2.5):
+        for part in names:
+            getattr(attn, part).scale.data.fill_(scale)
+        with torch.no_grad():
+            scaled = vit(x)[0]
+        plain = build(name, out_type='raw', bias=('k',)).eval()
+        with torch.no_grad():
+            for part in names:
+                linear = getattr(plain.layers[1].attn, part)
+                for parameter in linear.parameters():
+                    parameter.mul_(scale)
+            torch.testing.assert_close(scaled, plain(x)[0], rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize('name', [DINOV3, EVA02, QK_NORM])
+def test_autocast(name):
+    vit = build(name, torch.float32, out_type='raw').eval()
+    x = images(vit, 3, 5, torch.float32)
+    with torch.no_grad():
+        exact = vit(x)[0]
+        with torch.autocast('cpu', torch.bfloat16):
+            outs, plain = vit(x)[0], concatenated_form(vit, x)[-1]
+            patches = vit.unprompted_tokens(x).patches
+            expected = vit.vit.forward_features(x)
+    assert torch.equal(patches, expected[:, vit.num_extra_tokens :])
+    assert outs.dtype == plain.dtype
+    errors = [(out - exact).abs().mean() for out in (outs, plain)]
+    assert 0 < errors[0] < 1.3 * errors[1]
+
+
+def test_whole_graph_is_compiled():
+    torch.compiler.reset()
+    vit = build(DINOV3, out_type='raw').train()
+    compiled = torch.compile(vit, fullgraph=True, backend='eager')
+    x = images(vit, 3, 5)
+    torch.testing.assert_close(compiled(x), vit(x))
+
+
+FULL = (
+    'vit_small_patch14_reg4_dinov2 vit_base_patch16_siglip_224 '
+    'vit_small_patch16_dinov3 eva02_base_patch14_224 '
+    'vit_base_patch16_clip_224'
+).split()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', FULL)
+def test_full_size(name):
+    options = dict(img_size=224, out_type='raw')
+    vit = DAVPTTimmViT(name, num_prompts=10, **options).eval()
+    x = torch.randn(2, 3, 224, 224)
+    with torch.no_grad():
+        plain = timm.create_model(name, num_classes=0, img_size=224).eval()
+        plain.load_state_dict(vit.vit.state_dict())
+        unprompted = DAVPTTimmViT(name, num_prompts=0, **options).eval()
+        unprompted.vit.load_state_dict(plain.state_dict())
+        assert torch.equal(unprompted(x)[0], plain.forward_features(x))
+        for dtype, atol in ((torch.float32, 2e-4), (torch.float64, 1e-10)):
+            vit, x = vit.to(dtype), x.to(dtype)
+            torch.testing.assert_close(
+                vit(x)[0], concatenated_form(vit, x)[-1], rtol=0, atol=atol
+            )
 
 
 def test_only_what_tuning_adds_trains():
@@ -227,10 +356,12 @@ def test_pretrained_weights_are_those_of_the_name():
     'name, options, message',
     [
         ('vit_smal_patch16_224', {}, "did you mean 'vit_small_patch16_224'"),
-        ('resnet18', {}, 'resnet18 cannot be prompted'),
-        ('beit_base_patch16_224', {}, 'cannot be prompted'),
+        ('resnet18', {}, 'cannot build the model resnet18 .*dynamic_img_size'),
+        (f'{SIGLIP}.none', {}, 'Invalid pretrained tag'),
+        (SIGLIP, dict(embed_dims=8), 'options .*unexpected .*embed_dims'),
         ('deit_tiny_distilled_patch16_224', {}, 'a VisionTransformerDistil'),
-        ('vit_base_patch16_xp_224', {}, 'have ParallelScalingBlock'),
+        ('vit_small_r26_s32_224', {}, 'has a HybridEmbed .*convolutional'),
+        ('vit_base_patch16_xp_224', {}, 'have ParallelScalingBlock, which'),
         ('vit_base_patch16_rpn_224', {}, 'have ResPostBlock'),
         (SIGLIP, dict(out_type='cls_token'), 'has no .CLS.'),
         (DINOV3, dict(out_type='cls'), '`out_type` should be one of'),
@@ -253,13 +384,12 @@ def test_gated_attention_is_refused():
 
 def test_folded_tuners_compute_the_same():
     tuners = [dict(type='LoRA', rank=2), dict(type='SSF')]
-    for name in (DINOV3, 'vit_base_patch16_clip_224', 'vit_tiny_patch16_224'):
-        vit = build(name, bias=('v',), tuners=tuners)
-        plain = build(name)
-        if name != 'vit_tiny_patch16_224':
-            with pytest.raises(UsageError, match='has no bias'):
-                fold_tuners(vit)
-            continue
+    for name in (DINOV3, 'vit_base_patch16_clip_224'):
+        with pytest.raises(UsageError, match='has no bias'):
+            fold_tuners(build(name, bias=('v',), tuners=tuners))
+    for name in ('vit_tiny_patch16_224', GAP):
+        vit = build(name, bias=('v',), tuners=tuners, out_type='raw')
+        plain = build(name, out_type='raw')
         plain.load_state_dict(fold_tuners(vit))
         x = images(vit)
         torch.testing.assert_close(vit(x), plain(x), rtol=0, atol=1e-10)

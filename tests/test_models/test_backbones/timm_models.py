@@ -39,10 +39,11 @@ def build(name, dtype=torch.float64, perturb=True, **kwargs):
     return vit
 
 
-def images(vit, size=4, dtype=torch.float64):
+def images(vit, rows=4, columns=4, dtype=torch.float64):
     generator = torch.Generator().manual_seed(1)
-    height, width = (size * side for side in vit.patch_size)
-    return torch.randn(2, 3, height, width, generator=generator, dtype=dtype)
+    height, width = vit.patch_size
+    shape = 2, 3, rows * height, columns * width
+    return torch.randn(shape, generator=generator, dtype=dtype)
 
 
 @contextlib.contextmanager

@@ -23,7 +23,8 @@ class Norm(Tuner):
         shape = sizes.num_layers, sizes.embed_dims
         self.norm1 = nn.Parameter(torch.zeros(shape))
         self.norm2 = nn.Parameter(torch.zeros(shape))
-        self.final = nn.Parameter(torch.zeros(shape[1]))
+        if sizes.final_norm:
+            self.final = nn.Parameter(torch.zeros(shape[1]))
 
     def norm(self, layer, which, x):
         if which == 'final':

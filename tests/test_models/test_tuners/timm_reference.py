@@ -85,7 +85,8 @@ class TimmPass(PlainPass):
             out, states = self.timm_layer(i, x, count)
             tokens[i] = self.tokens(i, states, count, targets)
             x = torch.cat([out[:, :first], out[:, first + count :]], 1)
-        x = self.tuned('norm', i, 'final', model.norm(x))
+        if vit.final_norm:  # one that is not an identity
+            x = self.tuned('norm', i, 'final', model.norm(x))
         return [vit.format_output(x, grid)], tokens
 
     def tokens(self, i, states, count, targets):

@@ -10,15 +10,13 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from pprint import pformat
 from typing import TYPE_CHECKING
 
 from .errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from mmengine.config import Config
-
-#: Maximum length of a line.
-WIDTH = 79
 
 
 def find_variables(source: str) -> dict[str, ast.expr]:
@@ -62,18 +60,11 @@ def base_files(path: str | Path) -> list[Path]:
     Returns:
         list[Path]: Bases of bases too.
     """
-    path = Path(path)
-    source = path.read_text(encoding='utf-8') if path.is_file() else ''
-    bases = [path.parent / base for base in _bases(source)]
+    from mmengine.config import Config
+
+    bases = [Path(path).parent / b for b in Config._get_base_files(str(path))]
     found = [b for b in bases if b.suffix == '.py' and b.is_file()]
     return [*found, *(b for base in found for b in base_files(base))]
-
-
-def _bases(source: str) -> list[str]:
-    node = find_variables(source).get('_base_')
-    # As mmengine does, which evaluates the whole file anyway.
-    bases = eval(compile(ast.Expression(node), '', 'eval'), {}) if node else []
-    return [bases] if isinstance(bases, str) else bases
 
 
 def replace_variables(source: str, variables: Mapping[str, object]) -> str:
@@ -107,39 +98,15 @@ def replace_variables(source: str, variables: Mapping[str, object]) -> str:
     return b''.join(lines).decode()
 
 
-def format_literal(value: object, column: int = 0, indent: int = 0) -> str:
-    """Return a literal in the style of configs, over several lines if needed.
+def format_literal(value: object, column: int = 0) -> str:
+    """Return a literal, over several lines if needed.
 
     Args:
         value (object): Dicts, lists and plain values.
         column (int): Column at which it starts. Defaults to 0.
-        indent (int): Indentation of its first line. Defaults to 0.
     """
-    if not isinstance(value, (dict, list)):
-        return repr(value)
-    inner, opening, closing = indent + 4, '[', ']'
-    items = [format_literal(item, inner, inner) for item in value]
-    if isinstance(value, dict):
-        named = all(isinstance(k, str) and k.isidentifier() for k in value)
-        opening, closing = ('dict(', ')') if named else ('{', '}')
-        keys = [f'{k}=' if named else f'{k!r}: ' for k in value]
-        items = [
-            key + format_literal(item, inner + len(key), inner)
-            for key, item in zip(keys, value.values(), strict=True)
-        ]
-    text = f'{opening}{", ".join(items)}{closing}'
-    if column + len(text) <= WIDTH and '\n' not in text or not items:
-        return text
-    lines = ['']
-    for item in items:
-        if (
-            isinstance(value, dict)
-            or len(lines[-1] + item) + inner + 2 > WIDTH
-        ):
-            lines.append('')
-        lines[-1] += f' {item},' if lines[-1] else f'{item},'
-    body = ''.join(f'\n{" " * inner}{line}' for line in lines if line)
-    return f'{opening}{body}\n{" " * indent}{closing}'
+    text = pformat(value, width=79 - column, compact=True, sort_dicts=False)
+    return text.replace('\n', '\n' + ' ' * column)
 
 
 def load_with_variables(
@@ -158,10 +125,8 @@ def load_with_variables(
 
     path = Path(path).resolve()
     source = path.read_text(encoding='utf-8')
-    if bases := _bases(source):
-        absolute = [
-            base if '::' in base else str(path.parent / base) for base in bases
-        ]
+    if bases := Config._get_base_files(str(path)):
+        absolute = [b if '::' in b else str(path.parent / b) for b in bases]
         variables = {**variables, '_base_': absolute}
     try:
         source = replace_variables(source, variables)

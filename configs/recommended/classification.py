@@ -26,9 +26,10 @@ classes = ['class_0', 'class_1']
 arch = 'b'
 # A file or timm://NAME; None is DINOv2 of this arch.
 weights = None
-# Four settings that belong to the weights (docs/weights.md).
+# Five settings that belong to the weights (docs/weights.md).
 patch_size = 14
 backbone_options = dict(layer_scale_init_value=1e-5)
+timm_model = None  # name in timm of a ViT with registers, without [CLS], ...
 mean = [123.675, 116.28, 103.53]  # of red, green and blue, from 0 to 255
 std = [58.395, 57.12, 57.375]
 # davpt, davpt-plus, vpt, linear, full, bias, lora, adaptformer, or the type
@@ -63,8 +64,12 @@ archs = dict(
     ),
 )
 vit = archs[arch] if isinstance(arch, str) else arch
-timm_names = dict(s='small', b='base', l='large')
-checkpoint = weights or f'timm://vit_{timm_names[arch]}_patch14_dinov2.lvd142m'
+dinov2 = dict(
+    s='timm://vit_small_patch14_dinov2.lvd142m',
+    b='timm://vit_base_patch14_dinov2.lvd142m',
+    l='timm://vit_large_patch14_dinov2.lvd142m',
+)
+checkpoint = weights or dinov2[arch]
 
 # What each method trains in the backbone. The heads always train.
 prompts = dict(num_prompts=num_prompts)
@@ -83,6 +88,18 @@ tuner = dict(num_prompts=0, tuners=[dict(type=method)])
 rates = dict(davpt=5e-3, vpt=5e-3, linear=5e-3, full=2e-5)
 default_lr = rates.get(method.removesuffix('-plus'), 1e-3)
 learning_rate = lr or default_lr * (batch_size / 32) ** 0.5
+if timm_model is None:
+    backbone = dict(
+        type='mmdavpt.DAVPTVisionTransformer',
+        arch=vit,
+        patch_size=patch_size,
+    )
+else:
+    backbone = dict(
+        type='mmdavpt.DAVPTTimmViT',
+        model_name=timm_model,
+        out_type='pooled',  # the feature that the model itself classifies
+    )
 guidance = dict(
     guided_layers=(-1,),
     normalize='layer',  # before k-means, as in the released code
@@ -96,10 +113,8 @@ guidance = dict(
 model = dict(
     type='mmdavpt.DAVPTImageClassifier',
     backbone=dict(
-        type='mmdavpt.DAVPTVisionTransformer',
-        arch=vit,
+        **backbone,
         img_size=size,
-        patch_size=patch_size,
         init_cfg=dict(type='Pretrained', checkpoint=checkpoint),
         **backbone_options,
         **methods.get(method, tuner),

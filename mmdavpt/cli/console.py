@@ -8,8 +8,9 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 from mmengine.logging import MMLogger
 from mmengine.logging import logger as mmengine_logging
@@ -39,14 +40,12 @@ def quiet_console(verbose: bool = False) -> Iterator[None]:
         yield
         return
     notes = Notes()
-    with ExitStack() as stack:
-        for owner, name, value in (
-            (MMLogger, '__init__', notes.initializer()),
-            # It prints what libraries log without a logger.
-            (mmengine_logging, 'print', notes.add),
-            (warnings, 'showwarning', notes.add_warning),
-        ):
-            stack.enter_context(_replaced(owner, name, value))
+    with (
+        patch.object(MMLogger, '__init__', notes.initializer()),
+        # It prints what libraries log without a logger.
+        patch.object(mmengine_logging, 'print', notes.add, create=True),
+        patch.object(warnings, 'showwarning', notes.add_warning),
+    ):
         yield
 
 
@@ -154,15 +153,3 @@ def _callers() -> list[str]:
             found.append(name)
         frame = frame.f_back
     return found
-
-
-@contextmanager
-def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """Replace an attribute for a while."""
-    own = name in vars(owner)
-    before = getattr(owner, name, None)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, before) if own else delattr(owner, name)

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -153,21 +154,14 @@ def list_runs(
         rows (Sequence[Experiment]): The rows.
         args (argparse.Namespace): See :func:`add_arguments`.
     """
-    suffix = f'_{args.protocol}' if args.protocol else ''
+    root = Path(args.work_dir, Path(args.table).stem)
+    protocol, options = args.protocol, args.cfg_options or {}
     runs = []
-    for seed in args.seeds:
-        for row in rows:
-            name = re.sub(r'[^\w.+-]+', '-', row.name).strip('-') + suffix
-            folder = Path(args.work_dir, Path(args.table).stem, name)
-            runs.append(
-                Run(
-                    row,
-                    seed,
-                    folder / f'seed_{seed}',
-                    args.protocol,
-                    args.cfg_options or {},
-                )
-            )
+    for seed, row in product(args.seeds, rows):
+        name = re.sub(r'[^\w.+-]+', '-', row.name).strip('-')
+        name += f'_{protocol}' if protocol else ''
+        folder = root / name / f'seed_{seed}'
+        runs.append(Run(row, seed, folder, protocol, options))
     return runs
 
 
@@ -215,7 +209,12 @@ def train_and_test(run: Run, verbose: bool = False) -> str | None:
     from .console import quiet_console
 
     with quiet_console(verbose):
-        return _train_and_test(run)
+        try:
+            return _train_and_test(run)
+        except Exception as error:
+            if not isinstance(error, UsageError):
+                traceback.print_exc()
+            return f'{type(error).__name__}: {error}'
 
 
 def _train_and_test(run: Run) -> str | None:
@@ -234,21 +233,16 @@ def _train_and_test(run: Run) -> str | None:
         train.add_arguments,
         [str(config), '--work-dir', str(run.folder), *resume],
     )
-    try:
-        cfg = common.load_config(str(config), run.cfg_options, run.protocol)
-        # mmengine's loggers and visualizers are global, one for each name.
-        cfg.experiment_name = str(run.folder).replace('/', '_')
-        runner = train.train(cfg, args)
-        if runner is None:
-            return STOPPED
-        # With save_best, as under the protocol 'tune', a run is judged by
-        # its validation images; the test images stay untouched.
-        best = runner.message_hub.runtime_info.get('best_score')
-        metrics = runner.test() if best is None else {'best val': best}
-    except Exception as error:
-        if not isinstance(error, UsageError):
-            traceback.print_exc()
-        return f'{type(error).__name__}: {error}'
+    cfg = common.load_config(str(config), run.cfg_options, run.protocol)
+    # mmengine's loggers and visualizers are global, one for each name.
+    cfg.experiment_name = str(run.folder).replace('/', '_')
+    runner = train.train(cfg, args)
+    if runner is None:
+        return STOPPED
+    # With save_best, as under the protocol 'tune', a run is judged by its
+    # validation images; the test images stay untouched.
+    best = runner.message_hub.runtime_info.get('best_score')
+    metrics = runner.test() if best is None else {'best val': best}
     trained = [p.numel() for p in runner.model.parameters() if p.requires_grad]
     run.write(
         num_trainable_params=sum(trained),

@@ -13,7 +13,6 @@ from mmengine.config import Config
 from mmdavpt.checks.names import own_variables
 from mmdavpt.config_source import (
     find_variables,
-    load_with_variables,
     replace_variables,
 )
 from mmdavpt.errors import UsageError, did_you_mean, first_few, warn
@@ -72,7 +71,7 @@ def write_config(args: argparse.Namespace, command: list[str]) -> str:
     given = {key: options.pop(key) for key in own} | given
     cfg = Config.fromfile(recommended)
     _check_method(given.get('method', cfg.method), cfg.methods)
-    settings = _weights_settings(args, recommended, cfg)
+    settings = _weights_settings(args, cfg)
     size = _fitting_size(given.get('size'), cfg.size, settings['patch_size'])
     layout = read_layout(args.config, task, given.get('seed', cfg.seed))
     settings |= dict(layout.settings, data_root=osp.normpath(args.config))
@@ -94,15 +93,21 @@ def write_config(args: argparse.Namespace, command: list[str]) -> str:
     return str(path)
 
 
+def _settings_of(source: str) -> dict[str, str]:
+    """Return the expressions of the variables of a config."""
+    variables = find_variables(source)
+    return {name: ast.unparse(value) for name, value in variables.items()}
+
+
 def _check_same(path: Path, given: Mapping[str, object]) -> None:
     """Check that options agree with the config that a run resumes with."""
-    variables = find_variables(path.read_text(encoding='utf-8'))
+    settings = _settings_of(path.read_text(encoding='utf-8'))
     for name, value in given.items():
-        if name in variables and ast.unparse(variables[name]) != repr(value):
+        if settings.get(name, repr(value)) != repr(value):
             raise UsageError(
                 f'--resume continues with the settings of {path}, where '
-                f'{name} is {ast.unparse(variables[name])}, not {value!r}; '
-                'omit the option, or train in another --work-dir'
+                f'{name} is {settings[name]}, not {value!r}; omit the '
+                'option, or train in another --work-dir'
             )
 
 
@@ -115,20 +120,16 @@ def _check_method(method: str, methods: Mapping[str, dict]) -> None:
         )
 
 
-def _weights_settings(
-    args: argparse.Namespace, recommended: Path, cfg: Config
-) -> dict:
+def _weights_settings(args: argparse.Namespace, cfg: Config) -> dict:
     """Return the variables that follow from the weights."""
-    arch, weights = args.arch, args.weights
-    if isinstance(arch, str) and arch not in cfg.archs:
+    arch, by_name = args.arch, isinstance(args.arch, str)
+    if by_name and arch not in cfg.archs:
         raise UsageError(
             f'--arch should be one of {", ".join(cfg.archs)}, but is {arch}; '
             'for other sizes, name only --weights'
         )
-    if weights is None:
-        wanted = dict(arch=arch) if isinstance(arch, str) else {}
-        weights = load_with_variables(recommended, wanted).checkpoint
-    stated = dict(cfg.archs[arch] if isinstance(arch, str) else arch or {})
+    weights = args.weights or cfg.dinov2[arch if by_name else cfg.arch]
+    stated = dict(cfg.archs[arch] if by_name else arch or {})
     found = read_settings(weights, stated)
     if stated.items() - found.arch.items():
         raise UsageError(
@@ -143,6 +144,7 @@ def _weights_settings(
         weights=weights,
         patch_size=found.patch_size,
         backbone_options=found.options,
+        timm_model=found.timm_model,
     )
     if found.normalization is None:
         warn(
@@ -169,14 +171,12 @@ def _fitting_size(given: int | None, default: int, patch: int) -> int:
 
 
 def _count(layout: FolderLayout) -> str:
-    counts = layout.images
-    validating = 'validate' if 'test' in counts else 'validate and test'
+    images = layout.images
+    validate = 'validate' if 'test' in images else 'validate and test'
+    verbs = dict(train='images train', val=validate, test='test')
     parts = [
-        f'{counts["train"]} images train',
-        f'{counts["val"]} {validating}',
+        f'{images[kind]} {verbs[kind]}' for kind in verbs if kind in images
     ]
-    if 'test' in counts:
-        parts.append(f'{counts["test"]} test')
     return f'{len(layout.settings["classes"])} classes; {", ".join(parts)}'
 
 
@@ -201,31 +201,23 @@ def _describe(
 
 def _with_docstring(source: str, docstring: str) -> str:
     """Return the source of a config with another docstring."""
-    (node, *_), lines = ast.parse(source).body, source.splitlines(True)
+    old = ast.get_docstring(ast.parse(source), clean=False)
     escaped = docstring.replace('\\', '\\\\').replace('"', '\\"')
-    rest = ''.join(lines[node.end_lineno :])
-    return f'"""{escaped}"""\n{rest}'
+    return source.replace(old, escaped, 1)
 
 
-def _changes(path: Path, files: Mapping[str, str]) -> list[str]:
-    """Return the variables and lists in which a written config differs."""
-    if not path.is_file():
-        return []
-    old, new = (
-        {
-            name: ast.unparse(value)
-            for name, value in find_variables(source).items()
-        }
-        for source in (path.read_text(encoding='utf-8'), files[path.name])
-    )
-    lists = [
-        name
-        for name, text in files.items()
-        if name != path.name
-        and (path.parent / name).is_file()
-        and (path.parent / name).read_text(encoding='utf-8') != text
-    ]
-    return [n for n in {**old, **new} if old.get(n) != new.get(n)] + lists
+def _changes(folder: Path, files: Mapping[str, str]) -> list[str]:
+    """Return the variables and lists in which files of a folder differ."""
+    changes = []
+    for name, text in files.items():
+        path = folder / name
+        old = path.read_text(encoding='utf-8') if path.is_file() else text
+        if path.suffix == '.py':
+            old, text = _settings_of(old), _settings_of(text)
+            changes += [n for n in old | text if old.get(n) != text.get(n)]
+        elif old != text:
+            changes.append(name)
+    return changes
 
 
 def _write(path: Path, files: Mapping[str, str], alone: bool) -> None:
@@ -238,7 +230,7 @@ def _write(path: Path, files: Mapping[str, str], alone: bool) -> None:
         files (Mapping[str, str]): Names to contents, with that of the config.
         alone (bool): Whether this is the only process.
     """
-    changes = _changes(path, files)
+    changes = _changes(path.parent, files) if path.is_file() else []
     if changes and (any(path.parent.glob('*.pth')) or not alone):
         raise UsageError(
             f'{path} belongs to a run with other settings '

@@ -81,16 +81,18 @@ def find_splits(folder: Path) -> dict[str, str]:
         folder (Path): The folder that may have them.
     """
     names = sorted(path.name for path in folder.iterdir() if path.is_dir())
-    by_split = {}
-    for name in names:
-        if name.lower() in SPLITS:
-            split = next(k for k in KINDS if name.lower().startswith(k))
-            if by_split.setdefault(split, name) != name:
-                raise UsageError(
-                    f'{folder} has {by_split[split]} and {name}; remove or '
-                    'rename one of them'
-                )
-    return {split: by_split[split] for split in KINDS if split in by_split}
+    splits = [name for name in names if name.lower() in SPLITS]
+    found = {}
+    for kind in KINDS:
+        own = [name for name in splits if name.lower().startswith(kind)]
+        if len(own) > 1:
+            raise UsageError(
+                f'{folder} has {own[0]} and {own[1]}; remove or rename one of '
+                'them'
+            )
+        if own:
+            found[kind] = own[0]
+    return found
 
 
 def find_label_folders(folder: Path) -> dict[str, tuple[str, str]]:

@@ -52,21 +52,17 @@ def enable_amp(cfg: Config) -> None:
     """
     wrapper = cfg.optim_wrapper
     kind = wrapper.get('type', 'OptimWrapper')
-    replaced = (
-        'OptimWrapper',
-        'AmpOptimWrapper',
-        'mmdavpt.CpuAmpOptimWrapper',
-    )
-    if kind not in replaced:
+    on_cpu, on_gpu = 'mmdavpt.CpuAmpOptimWrapper', 'AmpOptimWrapper'
+    if kind not in ('OptimWrapper', on_cpu, on_gpu):
         raise UsageError(
             '--amp replaces the `OptimWrapper` of a config, but '
             f'`optim_wrapper.type` is {kind!r}; leave --amp out or change it'
         )
     if has_accelerator():
-        wrapper.type = 'AmpOptimWrapper'
+        wrapper.type = on_gpu
         wrapper.setdefault('loss_scale', 'dynamic')
     else:
-        wrapper.type = 'mmdavpt.CpuAmpOptimWrapper'
+        wrapper.type = on_cpu
         for name in ('loss_scale', 'dtype', 'use_fsdp'):
             wrapper.pop(name, None)
 
@@ -184,14 +180,13 @@ def _first_slurm_node() -> str:
     if nodes and not set(nodes) & set('[,'):  # a single one
         return nodes
     command = ['scontrol', 'show', 'hostnames', nodes]
-    reason = 'it printed nothing'
     try:
-        names = subprocess.check_output(command, text=True).split()
+        if names := subprocess.check_output(command, text=True).split():
+            return names[0]
+        reason = 'it printed nothing'
     except (OSError, subprocess.CalledProcessError) as error:
-        names, reason = [], str(error)
-    if not names:
-        raise UsageError(
-            f'`{" ".join(command)}` should name the first machine of the '
-            f'Slurm job, but failed ({reason}); set MASTER_ADDR to it'
-        )
-    return names[0]
+        reason = error
+    raise UsageError(
+        f'`{" ".join(command)}` should name the first machine of the Slurm '
+        f'job, but failed ({reason}); set MASTER_ADDR to it'
+    )

@@ -3,13 +3,14 @@
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from mmdavpt.datasets.list_files import read_list
-from mmdavpt.datasets.load_masks import read_values
+from mmdavpt.datasets.load_masks import PACK, read_values
 from mmdavpt.datasets.mask_values import IGNORED, suggest_value_map
 from mmdavpt.datasets.segmentation_folder import palette
 from mmdavpt.errors import UsageError, first_few
@@ -36,9 +37,9 @@ def read_names(folder: Path) -> tuple[list[str], list[Color]]:
         UsageError: If a file has another form.
     """
     path = next((folder / n for n in NAME_FILES if (folder / n).is_file()), '')
+    if not path:
+        return [], []
     try:
-        if not path:
-            return [], []
         if path.suffix == '.json':
             found = json.loads(path.read_text(encoding='utf-8-sig'))
             colors = [*found.values()] if isinstance(found, dict) else []
@@ -82,17 +83,17 @@ def read_mask_classes(
         colored = bool(colors) and image.mode.startswith('RGB')
         indexed = image.getpalette() if image.mode == 'P' else None
     with ThreadPoolExecutor(8) as pool:
-        values = [*pool.map(lambda mask: _values(mask, colored), masks)]
-    pairs = [*zip(masks, values, strict=True)]
-    found = {value: mask for mask, own in pairs for value in own}
+        read = partial(_values, colored=colored)
+        values = dict(zip(masks, pool.map(read, masks), strict=True))
+    found = {value: mask for mask, own in values.items() for value in own}
     if colored:
-        class_of = _classes_of_colors(found, colors)
+        class_of = {int(PACK @ color): k for k, color in enumerate(colors)}
         settings = dict(color_map=[list(color) for color in colors])
     else:
         value_map = suggest_value_map(found, len(names) or None)
         class_of = value_map or {value: value for value in found}
         settings = dict(value_map=value_map) if value_map else {}
-    used = sorted({class_of[value] for value in found} - {IGNORED})
+    used = {class_of.get(value) for value in found} - {IGNORED}
     if len(used) < 2 or len(used) > MOST_UNNAMED and not names:
         raise UsageError(
             f'the masks of {folder} have {len(found)} values '
@@ -100,47 +101,27 @@ def read_mask_classes(
             'classes; save the number of a class in each pixel, and name the '
             'classes in classes.txt'
         )
-    classes = names or [f'class_{k}' for k in range(used[-1] + 1)]
-    if used[-1] >= len(classes):
-        value = next(v for v in found if class_of[v] == used[-1])
-        raise UsageError(
-            f'{found[value]} has the value {value}, but {folder} names '
-            f'{len(classes)} classes, 0 to {len(classes) - 1}; add the others'
-        )
+    classes = names or [f'class_{k}' for k in range(max(used) + 1)]
+    for value, mask in found.items():
+        if class_of.get(value) not in (*range(len(classes)), IGNORED):
+            rgb = (value >> 16, value >> 8 & 255, value & 255)
+            what = f'color {rgb}' if colored else f'value {value}'
+            raise UsageError(
+                f'{mask} has the {what}, but {folder} names {len(classes)} '
+                f'classes, 0 to {len(classes) - 1}; add it'
+            )
     if indexed and len(indexed) >= 3 * len(classes) and not colors:
-        starts = range(0, 3 * len(classes), 3)
-        colors = [tuple(indexed[k : k + 3]) for k in starts]
+        colors = [indexed[3 * k : 3 * k + 3] for k in range(len(classes))]
     settings['classes'] = classes
     settings['palette'] = [list(c) for c in colors] or palette(len(classes))
+    if classes[0].lower() == 'background':
+        settings['background_class'] = 0
     return settings, {
-        mask: sorted({class_of[v] for v in own} - {IGNORED})
-        for mask, own in pairs
+        mask: sorted({class_of[value] for value in own} - {IGNORED})
+        for mask, own in values.items()
     }
-
-
-def _classes_of_colors(
-    found: dict[int, str], colors: list[Color]
-) -> dict[int, int]:
-    """Return the class of each color, which is one number."""
-    codes = [red << 16 | green << 8 | blue for red, green, blue in colors]
-    for code, mask in found.items():
-        if code not in codes:
-            raise UsageError(
-                f'{mask} has the color '
-                f'{(code >> 16, code >> 8 & 255, code & 255)}, which is none '
-                f'of the {len(colors)} colors of the classes; add it'
-            )
-    return {code: k for k, code in enumerate(codes)}
 
 
 def _values(mask: str, colored: bool) -> list[int]:
     with Image.open(mask) as image:
-        if image.mode.startswith('RGB') and not colored:
-            pixels = np.asarray(image)[..., :3]
-            if (pixels != pixels[..., :1]).any():
-                raise UsageError(
-                    f'{mask} has colors; name the color of each class in '
-                    'classes.json next to the folders, such as '
-                    '{"road": [128, 64, 128], "sky": [70, 130, 180]}'
-                )
         return np.unique(read_values(image, mask, colored)).tolist()

@@ -80,7 +80,7 @@ def add_folder_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         '--method',
         help='davpt, davpt-plus, vpt, linear, full, bias, lora, adaptformer, '
-        'or the type of another tuner; by default davpt',
+        'or a type of tuner such as SSF (docs/tuners.md); by default davpt',
     )
     group.add_argument('--epochs', type=positive, help='by default 100')
     group.add_argument(

@@ -6,6 +6,7 @@ is the same as ``python tools/test.py`` with these arguments.
 """
 
 import argparse
+import re
 from collections.abc import Mapping, Sequence
 
 from . import options
@@ -94,17 +95,10 @@ def summary_line(metrics: Mapping, tta: bool) -> str:
         for key, value in metrics.items()
         if value is not None and np.size(value) == 1
     }
-    parts = []
-    for name in [*order, *sorted(found.keys() - {*order})]:
-        if name not in found:
-            continue
-        title = name
-        if name == 'mIoU':
-            title = f'mIoU-{"MS" if tta else "SS"}'
-        elif name.startswith('top') and name[3:].isdigit():
-            title = f'top-{name[3:]}' + (' (TTA)' if tta else '')
-        parts.append(f'{title} {found[name]:.2f}')
-    return ' | '.join(parts)
+    names = [n for n in order if n in found] + sorted({*found} - {*order})
+    line = ' | '.join(f'{name} {found[name]:.2f}' for name in names)
+    line = line.replace('mIoU ', 'mIoU-MS ' if tta else 'mIoU-SS ')
+    return re.sub(r'top(\d+)', r'top-\1 (TTA)' if tta else r'top-\1', line)
 
 
 if __name__ == '__main__':

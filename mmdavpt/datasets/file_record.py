@@ -6,14 +6,14 @@ import json
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import mmcv
 import numpy as np
 from PIL import ExifTags, Image
 
-from mmdavpt.errors import UsageError, first_few
+from mmdavpt.errors import UsageError
 
 from .image_files import UNDECODABLE, file_defect
 
@@ -24,7 +24,7 @@ MOST_VALUES = 1024
 UNREADABLE = (OSError, Image.DecompressionBombError)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class FileRecord:
     """Facts about a file, as plain values for JSON.
 
@@ -49,16 +49,15 @@ class FileRecord:
         transparent (bool): Whether pixels are transparent. Defaults to
             False.
         shape (tuple[int, ...]): Shape of the loaded array. Defaults to ().
-        low (float): Minimum of the loaded array. Defaults to 0.
-        high (float): Maximum of the loaded array. Defaults to 0.
+        high (float): Maximum of a loaded image. Defaults to 0.
         stored_high (float): Maximum in the file; of images with more than 8
             bits, and of labels. Defaults to 0.
         clipped (bool): Whether loading clips an image of more than 8 bits.
             Defaults to False.
         values (dict[int, int]): Loaded label values to their pixels.
             Defaults to {}.
-        stored_values (dict[int, int]): The same for the values in the file;
-            colors are numbers such as 0xff8000. Defaults to {}.
+        stored_values (dict[int, int]): The same for the values in the file.
+            Defaults to {}.
     """
 
     path: str
@@ -76,7 +75,6 @@ class FileRecord:
     frames: int = 1
     transparent: bool = False
     shape: tuple[int, ...] = ()
-    low: float = 0
     high: float = 0
     stored_high: float = 0
     clipped: bool = False
@@ -92,19 +90,24 @@ class FileRecord:
         return self.stored_size if known else None
 
     @property
-    def colors(self) -> str:
-        """The first colors of a label file, for a sentence."""
-        colors = (
-            f'({v >> 16}, {v >> 8 & 255}, {v & 255})'
-            for v in sorted(self.stored_values)
-        )
-        return first_few(colors, 5)
+    def turns_sides(self) -> bool:
+        """Whether the orientation tag changes width and height."""
+        return self.orientation > 4 and len({*self.stored_size}) > 1
+
+    def is_smaller_than(self, size: tuple[int, int]) -> bool:
+        """Return whether an image is known to be narrower or lower.
+
+        Args:
+            size (tuple[int, int]): Width and height.
+        """
+        pairs = zip(self.loaded_size or size, size, strict=True)
+        return any(own < other for own, other in pairs)
 
     def to_json(self) -> str:
         """Return the record as a line of JSON, without default values."""
-        plain = asdict(self)
         default = asdict(FileRecord(''))
-        return json.dumps({k: v for k, v in plain.items() if v != default[k]})
+        plain = asdict(self).items()
+        return json.dumps({k: v for k, v in plain if v != default[k]})
 
     @staticmethod
     def from_json(line: str) -> 'FileRecord':
@@ -117,11 +120,12 @@ class FileRecord:
             ValueError: If the line is not JSON.
             TypeError: If it has other fields.
         """
-        plain = dict(json.loads(line))
-        for key in {'stored_size', 'shape'} & plain.keys():
-            plain[key] = tuple(plain[key])
-        for key in {'values', 'stored_values'} & plain.keys():
-            plain[key] = {int(k): n for k, n in plain[key].items()}
+        plain = json.loads(line)
+        for key, value in plain.items():
+            if isinstance(value, list):
+                plain[key] = tuple(value)
+            elif isinstance(value, dict):
+                plain[key] = {int(k): n for k, n in value.items()}
         return FileRecord(**plain)
 
 
@@ -131,117 +135,83 @@ def read_header(path: str) -> FileRecord:
     Args:
         path (str): The file.
     """
-    defect = file_defect(path)
-    if defect is not None:
-        return FileRecord(path, defect=defect)
+    record = FileRecord(path, defect=file_defect(path) or '')
+    if record.defect:
+        return record
     status = os.stat(path)
-    record = FileRecord(path, status.st_size, status.st_mtime_ns)
+    record.size, record.mtime_ns = status.st_size, status.st_mtime_ns
     # OpenCV reads some formats and sizes that Pillow does not.
-    with suppress(*UNREADABLE):
-        with Image.open(path) as image:
-            record = replace(
-                record,
-                format=image.format,
-                mode=image.mode,
-                bits=_bits(image),
-                stored_size=image.size,
-                orientation=_orientation(image),
-            )
+    with suppress(*UNREADABLE), Image.open(path) as image:
+        record.format, record.mode = image.format, image.mode
+        record.bits, record.stored_size = _bits(image), image.size
+        record.orientation = _orientation(image)
     return record
 
 
-def read_image(
+def read_file(
     path: str, load: Callable[[], dict | None], reader: str
 ) -> FileRecord:
-    """Read and decode an image.
+    """Read and decode an image, or pixel labels whose values are counted.
 
     Args:
         path (str): The file.
-        load (Callable): Loads it, and returns a dict with 'img'.
+        load (Callable): Loads it, and returns a dict with 'img' or
+            'gt_seg_map'.
         reader (str): Identifies the loader.
     """
-    record, loaded = _decode(path, load, reader)
-    if loaded is None:
-        return record
-    image = loaded['img']
-    record = replace(
-        record,
-        shape=image.shape,
-        low=float(image.min()),
-        high=float(image.max()),
-    )
-    stored = _stored(path, 'cv2') if record.bits > 8 else None
-    if stored is None:
-        return record
-    # Pillow clips at 255, OpenCV keeps the upper 8 bits.
-    full = np.mean(stored >= 255 * 2 ** (record.bits - 8))
-    return replace(
-        record,
-        stored_high=float(stored.max()),
-        clipped=bool(np.mean(image == 255) > full + 0.01),
-    )
-
-
-def read_label(
-    path: str, load: Callable[[], dict | None], reader: str
-) -> FileRecord:
-    """Read and decode pixel labels, and count their values.
-
-    Args:
-        path (str): The file.
-        load (Callable): Loads it, and returns a dict with 'gt_seg_map'.
-        reader (str): Identifies the loader.
-    """
-    record, loaded = _decode(path, load, reader)
-    if loaded is None:
-        return record
-    labels = loaded['gt_seg_map']
-    values = _counts(labels) if labels.ndim == 2 else {}
-    record = replace(
-        record, shape=labels.shape, high=float(labels.max()), values=values
-    )
-    stored = _stored(path, 'pillow')
-    if stored is None:
-        return record
-    if stored.ndim == 3 and stored.shape[2] < 3:  # gray with alpha
-        stored = stored[..., 0]
-    elif stored.ndim == 3:  # one number per color
-        stored = stored[..., 2::-1] @ np.array([1 << 16, 1 << 8, 1])
-    same = values and np.array_equal(stored, labels)
-    return replace(
-        record,
-        stored_high=float(stored.max()),
-        stored_values=values if same else _counts(stored),
-    )
-
-
-def _decode(
-    path: str, load: Callable[[], dict | None], reader: str
-) -> tuple[FileRecord, dict | None]:
-    """Return the record of a file, and what its loader returns."""
     record = read_header(path)
     if record.defect:
-        return record, None
-    record = replace(record, reader=reader)
+        return record
+    record.reader = reader
     try:
-        loaded, reason = load(), 'the loader returns nothing'
+        loaded = load()
+        record.defect = '' if loaded else 'cannot be decoded'
     except UsageError as error:
-        return replace(record, rejected=str(error)), None
+        record.rejected = str(error)
     except UNDECODABLE as error:
-        loaded, reason = None, str(error).strip().split('\n')[0]
-        reason = reason or type(error).__name__
-    if loaded is None:
-        return replace(record, defect=f'cannot be decoded ({reason})'), None
-    content = Path(path).read_bytes()
-    digest = hashlib.blake2b(content, digest_size=16).hexdigest()
-    record = replace(record, digest=digest)
+        reason = str(error).strip().split('\n')[0] or type(error).__name__
+        record.defect = f'cannot be decoded ({reason})'
+    if not (record.defect or record.rejected):
+        _read_content(record)
+        if 'gt_seg_map' in loaded:
+            _read_labels(record, loaded['gt_seg_map'])
+        else:
+            _read_range(record, loaded['img'])
+    return record
+
+
+def _read_content(record: FileRecord) -> None:
+    """Add what the content of a file tells, and loading does not."""
+    content = Path(record.path).read_bytes()
+    record.digest = hashlib.blake2b(content, digest_size=16).hexdigest()
     with suppress(*UNREADABLE), Image.open(io.BytesIO(content)) as image:
-        record = replace(record, frames=getattr(image, 'n_frames', 1))
+        record.frames = getattr(image, 'n_frames', 1)
         if image.has_transparency_data:
             alpha = image.convert('RGBA').getchannel('A')
-            transparent = alpha.getextrema()[0] < 255
-            record = replace(record, transparent=transparent)
-    return record, loaded
+            record.transparent = alpha.getextrema()[0] < 255
+
+
+def _read_range(record: FileRecord, image: np.ndarray) -> None:
+    """Add the range of an image, as loaded and as stored."""
+    record.shape, record.high = image.shape, float(image.max())
+    stored = _stored(record.path, 'cv2') if record.bits > 8 else None
+    if stored is not None:
+        record.stored_high = float(stored.max())
+        # Pillow clips at 255, OpenCV keeps the upper 8 bits.
+        full = np.mean(stored >= 255 * 2 ** (record.bits - 8))
+        record.clipped = bool(np.mean(image == 255) > full + 0.01)
+
+
+def _read_labels(record: FileRecord, labels: np.ndarray) -> None:
+    """Add the values of pixel labels, as loaded and as stored."""
+    record.shape = labels.shape
+    record.values = _counts(labels) if labels.ndim == 2 else {}
+    stored = _stored(record.path, 'pillow')
+    if stored is not None:
+        stored = stored[..., 0] if stored.ndim == 3 else stored
+        same = record.values and np.array_equal(stored, labels)
+        record.stored_high = float(stored.max())
+        record.stored_values = record.values if same else _counts(stored)
 
 
 def _stored(path: str, backend: str) -> np.ndarray | None:

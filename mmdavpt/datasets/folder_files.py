@@ -11,65 +11,10 @@ import cv2
 import mmcv
 from PIL import Image
 
-from mmdavpt.errors import UsageError, first_few
+from mmdavpt.errors import UsageError
 
 from .hidden_files import is_hidden
 from .image_files import BROKEN
-
-#: How many files of an unknown extension are opened.
-TRIALS = 3
-
-
-def find_images(
-    root: str, backend: str
-) -> tuple[list[str], list[str], dict[str, list[str]]]:
-    """Find the images in a folder and all folders in it.
-
-    An image has an extension, in any case, that the library knows. Files of
-    any other extension, or without one, are opened: the first few of each.
-
-    Args:
-        root (str): The folder.
-        backend (str): The library that will decode the images, such as 'cv2'
-            or 'pillow'.
-
-    Returns:
-        tuple[list[str], list[str], dict[str, list[str]]]: Images and folders,
-        sorted, relative to ``root``; and the paths of what is skipped by
-        reason.
-
-    Raises:
-        UsageError: If a folder does not exist or cannot be read.
-    """
-    files, folders, hidden = list_files(root)
-    kinds = defaultdict(list)
-    for file in files:
-        # Each file without an extension is a kind of its own.
-        kinds[osp.splitext(file)[1].lower() or file].append(file)
-    read = {
-        kind: any(reads(osp.join(root, f), backend) for f in group[:TRIALS])
-        for kind, group in kinds.items()
-    }
-    images = [f for f in files if read[osp.splitext(f)[1].lower() or f]]
-    other = sorted(
-        f for k, group in kinds.items() if not read[k] for f in group
-    )
-    skipped = {'hidden': hidden, f'in no format that {backend} reads': other}
-    return images, folders, absolute(root, skipped)
-
-
-def absolute(root: str, skipped: dict[str, list[str]]) -> dict[str, list[str]]:
-    """Return the reasons that have files, with the paths of these.
-
-    Args:
-        root (str): The folder that the files are relative to.
-        skipped (dict[str, list[str]]): Reason to files.
-    """
-    return {
-        reason: [osp.join(root, file) for file in files]
-        for reason, files in skipped.items()
-        if files
-    }
 
 
 def list_files(root: str) -> tuple[list[str], list[str], list[str]]:
@@ -156,18 +101,6 @@ def normalize_name(name: str) -> str:
         name (str): The name of a file, folder or class.
     """
     return unicodedata.normalize('NFC', name)
-
-
-def describe_skipped(skipped: dict[str, list[str]]) -> str:
-    """Return how many files are not used, and why.
-
-    Args:
-        skipped (dict[str, list[str]]): Reason to files.
-    """
-    return '; '.join(
-        f'{reason}: {first_few(map(osp.basename, files))}'
-        for reason, files in skipped.items()
-    )
 
 
 def by_extension(paths: Iterable[str]) -> str:

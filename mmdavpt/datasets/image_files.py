@@ -91,8 +91,7 @@ def _has_known_format(path: str) -> bool:
     except Image.DecompressionBombError:  # Pillow's limit, not OpenCV's
         return True
     except OSError:
-        with open(path, 'rb') as file:
-            return _opencv_decodes(file.read())
+        return cv2.haveImageReader(path)
 
 
 def _opencv_decodes(content: bytes) -> bool:

@@ -2,21 +2,13 @@
 
 import os.path as osp
 
-from mmengine.logging import MMLogger
 from mmpretrain.datasets import CustomDataset
 
 from mmdavpt.errors import UsageError, did_you_mean, first_few
 from mmdavpt.registry import DATASETS
 
-from .folder_files import (
-    absolute,
-    describe_skipped,
-    find_images,
-    list_files,
-    loading_backend,
-    normalize_name,
-    reads,
-)
+from .folder_files import list_files, normalize_name
+from .folder_reader import FolderReader
 from .list_files import class_names, class_number, read_labels, read_list
 
 #: Names of folders that hold a split, not a class.
@@ -24,7 +16,7 @@ SPLITS = {'train', 'training', 'val', 'valid', 'validation', 'test', 'testing'}
 
 
 @DATASETS.register_module()
-class ImageFolder(CustomDataset):
+class ImageFolder(FolderReader, CustomDataset):
     """Images in one folder for each class, in any format that can be loaded.
 
     Reads ``ROOT/CLASS/**/IMAGE``, where ``ROOT`` is ``data_prefix`` in
@@ -65,7 +57,7 @@ class ImageFolder(CustomDataset):
         with_label: bool = True,
         **kwargs,
     ) -> None:
-        self.skipped: dict[str, list[str]] = {}
+        self.skipped = {}
         super().__init__(
             data_root=data_root,
             data_prefix=data_prefix,
@@ -78,14 +70,10 @@ class ImageFolder(CustomDataset):
     def _compat_classes(self, metainfo: dict | None, classes: object) -> dict:
         """Check the names of the classes."""
         metainfo = dict(metainfo or {})
-        names = metainfo.get('classes', classes)
-        return metainfo | (
-            {} if names is None else {'classes': class_names(names)}
-        )
-
-    def is_valid_file(self, filename: str) -> bool:
-        """Return whether the loader of the pipeline reads a file."""
-        return reads(filename, loading_backend(self.pipeline.transforms))
+        classes = metainfo.get('classes', classes)
+        if classes is not None:
+            metainfo['classes'] = class_names(classes)
+        return metainfo
 
     def load_data_list(self) -> list[dict]:
         """Find the images of the folders, or read the list."""
@@ -99,13 +87,12 @@ class ImageFolder(CustomDataset):
     def _find_images(self) -> list[tuple[str, int | None]]:
         """Return path and class of all images."""
         root = self.img_prefix
-        backend = loading_backend(self.pipeline.transforms)
-        images, folders, self.skipped = find_images(root, backend)
+        images, folders = self.find_images(root)
         samples = [(image, None) for image in images]
         if self.with_label:
             self._number_folders(folders)
             outside = [image for image in images if '/' not in image]
-            self.skipped |= absolute(root, {'outside of classes': outside})
+            self.skip('in no folder of a class', root, outside)
             samples = [
                 (image, self.folder_to_idx[normalize_name(folder)])
                 for image in images
@@ -114,17 +101,7 @@ class ImageFolder(CustomDataset):
             ]
             # By folder: sorting whole paths would put 'a b/' before 'a/'.
             samples.sort(key=lambda s: normalize_name(s[0].partition('/')[0]))
-        skipped = describe_skipped(self.skipped)
-        if not samples:
-            what = ' a folder for each class with' * self.with_label
-            raise UsageError(
-                f'{root} should have{what} images, but has none'
-                + f'; not used: {skipped}' * bool(skipped)
-            )
-        if skipped:
-            MMLogger.get_current_instance().warning(
-                f'{root}: {len(samples)} images; not used: {skipped}'
-            )
+        self.report_skipped(root, samples)
         return samples
 
     def _number_folders(self, folders: list[str]) -> None:

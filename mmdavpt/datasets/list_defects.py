@@ -3,20 +3,29 @@
 :mod:`.list_files` reads the lists of this package's own datasets.
 """
 
-import os
 import os.path as osp
 import re
 from collections.abc import Iterable, Iterator
+from glob import escape, glob
 
-#: The mark that some editors write at the start of a file, unseen.
-BOM = '\ufeff'
+from .list_files import BOM
 
 #: The number of a line, the kind of its defect, and what is wrong.
 Defect = tuple[int, str, str]
 
-_MARK = (
+#: What is wrong with a line that begins with a mark.
+MARKED = (
     'begins with a byte order mark (BOM), which becomes part of the name; '
     'save the file as UTF-8 without BOM'
+)
+
+#: Patterns of lines that are not a path, one space and a class number.
+BAD_FIELDS = (
+    (r'.*\t\s*[-+]?\d+$', r'has a tab between path and label'),
+    (r'.*([,;])\s*[-+]?\d+$', r'has \1 between path and label'),
+    (r'.* {2}[-+]?\d+$', r'has two spaces between path and label'),
+    (r'\S*$', r'has no label'),
+    (r'.* (?![-+]?\d+$)(\S*)$', r"ends in '\1', which is not a class number"),
 )
 
 
@@ -28,17 +37,14 @@ def class_list_defects(lines: Iterable[str]) -> Iterator[Defect]:
     """
     seen: dict[str, int] = {}
     for i, line in enumerate(lines, 1):
-        name = line.strip()
-        if not name:
+        if not line.strip():
             yield i, 'blank_line', 'is blank, but counts as a class; remove it'
-            continue
-        if name.startswith(BOM):
-            yield i, 'byte_order_mark', _MARK
-        elif name != line or '\t' in name:
+        elif line.startswith(BOM):
+            yield i, 'byte_order_mark', MARKED
+        elif line != line.strip() or '\t' in line:
             yield i, 'class_name', f'has spaces or tabs: {line!r}; remove them'
-        elif name in seen:
-            yield i, 'class_name', f'repeats {name!r} of line {seen[name]}'
-        seen.setdefault(name, i)
+        elif seen.setdefault(line, i) != i:
+            yield i, 'class_name', f'repeats {line!r} of line {seen[line]}'
 
 
 def sample_list_defects(
@@ -55,62 +61,48 @@ def sample_list_defects(
     seen: dict[str, tuple[int, str]] = {}
     missing = False
     for i, line in enumerate(lines, 1):
-        name, label = (line.strip() if labelled or suffix else line), ''
-        if not name.strip():
+        line = line.strip() if labelled or suffix else line
+        if not line.strip():
             yield i, 'blank_line', 'is blank; remove it'
             continue
-        if labelled:
-            if what := _field_defect(name):
-                yield i, 'wrong_fields', what
-                continue
-            name, label = name.rsplit(' ', 1)
+        if labelled and (what := _field_defect(line)):
+            yield i, 'wrong_fields', what
+            continue
+        name, label = line.rsplit(' ', 1) if labelled else (line, '')
         path = osp.join(folder, name + suffix)
         first, other = seen.setdefault(path, (i, label))
-        if name.startswith(BOM):
-            yield i, 'byte_order_mark', _MARK
+        if line.startswith(BOM):
+            yield i, 'byte_order_mark', MARKED
         elif not osp.isfile(path):
-            what = f'names {path}, which does not exist'
             # Once, since thousands of lines may share one reason.
-            hint = '' if missing else _hint(name, folder, suffix)
-            missing = True
-            yield i, 'missing_file', what + hint
+            near = '' if missing else _find_near(name, folder, suffix)
+            missing, what = True, f'names {path}, which does not exist{near}'
+            yield i, 'missing_file', what
         elif other != label:
             what = f'gives {name!r} the label {label}, line {first} {other}'
             yield i, 'conflicting_labels', f'{what}; remove the wrong one'
         elif first != i:
             yield i, 'repeated_line', f'repeats {name!r} of line {first}'
-        elif osp.isabs(name):
-            what = f'has the absolute path {name!r}, which other machines lack'
-            yield i, 'absolute_path', f'{what}; write a path below data_root'
 
 
-def _field_defect(text: str) -> str | None:
-    """Return why a line is not a path, one space and a class number."""
-    form = "; write path, space and class number, such as 'cat/1.jpg 0'"
-    name, space, label = text.rpartition(' ')
-    if found := re.search(r'(\t|,|;| {2})\s*[-+]?\d+$', text):
-        mark = {'\t': 'a tab', '  ': 'two spaces'}.get(found[1], found[1])
-        return f'has {mark} between path and label: {text!r}{form}'
-    if not space:
-        return f'has no label: {text!r}{form}'
-    if not re.fullmatch(r'[-+]?\d+', label):
-        return f'ends in {label!r}, which is not a class number{form}'
-    return None
+def _field_defect(line: str) -> str:
+    """Return why a line is not a path, one space and a class number, or ''."""
+    for pattern, what in BAD_FIELDS:
+        if found := re.match(pattern, line):
+            form = "write path, space and class number, such as 'cat/1.jpg 0'"
+            return f'{found.expand(what)}: {line!r}; {form}'
+    return ''
 
 
-def _hint(name: str, folder: str, suffix: str) -> str:
+def _find_near(name: str, folder: str, suffix: str) -> str:
     """Return which path a missing one may stand for; '' if none is near."""
     plain = name.strip().replace('\\', '/')
-    parts = plain.split('/')
+    parts, stem = plain.split('/'), osp.splitext(plain)[0]
     choices = ['/'.join(parts[k:]) for k in range(len(parts))]
-    choices += [osp.splitext(plain)[0], plain.split()[0]]
+    choices += [stem, plain.split()[0]]
+    choices += glob(escape(stem) + '.*', root_dir=folder or None)
     for choice in choices:
         path = osp.join(folder, choice + suffix)
         if osp.isfile(path):
             return f'; write {choice!r}, which the dataset reads as {path}'
-    place, last = osp.split(osp.join(folder, plain))
-    stem = osp.splitext(last)[0].lower()
-    for other in os.listdir(place) if osp.isdir(place) else ():
-        if osp.splitext(other)[0].lower() == stem:
-            return f'; the folder has {other}'
     return ''

@@ -4,9 +4,36 @@ import os.path as osp
 import re
 from collections.abc import Collection, Mapping, Sequence
 
+from mmengine.fileio import list_from_file
+
 from mmdavpt.errors import UsageError, did_you_mean
 
 from .folder_files import normalize_name
+
+#: The mark that some editors write at the start of a file, unseen.
+BOM = '\ufeff'
+
+
+def read_lines(path: str) -> list[str]:
+    """Read all lines as MMEngine does: with spaces, and with a BOM.
+
+    Args:
+        path (str): The file.
+
+    Raises:
+        UsageError: If the file is missing, or not text in UTF-8.
+    """
+    try:
+        return list_from_file(path)
+    except OSError as error:
+        raise UsageError(
+            f'the list {path} cannot be read ({error.strerror})'
+        ) from error
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b'\n') + 1
+        raise UsageError(
+            f'{path}, line {line} is not UTF-8; save the file as UTF-8'
+        ) from error
 
 
 def read_list(path: str) -> list[tuple[str, str]]:
@@ -21,22 +48,14 @@ def read_list(path: str) -> list[tuple[str, str]]:
     Raises:
         UsageError: If the file is missing, empty or not text in UTF-8.
     """
-    try:
-        with open(path, encoding='utf-8-sig') as file:
-            lines = [line.strip() for line in file]
-    except OSError as error:
-        raise UsageError(
-            f'the list {path} cannot be read ({error.strerror})'
-        ) from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f'the list {path} should be UTF-8 text') from error
-    if not any(lines):
-        raise UsageError(f'the list {path} is empty')
-    return [
-        (f'{path}, line {number}', line)
-        for number, line in enumerate(lines, 1)
-        if line
+    lines = enumerate(read_lines(path), 1)
+    plain = [(number, line.lstrip(BOM).strip()) for number, line in lines]
+    found = [
+        (f'{path}, line {number}', line) for number, line in plain if line
     ]
+    if not found:
+        raise UsageError(f'the list {path} is empty')
+    return found
 
 
 def class_names(classes: str | Sequence[str]) -> tuple[str, ...]:
@@ -70,7 +89,7 @@ def class_names(classes: str | Sequence[str]) -> tuple[str, ...]:
 def read_labels(
     path: str, names: Collection[str]
 ) -> list[tuple[str, str, str | None]]:
-    """Read a list with lines that are all PATH, or all PATH LABEL.
+    """Read a list with lines such as PATH or PATH LABEL.
 
     Args:
         path (str): The list.
@@ -81,8 +100,7 @@ def read_labels(
         the class, or None.
 
     Raises:
-        UsageError: If a path is repeated, only some lines have a label, or
-            the list cannot be read.
+        UsageError: If a path is repeated, or the list cannot be read.
     """
     found = {}
     for place, line in read_list(path):
@@ -92,15 +110,7 @@ def read_labels(
                 f'{place}: {image} is listed before, in {found[image][0]}'
             )
         found[image] = (place, image, label)
-    first, *others = found.values()
-    for place, image, label in others:
-        if (label is None) != (first[2] is None):
-            raise UsageError(
-                f'{place}: {image!r} is followed by the label {label!r}, but '
-                f'{first[1]!r} in the first line by {first[2]!r}; give each '
-                'path a label, or none'
-            )
-    return [first, *others]
+    return [*found.values()]
 
 
 def split_label(line: str, names: Collection[str]) -> tuple[str, str | None]:

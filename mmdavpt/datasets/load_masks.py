@@ -112,12 +112,6 @@ class LoadMasks(LoadAnnotations):
             )
         return self._classes[index]
 
-    def __repr__(self) -> str:
-        return (
-            f'{type(self).__name__}(value_map={self.value_map}, '
-            f'color_map={self.color_map}, backend_args={self.backend_args})'
-        )
-
 
 def read_values(image: Image.Image, path: str, colors: bool) -> np.ndarray:
     """Return the values of a mask's pixels, or their colors as numbers.
@@ -160,7 +154,9 @@ def read_values(image: Image.Image, path: str, colors: bool) -> np.ndarray:
         if (values != values[..., :1]).any():
             raise UsageError(
                 f'{path} has colors ({image.mode}), not one value per pixel; '
-                'map them to classes with LoadMasks(color_map={...})'
+                'name the class of each with LoadMasks(color_map={...}), or '
+                'next to a folder in classes.json, such as '
+                '{"road": [128, 64, 128], "sky": [70, 130, 180]}'
             )
         values = values[..., 0]
     if values.dtype.kind == 'f' and (values % 1).any():
@@ -178,34 +174,28 @@ def checked_map(
         given (Mapping | Sequence): The map, or the colors of classes 0 to K.
 
     Raises:
-        UsageError: If the map is malformed or has a color twice.
+        UsageError: If the map is malformed.
     """
     colors = name == 'color_map'
-    pairs = (
-        [*given.items()]
-        if isinstance(given, Mapping)
-        else [(key, k) for k, key in enumerate(given)]
-    )
+    if not isinstance(given, Mapping):
+        listed, given = given, {tuple(c): k for k, c in enumerate(given)}
+        if len(given) < len(listed):
+            raise UsageError(f'color_map has a color twice: {listed}')
     try:
-        keys = np.array([key for key, _ in pairs])
-        classes = np.array([k for _, k in pairs])
-        largest = 255 if colors else 65535
-        valid = keys.shape == (len(pairs), 3)[: 1 + colors] and all(
+        keys, classes = np.array([*given]), np.array([*given.values()])
+        tops = (keys, 255 if colors else 65535), (classes, IGNORED)
+        valid = keys.shape == (len(given), 3)[: 1 + colors] and all(
             array.dtype.kind in 'iu' and 0 <= array.min() <= array.max() <= top
-            for array, top in ((keys, largest), (classes, IGNORED))
+            for array, top in tops
         )
-        keys = keys @ PACK if valid and colors else keys
     except ValueError:  # of colors with different lengths
         valid = False
-    if not valid or len(np.unique(keys)) < len(keys):
-        what = (
-            'different colors (red, green, blue), each part from 0 to 255,'
-            if colors
-            else 'values from 0 to 65535'
-        )
+    if not valid:
+        what = 'colors (red, green, blue)' if colors else 'values'
         raise UsageError(
             f'{name} should map {what} to classes from 0 to {IGNORED}, but is '
             f'{given}'
         )
+    keys = keys @ PACK if colors else keys
     order = np.argsort(keys)
     return keys[order], classes[order]

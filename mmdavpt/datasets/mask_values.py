@@ -28,6 +28,7 @@ def suggest_value_map(
     1, 2, 255             2            {1: 0, 2: 1, 255: 255}
     0, 7, 15              3            {0: 0, 7: 1, 15: 2}
     0, 7, 15              None, 21     None: classes that do not all occur
+    0, 1, 2, 3, 77        5            None: 77 may be a mistake
     0, 1, 255             any          None: two classes, and ignored pixels
     0, 1, 2, 255          4            None: 255 may be ignored, or class 3
     0, 127, 255           2            None: 255 may be ignored, or a class
@@ -62,5 +63,8 @@ def suggest_value_map(
         return None
     step = min(b - a for a, b in zip(values, values[1:], strict=False))
     levels = values[0] == 0 and step >= GRAY_STEP
-    sure = num_classes is not None and IGNORED not in values
+    # Next to values that are classes already, others may be mistakes.
+    sure = num_classes is not None and not any(
+        0 < value < num_classes or value == IGNORED for value in values
+    )
     return ascending if levels or sure else None

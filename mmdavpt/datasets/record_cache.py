@@ -1,7 +1,7 @@
 """Read files in parallel, and keep their records for the next time."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from multiprocessing.pool import ThreadPool
 
@@ -30,28 +30,34 @@ def load_records(path: str) -> dict[Key, FileRecord]:
     Args:
         path (str): The file of records. Lines that are cut off are skipped.
     """
-    found = {}
+    known = {}
     with suppress(FileNotFoundError), open(path, encoding='utf-8') as file:
         for line in file:
             with suppress(ValueError, TypeError):
                 record = FileRecord.from_json(line)
-                found[record.path, record.reader] = record
-    return found
+                known[record.path, record.reader] = record
+    return known
 
 
-def still_valid(record: FileRecord | None) -> bool:
-    """Return whether a file is as it was when its record was made.
+def unchanged(
+    known: Mapping[Key, FileRecord], keys: Iterable[Key]
+) -> dict[Key, FileRecord]:
+    """Return the records of files that are as they were when read.
 
     Args:
-        record (FileRecord, optional): The record.
+        known (Mapping): Records of an earlier report.
+        keys (Iterable[Key]): The files.
     """
-    with suppress(OSError, ValueError):
-        now = os.stat(record.path) if record else None
-        return now is not None and (now.st_size, now.st_mtime_ns) == (
-            record.size,
-            record.mtime_ns,
-        )
-    return False
+    found = {}
+    for key in filter(known.get, keys):
+        with suppress(OSError, ValueError):
+            now, record = os.stat(key[0]), known[key]
+            if (now.st_size, now.st_mtime_ns) == (
+                record.size,
+                record.mtime_ns,
+            ):
+                found[key] = record
+    return found
 
 
 def read_all(
@@ -68,9 +74,8 @@ def read_all(
     Returns:
         dict: The records of all files of ``work``.
     """
-    known = load_records(path)
-    found = {k: known[k] for k in work if still_valid(known.get(k))}
-    missing = [k for k in work if k not in found]
+    found = unchanged(load_records(path), work)
+    missing = [key for key in work if key not in found]
     mkdir_or_exist(os.path.dirname(path))
     console = Console(stderr=True)
     with (

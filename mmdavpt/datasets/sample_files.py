@@ -10,7 +10,7 @@ import numpy as np
 from mmcv.transforms import LoadImageFromFile
 from mmengine.dataset import BaseDataset
 
-from .file_record import FileRecord, read_image, read_label
+from .file_record import FileRecord, read_file
 from .load_masks import LoadMasks
 
 #: Path and identifier of the loader of a file.
@@ -106,16 +106,15 @@ class SampleFiles:
         """
         work = {}
         for i in indices:
-            sample = self.samples[i]
+            sample = dict(self.samples[i], seg_fields=[])
             if images:
-                key, load = (
-                    self.images[i],
-                    partial(self.load_image, {**sample}),
-                )
-                work[key] = partial(read_image, key[0], load, key[1])
-            if self.labels and (key := self.labels[i])[0]:
-                load = partial(self.load_labels, dict(sample, seg_fields=[]))
-                work[key] = partial(read_label, key[0], load, key[1])
+                path, reader = key = self.images[i]
+                load = partial(self.load_image, dict(sample))
+                work[key] = partial(read_file, path, load, reader)
+            if self.labels and self.labels[i][0]:
+                path, reader = key = self.labels[i]
+                load = partial(self.load_labels, dict(sample))
+                work[key] = partial(read_file, path, load, reader)
         return work
 
     def _transform(self, name: str) -> Any:

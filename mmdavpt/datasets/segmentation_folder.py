@@ -3,25 +3,18 @@
 import colorsys
 import os.path as osp
 
-from mmengine.logging import MMLogger
 from mmseg.datasets import BaseSegDataset
 
 from mmdavpt.errors import UsageError, did_you_mean, first_few
 from mmdavpt.registry import DATASETS
 
-from .folder_files import (
-    absolute,
-    describe_skipped,
-    find_images,
-    loading_backend,
-    normalize_name,
-    reads,
-)
+from .folder_files import normalize_name
+from .folder_reader import FolderReader
 from .list_files import class_names, read_list
 
 
 @DATASETS.register_module()
-class SegmentationFolder(BaseSegDataset):
+class SegmentationFolder(FolderReader, BaseSegDataset):
     """Images and masks with the same names, in any formats.
 
     Reads ``images/NAME.*`` with ``labels/NAME.*``, also in the same folders
@@ -61,7 +54,7 @@ class SegmentationFolder(BaseSegDataset):
         metainfo: dict | None = None,
         **kwargs,
     ) -> None:
-        self.skipped: dict[str, list[str]] = {}
+        self.skipped = {}
         metainfo = dict(metainfo or {})
         if metainfo.get('classes') is not None:
             metainfo['classes'] = class_names(metainfo['classes'])
@@ -78,44 +71,38 @@ class SegmentationFolder(BaseSegDataset):
             **kwargs,
         )
 
-    def is_valid_file(self, filename: str) -> bool:
-        """Return whether the loader of the pipeline reads a file."""
-        return reads(filename, loading_backend(self.pipeline.transforms))
-
     def load_data_list(self) -> list[dict]:
         """Pair the images with their masks."""
-        backend = loading_backend(self.pipeline.transforms)
-        images = self._by_name('img_path', self.img_suffix, backend)
+        roots, masks = self.data_prefix, None
+        if 'seg_map_path' not in roots and not self.test_mode:
+            raise UsageError(
+                f'{roots["img_path"]} has images for training, which need '
+                'masks; set data_prefix.seg_map_path'
+            )
+        images = self._by_name(roots['img_path'], self.img_suffix)
         names = self._listed(images) if self.ann_file else sorted(images)
-        samples = [dict(img_path=images[name]) for name in names]
-        if 'seg_map_path' in self.data_prefix:
+        if 'seg_map_path' in roots:
             masks = self._by_name(
-                'seg_map_path', self.seg_map_suffix, 'pillow'
+                roots['seg_map_path'], self.seg_map_suffix, 'pillow'
             )
             self._check_partners(names, images, masks)
-            for name, sample in zip(names, samples, strict=True):
-                sample['seg_map_path'] = masks[name]
-        elif not self.test_mode:
-            raise UsageError(
-                f'{self.data_prefix["img_path"]} has images for training, '
-                'which need masks; set data_prefix.seg_map_path'
-            )
-        if self.skipped:
-            MMLogger.get_current_instance().warning(
-                f'{self.data_root}: {len(samples)} images; not used: '
-                + describe_skipped(self.skipped)
-            )
+        self.report_skipped(self.data_root or roots['img_path'], names)
         common = dict(
             label_map=self.label_map, reduce_zero_label=self.reduce_zero_label
         )
-        return [sample | common | dict(seg_fields=[]) for sample in samples]
+        return [
+            dict(img_path=images[name])
+            | ({} if masks is None else dict(seg_map_path=masks[name]))
+            | dict(common, seg_fields=[])
+            for name in names
+        ]
 
-    def _by_name(self, key: str, suffix: str, backend: str) -> dict[str, str]:
+    def _by_name(
+        self, root: str, suffix: str, *backend: str
+    ) -> dict[str, str]:
         """Return the common name of each image or mask to its path."""
-        root = self.data_prefix[key]
         found, unnamed = {}, []
-        images, _, skipped = find_images(root, backend)
-        for file in images:
+        for file in self.find_images(root, *backend)[0]:
             stem, path = osp.splitext(file)[0], osp.join(root, file)
             name = normalize_name(stem.removesuffix(suffix))
             if not stem.endswith(suffix):
@@ -125,14 +112,9 @@ class SegmentationFolder(BaseSegDataset):
                     f'{found[name]} and {path} have one name; remove one of '
                     'them, or move it'
                 )
-        skipped |= absolute(root, {f'without {suffix!r} in the name': unnamed})
-        for reason, files in skipped.items():
-            self.skipped.setdefault(reason, []).extend(files)
+        self.skip(f'without {suffix!r} in the name', root, unnamed)
         if not found:
-            raise UsageError(
-                f'{root} should have images, but has none'
-                + f'; not used: {describe_skipped(skipped)}' * bool(skipped)
-            )
+            self.report_skipped(root, found)
         return found
 
     def _listed(self, images: dict[str, str]) -> list[str]:
@@ -173,8 +155,7 @@ class SegmentationFolder(BaseSegDataset):
                 )
                 * bool(unused)
             )
-        if unused:
-            self.skipped['masks without an image'] = unused
+        self.skip('masks without an image', '', unused)
 
 
 def palette(num_classes: int) -> list[list[int]]:

@@ -5,14 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmseg.registry import MODELS
 from PIL import Image
 
 from mmdavpt.cli import options, test, train
 from mmdavpt.cli.folder_config import write_config
 from mmdavpt.config_source import load_with_variables
 from mmdavpt.errors import UsageError
+from mmdavpt.models.pretrained import reading
 
 ROOT = Path(__file__).parents[2]
 RECOMMENDED = ROOT / 'configs/recommended'
@@ -191,6 +195,38 @@ def test_train_resume_and_test_a_classifier(folder, capsys):
     capsys.readouterr()
     test.main([str(path), str(path.parent / 'epoch_2.pth'), '--tta'])
     assert 'top-1 (TTA)' in capsys.readouterr().out.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    'method, size, trained',
+    [('davpt', '32', 'prompts'), ('SSF', '48', 'tuners.SSF')],
+)
+def test_other_models_of_timm_and_other_tuners(
+    folder, monkeypatch, method, size, trained
+):
+    vit = timm.create_model('test_vit2')  # a register instead of [CLS]
+    monkeypatch.setattr(reading, 'timm_model', lambda name: vit)
+    weights = 'timm://test_vit2'
+    argv = [folder, '--weights', weights, '--method', method, '--size', size]
+    argv += ['--epochs', '1', '--batch', '4']
+    train.main([*argv, '--cfg-options', 'num_workers=0'])
+    state = torch.load('work_dirs/colors/epoch_1.pth', weights_only=False)
+    names = state['state_dict'].keys()
+    assert any(n.startswith(f'backbone.{trained}') for n in names)
+    assert not any(n.startswith('backbone.vit.') for n in names)
+
+
+def test_segmentor_on_another_model_of_timm(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_scenes(tmp_path / 'scenes')
+
+    monkeypatch.setattr(reading, 'timm_model', timm.create_model)
+    path, _ = write('scenes', '--weights', 'timm://test_vit3', '--size', 32)
+    cfg = Config.fromfile(path)
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        model = MODELS.build(cfg.model).eval()
+        logits = model(torch.zeros(1, 3, 32, 32))
+    assert logits.shape[1] == 2
 
 
 def test_train_and_test_a_segmentor(tmp_path, monkeypatch, capsys):

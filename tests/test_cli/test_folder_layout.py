@@ -80,8 +80,8 @@ def test_a_single_image_trains(tmp_path):
 @pytest.mark.parametrize(
     'paths, sentence',
     [
-        ([], 'should have a folder for each class with images'),
-        (['0.jpg', '1.jpg'], 'outside of classes: 0.jpg, 1.jpg'),
+        ([], 'should have images, but has none'),
+        (['0.jpg', '1.jpg'], 'in no folder of a class: 0.jpg, 1.jpg'),
         (['a/0.jpg'], "one folder with images, 'a'"),
         (['a/0.jpg', 'b/0.jpg'], 'one image of each class'),
         (['val/a/0.jpg', 'val/b/0.jpg'], 'no folder train'),

@@ -71,6 +71,12 @@ def test_colors(tmp_path, file, text):
         read_mask_classes(tmp_path, paths)
 
 
+def test_background_guides_no_prompt(tmp_path):
+    (tmp_path / 'classes.txt').write_text('Background\ncar\n')
+    settings, _ = read_mask_classes(tmp_path, write(tmp_path, [0, 1]))
+    assert settings['background_class'] == 0
+
+
 def test_palette_of_indexed_masks(tmp_path):
     image = Image.fromarray(np.array([[0, 1]], np.uint8)).convert('P')
     image.putpalette([*RED, *BLUE] + [0] * 750)
@@ -82,7 +88,7 @@ def test_palette_of_indexed_masks(tmp_path):
 @pytest.mark.parametrize(
     'mask, file, sentence',
     [
-        ([RED, BLUE], None, 'has colors; name .* classes.json'),
+        ([RED, BLUE], None, r'has colors \(RGB\).* name .* classes.json'),
         ([3], None, 'should be two or more classes'),
         ([*range(100)], None, '100 values'),
         ([0, 5], '["a", "b", "c"]', '0.png has the value 5, .* 3 classes'),

@@ -184,7 +184,9 @@ def test_several_frames_are_refused(tmp_path):
     ],
 )
 def test_malformed_maps(kwargs):
-    with pytest.raises(UsageError, match='_map should map|not both'):
+    with pytest.raises(
+        UsageError, match='_map should map|not both|color twice'
+    ):
         LoadMasks(**kwargs)
 
 

@@ -43,6 +43,8 @@ def test_values_that_are_not_classes(values, num_classes, expected):
         *[({0, 127, 255}, 2), ({0, 5, 255}, 3), ({255}, 1), ({255}, None)],
         # Class 0 may not occur; the classes are more or fewer.
         *[({1, 2, 3}, None), ({1, 2, 3}, 2), ({0, 128}, 3), ({5}, 1)],
+        # A stray value, and a class that does not occur.
+        *[({0, 1, 2, 3, 77}, 5), ({0, 2, 9}, 3)],
         # The noise of a JPEG.
         ({0, 1, 2, 3, 252, 254, 255}, None),
         ({0, 1, 2, 3, 252, 254, 255}, 2),

@@ -1,6 +1,8 @@
 """Check the data of a run in seconds, before the model is built."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from multiprocessing.pool import ThreadPool
 
 import numpy as np
@@ -9,12 +11,12 @@ from mmdavpt.datasets.file_record import FileRecord, read_header
 from mmdavpt.datasets.record_cache import (
     load_records,
     records_file,
-    still_valid,
+    unchanged,
 )
 from mmdavpt.datasets.sample_files import Key
 from mmdavpt.errors import UsageError
 
-from .built import BuiltDataset, build_datasets
+from .built import BuiltDataset, build_all
 from .dataset_records import DatasetRecords, collect_records
 from .find import MISSING, find_in
 from .finding import Finding
@@ -55,31 +57,26 @@ def check_run_data(cfg: dict, training: bool) -> list[str]:
     Raises:
         UsageError: If data that the run reads is missing, broken or wrong.
     """
-    known = load_records(records_file(cfg))
-    parts, notes, errors = [], [], []
-    for split in ('train', 'val', 'test') if training else ('test',):
-        unread = training and split == 'test'
-        try:
-            for built in build_datasets(cfg, split):
-                most = MOST_TEST_FILES if unread else MOST_FILES
-                parts.append(read_some(built, known, most))
-        except UsageError as error:
-            (notes if unread else errors).append(str(error))
-    found = [
-        (f'{part.built.path}: ', finding)
-        for part in parts
-        for finding in find_in(part, parts)
-        # Stray files are in the report; a line before each run is too much.
-        if finding.severity == 'error' or finding.kind not in SPARE
-    ]
-    found += [('', finding) for finding in find_across(parts)]
-    for where, finding in found:
-        sentence = where + finding.sentence
+    splits = ('train', 'val', 'test') if training else ('test',)
+    built, found = build_all(cfg, splits)
+    known, parts = load_records(records_file(cfg)), []
+    for one in built:
+        unread = training and one.split == 'test'
+        most = MOST_TEST_FILES if unread else MOST_FILES
+        parts.append(read_some(one, known, most))
+    for part in parts:
+        found += [
+            replace(finding, sentence=f'{part.built.path}: {finding.sentence}')
+            for finding in find_in(part, parts)
+            # Stray files are in the report; a line before each run is too
+            # much.
+            if finding.severity == 'error' or finding.kind not in SPARE
+        ]
+    notes, errors = [], []
+    for finding in [*found, *find_across(parts)]:
         tolerated = _why_tolerated(finding, cfg, training)
-        if finding.severity == 'error' and not tolerated:
-            errors.append(sentence)
-        else:
-            notes.append(sentence + tolerated)
+        stops = finding.severity == 'error' and not tolerated
+        (errors if stops else notes).append(finding.sentence + tolerated)
     if errors:
         more = f' ({len(errors) - 1} more errors)' if errors[1:] else ''
         raise UsageError(
@@ -100,23 +97,26 @@ def read_some(
         most (int): The maximum number of samples whose headers are read.
     """
     files = built.files
-    number = len(files.samples)
-    chosen = evenly_spread(number, most)
+
+    def spread(most: int) -> list[int]:
+        return evenly_spread(len(files.samples), most)
+
     lists = [files.images, files.labels] if files.labels else [files.images]
-    keys = {keys[i]: None for keys in lists for i in chosen if keys[i][0]}
-    records = {k: known[k] for k in keys if still_valid(known.get(k))}
-    rest = [key for key in keys if key not in records]
+    keys = {keys[i]: None for keys in lists for i in spread(most)}
+    keys.pop(('', ''), None)
+    records = unchanged(known, keys)
     with ThreadPool(8) as pool:  # they wait for the disk
 
-        def decode(most: int, images: bool) -> DatasetRecords:
-            work = files.work(evenly_spread(number, most), images)
-            work = {k: w for k, w in work.items() if not records[k].shape}
-            decoded = pool.map(lambda read: read(), work.values())
-            records.update(zip(work, decoded, strict=True))
+        def read(work: dict[Key, Callable[[], FileRecord]]) -> DatasetRecords:
+            found = pool.map(lambda read: read(), work.values())
+            records.update(zip(work, found, strict=True))
             return collect_records(built, records)
 
-        headers = pool.map(read_header, [path for path, _ in rest])
-        records.update(zip(rest, headers, strict=True))
+        def decode(most: int, images: bool) -> DatasetRecords:
+            work = files.work(spread(most), images).items()
+            return read({k: w for k, w in work if not records[k].shape})
+
+        read({k: partial(read_header, k[0]) for k in keys if k not in records})
         data = decode(min(most, MOST_DECODED), images=True)
         if data.labels and not all(data.class_counts.values()):
             data = decode(min(most, MOST_LABELS), images=False)

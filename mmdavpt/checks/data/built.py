@@ -1,7 +1,7 @@
 """Build the datasets of a config, to check their files."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +39,28 @@ class BuiltDataset:
     ignore_index: int | None
 
 
+def build_all(
+    cfg: dict, splits: Iterable[str]
+) -> tuple[list[BuiltDataset], list[Finding]]:
+    """Build the datasets of several splits.
+
+    Args:
+        cfg (dict): The config.
+        splits (Iterable[str]): Out of 'train', 'val' and 'test'.
+
+    Returns:
+        tuple[list[BuiltDataset], list[Finding]]: The datasets, and a finding
+        for each split that cannot be built.
+    """
+    built, findings = [], []
+    for split in splits:
+        try:
+            built += build_datasets(cfg, split)
+        except UsageError as error:
+            findings.append(Finding('error', 'unreadable', split, str(error)))
+    return built, findings
+
+
 def build_datasets(cfg: dict, split: str) -> list[BuiltDataset]:
     """Build the datasets of a split, without their wrappers.
 
@@ -58,6 +80,7 @@ def build_datasets(cfg: dict, split: str) -> list[BuiltDataset]:
     number = head.get('num_classes', model.get('num_classes')) or 0
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
         found = list(_build(node, f'{split}_dataloader.dataset'))
+    built = []
     for path, dataset in found:
         if not len(dataset):
             suffix = getattr(dataset, 'img_suffix', '')
@@ -65,8 +88,6 @@ def build_datasets(cfg: dict, split: str) -> list[BuiltDataset]:
                 f'{path} lists no images{suffix and f" that end in {suffix}"}'
                 '; check img_suffix, data_root, data_prefix and ann_file'
             )
-    built = []
-    for path, dataset in found:
         files = SampleFiles(dataset)
         names = dataset.metainfo.get('classes') or map(str, range(number))
         # The 256th class of images is a class like any other.
@@ -93,17 +114,13 @@ def _build(node: Any, path: str) -> Iterator[tuple[str, BaseDataset]]:
     except UsageError as error:
         raise UsageError(f'{path}: {error}') from error
     except Exception as error:
-        split = path.partition('_')[0]
-        for finding in _list_errors(node, split):
+        for finding in _list_errors(node, path.partition('_')[0]):
             raise UsageError(f'{path}: {finding.sentence}') from error
-        missing = getattr(error, 'filename', None)
         reason = str(error).strip() or type(error).__name__
-        if missing and not isinstance(error, FileNotFoundError):
-            reason = f'{error.strerror}: {missing}'
-        elif missing:
-            reason = f'{missing} does not exist (looked in {Path.cwd()})'
-            if '~' in Path(missing).parts:
-                reason += "; '~' is not expanded, so write the full path"
+        if isinstance(error, FileNotFoundError):
+            reason = f'{error.filename} does not exist (looked in {Path.cwd()}'
+            home = "; '~' is not expanded, so write the full path"
+            reason += f'){home * ("~" in Path(error.filename).parts)}'
         raise UsageError(
             f'{path} cannot be read: {reason}; docs/data.md shows where the '
             'data comes from and its layout; to name another folder, use '

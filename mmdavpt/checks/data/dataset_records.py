@@ -38,6 +38,11 @@ class DatasetRecords:
         return [record for record in self.labels if record.shape]
 
     @cached_property
+    def complete(self) -> bool:
+        """Whether all label files were decoded that can be."""
+        return all(r.shape or r.defect or r.rejected for r in self.labels)
+
+    @cached_property
     def values(self) -> Counter:
         """Pixels of each label value, as loaded."""
         return _total(record.values for record in self.labels)
@@ -54,6 +59,16 @@ class DatasetRecords:
         counts = self.values if self.labels else listed
         classes = range(len(self.built.classes))
         return {k: counts[k] for k in classes if k != self.built.ignore_index}
+
+    def label_of(self, index: int) -> object:
+        """Return what marks the label of a sample; falsy if it is not read.
+
+        Args:
+            index (int): The sample.
+        """
+        if self.labels:
+            return tuple(sorted(self.labels[index].values.items()))
+        return self.built.files.classes[index]
 
     def finding(
         self,
@@ -103,6 +118,15 @@ def listed(records: Iterable[FileRecord], noun: str = 'image') -> str:
     paths = list(dict.fromkeys(record.path for record in records))
     more, plural = ' and others' * (len(paths) > 3), 's' * (len(paths) > 1)
     return f'{len(paths)} {noun}{plural} ({", ".join(paths[:3])}{more})'
+
+
+def and_more(items: list) -> str:
+    """Return the number of items after the first, such as ' (2 more)'.
+
+    Args:
+        items (list): The items. The text is empty for one.
+    """
+    return f' ({len(items) - 1} more)' * (len(items) > 1)
 
 
 def severity_of(part: int, whole: int) -> str:

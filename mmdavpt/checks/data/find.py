@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from mmdavpt.datasets.file_checks import FILE_CHECKS
 
 from . import label_findings as labels
-from . import split_findings as splits
-from .dataset_records import DatasetRecords, listed
+from .dataset_records import DatasetRecords, and_more, listed
 from .finding import Finding
 from .folders import folder_findings
 from .lists import list_findings
+from .split_findings import duplicates
 
 #: Kinds of findings that say why files are missing.
 MISSING = ('list_missing_file', 'images_without_labels')
@@ -22,18 +22,19 @@ def file_findings(data: DatasetRecords) -> Iterator[Finding]:
     Args:
         data (DatasetRecords): A dataset.
     """
-    for kind, severity, where, concerns, sentence in FILE_CHECKS:
-        images = data.images if where != 'label file' else []
-        labels = data.labels if where != 'image' else []
-        files = [*images, *labels]
-        found = [r for r in files if concerns(r, data.built.files)]
-        found = list({record.path: record for record in found}.values())
-        if found:
-            more = f' ({len(found) - 1} more)' * (len(found) > 1)
-            sentence = sentence.format(
-                files=listed(found, where), first=found[0], more=more
-            )
-            yield data.finding(kind, severity, sentence, found)
+    both = [*data.images, *data.labels]
+    files = {'image': data.images, 'label file': data.labels, 'file': both}
+    for severity, where, checks in FILE_CHECKS:
+        for kind, concerns, sentence in checks:
+            found = [r for r in files[where] if concerns(r, data.built.files)]
+            found = list({record.path: record for record in found}.values())
+            if found:
+                sentence = sentence.format(
+                    files=listed(found, where),
+                    first=found[0],
+                    more=and_more(found),
+                )
+                yield data.finding(kind, severity, sentence, found)
 
 
 FINDERS = (
@@ -43,8 +44,7 @@ FINDERS = (
     labels.values_out_of_range,
     labels.missing_classes,
     labels.imbalance,
-    splits.duplicates,
-    splits.mixed_channels,
+    duplicates,
 )
 
 
@@ -57,11 +57,11 @@ def find_in(
         data (DatasetRecords): Its records.
         parts (Iterable[DatasetRecords]): The datasets of all splits.
     """
-    dataset, split = data.built.files.dataset, data.built.split
+    files, split = data.built.files, data.built.split
     used = [r.path for part in parts for r in (*part.images, *part.labels)]
     found = [
-        *list_findings(dataset, split),
-        *folder_findings(data.built.files, split, used),
+        *list_findings(files.dataset, split),
+        *folder_findings(files, split, used),
         *(finding for finder in FINDERS for finding in finder(data)),
     ]
     if any(finding.kind in MISSING for finding in found):

@@ -1,5 +1,6 @@
 """Find files that a dataset does not read, and folders that it should not."""
 
+import os
 import os.path as osp
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
@@ -13,6 +14,7 @@ from mmdavpt.datasets.folder_files import (
     loading_backend,
     reads,
 )
+from mmdavpt.datasets.hidden_files import is_hidden
 from mmdavpt.datasets.sample_files import SampleFiles
 from mmdavpt.errors import first_few
 
@@ -21,9 +23,7 @@ from .finding import Finding
 #: What is said of files that a dataset does not read, by kind.
 SPARE = {
     'unread_images': 'images that are not read because of their names',
-    'images_outside_classes': 'images in no class folder, so not read',
-    'unlisted_images': 'images that are in no list',
-    'broken_links': 'links to files that do not exist',
+    'unlisted_images': 'images that are in no list or class folder',
     'other_files': 'files that are no images',
 }
 
@@ -55,16 +55,15 @@ def folder_findings(
     labels = [path for path, _ in files.labels]
     listed = [sample.get('seg_map_path') or '' for sample in files.samples]
     known = {*images, *listed, *used}
-    spare, hidden = _unknown_files(folder, known)
-    masks = set()
+    spare, masks = _unknown_files(folder, known), set()
     if labels and osp.isdir(label_folder) and label_folder != folder:
-        masks, _ = _unknown_files(label_folder, known)
+        masks = _unknown_files(label_folder, known)
     spare = sorted(spare - masks)
     found = [
-        *_hidden_folders(folder, hidden, images, dataset),
+        *_hidden_folders(folder, images, dataset),
         *_class_order(dataset),
         *_partners(images, labels, sorted(masks), spare),
-        *_spare_files(folder, spare, len(images), dataset),
+        *_spare_files(spare, len(images), dataset),
     ]
     if files.load_labels is not None and not labels:
         what = (
@@ -76,37 +75,35 @@ def folder_findings(
     return [Finding(*f[:2], split, f[2], tuple(f[3])) for f in found]
 
 
-def _unknown_files(
-    folder: str, known: Collection[str]
-) -> tuple[set[str], list[str]]:
-    """Return visible files in a folder that are not known, and hidden ones."""
-    names, _, hidden = list_files(folder)
-    unknown = {osp.join(folder, name) for name in names} - set(known)
+def _unknown_files(folder: str, known: Collection[str]) -> set[str]:
+    """Return the visible files in a folder that are not known."""
+    files = {osp.join(folder, name) for name in list_files(folder)[0]}
+    unknown = files - set(known)
     # Slow, and only needed if a folder is written in two ways.
     known = set(map(osp.abspath, known)) if unknown else known
-    return {path for path in unknown if osp.abspath(path) not in known}, hidden
+    return {path for path in unknown if osp.abspath(path) not in known}
 
 
 def _hidden_folders(
-    folder: str, hidden: list[str], images: list[str], dataset: BaseDataset
+    folder: str, images: list[str], dataset: BaseDataset
 ) -> Iterator[Found]:
     """Yield what to say of hidden folders that are read as data."""
     classes = getattr(dataset, 'folder_to_idx', None) or {}
-    # All folders with an image in them or below.
-    read, above, roles = set(), set(images), {}
-    while above := {osp.dirname(path) for path in above} - read:
-        read |= above
-    for name in hidden:
-        path = osp.join(folder, name)
-        if name in classes:
-            roles[path] = f'class {classes[name]}'
-        elif path in read:
-            roles[path] = 'samples'
+    roles = {
+        osp.join(folder, name): f'class {k}'
+        for name, k in classes.items()
+        if is_hidden(name)
+    }
+    for place in dict.fromkeys(map(osp.dirname, images)):
+        names = place.removeprefix(folder).strip(os.sep).split(os.sep)
+        if hidden := [k for k, name in enumerate(names, 1) if is_hidden(name)]:
+            path = osp.join(folder, *names[: hidden[0]])
+            roles.setdefault(path, 'samples')
     if roles:
         read_as = first_few(dict.fromkeys(roles.values()))
+        which = 'them' if len(roles) > 1 else 'it'
         what = f'{first_few(roles)}: hidden, but read as {read_as}; remove '
-        what += f'{"them" if len(roles) > 1 else "it"} from the data'
-        yield 'error', 'hidden_folder', what, roles
+        yield 'error', 'hidden_folder', f'{what}{which} from the data', roles
 
 
 def _class_order(dataset: BaseDataset) -> Iterator[Found]:
@@ -130,9 +127,8 @@ def _partners(
     lonely = [(i, label) for i, label in pairs if not osp.isfile(label)]
     if lonely:
         image, label = lonely[0]
-        stem = _stem(image)
+        stem, hint = _stem(image), 'add it, or remove the image'
         near = [osp.basename(m) for m in masks if _stem(m).startswith(stem)]
-        hint = 'add it, or remove the image'
         if near:
             ending = near[0].removeprefix(stem)
             hint = f'{near[0]} does: set seg_map_suffix={ending!r}'
@@ -149,7 +145,7 @@ def _partners(
 
 
 def _spare_files(
-    folder: str, spare: list[str], number: int, dataset: BaseDataset
+    spare: list[str], number: int, dataset: BaseDataset
 ) -> Iterator[Found]:
     """Yield what to say of files that a dataset does not read.
 
@@ -161,34 +157,25 @@ def _spare_files(
     suffix = getattr(dataset, 'img_suffix', '')
     accepts = getattr(dataset, 'is_valid_file', lambda p: p.endswith(suffix))
     listed = getattr(dataset, 'ann_file', '')
-    by_folder = getattr(dataset, 'folder_to_idx', None)
     kinds = defaultdict(list)
     for path in spare:
-        # A dataset that accepts, but does not read a file, has some list.
-        in_list = listed or accepts(path)
-        kind = 'unlisted_images' if in_list else 'unread_images'
-        if by_folder and osp.dirname(path) == osp.normpath(folder):
-            kind = 'images_outside_classes'
-        if not osp.exists(path):
-            kind = 'broken_links'
-        elif not (is_picture(path) or reads(path, backend)):
-            kind = 'other_files'
-        kinds[kind].append(path)
+        if is_picture(path) or reads(path, backend):
+            # What it accepts, but does not read, its layout leaves out.
+            omitted = listed or accepts(path)
+            kinds['unlisted_images' if omitted else 'unread_images'] += [path]
+        elif not listed:
+            kinds['other_files'].append(path)
     for kind in filter(kinds.get, SPARE):
         files, severity = kinds[kind], 'warning'
         what = f'{SPARE[kind]}: {by_extension(files)}'
         if kind == 'unread_images':
             severity = 'error' if len(files) >= number else 'warning'
-            advice = 'convert them to JPEG or PNG'
-            if all(reads(path, backend) for path in files):
-                advice = 'use mmdavpt.ImageFolder or `extensions`'
-                if hasattr(dataset, 'img_suffix'):
-                    advice = (
-                        'set img_suffix, or use mmdavpt.SegmentationFolder'
-                    )
-            what += f'; {number} images are read; {advice}'
-        if not (listed and kind == 'other_files'):
-            yield severity, kind, what, files
+            reader = 'SegmentationFolder' if suffix else 'ImageFolder'
+            what += (
+                f'; {number} images are read; use mmdavpt.{reader}, and '
+                'convert what it cannot read to JPEG or PNG'
+            )
+        yield severity, kind, what, files
 
 
 def _stem(path: str) -> str:

@@ -3,16 +3,13 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 
 from mmdavpt.datasets.record_cache import read_all, records_file
-from mmdavpt.errors import UsageError
 
-from .built import BuiltDataset, build_datasets
+from .built import BuiltDataset, build_all
 from .dataset_records import DatasetRecords, collect_records
 from .dataset_report import DataReport, DatasetReport
 from .find import find_in
-from .finding import Finding
 from .split_findings import find_across
 
 
@@ -31,57 +28,42 @@ def make_report(
         tuple[DataReport, list[BuiltDataset]]: The report, and the datasets
         that could be built.
     """
-    built, findings = [], []
-    for split in splits:
-        try:
-            built += build_datasets(cfg, split)
-        except UsageError as error:
-            findings.append(Finding('error', 'unreadable', split, str(error)))
+    built, findings = build_all(cfg, splits)
     work = {}
     for part in built:
         work |= part.files.work(range(len(part.files.samples)))
     records = read_all(work, records_file(cfg), workers)
     data = [collect_records(part, records) for part in built]
-    reports = []
+    firsts, reports = {}, []
     for part in data:
-        # An earlier dataset with the same files has the same findings.
-        first = next(d for d in data if _files(d) == _files(part))
+        first = firsts.setdefault(_files(part), part)
         reports.append(_describe(part, first, data))
-    # Val and test sets with the same files share their findings, too.
-    seen, different = [], []
-    for part in data:
-        key = (part.built.split == 'train', _files(part))
-        if key not in seen:
-            seen.append(key)
-            different.append(part)
-    across = find_across(different)
+    across = find_across(data)
     return DataReport(tuple(reports), (*findings, *across)), built
 
 
 def _describe(
     data: DatasetRecords, first: DatasetRecords, parts: list[DatasetRecords]
 ) -> DatasetReport:
-    """Return numbers and findings of a dataset."""
-    built = data.built
-    number = len(built.files.dataset)
-    report = DatasetReport(built.split, built.path, number)
+    """Return numbers and findings of a dataset, or who has the same files."""
+    name = (data.built.split, data.built.path, len(data.built.files.dataset))
     if first is not data:
-        return replace(report, same_as=first.built.path)
-    often = Counter(built.classes)
+        return DatasetReport(*name, same_as=first.built.path)
+    classes = data.built.classes
+    often = Counter(classes)
     counts = {
         # Two classes of ImageNet are called 'crane'.
-        name if often[name] == 1 else f'{name} ({k})': number
+        classes[k] if often[classes[k]] == 1 else f'{classes[k]} ({k})': number
         for k, number in data.class_counts.items()
-        for name in [built.classes[k]]
         if data.images
     }
     sizes = [record.loaded_size for record in data.images]
     sizes = sorted(filter(None, sizes), key=math.prod)
     chosen = {'smallest': 0, 'median': len(sizes) // 2, 'largest': -1}
     known = [record for record in data.images if record.mode]
-    return replace(
-        report,
-        classes=built.classes,
+    return DatasetReport(
+        *name,
+        classes=classes,
         images_per_class={} if data.labels else counts,
         pixels_per_class=counts if data.labels else {},
         label_values=dict(sorted(data.values.items())),
@@ -96,4 +78,5 @@ def _files(data: DatasetRecords) -> tuple:
     """Return what makes the findings of two datasets equal."""
     files, classes = data.built.files, data.built.classes
     drawn = data.built.path * (not files.images)
-    return files.images, files.labels, files.classes, classes, drawn
+    lists = map(tuple, (files.images, files.labels, files.classes))
+    return *lists, classes, drawn

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from mmengine.fileio import list_from_file
 from mmpretrain.datasets import CustomDataset
 from mmseg.datasets import BaseSegDataset
 
@@ -16,11 +15,10 @@ from mmdavpt.datasets.list_defects import (
     class_list_defects,
     sample_list_defects,
 )
+from mmdavpt.datasets.list_files import read_lines
+from mmdavpt.errors import UsageError, first_few
 
 from .finding import Finding
-
-#: Kinds that change no number of a training.
-HARMLESS = ('list_absolute_path', 'list_class_name', 'list_repeated_line')
 
 
 def list_findings(dataset: Any, split: str) -> list[Finding]:
@@ -39,15 +37,14 @@ def list_findings(dataset: Any, split: str) -> list[Finding]:
         list[Finding]: One for each kind of defect.
     """
     reader = type(dataset).load_data_list
-    if reader is CustomDataset.load_data_list:
-        labelled, suffix = dataset.with_label, ''
-    elif reader is BaseSegDataset.load_data_list:
-        labelled, suffix = False, dataset.img_suffix
-    else:
+    known = CustomDataset.load_data_list, BaseSegDataset.load_data_list
+    if reader not in known or not osp.isfile(dataset.ann_file):
         return []
-    folder = dataset.data_prefix.get('img_path') or ''
     find = partial(
-        sample_list_defects, folder=folder, labelled=labelled, suffix=suffix
+        sample_list_defects,
+        folder=dataset.data_prefix.get('img_path') or '',
+        labelled=getattr(dataset, 'with_label', False),
+        suffix=getattr(dataset, 'img_suffix', ''),
     )
     return _findings(dataset.ann_file, find, split)
 
@@ -71,7 +68,10 @@ def class_list_findings(node: Any, split: str) -> list[Finding]:
         own = any(kind.__module__.startswith('mmdavpt') for kind in kinds)
         if 'type' in part and isinstance(names, str) and not own:
             files.add(osp.expanduser(names))
-    found = [_findings(f, class_list_defects, split) for f in sorted(files)]
+    found = [
+        _findings(file, class_list_defects, split)
+        for file in filter(osp.isfile, sorted(files))
+    ]
     return sum(found, [])
 
 
@@ -79,27 +79,22 @@ def _findings(
     file: str, find: Callable[[list[str]], Iterable[Defect]], split: str
 ) -> list[Finding]:
     """Return a finding for each kind of defect in a list file."""
-    if not osp.isfile(file):
-        return []
+    kinds = defaultdict(dict)
     try:
-        defects = list(find(list_from_file(file)))
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b'\n') + 1
-        defects = [(line, 'encoding', 'is not UTF-8; save the file as UTF-8')]
-    kinds: dict[str, list[Defect]] = defaultdict(list)
-    for defect in defects:
-        kinds[f'list_{defect[1]}'].append(defect)
+        for number, kind, what in find(read_lines(file)):
+            kinds[f'list_{kind}'][number] = what
+    except UsageError as error:
+        return [Finding('error', 'list_encoding', split, str(error))]
     found = []
-    for kind, group in kinds.items():
-        (first, _, what), *others = group
-        also = ', '.join(str(line) for line, *_ in others[:5])
-        more = f' and {len(others) - 5} more' if others[5:] else ''
-        sentence = f'{file}, line {first} {what}'
-        if others:
-            sentence += f' (also line{"s" * (len(others) > 1)} {also}{more})'
-        scored_twice = kind == 'list_repeated_line' and split != 'train'
-        harmless = kind in HARMLESS and not scored_twice
+    for kind, lines in kinds.items():
+        (first, what), *others = lines.items()
+        more = f' (also line {first_few([n for n, _ in others], 5)})'
+        sentence = f'{file}, line {first} {what}{more * bool(others)}'
+        # It changes no number of a training.
+        harmless = kind == 'list_class_name' or (
+            kind == 'list_repeated_line' and split == 'train'
+        )
         severity = 'warning' if harmless else 'error'
-        files = tuple(f'{file}:{line}' for line, *_ in group)
+        files = tuple(f'{file}:{number}' for number in lines)
         found.append(Finding(severity, kind, split, sentence, files))
     return found

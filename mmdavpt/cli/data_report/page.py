@@ -1,17 +1,18 @@
 """Write a data report as one HTML page, with pictures of its findings."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 from jinja2 import Environment
+from mmcv.transforms import LoadImageFromFile
 
 from mmdavpt.checks.data.built import BuiltDataset
 from mmdavpt.checks.data.dataset_report import DataReport, DatasetReport
 from mmdavpt.datasets.folder_files import is_picture
 from mmdavpt.errors import printable
-from mmdavpt.visualization.thumbnails import Thumbnail, draw_file, draw_sample
+from mmdavpt.visualization.thumbnails import Thumbnail, draw_sample
 
 TEMPLATE = Path(__file__).with_name('page.html.jinja')
 
@@ -48,7 +49,7 @@ def write_page(report: DataReport, built: Sequence[BuiltDataset]) -> str:
             for own in [by_path[part.path]]
         ],
         findings=[
-            (finding, _draw_files(files, samples))
+            (finding, [draw() for draw in _drawers(files, samples)])
             for finding, files in zip(report.all_findings, first, strict=True)
         ],
         most_files=MOST_FILES,
@@ -77,16 +78,11 @@ def make_bars(part: DatasetReport, built: BuiltDataset) -> list[dict]:
     for value, count in counts.items():
         color, name = style_of(value, built)
         missing = not count and value != built.ignore_index
-        bars.append(
-            dict(
-                name=name,
-                color=part.label_values and color,
-                count=count,
-                share=100 * count / max(total, 1),
-                width=100 * count / max(most, 1),
-                wrong=missing or color == UNKNOWN,
-            )
-        )
+        bar = dict(name=name, count=count, wrong=missing or color == UNKNOWN)
+        bar['color'] = part.label_values and color
+        bar['share'] = 100 * count / max(total, 1)
+        bar['width'] = 100 * count / max(most, 1)
+        bars.append(bar)
     return bars
 
 
@@ -120,18 +116,20 @@ def _find_samples(
     }
 
 
-def _draw_files(
+def _drawers(
     files: Sequence[str], samples: dict[str, tuple[BuiltDataset, dict]]
-) -> list[Thumbnail]:
-    """Draw the samples of some files, or the files, each once."""
+) -> list[Callable[[], Thumbnail]]:
+    """Return what draws the samples of some files, or the files, each once."""
     unique = {}
     for file in files:
         if file in samples:
             part, sample = samples[file]
             unique[sample['img_path']] = partial(_draw, part, sample)
         elif is_picture(file):
-            unique[file] = partial(draw_file, file)
-    return [draw() for draw in [*unique.values()][:MOST_PICTURES]]
+            load = LoadImageFromFile(imdecode_backend='pillow')
+            sample = dict(img_path=file)
+            unique[file] = partial(draw_sample, sample, load, None, None)
+    return [*unique.values()][:MOST_PICTURES]
 
 
 def _draw_some(part: BuiltDataset) -> list[Thumbnail]:
@@ -143,6 +141,7 @@ def _draw_some(part: BuiltDataset) -> list[Thumbnail]:
 
 def _draw(part: BuiltDataset, sample: dict) -> Thumbnail:
     """Draw a sample, and name its values without a class first."""
-    drawn = draw_sample(part.files, sample, partial(style_of, built=part))
-    legend = sorted(drawn.legend, key=lambda entry: entry[0] != UNKNOWN)
-    return drawn._replace(legend=legend)
+    loaders = part.files.load_image, part.files.load_labels
+    drawn = draw_sample(sample, *loaders, partial(style_of, built=part))
+    drawn.legend.sort(key=lambda entry: entry[0] != UNKNOWN)
+    return drawn

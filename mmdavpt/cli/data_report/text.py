@@ -1,10 +1,9 @@
 """Write a data report as text for a terminal, or as JSON for programs."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
 
-from rich.cells import cell_len
+from prettytable import PrettyTable
 
 from mmdavpt.checks.data.dataset_report import DataReport
 from mmdavpt.errors import printable
@@ -13,6 +12,9 @@ from mmdavpt.version import __version__
 #: Version of the JSON; a change that breaks readers raises it.
 JSON_VERSION = 1
 
+#: The first column has no title.
+COLUMNS = ('', 'images', 'classes', 'smallest, median, largest', 'formats')
+
 
 def write_json(report: DataReport) -> str:
     """Return a report as JSON, with all files of each finding.
@@ -20,12 +22,8 @@ def write_json(report: DataReport) -> str:
     Args:
         report (DataReport): The report.
     """
-    content = dict(
-        version=JSON_VERSION,
-        mmdavpt=__version__,
-        summary=report.total,
-        **asdict(report),
-    )
+    head = dict(version=JSON_VERSION, mmdavpt=__version__)
+    content = dict(head, summary=report.total, **asdict(report))
     return json.dumps(content, indent=1)
 
 
@@ -35,22 +33,16 @@ def write_text(report: DataReport) -> str:
     Args:
         report (DataReport): The report.
     """
-    rows = [('', 'images', 'classes', 'smallest, median, largest', 'formats')]
+    table = PrettyTable(COLUMNS, border=False, align='l')
+    table.left_padding_width, table.right_padding_width = 0, 2
     notes = []
     for part in report.datasets:
-        name = report.name_of(part)
-        sizes = [f'{w}×{h}' for w, h in part.sizes.values()]
-        rows.append(
-            (
-                name,
-                f'{part.num_samples:,}',
-                str(len(part.classes) or ''),
-                ', '.join(dict.fromkeys(sizes)),
-                part.same_as
-                and f'the files of {part.same_as}'
-                or ', '.join(part.formats),
-            )
-        )
+        name, number = report.name_of(part), len(part.classes) or ''
+        sizes = dict.fromkeys(f'{w}×{h}' for w, h in part.sizes.values())
+        same = part.same_as and f'the files of {part.same_as}'
+        formats = same or ', '.join(part.formats)
+        images = f'{part.num_samples:,}'
+        table.add_row([name, images, number, ', '.join(sizes), formats])
         if counts := part.images_per_class or part.pixels_per_class:
             unit = 'images' if part.images_per_class else 'pixels'
             notes.append(f'{name}: {unit} per class: {_summary(counts)}')
@@ -58,30 +50,9 @@ def write_text(report: DataReport) -> str:
         f'{f.severity}: {f.split}: {f.sentence}'.replace('\n', '\\n')
         for f in report.all_findings
     ]
-    blocks = [
-        align(rows),
-        '\n'.join(notes),
-        '\n'.join(findings),
-        report.total,
-    ]
-    return printable('\n\n'.join(filter(None, blocks)))
-
-
-def align(rows: Sequence[Sequence[str]]) -> str:
-    """Return a table with aligned columns; wide characters count as two.
-
-    Args:
-        rows (Sequence[Sequence[str]]): The cells.
-    """
-    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        '  '.join(
-            cell + ' ' * (width - cell_len(cell))
-            for cell, width in zip(row, widths, strict=True)
-        ).rstrip()
-        for row in rows
-    ]
-    return '\n'.join(lines)
+    lines = [line.rstrip() for line in table.get_string().split('\n')]
+    blocks = ['\n'.join(block) for block in (lines, notes, findings)]
+    return printable('\n\n'.join(filter(None, [*blocks, report.total])))
 
 
 def _summary(counts: dict[str, int]) -> str:

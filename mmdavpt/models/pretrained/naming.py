@@ -123,7 +123,9 @@ def to_mmpretrain(
         inside = to_timm_names(inside)
     named, surplus = {}, []
     for key, value in inside.items():
-        name = _rename(key, family)
+        name = translate(key, family.names)
+        if name is None and re.match(rf'({family.kept})(\.|$)', key):
+            name = key
         if name is not None:
             named[name] = value
         elif re.match(rf'({family.backbone})(\.|$)', key):
@@ -142,18 +144,21 @@ def to_mmpretrain(
     return NamedWeights(label, named, surplus, left_out, normalization, eps)
 
 
-def _rename(key: str, family: Family) -> str | None:
-    """Return mmpretrain's name of a key; None if it has none."""
+def translate(key: str, names: Mapping[str, str]) -> str | None:
+    """Return the name of a weight in another library; None if it has none.
+
+    Args:
+        key (str): Its name.
+        names (Mapping[str, str]): See :class:`.Family`.
+    """
     stem, kind = re.fullmatch(r'(.+?)(?:[._](weight|bias))?', key).groups()
     layer = re.search(r'(?<=[._])\d+(?=\.)', stem)
     if layer:
         stem = f'{stem[: layer.start()]}*{stem[layer.end() :]}'
-    name = family.names.get(stem)
-    if name is None:
-        return key if re.match(rf'({family.kept})(\.|$)', key) else None
-    if layer:
+    name = names.get(stem)
+    if name and layer:
         name = name.replace('*', layer[0])
-    return f'{name}.{kind}' if kind else name
+    return f'{name}.{kind}' if name and kind else name
 
 
 def _training_method(

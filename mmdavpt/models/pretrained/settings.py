@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 import torch
 from mmpretrain.models import VisionTransformer
+from timm.models.eva import Eva
+from timm.models.vision_transformer import VisionTransformer as TimmViT
 from torch import Tensor, nn
 
 from mmdavpt.errors import UsageError
@@ -25,12 +27,15 @@ class BackboneSettings(NamedTuple):
         options (dict): Other arguments that differ from their defaults.
         normalization (Normalization, optional): That of the images, if it is
             declared.
+        timm_model (str, optional): Name of a model of timm that only
+            ``DAVPTTimmViT`` can run, whose other sizes ``arch`` leaves out.
     """
 
     arch: dict[str, int]
     patch_size: int
     options: dict[str, Any]
     normalization: Normalization | None
+    timm_model: str | None = None
 
 
 def read_settings(
@@ -45,8 +50,8 @@ def read_settings(
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        UsageError: If it cannot be read, holds no plain ViT with [CLS], or
-            does not state the number of heads.
+        UsageError: If it cannot be read, holds no plain ViT with [CLS] and is
+            no known model of timm, or does not state the number of heads.
     """
     read = read_checkpoint(checkpoint)
     try:
@@ -60,7 +65,25 @@ def read_settings(
         _check_fit(settings, named, read.model)
         return settings
     except UsageError as error:
+        if isinstance(read.model, (Eva, TimmViT)):
+            return _settings_of_timm(read.model, read.normalization)
         raise UsageError(f'{checkpoint}: {error}') from error
+
+
+def _settings_of_timm(
+    model: nn.Module, normalization: Normalization | None
+) -> BackboneSettings:
+    return BackboneSettings(
+        dict(
+            embed_dims=model.embed_dim,
+            num_layers=len(model.blocks),
+            num_heads=model.blocks[0].attn.num_heads,
+        ),
+        model.patch_embed.patch_size[0],
+        {},
+        normalization,
+        model.pretrained_cfg['architecture'],
+    )
 
 
 def _check_fit(

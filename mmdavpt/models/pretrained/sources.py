@@ -1,9 +1,15 @@
 """Fetch pre-trained weights from timm's registry, Hugging Face or a URL."""
 
 import re
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from unittest.mock import patch
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import timm
-from huggingface_hub import hf_hub_download
+from huggingface_hub import constants, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError
 from torch import nn
 
@@ -35,14 +41,11 @@ def fetch_file(source: str) -> str:
             f'but got {source}'
         )
     repo, revision, file = match.groups()
-    try:
+    with hub_errors(source, 'download it'):
         path = hf_hub_download(repo, file, revision=revision)
-    except (OSError, HfHubHTTPError, ValueError) as error:
-        raise UsageError(fetch_failed(source, error, 'download it')) from error
-    try:  # timm's repositories describe the model in this file
-        hf_hub_download(repo, 'config.json', revision=revision)
-    except (OSError, HfHubHTTPError):
-        return path  # the repository has no description
+        # timm's repositories describe the model in this file.
+        with suppress(OSError, HfHubHTTPError):
+            hf_hub_download(repo, 'config.json', revision=revision)
     return path
 
 
@@ -59,11 +62,47 @@ def timm_model(name: str) -> nn.Module:
     if not timm.is_model(base):
         hint = did_you_mean(base, timm.list_models())
         raise UsageError(f'timm has no model {name!r}{hint}')
-    try:
+    advice = f'save timm.create_model({name!r}, pretrained=True)'
+    with hub_errors(f'timm://{name}', advice):
         return timm.create_model(name, pretrained=True)
+
+
+@contextmanager
+def hub_errors(source: str, advice: str) -> Iterator[None]:
+    """Fetch from the Hugging Face Hub; if it is out of reach, from the cache.
+
+    The Hub's client would repeat each request for half a minute.
+
+    Args:
+        source (str): The address, for the message.
+        advice (str): See :func:`.fetch_failed`.
+
+    Raises:
+        UsageError: If the block fails: the file is unknown, or neither the
+            Hub nor the cache has it.
+    """
+    offline = constants.HF_HUB_OFFLINE
+    reason = None if offline else _unreachable(constants.ENDPOINT)
+    try:
+        with patch.object(
+            constants, 'HF_HUB_OFFLINE', offline or bool(reason)
+        ):
+            yield
     # timm raises these for unknown tags, missing weights and network errors.
-    except (OSError, RuntimeError, ValueError) as error:
-        advice = f'save timm.create_model({name!r}, pretrained=True)'
-        raise UsageError(
-            fetch_failed(f'timm://{name}', error, advice)
-        ) from error
+    except (OSError, RuntimeError, ValueError, HfHubHTTPError) as error:
+        if reason and isinstance(error, OSError):  # not in the cache
+            error = reason
+        raise UsageError(fetch_failed(source, error, advice)) from error
+
+
+def _unreachable(url: str) -> Exception | None:
+    """Return why a server does not answer within ten seconds, if so."""
+    try:
+        urlopen(Request(url, method='HEAD'), timeout=10).close()
+    except HTTPError:
+        return None  # it answered
+    except OSError as error:
+        # Certificates are left to the client, which has its own.
+        cause = getattr(error, 'reason', error)
+        return None if isinstance(cause, ssl.SSLError) else error
+    return None

@@ -6,58 +6,45 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-#: Patterns of names to timm's, the first that matches the whole name. Files
-#: have names of transformers 4, models of version 5.
-NAMES = [
-    (re.compile(pattern), replacement)
-    for pattern, replacement in (
-        (r'embeddings\.(?:cls_token|class_embedding)', 'cls_token'),
-        (r'embeddings\.position_embeddings?(?:\.weight)?', 'pos_embed'),
-        (r'embeddings\.register_tokens', 'reg_token'),
-        (
-            r'embeddings\.patch_embeddings?(?:\.projection)?\.(\w+)',
-            r'patch_embed.proj.\1',
-        ),
-        (r'pre_layrnorm\.(\w+)', r'norm_pre.\1'),
-        (r'(?:post_)?(?:layer)?norm\.(\w+)', r'norm.\1'),
-        (r'head\.probe', 'attn_pool.latent'),
-        (r'head\.attention\.in_proj_(\w+)', r'attn_pool.qkv.\1'),
-        (r'head\.attention\.out_proj\.(\w+)', r'attn_pool.proj.\1'),
-        (r'head\.layernorm\.(\w+)', r'attn_pool.norm.\1'),
-        (r'head\.mlp\.(.+)', r'attn_pool.mlp.\1'),
-        (
-            r'(\d+\.)(?:self_attn|attention)\.(?:attention\.)?'
-            r'([qkv])(?:_proj|uery|ey|alue)\.(\w+)',
-            r'blocks.\1attn.\2_proj.\3',
-        ),
-        (
-            r'(\d+\.)(?:self_attn|attention)\.'
-            r'(?:o_proj|out_proj|output\.dense)\.(\w+)',
-            r'blocks.\1attn.proj.\2',
-        ),
-        (
-            r'(\d+\.)(?:layernorm_before|layer_?norm1|norm1)\.(\w+)',
-            r'blocks.\1norm1.\2',
-        ),
-        (
-            r'(\d+\.)(?:layernorm_after|layer_?norm2|norm2)\.(\w+)',
-            r'blocks.\1norm2.\2',
-        ),
-        (r'(\d+\.)layer_scale(\d)\.lambda1', r'blocks.\1gamma_\2'),
-        (r'(\d+\.)mlp\.gate_proj\.(\w+)', r'blocks.\1mlp.fc1_g.\2'),
-        (
-            r'(\d+\.)(?:intermediate\.dense|mlp\.(?:fc1|up_proj|weights_in))'
-            r'\.(\w+)',
-            r'blocks.\1mlp.fc1.\2',
-        ),
-        (
-            r'(\d+\.)(?:output\.dense|mlp\.(?:fc2|down_proj|weights_out))'
-            r'\.(\w+)',
-            r'blocks.\1mlp.fc2.\2',
-        ),
-    )
-]
-#: What precedes a name, and the index of a layer.
+from .naming import translate
+
+#: timm's names, each with those of transformers 4, which files have, and of
+#: version 5. What precedes a layer's number is written ``blocks``.
+OTHER_NAMES = {
+    'cls_token': 'embeddings.cls_token embeddings.class_embedding',
+    'pos_embed': 'embeddings.position_embeddings '
+    'embeddings.position_embedding',
+    'reg_token': 'embeddings.register_tokens',
+    'patch_embed.proj': 'embeddings.patch_embeddings '
+    'embeddings.patch_embeddings.projection embeddings.patch_embedding',
+    'norm_pre': 'pre_layrnorm',
+    'norm': 'norm layernorm post_layernorm',
+    'attn_pool.latent': 'head.probe',
+    'attn_pool.qkv': 'head.attention.in_proj',
+    'attn_pool.proj': 'head.attention.out_proj',
+    'attn_pool.norm': 'head.layernorm',
+    'attn_pool.mlp.fc1': 'head.mlp.fc1',
+    'attn_pool.mlp.fc2': 'head.mlp.fc2',
+    'blocks.*.norm1': 'blocks.*.layernorm_before blocks.*.layer_norm1',
+    'blocks.*.norm2': 'blocks.*.layernorm_after blocks.*.layer_norm2',
+    'blocks.*.attn.q_proj': 'blocks.*.attention.attention.query '
+    'blocks.*.attention.q_proj blocks.*.self_attn.q_proj',
+    'blocks.*.attn.k_proj': 'blocks.*.attention.attention.key '
+    'blocks.*.attention.k_proj blocks.*.self_attn.k_proj',
+    'blocks.*.attn.v_proj': 'blocks.*.attention.attention.value '
+    'blocks.*.attention.v_proj blocks.*.self_attn.v_proj',
+    'blocks.*.attn.proj': 'blocks.*.attention.output.dense '
+    'blocks.*.attention.o_proj blocks.*.self_attn.out_proj',
+    'blocks.*.gamma_1': 'blocks.*.layer_scale1.lambda1',
+    'blocks.*.gamma_2': 'blocks.*.layer_scale2.lambda1',
+    'blocks.*.mlp.fc1_g': 'blocks.*.mlp.gate_proj',
+    'blocks.*.mlp.fc1': 'blocks.*.intermediate.dense blocks.*.mlp.up_proj '
+    'blocks.*.mlp.weights_in',
+    'blocks.*.mlp.fc2': 'blocks.*.output.dense blocks.*.mlp.down_proj '
+    'blocks.*.mlp.weights_out',
+}
+NAMES = {old: new for new, olds in OTHER_NAMES.items() for old in olds.split()}
+#: What precedes a name, and the number of a layer.
 PREFIX = re.compile(r'.*?(?=embeddings\.|pre_layrnorm\.)')
 LAYERS = re.compile(r'(?:model\.|encoder\.)?layers?\.(?=\d)')
 #: Parts of a file that timm's models lack.
@@ -91,12 +78,12 @@ def from_transformers(
     stem = next(k for k in weights if 'embeddings.patch_embedding' in k)
     prefix = PREFIX.match(stem).group()
     own = {
-        LAYERS.sub('', key.removeprefix(prefix), count=1): value
+        LAYERS.sub('blocks.', key.removeprefix(prefix), count=1): value
         for key, value in weights.items()
         if key.startswith(prefix)
     }
     named = {
-        _to_timm(key): value
+        translate(key, NAMES) or key: value
         for key, value in own.items()
         if not key.startswith(UNUSED)
     }
@@ -124,14 +111,6 @@ def from_transformers(
     return named
 
 
-def _to_timm(key: str) -> str:
-    for pattern, replacement in NAMES:
-        match = pattern.fullmatch(key)
-        if match:
-            return match.expand(replacement)
-    return key
-
-
 def _fuse(
     named: dict[str, Tensor], key: str, target: Mapping[str, Tensor]
 ) -> None:
@@ -155,9 +134,10 @@ def _fit_stem(named: dict[str, Tensor], vit: nn.Module) -> None:
     """Give [CLS] and position embeddings timm's shapes."""
     if 'cls_token' in named:
         named['cls_token'] = named['cls_token'].reshape(1, 1, -1)
-    if 'pos_embed' not in named:
+    positions = named.pop('pos_embed.weight', named.get('pos_embed'))
+    if positions is None:
         return
-    positions = named['pos_embed'].reshape(1, -1, vit.embed_dim)
+    positions = positions.reshape(1, -1, vit.embed_dim)
     if vit.no_embed_class and 'cls_token' in named:
         # timm has no position of [CLS], so it is part of it.
         named['cls_token'] = named['cls_token'] + positions[:, :1]

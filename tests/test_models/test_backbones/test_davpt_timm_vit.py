@@ -1,5 +1,6 @@
 """Prompted models of timm against timm, and against the plain form."""
 
+import copy
 import json
 
 import pytest
@@ -12,12 +13,14 @@ from torch import nn
 from mmdavpt.errors import UsageError
 from mmdavpt.models import DAVPTTimmViT
 from mmdavpt.models.backbones import TokenRequest
+from mmdavpt.models.backbones.layer_kinds import view_of
 from mmdavpt.models.backbones.timm_layer import check_layer
 from mmdavpt.models.export import fold_tuners
 
 from .test_davpt_vit import gradients
 from .timm_models import (
     NAMES,
+    OPTIONS,
     build,
     concatenated_form,
     images,
@@ -35,9 +38,8 @@ def test_without_prompts_it_is_timm_bit_for_bit(name):
         out_indices=[0, 2],
     ).eval()
     size = vit.vit.patch_embed.img_size[0]
-    plain = timm.create_model(
-        name, embed_dim=32, num_heads=2, depth=3, img_size=size
-    ).eval()
+    tiny = dict(embed_dim=32, num_heads=2, depth=3, img_size=size)
+    plain = timm.create_model(name, **tiny, **OPTIONS.get(name, {})).eval()
     state = vit.vit.state_dict()
     head = {k: v for k, v in plain.state_dict().items() if k[:5] == 'head.'}
     plain.load_state_dict({**state, **head})
@@ -79,6 +81,7 @@ def test_prefix_equals_concatenated_form(name):
 DINOV3, SIGLIP = 'vit_small_patch16_dinov3', 'vit_base_patch16_siglip_224'
 EVA02, GAP = 'eva02_base_patch14_224', 'vit_base_patch16_gap_224'
 QK_NORM = 'vit_wee_patch16_reg1_gap_256'
+QKV_BIAS = 'vit_small_patch16_dinov3_qkvb'
 
 
 @pytest.mark.parametrize('name', [DINOV3, 'vit_small_patch14_reg4_dinov2'])
@@ -225,6 +228,48 @@ def test_wrapped_projections_are_called(name):
             torch.testing.assert_close(scaled, plain(x)[0], rtol=0, atol=1e-10)
 
 
+@pytest.mark.parametrize('targets', [('q',), ('q', 'fc1', 'fc2')])
+@pytest.mark.parametrize('name', [DINOV3, EVA02, 'vit_tiny_patch16_224'])
+def test_drops_are_those_of_timm(name, targets):
+    drops = {
+        f'{part}_drop_rate': 0.3 for part in ('pos', 'proj', 'attn', 'patch')
+    }
+    vit = build(
+        name,
+        num_prompts=0,
+        out_type='raw',
+        trainable=('*',),
+        tuners=[dict(type='LoRA', targets=targets)],
+        drop_path_rate=0.3,
+        perturb=False,
+        **drops,
+    ).train()
+    x = images(vit)
+    torch.manual_seed(0)
+    ours = vit(x)[0]
+    torch.manual_seed(0)
+    torch.testing.assert_close(ours, vit.vit.forward_features(x))
+    assert not torch.equal(vit(x)[0], ours)
+
+
+@pytest.mark.parametrize('name', [QKV_BIAS, EVA02, QK_NORM])
+def test_kept_prompts_follow_every_weight(name):
+    vit = build(name, out_type='raw').eval()
+    x = images(vit)
+    layer = vit.layers[1]
+    sources = {
+        **dict(layer.norm1.named_parameters(prefix='norm1')),
+        **dict(layer.attn.named_parameters()),
+    }
+    with torch.no_grad():
+        for key, parameter in sources.items():
+            before = vit(x)[0]
+            parameter.data.mul_(1.5).add_(0.3)
+            after = vit(x)[0]
+            assert torch.equal(after, copy.deepcopy(vit)(x)[0]), key
+            assert not torch.equal(after, before), key
+
+
 @pytest.mark.parametrize('name', [DINOV3, EVA02, QK_NORM])
 def test_autocast(name):
     vit = build(name, torch.float32, out_type='raw').eval()
@@ -281,7 +326,7 @@ def test_only_what_tuning_adds_trains():
     assert trained and all(
         n.startswith(('prompts', 'tuners')) for n in trained
     )
-    dropping = dict(drop_path_rate=0.5, pos_drop_rate=0.5)
+    dropping = dict(drop_path_rate=0.5, pos_drop_rate=0.5, attn_drop_rate=0.5)
     vit = build(DINOV3, **dropping).train()
     assert not vit.vit.rope.training and not vit.vit.blocks[1].training
     assert torch.equal(vit(images(vit))[0], vit(images(vit))[0])
@@ -393,3 +438,12 @@ def test_folded_tuners_compute_the_same():
         plain.load_state_dict(fold_tuners(vit))
         x = images(vit)
         torch.testing.assert_close(vit(x), plain(x), rtol=0, atol=1e-10)
+
+
+def test_normalized_keys_keep_the_dtype_of_values():
+    """A norm gives float32 in autocast on a GPU."""
+    layer = build(QK_NORM, torch.float32).layers[0]
+    layer.attn.k_norm.register_forward_hook(lambda *args: args[-1].float())
+    tokens = torch.randn(2, 5, 32, dtype=torch.bfloat16)
+    layer.attn.k_norm.to(torch.bfloat16)
+    assert view_of(layer).position('k', tokens).dtype == torch.bfloat16

@@ -62,6 +62,8 @@ class TimmPass(PlainPass):
         hidden, mlp = self.linear(i, 'fc1', hidden), block.mlp
         if isinstance(mlp, (GluMlp, SwiGLU)):
             one, other = hidden.chunk(2, -1)
+            if getattr(mlp, 'gate_last', False):
+                one, other = other, one
             hidden = mlp.act(one) * other
         else:
             hidden = mlp.act(hidden)

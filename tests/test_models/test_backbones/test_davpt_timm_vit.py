@@ -442,7 +442,7 @@ def test_folded_tuners_compute_the_same():
 
 def test_normalized_keys_keep_the_dtype_of_values():
     """A norm gives float32 in autocast on a GPU."""
-    layer = build(QK_NORM, torch.float32).layers[0]
+    layer = build(QK_NORM, torch.float32, out_type='raw').layers[0]
     layer.attn.k_norm.register_forward_hook(lambda *args: args[-1].float())
     tokens = torch.randn(2, 5, 32, dtype=torch.bfloat16)
     layer.attn.k_norm.to(torch.bfloat16)

@@ -71,9 +71,15 @@ def write_config(args: argparse.Namespace, command: list[str]) -> str:
     given = {key: options.pop(key) for key in own} | given
     cfg = Config.fromfile(recommended)
     _check_method(given.get('method', cfg.method), cfg.methods)
+    layout = read_layout(args.config, task, given.get('seed', cfg.seed))
+    in_folder = work_dir.resolve().is_relative_to(osp.realpath(args.config))
+    if in_folder and layout.data['train']['data_prefix'] == '':
+        raise UsageError(
+            f'{work_dir} would become a class of {args.config}, which has a '
+            'folder for each; choose another --work-dir'
+        )
     settings = _weights_settings(args, cfg)
     size = _fitting_size(given.get('size'), cfg.size, settings['patch_size'])
-    layout = read_layout(args.config, task, given.get('seed', cfg.seed))
     settings |= dict(layout.settings, data_root=osp.normpath(args.config))
     settings |= {f'{split}_data': d for split, d in layout.data.items()}
     settings |= given | dict(size=size)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmdavpt.datasets import ImageFolder, SegmentationFolder
+from mmdavpt.datasets.folder_files import list_files
+from mmdavpt.datasets.hidden_files import is_hidden
 from mmdavpt.datasets.image_folder import SPLITS
 from mmdavpt.errors import UsageError, first_few
 
@@ -15,8 +17,8 @@ from .mask_classes import read_mask_classes
 
 #: Names of the folders of a segmentation dataset, in lower case.
 IMAGES = ('images', 'image', 'imgs', 'img', 'jpegimages')
-LABELS = ('labels', 'label', 'masks', 'mask', 'annotations')
-LABELS += ('segmentationclass',)
+LABELS = ('labels', 'label', 'masks', 'mask', 'segmentationclass')
+LABELS += ('annotations',)  # last: that of Pascal VOC has boxes
 KINDS = ('train', 'val', 'test')
 #: Part of the images that validate if no folder says which.
 FRACTION = 0.2
@@ -52,9 +54,22 @@ def find_task(folder: str) -> str:
     Returns:
         str: 'segmentation' if it has folders of images and of labels, else
         'classification'.
+
+    Raises:
+        UsageError: If it has a folder of images, but none of labels.
     """
-    has_labels = find_label_folders(Path(folder))
-    return 'segmentation' if has_labels else 'classification'
+    root = Path(folder)
+    if find_label_folders(root):
+        return 'segmentation'
+    for place in (root, *(root / name for name in find_splits(root).values())):
+        for child in place.iterdir():
+            if child.is_dir() and child.name.lower() in IMAGES:
+                raise UsageError(
+                    f'{place} has the folder {child.name}, but none named '
+                    'labels, masks or annotations; rename that of the masks, '
+                    f'or train on {child} if it has a folder for each class'
+                )
+    return 'classification'
 
 
 def read_layout(folder: str, task: str, seed: int = 0) -> FolderLayout:
@@ -123,6 +138,23 @@ def find_label_folders(folder: Path) -> dict[str, tuple[str, str]]:
     }
 
 
+def _folders(folder: Path) -> list[Path]:
+    children = sorted(folder.iterdir())
+    return [p for p in children if p.is_dir() and not is_hidden(p.name)]
+
+
+def _unused_folders(root: Path, datasets: Mapping[str, dict]) -> list[str]:
+    """Return the folders next to those of datasets and around them."""
+    used = set()
+    for arguments in datasets.values():
+        prefix = arguments['data_prefix']
+        names = [prefix] if isinstance(prefix, str) else prefix.values()
+        used |= {root / name for name in names}
+    around = {a for p in used for a in p.parents if a.is_relative_to(root)}
+    found = (p for above in around for p in _folders(above))
+    return sorted(str(p.relative_to(root)) for p in {*found} - used - around)
+
+
 def _label_pair(folder: Path) -> tuple[str, str] | None:
     names = {p.name.lower(): p.name for p in folder.iterdir() if p.is_dir()}
     images = [names[name] for name in IMAGES if name in names]
@@ -171,6 +203,8 @@ def split_by_class(
 def _classification(folder: str, seed: int) -> FolderLayout:
     prefixes, samples, classes = {}, {}, None
     for split, name in (find_splits(Path(folder)) or {'': ''}).items():
+        if split == 'test' and not _folders(Path(folder, name)):
+            continue  # images to predict, without classes
         dataset = ImageFolder(
             data_root=folder,
             data_prefix=name,
@@ -194,9 +228,19 @@ def _classification(folder: str, seed: int) -> FolderLayout:
 def _check_classes(root: str, classes: list[str], samples: dict) -> None:
     """Check that there are at least two classes, and images of each."""
     if len(classes) < 2:
+        inner = osp.join(root, classes[0])
+        instead = f', or train on {inner}' * bool(_folders(Path(inner)))
         raise UsageError(
             f'{root} has one folder with images, {classes[0]!r}, but a '
             'classifier needs two or more; make a folder for each class'
+            + instead
+        )
+    inside = sorted({'/'.join(p.split('/')[:2]) for p in samples})
+    splits = [p for p in inside if osp.basename(p).lower() in SPLITS]
+    if splits:
+        raise UsageError(
+            f'{root} has splits inside of classes ({first_few(splits)}); move '
+            'them outside, to folders such as train/CLASS and val/CLASS'
         )
     occurring = {name for names in samples.values() for name in names}
     empty = [name for name in classes if name not in occurring]
@@ -218,10 +262,15 @@ def _segmentation(folder: str, seed: int) -> FolderLayout:
     prefixes, pairs = {}, {}
     for split, (images, labels) in found.items():
         prefix = dict(img_path=images, seg_map_path=labels)
-        dataset = SegmentationFolder(
-            data_root=folder, data_prefix=prefix, lazy_init=True
-        )
         prefixes[split] = dict(data_prefix=prefix)
+        suffix = _mask_suffix(
+            osp.join(folder, images), osp.join(folder, labels)
+        )
+        if suffix:
+            prefixes[split]['seg_map_suffix'] = suffix
+        dataset = SegmentationFolder(
+            data_root=folder, **prefixes[split], lazy_init=True
+        )
         root = dataset.data_prefix['img_path']
         pairs[split] = {
             osp.relpath(sample['img_path'], root): sample['seg_map_path']
@@ -234,6 +283,18 @@ def _segmentation(folder: str, seed: int) -> FolderLayout:
         for split, pair in pairs.items()
     }
     return _layout(folder, prefixes, samples, settings, seed)
+
+
+def _mask_suffix(images: Path, labels: Path) -> str:
+    """Return what the names of all masks add to those of the images."""
+    stems, masks = (
+        {osp.splitext(file)[0] for file in list_files(str(root))[0]}
+        for root in (images, labels)
+    )
+    first = min(stems, default='')
+    suffixes = [m.removeprefix(first) for m in masks if m.startswith(first)]
+    fitting = [s for s in suffixes if all(i + s in masks for i in stems)]
+    return fitting[0] if len(fitting) == 1 else ''
 
 
 def _layout(
@@ -272,6 +333,15 @@ def _layout(
                 'classes with a single image, which trains, are not '
                 f'validated: {first_few(single)}'
             )
+    if settings.get('value_map'):
+        pairs = [f'{v}: {k}' for v, k in settings['value_map'].items()]
+        notes.append(
+            f'the values of the masks become classes ({", ".join(pairs)}); '
+            'if these are wrong, change `value_map` in the config'
+        )
+    unused = _unused_folders(Path(folder), prefixes)
+    if unused:
+        notes.append(f'folders that are not used: {first_few(unused)}')
     data.setdefault('test', data['val'])
     count = {split: len(found) for split, found in samples.items()}
     return FolderLayout(data, count, settings, lists, notes)

@@ -96,8 +96,8 @@ def read_mask_classes(
     used = {class_of.get(value) for value in found} - {IGNORED}
     if len(used) < 2 or len(used) > MOST_UNNAMED and not names:
         raise UsageError(
-            f'the masks of {folder} have {len(found)} values '
-            f'({first_few(sorted(found))}), which should be two or more '
+            f'the masks of {folder} have the values '
+            f'{first_few(sorted(found))}, which should be two or more '
             'classes; save the number of a class in each pixel, and name the '
             'classes in classes.txt'
         )

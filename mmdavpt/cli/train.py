@@ -14,12 +14,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from mmdavpt.errors import UsageError
+
 from . import options
 from .messages import run_command
 
 if TYPE_CHECKING:
     from mmengine.config import Config
     from mmengine.runner import Runner
+
+CONFIG_FILES = ('.py', '.json', '.yaml', '.yml')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,6 +90,11 @@ def load(args: argparse.Namespace) -> 'Config':
         from .folder_config import write_config
 
         args.config = write_config(args, args.command)
+    elif osp.splitext(args.config)[1] not in CONFIG_FILES:
+        raise UsageError(
+            f'{args.config} should be a config ({", ".join(CONFIG_FILES)}) or '
+            'a folder of images, but is another file'
+        )
     else:
         options.check_folder_arguments(args)
     return load_config(args.config, args.cfg_options, args.protocol)

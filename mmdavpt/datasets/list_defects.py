@@ -5,10 +5,10 @@
 
 import os.path as osp
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from glob import escape, glob
 
-from .list_files import BOM
+from .list_files import BOM, read_lines
 
 #: The number of a line, the kind of its defect, and what is wrong.
 Defect = tuple[int, str, str]
@@ -29,14 +29,14 @@ BAD_FIELDS = (
 )
 
 
-def class_list_defects(lines: Iterable[str]) -> Iterator[Defect]:
+def class_list_defects(file: str) -> Iterator[Defect]:
     """Yield the lines of a list of classes that are no plain names.
 
     Args:
-        lines (Iterable[str]): One class a line.
+        file (str): One class a line.
     """
     seen: dict[str, int] = {}
-    for i, line in enumerate(lines, 1):
+    for i, line in enumerate(read_lines(file), 1):
         if not line.strip():
             yield i, 'blank_line', 'is blank, but counts as a class; remove it'
         elif line.startswith(BOM):
@@ -48,19 +48,19 @@ def class_list_defects(lines: Iterable[str]) -> Iterator[Defect]:
 
 
 def sample_list_defects(
-    lines: Iterable[str], folder: str, labelled: bool, suffix: str = ''
+    file: str, folder: str, labelled: bool, suffix: str = ''
 ) -> Iterator[Defect]:
     """Yield the lines of a list of samples that name no sample of their own.
 
     Args:
-        lines (Iterable[str]): One sample a line.
+        file (str): One sample a line.
         folder (str): What the dataset puts before each path.
         labelled (bool): Whether a label follows each path.
         suffix (str): What the dataset puts after each path. Defaults to ''.
     """
     seen: dict[str, tuple[int, str]] = {}
     missing = False
-    for i, line in enumerate(lines, 1):
+    for i, line in enumerate(read_lines(file), 1):
         line = line.strip() if labelled or suffix else line
         if not line.strip():
             yield i, 'blank_line', 'is blank; remove it'

@@ -154,6 +154,7 @@ def test_config_of_a_run_is_kept(folder, capsys):
         (['--arch', 'x'], '--arch should be one of s, b, l, but is x'),
         (['--arch', 'dict(a=3)'], 'does not state how many attention heads'),
         (['--task', 'segmentation'], 'the folders images and labels'),
+        (['--work-dir', 'colors/work'], 'would become a class of .*colors'),
     ],
 )
 def test_options_that_do_not_fit(folder, argv, sentence):
@@ -171,6 +172,7 @@ def test_options_that_do_not_fit(folder, argv, sentence):
             [str(RECOMMENDED / 'classification.py'), '--epochs', '3'],
             '--epochs is for a folder of images',
         ),
+        (['colors/red/0.JPG'], 'a folder of images, but is another file'),
         (['colours'], 'the config or folder colours does not exist'),
     ],
 )

@@ -83,6 +83,8 @@ def test_a_single_image_trains(tmp_path):
         ([], 'should have images, but has none'),
         (['0.jpg', '1.jpg'], 'in no folder of a class: 0.jpg, 1.jpg'),
         (['a/0.jpg'], "one folder with images, 'a'"),
+        (['a/b/0.jpg', 'a/c/0.jpg'], 'or train on .*/a$'),
+        (['a/train/0.jpg', 'b/val/0.jpg'], r'inside of classes \(a/train, b'),
         (['a/0.jpg', 'b/0.jpg'], 'one image of each class'),
         (['val/a/0.jpg', 'val/b/0.jpg'], 'no folder train'),
         (
@@ -96,6 +98,21 @@ def test_what_is_no_classification(tmp_path, paths, sentence):
     write_images(tmp_path, paths)
     with pytest.raises(UsageError, match=sentence):
         read_layout(str(tmp_path), 'classification')
+
+
+@pytest.mark.parametrize('folder', ['images', 'train/imgs'])
+def test_folder_of_images_without_labels(tmp_path, folder):
+    write_images(tmp_path, [f'{folder}/0.jpg', f'{folder}/../gt/0.png'])
+    with pytest.raises(UsageError, match='but none named labels'):
+        find_task(str(tmp_path))
+
+
+def test_folders_that_are_not_used(tmp_path):
+    write_images(tmp_path, [*names('train/a', 'train/b'), 'dev/a/0.jpg'])
+    write_images(tmp_path, ['test/0.jpg', '.git/0.jpg'])
+    layout = read_layout(str(tmp_path), 'classification')
+    assert layout.images == dict(train=8, val=2)
+    assert layout.notes == ['folders that are not used: dev, test']
 
 
 def test_empty_folder_of_a_class(tmp_path):
@@ -143,6 +160,16 @@ def test_what_is_no_segmentation(tmp_path):
     (tmp_path / 'labels/1.png').unlink()
     with pytest.raises(UsageError, match='1 of 3 images have no mask'):
         read_layout(str(tmp_path), 'segmentation')
+
+
+def test_masks_with_a_suffix_and_values_that_are_not_classes(tmp_path):
+    write_scenes(tmp_path, 11, values=(0, 255))
+    for mask in (tmp_path / 'labels').iterdir():
+        mask.rename(mask.with_stem(f'{mask.stem}_mask'))
+    layout = read_layout(str(tmp_path), 'segmentation')
+    assert layout.data['train']['seg_map_suffix'] == '_mask'
+    assert layout.images == dict(train=9, val=2)
+    assert 'classes (0: 0, 255: 1)' in layout.notes[0]
 
 
 @pytest.mark.parametrize('seed', range(20))

@@ -90,7 +90,7 @@ def test_palette_of_indexed_masks(tmp_path):
     [
         ([RED, BLUE], None, r'has colors \(RGB\).* name .* classes.json'),
         ([3], None, 'should be two or more classes'),
-        ([*range(100)], None, '100 values'),
+        ([*range(100)], None, 'the values 100'),
         ([0, 5], '["a", "b", "c"]', '0.png has the value 5, .* 3 classes'),
         ([0, 1], '{"a": 1}', 'classes.json should be a list of names'),
         ([0, 1], '["a"', 'classes.json should be a list of names'),

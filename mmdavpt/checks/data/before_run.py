@@ -16,8 +16,8 @@ from mmdavpt.datasets.record_cache import (
 from mmdavpt.datasets.sample_files import Key
 from mmdavpt.errors import UsageError
 
-from .built import BuiltDataset, build_all
-from .dataset_records import DatasetRecords, collect_records
+from .built import build_all
+from .dataset_records import DatasetRecords
 from .find import MISSING, find_in
 from .finding import Finding
 from .folders import SPARE
@@ -66,7 +66,7 @@ def check_run_data(cfg: dict, training: bool) -> list[str]:
         parts.append(read_some(one, known, most))
     for part in parts:
         found += [
-            replace(finding, sentence=f'{part.built.path}: {finding.sentence}')
+            replace(finding, sentence=f'{part.path}: {finding.sentence}')
             for finding in find_in(part, parts)
             # Stray files are in the report; a line before each run is too
             # much.
@@ -87,12 +87,12 @@ def check_run_data(cfg: dict, training: bool) -> list[str]:
 
 
 def read_some(
-    built: BuiltDataset, known: Mapping[Key, FileRecord], most: int
+    built: DatasetRecords, known: Mapping[Key, FileRecord], most: int
 ) -> DatasetRecords:
     """Read headers of a dataset's files, and decode some.
 
     Args:
-        built (BuiltDataset): The dataset.
+        built (DatasetRecords): The dataset.
         known (Mapping): Records of an earlier report.
         most (int): The maximum number of samples whose headers are read.
     """
@@ -110,7 +110,7 @@ def read_some(
         def read(work: dict[Key, Callable[[], FileRecord]]) -> DatasetRecords:
             found = pool.map(lambda read: read(), work.values())
             records.update(zip(work, found, strict=True))
-            return collect_records(built, records)
+            return replace(built, records=records)
 
         def decode(most: int, images: bool) -> DatasetRecords:
             work = files.work(spread(most), images).items()

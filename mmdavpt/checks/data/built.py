@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,34 +13,14 @@ from mmdavpt.checks.introspection import arguments_of, find_types, walk
 from mmdavpt.datasets.sample_files import SampleFiles
 from mmdavpt.errors import UsageError
 
+from .dataset_records import DatasetRecords
 from .finding import Finding
 from .lists import class_list_findings, list_findings
 
 
-@dataclass(frozen=True)
-class BuiltDataset:
-    """A dataset of a config, not a wrapper of others.
-
-    Args:
-        split (str): 'train', 'val' or 'test'.
-        path (str): Its path in the config.
-        files (SampleFiles): Its files and loaders.
-        classes (tuple[str, ...]): Names of the classes, or numbers of a head
-            if the dataset names none. () if both are unknown.
-        ignore_index (int, optional): The label of pixels without annotation;
-            None if no pixels have labels.
-    """
-
-    split: str
-    path: str
-    files: SampleFiles
-    classes: tuple[str, ...]
-    ignore_index: int | None
-
-
 def build_all(
     cfg: dict, splits: Iterable[str]
-) -> tuple[list[BuiltDataset], list[Finding]]:
+) -> tuple[list[DatasetRecords], list[Finding]]:
     """Build the datasets of several splits.
 
     Args:
@@ -49,7 +28,7 @@ def build_all(
         splits (Iterable[str]): Out of 'train', 'val' and 'test'.
 
     Returns:
-        tuple[list[BuiltDataset], list[Finding]]: The datasets, and a finding
+        tuple[list[DatasetRecords], list[Finding]]: The datasets, and a finding
         for each split that cannot be built.
     """
     built, findings = [], []
@@ -61,7 +40,7 @@ def build_all(
     return built, findings
 
 
-def build_datasets(cfg: dict, split: str) -> list[BuiltDataset]:
+def build_datasets(cfg: dict, split: str) -> list[DatasetRecords]:
     """Build the datasets of a split, without their wrappers.
 
     Datasets that can download their data are skipped.
@@ -93,7 +72,7 @@ def build_datasets(cfg: dict, split: str) -> list[BuiltDataset]:
         # The 256th class of images is a class like any other.
         pixels = files.load_labels is not None
         ignored = head.get('ignore_index', 255) if pixels else None
-        built.append(BuiltDataset(split, path, files, tuple(names), ignored))
+        built.append(DatasetRecords(split, path, files, tuple(names), ignored))
     return built
 
 

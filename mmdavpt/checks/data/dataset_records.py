@@ -2,13 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from mmdavpt.datasets.file_record import FileRecord
-from mmdavpt.datasets.sample_files import Key
+from mmdavpt.datasets.sample_files import Key, SampleFiles
 
-from .built import BuiltDataset
 from .finding import Finding
 
 #: Share of a dataset from which a defect of single samples is an error: a
@@ -18,34 +17,58 @@ NOTICEABLE = 0.01
 
 @dataclass(frozen=True)
 class DatasetRecords:
-    """A dataset with the records of its files.
+    """A dataset of a config, not a wrapper of others, and its files.
 
     Args:
-        built (BuiltDataset): The dataset.
-        images (list[FileRecord]): A record for each sample, without values
-            if the file was not read.
-        labels (list[FileRecord]): The same for label files; empty if none
-            are loaded.
+        split (str): 'train', 'val' or 'test'.
+        path (str): Its path in the config.
+        files (SampleFiles): Its files and loaders.
+        classes (tuple[str, ...]): Names of the classes, or numbers of a head
+            if the dataset names none. () if both are unknown.
+        ignore_index (int, optional): The label of pixels without annotation;
+            None if no pixels have labels.
+        records (Mapping): Records of files, maybe not of all. Defaults to
+            {}.
     """
 
-    built: BuiltDataset
-    images: list[FileRecord]
-    labels: list[FileRecord]
+    split: str
+    path: str
+    files: SampleFiles
+    classes: tuple[str, ...]
+    ignore_index: int | None
+    records: Mapping[Key, FileRecord] = field(default_factory=dict)
 
     @cached_property
-    def decoded_labels(self) -> list[FileRecord]:
-        """Records of the label files that were decoded."""
-        return [record for record in self.labels if record.shape]
+    def images(self) -> list[FileRecord]:
+        """A record for each sample, with only a path if it was not read."""
+        keys = self.files.images
+        return [self.records.get(key) or FileRecord(key[0]) for key in keys]
 
     @cached_property
+    def labels(self) -> list[FileRecord]:
+        """The same for label files; empty if none are loaded."""
+        keys = self.files.labels
+        return [self.records.get(key) or FileRecord(key[0]) for key in keys]
+
+    @property
+    def unit(self) -> str:
+        """What has labels: 'images' or 'pixels'."""
+        return 'pixels' if self.labels else 'images'
+
+    @property
     def complete(self) -> bool:
         """Whether all label files were decoded that can be."""
         return all(r.shape or r.defect or r.rejected for r in self.labels)
 
     @cached_property
-    def values(self) -> Counter:
-        """Pixels of each label value, as loaded."""
-        return _total(record.values for record in self.labels)
+    def label_sets(self) -> list[Mapping[int, int] | tuple[int, ...]]:
+        """Pixels of each label, or the labels, of each sample."""
+        return [r.values for r in self.labels] or self.files.classes
+
+    @cached_property
+    def counts(self) -> Counter:
+        """Images or pixels of each label, as loaded."""
+        return _total(self.label_sets)
 
     @cached_property
     def stored_values(self) -> Counter:
@@ -55,20 +78,11 @@ class DatasetRecords:
     @cached_property
     def class_counts(self) -> dict[int, int]:
         """Images or pixels of each class, also of classes without any."""
-        listed = Counter(k for ks in self.built.files.classes for k in ks)
-        counts = self.values if self.labels else listed
-        classes = range(len(self.built.classes))
-        return {k: counts[k] for k in classes if k != self.built.ignore_index}
-
-    def label_of(self, index: int) -> object:
-        """Return what marks the label of a sample; falsy if it is not read.
-
-        Args:
-            index (int): The sample.
-        """
-        if self.labels:
-            return tuple(sorted(self.labels[index].values.items()))
-        return self.built.files.classes[index]
+        return {
+            k: self.counts[k]
+            for k in range(len(self.classes))
+            if k != self.ignore_index
+        }
 
     def finding(
         self,
@@ -86,23 +100,7 @@ class DatasetRecords:
             files (Iterable[FileRecord]): The files concerned.
         """
         paths = tuple(dict.fromkeys(record.path for record in files))
-        return Finding(severity, kind, self.built.split, sentence, paths)
-
-
-def collect_records(
-    built: BuiltDataset, records: Mapping[Key, FileRecord]
-) -> DatasetRecords:
-    """Return a dataset with the records of its files.
-
-    Args:
-        built (BuiltDataset): The dataset.
-        records (Mapping): Records of files, maybe not of all.
-    """
-    images, labels = (
-        [records.get(key) or FileRecord(key[0]) for key in keys]
-        for keys in (built.files.images, built.files.labels)
-    )
-    return DatasetRecords(built, images, labels)
+        return Finding(severity, kind, self.split, sentence, paths)
 
 
 def listed(records: Iterable[FileRecord], noun: str = 'image') -> str:
@@ -139,8 +137,8 @@ def severity_of(part: int, whole: int) -> str:
     return 'error' if part >= NOTICEABLE * whole else 'warning'
 
 
-def _total(counts: Iterable[Mapping[int, int]]) -> Counter:
+def _total(sets: Iterable[Mapping[int, int] | tuple[int, ...]]) -> Counter:
     total = Counter()
-    for part in counts:
-        total.update(part)
+    for labels in sets:
+        total.update(labels)
     return total

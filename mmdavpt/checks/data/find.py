@@ -13,7 +13,7 @@ from .lists import list_findings
 from .split_findings import duplicates
 
 #: Kinds of findings that say why files are missing.
-MISSING = ('list_missing_file', 'images_without_labels')
+MISSING = {'list_missing_file', 'images_without_labels'}
 
 
 def file_findings(data: DatasetRecords) -> Iterator[Finding]:
@@ -26,25 +26,17 @@ def file_findings(data: DatasetRecords) -> Iterator[Finding]:
     files = {'image': data.images, 'label file': data.labels, 'file': both}
     for severity, where, checks in FILE_CHECKS:
         for kind, concerns, sentence in checks:
-            found = [r for r in files[where] if concerns(r, data.built.files)]
+            found = [r for r in files[where] if concerns(r, data.files)]
             found = list({record.path: record for record in found}.values())
             if found:
-                sentence = sentence.format(
-                    files=listed(found, where),
-                    first=found[0],
-                    more=and_more(found),
-                )
-                yield data.finding(kind, severity, sentence, found)
+                names, more = listed(found, where), and_more(found)
+                what = sentence.format(files=names, first=found[0], more=more)
+                yield data.finding(kind, severity, what, found)
 
 
 FINDERS = (
-    file_findings,
-    labels.label_sizes,
-    labels.class_out_of_range,
-    labels.values_out_of_range,
-    labels.missing_classes,
-    labels.imbalance,
-    duplicates,
+    *(file_findings, duplicates, labels.label_sizes, labels.class_order),
+    *(labels.labels_out_of_range, labels.missing_classes, labels.imbalance),
 )
 
 
@@ -57,14 +49,13 @@ def find_in(
         data (DatasetRecords): Its records.
         parts (Iterable[DatasetRecords]): The datasets of all splits.
     """
-    files, split = data.built.files, data.built.split
     used = [r.path for part in parts for r in (*part.images, *part.labels)]
     found = [
-        *list_findings(files.dataset, split),
-        *folder_findings(files, split, used),
+        *list_findings(data.files.dataset, data.split),
+        *folder_findings(data.files, data.split, used),
         *(finding for finder in FINDERS for finding in finder(data)),
     ]
-    if any(finding.kind in MISSING for finding in found):
+    if MISSING & {finding.kind for finding in found}:
         found = [f for f in found if not _only_missing(f)]
     return sorted(found, key=lambda finding: finding.severity != 'error')
 

@@ -1,11 +1,8 @@
 """Find files that a dataset does not read, and folders that it should not."""
 
-import os
 import os.path as osp
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
-
-from mmengine.dataset import BaseDataset
 
 from mmdavpt.datasets.folder_files import (
     by_extension,
@@ -45,33 +42,23 @@ def folder_findings(
     Returns:
         list[Finding]: At most one for each kind of defect.
     """
-    dataset = files.dataset
-    prefixes = getattr(dataset, 'data_prefix', {})
+    prefixes = getattr(files.dataset, 'data_prefix', {})
     folder = prefixes.get('img_path') or ''
-    label_folder = prefixes.get('seg_map_path') or ''
-    if not osp.isdir(folder) or getattr(dataset, '_indices', None) is not None:
+    selected = getattr(files.dataset, '_indices', None) is not None
+    if not osp.isdir(folder) or selected:
         return []
-    images = [path for path, _ in files.images]
-    labels = [path for path, _ in files.labels]
     listed = [sample.get('seg_map_path') or '' for sample in files.samples]
-    known = {*images, *listed, *used}
+    known = {*(path for path, _ in files.images), *listed, *used}
     spare, masks = _unknown_files(folder, known), set()
-    if labels and osp.isdir(label_folder) and label_folder != folder:
+    label_folder = prefixes.get('seg_map_path') or ''
+    if files.labels and osp.isdir(label_folder) and label_folder != folder:
         masks = _unknown_files(label_folder, known)
     spare = sorted(spare - masks)
-    found = [
-        *_hidden_folders(folder, images, dataset),
-        *_class_order(dataset),
-        *_partners(images, labels, sorted(masks), spare),
-        *_spare_files(spare, len(images), dataset),
-    ]
-    if files.load_labels is not None and not labels:
-        what = (
-            'LoadAnnotations needs labels, but data_prefix.seg_map_path is '
-            'not set; set it, or remove LoadAnnotations; a test that only '
-            'writes predictions needs test_evaluator.format_only=True'
-        )
-        found.append(('error', 'images_without_labels', what, images))
+    found = (
+        *_hidden_folders(folder, files),
+        *_partners(files, sorted(masks), {_stem(path) for path in spare}),
+        *_spare_files(files, spare),
+    )
     return [Finding(*f[:2], split, f[2], tuple(f[3])) for f in found]
 
 
@@ -84,18 +71,16 @@ def _unknown_files(folder: str, known: Collection[str]) -> set[str]:
     return {path for path in unknown if osp.abspath(path) not in known}
 
 
-def _hidden_folders(
-    folder: str, images: list[str], dataset: BaseDataset
-) -> Iterator[Found]:
+def _hidden_folders(folder: str, files: SampleFiles) -> Iterator[Found]:
     """Yield what to say of hidden folders that are read as data."""
-    classes = getattr(dataset, 'folder_to_idx', None) or {}
+    classes = getattr(files.dataset, 'folder_to_idx', None) or {}
     roles = {
         osp.join(folder, name): f'class {k}'
         for name, k in classes.items()
         if is_hidden(name)
     }
-    for place in dict.fromkeys(map(osp.dirname, images)):
-        names = place.removeprefix(folder).strip(os.sep).split(os.sep)
+    for place in dict.fromkeys(osp.dirname(path) for path, _ in files.images):
+        names = place.removeprefix(folder).strip('/').split('/')
         if hidden := [k for k, name in enumerate(names, 1) if is_hidden(name)]:
             path = osp.join(folder, *names[: hidden[0]])
             roles.setdefault(path, 'samples')
@@ -106,25 +91,20 @@ def _hidden_folders(
         yield 'error', 'hidden_folder', f'{what}{which} from the data', roles
 
 
-def _class_order(dataset: BaseDataset) -> Iterator[Found]:
-    """Yield what to say of names in another order than their folders."""
-    folders = list(getattr(dataset, 'folder_to_idx', None) or ())
-    names = list(dataset.metainfo.get('classes') or ())
-    if folders != names and sorted(folders) == sorted(names):
-        what = (
-            '`classes` should be in the order of the folders, which is '
-            f'{first_few(folders)}, but is {first_few(names)}, so names are '
-            'mixed up; sort them, or leave them out'
-        )
-        yield 'error', 'class_order', what, ()
-
-
 def _partners(
-    images: list[str], labels: list[str], masks: list[str], spare: list[str]
+    files: SampleFiles, masks: list[str], spare: set[str]
 ) -> Iterator[Found]:
     """Yield what to say of images without labels, and the reverse."""
-    pairs = zip(images, labels, strict=False)
-    lonely = [(i, label) for i, label in pairs if not osp.isfile(label)]
+    images = [path for path, _ in files.images]
+    if files.load_labels is not None and not files.labels:
+        what = (
+            'LoadAnnotations needs labels, but data_prefix.seg_map_path is '
+            'not set; set it, or remove LoadAnnotations; a test that only '
+            'writes predictions needs test_evaluator.format_only=True'
+        )
+        yield 'error', 'images_without_labels', what, images
+    pairs = zip(images, files.labels, strict=False)
+    lonely = [(i, label) for i, (label, _) in pairs if not osp.isfile(label)]
     if lonely:
         image, label = lonely[0]
         stem, hint = _stem(image), 'add it, or remove the image'
@@ -138,25 +118,22 @@ def _partners(
             f'{image}: {label} does not exist; {hint}'
         )
         yield 'error', 'images_without_labels', what, [i for i, _ in lonely]
-    stems = set(map(_stem, spare))
-    if alone := [path for path in masks if _stem(path) not in stems]:
+    if alone := [path for path in masks if _stem(path) not in spare]:
         what = f'label files without images: {by_extension(alone)}'
         yield 'warning', 'labels_without_images', what, alone
 
 
-def _spare_files(
-    spare: list[str], number: int, dataset: BaseDataset
-) -> Iterator[Found]:
+def _spare_files(files: SampleFiles, spare: list[str]) -> Iterator[Found]:
     """Yield what to say of files that a dataset does not read.
 
     Unread images are an error if they are at least half of all, since the
     folder is then not what its user takes it for. Fewer are a warning: spare
     files are common. So are images that a list leaves out.
     """
+    dataset, number = files.dataset, len(files.images)
     backend = loading_backend(dataset.pipeline.transforms)
-    suffix = getattr(dataset, 'img_suffix', '')
+    suffix, listed = getattr(dataset, 'img_suffix', ''), dataset.ann_file
     accepts = getattr(dataset, 'is_valid_file', lambda p: p.endswith(suffix))
-    listed = getattr(dataset, 'ann_file', '')
     kinds = defaultdict(list)
     for path in spare:
         if is_picture(path) or reads(path, backend):
@@ -166,16 +143,16 @@ def _spare_files(
         elif not listed:
             kinds['other_files'].append(path)
     for kind in filter(kinds.get, SPARE):
-        files, severity = kinds[kind], 'warning'
-        what = f'{SPARE[kind]}: {by_extension(files)}'
+        severity, what = 'warning', f'{SPARE[kind]}: '
+        what += by_extension(kinds[kind])
         if kind == 'unread_images':
-            severity = 'error' if len(files) >= number else 'warning'
+            severity = 'error' if len(kinds[kind]) >= number else 'warning'
             reader = 'SegmentationFolder' if suffix else 'ImageFolder'
             what += (
                 f'; {number} images are read; use mmdavpt.{reader}, and '
                 'convert what it cannot read to JPEG or PNG'
             )
-        yield severity, kind, what, files
+        yield severity, kind, what, kinds[kind]
 
 
 def _stem(path: str) -> str:

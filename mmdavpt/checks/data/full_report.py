@@ -3,11 +3,12 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mmdavpt.datasets.record_cache import read_all, records_file
 
-from .built import BuiltDataset, build_all
-from .dataset_records import DatasetRecords, collect_records
+from .built import build_all
+from .dataset_records import DatasetRecords
 from .dataset_report import DataReport, DatasetReport
 from .find import find_in
 from .split_findings import find_across
@@ -15,7 +16,7 @@ from .split_findings import find_across
 
 def make_report(
     cfg: dict, splits: Sequence[str], workers: int = 2
-) -> tuple[DataReport, list[BuiltDataset]]:
+) -> tuple[DataReport, list[DatasetRecords]]:
     """Read all data of a config, and report on it.
 
     Args:
@@ -25,7 +26,7 @@ def make_report(
         workers (int): The number of threads. Defaults to 2.
 
     Returns:
-        tuple[DataReport, list[BuiltDataset]]: The report, and the datasets
+        tuple[DataReport, list[DatasetRecords]]: The report, and the datasets
         that could be built.
     """
     built, findings = build_all(cfg, splits)
@@ -33,7 +34,7 @@ def make_report(
     for part in built:
         work |= part.files.work(range(len(part.files.samples)))
     records = read_all(work, records_file(cfg), workers)
-    data = [collect_records(part, records) for part in built]
+    data = [replace(part, records=records) for part in built]
     firsts, reports = {}, []
     for part in data:
         first = firsts.setdefault(_files(part), part)
@@ -46,10 +47,10 @@ def _describe(
     data: DatasetRecords, first: DatasetRecords, parts: list[DatasetRecords]
 ) -> DatasetReport:
     """Return numbers and findings of a dataset, or who has the same files."""
-    name = (data.built.split, data.built.path, len(data.built.files.dataset))
+    name = (data.split, data.path, len(data.files.dataset))
     if first is not data:
-        return DatasetReport(*name, same_as=first.built.path)
-    classes = data.built.classes
+        return DatasetReport(*name, same_as=first.path)
+    classes = data.classes
     often = Counter(classes)
     counts = {
         # Two classes of ImageNet are called 'crane'.
@@ -64,19 +65,18 @@ def _describe(
     return DatasetReport(
         *name,
         classes=classes,
-        images_per_class={} if data.labels else counts,
-        pixels_per_class=counts if data.labels else {},
-        label_values=dict(sorted(data.values.items())),
+        label_values=dict(sorted(data.counts.items())) if data.labels else {},
         sizes={name: sizes[i] for name, i in chosen.items() if sizes},
         formats=dict(Counter(r.format for r in known)),
         modes=dict(Counter(f'{r.mode}, {r.bits} bits' for r in known)),
         findings=tuple(find_in(data, parts)),
+        **{f'{data.unit}_per_class': counts},
     )
 
 
 def _files(data: DatasetRecords) -> tuple:
     """Return what makes the findings of two datasets equal."""
-    files, classes = data.built.files, data.built.classes
-    drawn = data.built.path * (not files.images)
+    files, classes = data.files, data.classes
+    drawn = data.path * (not files.images)
     lists = map(tuple, (files.images, files.labels, files.classes))
     return *lists, classes, drawn

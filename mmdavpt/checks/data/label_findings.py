@@ -20,71 +20,49 @@ IMBALANCED_PIXELS = 1000
 ENOUGH_LABELS = 8
 
 
-def class_out_of_range(data: DatasetRecords) -> Iterator[Finding]:
-    """Find images whose class does not exist."""
-    number = len(data.built.classes)
-    labels = zip(data.images, data.built.files.classes, strict=True)
-    wrong = [(r, k) for r, ks in labels for k in ks if not 0 <= k < number]
-    if wrong and number:
-        record, k = wrong[0]
-        yield data.finding(
-            'class_out_of_range',
-            'error',
-            f'{record.path} has the label {k}{and_more(wrong)}, but there are '
-            f'{number} classes, with labels from 0 to {number - 1}; correct '
-            "the list, or the head's num_classes",
-            [record for record, _ in wrong],
-        )
-
-
-def values_out_of_range(data: DatasetRecords) -> Iterator[Finding]:
-    """Find pixel labels that are neither a class nor ignored."""
-    number, ignored = len(data.built.classes), data.built.ignore_index
-    valid = {*range(number), ignored}
-    wrong = sorted(data.values.keys() - valid)
-    if wrong and number:
-        files = [r for r in data.labels if r.values.keys() & wrong]
-        values = [f'{data.values[k]:,} pixels are {k}' for k in wrong]
-        advice = 'correct the labels or the classes'
-        if any(data.built.files.renumbering):
-            stored = first_few(sorted(data.stored_values), 10)
-            advice += f', or reduce_zero_label; the files have {stored}'
-        yield data.finding(
-            'values_out_of_range',
-            'error',
-            f'the labels of {listed(files, "file")} should be from 0 to '
-            f'{number - 1}, for {number} classes, or {ignored} where ignored, '
-            f'but {first_few(values, 5)}; {_value_map(data) or advice}',
-            files,
-        )
+def labels_out_of_range(data: DatasetRecords) -> Iterator[Finding]:
+    """Find labels that are neither a class nor ignored."""
+    number, ignored = len(data.classes), data.ignore_index
+    wrong = sorted(data.counts.keys() - {*range(number), ignored})
+    if not (wrong and number):
+        return
+    pairs = zip(data.labels or data.images, data.label_sets, strict=True)
+    files = [record for record, labels in pairs if {*labels} & {*wrong}]
+    found = [f'{data.counts[k]:,} {data.unit} are {k}' for k in wrong]
+    or_ignored = f', or {ignored} where ignored' * (ignored is not None)
+    advice = 'correct the labels or the classes'
+    if any(data.files.renumbering):
+        stored = first_few(sorted(data.stored_values), 10)
+        advice += f', or reduce_zero_label; the files have {stored}'
+    what = (
+        f'the labels of {listed(files, "file")} should be from 0 to '
+        f'{number - 1}, for {number} classes{or_ignored}, but '
+        f'{first_few(found, 5)}; {_value_map(data) or advice}'
+    )
+    yield data.finding('labels_out_of_range', 'error', what, files)
 
 
 def missing_classes(data: DatasetRecords) -> Iterator[Finding]:
     """Find classes without an image or a pixel."""
-    built, counts, decoded = data.built, data.class_counts, data.decoded_labels
-    missing = [k for k, number in counts.items() if not number]
-    one = len(counts) - len(missing) < 2
-    known = len(decoded) if data.labels else any(built.files.classes)
-    enough = data.complete or one or known >= ENOUGH_LABELS * len(counts)
-    if not (missing and known and enough):
+    missing = [k for k, number in data.class_counts.items() if not number]
+    one = len(data.class_counts) - len(missing) < 2
+    known, whole = len([*filter(None, data.label_sets)]), len(data.label_sets)
+    enough = known >= ENOUGH_LABELS * len(data.class_counts)
+    if not (missing and known and (data.complete or one or enough)):
         return
-    kind, where = 'class_without_images', 'image'
-    if data.labels:
-        kind, whole = 'class_without_pixels', len(data.labels)
-        part = f'{len(decoded)} of ' * (len(decoded) < whole)
-        where = f'pixel in {part}{whole} label files'
-    training = built.split == 'train'
-    grave = training and one and len(counts) > 1
-    sentence = f'no {where} has the class {_names(missing, built.classes)}'
-    if value_map := data.labels and _value_map(data):
-        grave = True
-        values = first_few(sorted(data.stored_values), 10)
-        sentence = f'masks contain only {values}, so {sentence}; {value_map}'
+    part = f'{known} of ' * (known < whole)
+    where = f'pixel in {part}{whole} label files' if data.labels else 'image'
+    what = f'no {where} has the class {_names(missing, data.classes)}'
+    training = data.split == 'train'
+    severity = 'error' if training and one else 'warning'
+    if value_map := _value_map(data):
+        severity, values = 'error', first_few(sorted(data.stored_values), 10)
+        what = f'masks contain only {values}, so {what}; {value_map}'
     elif training:
-        sentence += '; it cannot be learned, so add some or remove the class'
+        what += '; it cannot be learned, so add some or remove the class'
     else:
-        sentence += '; its scores are undefined, so add some'
-    yield data.finding(kind, 'error' if grave else 'warning', sentence)
+        what += '; its scores are undefined, so add some'
+    yield data.finding(f'class_without_{data.unit}', severity, what)
 
 
 def imbalance(data: DatasetRecords) -> Iterator[Finding]:
@@ -93,16 +71,27 @@ def imbalance(data: DatasetRecords) -> Iterator[Finding]:
     often = max(present, key=present.get, default=None)
     limit = IMBALANCED_PIXELS if data.labels else IMBALANCED_IMAGES
     rare = [k for k, n in present.items() if present[often] >= limit * n]
-    if rare and data.complete and data.built.split == 'train':
-        names = data.built.classes
-        yield data.finding(
-            'imbalance',
-            'warning',
-            f'the class {_names([often], names)} has {present[often]:,} '
-            f'{"pixels" if data.labels else "images"}, at least {limit:,} '
-            f'times as many as {_names(rare, names)}; look at the scores of '
-            'single classes, or weight them',
+    if rare and data.complete and data.split == 'train':
+        what = (
+            f'the class {_names([often], data.classes)} has '
+            f'{present[often]:,} {data.unit}, at least {limit:,} times as '
+            f'many as {_names(rare, data.classes)}; look at the scores of '
+            'single classes, or weight them'
         )
+        yield data.finding('imbalance', 'warning', what)
+
+
+def class_order(data: DatasetRecords) -> Iterator[Finding]:
+    """Find names of classes in another order than their folders."""
+    names = list(data.classes)
+    folders = list(getattr(data.files.dataset, 'folder_to_idx', None) or ())
+    if folders != names and sorted(folders) == sorted(names):
+        what = (
+            '`classes` should be in the order of the folders, which is '
+            f'{first_few(folders)}, but is {first_few(names)}, so names are '
+            'mixed up; sort them, or leave them out'
+        )
+        yield data.finding('class_order', 'error', what)
 
 
 def label_sizes(data: DatasetRecords) -> Iterator[Finding]:
@@ -117,26 +106,24 @@ def label_sizes(data: DatasetRecords) -> Iterator[Finding]:
         label, image = pairs[0]
         (w, h), (width, height) = label.loaded_size, image.loaded_size
         turned = ': loading turns the image by its orientation tag'
-        yield data.finding(
-            'label_size',
-            'error',
+        what = (
             f'{label.path} has {w}×{h} pixels, but its image {image.path} has '
             f'{width}×{height}{and_more(pairs)}; make labels fit their images'
             + turned
-            * (image.orientation > 4),
-            [record for pair in pairs for record in pair],
+            * (image.orientation > 4)
         )
+        files = [record for pair in pairs for record in pair]
+        yield data.finding('label_size', 'error', what, files)
 
 
 def _value_map(data: DatasetRecords) -> str:
     """Return the advice to load labels with a value map; '' if none fits."""
-    files = data.built.files
-    given = vars(files.load_labels)
-    mapped = given.get('value_map') or given.get('color_map')
+    loader = data.files.load_labels
+    mapped = any(getattr(loader, f'{k}_map', None) for k in ('value', 'color'))
     colored = any(len(record.shape) > 2 for record in data.labels)
-    if mapped or colored or any(files.renumbering):
+    if mapped or colored or any(data.files.renumbering):
         return ''
-    number = len(data.built.classes) or None
+    number = len(data.classes) or None
     if found := suggest_value_map(data.stored_values, number):
         loader = f"dict(type='mmdavpt.LoadMasks', value_map={found})"
         return f'load them with {loader} in place of LoadAnnotations'

@@ -2,8 +2,7 @@
 
 import os.path as osp
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Iterable
 from typing import Any
 
 from mmpretrain.datasets import CustomDataset
@@ -15,7 +14,6 @@ from mmdavpt.datasets.list_defects import (
     class_list_defects,
     sample_list_defects,
 )
-from mmdavpt.datasets.list_files import read_lines
 from mmdavpt.errors import UsageError, first_few
 
 from .finding import Finding
@@ -40,13 +38,13 @@ def list_findings(dataset: Any, split: str) -> list[Finding]:
     known = CustomDataset.load_data_list, BaseSegDataset.load_data_list
     if reader not in known or not osp.isfile(dataset.ann_file):
         return []
-    find = partial(
-        sample_list_defects,
+    defects = sample_list_defects(
+        dataset.ann_file,
         folder=dataset.data_prefix.get('img_path') or '',
         labelled=getattr(dataset, 'with_label', False),
         suffix=getattr(dataset, 'img_suffix', ''),
     )
-    return _findings(dataset.ann_file, find, split)
+    return _findings(dataset.ann_file, defects, split)
 
 
 def class_list_findings(node: Any, split: str) -> list[Finding]:
@@ -59,42 +57,40 @@ def class_list_findings(node: Any, split: str) -> list[Finding]:
     Returns:
         list[Finding]: One for each kind of defect.
     """
-    files = set()
+    files = {}
     for _, part in walk(node):
-        names = part.get('classes')
-        names = names or (part.get('metainfo') or {}).get('classes')
+        names = (part.get('metainfo') or {}).get('classes')
+        names = part.get('classes') or names
         kinds = find_types(part.get('type', dict))
         # Datasets of this package skip blank lines and marks.
         own = any(kind.__module__.startswith('mmdavpt') for kind in kinds)
         if 'type' in part and isinstance(names, str) and not own:
-            files.add(osp.expanduser(names))
-    found = [
-        _findings(file, class_list_defects, split)
-        for file in filter(osp.isfile, sorted(files))
-    ]
+            file = osp.expanduser(names)
+            if osp.isfile(file):
+                files[file] = class_list_defects(file)
+    found = [_findings(*item, split) for item in files.items()]
     return sum(found, [])
 
 
 def _findings(
-    file: str, find: Callable[[list[str]], Iterable[Defect]], split: str
+    file: str, defects: Iterable[Defect], split: str
 ) -> list[Finding]:
     """Return a finding for each kind of defect in a list file."""
     kinds = defaultdict(dict)
     try:
-        for number, kind, what in find(read_lines(file)):
+        for number, kind, what in defects:
             kinds[f'list_{kind}'][number] = what
     except UsageError as error:
         return [Finding('error', 'list_encoding', split, str(error))]
+    # What changes no number of a training.
+    harmless = {'list_class_name'}
+    harmless |= {'list_repeated_line'} if split == 'train' else set()
     found = []
     for kind, lines in kinds.items():
         (first, what), *others = lines.items()
         more = f' (also line {first_few([n for n, _ in others], 5)})'
         sentence = f'{file}, line {first} {what}{more * bool(others)}'
-        # It changes no number of a training.
-        harmless = kind == 'list_class_name' or (
-            kind == 'list_repeated_line' and split == 'train'
-        )
-        severity = 'warning' if harmless else 'error'
+        severity = 'warning' if kind in harmless else 'error'
         files = tuple(f'{file}:{number}' for number in lines)
         found.append(Finding(severity, kind, split, sentence, files))
     return found

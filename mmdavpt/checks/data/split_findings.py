@@ -19,26 +19,20 @@ def duplicates(data: DatasetRecords) -> Iterator[Finding]:
     copies, torn = [], []
     for group in groups.values():
         images = [data.images[i] for i in group.values()]
-        if len({*filter(None, map(data.label_of, group.values()))}) > 1:
+        labels = [*filter(None, (data.label_sets[i] for i in group.values()))]
+        if any(other != labels[0] for other in labels[1:]):
             torn += images
         else:
             copies += images[1:]
     if torn:
-        yield data.finding(
-            'contradictory_labels',
-            severity_of(len(torn), len(data.images)),
-            f'the same pixels have different labels in {listed(torn)}; keep '
-            'one label',
-            torn,
-        )
+        what = f'the same pixels have different labels in {listed(torn)}; keep'
+        severity = severity_of(len(torn), len(data.images))
+        kind = 'contradictory_labels'
+        yield data.finding(kind, severity, f'{what} one label', torn)
     if copies:
-        yield data.finding(
-            'duplicates',
-            'warning',
-            f'other images occur again as {listed(copies)} and count twice; '
-            'remove the copies',
-            copies,
-        )
+        what = f'other images occur again as {listed(copies)} and count twice'
+        what += '; remove the copies'
+        yield data.finding('duplicates', 'warning', what, copies)
 
 
 def find_across(parts: Sequence[DatasetRecords]) -> list[Finding]:
@@ -48,13 +42,13 @@ def find_across(parts: Sequence[DatasetRecords]) -> list[Finding]:
         parts (Sequence[DatasetRecords]): The datasets of all splits. Of val
             and test sets with the same images, the first is compared.
     """
-    train = [part for part in parts if part.built.split == 'train']
+    train = [part for part in parts if part.split == 'train']
     others = {}
     for part in parts:
-        if train and part.built.split != 'train':
-            others.setdefault(tuple(part.built.files.images), part)
+        if train and part.split != 'train':
+            others.setdefault(tuple(part.files.images), part)
     return [
-        replace(finding, split=f'train and {other.built.split}')
+        replace(finding, split=f'train and {other.split}')
         for other in others.values()
         for finding in _compare(train, other)
     ]
@@ -66,26 +60,26 @@ def _compare(
     """Find training images in another dataset, and other class orders."""
     images = {record.path: record for part in train for record in part.images}
     digests = {r.digest: r for r in images.values() if r.digest}
-    if same := [record for record in other.images if record.path in images]:
-        yield other.finding(
-            'same_files',
-            'warning',
-            f'{other.built.path} reads {listed(same)} of the training set, so '
-            'its scores say nothing about new images',
-            same,
-        )
-    new = [record for record in other.images if record.path not in images]
-    if copies := [record for record in new if record.digest in digests]:
-        originals = [digests[record.digest] for record in copies]
+    same = [record for record in other.images if record.path in images]
+    if same:
+        what = f'{other.path} reads {listed(same)} of the training set, so its'
+        what += ' scores say nothing about new images'
+        yield other.finding('same_files', 'warning', what, same)
+    pairs = [
+        (record, digests[record.digest])
+        for record in other.images
+        if record.digest in digests and record.path not in images
+    ]
+    if pairs:
+        copies = [copy for copy, _ in pairs]
         yield other.finding(
             'leak',
-            severity_of(len(copies), len(other.images)),
-            f'the training set also has {listed(copies)} of '
-            f'{other.built.path}, the first as {originals[0].path}, so scores '
-            'are too high; remove them from one of the two',
-            [r for pair in zip(copies, originals, strict=True) for r in pair],
+            severity_of(len(pairs), len(other.images)),
+            f'the training set also has {listed(copies)} of {other.path}, the '
+            f'first as {pairs[0][1].path}, so scores are too high; remove '
+            'them from one of the two',
+            [record for pair in pairs for record in pair],
         )
-    first, found = (p.built.files.dataset.metainfo for p in (train[0], other))
-    name = f'{other.built.split} set'
-    if defect := label_defect(first, found, other=name):
+    metas = [part.files.dataset.metainfo for part in (train[0], other)]
+    if defect := label_defect(*metas, other=f'{other.split} set'):
         yield other.finding('different_classes', 'error', defect)

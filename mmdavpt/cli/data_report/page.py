@@ -8,7 +8,7 @@ from pathlib import Path
 from jinja2 import Environment
 from mmcv.transforms import LoadImageFromFile
 
-from mmdavpt.checks.data.built import BuiltDataset
+from mmdavpt.checks.data.dataset_records import DatasetRecords
 from mmdavpt.checks.data.dataset_report import DataReport, DatasetReport
 from mmdavpt.datasets.folder_files import is_picture
 from mmdavpt.errors import printable
@@ -26,12 +26,12 @@ MOST_SAMPLES = 6
 IGNORED, UNKNOWN = (128, 128, 128), (255, 0, 255)
 
 
-def write_page(report: DataReport, built: Sequence[BuiltDataset]) -> str:
+def write_page(report: DataReport, built: Sequence[DatasetRecords]) -> str:
     """Return a report as an HTML page that needs no other file.
 
     Args:
         report (DataReport): The report.
-        built (Sequence[BuiltDataset]): Its datasets, which load the samples
+        built (Sequence[DatasetRecords]): Its datasets, which load the samples
             to draw.
     """
     by_path = {part.path: part for part in built}
@@ -57,12 +57,12 @@ def write_page(report: DataReport, built: Sequence[BuiltDataset]) -> str:
     return printable(page)
 
 
-def make_bars(part: DatasetReport, built: BuiltDataset) -> list[dict]:
+def make_bars(part: DatasetReport, built: DatasetRecords) -> list[dict]:
     """Return a bar for each class, and for each label value without one.
 
     Args:
         part (DatasetReport): The dataset.
-        built (BuiltDataset): The same dataset.
+        built (DatasetRecords): The same dataset.
 
     Returns:
         list[dict]: Name and color, count of images or pixels, 'share' in
@@ -86,12 +86,12 @@ def make_bars(part: DatasetReport, built: BuiltDataset) -> list[dict]:
     return bars
 
 
-def style_of(value: int, built: BuiltDataset) -> tuple[Sequence[int], str]:
+def style_of(value: int, built: DatasetRecords) -> tuple[Sequence[int], str]:
     """Return color and name of a label value.
 
     Args:
         value (int): The value, as loaded.
-        built (BuiltDataset): The dataset.
+        built (DatasetRecords): The dataset.
     """
     if value == built.ignore_index:
         return IGNORED, f'{value} (ignored)'
@@ -104,8 +104,8 @@ def style_of(value: int, built: BuiltDataset) -> tuple[Sequence[int], str]:
 
 
 def _find_samples(
-    files: set[str], built: Sequence[BuiltDataset]
-) -> dict[str, tuple[BuiltDataset, dict]]:
+    files: set[str], built: Sequence[DatasetRecords]
+) -> dict[str, tuple[DatasetRecords, dict]]:
     """Return dataset and sample of each file that belongs to one."""
     return {
         sample[key]: (part, sample)
@@ -117,7 +117,7 @@ def _find_samples(
 
 
 def _drawers(
-    files: Sequence[str], samples: dict[str, tuple[BuiltDataset, dict]]
+    files: Sequence[str], samples: dict[str, tuple[DatasetRecords, dict]]
 ) -> list[Callable[[], Thumbnail]]:
     """Return what draws the samples of some files, or the files, each once."""
     unique = {}
@@ -132,14 +132,14 @@ def _drawers(
     return [*unique.values()][:MOST_PICTURES]
 
 
-def _draw_some(part: BuiltDataset) -> list[Thumbnail]:
+def _draw_some(part: DatasetRecords) -> list[Thumbnail]:
     """Draw some samples of a dataset, evenly spread."""
     samples = part.files.samples
     step = math.ceil(len(samples) / MOST_SAMPLES) or 1
     return [_draw(part, sample) for sample in samples[::step]]
 
 
-def _draw(part: BuiltDataset, sample: dict) -> Thumbnail:
+def _draw(part: DatasetRecords, sample: dict) -> Thumbnail:
     """Draw a sample, and name its values without a class first."""
     loaders = part.files.load_image, part.files.load_labels
     drawn = draw_sample(sample, *loaders, partial(style_of, built=part))

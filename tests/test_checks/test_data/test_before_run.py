@@ -192,7 +192,8 @@ def test_lists_of_images(tmp_path):
     cfg = {**config(**dataset), 'model': dict(head=dict(num_classes=2))}
     with pytest.raises(
         UsageError,
-        match=f'{tmp_path}/sub/b.png has the label 2, but there are 2 classes',
+        match=f'of 1 file .{tmp_path}/sub/b.png. should be from 0 to 1, for 2 '
+        'classes, but 1 images are 2',
     ):
         check_run_data(cfg, training=True)
     truncate(tmp_path / 'sub/b.png')

@@ -143,7 +143,7 @@ def test_classes_of_images(tmp_path):
     labels = {'a.png': 0, 'b.png': 5}
     dataset = dict(listed_images(tmp_path / 'c', labels))
     dataset['metainfo'] = dict(classes=['a', 'b'])
-    assert kinds(tmp_path, train=dataset)['class_out_of_range'] == 'error'
+    assert kinds(tmp_path, train=dataset)['labels_out_of_range'] == 'error'
 
 
 def test_imbalance(tmp_path):
@@ -167,7 +167,7 @@ def colored(path):
 @pytest.mark.parametrize(
     'write_label, expected',
     [
-        (lambda p: label(p, np.full((8, 12), 3)), 'values_out_of_range'),
+        (lambda p: label(p, np.full((8, 12), 3)), 'labels_out_of_range'),
         (lambda p: label(p, np.zeros((12, 8))), 'label_size'),
         (cut, 'wide_labels'),
         (colored, 'color_labels'),
@@ -314,4 +314,4 @@ def test_the_same_files_with_other_classes(tmp_path):
     same = [part.same_as for part in found.datasets]
     assert same == ['', '', 'train_dataloader.dataset']
     wrong = {finding.kind for finding in found.datasets[1].findings}
-    assert wrong == {'values_out_of_range'}
+    assert wrong == {'labels_out_of_range'}

@@ -81,14 +81,6 @@ def test_hidden_folders_that_become_classes_or_samples(tmp_path):
     assert kinds(CustomDataset(str(tmp_path / '.cache/x'))) == {}
 
 
-def test_names_in_another_order_than_their_folders(tmp_path):
-    write(tmp_path, 'cat/1.jpg', 'dog/1.jpg')
-    for names in (('cat', 'dog'), ('Katze', 'Hund'), None):
-        assert kinds(CustomDataset(str(tmp_path), classes=names)) == {}
-    found = kinds(CustomDataset(str(tmp_path), classes=('dog', 'cat')))
-    assert 'is cat, dog, but is dog, cat' in found['class_order'].sentence
-
-
 def segmentation(folder, **changes):
     given = {**scenes(folder, number=4), **changes}
     del given['type']

@@ -25,6 +25,12 @@ def images(tmp_path):
     return str(tmp_path)
 
 
+def listed(folder, *lines):
+    """Write lines, the last one without an end; return their file."""
+    (folder / 'lines.txt').write_text('\n'.join([*lines, '']), 'utf-8')
+    return str(folder / 'lines.txt')
+
+
 @pytest.mark.parametrize(
     'line, kind, reason',
     [
@@ -56,9 +62,9 @@ def images(tmp_path):
         ('cat/2.jpg 1', 'conflicting_labels', 'the label 1, line 1 0; remove'),
     ],
 )
-def test_each_kind_of_line(images, line, kind, reason):
-    lines = ['cat/2.jpg 0', 'dog/my 1.jpg 1', line]
-    ((number, found, what),) = sample_list_defects(lines, images, True)
+def test_each_kind_of_line(images, tmp_path, line, kind, reason):
+    file = listed(tmp_path, 'cat/2.jpg 0', 'dog/my 1.jpg 1', line)
+    ((number, found, what),) = sample_list_defects(file, images, True)
     assert (number, found) == (3, kind)
     assert re.search(reason, what)
 
@@ -75,7 +81,8 @@ def test_lines_are_read_as_the_dataset_reads_them(images, tmp_path):
         ('\ufeffcat/1.jpg 0', False),
     ):
         (tmp_path / 'list.txt').write_text(line + '\r\n', encoding='utf-8')
-        found = list(sample_list_defects([line], images, True))
+        file = str(tmp_path / 'list.txt')
+        found = list(sample_list_defects(file, images, True))
         try:
             dataset = CustomDataset(images, ann_file='list.txt')
             path = dataset.get_data_info(0)['img_path']
@@ -84,7 +91,8 @@ def test_lines_are_read_as_the_dataset_reads_them(images, tmp_path):
             read = False
         assert read == good == (not found), line
     # Without labels, spaces belong to the path.
-    ((_, kind, what),) = sample_list_defects(['cat/1.jpg '], images, False)
+    file = listed(tmp_path, 'cat/1.jpg ')
+    ((_, kind, what),) = sample_list_defects(file, images, False)
     assert kind == 'missing_file' and "write 'cat/1.jpg'" in what
 
 
@@ -106,7 +114,10 @@ def test_lists_of_segmentation(tmp_path):
     )
     for line in ('img/1', '1 ann/1.png', '\\img\\1'):
         ((_, _, what),) = sample_list_defects(
-            [line], f'{tmp_path}/img', labelled=False, suffix='.jpg'
+            listed(tmp_path, line),
+            f'{tmp_path}/img',
+            labelled=False,
+            suffix='.jpg',
         )
         assert "; write '1', which" in what
 
@@ -135,7 +146,8 @@ def test_findings_count_lines_and_know_the_split(images, tmp_path):
 
 def test_lists_of_classes(tmp_path):
     lines = ['\ufeffcat', 'dog ', 'eel', '', 'eel', 'traffic light']
-    assert [(i, kind) for i, kind, _ in class_list_defects(lines)] == [
+    defects = class_list_defects(listed(tmp_path, *lines))
+    assert [(i, kind) for i, kind, _ in defects] == [
         (1, 'byte_order_mark'),
         (2, 'class_name'),
         (4, 'blank_line'),

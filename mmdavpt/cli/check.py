@@ -11,7 +11,6 @@ report has errors, and 2 if the config or the command line has.
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,14 +61,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         int: The exit status: 1 if the data report has errors, else 0.
     """
     args = options.parse_arguments(add_arguments, argv)
-    args.command = sys.argv[1:] if argv is None else [*argv]
     args.resume, args.check_only, args.no_check = None, True, False
-    args.failed = False
-    run_command(_check, args)
-    return int(args.failed)
+    return int(run_command(_check, args))
 
 
-def _check(args: argparse.Namespace) -> None:
+def _check(args: argparse.Namespace) -> bool:
     from mmdavpt.checks.preflight import preflight
 
     from . import common, train
@@ -83,10 +79,11 @@ def _check(args: argparse.Namespace) -> None:
         )
     if not args.data_only:
         preflight(cfg, training=True)
-    text, args.failed = report_data(cfg, splits, args.workers)
+    text, failed = report_data(cfg, splits, args.workers)
     print(text)
-    if not (args.failed or args.data_only):
+    if not (failed or args.data_only):
         train.train(cfg, args)
+    return failed
 
 
 def report_data(

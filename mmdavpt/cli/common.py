@@ -192,7 +192,6 @@ def build_runner(cfg: Config, training: bool) -> Runner:
     )
     if not training:
         runner.register_hook(DistinctNamesHook())
-    if not training:
         runner.register_hook(MissingLabelsHook())
     # The hook compares, and knows which weights a training or a test may lack.
     model_of(runner.model).load_allowed = None

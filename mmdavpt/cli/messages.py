@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from mmdavpt.errors import UsageError, first_few
 
@@ -35,14 +36,17 @@ def exit_with_sentence(*kinds: type[Exception]) -> Iterator[None]:
 
 
 def run_command(
-    work: Callable[[argparse.Namespace], None], args: argparse.Namespace
-) -> None:
+    work: Callable[[argparse.Namespace], Any], args: argparse.Namespace
+) -> Any:
     """Check the paths of a command line, then run a command quietly.
 
     Args:
         work (Callable): The work of the command; gets the arguments.
         args (argparse.Namespace): With ``config``, ``verbose``, and perhaps
             paths to read and to write.
+
+    Returns:
+        Any: What ``work`` returns.
     """
     with exit_with_sentence():
         if not (hasattr(args, 'task') and osp.isdir(args.config)):
@@ -63,15 +67,16 @@ def run_command(
 
     from .console import quiet_console
 
-    def run(args: argparse.Namespace) -> None:
+    def run(args: argparse.Namespace) -> Any:
         with quiet_console(args.verbose), exit_with_sentence():
             from .common import leave_process_group
 
-            work(args)
+            result = work(args)
             leave_process_group()
+            return result
 
     # record() tells torchrun which process failed first, and how.
-    record(run)(args)
+    return record(run)(args)
 
 
 def check_config_exists(path: str) -> None:

@@ -4,6 +4,7 @@ import argparse
 import ast
 import inspect
 import re
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -24,13 +25,17 @@ def parse_arguments(
             docstring of its module describes the command.
         argv (Sequence[str], optional): The arguments. Defaults to
             ``sys.argv[1:]``.
+
+    Returns:
+        argparse.Namespace: The values, and ``argv`` as ``command``.
     """
     parser = argparse.ArgumentParser(
         description=inspect.getmodule(add_arguments).__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_arguments(parser)
-    return parser.parse_args(argv)
+    argv = sys.argv[1:] if argv is None else [*argv]
+    return parser.parse_args(argv, argparse.Namespace(command=argv))
 
 
 def existing_path(path: str) -> str:

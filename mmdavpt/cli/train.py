@@ -9,7 +9,6 @@ work_dirs/FOLDER/FOLDER.py, with its settings at the top, which is trained.
 
 import argparse
 import os.path as osp
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -66,9 +65,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv (Sequence[str], optional): The arguments. Defaults to
             ``sys.argv[1:]``.
     """
-    args = options.parse_arguments(add_arguments, argv)
-    args.command = sys.argv[1:] if argv is None else [*argv]
-    run_command(_train, args)
+    run_command(_train, options.parse_arguments(add_arguments, argv))
 
 
 def _train(args: argparse.Namespace) -> None:

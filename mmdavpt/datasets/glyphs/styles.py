@@ -1,6 +1,6 @@
 """Styles of glyphs and glyph scenes."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,6 @@ class GlyphStyle:
         rotation (float): Largest rotation in degrees.
         shift (float): Largest shift, as a fraction of the image.
         strokes (int): Number of stray lines drawn across the image.
-
-    Raises:
-        ValueError: If an amplitude is negative, a range is not ascending, or
-            the size is not positive.
     """
 
     ink: tuple[float, float] = (0.0, 0.35)
@@ -35,22 +31,6 @@ class GlyphStyle:
     rotation: float = 12.0
     shift: float = 0.1
     strokes: int = 0
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            ends = value if isinstance(value, (tuple, list)) else (0, value)
-            if len(ends) != 2 or not 0 <= ends[0] <= ends[1]:
-                raise ValueError(
-                    f'glyph style field {field.name!r} should be '
-                    f'{"a range" if ends is value else "a number"} that is '
-                    f'not negative, but got {value!r}'
-                )
-        if self.size[0] == 0:
-            raise ValueError(
-                "glyph style field 'size' should be above 0, "
-                f'but got {self.size!r}'
-            )
 
 
 #: Styles by name. The backbone is pre-trained on ``clean`` (dark on light) and
@@ -82,7 +62,7 @@ def style_from(style) -> GlyphStyle:
             defaults to 'clean').
 
     Raises:
-        ValueError: If the name is unknown, or a value is out of range.
+        ValueError: If the name is unknown.
         TypeError: If a field is unknown.
     """
     if isinstance(style, GlyphStyle):

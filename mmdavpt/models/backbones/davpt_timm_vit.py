@@ -155,17 +155,13 @@ class DAVPTTimmViT(PromptedBackbone, BaseModule):
 
     def tail(self) -> dict[nn.Module, bool]:
         """Return the modules after the layers, and whether they run."""
-        vit, pooled = self.vit, self.out_type == 'pooled'
         modules = {
-            vit.norm: self.normalizes_output,
-            vit.fc_norm: pooled or self.out_type == 'avg_featmap',
-            vit.head_drop: pooled,
+            self.vit.norm: self.normalizes_output,
+            self.vit.fc_norm: self.out_type in ('pooled', 'avg_featmap'),
+            self.vit.attn_pool: self.out_type == 'pooled',
         }
-        return (
-            modules
-            if vit.attn_pool is None
-            else {**modules, vit.attn_pool: pooled}
-        )
+        modules.pop(None, None)
+        return modules
 
     def init_weights(self) -> None:
         """Load pre-trained weights strictly, if ``init_cfg`` names them.
@@ -262,7 +258,7 @@ def _create(model_name: str, kwargs: dict[str, Any]) -> nn.Module:
         ) from error
     for part, kinds in (
         (vit, (VisionTransformer, Eva)),
-        (vit.patch_embed, (PatchEmbed,)),
+        (getattr(vit, 'patch_embed', None), (PatchEmbed,)),
     ):
         if type(part) not in kinds:
             raise UsageError(

@@ -47,6 +47,21 @@ class LayerView(ABC):
         self.shifts = shifts or {}
         self.rope = rope
 
+    def shifted(self, bias: Tensor | None) -> Tensor | None:
+        """Return the bias of queries, keys and values, shifted.
+
+        Args:
+            bias (Tensor, optional): With shape (3C, ); None for zeros.
+        """
+        own = {
+            part: self.shifts[part] for part in 'qkv' if part in self.shifts
+        }
+        if not own:
+            return bias
+        zero = torch.zeros_like(next(iter(own.values())))
+        shift = torch.cat([own.get(part, zero) for part in 'qkv'])
+        return shift if bias is None else bias + shift
+
     @property
     def num_heads(self) -> int:
         """int: Attention heads."""
@@ -164,19 +179,6 @@ class LayerView(ABC):
         modules = {self.linear(part)[0] for part in 'kv'}
         biases = [m.bias for m in modules if m.bias is not None]
         return [*norm, *biases]
-
-    def shift_qkv(self, bias: Tensor | None) -> Tensor | None:
-        """Shift the bias of a fused projection.
-
-        Args:
-            bias (Tensor | None): With shape (3C, ), or None for zero.
-        """
-        shifts = {p: self.shifts[p] for p in 'qkv' if p in self.shifts}
-        if not shifts:
-            return bias
-        zero = torch.zeros_like(next(iter(shifts.values())))
-        shift = torch.cat([shifts.get(part, zero) for part in 'qkv'])
-        return shift if bias is None else bias + shift
 
     def dims(self, part: str) -> tuple[int, int]:
         """Return the numbers of input and output channels of a part."""

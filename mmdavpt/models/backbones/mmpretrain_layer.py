@@ -32,9 +32,7 @@ class MMPretrainLayer(LayerView):
         super().__init__(layer, shifts, rope)
         qkv = layer.attn.qkv
         self.projects_in_parts = is_plain_linear(qkv)
-        self._bias = self.shift_qkv(
-            qkv.bias if self.projects_in_parts else None
-        )
+        self._bias = self.shifted(qkv.bias if self.projects_in_parts else None)
 
     def norm(self, which: str) -> nn.Module:
         """Return ``ln1`` or ``ln2``: see :class:`.LayerView`."""

@@ -101,12 +101,9 @@ class TimmLayer(LayerView):
             return attn.proj, slice(None)
         if not self.fused:
             return getattr(attn, f'{part}_proj'), slice(None)
-        first = 'qkv'.index(part) * self._attention_dims
-        return attn.qkv, slice(first, first + self._attention_dims)
-
-    @property
-    def _attention_dims(self) -> int:
-        return self.layer.attn.num_heads * self.layer.attn.head_dim
+        dims = attn.num_heads * attn.head_dim
+        first = 'qkv'.index(part) * dims
+        return attn.qkv, slice(first, first + dims)
 
     def dims(self, part: str) -> tuple[int, int]:
         """Return the sizes of a part: see :class:`.LayerView`."""
@@ -131,9 +128,8 @@ class TimmLayer(LayerView):
         if not self.fused:
             outs = [self._with_shift(p, self.linear(p)[0](x)) for p in parts]
             return outs[0] if len(outs) == 1 else torch.cat(outs, dim=-1)
-        qkv, dims = self.layer.attn.qkv, self._attention_dims
-        first = 'qkv'.index(parts) * dims
-        rows = slice(first, first + len(parts) * dims)
+        qkv, rows = self.linear(parts[0])
+        rows = slice(rows.start, self.linear(parts[-1])[1].stop)
         bias = self._fused_bias()
         bias = None if bias is None else bias[rows]
         if self.projects_in_parts:
@@ -151,7 +147,7 @@ class TimmLayer(LayerView):
         bias = attn.qkv.bias if self.projects_in_parts else None
         if getattr(attn, 'q_bias', None) is not None:
             bias = torch.cat([attn.q_bias, attn.k_bias, attn.v_bias])
-        return self.shift_qkv(bias)
+        return self.shifted(bias)
 
     def position(
         self, part: str, tokens: Tensor, first_patch: int | None = None

@@ -1,10 +1,10 @@
 """The Proxy-Anchor metric (eq. 4)."""
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmdavpt.registry import GUIDANCE_METRICS
 
-from .checks import check_choice, check_number
+from .checks import check_choice
 from .masked import (
     check_shapes,
     full_precision,
@@ -12,6 +12,7 @@ from .masked import (
     mean_over,
     pair_masks,
 )
+from .metric import Metric
 
 POSITIVE_MEANS = ('positive', 'all')
 
@@ -71,7 +72,7 @@ def proxy_anchor_loss(
 
 
 @GUIDANCE_METRICS.register_module()
-class ProxyAnchor(nn.Module):
+class ProxyAnchor(Metric):
     """The Proxy-Anchor metric, see :func:`proxy_anchor_loss`.
 
     Args:
@@ -84,38 +85,17 @@ class ProxyAnchor(nn.Module):
         TypeError: If a number is not a number.
     """
 
+    loss = staticmethod(proxy_anchor_loss)
+
     def __init__(
         self,
         alpha: float = 32.0,
         margin: float = 0.1,
         positive_mean: str = 'positive',
     ) -> None:
-        super().__init__()
-        check_number('alpha of ProxyAnchor', alpha, positive=True)
-        check_number('margin of ProxyAnchor', margin)
+        super().__init__(
+            alpha=alpha, margin=margin, positive_mean=positive_mean
+        )
         check_choice(
             'positive_mean of ProxyAnchor', positive_mean, POSITIVE_MEANS
-        )
-        self.alpha = alpha
-        self.margin = margin
-        self.positive_mean = positive_mean
-
-    def forward(
-        self, similarity: Tensor, target: Tensor, guided: Tensor
-    ) -> Tensor:
-        """Return the loss of a batch, see :func:`proxy_anchor_loss`."""
-        return proxy_anchor_loss(
-            similarity,
-            target,
-            guided,
-            self.alpha,
-            self.margin,
-            self.positive_mean,
-        )
-
-    def extra_repr(self) -> str:
-        """Show the options when the module is printed."""
-        return (
-            f'alpha={self.alpha}, margin={self.margin}, '
-            f'positive_mean={self.positive_mean!r}'
         )

@@ -1,10 +1,9 @@
 """The Proxy-NCA metric (Table 7)."""
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmdavpt.registry import GUIDANCE_METRICS
 
-from .checks import check_number
 from .masked import (
     check_shapes,
     full_precision,
@@ -12,6 +11,7 @@ from .masked import (
     mean_over,
     pair_masks,
 )
+from .metric import Metric
 
 
 def proxy_nca_loss(
@@ -55,7 +55,7 @@ def proxy_nca_loss(
 
 
 @GUIDANCE_METRICS.register_module()
-class ProxyNCA(nn.Module):
+class ProxyNCA(Metric):
     """The Proxy-NCA metric, see :func:`proxy_nca_loss`.
 
     Args:
@@ -67,21 +67,7 @@ class ProxyNCA(nn.Module):
         TypeError: If a number is not a number.
     """
 
+    loss = staticmethod(proxy_nca_loss)
+
     def __init__(self, alpha: float = 32.0, margin: float = 0.1) -> None:
-        super().__init__()
-        check_number('alpha of ProxyNCA', alpha, positive=True)
-        check_number('margin of ProxyNCA', margin)
-        self.alpha = alpha
-        self.margin = margin
-
-    def forward(
-        self, similarity: Tensor, target: Tensor, guided: Tensor
-    ) -> Tensor:
-        """Return the loss of a batch, see :func:`proxy_nca_loss`."""
-        return proxy_nca_loss(
-            similarity, target, guided, self.alpha, self.margin
-        )
-
-    def extra_repr(self) -> str:
-        """Show the options when the module is printed."""
-        return f'alpha={self.alpha}, margin={self.margin}'
+        super().__init__(alpha=alpha, margin=margin)

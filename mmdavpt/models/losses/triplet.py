@@ -1,12 +1,12 @@
 """The triplet metric (Table 7)."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmdavpt.registry import GUIDANCE_METRICS
 
-from .checks import check_number
 from .masked import check_shapes, full_precision, mean_over, pair_masks
+from .metric import Metric
 
 
 def triplet_loss(
@@ -44,7 +44,7 @@ def triplet_loss(
 
 
 @GUIDANCE_METRICS.register_module()
-class Triplet(nn.Module):
+class Triplet(Metric):
     """The triplet metric, see :func:`triplet_loss`.
 
     Args:
@@ -55,17 +55,7 @@ class Triplet(nn.Module):
         TypeError: If it is not a number.
     """
 
+    loss = staticmethod(triplet_loss)
+
     def __init__(self, margin: float = 0.1) -> None:
-        super().__init__()
-        check_number('margin of Triplet', margin)
-        self.margin = margin
-
-    def forward(
-        self, similarity: Tensor, target: Tensor, guided: Tensor
-    ) -> Tensor:
-        """Return the loss of a batch, see :func:`triplet_loss`."""
-        return triplet_loss(similarity, target, guided, self.margin)
-
-    def extra_repr(self) -> str:
-        """Show the options when the module is printed."""
-        return f'margin={self.margin}'
+        super().__init__(margin=margin)

@@ -6,6 +6,7 @@ import sys
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from mmdavpt.checkpoints.fit import state_mismatch
 from mmdavpt.errors import UsageError, first_few
 
 from .families import Normalization
@@ -114,20 +115,20 @@ def _renamed(weights: dict[str, Tensor], vit: nn.Module) -> dict[str, Tensor]:
 
 
 def _check_fit(vit: nn.Module, weights: dict[str, Tensor]) -> None:
+    missing, unexpected, other = state_mismatch(vit, weights)
     target = vit.state_dict()
-    problems = {
-        'weights are missing:': [*target.keys() - weights.keys()],
-        'weights are unexpected:': [*weights.keys() - target.keys()],
-        'weights have another shape:': [
-            f'{key} (should be {tuple(target[key].shape)}, but is '
-            f'{tuple(value.shape)})'
-            for key, value in weights.items()
-            if key in target and value.shape != target[key].shape
-        ],
-    }
+    shapes = [
+        f'{key} (should be {tuple(target[key].shape)}, but is '
+        f'{tuple(weights[key].shape)})'
+        for key in other
+    ]
     found = [
-        f'{problem} {first_few(sorted(keys))}'
-        for problem, keys in problems.items()
+        f'weights {problem}: {first_few(sorted(keys))}'
+        for problem, keys in (
+            ('are missing', missing),
+            ('are unexpected', unexpected),
+            ('have another shape', shapes),
+        )
         if keys
     ]
     if found:

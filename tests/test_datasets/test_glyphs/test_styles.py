@@ -10,10 +10,6 @@ from mmdavpt.datasets.glyphs.styles import GlyphStyle, style_from
     [
         ('smooth', "one of .*'clean', 'inverted', 'rough'.* but got 'smooth'"),
         (dict(base='rough', ink_colour=1), "argument 'ink_colour'"),
-        (dict(noise=-0.1), "'noise' should be a number that is not negative"),
-        (dict(size=(0.9, 0.5)), "'size' should be a range"),
-        (dict(size=(0.0, 0.5)), "'size' should be above 0"),
-        (dict(ink=(0.1, 0.2, 0.3)), "'ink' should be a range"),
     ],
 )
 def test_report_bad_styles(style, sentence):

@@ -202,7 +202,7 @@ class DAVPTTimmViT(PromptedBackbone, BaseModule):
 
     def pool(self, x: Tensor) -> Tensor:
         """Return timm's pooled feature, (B, C)."""
-        return self.vit.forward_head(x, pre_logits=True)
+        return self.vit.forward_head(x)  # without a classifier
 
     def format_output(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
         """Return a feature of kind ``out_type``, see the class."""
@@ -244,9 +244,8 @@ class DAVPTTimmViT(PromptedBackbone, BaseModule):
 
 def _create(model_name: str, kwargs: dict[str, Any]) -> nn.Module:
     """Return timm's model for images of any size, without its classifier."""
-    name = model_name.partition('.')[0]
-    if not timm.is_model(name):
-        hint = did_you_mean(name, timm.list_models())
+    if not timm.is_model(model_name):
+        hint = did_you_mean(model_name.split('.')[0], timm.list_models())
         raise UsageError(f'timm has no model {model_name!r}{hint}')
     options = dict(dynamic_img_size=True, dynamic_img_pad=True, num_classes=0)
     try:

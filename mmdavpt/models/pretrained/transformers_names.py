@@ -89,8 +89,7 @@ def from_transformers(
     }
     target = vit.state_dict()
     for key in [key for key in named if 'q_proj' in key]:
-        if f'{key.rpartition(".q_proj.")[0]}.qkv.weight' in target:
-            _fuse(named, key, target)
+        _fuse(named, key, target)
     for key in [key for key in named if 'gamma_' in key]:
         if key not in target:
             new = re.sub(r'gamma_(\d)', r'ls\1.gamma', key)
@@ -119,14 +118,12 @@ def _fuse(
         named.pop(key.replace('q_proj', f'{part}_proj'), None)
         for part in 'qkv'
     ]
-    if key.endswith('bias'):
-        parts = [torch.zeros_like(parts[0]) if p is None else p for p in parts]
-        for part, value in zip('qv', (parts[0], parts[2]), strict=True):
-            single = key.replace('q_proj.bias', f'{part}_bias')
-            if single in target:  # EvaAttention has none for keys
-                named[single] = value
-                parts = []
-    if parts:
+    queries, values = (
+        key.replace('q_proj.bias', f'{part}_bias') for part in 'qv'
+    )
+    if queries in target:  # EvaAttention has no bias of keys
+        named[queries], named[values] = parts[0], parts[2]
+    else:
         named[key.replace('q_proj', 'qkv')] = torch.cat(parts)
 
 

@@ -117,7 +117,7 @@ def test_shallow_prompts_pass_on_unrotated():
     torch.testing.assert_close(vit(x)[0], expected, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize('name', [DINOV3, SIGLIP])
+@pytest.mark.parametrize('name', [DINOV3, SIGLIP, GAP])
 def test_kinds_of_features(name):
     kinds = {
         kind: build(name, num_prompts=0, out_type=kind)
@@ -129,8 +129,8 @@ def test_kinds_of_features(name):
     patches = out['raw'][:, first:]
     assert torch.equal(out['featmap'].flatten(2).transpose(1, 2), patches)
     assert out['featmap'].shape == (2, 32, 4, 4)
-    assert torch.equal(out['avg_featmap'], patches.mean(1))
     model = kinds['raw'].vit
+    assert torch.equal(out['avg_featmap'], model.fc_norm(patches.mean(1)))
     assert torch.equal(out['pooled'], model.forward_head(out['raw'], True))
     if name == DINOV3:
         cls = build(name, num_prompts=0)(x)[0]
@@ -339,18 +339,19 @@ def test_layer_depths():
         'b.vit.blocks.0.norm1.weight': 1,
         'b.prompts.2': 3,
         'b.vit.norm.weight': 4,
+        'b.vit.fc_norm.weight': 4,
+        'b.vit.attn_pool.latent': 4,
+        'b.tuners.LoRA.up.q.0.weight': 4,
     }
     for name, depth in depths.items():
         assert vit.get_layer_depth(name, 'b.') == (depth, 5)
 
 
-@pytest.mark.parametrize('own', [True, False])
-def test_weights_load_strictly(own, tmp_path):
+@pytest.mark.parametrize('prefix', ['backbone.vit.', 'vit.', ''])
+def test_weights_load_strictly(prefix, tmp_path):
     source = build(DINOV3, torch.float32)
-    state = source.state_dict() if own else source.vit.state_dict()
-    state = {f'backbone.{k}' if own else k: v for k, v in state.items()}
-    if not own:
-        state['head.weight'] = torch.zeros(10, 32)
+    state = source.vit.state_dict(prefix=prefix)
+    state['head.weight' if not prefix else 'optimizer'] = torch.zeros(10, 32)
     path = tmp_path / 'weights.pth'
     torch.save(state, path)
     weights = dict(type='Pretrained', checkpoint=str(path))
@@ -371,6 +372,24 @@ def test_weights_load_strictly(own, tmp_path):
             vit.init_weights()
 
 
+def test_values_and_names_of_authors_are_checked(tmp_path):
+    name, path = 'deit3_small_patch16_224', tmp_path / 'weights.pth'
+    source = build(name, torch.float32)
+    state = {
+        key.replace('ls1.gamma', 'gamma_1').replace('ls2.gamma', 'gamma_2'): v
+        for key, v in source.vit.state_dict().items()
+    }
+    weights = dict(type='Pretrained', checkpoint=str(path))
+    vit = build(name, torch.float32, init_cfg=weights)
+    torch.save(state, path)
+    vit.init_weights()
+    assert torch.equal(vit.layers[1].ls2.gamma, source.layers[1].ls2.gamma)
+    state['norm.bias'] = torch.full((32,), torch.nan)
+    torch.save(state, path)
+    with pytest.raises(UsageError, match='norm.bias'):
+        vit.init_weights()
+
+
 def test_config_json_is_held_to_its_architecture(tmp_path):
     name = 'vit_small_patch16_rope_ape_224'
     source = build('vit_small_patch16_224', torch.float32)
@@ -383,6 +402,13 @@ def test_config_json_is_held_to_its_architecture(tmp_path):
     vit = build('vit_small_patch16_224', init_cfg=weights)
     with pytest.raises(UsageError, match=f"set model_name='{name}'"):
         vit.init_weights()
+    config.update(
+        architecture='vit_small_patch16_224',
+        pretrained_cfg=dict(mean=[0.1] * 3, std=[0.2] * 3),
+    )
+    (tmp_path / 'config.json').write_text(json.dumps(config))
+    vit.init_weights()
+    assert vit.normalization.mean == pytest.approx([25.5] * 3)
 
 
 def test_pretrained_weights_are_those_of_the_name():
@@ -402,11 +428,13 @@ def test_pretrained_weights_are_those_of_the_name():
         (SIGLIP, dict(embed_dims=8), 'options .*unexpected .*embed_dims'),
         ('deit_tiny_distilled_patch16_224', {}, 'a VisionTransformerDistil'),
         ('vit_small_r26_s32_224', {}, 'has a HybridEmbed .*convolutional'),
-        ('vit_base_patch16_xp_224', {}, 'have ParallelScalingBlock, which'),
+        ('vit_base_patch16_xp_224', {}, 'xp_224: its layers .*Block, which'),
         ('vit_base_patch16_rpn_224', {}, 'have ResPostBlock'),
         (SIGLIP, dict(out_type='cls_token'), 'has no .CLS.'),
         (DINOV3, dict(out_type='cls'), '`out_type` should be one of'),
         (DINOV3, dict(out_indices=[3]), 'should list some of 3 layers'),
+        (DINOV3, dict(out_indices=[]), 'should list some of 3 layers'),
+        (DINOV3, dict(num_heads=3), 'should be divisible'),
         (DINOV3, dict(pool_prompts=True), '`pool_prompts` needs'),
         (DINOV3, dict(num_prompts=-1), '`num_prompts` should be'),
     ],

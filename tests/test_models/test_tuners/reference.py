@@ -14,6 +14,7 @@ class Embed(Tuner):
         self.scale = nn.Parameter(torch.zeros(sizes.embed_dims))
 
     def embed(self, x):
+        assert x.dim() == 3
         return x * (1 + self.scale)
 
 

@@ -215,7 +215,8 @@ class PromptedBackbone(nn.Module):
         for i in range(self.num_used_layers):
             yield x[:, self.num_extra_tokens :]
             if i < self.num_used_layers - 1:
-                x = view_of(self.layers[i], rope=rope and rope[i])(x)
+                own = None if rope is None else rope[i]
+                x = view_of(self.layers[i], rope=own)(x)
 
     def forward_with_tokens(
         self, x: Tensor, request: TokenRequest | None = None

@@ -44,8 +44,7 @@ OTHER_NAMES = {
     'blocks.*.mlp.weights_out',
 }
 NAMES = {old: new for new, olds in OTHER_NAMES.items() for old in olds.split()}
-#: What precedes a name, and the number of a layer.
-PREFIX = re.compile(r'.*?(?=embeddings\.|pre_layrnorm\.)')
+#: What precedes the number of a layer.
 LAYERS = re.compile(r'(?:model\.|encoder\.)?layers?\.(?=\d)')
 #: Parts of a file that timm's models lack.
 UNUSED = ('embeddings.mask_token', 'embeddings.position_ids', 'pooler.')
@@ -57,9 +56,7 @@ def is_of_transformers(weights: Mapping[str, Tensor]) -> bool:
     Args:
         weights (Mapping[str, Tensor]): Weights of a file, by name.
     """
-    return any(
-        re.search(r'(^|\.)embeddings\.patch_embedding', key) for key in weights
-    )
+    return any('embeddings.patch_embedding' in key for key in weights)
 
 
 def from_transformers(
@@ -76,7 +73,7 @@ def from_transformers(
         vit (nn.Module): timm's model.
     """
     stem = next(k for k in weights if 'embeddings.patch_embedding' in k)
-    prefix = PREFIX.match(stem).group()
+    prefix = stem.partition('embeddings.')[0]
     own = {
         LAYERS.sub('blocks.', key.removeprefix(prefix), count=1): value
         for key, value in weights.items()

@@ -314,6 +314,18 @@ def test_full_size(name):
             )
 
 
+@pytest.mark.parametrize('name', ['vit_small_patch16_rope_mixed_224', DINOV3])
+def test_layer_inputs_are_those_of_timm(name):
+    vit = build(name, out_type='raw')
+    x = images(vit)
+    inputs, first = [*vit.layer_inputs(x)], vit.num_extra_tokens
+    expected = vit.vit.forward_intermediates(
+        x, [0, 1], output_fmt='NLC', intermediates_only=True
+    )
+    torch.testing.assert_close(inputs[1:], expected)
+    assert torch.equal(inputs[0], vit.embed(x, {}).x[:, first:])
+
+
 def test_only_what_tuning_adds_trains():
     vit = build(DINOV3, tuners=[dict(type='LoRA')], perturb=False)
     trained = {n for n, p in vit.named_parameters() if p.requires_grad}
@@ -434,7 +446,7 @@ def test_pretrained_weights_are_those_of_the_name():
         (DINOV3, dict(out_type='cls'), '`out_type` should be one of'),
         (DINOV3, dict(out_indices=[3]), 'should list some of 3 layers'),
         (DINOV3, dict(out_indices=[]), 'should list some of 3 layers'),
-        (DINOV3, dict(num_heads=3), 'should be divisible'),
+        (SIGLIP, dict(num_heads=3), 'should be divisible'),
         (DINOV3, dict(pool_prompts=True), '`pool_prompts` needs'),
         (DINOV3, dict(num_prompts=-1), '`num_prompts` should be'),
     ],

@@ -74,7 +74,6 @@ setup(
             'hypothesis',
             'interrogate',
             'open-clip-torch',
-            'pycocotools',
             'pytest',
             'pytest-xdist',
             'ruff',

@@ -37,7 +37,7 @@ FLAGS = dict(
 
 
 def write_config(args: argparse.Namespace, command: list[str]) -> str:
-    """Write the config of a folder, unless a run that resumes has one.
+    """Write the config of a folder, unless a run to resume or check has one.
 
     It is the recommended config of the task with the settings of the folder,
     the weights and the command line: ``WORK_DIR/NAME.py``. A split that is
@@ -61,9 +61,13 @@ def write_config(args: argparse.Namespace, command: list[str]) -> str:
     path = work_dir / f'{name}.py'
     given = {v: getattr(args, flag) for flag, v in FLAGS.items()}
     given = {name: value for name, value in given.items() if value is not None}
-    if args.resume and path.is_file():
+    started = args.check_only and any(work_dir.glob('*.pth'))
+    if (args.resume or started) and path.is_file():
         _check_same(path, given)
         return str(path)
+    only_data = getattr(args, 'data_only', False)
+    if only_data:  # a training writes its own config, with its weights
+        path = work_dir / 'data_report' / f'{name}.py'
     task = args.task or find_task(args.config)
     recommended = RECOMMENDED / f'{task}.py'
     options = args.cfg_options or {}
@@ -72,23 +76,18 @@ def write_config(args: argparse.Namespace, command: list[str]) -> str:
     cfg = Config.fromfile(recommended)
     _check_method(given.get('method', cfg.method), cfg.methods)
     layout = read_layout(args.config, task, given.get('seed', cfg.seed))
-    in_folder = work_dir.resolve().is_relative_to(osp.realpath(args.config))
-    if in_folder and layout.data['train']['data_prefix'] == '':
-        raise UsageError(
-            f'{work_dir} would become a class of {args.config}, which has a '
-            'folder for each; choose another --work-dir'
-        )
-    settings = _weights_settings(args, cfg)
-    size = _fitting_size(given.get('size'), cfg.size, settings['patch_size'])
+    _check_outside(work_dir, args.config, layout)
+    settings = {} if only_data else _weights_settings(args, cfg)
+    patch = settings.get('patch_size', 1)
+    size = _fitting_size(given.get('size'), cfg.size, patch)
     settings |= dict(layout.settings, data_root=osp.normpath(args.config))
     settings |= {f'{split}_data': d for split, d in layout.data.items()}
     settings |= given | dict(size=size)
     if args.work_dir:
         settings['work_dir'] = args.work_dir
-    source = recommended.read_text(encoding='utf-8')
     files = {n: '\n'.join([*v, '']) for n, v in layout.lists.items()}
     files[path.name] = _with_docstring(
-        replace_variables(source, settings),
+        replace_variables(recommended.read_text('utf-8'), settings),
         _describe(layout, args.config, path, command),
     )
     _write(path, files, alone=args.launcher in (None, 'none'))
@@ -111,10 +110,20 @@ def _check_same(path: Path, given: Mapping[str, object]) -> None:
     for name, value in given.items():
         if settings.get(name, repr(value)) != repr(value):
             raise UsageError(
-                f'--resume continues with the settings of {path}, where '
-                f'{name} is {settings[name]}, not {value!r}; omit the '
-                'option, or train in another --work-dir'
+                f'{path} is the config of this run, where {name} is '
+                f'{settings[name]}, not {value!r}; omit the option, or choose '
+                'another --work-dir'
             )
+
+
+def _check_outside(work_dir: Path, folder: str, layout: FolderLayout) -> None:
+    """Check that the work folder does not become a class of the data."""
+    inside = work_dir.resolve().is_relative_to(osp.realpath(folder))
+    if inside and layout.data['train']['data_prefix'] == '':
+        raise UsageError(
+            f'{work_dir} would become a class of {folder}, which has a '
+            'folder for each; choose another --work-dir'
+        )
 
 
 def _check_method(method: str, methods: Mapping[str, dict]) -> None:

@@ -12,7 +12,7 @@ from mmengine.registry import DefaultScope
 from mmseg.registry import MODELS
 from PIL import Image
 
-from mmdavpt.cli import options, test, train
+from mmdavpt.cli import check, options, test, train
 from mmdavpt.cli.folder_config import write_config
 from mmdavpt.config_source import load_with_variables
 from mmdavpt.errors import UsageError
@@ -119,6 +119,23 @@ def test_segmentation_config(tmp_path, monkeypatch):
     )
     cfg.dump(tmp_path / 'dump.py')
     assert Config.fromfile(tmp_path / 'dump.py')._cfg_dict == cfg._cfg_dict
+
+
+def test_a_check_of_the_data_needs_no_weights(folder, capsys):
+    """Neither the default weights, nor those of an earlier run."""
+    assert check.main([folder, '--data-only']) == 0
+    run = Path('work_dirs/colors')
+    assert [path.name for path in run.glob('*')] == ['data_report']
+    assert (run / 'data_report/report.html').is_file()
+    path, _ = write(folder, *WEIGHTS)
+    (run / 'epoch_1.pth').touch()
+    assert capsys.readouterr().err.count('warning') == 1  # no mean and std
+    (run / 'data_report/report.html').unlink()
+    assert check.main([folder, '--data-only']) == 0
+    assert (run / 'data_report/report.html').is_file()
+    args = options.parse_arguments(check.add_arguments, [folder])
+    args.resume, args.check_only = None, True
+    assert write_config(args, [folder]) == str(path)
 
 
 def test_config_of_a_run_is_kept(folder, capsys):

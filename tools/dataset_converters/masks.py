@@ -9,8 +9,13 @@
 
 OUT gets `images/`, `labels/` with 8-bit PNGs whose values are the classes (255
 is ignored), and `classes.txt`. Train with
-`mmdavpt train --task segmentation OUT`. `FORMAT --help` lists the options of a
-format.
+`mmdavpt train --task segmentation OUT`.
+
+All labels become classes, or those of `--classes`; another label is an error.
+`--rename 'car-*=car' fog=__ignore__` merges labels, and ignores pixels.
+Pixels without a shape are the class of `--background`. `--map` names each
+value of masks; without it, CVAT's SRC/labelmap.txt does. `--crowd` says
+whether COCO's crowds are ignored, or belong to their class.
 """
 
 import argparse
@@ -23,6 +28,14 @@ if ROOT not in sys.path:
     sys.path.insert(0, ROOT)
 
 from mmdavpt.cli.messages import exit_with_sentence  # noqa: E402
+
+#: Description of each format and of its source.
+FORMATS = {
+    'labelme': ("LabelMe's JSON files", 'folder of JSON files, or one'),
+    'coco': ('COCO: polygons and run lengths', 'JSON file of instances'),
+    'cvat': ('CVAT for images 1.1', 'XML file, or folder of annotations.xml'),
+    'png': ('masks of values, palettes or colors', 'folder of masks'),
+}
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -39,137 +52,41 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     formats = parser.add_subparsers(
         dest='format', required=True, metavar='FORMAT'
     )
-    for name, source, about in (
-        ('labelme', 'folder of JSON files, or one', "LabelMe's JSON files"),
-        ('coco', 'JSON file of instances', 'COCO: polygons and run lengths'),
-        ('cvat', 'XML file, or folder of annotations.xml', 'CVAT 1.1 XML'),
-        ('png', 'folder of masks', 'masks of values, palettes or colors'),
-    ):
-        add = formats.add_parser(name, help=about, description=about)
-        add = add.add_argument
+    for name, (about, source) in FORMATS.items():
+        one = formats.add_parser(name, help=about, description=about)
+        add, many = one.add_argument, dict(nargs='+', default=[])
+        pairs = dict(many, type=read_pair)
         add('source', metavar='SRC', help=source)
         add('out', metavar='OUT', help='output folder, which must be new')
         add('--images', metavar='FOLDER', help='images (next to SRC)')
-        _add_labels(add)
+        add('--classes', **many, metavar='NAME', help='all classes in order')
+        add('--rename', **pairs, metavar='OLD=NEW', help='such as car-*=car')
         if name == 'png':
-            _add_masks(add)
+            one.set_defaults(background='__ignore__')  # of no pixel
+            add('--map', **pairs, metavar='VALUE=NAME', help='or R,G,B=NAME')
+            add('--suffix', default='', help='ending of masks, such as _mask')
         else:
-            _add_shapes(add, name)
-    args = parser.parse_args(argv)
-    if args.workers < 0 or getattr(args, 'line_width', 0) < 0:
-        parser.error('--workers and --line-width should be at least 0')
-    return args
+            add('--background', default='background', help='or __ignore__')
+        if name == 'coco':
+            add('--crowd', choices=('ignore', 'class'), help='of iscrowd=1')
+    return parser.parse_args(argv)
 
 
-def _add_labels(add) -> None:
-    add(
-        '--classes',
-        nargs='+',
-        metavar='NAME',
-        help='classes in order (all labels, in the order of the source); '
-        'another label is an error',
-    )
-    add(
-        '--ignore',
-        nargs='+',
-        default=[],
-        metavar='NAME',
-        help='labels whose pixels are ignored, as those of __ignore__',
-    )
-    add(
-        '--rename',
-        nargs='+',
-        default=[],
-        metavar='OLD=NEW',
-        help='rename or merge labels; OLD may hold *, as in "car-*=car"',
-    )
-    add(
-        '--skip-missing',
-        action='store_true',
-        help='leave out annotations without an image file',
-    )
-    add('--workers', type=int, default=0, help='processes (0: this one)')
-
-
-def _add_shapes(add, name: str) -> None:
-    add(
-        '--background',
-        default='background',
-        metavar='NAME',
-        help='class of pixels without a shape (background); it comes first '
-        'unless --classes places it',
-    )
-    add(
-        '--no-background',
-        dest='background',
-        action='store_const',
-        const=None,
-        help='ignore pixels without a shape',
-    )
-    add(
-        '--drop',
-        nargs='+',
-        default=[],
-        metavar='NAME',
-        help='labels whose shapes are left out',
-    )
-    add(
-        '--drop-empty',
-        action='store_true',
-        help='leave out images without a shape',
-    )
-    on_top = 'smallest' if name == 'coco' else 'last'
-    add(
-        '--on-top',
-        choices=('last', 'smallest'),
-        default=on_top,
-        help=f'which of two overlapping shapes is visible ({on_top})',
-    )
-    if name == 'coco':
-        add(
-            '--crowd',
-            choices=('ignore', 'class'),
-            help='what annotations with iscrowd=1 become',
-        )
-    else:
-        add(
-            '--line-width',
-            type=int,
-            default=0,
-            metavar='PIXELS',
-            help='draw lines and points this thick (0: leave them out)',
-        )
-
-
-def _add_masks(add) -> None:
-    add(
-        '--map',
-        nargs='+',
-        default=[],
-        metavar='VALUE=NAME',
-        help='classes of the values, such as 255=crack, 128,0,0=cat or '
-        '#800000=cat; or a labelmap.txt, a JSON file, or a dataset of '
-        'MMSegmentation, such as voc (SRC/labelmap.txt)',
-    )
-    add(
-        '--suffix',
-        default='',
-        metavar='TEXT',
-        help='what the names of masks have after those of images: _mask',
-    )
-
-
-def convert(args: argparse.Namespace) -> str:
-    """Convert a source and return the summary."""
-    # Late, so that --help is fast.
-    from tools.dataset_converters.masks_conversion import conversion
-
-    return conversion.convert(args)
+def read_pair(text: str) -> tuple[str, str]:
+    """Return the parts of ``OLD=NEW``."""
+    old, _, new = text.partition('=')
+    if not (old.strip() and new.strip()):
+        raise argparse.ArgumentTypeError(f'{text!r} is not like OLD=NEW')
+    return old.strip(), new.strip()
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Convert a source and print what was written."""
-    print(convert(parse_args(argv)))
+    args = parse_args(argv)
+    # Late, so that --help is fast.
+    from tools.dataset_converters.masks_conversion.conversion import convert
+
+    print(convert(args))
 
 
 if __name__ == '__main__':

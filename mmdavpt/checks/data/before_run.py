@@ -42,9 +42,10 @@ REPLACEABLE = ('broken_files', *MISSING)
 def check_run_data(cfg: dict, training: bool) -> list[str]:
     """Check the data of a run, and before a training also its test data.
 
-    Reads the headers and ends of files and decodes a few: 0.4 to 0.8 s for
-    10,000 JPEGs of 60 KB. Files that ``mmdavpt check`` has decoded since
-    they changed are not read again.
+    Reads the headers and ends of files and decodes a few: on two busy cores,
+    1.3 to 2.2 s for 10,000 JPEGs of 69 KB, and 12 s for 100,000 of 3 KB, of
+    which 0.5 s look for files that are not read. Files that ``mmdavpt check``
+    has decoded since they changed are not read again.
 
     Args:
         cfg (dict): The config.

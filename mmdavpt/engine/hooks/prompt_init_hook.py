@@ -61,7 +61,7 @@ class PromptInitHook(Hook):
         if not hasattr(getattr(model, 'backbone', None), 'layer_inputs'):
             raise TypeError(
                 'PromptInitHook needs a backbone of type '
-                'DAVPTVisionTransformer, but got '
+                'DAVPTVisionTransformer or DAVPTTimmViT, but got '
                 f'{type(getattr(model, "backbone", None)).__name__}'
             )
         runner.logger.info(

@@ -5,6 +5,7 @@ from typing import Any
 
 import timm
 from mmengine.model import BaseModule
+from timm.layers import PatchEmbed
 from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
@@ -110,7 +111,9 @@ class DAVPTTimmViT(PromptedBackbone, BaseModule):
         self.vit = _create(model_name, kwargs)
         self.embed_dims = self.vit.embed_dim
         self.num_extra_tokens = self.vit.num_prefix_tokens
-        self.final_norm = final_norm
+        self.final_norm = final_norm and not isinstance(
+            self.vit.norm, nn.Identity
+        )
         self.out_type = _checked_out_type(out_type, self.vit)
         self.out_indices = _resolve(out_indices, len(self.layers))
         if pool_prompts and out_type != 'avg_featmap':
@@ -150,11 +153,15 @@ class DAVPTTimmViT(PromptedBackbone, BaseModule):
         modules = [m for m in self.vit.children() if m not in after]
         return modules, list(self.vit.parameters(recurse=False))
 
-    def tail(self) -> list[nn.Module]:
-        """Return the modules after the layers."""
-        names = ('norm', 'fc_norm', 'attn_pool', 'head_drop', 'head')
-        found = (getattr(self.vit, name) for name in names)
-        return [module for module in found if module is not None]
+    def tail(self) -> dict[nn.Module, bool]:
+        """Return the modules after the layers, and whether they run."""
+        modules = {
+            self.vit.norm: self.normalizes_output,
+            self.vit.fc_norm: self.out_type in ('pooled', 'avg_featmap'),
+            self.vit.attn_pool: self.out_type == 'pooled',
+        }
+        modules.pop(None, None)
+        return modules
 
     def init_weights(self) -> None:
         """Load pre-trained weights strictly, if ``init_cfg`` names them.
@@ -195,7 +202,7 @@ class DAVPTTimmViT(PromptedBackbone, BaseModule):
 
     def pool(self, x: Tensor) -> Tensor:
         """Return timm's pooled feature, (B, C)."""
-        return self.vit.forward_head(x, pre_logits=True)
+        return self.vit.forward_head(x)  # without a classifier
 
     def format_output(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
         """Return a feature of kind ``out_type``, see the class."""
@@ -237,22 +244,27 @@ class DAVPTTimmViT(PromptedBackbone, BaseModule):
 
 def _create(model_name: str, kwargs: dict[str, Any]) -> nn.Module:
     """Return timm's model for images of any size, without its classifier."""
-    name = model_name.partition('.')[0]
-    if not timm.is_model(name):
-        hint = did_you_mean(name, timm.list_models())
+    if not timm.is_model(model_name):
+        hint = did_you_mean(model_name.split('.')[0], timm.list_models())
         raise UsageError(f'timm has no model {model_name!r}{hint}')
     options = dict(dynamic_img_size=True, dynamic_img_pad=True, num_classes=0)
     try:
         vit = timm.create_model(model_name, **options, **kwargs)
-    except TypeError as error:  # a class without these options
+    except (AssertionError, RuntimeError, TypeError) as error:
         raise UsageError(
-            f'the model {model_name} cannot be prompted: {error}'
+            f'timm cannot build the model {model_name} with the options '
+            f'{[*options, *kwargs]}: {error}'
         ) from error
-    if type(vit) not in (VisionTransformer, Eva):
-        raise UsageError(
-            f'the model {model_name} is a {type(vit).__name__} and cannot be '
-            'prompted; choose one of the classes VisionTransformer or Eva'
-        )
+    for part, kinds in (
+        (vit, (VisionTransformer, Eva)),
+        (getattr(vit, 'patch_embed', None), (PatchEmbed,)),
+    ):
+        if type(part) not in kinds:
+            raise UsageError(
+                f'the model {model_name} has a {type(part).__name__} and '
+                'cannot be prompted; choose one of the classes '
+                'VisionTransformer or Eva without convolutional stem'
+            )
     try:
         for layer in vit.blocks:
             check_layer(layer)

@@ -140,10 +140,10 @@ class DAVPTVisionTransformer(PromptedBackbone, VisionTransformer):
         modules = [self.patch_embed, self.drop_after_pos, self.pre_norm]
         return modules, [self.pos_embed, *tokens]
 
-    def tail(self) -> list[nn.Module]:
-        """Return the modules after the layers."""
-        norms = (getattr(self, name, None) for name in ('ln1', 'ln2'))
-        return [norm for norm in norms if norm is not None]
+    def tail(self) -> dict[nn.Module, bool]:
+        """Return the modules after the layers, and whether they run."""
+        norms = {self.ln1: self.normalizes_output} if self.final_norm else {}
+        return {**norms, self.ln2: True} if hasattr(self, 'ln2') else norms
 
     def init_weights(self) -> None:
         """Initialize the weights; load pre-trained ones strictly, and last.

@@ -18,14 +18,15 @@ class BackboneTokens(NamedTuple):
     """Tokens that the backbone returns in addition to its features.
 
     Attributes:
-        cls (Tensor): [CLS] after the last layer that is run, or without
-            [CLS] the pooled feature, with shape (B, C).
+        cls (Tensor | None): [CLS] after the last layer that is run, with
+            shape (B, C). Without [CLS] it is the pooled feature, or None if
+            neither guided nor unprompted tokens are computed.
         guided (dict[int, dict[str, Tensor]]): Guided layer to named tokens.
         patches (Tensor | None): The patches after the last layer, with shape
             (B, N, C); empty if only [CLS] is computed.
     """
 
-    cls: Tensor
+    cls: Tensor | None
     guided: dict[int, dict[str, Tensor]]
     patches: Tensor | None = None
 
@@ -119,7 +120,11 @@ def run_layers(
             outs.append(
                 vit.format_output(_strip_prompts(vit, i, tokens), grid)
             )
-    cls = x[:, 0] if vit.has_cls else vit.pool(_strip_prompts(vit, i, tokens))
+    cls = None
+    if vit.has_cls:
+        cls = x[:, 0]
+    elif request is not None or not prompted:
+        cls = vit.pool(_strip_prompts(vit, i, tokens))
     return tuple(outs), BackboneTokens(cls, guided, tokens.patches)
 
 

@@ -27,12 +27,9 @@ def freeze(vit: nn.Module, trainable: Sequence[str]) -> None:
         )
     added = [name for name, _ in vit.named_parameters() if is_added(name)]
     select_trainable(vit, [*trainable, *added])
-    # Layers that never run have no gradient, which distributed training
-    # rejects.
-    unused = [*vit.layers[vit.num_used_layers :]]
-    if vit.final_norm and vit.num_used_layers < len(vit.layers):
-        unused.append(vit.output_norm)
-    for module in unused:
+    # What never runs has no gradient, which distributed training rejects.
+    unused = [module for module, runs in vit.tail().items() if not runs]
+    for module in (*vit.layers[vit.num_used_layers :], *unused):
         module.requires_grad_(False)
 
 

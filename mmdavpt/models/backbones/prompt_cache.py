@@ -47,7 +47,7 @@ class PromptCache(nn.Module):
         """Return the projected prompts, computed again if they changed.
 
         Args:
-            vit (nn.Module): A ``DAVPTVisionTransformer``.
+            vit (nn.Module): A ``PromptedBackbone``.
             acting (Acting): Its tuners.
 
         Returns:

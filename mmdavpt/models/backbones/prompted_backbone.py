@@ -103,8 +103,8 @@ class PromptedBackbone(nn.Module):
         """Return the modules and further parameters before the layers."""
 
     @abstractmethod
-    def tail(self) -> list[nn.Module]:
-        """Return the modules after the layers."""
+    def tail(self) -> dict[nn.Module, bool]:
+        """Return the modules after the layers, and whether they run."""
 
     def add_tuning(
         self,
@@ -143,10 +143,14 @@ class PromptedBackbone(nn.Module):
             num_layers=self.num_used_layers,
             num_heads=view.num_heads,
             patch_size=self.patch_size,
-            final_norm=self.final_norm
-            and self.num_used_layers == len(self.layers),
+            final_norm=self.normalizes_output,
             parts={part: view.dims(part) for part in PARTS},
         )
+
+    @property
+    def normalizes_output(self) -> bool:
+        """bool: Whether the norm after the last layer runs."""
+        return self.final_norm and self.num_used_layers == len(self.layers)
 
     @property
     def has_cls(self) -> bool:
@@ -211,7 +215,8 @@ class PromptedBackbone(nn.Module):
         for i in range(self.num_used_layers):
             yield x[:, self.num_extra_tokens :]
             if i < self.num_used_layers - 1:
-                x = view_of(self.layers[i], rope=rope and rope[i])(x)
+                own = None if rope is None else rope[i]
+                x = view_of(self.layers[i], rope=own)(x)
 
     def forward_with_tokens(
         self, x: Tensor, request: TokenRequest | None = None

@@ -32,8 +32,8 @@ class LayerTask(NamedTuple):
         projected (Tensor | None): Result of :func:`project_prompts` for these
             prompts, if it is cached.
         tuners (LayerTuners): Tuners that act in the layer.
-        patch_start (int): Index of the first patch in the input: 1 with
-            [CLS], else 0; more if prompts are among the tokens.
+        patch_start (int): Index of the first patch in the input, after
+            [CLS], registers, and prompts that are among the tokens.
         cls_only (bool): Whether to return [CLS] alone, which leaves out the
             queries, output projection and MLP of the patches.
         request (TokenRequest | None): Guided tokens to return.

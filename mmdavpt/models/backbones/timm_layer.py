@@ -32,7 +32,7 @@ def check_layer(layer: nn.Module) -> None:
     found = [
         type(part).__name__
         for part, kinds in ((layer, BLOCKS), (attn, ATTENTIONS), (mlp, MLPS))
-        if type(part) not in kinds
+        if part is not None and type(part) not in kinds
     ]
     if getattr(attn, 'gate', None) is not None:
         found.append('gated attention')
@@ -69,7 +69,9 @@ class TimmLayer(LayerView):
             attn.k_norm, nn.Identity
         )
         self.fused = attn.qkv is not None
-        self.projects_in_parts = not self.fused or is_plain_linear(attn.qkv)
+        self.projects_in_parts = all(
+            is_plain_linear(self.linear(part)[0]) for part in 'qkv'
+        )
 
     def __call__(self, x: Tensor) -> Tensor:
         """Run the layer as timm does."""
@@ -99,12 +101,9 @@ class TimmLayer(LayerView):
             return attn.proj, slice(None)
         if not self.fused:
             return getattr(attn, f'{part}_proj'), slice(None)
-        first = 'qkv'.index(part) * self._attention_dims
-        return attn.qkv, slice(first, first + self._attention_dims)
-
-    @property
-    def _attention_dims(self) -> int:
-        return self.layer.attn.num_heads * self.layer.attn.head_dim
+        dims = attn.num_heads * attn.head_dim
+        first = 'qkv'.index(part) * dims
+        return attn.qkv, slice(first, first + dims)
 
     def dims(self, part: str) -> tuple[int, int]:
         """Return the sizes of a part: see :class:`.LayerView`."""
@@ -129,26 +128,23 @@ class TimmLayer(LayerView):
         if not self.fused:
             outs = [self._with_shift(p, self.linear(p)[0](x)) for p in parts]
             return outs[0] if len(outs) == 1 else torch.cat(outs, dim=-1)
-        qkv, dims = self.layer.attn.qkv, self._attention_dims
-        first = 'qkv'.index(parts) * dims
-        rows = slice(first, first + len(parts) * dims)
+        qkv, rows = self.linear(parts[0])
+        rows = slice(rows.start, self.linear(parts[-1])[1].stop)
         bias = self._fused_bias()
+        bias = None if bias is None else bias[rows]
         if self.projects_in_parts:
-            bias = None if bias is None else bias[rows]
             return F.linear(x, qkv.weight[rows], bias)
-        if qkv.bias is not None and not self.shifts:
-            return qkv(x)[..., rows]
-        out = qkv(x) if qkv.bias is None else qkv(x) - qkv.bias
-        return (out if bias is None else out + bias)[..., rows]
+        out = qkv(x)[..., rows]
+        return out if bias is None else out + bias
 
     def _with_shift(self, part: str, out: Tensor) -> Tensor:
         shift = self.shifts.get(part)
         return out if shift is None else out + shift
 
     def _fused_bias(self) -> Tensor | None:
-        """Return the bias of queries, keys and values, shifted, (3C, )."""
+        """Return what the fused projection lacks, shifted, (3C, )."""
         attn = self.layer.attn
-        bias = attn.qkv.bias
+        bias = attn.qkv.bias if self.projects_in_parts else None
         if getattr(attn, 'q_bias', None) is not None:
             bias = torch.cat([attn.q_bias, attn.k_bias, attn.v_bias])
         return self.shifted(bias)
@@ -164,14 +160,10 @@ class TimmLayer(LayerView):
             others, patches = heads.tensor_split((first_patch,), dim=-3)
             if patches.shape[-3]:
                 patches = apply_rot_embed_cat(
-                    patches.transpose(-3, -2), self.rope, half=self._half
+                    patches.transpose(-3, -2), self.rope, attn.rotate_half
                 ).transpose(-3, -2)
                 heads = torch.cat((others, patches), dim=-3)
         return heads.flatten(-2).type_as(tokens)
-
-    @property
-    def _half(self) -> bool:
-        return getattr(self.layer.attn, 'rotate_half', False)
 
     def attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """Return the attention output: see :class:`.LayerView`."""

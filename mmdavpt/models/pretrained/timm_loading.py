@@ -14,9 +14,6 @@ from .load import check_values
 from .reading import normalization_of, read_checkpoint
 from .transformers_names import from_transformers, is_of_transformers
 
-#: Parts of a checkpoint that a model without classifier has no use for.
-CLASSIFIERS = ('head.', 'head_dist.')
-
 
 def load_into_timm(
     vit: nn.Module,
@@ -55,7 +52,7 @@ def load_into_timm(
         weights = {
             key: value
             for key, value in _renamed(weights, vit).items()
-            if not key.startswith(CLASSIFIERS)
+            if not key.startswith('head.')  # the classifier
         }
         check_values(weights)
         _check_fit(vit, weights)

@@ -44,8 +44,7 @@ OTHER_NAMES = {
     'blocks.*.mlp.weights_out',
 }
 NAMES = {old: new for new, olds in OTHER_NAMES.items() for old in olds.split()}
-#: What precedes a name, and the number of a layer.
-PREFIX = re.compile(r'.*?(?=embeddings\.|pre_layrnorm\.)')
+#: What precedes the number of a layer.
 LAYERS = re.compile(r'(?:model\.|encoder\.)?layers?\.(?=\d)')
 #: Parts of a file that timm's models lack.
 UNUSED = ('embeddings.mask_token', 'embeddings.position_ids', 'pooler.')
@@ -57,9 +56,7 @@ def is_of_transformers(weights: Mapping[str, Tensor]) -> bool:
     Args:
         weights (Mapping[str, Tensor]): Weights of a file, by name.
     """
-    return any(
-        re.search(r'(^|\.)embeddings\.patch_embedding', key) for key in weights
-    )
+    return any('embeddings.patch_embedding' in key for key in weights)
 
 
 def from_transformers(
@@ -76,7 +73,7 @@ def from_transformers(
         vit (nn.Module): timm's model.
     """
     stem = next(k for k in weights if 'embeddings.patch_embedding' in k)
-    prefix = PREFIX.match(stem).group()
+    prefix = stem.partition('embeddings.')[0]
     own = {
         LAYERS.sub('blocks.', key.removeprefix(prefix), count=1): value
         for key, value in weights.items()
@@ -89,8 +86,7 @@ def from_transformers(
     }
     target = vit.state_dict()
     for key in [key for key in named if 'q_proj' in key]:
-        if f'{key.rpartition(".q_proj.")[0]}.qkv.weight' in target:
-            _fuse(named, key, target)
+        _fuse(named, key, target)
     for key in [key for key in named if 'gamma_' in key]:
         if key not in target:
             new = re.sub(r'gamma_(\d)', r'ls\1.gamma', key)
@@ -119,14 +115,12 @@ def _fuse(
         named.pop(key.replace('q_proj', f'{part}_proj'), None)
         for part in 'qkv'
     ]
-    if key.endswith('bias'):
-        parts = [torch.zeros_like(parts[0]) if p is None else p for p in parts]
-        for part, value in zip('qv', (parts[0], parts[2]), strict=True):
-            single = key.replace('q_proj.bias', f'{part}_bias')
-            if single in target:  # EvaAttention has none for keys
-                named[single] = value
-                parts = []
-    if parts:
+    queries, values = (
+        key.replace('q_proj.bias', f'{part}_bias') for part in 'qv'
+    )
+    if queries in target:  # EvaAttention has no bias of keys
+        named[queries], named[values] = parts[0], parts[2]
+    else:
         named[key.replace('q_proj', 'qkv')] = torch.cat(parts)
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tools.dataset_converters.masks import convert, parse_args
+from tools.dataset_converters.masks import parse_args
+from tools.dataset_converters.masks_conversion.conversion import convert
 
 from .writers import (
     LABELS,
@@ -64,10 +65,8 @@ def test_labelme(kind, maps, tmp_path):
     check(tmp_path / 'out', maps)
 
 
-@pytest.mark.parametrize(
-    'kind, workers', [('polygon', 0), ('runs', 2), ('compressed', 0)]
-)
-def test_coco(kind, workers, maps, tmp_path):
+@pytest.mark.parametrize('kind', ['polygon', 'runs', 'compressed'])
+def test_coco(kind, maps, tmp_path):
     images, annotations = [], []
     for i, (name, labels) in enumerate(maps.items()):
         save_image(tmp_path / 'in' / f'{name}.jpg', labels.shape[::-1])
@@ -78,10 +77,8 @@ def test_coco(kind, workers, maps, tmp_path):
         ]
     source = tmp_path / 'instances.json'
     source.write_text(json.dumps(coco_file(images, annotations)))
-    folder = tmp_path / 'in'
-    out = tmp_path / 'out'
-    run('coco', source, out, '--images', folder, '--workers', workers)
-    check(out, maps)
+    run('coco', source, tmp_path / 'out', '--images', tmp_path / 'in')
+    check(tmp_path / 'out', maps)
 
 
 @pytest.mark.parametrize('kind', ['polygon', 'mask'])
@@ -130,32 +127,32 @@ def pairs(values):
 
 
 COLOR_PAIRS = pairs([','.join(map(str, color)) for color in COLORS])
-HEX_PAIRS = pairs([f'#{r:02X}{g:02x}{b:02x}' for r, g, b in COLORS])
 
 
-@pytest.mark.parametrize(
-    'draw, mapping',
-    [
-        (as_indexed, pairs(range(4))),
-        (as_indexed, COLOR_PAIRS),
-        (as_gray, pairs([0, 80, 160, 240])),
-        (as_gray_rgb, pairs([0, 80, 160, 240])),
-        (as_16_bit, pairs([0, 1000, 2000, 3000])),
-        (as_rgb, COLOR_PAIRS),
-        (as_rgb, HEX_PAIRS),
-        (as_rgba, COLOR_PAIRS),
-    ],
-)
-def test_png(draw, mapping, maps, tmp_path):
-    for name, labels in maps.items():
-        save_image(tmp_path / 'photos' / f'{name}.jpg', labels.shape[::-1])
-        path = tmp_path / 'masks' / f'{name}_L.png'
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draw(labels).save(path)
-    argv = ['--images', tmp_path / 'photos', '--suffix', '_L']
-    argv += ['--map', *mapping]
-    run('png', tmp_path / 'masks', tmp_path / 'out', *argv)
-    check(tmp_path / 'out', maps)
+def test_png(maps, tmp_path):
+    for number, (draw, mapping) in enumerate(
+        [
+            (as_indexed, pairs(range(4))),
+            (as_indexed, COLOR_PAIRS),
+            (as_gray, pairs([0, 80, 160, 240])),
+            (as_gray_rgb, pairs([0, 80, 160, 240])),
+            (as_16_bit, pairs([0, 1000, 2000, 3000])),
+            (as_rgb, COLOR_PAIRS),
+            (as_rgba, COLOR_PAIRS),
+        ]
+    ):
+        folder = tmp_path / str(number)
+        for name, labels in maps.items():
+            save_image(folder / 'photos' / f'{name}.jpg', labels.shape[::-1])
+            path = folder / 'masks' / f'{name}_L.png'
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draw(labels).save(path)
+            # Without the suffix, it belongs to no image.
+            draw(labels).save(path.with_name('other.png'))
+        argv = ['--images', folder / 'photos', '--suffix', '_L']
+        argv += ['--map', *mapping]
+        run('png', folder / 'masks', folder / 'out', *argv)
+        check(folder / 'out', maps)
 
 
 def write_segmentation_masks(folder, maps):
@@ -176,40 +173,18 @@ def test_cvat_segmentation_masks(maps, tmp_path):
     check(tmp_path / 'out', maps)
 
 
-@pytest.mark.parametrize(
-    'content',
-    [
-        {n: c for n, c in zip(LABELS, COLORS.tolist(), strict=True)},
-        {
-            ','.join(map(str, c)): n
-            for n, c in zip(LABELS, COLORS, strict=True)
-        },
-    ],
-)
-def test_color_maps_in_json(content, maps, tmp_path):
-    write_segmentation_masks(tmp_path / 'in', maps)
-    (tmp_path / 'map.json').write_text(json.dumps(content))
-    out = tmp_path / 'out'
-    run('png', tmp_path / 'in', out, '--map', tmp_path / 'map.json')
-    check(out, maps)
-
-
 def test_pascal_voc_with_its_void_borders(tmp_path):
-    """Palette masks: 15 is a person, 255 the border."""
-    labels = np.array([[0, 0, 255, 15], [0, 255, 15, 15]], dtype=np.uint8)
-    from tools.dataset_converters.masks_conversion.writing import voc_palette
-
+    """Palette masks: 1 is an aeroplane, 255 the border."""
+    labels = np.array([[0, 0, 255, 1], [0, 255, 1, 1]], dtype=np.uint8)
     image = Image.fromarray(labels)
-    image.putpalette(voc_palette())
-    masks = tmp_path / 'SegmentationClass'
-    masks.mkdir()
-    image.save(masks / '2007_000032.png')
+    image.putpalette(np.arange(768).astype(np.uint8).tobytes())
+    (tmp_path / 'SegmentationClass').mkdir()
+    image.save(tmp_path / 'SegmentationClass' / '2007_000032.png')
     save_image(tmp_path / 'JPEGImages' / '2007_000032.jpg', (4, 2))
-    out = tmp_path / 'out'
-    argv = ['--map', 'voc', '224,224,192=void', '--ignore', 'void']
-    run('png', tmp_path, out, *argv)
-    assert np.array_equal(read(out / 'labels/2007_000032.png'), labels)
-    assert (out / 'classes.txt').read_text().split()[15] == 'person'
+    pairs = ['0=background', '1=aeroplane', '255=__ignore__']
+    run('png', tmp_path, tmp_path / 'out', '--map', *pairs)
+    written = tmp_path / 'out' / 'labels' / '2007_000032.png'
+    assert np.array_equal(read(written), labels)
 
 
 def test_written_palettes_do_not_change_what_loaders_read(maps, tmp_path):

@@ -125,15 +125,28 @@ def coco_file(images, annotations, categories=LABELS[1:]):
 
 
 def coco_segmentation(mask, kind):
-    """Return polygons, run lengths, or compressed ones of pycocotools."""
+    """Return polygons, run lengths, or compressed ones."""
     if kind == 'polygon':
         return [list(itertools.chain(*box)) for box in row_boxes(mask)]
     if kind == 'runs':
         return dict(size=[*mask.shape], counts=run_lengths(mask.T.ravel()))
-    from pycocotools.mask import encode
+    text = compressed(run_lengths(mask.T.ravel()))
+    return dict(size=[*mask.shape], counts=text)
 
-    found = encode(np.asfortranarray(mask.astype(np.uint8)))
-    return dict(size=found['size'], counts=found['counts'].decode())
+
+def compressed(counts):
+    """Encode run lengths as COCO does: 5 bits of a number per character."""
+    text = ''
+    for i, count in enumerate(counts):
+        number = count - counts[i - 2] if i > 2 else count
+        while True:
+            bits, number = number & 31, number >> 5
+            # The last character's highest bit is the sign.
+            more = number != (-1 if bits & 16 else 0)
+            text += chr(48 + bits + 32 * more)
+            if not more:
+                break
+    return text
 
 
 def cvat_file(images, labels=LABELS[1:]):

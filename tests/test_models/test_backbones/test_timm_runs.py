@@ -43,8 +43,9 @@ def train(cfg):
     return runner.model.state_dict()
 
 
-@pytest.mark.parametrize('backbone', [SIGLIP, DINOV3])
-@pytest.mark.parametrize('task', ['classification', 'segmentation'])
+@pytest.mark.parametrize(
+    'task, backbone', [('classification', SIGLIP), ('segmentation', DINOV3)]
+)
 def test_runs_resume_exactly_from_tuned_weights(task, backbone, tmp_path):
     backbone = with_weights(backbone, tmp_path / 'vit.pth')
     changes = {'default_hooks.checkpoint.tuned_only': True}

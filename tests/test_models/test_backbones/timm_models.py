@@ -12,7 +12,7 @@ NAMES = """
 vit_tiny_patch16_224 vit_base_patch16_clip_224 vit_base_patch16_gap_224
 vit_base_patch16_clip_quickgelu_224 deit3_small_patch16_224 flexivit_small
 vit_small_patch14_dinov2 vit_small_patch14_reg4_dinov2
-vit_giant_patch14_dinov2 vit_giant_patch14_reg4_dinov2
+vit_giant_patch14_dinov2 beit3_base_patch16_224
 vit_base_patch16_siglip_224 vit_so400m_patch14_siglip_224
 vit_wee_patch16_reg1_gap_256 vit_so150m_patch16_reg4_gap_256
 vit_base_patch16_siglip_gap_224 vit_so150m_patch16_reg4_map_256
@@ -24,6 +24,8 @@ vit_small_patch16_rope_224 vit_small_patch16_rope_mixed_224
 vit_small_patch16_rope_ape_224 vit_small_patch16_rope_mixed_ape_224
 vit_pe_core_tiny_patch16_384 vit_pe_spatial_tiny_patch16_512
 """.split()
+#: Parts that no named model has, in one that is else like others.
+OPTIONS = {'vit_wee_patch16_reg1_gap_256': dict(qk_norm=True)}
 
 
 def build(name, dtype=torch.float64, perturb=True, **kwargs):
@@ -31,7 +33,8 @@ def build(name, dtype=torch.float64, perturb=True, **kwargs):
     torch.manual_seed(0)
     patch = int(name.partition('patch')[2].partition('_')[0] or 16)
     tiny = dict(embed_dim=32, num_heads=2, depth=3, img_size=4 * patch)
-    vit = DAVPTTimmViT(name, **{**tiny, 'num_prompts': 4, **kwargs}).to(dtype)
+    tiny.update(num_prompts=4, **OPTIONS.get(name, {}))
+    vit = DAVPTTimmViT(name, **{**tiny, **kwargs}).to(dtype)
     if perturb:
         with torch.no_grad():
             for parameter in vit.parameters():
@@ -39,10 +42,11 @@ def build(name, dtype=torch.float64, perturb=True, **kwargs):
     return vit
 
 
-def images(vit, size=4, dtype=torch.float64):
+def images(vit, rows=4, columns=4, dtype=torch.float64):
     generator = torch.Generator().manual_seed(1)
-    height, width = (size * side for side in vit.patch_size)
-    return torch.randn(2, 3, height, width, generator=generator, dtype=dtype)
+    height, width = vit.patch_size
+    shape = 2, 3, rows * height, columns * width
+    return torch.randn(shape, generator=generator, dtype=dtype)
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ class Embed(Tuner):
         self.scale = nn.Parameter(torch.zeros(sizes.embed_dims))
 
     def embed(self, x):
+        assert x.dim() == 3
         return x * (1 + self.scale)
 
 
@@ -23,7 +24,8 @@ class Norm(Tuner):
         shape = sizes.num_layers, sizes.embed_dims
         self.norm1 = nn.Parameter(torch.zeros(shape))
         self.norm2 = nn.Parameter(torch.zeros(shape))
-        self.final = nn.Parameter(torch.zeros(shape[1]))
+        if sizes.final_norm:
+            self.final = nn.Parameter(torch.zeros(shape[1]))
 
     def norm(self, layer, which, x):
         if which == 'final':

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from timm.layers import GluMlp
 
 from mmdavpt.models.backbones import TOKEN_NAMES, TokenRequest
 
@@ -26,13 +27,17 @@ NAMES = (
 
 @pytest.mark.parametrize('name', NAMES)
 def test_tuners_and_tokens_equal_the_plain_pass(name):
-    qk_norm = dict(qk_norm=True) if 'mixed' in name else {}
+    options = {}
+    if 'mixed' in name:
+        options = dict(qk_norm=True)
+    if 'so150m' in name:
+        options = dict(mlp_layer=GluMlp)  # gates with its last half
     vit = build(
         name,
         out_type='featmap',
         bias=('k', 'v'),
         tuners=[dict(type=tuner) for tuner in TUNERS],
-        **qk_norm,
+        **options,
     ).train()
     targets = torch.tensor([1, 0])
     request = TokenRequest((0, 1, 2), TOKEN_NAMES, targets)

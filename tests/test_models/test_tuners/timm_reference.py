@@ -62,6 +62,8 @@ class TimmPass(PlainPass):
         hidden, mlp = self.linear(i, 'fc1', hidden), block.mlp
         if isinstance(mlp, (GluMlp, SwiGLU)):
             one, other = hidden.chunk(2, -1)
+            if getattr(mlp, 'gate_last', False):
+                one, other = other, one
             hidden = mlp.act(one) * other
         else:
             hidden = mlp.act(hidden)
@@ -85,7 +87,8 @@ class TimmPass(PlainPass):
             out, states = self.timm_layer(i, x, count)
             tokens[i] = self.tokens(i, states, count, targets)
             x = torch.cat([out[:, :first], out[:, first + count :]], 1)
-        x = self.tuned('norm', i, 'final', model.norm(x))
+        if vit.final_norm:  # one that is not an identity
+            x = self.tuned('norm', i, 'final', model.norm(x))
         return [vit.format_output(x, grid)], tokens
 
     def tokens(self, i, states, count, targets):

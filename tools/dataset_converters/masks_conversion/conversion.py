@@ -1,30 +1,28 @@
-"""Convert a source to a dataset and summarize it."""
+"""Choose the classes, convert a source, and summarize the dataset."""
 
 import argparse
+import os
+import os.path as osp
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+from functools import partial
 
 import numpy as np
 
-from mmdavpt.errors import UsageError, first_few
+from mmdavpt.datasets.load_masks import LoadMasks
+from mmdavpt.datasets.mask_values import IGNORED as IGNORE_INDEX
+from mmdavpt.errors import UsageError, did_you_mean, first_few
 
-from .classes import IGNORE_INDEX, choose_classes
+from . import pixels
+from .annotations import IGNORED, Sample, blame
 from .coco import read_coco
 from .cvat import read_cvat
+from .image_index import ImageIndex, plain_name
 from .labelme import read_labelme
-from .pixels import read_mapping, read_masks
-from .samples import Annotations, Sample
-from .writing import (
-    EMPTY,
-    OVERLAP,
-    TURNED,
-    Counts,
-    Rules,
-    check_free,
-    write_dataset,
-)
+from .writing import draw_shapes, write_dataset
 
-READERS = {'labelme': read_labelme, 'cvat': read_cvat}
+READERS = dict(labelme=read_labelme, coco=read_coco, cvat=read_cvat)
 
 
 def convert(args: argparse.Namespace) -> str:
@@ -39,101 +37,146 @@ def convert(args: argparse.Namespace) -> str:
     Raises:
         UsageError: If the source is malformed or an option does not fit.
     """
-    check_free(args.out)
-    rename = dict(_pair(item) for item in args.rename)
-    mapping = {}
-    if args.format == 'png':
-        mapping = read_mapping(args.map, args.source)
-        found = read_masks(args.source, args.images, mapping, args.suffix)
-    elif args.format == 'coco':
-        found = read_coco(args.source, args.images, args.crowd)
+    out, notes, is_png = args.out, Counter(), args.format == 'png'
+    if osp.lexists(out) and (not osp.isdir(out) or os.listdir(out)):
+        raise UsageError(f'{out} exists already; choose another output folder')
+    source, folder, background = args.source, args.images, args.background
+    if is_png:
+        mapping = pixels.read_mapping(args.map, source)
+        samples, folder = pixels.read_masks(source, folder, args.suffix)
+        labels = used = [*dict.fromkeys(mapping.values())]
     else:
-        read = READERS[args.format]
-        found = read(args.source, args.images, args.line_width)
-    samples, num_missing = _with_images(found, args)
-    shapes = Counter(s.label for n in samples for s in n.shapes)
-    background = getattr(args, 'background', None)
-    classes, values = choose_classes(
-        found.labels,
-        shapes,
-        args.classes,
-        background,
-        args.ignore,
-        getattr(args, 'drop', ()),
-        rename,
-    )
-    rules = Rules(
-        values,
-        IGNORE_INDEX if background is None else classes.index(background),
-        getattr(args, 'on_top', '') == 'smallest',
-        getattr(args, 'drop_empty', False),
-        mapping,
-    )
-    counts = write_dataset(samples, classes, rules, args.out, args.workers)
-    dropped = Counter(found.dropped)
-    dropped['annotations without an image'] = num_missing
-    return summarize(args.out, classes, counts, dropped)
+        options = [args.crowd] if args.format == 'coco' else []
+        samples, labels = READERS[args.format](source, notes, *options)
+        used = dict.fromkeys(s.label for n in samples for s in n.shapes)
+    if folder is None:
+        folder = source if osp.isdir(source) else osp.dirname(source) or '.'
+    find_images_of(samples, ImageIndex(folder, is_png), notes)
+    if is_png and not mapping:
+        found = pixels.list_values(samples)
+        raise UsageError(f'--map VALUE=NAME should name the values {found}')
+    options = args.classes, background, args.rename
+    classes, values = choose_classes(labels, used, *options)
+    if is_png:
+        table = {value: values[label] for value, label in mapping.items()}
+        in_color = any(isinstance(value, tuple) for value in table)
+        name = 'color_map' if in_color else 'value_map'
+        draw = partial(pixels.draw_mask, LoadMasks(**{name: table}))
+    else:
+        known = background in classes
+        fill = classes.index(background) if known else IGNORE_INDEX
+        draw = partial(draw_shapes, values, fill, args.format == 'coco', notes)
+    counts = write_dataset(samples, classes, draw, out)
+    return summarize(out, classes, counts, notes)
 
 
-def _pair(item: str) -> tuple[str, str]:
-    old, equals, new = item.partition('=')
-    if not (old and equals and new):
-        raise UsageError(f'--rename takes OLD=NEW, but got {item!r}')
-    return old, new
+def find_images_of(
+    samples: Sequence[Sample], index: ImageIndex, notes: Counter[str]
+) -> None:
+    """Set the paths of images, and the names of the output.
+
+    Args:
+        samples (Sequence[Sample]): The samples.
+        index (ImageIndex): The images.
+        notes (Counter[str]): Counts the other images.
+
+    Raises:
+        UsageError: If an image is not found, two samples have the same
+            image or name, or there is no sample.
+    """
+    for sample in samples:
+        with blame(sample.source):
+            sample.image = index.find(sample.image or sample.name)
+            sample.name = osp.splitext(plain_name(sample.name))[0]
+    missing = [sample.source for sample in samples if not sample.image]
+    if missing:
+        raise UsageError(f'no image for {first_few(missing)}; see --images')
+    if not samples:
+        raise UsageError('the source has no annotation')
+    files = [osp.realpath(sample.image) for sample in samples]
+    for names in files, [sample.name for sample in samples]:
+        (name, number), *_ = Counter(names).most_common(1)
+        if number > 1:
+            raise UsageError(f'{name} has {number} annotations; keep one')
+    unused = {*map(osp.realpath, index.paths)} - {*files}
+    notes['left out: images without an annotation'] = len(unused)
 
 
-def _with_images(
-    found: Annotations, args: argparse.Namespace
-) -> tuple[list[Sample], int]:
-    """Return the samples with an image, and the number of the others."""
-    missing = [sample.source for sample in found.samples if not sample.image]
-    all_missing = len(missing) == len(found.samples)
-    if missing and (all_missing or not args.skip_missing):
+def choose_classes(
+    labels: Iterable[str],
+    used: Iterable[str],
+    chosen: Sequence[str],
+    background: str,
+    rename: Sequence[tuple[str, str]],
+) -> tuple[list[str], dict[str, int]]:
+    """Choose the classes and the pixel value of each label.
+
+    Args:
+        labels (Iterable[str]): All labels, in the order of the classes.
+        used (Iterable[str]): Those that shapes or pixels have.
+        chosen (Sequence[str]): The classes in order; empty for all labels.
+        background (str): Class of pixels without a shape, which is first
+            unless it is chosen or ``IGNORED``. LabelMe's ``_background_``
+            belongs to it.
+        rename (Sequence[tuple[str, str]]): Old and new labels; in old ones,
+            ``*`` stands for any text.
+
+    Returns:
+        tuple[list[str], dict[str, int]]: The classes, and values by label.
+
+    Raises:
+        UsageError: If a label is unknown, nothing is to rename, or classes
+            are too many or alike.
+    """
+    names: dict[str, str] = {}
+    labels = dict.fromkeys((*labels, *used))
+    for old, new in (*rename, ('_background_', background)):
+        matches = [label for label in labels if fnmatchcase(label, old)]
+        if not matches and (old, new) in rename:
+            hint = did_you_mean(old, labels)
+            raise UsageError(f'no label matches --rename {old}{hint}')
+        names = dict.fromkeys(matches, new) | names
+    names = {label: names.get(label, label) for label in labels}
+    classes = [n for n in dict.fromkeys(names.values()) if n != IGNORED]
+    if chosen:
+        allowed = {*chosen, background, IGNORED}
+        unknown = [label for label in used if names[label] not in allowed]
+        if unknown:
+            lacking = first_few(unknown, 9)
+            raise UsageError(f'--classes lacks {lacking}; add or --rename it')
+        classes = [*chosen]
+    if background not in (IGNORED, *chosen):
+        classes = [background, *(n for n in classes if n != background)]
+    different = len({name.casefold() for name in classes})
+    if different < len(classes) or not 0 < different <= IGNORE_INDEX:
         raise UsageError(
-            f'{len(missing)} of {len(found.samples)} images were not found, '
-            f'those of {first_few(missing)}; give their folder with --images, '
-            'or leave them out with --skip-missing'
+            f'1 to {IGNORE_INDEX} classes should differ in more than case, '
+            f'but are {first_few(classes, 9)}; merge some with --rename'
         )
-    return [sample for sample in found.samples if sample.image], len(missing)
+    values = {c: i for i, c in enumerate(classes)} | {IGNORED: IGNORE_INDEX}
+    known = {n: values[c] for n, c in names.items() if c in values}
+    return classes, known
 
 
 def summarize(
-    out_dir: str,
-    classes: Sequence[str],
-    counts: Sequence[Counts],
-    dropped: Counter[str],
+    out_dir: str, classes: list[str], counts: np.ndarray, notes: Counter[str]
 ) -> str:
     """Return what was written, in lines.
 
     Args:
         out_dir (str): The output folder.
-        classes (Sequence[str]): Class names, in the order of the values.
-        counts (Sequence[Counts]): What each sample holds.
-        dropped (Counter[str]): What the reader left out.
+        classes (list[str]): Class names, in the order of the values.
+        counts (np.ndarray): Pixels of each value in each sample, (N, 256).
+        notes (Counter[str]): Numbers of other things.
     """
-    notes: Counter[str] = sum((c.notes for c in counts), Counter())
-    written = [c.pixels for c in counts if c.pixels.any()]
-    pixels = np.sum(written, axis=0)
-    images = np.count_nonzero(written, axis=0)
-    names = [*enumerate(classes), (IGNORE_INDEX, '(ignored)')]
-    lines = [f'{out_dir}: {len(written)} images, {len(classes)} classes']
+    share, images = counts.sum(0) / counts.sum(), (counts > 0).sum(0)
+    lines = [f'{out_dir}: {len(counts)} images, {len(classes)} classes']
     lines += [
-        f'{value:5d} {name:24s} {pixels[value] / pixels.sum():8.3%} of the '
-        f'pixels, in {images[value]} images'
-        for value, name in names
+        f'{value:5d} {name:24s} {share[value]:8.3%} of the pixels, in '
+        f'{images[value]} images'
+        for value, name in (*enumerate(classes), (IGNORE_INDEX, '(ignored)'))
     ]
-    explained = {
-        EMPTY: 'only the background class; --drop-empty leaves them out',
-        OVERLAP: 'see --on-top',
-        TURNED: 'the label maps fit the rotated image, as loaders return it',
-    }
-    for what, why in explained.items():
-        if notes[what]:
-            lines.append(f'{what}: {notes.pop(what):,} ({why})')
-    lines += [
-        f'dropped {what}: {number:,}'
-        for what, number in (dropped + notes).items()
-        if number > 0 and what not in explained
-    ]
+    # Adding leaves out what is 0.
+    lines += [f'{what}: {n:,}' for what, n in (notes + Counter()).items()]
     lines.append(f'Train with: mmdavpt train --task segmentation {out_dir}')
     return '\n'.join(lines)

@@ -1,7 +1,7 @@
 """Read files in parallel, and keep their records for the next time."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from multiprocessing.pool import ThreadPool
 
@@ -25,7 +25,7 @@ def records_file(cfg: dict) -> str:
 
 
 def load_records(path: str) -> dict[Key, FileRecord]:
-    """Load the records of an earlier report, whose files may have changed.
+    """Load the records of an earlier report whose files have not changed.
 
     Args:
         path (str): The file of records. Lines that are cut off are skipped.
@@ -36,28 +36,18 @@ def load_records(path: str) -> dict[Key, FileRecord]:
             with suppress(ValueError, TypeError):
                 record = FileRecord.from_json(line)
                 known[record.path, record.reader] = record
-    return known
+    return {
+        key: record for key, record in known.items() if _is_unchanged(record)
+    }
 
 
-def unchanged(
-    known: Mapping[Key, FileRecord], keys: Iterable[Key]
-) -> dict[Key, FileRecord]:
-    """Return the records of files that are as they were when read.
-
-    Args:
-        known (Mapping): Records of an earlier report.
-        keys (Iterable[Key]): The files.
-    """
-    found = {}
-    for key in filter(known.get, keys):
-        with suppress(OSError, ValueError):
-            now, record = os.stat(key[0]), known[key]
-            if (now.st_size, now.st_mtime_ns) == (
-                record.size,
-                record.mtime_ns,
-            ):
-                found[key] = record
-    return found
+def _is_unchanged(record: FileRecord) -> bool:
+    """Return whether a file is as it was when its record was made."""
+    known = (record.size, record.mtime_ns)
+    with suppress(OSError, ValueError):
+        now = os.stat(record.path)
+        return (now.st_size, now.st_mtime_ns) == known
+    return False
 
 
 def read_all(
@@ -74,7 +64,8 @@ def read_all(
     Returns:
         dict: The records of all files of ``work``.
     """
-    found = unchanged(load_records(path), work)
+    known = load_records(path)
+    found = {key: known[key] for key in work if key in known}
     missing = [key for key in work if key not in found]
     mkdir_or_exist(os.path.dirname(path))
     console = Console(stderr=True)

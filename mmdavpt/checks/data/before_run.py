@@ -8,11 +8,7 @@ from multiprocessing.pool import ThreadPool
 import numpy as np
 
 from mmdavpt.datasets.file_record import FileRecord, read_header
-from mmdavpt.datasets.record_cache import (
-    load_records,
-    records_file,
-    unchanged,
-)
+from mmdavpt.datasets.record_cache import load_records, records_file
 from mmdavpt.datasets.sample_files import Key
 from mmdavpt.errors import UsageError
 
@@ -61,16 +57,15 @@ def check_run_data(cfg: dict, training: bool) -> list[str]:
     splits = ('train', 'val', 'test') if training else ('test',)
     built, found = build_all(cfg, splits)
     known, parts = load_records(records_file(cfg)), []
-    for one in built:
-        unread = training and one.split == 'test'
+    for part in built:
+        unread = training and part.split == 'test'
         most = MOST_TEST_FILES if unread else MOST_FILES
-        parts.append(read_some(one, known, most))
+        parts.append(read_some(part, known, most))
     for part in parts:
         found += [
             replace(finding, sentence=f'{part.path}: {finding.sentence}')
             for finding in find_in(part, parts)
-            # Stray files are in the report; a line before each run is too
-            # much.
+            # Spare files are named in the report, not before each run.
             if finding.severity == 'error' or finding.kind not in SPARE
         ]
     notes, errors = [], []
@@ -105,7 +100,7 @@ def read_some(
     lists = [files.images, files.labels] if files.labels else [files.images]
     keys = {keys[i]: None for keys in lists for i in spread(most)}
     keys.pop(('', ''), None)
-    records = unchanged(known, keys)
+    records = {key: known[key] for key in keys if key in known}
     with ThreadPool(8) as pool:  # they wait for the disk
 
         def read(work: dict[Key, Callable[[], FileRecord]]) -> DatasetRecords:

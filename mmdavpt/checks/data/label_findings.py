@@ -28,7 +28,7 @@ def labels_out_of_range(data: DatasetRecords) -> Iterator[Finding]:
         return
     pairs = zip(data.labels or data.images, data.label_sets, strict=True)
     files = [record for record, labels in pairs if {*labels} & {*wrong}]
-    found = [f'{data.counts[k]:,} {data.unit} are {k}' for k in wrong]
+    found = [f'{data.counts[k]:,} {data.unit} have {k}' for k in wrong]
     or_ignored = f', or {ignored} where ignored' * (ignored is not None)
     advice = 'correct the labels or the classes'
     if any(data.files.renumbering):

@@ -97,7 +97,7 @@ def test_labels_of_pixels(tmp_path, split):
     with pytest.raises(
         UsageError,
         match=rf'^{split}_dataloader.dataset: the labels of 1 file .{tmp_path}'
-        '/ann/1.png. should be from 0 to 2, for 3 classes, .* 48 pixels are 3',
+        '/ann/1.png. should be from 0 to 2, for 3 .* 48 pixels have 3',
     ):
         check(split, **dataset)
     dataset['reduce_zero_label'] = True
@@ -105,7 +105,7 @@ def test_labels_of_pixels(tmp_path, split):
     label(tmp_path / 'ann/1.png', [[4, 255] * 6] * 8)
     with pytest.raises(
         UsageError,
-        match='are 3; .*or reduce_zero_label; the files have 0, 1, 2, 4,',
+        match='have 3; .*or reduce_zero_label; the files have 0, 1, 2, 4,',
     ):
         check(split, **dataset)
 
@@ -193,7 +193,7 @@ def test_lists_of_images(tmp_path):
     with pytest.raises(
         UsageError,
         match=f'of 1 file .{tmp_path}/sub/b.png. should be from 0 to 1, for 2 '
-        'classes, but 1 images are 2',
+        'classes, but 1 images have 2',
     ):
         check_run_data(cfg, training=True)
     truncate(tmp_path / 'sub/b.png')

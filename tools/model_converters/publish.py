@@ -103,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         published = publish(checkpoint, fold)
         save_checkpoint(published, args.out)
     size = Path(args.out).stat().st_size / 1e6
-    print(f'{args.out}: {size:.1f} MB')
+    print(f'{args.out}: {size:.2f} MB')
 
 
 if __name__ == '__main__':

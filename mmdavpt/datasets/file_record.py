@@ -91,7 +91,7 @@ class FileRecord:
 
     @property
     def turns_sides(self) -> bool:
-        """Whether the orientation tag changes width and height."""
+        """True if the orientation tag changes width and height."""
         return self.orientation > 4 and len({*self.stored_size}) > 1
 
     def is_smaller_than(self, size: tuple[int, int]) -> bool:

@@ -52,12 +52,12 @@ class DatasetRecords:
 
     @property
     def unit(self) -> str:
-        """What has labels: 'images' or 'pixels'."""
+        """The unit of labels: 'images' or 'pixels'."""
         return 'pixels' if self.labels else 'images'
 
     @property
     def complete(self) -> bool:
-        """Whether all label files were decoded that can be."""
+        """True if all label files were decoded that can be."""
         return all(r.shape or r.defect or r.rejected for r in self.labels)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""What the guidance metrics of this package share."""
+"""Base class and options of the guidance metrics of this package."""
 
 from collections.abc import Callable
 

@@ -70,7 +70,7 @@ def test_each_kind_of_line(images, tmp_path, line, kind, reason):
 
 
 def test_lines_are_read_as_the_dataset_reads_them(images, tmp_path):
-    """What is not reported is read; what is reported fails or is missing."""
+    """Lines without a finding are read; others fail or are missing."""
     absolute = f'{images}/cat/1.jpg'
     for line, good in (
         (' cat/1.jpg 0 ', True),

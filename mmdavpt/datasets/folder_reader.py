@@ -18,10 +18,12 @@ TRIALS = 3
 class FolderReader(BaseDataset):
     """Base of datasets that use every image their pipeline can load.
 
-    ``skipped`` has the files that are not used by reason.
+    ``skipped`` has the files that are not used by reason, and ``expected``
+    completes the sentence about a folder that should have images.
     """
 
     skipped: dict[str, list[str]]
+    expected = ''
 
     def is_valid_file(self, filename: str) -> bool:
         """Return whether the loader of the pipeline reads a file."""
@@ -94,7 +96,8 @@ class FolderReader(BaseDataset):
         unused = unused and f'; not used: {unused}'
         if not found:
             raise UsageError(
-                f'{root} should have images, but has none{unused}'
+                f'{root} should have images{self.expected}, but has none'
+                f'{unused}'
             )
         if unused:
             MMLogger.get_current_instance().warning(

@@ -58,6 +58,7 @@ class ImageFolder(FolderReader, CustomDataset):
         **kwargs,
     ) -> None:
         self.skipped = {}
+        self.expected = ' in a folder for each class' if with_label else ''
         super().__init__(
             data_root=data_root,
             data_prefix=data_prefix,

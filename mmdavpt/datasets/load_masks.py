@@ -135,6 +135,9 @@ def read_values(image: Image.Image, path: str, colors: bool) -> np.ndarray:
             f'{path} is a JPEG, whose values are not exact; make it a PNG, '
             'with a threshold if it has two classes'
         )
+    # Pillow spreads gray values of 2 or 4 bits over 0 to 255.
+    spread = image.tile[0][3] if image.tile else ''
+    step = {'L;2': 85, 'L;4': 17}.get(spread, 1)
     image = ImageOps.exif_transpose(image)
     bands = image.getbands()
     if bands[-1] == 'A' and image.getextrema()[-1][0] < 255:
@@ -148,7 +151,7 @@ def read_values(image: Image.Image, path: str, colors: bool) -> np.ndarray:
                 'color_map expects; use value_map'
             )
         return np.asarray(image.convert('RGB'), np.int32) @ PACK
-    values = np.asarray(image)
+    values = np.asarray(image) if step == 1 else np.asarray(image) // step
     if values.ndim == 3:
         values = values[..., : len(bands) - (bands[-1] == 'A')]
         if (values != values[..., :1]).any():

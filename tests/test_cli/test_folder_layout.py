@@ -80,7 +80,7 @@ def test_a_single_image_trains(tmp_path):
 @pytest.mark.parametrize(
     'paths, sentence',
     [
-        ([], 'should have images, but has none'),
+        ([], 'should have images in a folder for each class, but has'),
         (['0.jpg', '1.jpg'], 'in no folder of a class: 0.jpg, 1.jpg'),
         (['a/0.jpg'], "one folder with images, 'a'"),
         (['a/b/0.jpg', 'a/c/0.jpg'], 'or train on .*/a$'),

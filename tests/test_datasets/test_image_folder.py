@@ -187,7 +187,7 @@ def test_mistaken_folders(tmp_path):
         ImageFolder(str(tmp_path))
     with pytest.raises(
         UsageError,
-        match='should have images, but has none; not used: '
+        match='a folder for each class, but has none; not used: '
         'hidden: .hidden; in no folder of a class: loose.png',
     ):
         ImageFolder(str(tmp_path), 'train')

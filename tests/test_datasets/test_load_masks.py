@@ -1,6 +1,8 @@
 """Masks as people have them: every kind of pixel, mapped to classes."""
 
+import struct
 import warnings
+import zlib
 
 import cv2
 import mmcv
@@ -93,6 +95,36 @@ def test_colors(tmp_path, color_map, kind):
         assert (np.asarray(image) != VALUES).any()
     image.save(tmp_path / 'mask.png')
     assert (load(tmp_path / 'mask.png', color_map=color_map) == VALUES).all()
+
+
+def gray_png(values, bits):
+    """Return the content of a gray PNG with few bits per pixel."""
+    rows = b''
+    for row in values:
+        text = ''.join(format(value, f'0{bits}b') for value in row)
+        text += '0' * (-len(text) % 8)
+        packed = [int(text[i : i + 8], 2) for i in range(0, len(text), 8)]
+        rows += b'\0' + bytes(packed)
+    size = struct.pack('>IIBBBBB', len(values[0]), len(values), bits, *[0] * 4)
+    chunks = (b'IHDR', size), (b'IDAT', zlib.compress(rows)), (b'IEND', b'')
+    return b'\x89PNG\r\n\x1a\n' + b''.join(
+        struct.pack('>I', len(data))
+        + kind
+        + data
+        + struct.pack('>I', zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
+
+
+@pytest.mark.parametrize('bits', [2, 4])
+def test_gray_values_of_few_bits_are_not_spread(tmp_path, bits):
+    """Programs that shrink PNGs write them; Pillow reads 3 as 255."""
+    values = [[0, 1, 2], [3, 2, 1]]
+    path = tmp_path / 'mask.png'
+    path.write_bytes(gray_png(values, bits))
+    assert load(path).tolist() == values
+    mapped = load(path, value_map={0: 0, 1: 1, 2: 1, 3: 255})
+    assert mapped.tolist() == [[0, 1, 1], [255, 1, 1]]
 
 
 def test_gray_masks_have_colors(tmp_path):

@@ -92,7 +92,7 @@ def test_two_machines(config, tmp_path):
     codes = [node.wait() for node in nodes]
     assert codes == [0, 0], logs[0].read_text()[-2000:]
     assert (tmp_path / 'work' / 'epoch_2.pth').is_file()
-    assert 'GPU number: 2' in logs[0].read_text()
+    assert 'on cpu, 2 processes' in logs[0].read_text()
 
 
 @pytest.mark.slow

@@ -22,6 +22,7 @@ from mmdavpt.errors import warn
 HARMLESS = (
     *('deprecated', 'requires_grad=False', 'prefix is not set in metric'),
     *('avg_non_ignore', 'draw is False', 'MKL_NUM_THREADS', 'pin_memory'),
+    'For binary segmentation, we suggest',
 )
 LIBRARIES = ('mmengine', 'mmcv', 'mmseg', 'mmpretrain')
 #: Modules between a caller and this one.
@@ -86,9 +87,13 @@ class Notes(logging.Filter):
             return True
         if record.levelno == logging.WARNING:
             return not any(part in text for part in HARMLESS)
-        # Metrics, checkpoints, early stops; not the name of the run again.
+        # Metrics, checkpoints, early stops, the place where a run resumes;
+        # not the name of the run again.
         shown = ('.hooks.', '.evaluation.', '.evaluator.')
-        return any(s in module for s in shown) and 'Exp name' not in text
+        is_shown = any(s in module for s in shown)
+        return text.startswith('resumed epoch') or (
+            is_shown and 'Exp name' not in text
+        )
 
     def add(self, *texts: object) -> None:
         """Add notes, and write those that wait if there is a file.

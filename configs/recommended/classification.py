@@ -52,6 +52,7 @@ tuned_only = True  # checkpoints without the frozen weights, a few MB each
 # ---- everything below follows from the settings ----
 default_scope = 'mmpretrain'
 num_classes = len(classes)
+assert size % patch_size == 0, f'size should be a multiple of {patch_size}'
 archs = dict(
     s=dict(
         embed_dims=384, num_layers=12, num_heads=6, feedforward_channels=1536

@@ -4,7 +4,7 @@ import ast
 import copy
 import inspect
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from mmdavpt.config_source import (
     load_with_variables,
     names_read,
 )
-from mmdavpt.errors import UsageError, warn
+from mmdavpt.errors import UsageError, did_you_mean, warn
 
 from .introspection import keys_read, walk
 
@@ -141,13 +141,17 @@ def check_variables(path: str, cfg: Config) -> None:
             warn(sentence)
 
 
-def set_option(cfg: Config, key: str, value: Any) -> None:
+def set_option(
+    cfg: Config, key: str, value: Any, variables: Iterable[str] = ()
+) -> None:
     """Set one key of a config, as ``--cfg-options`` says.
 
     Args:
         cfg (Config): The config, changed in place.
         key (str): Dotted key; numbers are indices of lists.
         value (Any): The value.
+        variables (Iterable[str]): Further names that could be meant, for the
+            message. Defaults to ().
 
     Raises:
         UsageError: If no run reads the key, or if it cannot be set. Unknown
@@ -157,7 +161,7 @@ def set_option(cfg: Config, key: str, value: Any) -> None:
     if name not in runner_keys():
         raise UsageError(
             f'--cfg-options {key}: no run reads `{name}`'
-            + _hint(name, cfg, value)
+            + (_hint(name, cfg, value) or did_you_mean(name, variables))
         )
     try:
         cfg.merge_from_dict({key: copy.deepcopy(value)})

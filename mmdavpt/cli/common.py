@@ -60,7 +60,8 @@ def load_config(
     """
     options = dict(cfg_options or {})
     chosen = options.pop('protocol', None)
-    own = {k: options.pop(k) for k in own_variables(path) & options.keys()}
+    variables = own_variables(path)
+    own = {k: options.pop(k) for k in variables & options.keys()}
     cfg = with_protocol(
         read_config(path, own), chosen if protocol is None else protocol
     )
@@ -70,7 +71,7 @@ def load_config(
                 f'--cfg-options {key}: options change the config after its '
                 'protocol was applied, so set the key itself'
             )
-        set_option(cfg, key, value)
+        set_option(cfg, key, value, variables)
     return cfg
 
 

@@ -65,8 +65,8 @@ def class_names(classes: str | Sequence[str]) -> tuple[str, ...]:
         classes (str | Sequence[str]): The names, or a file with one a line.
 
     Raises:
-        UsageError: If a text is no file, so its letters would be classes, or
-            a name is repeated or no text.
+        UsageError: If a string names no file (its letters would be classes),
+            or a name is repeated or not a string.
     """
     if isinstance(classes, str):
         if not osp.isfile(classes):

@@ -102,7 +102,7 @@ def label_defect(
     ]
     found = {
         'only one of them has': sorted(set(one) ^ set(two)),
-        'the number differs of': moved,
+        'other numbers belong to': moved,
     }
     which = [f'{what} {first_few(f, 5)}' for what, f in found.items() if f]
     return (

@@ -74,7 +74,7 @@ def check_run_data(cfg: dict, training: bool) -> list[str]:
         stops = finding.severity == 'error' and not tolerated
         (errors if stops else notes).append(finding.sentence + tolerated)
     if errors:
-        more = f' ({len(errors) - 1} more errors)' if errors[1:] else ''
+        more = f'; more errors: {len(errors) - 1}' if errors[1:] else ''
         raise UsageError(
             f'{errors[0]}{more}; `mmdavpt check CONFIG --data-only` lists all '
             'findings'

@@ -161,7 +161,7 @@ def test_a_checkpoint_with_more_than_the_model_is_refused():
     'classes, sentence',
     [
         (('a', 'c'), 'it has 2, and only one of them has b'),
-        (('a', 'c', 'b'), 'it has 3, and the number differs of '),
+        (('a', 'c', 'b'), 'it has 3, and other numbers belong to '),
         (('a', 'b', 'c'), None),
         (None, None),
     ],

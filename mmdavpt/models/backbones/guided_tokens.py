@@ -13,6 +13,7 @@ TOKEN_NAMES = frozenset(
         'prompt_raw',
         'prompt_input',
         'prompt_query',
+        'prompt_key',
         'cls_input',
         'cls_query',
         'patch_raw',
@@ -37,8 +38,9 @@ class TokenRequest:
         layers (tuple[int, ...]): Indices of the guided layers.
         names (frozenset[str]): Out of ``TOKEN_NAMES``:
 
-            - ``prompt_raw``, ``prompt_input``, ``prompt_query``: the prompts,
-              LN1 of them, and its query projection, with shape (P, C).
+            - ``prompt_raw``, ``prompt_input``, ``prompt_query``,
+              ``prompt_key``: the prompts, LN1 of them, and its query and key
+              projections, with shape (P, C).
             - ``cls_input``, ``cls_query``: the same for [CLS], (B, C).
             - ``patch_raw``, ``patch_input``, ``patch_query``, ``patch_key``:
               the same for the patches, and their keys, (B, N, C).
@@ -116,8 +118,10 @@ def take_tokens(
     if not has_cls:
         mean = tokens['patch_input'].mean(dim=1)
         tokens.update(cls_input=mean, cls_query=layer.project(mean, 'q'))
-    if names & {'prompt_input', 'prompt_query', 'saliency'}:
+    if names & {'prompt_input', 'prompt_query', 'prompt_key', 'saliency'}:
         tokens['prompt_input'] = layer.norm1(prompts)
+    if 'prompt_key' in names:
+        tokens['prompt_key'] = layer.project(tokens['prompt_input'], 'k')
     if names & {'prompt_query', 'saliency'}:
         tokens['prompt_query'] = layer.project(tokens['prompt_input'], 'q')
     if 'saliency' in names:

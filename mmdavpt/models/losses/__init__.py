@@ -4,6 +4,7 @@ from .davpt_loss import PRESETS, DAVPTLoss
 from .proxy_anchor import ProxyAnchor, proxy_anchor_loss
 from .proxy_nca import ProxyNCA, proxy_nca_loss
 from .similarity import cosine_similarity_matrix
+from .softmax import Softmax, softmax_loss
 from .triplet import Triplet, triplet_loss
 
 __all__ = [
@@ -11,9 +12,11 @@ __all__ = [
     'DAVPTLoss',
     'ProxyAnchor',
     'ProxyNCA',
+    'Softmax',
     'Triplet',
     'cosine_similarity_matrix',
     'proxy_anchor_loss',
     'proxy_nca_loss',
+    'softmax_loss',
     'triplet_loss',
 ]

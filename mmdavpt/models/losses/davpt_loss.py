@@ -11,7 +11,7 @@ from mmdavpt.registry import MODELS
 
 from .checks import check_choice, check_number
 from .metric_config import build_metric
-from .similarity import cosine_similarity_matrix, mean_token
+from .similarity import centered, cosine_similarity_matrix, mean_token
 
 
 def _with_prefix(prefix: str) -> list[str]:
@@ -87,12 +87,16 @@ class DAVPTLoss(nn.Module):
               of the patches' attention output, LN1 output, query or key;
             - 'patch_raw': mean of the block's patches before LN1 (released).
         prompt (str, optional): The prompt as 'query' (paper), as LN1
-            output ('input') or 'raw' (released).
+            output ('input'), as 'key' or 'raw' (released).
         cls (str, optional): The [CLS] token as 'query' (paper, released) or
             as LN1 output ('input').
         token_weight (float): :math:`\beta`. Defaults to 0.01.
         cls_weight (float): :math:`\lambda`. Defaults to 0.01.
         prompt_scale (float, optional): Factor on the unit prompts.
+        center (bool): Whether to subtract from the tokens of a batch their
+            mean, and from the guided prompts theirs, before comparing them:
+            features of a pre-trained ViT lie in a narrow cone. Defaults to
+            False.
         preset (str): A name out of ``PRESETS``. Defaults to None, 'paper'.
         alpha (float, optional): Deprecated, an argument of ``metric``.
         margin (float, optional): Deprecated, an argument of ``metric``.
@@ -118,6 +122,7 @@ class DAVPTLoss(nn.Module):
         prompt_scale: float | None = None,
         positive_mean: str | None = None,
         preset: str | None = None,
+        center: bool = False,
     ) -> None:
         super().__init__()
         preset = 'paper' if preset is None else preset
@@ -134,6 +139,7 @@ class DAVPTLoss(nn.Module):
         self.prompt_scale = (
             default['prompt_scale'] if prompt_scale is None else prompt_scale
         )
+        self.center = center
         self.token_weight = token_weight
         self.cls_weight = cls_weight
         self._check_options(token, cls)
@@ -286,6 +292,9 @@ class DAVPTLoss(nn.Module):
             layers = []
             for x, p in zip(term.unbind(1), prompts, strict=True):
                 x = torch.where(takes_part, x, torch.zeros_like(x))
+                if self.center:
+                    x = centered(x, takes_part)
+                    p = centered(p, guided.unsqueeze(1))
                 s = cosine_similarity_matrix(x, p, self.prompt_scale)
                 layers.append(self.metric(s, target, guided))
             losses[name] = weight * torch.stack(layers).mean()

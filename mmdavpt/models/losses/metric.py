@@ -25,7 +25,7 @@ class Metric(nn.Module):
         name = type(self).__name__
         alpha = options.get('alpha', 1)
         check_number(f'alpha of {name}', alpha, positive=True)
-        check_number(f'margin of {name}', options['margin'])
+        check_number(f'margin of {name}', options.get('margin', 0))
         self.options = options
 
     def forward(

@@ -41,6 +41,21 @@ def unit_vectors(x: Tensor, eps: float = 1e-12) -> Tensor:
     return torch.where(nonzero, x * scale, torch.zeros_like(x))
 
 
+def centered(x: Tensor, mask: Tensor) -> Tensor:
+    """Subtract the mean of the rows that count from all rows.
+
+    Args:
+        x (Tensor): Shape (N, C).
+        mask (Tensor): The rows that count, bool, shape (N, 1).
+
+    Returns:
+        Tensor: Shape (N, C), in float32 or better.
+    """
+    x = full_precision(x)
+    total = torch.where(mask, x, torch.zeros_like(x)).sum(0)
+    return x - total / mask.sum().clamp(min=1)
+
+
 def cosine_similarity_matrix(
     x: Tensor, prompts: Tensor, prompt_scale: float = 1.0
 ) -> Tensor:

@@ -1,0 +1,70 @@
+"""The softmax metric: cross-entropy over the guided prompts."""
+
+import torch
+from torch import Tensor
+
+from mmdavpt.registry import GUIDANCE_METRICS
+
+from .checks import check_number
+from .masked import check_shapes, full_precision, mean_over, pair_masks
+from .metric import Metric
+
+
+def softmax_loss(
+    similarity: Tensor,
+    target: Tensor,
+    guided: Tensor,
+    temperature: float = 0.1,
+) -> Tensor:
+    r"""Classify each sample by its similarities to the guided prompts.
+
+    .. math::
+        -\frac{1}{|X|} \sum_{x \in X} \log
+        \frac{e^{s(x,p_x) / \tau}}{\sum_{p \in P} e^{s(x,p) / \tau}}
+
+    :math:`X` are the samples that take part, :math:`p_x` the prompt of a
+    sample's class and :math:`P` the guided prompts.
+
+    Args:
+        similarity (Tensor): :math:`s(x,p)`, shape (B, P).
+        target (Tensor): Prompt that each sample's class maps to, or -1,
+            int64, shape (B, ).
+        guided (Tensor): Whether each prompt is guided, bool, shape (P, ).
+        temperature (float): :math:`\tau`. Defaults to 0.1.
+
+    Returns:
+        Tensor: The loss, a scalar in float32 or better.
+
+    Raises:
+        ValueError: If a shape does not fit.
+    """
+    check_shapes(similarity, target, guided)
+    logits = full_precision(similarity) / temperature
+    positive, negative = pair_masks(target, guided)
+    takes_part = positive.any(1)
+    # A sample that takes no part has all logits 0.
+    pairs = (positive | negative) & takes_part.unsqueeze(1)
+    logits = torch.where(takes_part.unsqueeze(1), logits, 0.0)
+    logits = logits.masked_fill(~pairs & takes_part.unsqueeze(1), -torch.inf)
+    own = torch.where(positive, logits, 0.0).sum(1)
+    losses = torch.where(takes_part, logits.logsumexp(1) - own, 0.0)
+    return mean_over(losses, takes_part.sum())
+
+
+@GUIDANCE_METRICS.register_module()
+class Softmax(Metric):
+    """The softmax metric, see :func:`softmax_loss`.
+
+    Args:
+        temperature (float): The temperature. Defaults to 0.1.
+
+    Raises:
+        UsageError: If it is out of range.
+        TypeError: If it is not a number.
+    """
+
+    loss = staticmethod(softmax_loss)
+
+    def __init__(self, temperature: float = 0.1) -> None:
+        check_number('temperature of Softmax', temperature, positive=True)
+        super().__init__(temperature=temperature)

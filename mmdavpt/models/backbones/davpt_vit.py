@@ -155,6 +155,7 @@ class DAVPTVisionTransformer(PromptedBackbone, VisionTransformer):
             isinstance(init_cfg, dict) and init_cfg.get('type') == 'Pretrained'
         ):
             super().init_weights()
+            self.adapt_tuners()
             warn_of_random_frozen(self)
             return
         # mmengine would load with a mere warning for missing keys.
@@ -162,6 +163,7 @@ class DAVPTVisionTransformer(PromptedBackbone, VisionTransformer):
         super().init_weights()
         self.init_cfg = init_cfg
         self.load_pretrained_weights()
+        self.adapt_tuners()
 
     def load_pretrained_weights(self) -> None:
         """Load the weights that an ``init_cfg`` of type 'Pretrained' names.

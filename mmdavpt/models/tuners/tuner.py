@@ -1,6 +1,7 @@
 """Base class of tuning methods."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -94,6 +95,21 @@ class Tuner(nn.Module):
         layer='Linear')`` to all modules of a model.
         """
         return self
+
+    def adapt(self, backbone: nn.Module) -> None:
+        """Change frozen modules themselves, or follow their new weights.
+
+        Called once the backbone is built, and again once its weights are
+        initialized or loaded.
+
+        Args:
+            backbone (nn.Module): A ``PromptedBackbone``.
+        """
+        raise NotImplementedError
+
+    def suspended(self) -> AbstractContextManager[None]:
+        """Undo for a while what :meth:`adapt` changed."""
+        raise NotImplementedError
 
     def embed(self, x: Tensor) -> Tensor:
         """Change the embedded patches before [CLS] and positions are added.
@@ -199,6 +215,7 @@ class Tuner(nn.Module):
 
 #: The methods of :class:`Tuner` that a pass through the backbone calls.
 POINTS = (
+    'adapt',
     'embed',
     'norm',
     'bias',

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -150,16 +150,21 @@ class PromptedBackbone(nn.Module):
         )
 
     def adapt_tuners(self) -> None:
-        """Let tuners that change frozen modules follow their weights."""
+        """Let tuners that wrap frozen modules follow their weights."""
         for tuner in self.acting_tuners().get('adapt', ()):
             tuner.adapt(self)
 
-    def pretrained(self) -> ExitStack:
-        """Return a context in which no frozen module is changed."""
-        stack = ExitStack()
-        for tuner in self.acting_tuners().get('adapt', ()):
-            stack.enter_context(tuner.suspended())
-        return stack
+    @contextmanager
+    def pretrained(self) -> Iterator[None]:
+        """Run frozen modules without what tuners wrap them in."""
+        pairs = [pair for t in self.tuners.values() for pair in t.wrapped]
+        for module, _ in pairs:
+            del module.forward
+        try:
+            yield
+        finally:
+            for module, wrapper in pairs:
+                module.forward = wrapper.forward
 
     def unused_modules(self) -> list[nn.Module]:
         """Return the layers and modules after them that never run."""

@@ -2,21 +2,17 @@
 
 import copy
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mmdavpt.errors import UsageError, did_you_mean, first_few
+from mmdavpt.errors import UsageError, did_you_mean
 from mmdavpt.models.added import ADDED
 from mmdavpt.registry import TUNERS
 
 from .tuner import BackboneSizes, Tuner
-
-if TYPE_CHECKING:
-    from mmdavpt.models.export import FrozenWeights
 
 
 @TUNERS.register_module()
@@ -24,10 +20,10 @@ class Peft(Tuner):
     """Wrap frozen modules in the layers of a peft method.
 
     peft replaces a module by a layer that contains it, which renames its
-    weights. Here the module stays in its place with its name and weights,
-    and only its ``forward`` is that of the layer, which is a child of the
-    tuner. If a method changes pre-trained weights at its start (PiSSA), the
-    layer gets a changed copy in a buffer.
+    weights. Here the module stays in its place with its name and weights:
+    the layer is a child of the tuner, and the module's ``forward`` is that of
+    the layer. If a method changes pre-trained weights at its start (PiSSA),
+    the layer has the changed copy in its buffers.
 
     Args:
         sizes (BackboneSizes): Sizes of the backbone.
@@ -35,223 +31,167 @@ class Peft(Tuner):
             ``peft_type``, such as 'LORA', ``target_modules``, and others.
 
     Raises:
-        UsageError: If peft is not installed, or it or the backbone cannot do
-            what the config says.
+        UsageError: If peft is not installed, or the method cannot be used.
     """
 
-    def __init__(
-        self, sizes: BackboneSizes, config: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, sizes: BackboneSizes, config: Mapping) -> None:
         super().__init__(sizes)
-        self.config = _method(config)
-        # Modules of the backbone, which are not children of the tuner.
-        self._wrapped: list[tuple[nn.Module, nn.Module]] = []
+        self.config = _checked_config(config)
 
     def adapt(self, backbone: nn.Module) -> None:
-        """Wrap modules, or set the layers' initial values again.
+        """Wrap modules, or start their layers again from new weights.
+
+        Parameters keep their identity, since an optimizer may have them.
 
         Args:
             backbone (nn.Module): A ``PromptedBackbone``.
-        """
-        layers = _inject(self.config, backbone)
-        if self._wrapped:
-            for name, fresh in layers.items():
-                own = self.get_submodule(name.replace('.', '_'))
-                for old, new in zip(
-                    _tensors(own), _tensors(fresh), strict=True
-                ):
-                    old.data.copy_(new)
-            return
-        for name, layer in layers.items():
-            module = backbone.get_submodule(name)
-            if 'forward' in vars(module):
-                raise UsageError(
-                    f'two tuners wrap {name}; give each Peft its own '
-                    '`target_modules`'
-                )
-            self.add_module(name.replace('.', '_'), layer)
-            self._wrapped.append((module, layer))
-        self._attach()
 
-    def _attach(self) -> None:
-        for module, layer in self._wrapped:
+        Raises:
+            UsageError: If the method does not fit the backbone.
+        """
+        pairs = _inject(self.config, backbone)
+        layers = nn.ModuleDict({k: layer for k, (_, layer) in pairs.items()})
+        if self.wrapped:
+            self.load_state_dict(layers.state_dict())
+            return
+        self._modules.update(layers.items())
+        self.wrapped = [*pairs.values()]
+        for module, layer in self.wrapped:
+            if [*module.children()] or 'forward' in vars(module):
+                raise UsageError(
+                    'Peft can wrap single operations only, and each of them '
+                    f'once, but `target_modules` name a used or compound '
+                    f'{type(module).__name__}'
+                )
             module.forward = layer.forward
 
-    @contextmanager
-    def suspended(self) -> Iterator[None]:
-        """Run the wrapped modules as they were pre-trained."""
-        for module, _ in self._wrapped:
-            del module.forward
-        try:
-            yield
-        finally:
-            self._attach()
+    def fold(self, weights: Any) -> None:
+        """Merge the layers into the frozen weights, as peft does.
 
-    def fold(self, weights: 'FrozenWeights') -> None:
-        """Merge the layers into the frozen weights, as peft does."""
-        for module, layer in self._wrapped:
+        Args:
+            weights (FrozenWeights): Not needed.
+
+        Raises:
+            UsageError: If the method cannot be merged.
+        """
+        for module, layer in self.wrapped:
             try:
                 layer.merge()
-                for name, value in layer.get_base_layer().state_dict().items():
-                    getattr(module, name).data.copy_(value)
-            except (AttributeError, NotImplementedError, ValueError) as error:
-                raise UsageError(
-                    f'peft cannot merge {self.config.peft_type.value} into '
-                    f'the frozen weights ({error}); publish the model with '
-                    'its tuner instead'
-                ) from error
-            del module.forward
+            except NotImplementedError as error:
+                raise UsageError(f'peft cannot fold: {error}') from error
+            for name, value in layer.get_base_layer().state_dict().items():
+                getattr(module, name).data.copy_(value)
 
 
-def _method(config: Mapping[str, Any]) -> Any:
-    """Return peft's config of a method that can be used here."""
+def _checked_config(config: Mapping) -> Any:
+    """Return the ``PeftConfig`` of a method that can be used here."""
     try:
         import peft
     except ImportError as error:
         raise UsageError(
-            "the tuner 'Peft' needs the package peft, which cannot be "
-            f"imported ({error}); run `pip install 'mmdavpt[peft]'`"
+            f"the tuner 'Peft' needs peft, which cannot be imported ({error})"
+            "; run `pip install 'mmdavpt[peft]'`"
         ) from error
-    options = {
-        key: value if isinstance(value, str) else copy.deepcopy(value)
-        for key, value in config.items()
-    }
-    kind = str(options.get('peft_type', '')).upper()
-    known = [name.value for name in peft.PEFT_TYPE_TO_TUNER_MAPPING]
+    kind = config.get('peft_type')
     try:
-        method = peft.get_peft_config({**options, 'peft_type': kind})
-    except KeyError as error:
-        raise UsageError(
-            f'`peft_type` should be one of {known}, but got {kind!r}'
-            + did_you_mean(kind, known)
-        ) from error
+        tuner = peft.PEFT_TYPE_TO_TUNER_MAPPING[peft.PeftType(kind)]
+        made = peft.get_peft_config(dict(config))
     except (TypeError, ValueError) as error:
-        raise UsageError(f"peft's config of {kind}: {error}") from error
-    tuner = peft.PEFT_TYPE_TO_TUNER_MAPPING.get(method.peft_type)
-    reason = ''
-    if tuner is None or method.is_prompt_learning:
-        reason = 'it adds tokens or models of its own; use num_prompts'
-    elif tuner.uses_shared_state:
-        reason = 'its layers share matrices that are outside of them'
-    elif method.inference_mode:
-        reason = 'with `inference_mode` it trains nothing; remove that'
-    elif kind == 'ADALORA' and method.target_r != method.init_r:
-        reason = (
-            'it allocates ranks during training; set `target_r` to `init_r` '
-            'to train its fixed-rank form'
-        )
-    if reason:
-        raise UsageError(f'peft_type {kind!r} is not supported: {reason}')
-    return method
+        raise UsageError(f'peft rejects the {kind} config: {error}') from error
+    tokens = ('ADAPTION_PROMPT', 'POLY', 'SHADOW', 'TRAINABLE_TOKENS')
+    if kind in tokens or not hasattr(made, 'target_modules'):
+        reason = 'it adds tokens or needs their ids; use num_prompts instead'
+    elif getattr(tuner, 'uses_shared_state', False):
+        reason = 'its layers share weights that belong to none of them'
+    elif kind == 'ADALORA' and made.target_r != made.init_r:
+        reason = 'it changes ranks during training; set target_r to init_r'
+    elif getattr(made, 'bias', 'none') != 'none' or made.modules_to_save:
+        reason = 'its config trains frozen weights; use `trainable` for that'
+    else:
+        return made
+    raise UsageError(f'Peft cannot use {kind}: {reason}')
 
 
-def _inject(config: Any, backbone: nn.Module) -> dict[str, nn.Module]:
-    """Return names of modules to layers that can wrap them.
-
-    The backbone does not change.
+def _inject(config: Any, backbone: nn.Module) -> dict[str, tuple]:
+    """Return names for children to pairs of a module and its layer.
 
     Args:
-        config (Any): A ``PeftConfig``.
-        backbone (nn.Module): A ``PromptedBackbone``.
+        config (Any): The ``PeftConfig`` of a method.
+        backbone (nn.Module): A ``PromptedBackbone``, which does not change.
 
     Raises:
-        UsageError: If that is not possible.
+        UsageError: If the method does not fit the backbone.
     """
     from peft import inject_adapter_in_model
     from peft.tuners.tuners_utils import BaseTunerLayer
 
-    # A copy, since some methods write into the frozen weights.
+    # A copy, since some methods write into pre-trained weights.
     vit = copy.deepcopy(backbone)
     for name in ADDED:
         vit._modules.pop(name, None)
     _check_targets(config.target_modules, vit)
     try:
         inject_adapter_in_model(copy.deepcopy(config), vit)
-    except (TypeError, ValueError) as error:
-        raise UsageError(
-            f'peft cannot apply {config.peft_type.value} to the backbone: '
-            f'{error}'
-        ) from error
-    layers = {
-        name: layer
-        for name, layer in vit.named_modules()
-        if isinstance(layer, BaseTunerLayer)
-    }
-    trained = {n for n, p in vit.named_parameters() if p.requires_grad}
-    for name, layer in layers.items():
-        trained -= {
-            f'{name}.{n}'
-            for n, _ in layer.named_parameters()
-            if not n.startswith('base_layer.')
-        }
-    if trained:
-        raise UsageError(
-            f'the config of Peft also trains {first_few(sorted(trained))}; '
-            'name pre-trained weights in `trainable` of the backbone instead'
-        )
+    except (AttributeError, RuntimeError, TypeError, ValueError) as error:
+        raise UsageError(f'peft cannot wrap modules: {error}') from error
     unused = {m for part in backbone.unused_modules() for m in part.modules()}
-    modules = {name: backbone.get_submodule(name) for name in layers}
-    return {
-        name: _separate(layer, name, modules[name])
-        for name, layer in layers.items()
-        if modules[name] not in unused
-    }
+    pairs, shared = {}, set()
+    for name, layer in vit.named_modules():
+        if isinstance(layer, BaseTunerLayer):
+            module = backbone.get_submodule(name)
+            if module not in unused:
+                _separate(layer, module, shared)
+                pairs[name.replace('.', '_')] = module, layer
+    return pairs
 
 
 def _check_targets(targets: Any, vit: nn.Module) -> None:
     """Check that each name of a list is the end of a module's name."""
-    if targets is None or isinstance(targets, str):
-        return  # peft's own choice, or a regular expression
     modules = dict(vit.named_modules())
-    leaves = [n for n, m in modules.items() if m._parameters]
     # Without the layer: 'layers.0.attn.qkv' -> 'attn.qkv'
-    names = sorted({re.sub(r'^.*?\.\d+\.', '', name) for name in leaves})
-    for target in targets:
+    leaves = [name for name, m in modules.items() if m._parameters]
+    known = sorted({re.sub(r'^.*?\.\d+\.', '', name) for name in leaves})
+    near = [*known, *(name.rpartition('.')[2] for name in known)]
+    # A string is a regular expression.
+    for target in () if isinstance(targets, str) else targets or ():
         if not any(f'.{name}'.endswith(f'.{target}') for name in modules):
-            last = [name.rpartition('.')[2] for name in names]
             raise UsageError(
                 f'`target_modules` of Peft has {target!r}, but the modules '
-                f'are called {names}{did_you_mean(target, names + last)}'
+                f'are {known}{did_you_mean(target, near)}'
             )
 
 
-def _separate(layer: nn.Module, name: str, module: nn.Module) -> nn.Module:
-    """Let a layer use a module's weights, and make all it has savable.
+def _separate(layer: Any, module: nn.Module, shared: set) -> None:
+    """Let a layer use a module's weights, and save all other state.
 
     Args:
-        layer (nn.Module): A layer of peft, which trains some parameters.
-        name (str): Name of the module.
-        module (nn.Module): The module of the backbone. The layer wraps a
-            copy of it, whose weights the method may have changed.
+        layer (Any): A layer of peft. It wraps a copy of the module, whose
+            weights the method may have changed.
+        module (nn.Module): The module of the backbone.
+        shared (set): Children of the layers so far.
     """
     from peft.tuners._buffer_dict import BufferDict
 
-    if next(module.children(), None) is not None:
-        raise UsageError(f'Peft cannot wrap {name}: it is no single operation')
     base = layer.base_layer
     if all(
-        own.is_meta or torch.equal(own, base.get_parameter(key))
-        for key, own in module.named_parameters()
+        own.is_meta or torch.equal(own, base.get_parameter(name))
+        for name, own in module.named_parameters()
     ):
-        # No child, so that the weights have no second name.
-        layer.__dict__['base_layer'] = layer._modules.pop('base_layer')
         base._parameters = module._parameters
-    common = vars(nn.Module())
+        shared.add(base)
+    # No children, so that they are saved and listed once.
+    for name in [n for n, child in layer._modules.items() if child in shared]:
+        layer.__dict__[name] = layer._modules.pop(name)
+    shared.update(layer._modules.values())
     for part in layer.modules():
-        for key, value in [*part._parameters.items()]:
-            if value is not None and not value.requires_grad:
-                delattr(part, key)
-                part.register_buffer(key, value.data)
-        for key, value in [*vars(part).items()]:
-            if type(value) is dict and key not in common:
-                tensors = [isinstance(v, Tensor) for v in value.values()]
-                if tensors and all(tensors):  # such as random indices
-                    setattr(part, key, BufferDict(value))
+        for name, value in [*part.named_parameters(recurse=False)]:
+            if not value.requires_grad:
+                delattr(part, name)
+                part.register_buffer(name, value.data)
+        public = [(n, v) for n, v in vars(part).items() if n[0] != '_']
+        for name, value in public:
+            if type(value) is dict and Tensor in map(type, value.values()):
+                # Such as random indices, which would not be saved.
+                setattr(part, name, BufferDict(value))
         if isinstance(part, BufferDict):
-            part.persistent = True
             part._non_persistent_buffers_set.clear()
-    return layer
-
-
-def _tensors(layer: nn.Module) -> list[Tensor]:
-    return [*layer.parameters(), *layer.buffers()]

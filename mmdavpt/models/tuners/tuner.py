@@ -1,7 +1,6 @@
 """Base class of tuning methods."""
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -80,9 +79,12 @@ class Tuner(nn.Module):
             :meth:`bias` change; they are called for no others. Defaults to
             all. Name them, since a layer's MLP runs unchanged if none of its
             parts is among them.
+        wrapped (Sequence[tuple[nn.Module, nn.Module]]): Frozen modules, and
+            modules whose ``forward`` replaces theirs. Defaults to none.
     """
 
     parts: tuple[str, ...] = PARTS
+    wrapped: Sequence[tuple[nn.Module, nn.Module]] = ()
 
     def __init__(self, sizes: BackboneSizes) -> None:
         super().__init__()
@@ -97,7 +99,7 @@ class Tuner(nn.Module):
         return self
 
     def adapt(self, backbone: nn.Module) -> None:
-        """Change frozen modules themselves, or follow their new weights.
+        """Wrap frozen modules, or follow their new weights.
 
         Called once the backbone is built, and again once its weights are
         initialized or loaded.
@@ -105,10 +107,6 @@ class Tuner(nn.Module):
         Args:
             backbone (nn.Module): A ``PromptedBackbone``.
         """
-        raise NotImplementedError
-
-    def suspended(self) -> AbstractContextManager[None]:
-        """Undo for a while what :meth:`adapt` changed."""
         raise NotImplementedError
 
     def embed(self, x: Tensor) -> Tensor:

@@ -1,15 +1,12 @@
 """Methods of Hugging Face's peft (extra ``mmdavpt[peft]``)."""
 
 import copy
-import re
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mmdavpt.errors import UsageError, did_you_mean
-from mmdavpt.models.added import ADDED
 from mmdavpt.registry import TUNERS
 
 from .tuner import BackboneSizes, Tuner
@@ -32,6 +29,7 @@ class Peft(Tuner):
 
     Raises:
         UsageError: If peft is not installed, or the method cannot be used.
+        TypeError, ValueError: If peft rejects the config.
     """
 
     def __init__(self, sizes: BackboneSizes, config: Mapping) -> None:
@@ -47,29 +45,45 @@ class Peft(Tuner):
             backbone (nn.Module): A ``PromptedBackbone``.
 
         Raises:
-            UsageError: If the method does not fit the backbone.
+            UsageError: If the backbone has no such modules.
+            ValueError: If peft cannot wrap them.
         """
-        pairs = _inject(self.config, backbone)
-        layers = nn.ModuleDict({k: layer for k, (_, layer) in pairs.items()})
+        from peft import inject_adapter_in_model
+        from peft.tuners.tuners_utils import BaseTunerLayer
+
+        # A copy, since some methods write into pre-trained weights.
+        vit = copy.deepcopy(backbone)
+        vit.tuners = nn.ModuleDict()
+        _check_targets(self.config.target_modules, vit)
+        inject_adapter_in_model(copy.deepcopy(self.config), vit)
+        unused = [
+            m for top in backbone.unused_modules() for m in top.modules()
+        ]
+        layers, pairs, shared = nn.ModuleDict(), [], set()
+        for name, layer in vit.named_modules():
+            if isinstance(layer, BaseTunerLayer):
+                module = backbone.get_submodule(name)
+                if module not in unused:
+                    _separate(layer, module, shared)
+                    layers[name.replace('.', '_')] = layer
+                    pairs.append((module, layer))
         if self.wrapped:
             self.load_state_dict(layers.state_dict())
             return
         self._modules.update(layers.items())
-        self.wrapped = [*pairs.values()]
-        for module, layer in self.wrapped:
+        self.wrapped = pairs
+        for module, layer in pairs:
             if [*module.children()] or 'forward' in vars(module):
                 raise UsageError(
-                    'Peft can wrap single operations only, and each of them '
-                    f'once, but `target_modules` name a used or compound '
-                    f'{type(module).__name__}'
+                    '`target_modules` should be single, unwrapped operations'
                 )
             module.forward = layer.forward
 
-    def fold(self, weights: Any) -> None:
+    def fold(self, weights: object) -> None:
         """Merge the layers into the frozen weights, as peft does.
 
         Args:
-            weights (FrozenWeights): Not needed.
+            weights (object): Not needed.
 
         Raises:
             UsageError: If the method cannot be merged.
@@ -77,27 +91,22 @@ class Peft(Tuner):
         for module, layer in self.wrapped:
             try:
                 layer.merge()
-            except NotImplementedError as error:
+                module.load_state_dict(layer.get_base_layer().state_dict())
+            except RuntimeError as error:
                 raise UsageError(f'peft cannot fold: {error}') from error
-            for name, value in layer.get_base_layer().state_dict().items():
-                getattr(module, name).data.copy_(value)
 
 
-def _checked_config(config: Mapping) -> Any:
+def _checked_config(config: Mapping) -> object:
     """Return the ``PeftConfig`` of a method that can be used here."""
     try:
         import peft
     except ImportError as error:
         raise UsageError(
-            f"the tuner 'Peft' needs peft, which cannot be imported ({error})"
-            "; run `pip install 'mmdavpt[peft]'`"
+            f"Peft needs peft ({error}); run `pip install 'mmdavpt[peft]'`"
         ) from error
     kind = config.get('peft_type')
-    try:
-        tuner = peft.PEFT_TYPE_TO_TUNER_MAPPING[peft.PeftType(kind)]
-        made = peft.get_peft_config(dict(config))
-    except (TypeError, ValueError) as error:
-        raise UsageError(f'peft rejects the {kind} config: {error}') from error
+    tuner = peft.PEFT_TYPE_TO_TUNER_MAPPING[peft.PeftType(kind)]
+    made = peft.get_peft_config(dict(config))
     tokens = ('ADAPTION_PROMPT', 'POLY', 'SHADOW', 'TRAINABLE_TOKENS')
     if kind in tokens or not hasattr(made, 'target_modules'):
         reason = 'it adds tokens or needs their ids; use num_prompts instead'
@@ -112,71 +121,34 @@ def _checked_config(config: Mapping) -> Any:
     raise UsageError(f'Peft cannot use {kind}: {reason}')
 
 
-def _inject(config: Any, backbone: nn.Module) -> dict[str, tuple]:
-    """Return names for children to pairs of a module and its layer.
-
-    Args:
-        config (Any): The ``PeftConfig`` of a method.
-        backbone (nn.Module): A ``PromptedBackbone``, which does not change.
-
-    Raises:
-        UsageError: If the method does not fit the backbone.
-    """
-    from peft import inject_adapter_in_model
-    from peft.tuners.tuners_utils import BaseTunerLayer
-
-    # A copy, since some methods write into pre-trained weights.
-    vit = copy.deepcopy(backbone)
-    for name in ADDED:
-        vit._modules.pop(name, None)
-    _check_targets(config.target_modules, vit)
-    try:
-        inject_adapter_in_model(copy.deepcopy(config), vit)
-    except (AttributeError, RuntimeError, TypeError, ValueError) as error:
-        raise UsageError(f'peft cannot wrap modules: {error}') from error
-    unused = {m for part in backbone.unused_modules() for m in part.modules()}
-    pairs, shared = {}, set()
-    for name, layer in vit.named_modules():
-        if isinstance(layer, BaseTunerLayer):
-            module = backbone.get_submodule(name)
-            if module not in unused:
-                _separate(layer, module, shared)
-                pairs[name.replace('.', '_')] = module, layer
-    return pairs
-
-
-def _check_targets(targets: Any, vit: nn.Module) -> None:
+def _check_targets(targets: object, vit: nn.Module) -> None:
     """Check that each name of a list is the end of a module's name."""
-    modules = dict(vit.named_modules())
-    # Without the layer: 'layers.0.attn.qkv' -> 'attn.qkv'
-    leaves = [name for name, m in modules.items() if m._parameters]
-    known = sorted({re.sub(r'^.*?\.\d+\.', '', name) for name in leaves})
+    names = [f'.{name}' for name, _ in vit.named_modules()]
+    known = [n for n, m in vit.layers[0].named_modules() if m._parameters]
     near = [*known, *(name.rpartition('.')[2] for name in known)]
     # A string is a regular expression.
     for target in () if isinstance(targets, str) else targets or ():
-        if not any(f'.{name}'.endswith(f'.{target}') for name in modules):
+        if not any(name.endswith(f'.{target}') for name in names):
             raise UsageError(
-                f'`target_modules` of Peft has {target!r}, but the modules '
-                f'are {known}{did_you_mean(target, near)}'
+                f'`target_modules` of Peft has {target!r}, but the modules of '
+                f'a layer are {known}{did_you_mean(target, near)}'
             )
 
 
-def _separate(layer: Any, module: nn.Module, shared: set) -> None:
+def _separate(layer: nn.Module, module: nn.Module, shared: set) -> None:
     """Let a layer use a module's weights, and save all other state.
 
     Args:
-        layer (Any): A layer of peft. It wraps a copy of the module, whose
-            weights the method may have changed.
+        layer (nn.Module): A layer of peft. It wraps a copy of the module,
+            whose weights the method may have changed.
         module (nn.Module): The module of the backbone.
         shared (set): Children of the layers so far.
     """
     from peft.tuners._buffer_dict import BufferDict
 
     base = layer.base_layer
-    if all(
-        own.is_meta or torch.equal(own, base.get_parameter(name))
-        for name, own in module.named_parameters()
-    ):
+    equal = map(torch.equal, module.parameters(), base.parameters())
+    if next(module.parameters()).is_meta or all(equal):
         base._parameters = module._parameters
         shared.add(base)
     # No children, so that they are saved and listed once.
@@ -194,4 +166,5 @@ def _separate(layer: Any, module: nn.Module, shared: set) -> None:
                 # Such as random indices, which would not be saved.
                 setattr(part, name, BufferDict(value))
         if isinstance(part, BufferDict):
+            part.persistent = True
             part._non_persistent_buffers_set.clear()

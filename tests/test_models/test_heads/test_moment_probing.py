@@ -260,7 +260,7 @@ def test_runs_resume_exactly_from_tuned_weights(backbone, tmp_path):
     graph = torch.export.export(model, (images[:2],), dynamic_shapes=dynamic)
     with torch.no_grad():
         torch.testing.assert_close(graph.module()(images), model(images))
-    # Test-time augmentation builds the model anew.
+    # Test-time augmentation builds the model again.
     views = MODELS.build(
         dict(type='mmdavpt.LabelingClsTTAModel', module=cfg.model)
     )

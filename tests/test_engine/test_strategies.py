@@ -39,6 +39,7 @@ def test_other_engines_are_refused_in_one_sentence(key, value, tmp_path):
         path = f'{key}.type' if 'wrapper' in key else key
         assert '\n' not in said and '. ' not in said
         assert said.startswith(f'`{path}` is ') and 'with DDP only' in said
+        assert '<' not in said  # the name of a class
         assert f'remove `{path}` and start with tools/dist_train.sh' in said
     assert not (tmp_path / 'run').exists()
 

@@ -157,6 +157,20 @@ def test_moments_have_no_order_number_or_scale_of_patches():
     assert (moved - expected).abs().max() > 1e-3
 
 
+def test_many_equal_patches_do_not_overflow_in_float16():
+    """Each adds up to 128 to a product, and 1,369 of them 175,232."""
+    head = build(channels=768, hidden=512, heads=4, extra=0, cls=False)
+    with torch.no_grad():
+        head.proj.weight.zero_()
+        head.proj.bias.zero_()
+        head.proj.bias[::128] = 100
+        head.norm.weight.fill_(1)
+        head.norm.bias.zero_()
+    patches = torch.zeros(1, 37 * 37, 768, dtype=torch.float16)
+    second = head.half().pre_logits((patches,))[1]
+    assert second.isfinite().all() and second.abs().max() > 0
+
+
 def test_everything_in_it_learns():
     head = build(heads=4)
     head((torch.randn(2, 9, 12, dtype=torch.float64),)).sin().sum().backward()

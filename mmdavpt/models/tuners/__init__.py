@@ -5,6 +5,7 @@ from .bias import Bias
 from .build import build_tuners
 from .lora import LoRA
 from .peft import Peft
+from .psrp import PSRP
 from .snf import SNF
 from .ssf import SSF
 from .tuner import PARTS, POINTS, BackboneSizes, Tuner
@@ -20,6 +21,7 @@ __all__ = [
     'PARTS',
     'POINTS',
     'Peft',
+    'PSRP',
     'SNF',
     'SSF',
     'Tuner',

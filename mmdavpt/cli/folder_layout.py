@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmdavpt.datasets import ImageFolder, SegmentationFolder
-from mmdavpt.datasets.folder_files import list_files
-from mmdavpt.datasets.hidden_files import is_hidden
+from mmdavpt.datasets.folder_files import is_hidden, list_files
 from mmdavpt.datasets.image_folder import SPLITS
 from mmdavpt.errors import UsageError, first_few
 

@@ -1,7 +1,6 @@
 """Datasets of characters, drawn on the fly."""
 
 from collections.abc import Sequence
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -10,74 +9,9 @@ from mmseg.datasets import ADE20KDataset, BaseSegDataset
 
 from mmdavpt.registry import DATASETS
 
-from .alphabets import (
-    ALPHABETS,
-    LATIN_FACES,
-    MULTISCRIPT_FACES,
-    alphabet_from,
-    check_faces,
-)
+from .alphabets import ALPHABETS, faces_from
 from .rendering import render_glyph, render_scene
 from .styles import style_from
-
-#: Sets of font faces by name.
-FACES = {
-    'multiscript': MULTISCRIPT_FACES,
-    'latin_train': LATIN_FACES['train'],
-    'latin_test': LATIN_FACES['test'],
-    'multiscript_train': MULTISCRIPT_FACES[::2],
-    'multiscript_test': MULTISCRIPT_FACES[1::2],
-}
-
-
-def faces_from(faces: str | Sequence[str], chars: str) -> tuple[str, ...]:
-    """Return a named set of font faces, or the given faces.
-
-    Args:
-        faces (str | Sequence[str]): A key of ``FACES``, or font names.
-        chars (str): Characters that every face must have.
-
-    Raises:
-        ValueError: If the name is unknown, there is no face, or a face lacks
-            a character.
-    """
-    if isinstance(faces, str) and faces not in FACES or not len(faces):
-        raise ValueError(
-            f'glyph faces should be one of {sorted(FACES)} or a list of font '
-            f'names, but got {faces!r}'
-        )
-    faces = FACES[faces] if isinstance(faces, str) else tuple(faces)
-    check_faces(faces, chars)
-    return faces
-
-
-def check_integers(low: int, **values: Any) -> None:
-    """Check that all values are integers of at least ``low``.
-
-    Raises:
-        ValueError: If one is not; the message names it.
-    """
-    for name, value in values.items():
-        if not isinstance(value, Integral) or value < low:
-            raise ValueError(
-                f'{name} should be an integer of at least {low}, '
-                f'but got {value!r}'
-            )
-
-
-def scene_size(size: Sequence[int]) -> tuple[int, int]:
-    """Return height and width as a tuple.
-
-    Raises:
-        ValueError: If they are not two integers of at least 16; smaller
-            characters are not legible.
-    """
-    if not isinstance(size, (tuple, list)) or len(size) != 2:
-        raise ValueError(
-            f'the size of a scene should be (height, width), but got {size!r}'
-        )
-    check_integers(16, height=size[0], width=size[1])
-    return int(size[0]), int(size[1])
 
 
 @DATASETS.register_module()
@@ -101,8 +35,8 @@ class GlyphDataset(BaseDataset):
         **kwargs: See :class:`mmpretrain.datasets.BaseDataset`.
 
     Raises:
-        ValueError: If an argument is out of range, or the number of class
-            names differs from that of the characters.
+        ValueError: If a face lacks a character, the style is unknown, or the
+            number of class names differs from that of the characters.
     """
 
     def __init__(
@@ -117,9 +51,7 @@ class GlyphDataset(BaseDataset):
         metainfo: dict | None = None,
         **kwargs,
     ) -> None:
-        check_integers(0, seed=seed)
-        check_integers(1, num_images=num_images, img_size=img_size)
-        self.chars = alphabet_from(chars)
+        self.chars = ALPHABETS.get(chars, chars)
         self.faces = faces_from(faces, self.chars)
         metainfo = {'classes': tuple(self.chars), **(metainfo or {})}
         if len(metainfo['classes']) != len(self.chars):
@@ -200,7 +132,7 @@ class GlyphSceneDataset(BaseSegDataset):
             ``metainfo`` leaves out are ignored.
 
     Raises:
-        ValueError: If an argument is out of range.
+        ValueError: If a face lacks a character, or the style is unknown.
     """
 
     METAINFO = SCENE_METAINFO
@@ -214,12 +146,10 @@ class GlyphSceneDataset(BaseSegDataset):
         style: str | dict = 'clean',
         **kwargs,
     ) -> None:
-        check_integers(0, seed=seed)
-        check_integers(1, num_images=num_images)
         self.faces = faces_from(faces, SCENE_CHARS)
         self.num_images = num_images
         self.seed = seed
-        self.size = scene_size(size)
+        self.size = tuple(size)
         self.style = style_from(style)
         super().__init__(reduce_zero_label=True, **kwargs)
 

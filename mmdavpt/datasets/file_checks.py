@@ -1,6 +1,7 @@
 """Checks of single files: broken ones, and what loading loses."""
 
 from .file_record import FileRecord
+from .load_masks import LoadMasks
 
 #: An image whose brightest value is lower is nearly black.
 DARK = 32
@@ -38,7 +39,9 @@ FILE_CHECKS = (
     (
         *('error', 'label file', 'wide_labels'),
         lambda r, data: (
-            len(r.shape) == 2 and r.stored_high > 255 and not data.maps_values
+            len(r.shape) == 2
+            and r.stored_high > 255
+            and not isinstance(data.load_labels, LoadMasks)
         ),
         'loading cuts the labels of {files} to 8 bits, but the first has the '
         'value {first.stored_high:g}; map them with value_map of '
@@ -67,12 +70,6 @@ FILE_CHECKS = (
         ),
         'loading keeps the upper 8 of {first.bits} bits of {files}; scale '
         'them yourself if the lower bits matter',
-    ),
-    (
-        *('warning', 'image', 'transparency'),
-        lambda r, _: r.transparent and r.shape[2:] != (4,),
-        'loading drops the transparency of {files}, so hidden colors become '
-        'visible; save them on a background',
     ),
     (
         *('warning', 'image', 'orientation'),

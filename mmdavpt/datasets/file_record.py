@@ -1,7 +1,6 @@
 """Records of image and label files: what they store and what is loaded."""
 
 import hashlib
-import io
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -39,8 +38,6 @@ class FileRecord:
             Defaults to (0, 0).
         orientation (int): The orientation tag, 1 to 8. Defaults to 1.
         digest (str): Hash of the content. Defaults to ''.
-        transparent (bool): Whether pixels are transparent. Defaults to
-            False.
         shape (tuple[int, ...]): Shape of the loaded array. Defaults to ():
             not decoded.
         high (float): Maximum of a loaded image. Defaults to 0.
@@ -63,7 +60,6 @@ class FileRecord:
     stored_size: tuple[int, int] = (0, 0)
     orientation: int = 1
     digest: str = ''
-    transparent: bool = False
     shape: tuple[int, ...] = ()
     high: float = 0
     stored_high: float = 0
@@ -134,10 +130,6 @@ def _read_pixels(record: FileRecord, image: np.ndarray) -> None:
     record.shape, record.high = image.shape, float(image.max())
     content = Path(record.path).read_bytes()
     record.digest = hashlib.blake2b(content, digest_size=16).hexdigest()
-    with suppress(*UNREADABLE), Image.open(io.BytesIO(content)) as stored:
-        if stored.has_transparency_data:
-            alpha = stored.convert('RGBA').getchannel('A')
-            record.transparent = alpha.getextrema()[0] < 255
     stored = _stored(record.path, 'cv2') if record.bits > 8 else None
     if stored is not None:
         record.stored_high = float(stored.max())

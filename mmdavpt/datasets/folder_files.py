@@ -4,7 +4,6 @@ import mimetypes
 import os
 import os.path as osp
 import unicodedata
-from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -103,25 +102,6 @@ def normalize_name(name: str) -> str:
         name (str): The name of a file, folder or class.
     """
     return unicodedata.normalize('NFC', name)
-
-
-def by_extension(paths: Iterable[str]) -> str:
-    """Return the number of files of each extension, most frequent first.
-
-    Args:
-        paths (Iterable[str]): The files.
-
-    Returns:
-        str: Such as '9 .webp (such as a.webp), 1 .JPG (c.JPG)'.
-    """
-    groups = defaultdict(list)
-    for path in paths:
-        groups[osp.splitext(path)[1] or 'without extension'].append(path)
-    ordered = sorted(groups.items(), key=lambda item: -len(item[1]))
-    return ', '.join(
-        f'{len(files)} {suffix} ({"such as " * (len(files) > 1)}{files[0]})'
-        for suffix, files in ordered
-    )
 
 
 def is_picture(path: str) -> bool:

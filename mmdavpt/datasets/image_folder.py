@@ -115,14 +115,6 @@ class ImageFolder(FolderReader, CustomDataset):
                     f'the folders of {root} are splits, not classes: '
                     f'{first_few(names)}; set data_prefix to one of them'
                 )
-            alike = {name.lower(): name for name in names}
-            for name in names:
-                if alike[name.lower()] != name:
-                    raise UsageError(
-                        f'the folders {name!r} and {alike[name.lower()]!r} of '
-                        f'{root} differ only in case; merge them, or list '
-                        'both in metainfo.classes'
-                    )
             self._metainfo['classes'] = tuple(names)
         self.folder_to_idx = self.class_to_idx
         for name in names:

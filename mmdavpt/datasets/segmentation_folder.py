@@ -74,11 +74,6 @@ class SegmentationFolder(FolderReader, BaseSegDataset):
     def load_data_list(self) -> list[dict]:
         """Pair the images with their masks."""
         roots, masks = self.data_prefix, None
-        if 'seg_map_path' not in roots and not self.test_mode:
-            raise UsageError(
-                f'{roots["img_path"]} has images for training, which need '
-                'masks; set data_prefix.seg_map_path'
-            )
         images = self._by_name(roots['img_path'], self.img_suffix)
         names = self._listed(images) if self.ann_file else sorted(images)
         if 'seg_map_path' in roots:

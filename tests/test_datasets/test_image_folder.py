@@ -192,9 +192,7 @@ def test_mistaken_folders(tmp_path):
     ):
         ImageFolder(str(tmp_path), 'train')
     draw(tmp_path / 'train' / 'Cat' / 'a.png')
-    with pytest.raises(UsageError, match="'Cat' and 'cat'.*only in case"):
-        ImageFolder(str(tmp_path), 'train')
-    dataset = ImageFolder(str(tmp_path), 'train', classes=['Cat', 'cat'])
+    dataset = ImageFolder(str(tmp_path), 'train')
     assert used(dataset) == {'Cat/a.png': 'Cat'}
 
 

@@ -10,7 +10,6 @@ from mmcv.transforms import LoadImageFromFile
 from mmengine.dataset import BaseDataset
 
 from mmdavpt.datasets.file_record import FileRecord, read_file, read_header
-from mmdavpt.datasets.load_masks import LoadMasks
 
 from .finding import Finding
 
@@ -58,11 +57,6 @@ class CheckedDataset:
     def load_labels(self) -> Callable[[dict], dict | None] | None:
         """The transform that loads pixel labels; None if none does."""
         return find_transform(self.dataset, 'LoadAnnotations')
-
-    @property
-    def maps_values(self) -> bool:
-        """True if label values are mapped and checked while loading."""
-        return isinstance(self.load_labels, LoadMasks)
 
     @property
     def renumbers(self) -> bool:

@@ -4,12 +4,9 @@ import os.path as osp
 from collections.abc import Iterable, Iterator
 
 from mmdavpt.datasets.folder_files import (
-    by_extension,
     is_hidden,
     is_picture,
     list_files,
-    loading_backend,
-    reads,
 )
 from mmdavpt.errors import first_few
 
@@ -107,7 +104,7 @@ def _partners(
         )
         yield 'error', 'images_without_labels', what, [i for i, _ in lonely]
     if alone := [path for path in masks if _stem(path) not in spare]:
-        what = f'label files without images: {by_extension(alone)}'
+        what = f'label files without images: {first_few(alone)}'
         yield 'warning', 'labels_without_images', what, alone
 
 
@@ -119,19 +116,14 @@ def _unread_images(data: CheckedDataset, spare: list[str]) -> Iterator[tuple]:
     common. A list leaves images out on purpose.
     """
     dataset, number = data.dataset, len(data.images)
-    backend = loading_backend(dataset.pipeline.transforms)
     suffix = getattr(dataset, 'img_suffix', '')
     accepts = getattr(dataset, 'is_valid_file', lambda p: p.endswith(suffix))
-    unread = [
-        path
-        for path in spare
-        if (is_picture(path) or reads(path, backend)) and not accepts(path)
-    ]
+    unread = [p for p in spare if is_picture(p) and not accepts(p)]
     if unread and not dataset.ann_file:
         reader = 'SegmentationFolder' if suffix else 'ImageFolder'
         what = (
             'images that are not read because of their names: '
-            f'{by_extension(unread)}; {number} images are read; use '
+            f'{first_few(unread)}; {number} images are read; use '
             f'mmdavpt.{reader}, and convert what it cannot read to JPEG or PNG'
         )
         severity = 'error' if len(unread) >= number else 'warning'

@@ -41,8 +41,6 @@ class DatasetReport:
             {}.
         formats (dict[str, int]): File formats to the number of images.
             Defaults to {}.
-        modes (dict[str, int]): Pillow's modes and bits per channel to the
-            number of images, such as {'RGB, 8 bits': 90}. Defaults to {}.
         findings (tuple[Finding, ...]): Errors first. Defaults to ().
     """
 
@@ -56,7 +54,6 @@ class DatasetReport:
     label_values: dict[int, int] = field(default_factory=dict)
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
     formats: dict[str, int] = field(default_factory=dict)
-    modes: dict[str, int] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
 
 
@@ -151,14 +148,12 @@ def _describe(
     sizes = [record.loaded_size for record in data.images]
     sizes = sorted(filter(None, sizes), key=math.prod)
     chosen = {'smallest': 0, 'median': len(sizes) // 2, 'largest': -1}
-    known = [record for record in data.images if record.mode]
     return DatasetReport(
         *name,
         classes=classes,
         label_values=dict(sorted(data.counts.items())) if data.labels else {},
         sizes={name: sizes[i] for name, i in chosen.items() if sizes},
-        formats=dict(Counter(r.format for r in known)),
-        modes=dict(Counter(f'{r.mode}, {r.bits} bits' for r in known)),
+        formats=dict(Counter(r.format for r in data.images if r.format)),
         findings=tuple(find_in(data, parts)),
         **{f'{data.unit}_per_class': counts},
     )

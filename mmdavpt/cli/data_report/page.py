@@ -1,18 +1,16 @@
 """Write a data report as one HTML page, with pictures of its findings."""
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import islice, starmap
 from pathlib import Path
 
 from jinja2 import Environment
-from mmcv.transforms import LoadImageFromFile
 
 from mmdavpt.checks.data.checked_dataset import CheckedDataset
 from mmdavpt.checks.data.report import DataReport
-from mmdavpt.datasets.folder_files import is_picture
 from mmdavpt.errors import printable
 
-from .thumbnails import UNKNOWN, Thumbnail, draw_image, draw_sample, style_of
+from .thumbnails import UNKNOWN, Thumbnail, draw_sample, style_of
 
 TEMPLATE = Path(__file__).with_name('page.html.jinja')
 
@@ -82,16 +80,8 @@ def make_bars(data: CheckedDataset) -> list[dict]:
 def _draw(
     files: Sequence[str], samples: dict[str, tuple[CheckedDataset, dict]]
 ) -> Iterator[Thumbnail]:
-    """Draw the samples of some files, or the files, each once."""
-    drawn = set()
-    for file in files:
-        data, sample = samples.get(file, (None, dict(img_path=file)))
-        image = sample['img_path']
-        if image in drawn or not (data or is_picture(file)):
-            continue
-        drawn.add(image)
-        if data:  # Image and labels of a sample are two files.
-            yield draw_sample(data, sample)
-        else:
-            load = LoadImageFromFile(imdecode_backend='pillow')
-            yield draw_image(image, load, sample)
+    """Draw the samples that some files belong to, each once."""
+    known = (samples[file] for file in files if file in samples)
+    # Image and labels of a sample are two files.
+    unique = {sample['img_path']: (data, sample) for data, sample in known}
+    return starmap(draw_sample, unique.values())

@@ -19,10 +19,10 @@ IGNORED, UNKNOWN = (128, 128, 128), (255, 0, 255)
 
 
 class Thumbnail(NamedTuple):
-    """Pictures of a sample, or of a file that is no sample.
+    """Pictures of a sample.
 
     Args:
-        file (str): The file.
+        file (str): The file of the image.
         image (str): The image as a data URI; '' if it cannot be loaded.
         labels (str): The colored labels as a data URI; '' without.
         legend (Sequence): Color, name and percentage of pixels of the label
@@ -42,10 +42,10 @@ def draw_sample(data: CheckedDataset, sample: dict) -> Thumbnail:
         data (CheckedDataset): The dataset.
         sample (dict): The sample.
     """
-    image = draw_image(sample['img_path'], data.load_image, sample)
+    image = _draw_image(_load(data.load_image, sample, 'img'))
     labels = _load(data.load_labels, sample, 'gt_seg_map')
     if labels is None or labels.ndim != 2:
-        return image
+        return Thumbnail(sample['img_path'], image)
     values, counts = np.unique(labels, return_counts=True)
     styles = [style_of(value, data) for value in values.tolist()]
     colors = np.zeros((256, 3), np.uint8)
@@ -55,27 +55,19 @@ def draw_sample(data: CheckedDataset, sample: dict) -> Thumbnail:
     shares = 100 * counts / labels.size
     legend = [(*style, n) for style, n in zip(styles, shares, strict=True)]
     legend.sort(key=lambda entry: (entry[0] != UNKNOWN, -entry[2]))
-    return image._replace(labels=_encode(picture, 'png'), legend=legend)
+    return Thumbnail(
+        sample['img_path'], image, _encode(picture, 'png'), legend
+    )
 
 
-def draw_image(
-    file: str, load: Callable[[dict], dict | None], sample: dict
-) -> Thumbnail:
-    """Draw an image.
-
-    Args:
-        file (str): The file.
-        load (Callable): The transform that loads it.
-        sample (dict): The input of the transform.
-    """
-    pixels = _load(load, sample, 'img')
+def _draw_image(pixels: np.ndarray | None) -> str:
+    """Return an image with BGR channels, or one, as a small data URI."""
     if pixels is None:
-        return Thumbnail(file, '')
+        return ''
     pixels = np.clip(pixels, 0, 255).astype(np.uint8)
     if pixels.ndim == 3:  # BGR, BGRA, or one channel
         pixels = pixels[..., 2::-1] if pixels.shape[2] > 2 else pixels[..., 0]
-    picture = Image.fromarray(np.ascontiguousarray(pixels))
-    return Thumbnail(file, _encode(picture, 'jpeg'))
+    return _encode(Image.fromarray(np.ascontiguousarray(pixels)), 'jpeg')
 
 
 def style_of(value: int, data: CheckedDataset) -> tuple[Sequence[int], str]:

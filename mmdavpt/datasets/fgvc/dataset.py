@@ -121,17 +121,6 @@ class FGVC(BaseDataset):
                     f'{self._list_path("train")} has no image; use lists that '
                     'were made together'
                 )
-        lists = {self._list_path('train'): train}
-        other = self._list_path('test' if part == 'val' else 'val')
-        if osp.isfile(other):
-            lists[other] = read_list(other)
-        for name, others in lists.items():
-            if shared := entries.keys() & others.keys():
-                raise UsageError(
-                    f'{path} shares {len(shared)} images, such as '
-                    f'{min(shared)!r}, with {name}; use lists that were made '
-                    'together'
-                )
         return entries
 
     def _check_count(self, part: str, found: int, what: str) -> None:
@@ -160,11 +149,3 @@ class FGVC(BaseDataset):
             f'{" or ".join(folders)}; put the images there, or set '
             'data_prefix to their folder'
         )
-
-    def extra_repr(self) -> list[str]:
-        """Return lines that describe this dataset."""
-        return [
-            f'Set and split: \t{self.fgvc_set.title}, {self.split}',
-            f'Root of dataset: \t{self.data_root}',
-            f'Prefix of images: \t{self.img_prefix}',
-        ]

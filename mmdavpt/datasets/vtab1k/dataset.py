@@ -88,13 +88,6 @@ class VTAB1k(BaseDataset):
             for image, label in entries.items()
         ]
 
-    def extra_repr(self) -> list[str]:
-        """Return lines that describe this dataset."""
-        return [
-            f'Task and split: \t{self.task.title}, {self.split}',
-            f'Root of dataset: \t{self.data_root}',
-        ]
-
 
 def read_split(path: str, num_classes: int) -> dict[str, int]:
     """Read the list of a split, with lines ``image path label``.

@@ -48,7 +48,6 @@ class SegmentationFolder(FolderReader, BaseSegDataset):
         self,
         data_root: str = '',
         data_prefix: dict | None = None,
-        ann_file: str = '',
         img_suffix: str = '',
         seg_map_suffix: str = '',
         metainfo: dict | None = None,
@@ -64,7 +63,6 @@ class SegmentationFolder(FolderReader, BaseSegDataset):
         super().__init__(
             data_root=data_root,
             data_prefix={k: v for k, v in data_prefix.items() if v},
-            ann_file=ann_file,
             img_suffix=img_suffix,
             seg_map_suffix=seg_map_suffix,
             metainfo=metainfo,

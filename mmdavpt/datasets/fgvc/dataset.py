@@ -1,7 +1,6 @@
 """Reader of the five fine-grained (FGVC) datasets with VPT's JSON lists."""
 
 import os.path as osp
-from collections.abc import Sequence
 
 from mmpretrain.datasets import BaseDataset
 
@@ -28,7 +27,6 @@ class FGVC(BaseDataset):
         split (str): 'train', 'val', 'trainval' (both of these) or 'test'.
         data_root (str, optional): Folder of the lists. Defaults to None: the
             dataset's folder, or one named by an alias, in ``data/fgvc``.
-        pipeline (Sequence): Transforms. Defaults to ().
         check_size (bool): Whether to check the number of images and classes
             against the published ones. Defaults to True.
         data_prefix (str): Folder of the image paths, relative to
@@ -49,7 +47,6 @@ class FGVC(BaseDataset):
         name: str,
         split: str,
         data_root: str | None = None,
-        pipeline: Sequence = (),
         check_size: bool = True,
         data_prefix: str = '',
         **kwargs,
@@ -68,7 +65,6 @@ class FGVC(BaseDataset):
             if data_root
             else default_root(self.fgvc_set),
             data_prefix=data_prefix,
-            pipeline=pipeline,
             **kwargs,
         )
 

@@ -1,7 +1,6 @@
 """Reader of the 19 tasks of VTAB-1k with the lists that most projects use."""
 
 import os.path as osp
-from collections.abc import Sequence
 
 from mmpretrain.datasets import BaseDataset
 
@@ -31,7 +30,6 @@ class VTAB1k(BaseDataset):
             'train800val200' (both of these) or 'test'.
         data_root (str): Folder of all tasks. The folder of the task has its
             name or an alias. Defaults to 'data/vtab-1k'.
-        pipeline (Sequence): Transforms. Defaults to ().
         check_size (bool): Whether to check the number of images against the
             published one. Defaults to True.
         **kwargs: See :class:`mmpretrain.datasets.BaseDataset`. Class names
@@ -49,7 +47,6 @@ class VTAB1k(BaseDataset):
         task: str,
         split: str,
         data_root: str = 'data/vtab-1k',
-        pipeline: Sequence = (),
         check_size: bool = True,
         **kwargs,
     ) -> None:
@@ -63,7 +60,6 @@ class VTAB1k(BaseDataset):
         super().__init__(
             ann_file='',
             data_root=osp.expanduser(data_root),
-            pipeline=pipeline,
             **kwargs,
         )
 

@@ -167,7 +167,7 @@ def test_report_malformed_lines(tmp_path, line, message):
 def test_report_missing_folders_and_lists(tmp_path):
     with pytest.raises(UsageError, match="no folder 'cifar' or 'cifar100'"):
         read(tmp_path, 'cifar')
-    with pytest.raises(UsageError, match='does not exist'):
+    with pytest.raises(UsageError, match="nowhere has no folder 'svhn' for"):
         read(tmp_path / 'nowhere')
     folder = write(tmp_path, lines=[])
     with pytest.raises(UsageError, match='is empty'):

@@ -89,7 +89,13 @@ def write_config(args: argparse.Namespace, command: list[str]) -> str:
         _describe(layout, args.config, path, command),
     )
     _write(path, files, alone=args.launcher in (None, 'none'))
-    if value_map := settings.get('value_map'):
+    _announce(layout, path)
+    return str(path)
+
+
+def _announce(layout: FolderLayout, path: Path) -> None:
+    """Print what was found, on rank 0."""
+    if value_map := layout.settings.get('value_map'):
         pairs = ', '.join(f'{v}: {k}' for v, k in value_map.items())
         warn(
             f'the values of the masks become classes ({pairs}); if these are '
@@ -97,7 +103,6 @@ def write_config(args: argparse.Namespace, command: list[str]) -> str:
         )
     if os.environ.get('RANK', '0') == '0':
         print(f'{_count(layout)}; settings in {path}', flush=True)
-    return str(path)
 
 
 def _settings_of(source: str) -> dict[str, str]:

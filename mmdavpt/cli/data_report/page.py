@@ -10,7 +10,7 @@ from mmdavpt.checks.data.checked_dataset import CheckedDataset
 from mmdavpt.checks.data.report import DataReport
 from mmdavpt.errors import printable
 
-from .thumbnails import UNKNOWN, Thumbnail, draw_sample, style_of
+from .thumbnails import UNKNOWN, draw_sample, style_of
 
 TEMPLATE = Path(__file__).with_name('page.html.jinja')
 
@@ -79,7 +79,7 @@ def make_bars(data: CheckedDataset) -> list[dict]:
 
 def _draw(
     files: Sequence[str], samples: dict[str, tuple[CheckedDataset, dict]]
-) -> Iterator[Thumbnail]:
+) -> Iterator[dict]:
     """Draw the samples that some files belong to, each once."""
     known = (samples[file] for file in files if file in samples)
     # Image and labels of a sample are two files.

@@ -3,7 +3,6 @@
 import io
 from base64 import b64encode
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -18,34 +17,24 @@ SIDE = 160
 IGNORED, UNKNOWN = (128, 128, 128), (255, 0, 255)
 
 
-class Thumbnail(NamedTuple):
-    """Pictures of a sample.
-
-    Args:
-        file (str): The file of the image.
-        image (str): The image as a data URI; '' if it cannot be loaded.
-        labels (str): The colored labels as a data URI; '' without.
-        legend (Sequence): Color, name and percentage of pixels of the label
-            values, those without a class first, then the most frequent.
-    """
-
-    file: str
-    image: str
-    labels: str = ''
-    legend: Sequence[tuple[Sequence[int], str, float]] = ()
-
-
-def draw_sample(data: CheckedDataset, sample: dict) -> Thumbnail:
+def draw_sample(data: CheckedDataset, sample: dict) -> dict:
     """Draw a sample as a training loads it, and its labels in color.
 
     Args:
         data (CheckedDataset): The dataset.
         sample (dict): The sample.
+
+    Returns:
+        dict: 'file' of the image; 'image', a data URI, '' if it cannot be
+        loaded; 'labels', a data URI, '' without; and 'legend': color, name
+        and percentage of pixels of the label values, those without a class
+        first, then the most frequent.
     """
     image = _draw_image(_load(data.load_image, sample, 'img'))
+    drawn = dict(file=sample['img_path'], image=image, labels='', legend=[])
     labels = _load(data.load_labels, sample, 'gt_seg_map')
     if labels is None or labels.ndim != 2:
-        return Thumbnail(sample['img_path'], image)
+        return drawn
     values, counts = np.unique(labels, return_counts=True)
     styles = [style_of(value, data) for value in values.tolist()]
     colors = np.zeros((256, 3), np.uint8)
@@ -55,9 +44,7 @@ def draw_sample(data: CheckedDataset, sample: dict) -> Thumbnail:
     shares = 100 * counts / labels.size
     legend = [(*style, n) for style, n in zip(styles, shares, strict=True)]
     legend.sort(key=lambda entry: (entry[0] != UNKNOWN, -entry[2]))
-    return Thumbnail(
-        sample['img_path'], image, _encode(picture, 'png'), legend
-    )
+    return dict(drawn, labels=_encode(picture, 'png'), legend=legend)
 
 
 def _draw_image(pixels: np.ndarray | None) -> str:

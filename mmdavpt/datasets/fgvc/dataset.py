@@ -38,7 +38,7 @@ class FGVC(BaseDataset):
     Raises:
         UsageError: If the name or the split is unknown; if a list is missing
             or malformed, has another size, a class that the training list
-            lacks, or an image of another list; or if no folder holds the
+            lacks, or an image of the training list; or if no folder holds the
             first image.
     """
 
@@ -107,9 +107,15 @@ class FGVC(BaseDataset):
     def _read_evaluation(
         self, part: str, train: dict[str, ClassId]
     ) -> dict[str, ClassId]:
-        """Read 'val' or 'test'; compare it with the other lists."""
+        """Read 'val' or 'test'; compare it with the training list."""
         entries, path = self._read(part), self._list_path(part)
         known = set(train.values())
+        if shared := entries.keys() & train.keys():
+            raise UsageError(
+                f'{path} shares {len(shared)} images, such as {min(shared)!r},'
+                f' with {self._list_path("train")}; use lists that were made '
+                'together'
+            )
         for image, class_id in entries.items():
             if class_id not in known:
                 raise UsageError(

@@ -3,6 +3,7 @@
 import json
 import os.path as osp
 from collections.abc import Sequence
+from typing import Any
 
 from mmdavpt.errors import UsageError
 
@@ -23,37 +24,14 @@ def read_list(path: str) -> dict[str, ClassId]:
         UsageError: If the file is missing, is not valid JSON, or holds
             anything else.
     """
-    form = 'a list is {"image path": class id, ...}'
-    try:
-        with open(path, encoding='utf-8-sig') as file:
-            entries = json.load(file, object_pairs_hook=_unique_keys)
-    except FileNotFoundError:
+    entries = _read_json(path)
+    listed = isinstance(entries, dict)
+    if not listed or {*map(type, entries.values())} not in ({int}, {str}):
         raise UsageError(
-            f'{path} does not exist; make the lists from the original '
-            'download with tools/dataset_converters/fgvc_splits.py'
-        ) from None
-    except (OSError, ValueError) as error:
-        raise UsageError(f'{path} cannot be read ({error}); {form}') from None
-    if not isinstance(entries, dict) or not entries:
-        found = 'empty' if entries in ({}, []) else 'of another form'
-        raise UsageError(f'{path} is {found}; {form}')
-    kind = type(next(iter(entries.values())))
-    for image, class_id in entries.items():
-        if kind not in (int, str) or type(class_id) is not kind:
-            raise UsageError(
-                f'{path} gives {image!r} the class {class_id!r}, but all '
-                f'class ids should be integers, or all strings; {form}'
-            )
-    return entries
-
-
-def _unique_keys(pairs: Sequence[tuple]) -> dict:
-    """Make a dict of JSON's pairs; raise if a key occurs twice."""
-    entries = dict(pairs)
-    if len(entries) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(k for i, k in enumerate(keys) if k in keys[:i])
-        raise ValueError(f'it has the key {twice!r} twice')
+            f'{path} should be {{"image path": class id, ...}} with class ids '
+            'that are all integers or all strings, but is not; make it with '
+            'tools/dataset_converters/fgvc_splits.py'
+        )
     return entries
 
 
@@ -74,15 +52,22 @@ def read_class_names(data_root: str, class_ids: Sequence[ClassId]) -> list:
     path = osp.join(data_root, 'classes.json')
     if not osp.isfile(path):
         return [str(class_id) for class_id in class_ids]
-    try:
-        with open(path, encoding='utf-8-sig') as file:
-            names = json.load(file)
-    except ValueError as error:
-        raise UsageError(f'{path} is not valid JSON: {error}') from None
-    valid = isinstance(names, list) and len(names) == len(class_ids)
-    if not valid or not all(isinstance(name, str) for name in names):
+    names = _read_json(path)
+    listed = isinstance(names, list)
+    if not listed or [*map(type, names)] != [str] * len(class_ids):
         raise UsageError(
             f'{path} should list the names of {len(class_ids)} classes; '
             'correct it, or move it away'
         )
     return names
+
+
+def _read_json(path: str) -> Any:
+    try:
+        with open(path, encoding='utf-8-sig') as file:
+            return json.load(file)
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f'{path} cannot be read as JSON ({error}); make it with '
+            'tools/dataset_converters/fgvc_splits.py'
+        ) from None

@@ -19,6 +19,7 @@ class GlyphDataset(BaseDataset):
     """Images of single characters for classification.
 
     Image ``i`` shows character ``i % K`` and depends only on ``(seed, i)``.
+    The input of the pipeline already has the image ``img``, uint8, BGR.
 
     Args:
         chars (str): A key of ``ALPHABETS``, or the characters; each is a
@@ -28,8 +29,6 @@ class GlyphDataset(BaseDataset):
         seed (int): Seed of the images. Defaults to 0.
         img_size (int): Height and width in pixels. Defaults to 48.
         style (str | dict): See :func:`style_from`. Defaults to 'clean'.
-        pipeline (Sequence): Transforms; their input already has the image
-            ``img``, uint8, BGR. Defaults to ().
         metainfo (dict, optional): More meta information; its class names
             replace the characters, in the same order. Defaults to None.
         **kwargs: See :class:`mmpretrain.datasets.BaseDataset`.
@@ -47,7 +46,6 @@ class GlyphDataset(BaseDataset):
         seed: int = 0,
         img_size: int = 48,
         style: str | dict = 'clean',
-        pipeline: Sequence = (),
         metainfo: dict | None = None,
         **kwargs,
     ) -> None:
@@ -63,9 +61,7 @@ class GlyphDataset(BaseDataset):
         self.seed = seed
         self.size = (img_size, img_size)
         self.style = style_from(style)
-        super().__init__(
-            ann_file='', metainfo=metainfo, pipeline=pipeline, **kwargs
-        )
+        super().__init__(ann_file='', metainfo=metainfo, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """List the labels; images are drawn on access."""
@@ -176,21 +172,15 @@ class GlyphSceneDataset(BaseSegDataset):
             self.size,
             self.style,
         )
-        info['gt_seg_map'] = self._loaded_annotation(annotation)
-        info['seg_fields'].append('gt_seg_map')
-        info['img_shape'] = info['ori_shape'] = self.size
-        return info
-
-    def _loaded_annotation(self, annotation: np.ndarray) -> np.ndarray:
-        """Return the annotation as ``LoadAnnotations`` would load it.
-
-        0 (nothing) becomes 255 and all others decrease by one; then the
-        selected classes are renumbered and the others ignored.
-        """
+        # As loaded: 0 (nothing) becomes 255 and all others decrease by one;
+        # then the selected classes are renumbered and the others ignored.
         lookup = np.arange(-1, 255).astype(np.uint8)
         for old, new in (self.label_map or {}).items():
             lookup[old + 1] = new
-        return lookup[annotation]
+        info['gt_seg_map'] = lookup[annotation]
+        info['seg_fields'].append('gt_seg_map')
+        info['img_shape'] = info['ori_shape'] = self.size
+        return info
 
 
 @DATASETS.register_module()

@@ -92,19 +92,19 @@ def street(tmp_path):
 
 def test_labels_are_drawn_in_the_colors_of_their_legend(street):
     picture = draw_sample(street, street.samples[1])
-    assert picture.legend == [
+    assert picture['legend'] == [
         ((255, 0, 255), '7 (no class)', pytest.approx(0.1)),
         ((128, 128, 128), '255 (ignored)', pytest.approx(50)),
         ([255, 0, 0], '0 <b>x</b> & "y"', pytest.approx(25)),
         ([0, 255, 0], '1 信号機', pytest.approx(24.9)),
     ]
-    kind, drawn = decode(picture.labels)
+    kind, drawn = decode(picture['labels'])
     assert kind == 'data:image/png' and drawn.size == (SIDE, SIDE * 3 // 4)
     drawn = drawn.convert('RGB')
     assert drawn.getpixel((80, 20)) == (0, 255, 0)
     assert drawn.getpixel((80, 40)) == (255, 0, 0)
     assert drawn.getpixel((80, 100)) == (128, 128, 128)
-    kind, drawn = decode(picture.image)
+    kind, drawn = decode(picture['image'])
     assert kind == 'data:image/jpeg' and drawn.mode == 'RGB'
 
 
@@ -118,8 +118,8 @@ def test_images_have_their_own_colors(tmp_path, mode, color_type):
     load = dict(type='LoadImageFromFile', color_type=color_type)
     part = built(type=CLS, data_root=str(tmp_path), pipeline=[load])
     drawn = draw_sample(part, part.samples[0])
-    assert drawn.labels == '' and not drawn.legend
-    _, shown = decode(drawn.image)
+    assert drawn['labels'] == '' and drawn['legend'] == []
+    _, shown = decode(drawn['image'])
     expected = picture.convert(shown.mode).getpixel((9, 9))
     assert np.allclose(shown.getpixel((9, 9)), expected, atol=3)
 

@@ -212,14 +212,16 @@ def with_file(name, text):
         (lambda root: (root / 'val.json').unlink(), 'val', 'fgvc_splits.py'),
         (lambda root: (root / 'train.json').unlink(), 'test', 'train.json'),
         (with_file('val.json', '{"a": 5'), 'val', 'cannot be read'),
-        (with_file('val.json', '["a"]'), 'val', 'of another form'),
-        (with_file('val.json', '{}'), 'val', 'is empty'),
-        (with_file('val.json', '{"a": 5, "a": 30}'), 'val', "'a' twice"),
-        (with_file('val.json', '{"a": 5.5}'), 'val', "'a' the class 5.5"),
-        (with_file('val.json', '{"a": true}'), 'val', "'a' the class True"),
-        (with_file('val.json', '{"a": 5, "b": "5"}'), 'val', "'b' the class"),
+        *(
+            (with_file('val.json', text), 'val', 'that are all integers or')
+            for text in (
+                *('["a"]', '{}', '[]', '7', '{"a": 5.5}', '{"a": true}'),
+                '{"a": 5, "b": "5"}',
+            )
+        ),
         (with_file('val.json', '{"a": 6}'), 'val', 'the class 6, of which'),
         (with_file('val.json', '{"a": "5"}'), 'val', "the class '5', of"),
+        (with_file('val.json', '{"b/0.jpg": 5}'), 'val', 'shares 1 images'),
         (
             with_file('val.json', '{"d.jpg": 5}'),
             'val',
@@ -227,7 +229,8 @@ def with_file(name, text):
         ),
         (with_file('classes.json', '["a"]'), 'val', 'names of 3 classes'),
         (with_file('classes.json', '[1, 2, 3]'), 'val', 'names of 3 classes'),
-        (with_file('classes.json', '['), 'val', 'is not valid JSON'),
+        (with_file('classes.json', '['), 'val', 'cannot be read as JSON'),
+        (with_file('classes.json', '7'), 'val', 'names of 3 classes'),
     ],
 )
 def test_report_malformed_lists(tmp_path, spoil, split, sentence):

@@ -107,6 +107,15 @@ def test_folder_of_images_without_labels(tmp_path, folder):
         find_task(str(tmp_path))
 
 
+def test_folders_without_classes(tmp_path):
+    """Images to predict, and hidden files, are not part of the data."""
+    write_images(tmp_path, [*names('train/a', 'train/b'), 'test/0.jpg'])
+    write_images(tmp_path, ['train/.git/0.jpg', '.git/0.jpg'])
+    layout = read_layout(str(tmp_path), 'classification')
+    assert layout.settings == dict(classes=['a', 'b'])
+    assert layout.images == dict(train=8, val=2)
+
+
 @pytest.mark.parametrize(
     'form, prefix',
     [

@@ -44,7 +44,8 @@ class LoadMasks(LoadAnnotations):
 
     Raises:
         UsageError: If a map is malformed, both are given, a mask is not
-            readable as above, or its value or color is not in the map.
+            readable as above or has another size than its image, or its
+            value or color is not in the map.
     """
 
     def __init__(
@@ -70,6 +71,12 @@ class LoadMasks(LoadAnnotations):
         content = fileio.get(path, backend_args=self.backend_args)
         with Image.open(io.BytesIO(content)) as image:
             values = read_values(image, path, self.color_map is not None)
+        size = results.get('ori_shape', values.shape)
+        if values.shape != tuple(size):
+            raise UsageError(
+                f'{path} has {values.shape[1]}×{values.shape[0]} pixels, but '
+                f'its image {results.get("img_path")} has {size[1]}×{size[0]}'
+            )
         labels = self._map(values, path)
         if results['reduce_zero_label']:
             labels = np.where(labels % IGNORED, labels - 1, IGNORED)

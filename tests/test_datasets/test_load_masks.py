@@ -241,6 +241,22 @@ def test_a_mask_turns_as_its_image_does(tmp_path):
         assert (mask * 100 == image[..., 0]).all()
 
 
+def test_another_size_than_the_image(tmp_path):
+    Image.fromarray(VALUES).save(tmp_path / 'mask.png')
+    results = dict(
+        img_path='image.jpg',
+        ori_shape=(3, 2),
+        seg_map_path=str(tmp_path / 'mask.png'),
+        reduce_zero_label=False,
+        seg_fields=[],
+    )
+    with pytest.raises(
+        UsageError,
+        match=r'mask.png has 3×2 pixels, but its image image.jpg has 2×3',
+    ):
+        LoadMasks()(results)
+
+
 maps = st.dictionaries(
     st.integers(0, 65535) | st.integers(0, 9),
     st.integers(0, 255),

@@ -1,9 +1,11 @@
 from .acting import Acting, LayerTuners, acting
 from .adapter import Adapter
 from .adaptformer import AdaptFormer
+from .attention_temperature import AttentionTemperature
 from .bias import Bias
 from .build import build_tuners
 from .lora import LoRA
+from .mosa import MoSA
 from .snf import SNF
 from .ssf import SSF
 from .tuner import PARTS, POINTS, BackboneSizes, Tuner
@@ -12,10 +14,12 @@ __all__ = [
     'Acting',
     'AdaptFormer',
     'Adapter',
+    'AttentionTemperature',
     'BackboneSizes',
     'Bias',
     'LayerTuners',
     'LoRA',
+    'MoSA',
     'PARTS',
     'POINTS',
     'SNF',

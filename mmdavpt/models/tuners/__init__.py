@@ -6,6 +6,7 @@ from .bias import Bias
 from .build import build_tuners
 from .lora import LoRA
 from .mosa import MoSA
+from .psrp import PSRP
 from .snf import SNF
 from .ssf import SSF
 from .tuner import PARTS, POINTS, BackboneSizes, Tuner
@@ -22,6 +23,7 @@ __all__ = [
     'MoSA',
     'PARTS',
     'POINTS',
+    'PSRP',
     'SNF',
     'SSF',
     'Tuner',

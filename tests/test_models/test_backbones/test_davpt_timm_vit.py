@@ -377,7 +377,7 @@ def test_weights_load_strictly(prefix, tmp_path):
     for wrong, problem in (
         (dict(depth=2), 'unexpected .*blocks.2'),
         (dict(qkv_fused=False), 'missing .*k_proj'),
-        (dict(embed_dim=64), 'mismatched shape of .*blocks.0'),
+        (dict(embed_dim=64), 'mismatched shape of .*cls_token'),
     ):
         vit = build(DINOV3, torch.float32, init_cfg=weights, **wrong)
         with pytest.raises(UsageError, match=problem):

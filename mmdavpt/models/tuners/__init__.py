@@ -1,9 +1,11 @@
 from .acting import Acting, LayerTuners, acting
 from .adapter import Adapter
 from .adaptformer import AdaptFormer
+from .attention_temperature import AttentionTemperature
 from .bias import Bias
 from .build import build_tuners
 from .lora import LoRA
+from .mosa import MoSA
 from .peft import Peft
 from .psrp import PSRP
 from .snf import SNF
@@ -14,10 +16,12 @@ __all__ = [
     'Acting',
     'AdaptFormer',
     'Adapter',
+    'AttentionTemperature',
     'BackboneSizes',
     'Bias',
     'LayerTuners',
     'LoRA',
+    'MoSA',
     'PARTS',
     'POINTS',
     'Peft',

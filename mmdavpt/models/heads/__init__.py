@@ -1,3 +1,4 @@
+from .feature_pyramid import FeaturePyramid
 from .linear_head import LinearSegHead
 
-__all__ = ['LinearSegHead']
+__all__ = ['FeaturePyramid', 'LinearSegHead']

@@ -30,7 +30,7 @@ class Method(NamedTuple):
     Attributes:
         backbone (dict): Arguments of the backbone of ViT-B.
         count (int): Its trainable parameters, without the head.
-        moves (tuple): Patterns of the parameters that train, besides heads.
+        moves (tuple): Patterns of the parameters that train, apart from heads.
         metric (str | None): The metric of guidance; None for no guidance.
         toy (dict): Arguments for the two layers of the toy, where others.
         folds (bool): Whether the method folds into the frozen weights.

@@ -67,7 +67,10 @@ def test_odd_grids_keep_their_last_row_and_column():
 @pytest.mark.parametrize('rows, columns', [(3, 5), (1, 4), (6, 2)])
 def test_maps_of_a_pyramid(rows, columns):
     inputs = [torch.randn(2, 8, rows, columns) for _ in range(4)]
-    assert [tuple(x.shape) for x in FeaturePyramid(8, BN)(inputs)] == [
+    maps = FeaturePyramid(8, BN)(inputs)
+    assert torch.equal(maps[2], inputs[2])
+    assert torch.equal(maps[3], maxima(inputs[3]))
+    assert [tuple(x.shape) for x in maps] == [
         (2, 8, 4 * rows, 4 * columns),
         (2, 8, 2 * rows, 2 * columns),
         (2, 8, rows, columns),

@@ -101,6 +101,7 @@ METHODS = {
     'AdaptFormer': tuned_by('AdaptFormer', 1_189_632),
     'SSF': tuned_by('SSF', 205_824, folds=True),
     'SNF': tuned_by('SNF', 110_640),
+    'PSRP': tuned_by('PSRP', 442_368),
     'DA-VPT with LoRA': Method(
         dict(DEEP, tuners=[dict(type='LoRA')]),
         184_320 + 294_912,

@@ -57,6 +57,8 @@ methods = dict(
     davpt=dict(num_prompts=num_prompts),
     lora=dict(num_prompts=0, tuners=[dict(type='LoRA', rank=8)]),
 )
+assert weights in vits, f'weights should be one of {", ".join(vits)}'
+assert method in methods, f'method should be one of {", ".join(methods)}'
 vit = vits[weights]
 size = vit['size']
 loss = dict(type='CrossEntropyLoss')

@@ -2,7 +2,7 @@ from .backbones import DAVPTTimmViT, DAVPTVisionTransformer
 from .classifier import DAVPTImageClassifier
 from .cls_tta import LabelingClsTTAModel
 from .guidance import PromptGuidance
-from .heads import FeaturePyramid, LinearSegHead
+from .heads import FeaturePyramid, LinearSegHead, MomentProbingHead
 from .losses import DAVPTLoss
 from .seg_tta import RunningSegTTAModel
 from .segmentor import DAVPTEncoderDecoder
@@ -17,6 +17,7 @@ __all__ = [
     'FeaturePyramid',
     'LabelingClsTTAModel',
     'LinearSegHead',
+    'MomentProbingHead',
     'PromptGuidance',
     'RunningSegTTAModel',
     'count_parameters',

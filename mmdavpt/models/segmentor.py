@@ -6,6 +6,7 @@ import torch
 from mmseg.models import EncoderDecoder
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.structures import SegDataSample
+from mmseg.utils import add_prefix
 from torch import Tensor
 
 from mmdavpt.errors import UsageError
@@ -64,21 +65,24 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
     def loss(
         self, inputs: Tensor, data_samples: list[SegDataSample]
     ) -> dict[str, Tensor]:
-        """Return the heads' losses and, in training, the guidance losses.
+        """Return the losses of the heads and, in training, of guidance.
 
         Args:
             inputs (Tensor): Images with shape (B, 3, H, W).
             data_samples (list[SegDataSample]): With ``gt_sem_seg``.
         """
-        if self.guidance is None or not self.training:
+        if not self.training or not (self.guidance or self.consistency_weight):
             return super().loss(inputs, data_samples)
-        labels = (
+        labels = self.guidance and (
             self.regions(data_samples)
             if self.guidance.labels == 'present'
             else self.guidance_labels(data_samples).to(inputs.device)
         )
         features, losses = self.forward_guided(inputs, labels)
-        losses.update(self._decode_head_forward_train(features, data_samples))
+        of_head = self.head_losses(
+            self.decode_head, inputs, features, data_samples, self.train_cfg
+        )
+        losses.update(add_prefix(of_head, 'decode'))
         if self.with_auxiliary_head:
             losses.update(
                 self._auxiliary_head_forward_train(features, data_samples)

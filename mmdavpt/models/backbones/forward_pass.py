@@ -95,24 +95,26 @@ def run_layers(
     projected = vit.prompt_cache.get(vit, acting) if as_prefix else {}
     outs, guided = [], {}
     for i in range(vit.num_used_layers):
-        prefix = None
-        if prompted:
-            tokens, prefix = _with_prompts(vit, i, tokens)
+        tuners = LayerTuners(i, acting)
+        own = vit.prompts.of_layer(i) if prompted else None
+        if own is not None:
+            own = tuners.apply('prompts', own)
+        tokens, prefix = _with_prompts(vit, i, tokens, own)
         is_guided = request is not None and i in request.layers
         task = LayerTask(
             prompts=prefix,
             projected=None if prefix is None else projected.get(i),
-            tuners=LayerTuners(i, acting),
+            tuners=tuners,
             patch_start=tokens.patch_start,
             cls_only=_is_last(vit, i) and vit.out_type == 'cls_token',
             request=request if is_guided else None,
-            own_prompts=vit.prompts[str(i)] if is_guided else None,
+            own_prompts=own if is_guided else None,
             rope=None if rope is None else rope[i],
             has_cls=vit.has_cls,
         )
         x, layer_tokens = _run_layer(vit, i, tokens.x, task)
         if i == len(vit.layers) - 1 and vit.final_norm:
-            x = task.tuners.apply('norm', 'final', vit.output_norm(x))
+            x = tuners.apply('norm', 'final', vit.output_norm(x))
         tokens = TokenSequence(x, tokens.num_extra, tokens.num_prompts)
         if is_guided:
             guided[i] = layer_tokens
@@ -133,15 +135,20 @@ def _is_last(vit: nn.Module, i: int) -> bool:
 
 
 def _with_prompts(
-    vit: nn.Module, i: int, tokens: TokenSequence
+    vit: nn.Module, i: int, tokens: TokenSequence, prompts: Tensor | None
 ) -> tuple[TokenSequence, Tensor | None]:
     """Give a layer its prompts: among the tokens, or else as a prefix.
+
+    Args:
+        vit (nn.Module): A ``PromptedBackbone``.
+        i (int): Index of the layer.
+        tokens (TokenSequence): Output of the layer before.
+        prompts (Tensor, optional): Prompts of the layer, with shape (P, C).
 
     Returns:
         tuple[TokenSequence, Tensor | None]: Input of the layer; and its
         prefix, with shape (P, C), if it has one.
     """
-    prompts = vit.prompts.of_layer(i)
     pooled = vit.pool_prompts and _is_last(vit, i)
     if prompts is None or not (vit.propagate or pooled):
         return tokens, prompts

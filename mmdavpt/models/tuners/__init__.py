@@ -3,8 +3,11 @@ from .adapter import Adapter
 from .adaptformer import AdaptFormer
 from .bias import Bias
 from .build import build_tuners
+from .e2vpt import E2VPT
 from .lora import LoRA
+from .selective import SelectiveTuner
 from .snf import SNF
+from .spt import SPT
 from .ssf import SSF
 from .tuner import PARTS, POINTS, BackboneSizes, Tuner
 
@@ -14,12 +17,15 @@ __all__ = [
     'Adapter',
     'BackboneSizes',
     'Bias',
+    'E2VPT',
     'LayerTuners',
     'LoRA',
     'PARTS',
     'POINTS',
     'SNF',
+    'SPT',
     'SSF',
+    'SelectiveTuner',
     'Tuner',
     'acting',
     'build_tuners',

@@ -55,7 +55,8 @@ class Tuner(nn.Module):
     prompts are projected once for a batch, with shape (P, C). The result for
     a token must depend on that token alone.
 
-    With ``x`` for the residual stream, a layer computes::
+    With ``x`` for the residual stream, which includes the layer's prompts
+    ``prompts(layer, p)``, a layer computes::
 
         h = norm(layer, 'norm1', norm1(x))
         q = project(layer, 'q', h, h @ W_q + b_q + bias(layer, 'q'))
@@ -139,6 +140,18 @@ class Tuner(nn.Module):
         """
         raise NotImplementedError
 
+    def prompts(self, layer: int, x: Tensor) -> Tensor:
+        """Change the prompts of a layer before they enter it.
+
+        Called for layers with prompts, before outputs of another layer's
+        prompts are mixed in.
+
+        Args:
+            layer (int): Index of the layer.
+            x (Tensor): With shape (P, C).
+        """
+        raise NotImplementedError
+
     def prefix(self, layer: int) -> tuple[Tensor, Tensor] | None:
         """Return extra keys and values that all queries attend to.
 
@@ -200,6 +213,7 @@ class Tuner(nn.Module):
 #: The methods of :class:`Tuner` that a pass through the backbone calls.
 POINTS = (
     'embed',
+    'prompts',
     'norm',
     'bias',
     'project',

@@ -93,12 +93,9 @@ def read_some(
         most (int): The maximum number of samples whose headers are read.
     """
     files = built.files
-
-    def spread(most: int) -> list[int]:
-        return evenly_spread(len(files.samples), most)
-
+    samples = evenly_spread(len(files.samples), most)
     lists = [files.images, files.labels] if files.labels else [files.images]
-    keys = {keys[i]: None for keys in lists for i in spread(most)}
+    keys = {keys[i]: None for keys in lists for i in samples}
     keys.pop(('', ''), None)
     records = {key: known[key] for key in keys if key in known}
     with ThreadPool(8) as pool:  # they wait for the disk
@@ -109,13 +106,15 @@ def read_some(
             return replace(built, records=records)
 
         def decode(most: int, images: bool) -> DatasetRecords:
-            work = files.work(spread(most), images).items()
+            # Of the samples whose headers are read.
+            chosen = evenly_spread(len(samples), most)
+            work = files.work([samples[i] for i in chosen], images).items()
             return read({k: w for k, w in work if not records[k].shape})
 
         read({k: partial(read_header, k[0]) for k in keys if k not in records})
-        data = decode(min(most, MOST_DECODED), images=True)
+        data = decode(MOST_DECODED, images=True)
         if data.labels and not all(data.class_counts.values()):
-            data = decode(min(most, MOST_LABELS), images=False)
+            data = decode(MOST_LABELS, images=False)
     return data
 
 

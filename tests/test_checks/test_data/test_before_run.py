@@ -66,6 +66,13 @@ def test_no_image_with_the_suffix(tmp_path):
         check(type=CLS, data_root=str(tmp_path / 'classes'))
 
 
+@pytest.mark.parametrize('read, decoded', [(5, 4), (4, 3), (6, 4)])
+def test_some_of_many_files_are_read(tmp_path, monkeypatch, read, decoded):
+    monkeypatch.setattr(before_run, 'MOST_FILES', read)
+    monkeypatch.setattr(before_run, 'MOST_DECODED', decoded)
+    assert check(**scenes(tmp_path, number=7)) == []
+
+
 @pytest.mark.parametrize('name', ['img/2.jpg', 'ann/2.png'])
 def test_broken_files_of_scenes(tmp_path, name):
     dataset = scenes(tmp_path)

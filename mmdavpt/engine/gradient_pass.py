@@ -1,7 +1,7 @@
 """Select parameters by their gradients on the training data."""
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from itertools import islice
 
 import torch
@@ -9,7 +9,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from mmdavpt.errors import UsageError
-from mmdavpt.mapping.loaders import base_dataset, loader_like
+from mmdavpt.mapping.loaders import first_pass_loader
 from mmdavpt.models.tuners import SelectiveTuner
 from mmdavpt.progress import track
 from mmdavpt.randomness import isolated_randomness
@@ -48,22 +48,19 @@ def select_parameters(
         maps = isinstance(hook, PromptMappingHook) and not mapped
         if maps or isinstance(hook, PromptInitHook):
             hook.before_train(runner)
-    given = runner.train_dataloader
-    sampler = dict(type='DefaultSampler', shuffle=True)
-    loader = loader_like(given, base_dataset(given.dataset), sampler, seed)
-    watched = tuner.watched(model.backbone)
+    loader = first_pass_loader(runner.train_dataloader, seed, shuffle=True)
     batches = max_batches or tuner.batches
-    sums = sum_scores(model, loader, watched, tuner.score, batches, seed)
-    return name, tuner.selection_state(model.backbone, sums)
+    scores = sum_scores(model, tuner, loader, batches, seed)
+    return name, tuner.selection_state(model.backbone, scores)
 
 
 def _next_waiting(runner: Runner) -> tuple[str, SelectiveTuner]:
     seed = (runner.cfg.get('randomness') or {}).get('seed')
     repeatable = None not in (seed, runner.cfg.get('load_from'))
     for name, tuner in runner.model.backbone.tuners.items():
-        if isinstance(tuner, SelectiveTuner) and tuner.selection is None:
-            if tuner.first or repeatable:
-                return name, tuner
+        waits = isinstance(tuner, SelectiveTuner) and tuner.selection is None
+        if waits and (tuner.first or repeatable):
+            return name, tuner
     raise UsageError(
         'model.backbone.tuners has no tuner to select for: add SPT; or E2VPT '
         'with --checkpoint and with randomness.seed, since its training is '
@@ -73,9 +70,8 @@ def _next_waiting(runner: Runner) -> tuple[str, SelectiveTuner]:
 
 def sum_scores(
     model: nn.Module,
+    tuner: SelectiveTuner,
     batches: Iterable[dict],
-    watched: Sequence[nn.Parameter],
-    score: Callable[[Tensor, Tensor], Tensor],
     max_batches: int | None = None,
     seed: int = 0,
 ) -> dict[nn.Parameter, Tensor]:
@@ -88,11 +84,9 @@ def sum_scores(
     Args:
         model (nn.Module): A model of mmengine, with its mapping if it is
             guided.
+        tuner (SelectiveTuner): Names the parameters, frozen ones too, and
+            their score.
         batches (Iterable[dict]): Batches of the training loader.
-        watched (Sequence[nn.Parameter]): Parameters of the model, frozen ones
-            too.
-        score (Callable[[Tensor, Tensor], Tensor]): Returns what a batch adds,
-            from a parameter and its gradient.
         max_batches (int, optional): Defaults to None, all.
         seed (int): Seed of the random draws. Defaults to 0.
 
@@ -107,24 +101,21 @@ def sum_scores(
     for module in trial.modules():
         if 'Drop' in type(module).__name__:  # of any library
             module.eval()
-    copies = dict(zip(model.parameters(), trial.parameters(), strict=True))
-    followed = [copies[parameter] for parameter in watched]
     trial.requires_grad_(False)
+    followed = tuner.watched(trial.backbone)
     for parameter in followed:
         parameter.requires_grad_(True)
-    sums = dict.fromkeys(watched, 0)
+    sums = [0] * len(followed)
     with isolated_randomness(seed):
         for batch in islice(track(batches, 'gradients'), max_batches):
             data = trial.data_preprocessor(batch, training=True)
             loss, _ = trial.parse_losses(trial(**data, mode='loss'))
-            gradients = torch.autograd.grad(
-                loss, followed, materialize_grads=True
-            )
-            for parameter, gradient in zip(watched, gradients, strict=True):
-                sums[parameter] += score(parameter.detach(), gradient)
-    if not all(torch.isfinite(total).all() for total in sums.values()):
+            grads = torch.autograd.grad(loss, followed, materialize_grads=True)
+            for i, grad in enumerate(grads):
+                sums[i] += tuner.score(followed[i].detach(), grad)
+    if not all(torch.isfinite(total).all() for total in sums):
         raise UsageError(
-            'the gradients of the training loss are not finite; check the '
+            'the gradients of the training loss should be finite; check the '
             'images and the pre-trained weights'
         )
-    return sums
+    return dict(zip(tuner.watched(model.backbone), sums, strict=True))

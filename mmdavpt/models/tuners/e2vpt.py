@@ -5,10 +5,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from mmdavpt.errors import UsageError
 from mmdavpt.registry import TUNERS
 
-from .selective import Scores, SelectiveTuner
+from .selective import SelectiveTuner
 from .tuner import BackboneSizes
 
 #: Segments of a prompt, and how many of them are always kept, as published.
@@ -72,30 +71,15 @@ class E2VPT(SelectiveTuner):
         bound = math.sqrt(6 * sizes.num_heads / (num_tokens * channels))
         shape = (sizes.num_layers, num_tokens, channels)
         self.tokens = nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
-        for name, mask in self.selected.items():
-            if name.startswith('mask'):
-                self.register_buffer(name, mask)
 
     def prefix(self, layer: int) -> tuple[Tensor, Tensor]:
         """Return the rows as keys and values: see :meth:`.Tuner.prefix`."""
         return self.tokens[layer], self.tokens[layer]
 
     def prompts(self, layer: int, x: Tensor) -> Tensor:
-        """Set pruned values to zero: see :meth:`.Tuner.prompts`.
-
-        Raises:
-            UsageError: If the selection is of other prompts.
-        """
-        if self.selection is None:
-            return x
+        """Set pruned values to zero: see :meth:`.Tuner.prompts`."""
         mask = self._buffers.get(f'mask{layer}')
-        if mask is None or mask.shape != x.shape:
-            raise UsageError(
-                f'the selection {self.selection} of E2VPT was made for other '
-                f'numbers of prompts than those of layer {layer}; use the '
-                '`num_prompts` it was made with'
-            )
-        return x * mask
+        return x if mask is None else x * mask
 
     def watched(self, backbone: nn.Module) -> list[nn.Parameter]:
         """Return the prompts: see :meth:`.SelectiveTuner.watched`."""
@@ -109,7 +93,7 @@ class E2VPT(SelectiveTuner):
         pieces = (value * gradient).unflatten(-1, (PIECES, -1)).sum(-1)
         return torch.cat((pieces.sum(-1, True), pieces), -1).abs()
 
-    def select(self, backbone: nn.Module, scores: Scores) -> dict[str, Tensor]:
+    def select(self, backbone: nn.Module, scores: dict) -> dict[str, Tensor]:
         """Return the masks: see :meth:`.SelectiveTuner.select`."""
         fractions = [self.settings[f'prune_{n}'] for n in ('tokens', 'pieces')]
         return {

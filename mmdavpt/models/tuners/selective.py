@@ -2,8 +2,6 @@
 
 import json
 import os.path as osp
-from abc import abstractmethod
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -19,8 +17,6 @@ from .tuner import BackboneSizes, Tuner
 #: Buffers of each selection: its settings as JSON in bytes, and the
 #: fingerprint of the frozen weights that it was made for.
 SETTINGS, FROZEN = 'selection_settings', 'selection_fingerprint'
-#: Parameters to the sums of their scores over all batches.
-Scores = Mapping[nn.Parameter, Tensor]
 
 
 class SelectiveTuner(Tuner):
@@ -43,7 +39,6 @@ class SelectiveTuner(Tuner):
             train; else it is made from a trained checkpoint.
         batches (int | None): The number of batches of the pass. None for the
             whole training set.
-        selected (dict[str, Tensor]): The tensors of the file.
 
     Raises:
         UsageError: If the file cannot be read, or was made with other
@@ -57,34 +52,41 @@ class SelectiveTuner(Tuner):
         self, sizes: BackboneSizes, selection: str | None, **settings: Any
     ) -> None:
         super().__init__(sizes)
-        self.kind, self.selection = type(self).__name__, selection
-        self.settings = dict(
-            settings, type=self.kind, num_layers=sizes.num_layers
-        )
-        self.selected: dict[str, Tensor] = {}
-        self._checked = False
-        if selection is not None:
-            self.selected = self._read(selection)
-            for name in (SETTINGS, FROZEN):
-                self.register_buffer(name, self.selected[name])
+        self.selection, self._checked = selection, False
+        kind = type(self).__name__
+        self.settings = dict(settings, type=kind, num_layers=sizes.num_layers)
+        for name, value in self._read().items():
+            self.register_buffer(name, value)
 
-    def _read(self, file: str) -> dict[str, Tensor]:
+    def _read(self) -> dict[str, Tensor]:
+        """Return the buffers of the selection; none before there is one."""
+        file = self.selection
+        if file is None:
+            return {}
         # Without a file, the error below says what to do.
         content = read_run_checkpoint(file) if osp.isfile(file) else {}
         state = content.get('state_dict', {})
-        for key, value in state.items():
-            prefix = key.removesuffix(SETTINGS)
-            if prefix != key and bytes(value.tolist()) == self._made_with():
-                names = [name for name in state if name.startswith(prefix)]
-                return {name[len(prefix) :]: state[name] for name in names}
+        for key in [key for key in state if key.endswith(SETTINGS)]:
+            if json.loads(bytes(state[key].tolist())) == self.settings:
+                prefix = key.removesuffix(SETTINGS)
+                return {
+                    name.removeprefix(prefix): value
+                    for name, value in state.items()
+                    if name.startswith(prefix)
+                    and not value.is_floating_point()
+                }
         raise UsageError(
-            f'{file} should be a selection of {self.kind} with the settings '
-            f'{self.settings}, or a checkpoint trained with it; make another '
-            'by `mmdavpt select CONFIG FILE`, or correct path and settings'
+            f'{file} should be a selection with the settings {self.settings}, '
+            'or a checkpoint trained with it; make another by `mmdavpt select '
+            'CONFIG FILE`, or correct path and settings'
         )
 
-    def _made_with(self) -> bytes:
-        return json.dumps(self.settings, sort_keys=True).encode()
+    def _made_for(self, backbone: nn.Module) -> Tensor:
+        """Return the fingerprint of frozen weights and of watched shapes."""
+        shapes = str([tuple(p.shape) for p in self.watched(backbone)])
+        return fingerprint(
+            {**frozen_weights(backbone), shapes: torch.zeros(0)}
+        )
 
     def check_selection(self, backbone: nn.Module) -> None:
         """Check before training that the selection fits the frozen weights.
@@ -95,40 +97,38 @@ class SelectiveTuner(Tuner):
         Raises:
             UsageError: If it does not, or is missing.
         """
-        if self.selection is None and self.first:
+        reason = None
+        if self.selection is None:
+            reason = 'it has none' if self.first else None
+        elif not self._checked:
+            made_for = self._made_for(backbone)
+            if not same_values(self.selection_fingerprint.cpu(), made_for):
+                reason = f'{self.selection} was made for others'
+        if reason:
             raise UsageError(
-                f'{self.kind} needs a selection of parameters before it '
-                'trains; make one with `mmdavpt select CONFIG FILE` and set '
-                "selection='FILE' of this tuner"
-            )
-        if self.selection is None or self._checked:
-            return
-        found = fingerprint(frozen_weights(backbone))
-        if not same_values(self.selection_fingerprint.cpu(), found):
-            raise UsageError(
-                f'the selection {self.selection} of {self.kind} was made for '
-                'other frozen weights; load the weights it was made for, or '
-                'make another with `mmdavpt select`'
+                f'{type(self).__name__} trains with a selection made for its '
+                f'frozen weights and numbers of prompts, but {reason}; make '
+                'one by `mmdavpt select CONFIG FILE`, and set '
+                "selection='FILE' of the tuner"
             )
         self._checked = True
 
     def selection_state(
-        self, backbone: nn.Module, scores: Scores
+        self, backbone: nn.Module, scores: dict
     ) -> dict[str, Tensor]:
         """Return a selection with its settings and fingerprint.
 
         Args:
             backbone (nn.Module): See :meth:`select`.
-            scores (Scores): See :meth:`select`.
+            scores (dict): See :meth:`select`.
         """
-        settings = torch.tensor([*self._made_with()], dtype=torch.uint8)
+        settings = torch.tensor([*json.dumps(self.settings).encode()])
         return {
             **self.select(backbone, scores),
-            SETTINGS: settings,
-            FROZEN: fingerprint(frozen_weights(backbone)),
+            SETTINGS: settings.to(torch.uint8),
+            FROZEN: self._made_for(backbone),
         }
 
-    @abstractmethod
     def watched(self, backbone: nn.Module) -> list[nn.Parameter]:
         """Return the parameters whose gradients decide, frozen ones too.
 
@@ -136,7 +136,6 @@ class SelectiveTuner(Tuner):
             backbone (nn.Module): The ``PromptedBackbone``.
         """
 
-    @abstractmethod
     def score(self, value: Tensor, gradient: Tensor) -> Tensor:
         """Return what a batch adds to the score of a parameter.
 
@@ -146,12 +145,11 @@ class SelectiveTuner(Tuner):
                 shape.
         """
 
-    @abstractmethod
-    def select(self, backbone: nn.Module, scores: Scores) -> dict[str, Tensor]:
-        """Return the tensors of a selection, as :attr:`selected` has them.
+    def select(self, backbone: nn.Module, scores: dict) -> dict[str, Tensor]:
+        """Return the buffers of a selection; none are of floats.
 
         Args:
             backbone (nn.Module): The ``PromptedBackbone``.
-            scores (Scores): Sums of :meth:`score`, for each of
-                :meth:`watched`.
+            scores (dict[nn.Parameter, Tensor]): Sums of :meth:`score` over
+                all batches, for each of :meth:`watched`.
         """

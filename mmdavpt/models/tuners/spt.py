@@ -12,7 +12,7 @@ from mmdavpt.errors import UsageError
 from mmdavpt.registry import TUNERS
 
 from .bias import checked_parts
-from .selective import Scores, SelectiveTuner
+from .selective import SelectiveTuner
 from .tuner import PARTS, BackboneSizes
 
 if TYPE_CHECKING:
@@ -74,39 +74,35 @@ class SPT(SelectiveTuner):
             )
         targets = [*checked_parts('`targets`', targets)]
         super().__init__(sizes, selection, targets=targets, **settings)
-        self.adapter = form == 'adapter'
-        self.act = nn.GELU() if self.adapter else nn.Identity()
-        self.values = nn.ParameterDict()
-        self.down, self.up = nn.ModuleDict(), nn.ModuleDict()
-        changed = [p for each in self._projections() for p in self._add(*each)]
-        self.parts = tuple(dict.fromkeys(changed))
+        self.adapts = form == 'adapter'
+        self.values, self.low_rank = nn.ParameterDict(), nn.ModuleDict()
+        for layer, part in self._projections():
+            name = f'{layer}_{part}'
+            indices = self._buffers.get(f'indices_{name}')
+            if indices is not None and len(indices):
+                self.values[name] = nn.Parameter(torch.zeros(len(indices)))
+            elif indices is not None:
+                self.low_rank[name] = self._module(part)
+        self.parts = () if selection is None else tuple(targets)
 
     def _projections(self) -> list[tuple[int, str]]:
         layers = range(self.sizes.num_layers)
         return [*product(layers, self.settings['targets'])]
 
-    def _add(self, layer: int, part: str) -> list[str]:
-        """Add what is selected of a projection; return its name if any is."""
-        name, (inputs, outputs) = f'{layer}_{part}', self.sizes.parts[part]
-        indices = self.selected.get(f'indices_{name}')
-        if indices is None:
-            return []
-        self.register_buffer(f'indices_{name}', indices)
-        if len(indices):
-            self.values[name] = nn.Parameter(torch.zeros(len(indices)))
-            return [part]
-        inputs, rank = (
-            outputs if self.adapter else inputs,
-            self.settings['rank'],
-        )
-        self.down[name] = nn.Linear(inputs, rank, bias=self.adapter)
-        self.up[name] = nn.Linear(rank, outputs, bias=self.adapter)
-        for parameter in self.up[name].parameters():
+    def _module(self, part: str) -> nn.Sequential:
+        inputs, outputs = self.sizes.parts[part]
+        adapts, rank = self.adapts, self.settings['rank']
+        down = nn.Linear(outputs if adapts else inputs, rank, bias=adapts)
+        up = nn.Linear(rank, outputs, bias=adapts)
+        for parameter in up.parameters():
             nn.init.zeros_(parameter)
-        return [part]
+        return nn.Sequential(down, nn.GELU() if adapts else nn.Identity(), up)
 
-    def _sparse(self, name: str) -> Tensor:
+    def _change(self, name: str) -> Tensor:
         """Return the change of a weight, dense."""
+        if name in self.low_rank:
+            down, _, up = self.low_rank[name]
+            return up.weight @ down.weight
         inputs, outputs = self.sizes.parts[name.partition('_')[2]]
         values, indices = self.values[name], self._buffers[f'indices_{name}']
         flat = values.new_zeros(outputs * inputs).scatter(0, indices, values)
@@ -116,22 +112,18 @@ class SPT(SelectiveTuner):
         """Add the changes: see :meth:`.Tuner.project`."""
         name = f'{layer}_{part}'
         if name in self.values:
-            return y + F.linear(x, self._sparse(name))
-        if name in self.up:
-            hidden = self.act(self.down[name](y if self.adapter else x))
-            return y + self.up[name](hidden)
+            return y + F.linear(x, self._change(name))
+        if name in self.low_rank:
+            return y + self.low_rank[name](y if self.adapts else x)
         return y
 
     def fold(self, weights: 'FrozenWeights') -> None:
         """Add the changes to the frozen weights, unless they are adapters."""
-        if self.adapter and len(self.up):
+        if self.adapts and len(self.low_rank):
             super().fold(weights)
-        changes = {name: self._sparse(name) for name in self.values}
-        for name, up in self.up.items():
-            changes[name] = up.weight @ self.down[name].weight
-        for name, change in changes.items():
+        for name in (*self.values, *self.low_rank):
             layer, _, part = name.partition('_')
-            weights.weight(int(layer), part).add_(change)
+            weights.weight(int(layer), part).add_(self._change(name))
 
     def watched(self, backbone: nn.Module) -> list[nn.Parameter]:
         """Return the weights: see :meth:`.SelectiveTuner.watched`."""
@@ -142,38 +134,29 @@ class SPT(SelectiveTuner):
         """Return the sensitivity in a batch, with the gradient's shape."""
         return gradient.square()
 
-    def select(self, backbone: nn.Module, scores: Scores) -> dict[str, Tensor]:
+    def select(self, backbone: nn.Module, scores: dict) -> dict[str, Tensor]:
         """Return the entries: see :meth:`.SelectiveTuner.select`.
 
         Raises:
             UsageError: If the budget allows none.
         """
-        rank, alpha = self.settings['rank'], self.settings['alpha']
-        places, scored, sizes = self._projections(), [], []
-        for layer, part in places:
-            linear, rows = backbone.linear(layer, part)
-            scored.append(scores[linear.weight][rows])
-            inputs, outputs = self.sizes.parts[part]
-            if self.adapter:
-                sizes.append(rank * (2 * outputs + 1) + outputs)
-            else:
-                sizes.append(rank * (inputs + outputs))
+        places = self._projections()
+        linears = [backbone.linear(*place) for place in places]
+        scored = [scores[linear.weight][rows] for linear, rows in linears]
+        modules = [self._module(part) for _, part in places]
+        sizes = [sum(p.numel() for p in m.parameters()) for m in modules]
+        alpha, selected = self.settings['alpha'], {}
         masks = within_budget(scored, sizes, alpha, self.settings['budget'])
-        selected = {}
         for i, (layer, part) in enumerate(places):
             indices = masks[i].flatten().nonzero().flatten().cpu()
-            if len(indices):
-                # No indices stand for a module.
-                kept = (
-                    indices[:0]
-                    if len(indices) >= sizes[i] / alpha
-                    else indices
-                )
-                selected[f'indices_{layer}_{part}'] = kept
+            if len(indices) >= sizes[i] / alpha:
+                selected[f'indices_{layer}_{part}'] = indices[:0]  # a module
+            elif len(indices):
+                selected[f'indices_{layer}_{part}'] = indices
         if not selected:
             raise UsageError(
-                'the `budget` of SPT allows none of the most sensitive weights'
-                '; raise it'
+                'SPT finds no weight with a gradient within its budget; raise '
+                '`budget`, and use a head whose weights are not 0'
             )
         return selected
 

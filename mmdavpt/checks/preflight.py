@@ -2,6 +2,7 @@
 
 from mmengine.config import Config
 
+from mmdavpt.engine.strategies import check_engine
 from mmdavpt.errors import UsageError
 
 from .build import DryRunner, quietly
@@ -23,6 +24,7 @@ def preflight(cfg: Config, training: bool) -> list[str]:
     Raises:
         UsageError: If the config cannot run, or would not do what it says.
     """
+    check_engine(cfg)
     dry = DryRunner(cfg, training)
     with quietly(cfg):
         for find in (find_errors, find_conflicts, find_mismatches):

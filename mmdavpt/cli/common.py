@@ -24,6 +24,7 @@ from mmdavpt.engine.hooks.checkpoint_fit_hook import (
 )
 from mmdavpt.engine.hooks.distinct_names_hook import DistinctNamesHook
 from mmdavpt.engine.hooks.missing_labels_hook import MissingLabelsHook
+from mmdavpt.engine.strategies import check_engine
 from mmdavpt.errors import UsageError, warn
 
 from .evaluation import draw_predictions, use_tta, write_predictions
@@ -219,6 +220,7 @@ def check_and_build(
     Raises:
         UsageError: See :func:`check_files` and :func:`.prepare_launcher`.
     """
+    check_engine(cfg)  # before the launcher replaces the wrapper
     if not args.no_check:
         check_files(cfg, training)
     prepare_launcher(cfg, args.local_rank)

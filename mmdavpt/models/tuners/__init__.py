@@ -5,6 +5,7 @@ from .bias import Bias
 from .build import build_tuners
 from .e2vpt import E2VPT
 from .lora import LoRA
+from .psrp import PSRP
 from .selective import SelectiveTuner
 from .snf import SNF
 from .spt import SPT
@@ -22,6 +23,7 @@ __all__ = [
     'LoRA',
     'PARTS',
     'POINTS',
+    'PSRP',
     'SNF',
     'SPT',
     'SSF',

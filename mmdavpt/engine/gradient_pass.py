@@ -42,11 +42,10 @@ def select_parameters(
     tuner.first = False  # the pass runs without a selection
     runner._init_model_weights()
     runner.load_or_resume()
-    guidance = getattr(model, 'guidance', None)
-    mapped = guidance is not None and bool(guidance.initialized)
+    # The hooks keep the prompts and the mapping of a checkpoint.
+    runner._resume = runner._load_from is not None
     for hook in runner.hooks:
-        maps = isinstance(hook, PromptMappingHook) and not mapped
-        if maps or isinstance(hook, PromptInitHook):
+        if isinstance(hook, (PromptInitHook, PromptMappingHook)):
             hook.before_train(runner)
     loader = first_pass_loader(runner.train_dataloader, seed, shuffle=True)
     batches = max_batches or tuner.batches

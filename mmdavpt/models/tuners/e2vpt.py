@@ -26,10 +26,10 @@ class E2VPT(SelectiveTuner):
     92,160 parameters.
 
     Pruning (section 3.3) multiplies each prompt by a mask :math:`\rho`, and
-    each of its 16 segments by another. The importance of a mask is the
-    expectation over batches of :math:`|\partial L / \partial \rho|`, which is
-    :math:`|\sum p\, \partial L / \partial p|` over the prompt or segment at
-    :math:`\rho = 1`. In each layer, the least important prompts become zero,
+    each of its 16 segments by another. The importance of a mask is the sum
+    over batches of :math:`|\partial L / \partial \rho|` (Michel et al., NeurIPS
+    2019), which is :math:`|\sum p\, \partial L / \partial p|` over the prompt
+    or segment at :math:`\rho = 1`. In each layer, the least important prompts become zero,
     and in each prompt the least important segments. Train once without
     ``selection``, make it from that checkpoint, and train again with the same
     seed, so that what is kept starts from its first values ("rewinding").
@@ -58,12 +58,13 @@ class E2VPT(SelectiveTuner):
         prune_pieces: float = 0.0,
         selection: str | None = None,
     ) -> None:
-        fractions = dict(prune_tokens=prune_tokens, prune_pieces=prune_pieces)
+        fractions = dict(
+            prune_tokens=float(prune_tokens), prune_pieces=float(prune_pieces)
+        )
         if num_tokens < 1 or not all(0 <= f < 1 for f in fractions.values()):
             raise ValueError(
-                'E2VPT: `num_tokens` should be at least 1, and the fractions '
-                f'to prune from 0 to below 1, but got {num_tokens} and '
-                f'{fractions}'
+                'E2VPT: `num_tokens` should be at least 1, and fractions from '
+                f'0 to below 1, but got {num_tokens} and {fractions}'
             )
         super().__init__(sizes, selection, num_tokens=num_tokens, **fractions)
         channels = sizes.parts['k'][1]

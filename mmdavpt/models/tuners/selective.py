@@ -45,7 +45,7 @@ class SelectiveTuner(Tuner):
             settings.
     """
 
-    first: bool = True
+    first = True
     batches: int | None = None
 
     def __init__(
@@ -53,28 +53,28 @@ class SelectiveTuner(Tuner):
     ) -> None:
         super().__init__(sizes)
         self.selection, self._checked = selection, False
-        kind = type(self).__name__
-        self.settings = dict(settings, type=kind, num_layers=sizes.num_layers)
-        for name, value in self._read().items():
+        settings.update(type=type(self).__name__, layers=sizes.num_layers)
+        self.settings = settings
+        text = json.dumps(settings, sort_keys=True)
+        self._encoded = torch.tensor([*text.encode()], dtype=torch.uint8)
+        for name, value in self._read(selection).items():
             self.register_buffer(name, value)
 
-    def _read(self) -> dict[str, Tensor]:
+    def _read(self, file: str | None) -> dict[str, Tensor]:
         """Return the buffers of the selection; none before there is one."""
-        file = self.selection
         if file is None:
             return {}
         # Without a file, the error below says what to do.
         content = read_run_checkpoint(file) if osp.isfile(file) else {}
         state = content.get('state_dict', {})
-        for key in [key for key in state if key.endswith(SETTINGS)]:
-            if json.loads(bytes(state[key].tolist())) == self.settings:
+        for key, value in state.items():
+            if key.endswith(SETTINGS) and torch.equal(value, self._encoded):
                 prefix = key.removesuffix(SETTINGS)
-                return {
-                    name.removeprefix(prefix): value
-                    for name, value in state.items()
-                    if name.startswith(prefix)
-                    and not value.is_floating_point()
-                }
+                names = [name for name in state if name.startswith(prefix)]
+                buffers = [
+                    n for n in names if not state[n].is_floating_point()
+                ]
+                return {n.removeprefix(prefix): state[n] for n in buffers}
         raise UsageError(
             f'{file} should be a selection with the settings {self.settings}, '
             'or a checkpoint trained with it; make another by `mmdavpt select '
@@ -84,9 +84,8 @@ class SelectiveTuner(Tuner):
     def _made_for(self, backbone: nn.Module) -> Tensor:
         """Return the fingerprint of frozen weights and of watched shapes."""
         shapes = str([tuple(p.shape) for p in self.watched(backbone)])
-        return fingerprint(
-            {**frozen_weights(backbone), shapes: torch.zeros(0)}
-        )
+        weights = frozen_weights(backbone)
+        return fingerprint({**weights, shapes: torch.zeros(0)})
 
     def check_selection(self, backbone: nn.Module) -> None:
         """Check before training that the selection fits the frozen weights.
@@ -97,35 +96,29 @@ class SelectiveTuner(Tuner):
         Raises:
             UsageError: If it does not, or is missing.
         """
-        reason = None
-        if self.selection is None:
-            reason = 'it has none' if self.first else None
-        elif not self._checked:
-            made_for = self._made_for(backbone)
-            if not same_values(self.selection_fingerprint.cpu(), made_for):
-                reason = f'{self.selection} was made for others'
-        if reason:
+        if self._checked or self.selection is None and not self.first:
+            return
+        self._checked = self.selection is not None and same_values(
+            self.selection_fingerprint.cpu(), self._made_for(backbone)
+        )
+        if not self._checked:
             raise UsageError(
                 f'{type(self).__name__} trains with a selection made for its '
-                f'frozen weights and numbers of prompts, but {reason}; make '
-                'one by `mmdavpt select CONFIG FILE`, and set '
-                "selection='FILE' of the tuner"
+                'frozen weights and numbers of prompts, which selection='
+                f'{self.selection!r} is not; make one by `mmdavpt select '
+                'CONFIG FILE`'
             )
-        self._checked = True
 
-    def selection_state(
-        self, backbone: nn.Module, scores: dict
-    ) -> dict[str, Tensor]:
+    def selection_state(self, backbone: nn.Module, scores: dict) -> dict:
         """Return a selection with its settings and fingerprint.
 
         Args:
             backbone (nn.Module): See :meth:`select`.
             scores (dict): See :meth:`select`.
         """
-        settings = torch.tensor([*json.dumps(self.settings).encode()])
         return {
             **self.select(backbone, scores),
-            SETTINGS: settings.to(torch.uint8),
+            SETTINGS: self._encoded,
             FROZEN: self._made_for(backbone),
         }
 

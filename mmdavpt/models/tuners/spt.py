@@ -25,8 +25,8 @@ class SPT(SelectiveTuner):
 
     The sensitivity of a weight is the sum over batches of
     :math:`(\partial L / \partial w)^2`, the first-order effect of a step of
-    SGD (section 3.1). The most sensitive entries of the projections' matrices
-    are chosen (section 3.2). They are tuned singly, with
+    SGD. The most sensitive entries of the projections' matrices are chosen.
+    They are tuned singly, with
 
     .. math::
         y = (W + D)\, x + b
@@ -66,14 +66,15 @@ class SPT(SelectiveTuner):
         alpha: float = 10.0,
         targets: Sequence[str] = PARTS,
     ) -> None:
-        settings = dict(budget=budget, form=form, rank=rank, alpha=alpha)
+        settings = dict(budget=budget, form=form, rank=rank)
         if form not in ('lora', 'adapter') or min(budget, rank, alpha) < 1:
             raise ValueError(
                 "SPT: `form` should be 'lora' or 'adapter', and the numbers "
-                f'at least 1, but got {settings}'
+                f'at least 1, but got {settings} and alpha={alpha}'
             )
         targets = [*checked_parts('`targets`', targets)]
-        super().__init__(sizes, selection, targets=targets, **settings)
+        settings.update(alpha=float(alpha), targets=targets)
+        super().__init__(sizes, selection, **settings)
         self.adapts = form == 'adapter'
         self.values, self.low_rank = nn.ParameterDict(), nn.ModuleDict()
         for layer, part in self._projections():

@@ -481,7 +481,9 @@ def test_other_weights_are_refused(file):
     with torch.no_grad():
         vit.layers[2].ffn.layers[1].weight[3, 4] += 1e-3
     vit.eval()  # a test loads the weights of its checkpoint
-    with pytest.raises(UsageError, match='SPT trains with .* made for others'):
+    with pytest.raises(
+        UsageError, match='SPT trains with .*pth. is not; make one'
+    ):
         vit.train()
 
 
@@ -489,14 +491,18 @@ def test_other_numbers_of_prompts_are_refused(file):
     config = select(E2VPT, file)
     for num_prompts in (1, 5, (4, 4, 0)):
         vit = build(tuners=[config], num_prompts=num_prompts)
-        with pytest.raises(UsageError, match='E2VPT trains with .* for other'):
+        with pytest.raises(
+            UsageError, match='E2VPT trains with .*pth. is not'
+        ):
             vit.train()
 
 
 def test_spt_without_selection_does_not_train():
     vit = build(tuners=[SPT])
     assert count(vit) == count(build())
-    with pytest.raises(UsageError, match='has none; .*mmdavpt select CONFIG'):
+    with pytest.raises(
+        UsageError, match='selection=None is not; .*mmdavpt select CONFIG'
+    ):
         vit.train()
     build(tuners=[E2VPT]).train()  # the first training
 

@@ -15,7 +15,7 @@ from mmdavpt.engine.class_counts import (
 from mmdavpt.engine.hooks import PromptMappingHook
 
 from .build import DryRunner
-from .data.lists import class_list_findings
+from .data.list_findings import class_list_findings
 from .introspection import walk
 
 

@@ -1,10 +1,12 @@
 from .acting import Acting, LayerTuners, acting
 from .adapter import Adapter
 from .adaptformer import AdaptFormer
+from .attention_temperature import AttentionTemperature
 from .bias import Bias
 from .build import build_tuners
 from .e2vpt import E2VPT
 from .lora import LoRA
+from .mosa import MoSA
 from .psrp import PSRP
 from .selective import SelectiveTuner
 from .snf import SNF
@@ -16,11 +18,13 @@ __all__ = [
     'Acting',
     'AdaptFormer',
     'Adapter',
+    'AttentionTemperature',
     'BackboneSizes',
     'Bias',
     'E2VPT',
     'LayerTuners',
     'LoRA',
+    'MoSA',
     'PARTS',
     'POINTS',
     'PSRP',

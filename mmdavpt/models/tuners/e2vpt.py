@@ -27,12 +27,13 @@ class E2VPT(SelectiveTuner):
 
     Pruning (section 3.3) multiplies each prompt by a mask :math:`\rho`, and
     each of its 16 segments by another. The importance of a mask is the sum
-    over batches of :math:`|\partial L / \partial \rho|` (Michel et al., NeurIPS
-    2019), which is :math:`|\sum p\, \partial L / \partial p|` over the prompt
-    or segment at :math:`\rho = 1`. In each layer, the least important prompts become zero,
-    and in each prompt the least important segments. Train once without
-    ``selection``, make it from that checkpoint, and train again with the same
-    seed, so that what is kept starts from its first values ("rewinding").
+    over batches of :math:`|\partial L / \partial \rho|` (Michel et al.,
+    NeurIPS 2019), which is :math:`|\sum p\, \partial L / \partial p|` over the
+    prompt or segment at :math:`\rho = 1`. In each layer, the least important
+    prompts become zero, and in each prompt the least important segments. Train
+    once without ``selection``, make it from that checkpoint, and train again
+    with the same seed, so that what is kept starts from its first values
+    ("rewinding").
 
     Args:
         sizes (BackboneSizes): Sizes of the backbone.

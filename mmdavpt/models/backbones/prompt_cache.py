@@ -92,7 +92,8 @@ def _is_traced() -> bool:
 
 def _sources(vit: nn.Module, acting: Acting) -> _Sources | None:
     """Return the sources of the results; None if they are unknown."""
-    changing = [*acting.get('prompts', ()), *acting.get('norm', ())]
+    points = ('adapt', 'prompts', 'norm')
+    changing = [t for point in points for t in acting.get(point, ())]
     for point in ('bias', 'project'):
         tuners = acting.get(point, ())
         changing += [t for t in tuners if not {'k', 'v'}.isdisjoint(t.parts)]

@@ -7,6 +7,7 @@ from .build import build_tuners
 from .e2vpt import E2VPT
 from .lora import LoRA
 from .mosa import MoSA
+from .peft import Peft
 from .psrp import PSRP
 from .selective import SelectiveTuner
 from .snf import SNF
@@ -27,6 +28,7 @@ __all__ = [
     'MoSA',
     'PARTS',
     'POINTS',
+    'Peft',
     'PSRP',
     'SNF',
     'SPT',

@@ -101,9 +101,7 @@ def run_layers(
         tuners = LayerTuners(i, acting)
         own = prefix = None
         if prompted:
-            own = vit.prompts.of_layer(i)
-            own = own if own is None else tuners.apply('prompts', own)
-            tokens, prefix = _with_prompts(vit, i, tokens, own)
+            tokens, prefix, own = _with_prompts(vit, tokens, tuners)
         is_guided = request is not None and i in request.layers
         task = LayerTask(
             prompts=prefix,
@@ -140,30 +138,27 @@ def _is_last(vit: nn.Module, i: int) -> bool:
 
 
 def _with_prompts(
-    vit: nn.Module, i: int, tokens: TokenSequence, prompts: Tensor | None
-) -> tuple[TokenSequence, Tensor | None]:
+    vit: nn.Module, tokens: TokenSequence, tuners: LayerTuners
+) -> tuple[TokenSequence, Tensor | None, Tensor | None]:
     """Give a layer its prompts: among the tokens, or else as a prefix.
 
-    Args:
-        vit (nn.Module): A ``PromptedBackbone``.
-        i (int): Index of the layer.
-        tokens (TokenSequence): Output of the layer before.
-        prompts (Tensor, optional): Prompts of the layer, with shape (P, C).
-
     Returns:
-        tuple[TokenSequence, Tensor | None]: Input of the layer; and its
-        prefix, with shape (P, C), if it has one.
+        tuple[TokenSequence, Tensor | None, Tensor | None]: Input of the
+        layer; its prefix, with shape (P, C), if it has one; and its prompts,
+        wherever they are, if it has any.
     """
+    i = tuners.layer
     pooled = vit.pool_prompts and _is_last(vit, i)
-    own = tokens.entered
+    prompts, own = vit.prompts.of_layer(i), tokens.entered
     if prompts is not None:
+        prompts = tuners.apply('prompts', prompts)
         own = prompts.expand(tokens.x.shape[0], -1, -1)
     if own is None or not (vit.propagate or pooled):
-        return tokens, prompts
+        return tokens, prompts, prompts
     if vit.propagate in ('sum', 'gate') and tokens.num_prompts:
         gate = None if vit.gate_logits is None else vit.gate_logits[i - 1]
         own = mix_prompts(own, tokens.prompts, gate)
-    return tokens.with_prompts(own), None
+    return tokens.with_prompts(own), None, prompts
 
 
 def _run_layer(

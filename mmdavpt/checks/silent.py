@@ -31,8 +31,8 @@ from .introspection import arguments_of, find_types, keys_read, walk
 
 #: Keys that registries remove from a dict before they call its type.
 BUILDER_KEYS = {'type', '_scope_', '_delete_'}
-#: Names that options of the backbone add, which shipped schedules mention.
-OPTIONAL_NAMES = {'prompts', 'bias_delta', 'gate_logits'}
+#: Names that only some models have, which shipped schedules mention.
+OPTIONAL_NAMES = {'prompts', 'bias_delta', 'gate_logits', 'neck'}
 
 
 def find_errors(cfg: Config, dry: DryRunner) -> Iterator[str]:

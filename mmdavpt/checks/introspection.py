@@ -38,11 +38,13 @@ def find_types(name: Any) -> list[Any]:
     """Return the classes that a ``type`` may name in its registries.
 
     Args:
-        name (str | type): The value of ``type``.
+        name (str | type, optional): The value of ``type``; None has none.
     """
     current = DefaultScope.get_current_instance()
     scope = current.scope_name if current else 'mmengine'
-    return _registered(name, scope) if isinstance(name, str) else [name]
+    if not isinstance(name, str):
+        return [] if name is None else [name]
+    return _registered(name, scope)
 
 
 @functools.lru_cache(maxsize=512)

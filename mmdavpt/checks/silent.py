@@ -5,7 +5,6 @@ import os.path as osp
 import re
 from collections.abc import Iterator
 from difflib import get_close_matches
-from numbers import Real
 
 import numpy as np
 from mmengine.config import Config
@@ -14,63 +13,19 @@ from mmengine.optim import DefaultOptimWrapperConstructor, LinearLR
 from mmengine.runner import IterBasedTrainLoop, Runner
 from mmpretrain.models import MultiLabelClsHead
 from mmseg.models import BaseSegmentor
-from torch import nn
 
 from mmdavpt.engine.class_counts import classes_of_heads, heads_of
 from mmdavpt.engine.head_losses import loss_defects
-from mmdavpt.engine.hooks import DAVPTCheckpointHook
 from mmdavpt.errors import did_you_mean, first_few
 
 from .build import BATCHES, DryRunner
-from .evaluation import (
-    incomplete_evaluation,
-    metric_disagreements,
-    visits_of,
-)
+from .evaluation import visits_of
 from .introspection import arguments_of, find_types, keys_read, walk
 
 #: Keys that registries remove from a dict before they call its type.
 BUILDER_KEYS = {'type', '_scope_', '_delete_'}
 #: Names that options of the backbone add, which shipped schedules mention.
 OPTIONAL_NAMES = {'prompts', 'bias_delta', 'gate_logits'}
-
-
-def find_errors(cfg: Config, dry: DryRunner) -> Iterator[str]:
-    """Yield a sentence for each silent mistake.
-
-    Args:
-        cfg (Config): The merged config.
-        dry (DryRunner): Its parts.
-    """
-    yield from unread_keys(cfg, dry, errors=True)
-    yield from repeated_default_hooks(cfg, dry)
-    yield from hidden_preprocessing(cfg)
-    yield from text_as_classes(cfg)
-    yield from single_outputs(dry.model)
-    yield from learnt_padding(dry.model)
-    yield from loss_defects(dry.model, errors=True)
-    yield from metric_disagreements(dry)
-    if dry.train_loop is not None:
-        yield from wrong_lengths(dry)
-        yield from unit_mismatches(dry)
-    for split, loop in (('val', dry.val_loop), ('test', dry.test_loop)):
-        if loop is not None:
-            yield from incomplete_evaluation(cfg, split, loop.dataloader)
-
-
-def find_warnings(cfg: Config, dry: DryRunner) -> Iterator[str]:
-    """Yield a sentence for each probable mistake.
-
-    Args:
-        cfg (Config): The merged config.
-        dry (DryRunner): Its parts.
-    """
-    yield from unread_keys(cfg, dry, errors=False)
-    if dry.train_loop is not None:
-        yield from loss_defects(dry.model, errors=False)
-        yield from unmatched_patterns(cfg, dry)
-        yield from long_warm_ups(dry)
-        yield from unshuffled_training(dry)
 
 
 def unread_keys(cfg: Config, dry: DryRunner, errors: bool) -> Iterator[str]:
@@ -96,8 +51,6 @@ def _dicts_and_readers(
     """Yield path, dict, the keys that are read, and whether these are all."""
     for name in ('env_cfg', 'auto_scale_lr'):
         yield name, cfg.get(name), keys_read([Runner], name), True
-    known = arguments_of(Runner.set_randomness)[0]
-    yield 'randomness', cfg.get('randomness'), known, True
     wrapper = cfg.get('optim_wrapper') or {}
     kind = wrapper.get('constructor', DefaultOptimWrapperConstructor)
     known = keys_read(find_types(kind), 'paramwise_cfg')
@@ -114,19 +67,10 @@ def _dicts_and_readers(
             known = keys_read(kinds, name)
             yield f'model.{name}', cfg.model.get(name), known, False
     for path, node in walk(cfg._cfg_dict):
-        kinds = find_types(node['type']) if 'type' in node else []
-        if isinstance(node.get('arch'), dict):
-            known = keys_read(kinds, 'arch(?:_settings)?')
-            yield f'{path}.arch', known and node['arch'], known, True
+        kinds = find_types(node.get('type'))
         if len(kinds) == 1:
             known, drops_others = arguments_of(kinds[0])
             yield path, node if drops_others else None, known, True
-    for hook in dry.hooks:
-        # This package's runner replaces mmengine's; a test saves nothing.
-        if isinstance(hook, CheckpointHook) and dry.train_loop is not None:
-            known = arguments_of(DAVPTCheckpointHook)[0]
-            known |= arguments_of(Runner.save_checkpoint)[0]
-            yield 'default_hooks.checkpoint', hook.args, known, True
 
 
 def _custom_keys(cfg: Config) -> dict:
@@ -134,21 +78,19 @@ def _custom_keys(cfg: Config) -> dict:
     return paramwise.get('custom_keys') or {}
 
 
-def repeated_default_hooks(cfg: Config, dry: DryRunner) -> Iterator[str]:
-    """Yield default hooks under a name that replaces none of them."""
+def added_default_hooks(cfg: Config, dry: DryRunner) -> Iterator[str]:
+    """Yield default hooks whose names are almost those of mmengine."""
     source = inspect.getsource(Runner.register_default_hooks)
     names = re.findall(r'^ +(\w+)=dict\(type=', source, re.M)
-    kinds = [type(hook) for hook in dry.default_hooks]
     for name in set(cfg.get('default_hooks') or ()) - set(names):
-        for kind in find_types(cfg.default_hooks[name]['type']):
-            if sum(issubclass(kind, k) for k in kinds) > 1:
-                yield (
-                    f'`default_hooks.{name}` adds a second {kind.__name__}'
-                    + did_you_mean(name, names)
-                )
+        if near := get_close_matches(name, names, n=1, cutoff=0.75):
+            yield (
+                f'`default_hooks.{name}` adds a hook to `{near[0]}` instead '
+                f'of replacing it; did you mean {near[0]!r}?'
+            )
 
 
-def hidden_preprocessing(cfg: Config) -> Iterator[str]:
+def hidden_preprocessing(cfg: Config, dry: DryRunner) -> Iterator[str]:
     """Yield options of a data preprocessor that the model's own one hides."""
     model = cfg.model.get('module') or cfg.model  # of a TTA model
     inner = model.get('data_preprocessor') or {}
@@ -162,7 +104,7 @@ def hidden_preprocessing(cfg: Config) -> Iterator[str]:
             )
 
 
-def text_as_classes(cfg: Config) -> Iterator[str]:
+def text_as_classes(cfg: Config, dry: DryRunner) -> Iterator[str]:
     """Yield class names that are one text, which is read by letters."""
     for path, node in walk(cfg._cfg_dict):
         classes = node.get('classes')
@@ -173,10 +115,10 @@ def text_as_classes(cfg: Config) -> Iterator[str]:
             )
 
 
-def single_outputs(model: nn.Module | None) -> Iterator[str]:
+def single_outputs(cfg: Config, dry: DryRunner) -> Iterator[str]:
     """Yield heads with one class, or with a softmax over one output."""
-    predicting = classes_of_heads(model)
-    for path, head in heads_of(model).items():
+    predicting = classes_of_heads(dry.model)
+    for path, head in heads_of(dry.model).items():
         classes = getattr(head, 'num_classes', None)
         if isinstance(head, MultiLabelClsHead):
             continue
@@ -197,11 +139,11 @@ def single_outputs(model: nn.Module | None) -> Iterator[str]:
             )
 
 
-def learnt_padding(model: nn.Module | None) -> Iterator[str]:
+def learnt_padding(cfg: Config, dry: DryRunner) -> Iterator[str]:
     """Yield heads that would learn the padding of labels as a class."""
-    preprocessor = getattr(model, 'data_preprocessor', None)
+    preprocessor = getattr(dry.model, 'data_preprocessor', None)
     value = getattr(preprocessor, 'seg_pad_val', None)
-    for path, head in heads_of(model).items():
+    for path, head in heads_of(dry.model).items():
         ignored = getattr(head, 'ignore_index', value)
         if None not in (value, ignored) and value != ignored:
             yield (
@@ -211,12 +153,11 @@ def learnt_padding(model: nn.Module | None) -> Iterator[str]:
             )
 
 
-def wrong_lengths(dry: DryRunner) -> Iterator[str]:
+def wrong_lengths(cfg: Config, dry: DryRunner) -> Iterator[str]:
     """Yield lengths below 1, and epochs without an end."""
     loop, loader = dry.train_loop, dry.train_dataloader
     for key in ('_max_epochs', '_max_iters', 'val_interval'):
-        value = getattr(loop, key, 1)
-        if not isinstance(value, Real) or value < 1:
+        if (value := getattr(loop, key, 1)) < 1:
             yield f'{key.strip("_")} should be 1 or more, but is {value}'
     if not isinstance(loop, IterBasedTrainLoop) and (
         len(visits_of(loader)) > 2 * len(loader.dataset)
@@ -228,7 +169,7 @@ def wrong_lengths(dry: DryRunner) -> Iterator[str]:
         )
 
 
-def unshuffled_training(dry: DryRunner) -> Iterator[str]:
+def unshuffled_training(cfg: Config, dry: DryRunner) -> Iterator[str]:
     """Yield a training that sees its images in the order of the dataset."""
     if visits_of(dry.train_dataloader)[:BATCHES] == [*range(BATCHES)]:
         yield (
@@ -250,27 +191,27 @@ def unmatched_patterns(cfg: Config, dry: DryRunner) -> Iterator[str]:
         )
 
 
-def long_warm_ups(dry: DryRunner) -> Iterator[str]:
-    """Yield warm-ups that do not end before the training does."""
-    for path, node, built in dry.schedules:
-        total = dry.length_for(node)
+def late_schedules(cfg: Config, dry: DryRunner) -> Iterator[str]:
+    """Yield schedules that begin, or warm-ups that end, after the training."""
+    for path, node, built, total in dry.schedules():
         rises = isinstance(built, LinearLR) and built.start_factor < 1
+        begin = node.get('begin', 0)
         end = node.get('end', total)
-        if rises and total is not None and end >= total:
+        if total and (begin >= total or rises and end >= total):
             yield (
-                f'`{path}` ({node["type"]}) warms up until {end}, but the '
-                f'training ends at {total}; a shorter one is --cfg-options '
-                f'{path}.end={max(1, total // 10)}'
+                f'`{path}` ({node["type"]}) acts from {begin} to {end}, but '
+                f'the training ends at {total}; to fit, set `begin`, or '
+                f'`end` as in --cfg-options {path}.end={max(1, total // 10)}'
             )
 
 
-def unit_mismatches(dry: DryRunner) -> Iterator[str]:
+def unit_mismatches(cfg: Config, dry: DryRunner) -> Iterator[str]:
     """Yield what counts epochs in a training that counts iterations."""
     if not isinstance(dry.train_loop, IterBasedTrainLoop):
         return
     by_epoch = [
         path
-        for path, _, built in dry.schedules
+        for path, _, built, _ in dry.schedules()
         if built.by_epoch and not getattr(built, 'need_val_args', False)
     ]
     if any(isinstance(h, CheckpointHook) and h.by_epoch for h in dry.hooks):
@@ -281,3 +222,24 @@ def unit_mismatches(dry: DryRunner) -> Iterator[str]:
             'so it would not act before the end; set it to False, and give '
             'its lengths in iterations'
         )
+
+
+def uncounted_accumulation(cfg: Config, dry: DryRunner) -> Iterator[str]:
+    """Yield a rate that is scaled by a part of the images of a step."""
+    steps = getattr(dry.optim_wrapper, '_accumulative_counts', 1)
+    if (cfg.get('auto_scale_lr') or {}).get('enable') and steps > 1:
+        yield (
+            '`auto_scale_lr` scales the learning rate by the images of one '
+            f'iteration, but the optimizer steps after {steps} iterations; '
+            f'to count all images of a step, divide base_batch_size by {steps}'
+        )
+
+
+def wrong_losses(cfg: Config, dry: DryRunner) -> Iterator[str]:
+    """Yield losses that reward wrong labels."""
+    return loss_defects(dry.model, errors=True)
+
+
+def learnt_ignored_pixels(cfg: Config, dry: DryRunner) -> Iterator[str]:
+    """Yield losses that learn from ignored pixels."""
+    return loss_defects(dry.model, errors=False)

@@ -115,7 +115,3 @@ def report_data(
     failed = any(f.severity == 'error' for f in report.all_findings)
     where = f'\n\n{folder / "report.html"} shows samples'
     return write_text(report) + where, failed
-
-
-if __name__ == '__main__':
-    raise SystemExit(main())

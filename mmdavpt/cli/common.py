@@ -7,10 +7,11 @@ config.
 import argparse
 import gc
 import os.path as osp
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch.distributed as dist
 from mmengine.config import Config
-from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
@@ -27,6 +28,7 @@ from mmdavpt.engine.hooks.missing_labels_hook import MissingLabelsHook
 from mmdavpt.errors import UsageError, warn
 
 from .evaluation import draw_predictions, use_tta, write_predictions
+from .failures import early_failures_logged
 from .launch import enable_amp, prepare_launcher
 from .messages import check_checkpoint_exists
 from .protocol import selection_warning, with_protocol
@@ -87,7 +89,7 @@ def apply_command_line(cfg: Config, args: argparse.Namespace) -> Config:
         Config: The same config.
 
     Raises:
-        UsageError: If a flag does not fit the config, or a file is missing.
+        UsageError: If a flag does not fit the config.
     """
     cfg.launcher = args.launcher or cfg.get('launcher', 'none')
     if args.work_dir is not None:
@@ -104,12 +106,11 @@ def apply_command_line(cfg: Config, args: argparse.Namespace) -> Config:
     if getattr(args, 'amp', False):
         enable_amp(cfg)
     if getattr(args, 'checkpoint', None) is not None:
-        check_checkpoint_exists(args.checkpoint, 'the checkpoint')
         cfg.load_from = args.checkpoint
     if getattr(args, 'out', None) is not None:
         write_predictions(cfg, args.out)
-    if getattr(args, 'show', False) or getattr(args, 'show_dir', None):
-        draw_predictions(cfg, args.show, args.show_dir, args.wait_time)
+    if getattr(args, 'show_dir', None) is not None:
+        draw_predictions(cfg, args.show_dir)
     if getattr(args, 'tta', False):
         use_tta(cfg)
     return cfg
@@ -129,13 +130,11 @@ def set_resume(cfg: Config, checkpoint: str) -> None:
             always pass ``--resume``.
 
     Raises:
-        UsageError: If the checkpoint is missing, or if all checkpoints of
-            the work folder are damaged.
+        UsageError: If all checkpoints of the work folder are damaged.
     """
     cfg.resume = True
     if checkpoint != 'auto':
         cfg.load_from = checkpoint
-        check_checkpoint_exists(checkpoint, 'the checkpoint to resume from')
         return
     last, notes = last_checkpoint(cfg.work_dir)
     for note in notes:
@@ -202,30 +201,32 @@ def build_runner(cfg: Config, training: bool) -> Runner:
     return runner
 
 
-def check_and_build(
-    cfg: Config, args: argparse.Namespace, started: Hook, training: bool
-) -> Runner:
-    """Check a run unless ``--no-check`` is set, then build its runner.
+@contextmanager
+def run_prepared(
+    cfg: Config, args: argparse.Namespace, training: bool
+) -> Iterator[Runner]:
+    """Check a run unless ``--no-check`` is set, build it and let it run.
 
     Args:
         cfg (Config): The config, changed in place for the launcher.
         args (argparse.Namespace): The arguments of a command.
-        started (Hook): A hook to register with the runner.
         training (bool): Whether the run is a training, not a test.
 
-    Returns:
-        Runner: The runner.
+    Yields:
+        Runner: The runner, to train or to test.
 
     Raises:
-        UsageError: See :func:`check_files` and :func:`.prepare_launcher`.
+        UsageError: See :func:`check_files`, :func:`.prepare_launcher` and
+            :func:`.early_failures_logged`.
     """
-    if not args.no_check:
-        check_files(cfg, training)
-    prepare_launcher(cfg, args.local_rank)
-    runner = build_runner(cfg, training)
-    runner.register_hook(started, priority='LOWEST')
-    runner.register_hook(SummaryHook(args.config))
-    return runner
+    with early_failures_logged(cfg) as started:
+        if not args.no_check:
+            check_files(cfg, training)
+        prepare_launcher(cfg, args.local_rank)
+        runner = build_runner(cfg, training)
+        runner.register_hook(started, priority='LOWEST')
+        runner.register_hook(SummaryHook(args.config))
+        yield runner
 
 
 def leave_process_group() -> None:

@@ -9,7 +9,6 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 from unittest.mock import patch
 
 from mmengine.logging import MMLogger
@@ -27,6 +26,11 @@ HARMLESS = (
 LIBRARIES = ('mmengine', 'mmcv', 'mmseg', 'mmpretrain')
 #: Modules between a caller and this one.
 BETWEEN = (__name__, 'logging', 'warnings', mmengine_logging.__name__)
+#: Lines of the terminal: notes, and records above the level INFO.
+FORMATTERS = [
+    logging.Formatter(f'%(asctime)s {level}%(message)s', '%H:%M:%S')
+    for level in ('', '%(levelname)s: ')
+]
 
 
 @contextmanager
@@ -41,8 +45,12 @@ def quiet_console(verbose: bool = False) -> Iterator[None]:
         yield
         return
     notes = Notes()
+
+    def call_handlers(logger: MMLogger, record: logging.LogRecord) -> None:
+        notes.log(logger.handlers, record)
+
     with (
-        patch.object(MMLogger, '__init__', notes.initializer()),
+        patch.object(MMLogger, 'callHandlers', call_handlers),
         # It prints what libraries log without a logger.
         patch.object(mmengine_logging, 'print', notes.add, create=True),
         patch.object(warnings, 'showwarning', notes.add_warning),
@@ -50,50 +58,34 @@ def quiet_console(verbose: bool = False) -> Iterator[None]:
         yield
 
 
-class Notes(logging.Filter):
-    """Keep the notes of libraries until a run has a log file.
-
-    As a filter of a terminal's handler, it drops their records.
-    """
+class Notes:
+    """Keep the notes of libraries until a run has a log file."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.waiting: list[str] = []
         self.file: logging.Handler | None = None
 
-    def initializer(self) -> Any:
-        """Return an initializer of loggers whose terminal is quiet."""
-        initialize = MMLogger.__init__
+    def log(
+        self, handlers: list[logging.Handler], record: logging.LogRecord
+    ) -> None:
+        """Write a record to the file, and show it if it matters.
 
-        def initialize_quietly(logger: MMLogger, *args, **kwargs) -> None:
-            initialize(logger, *args, **kwargs)
-            for handler in logger.handlers:
-                if isinstance(handler, logging.FileHandler):
-                    self.file = handler
-                else:
-                    handler.addFilter(self)
-                    handler.setFormatter(ShortFormatter())
-            self.add()
-
-        return initialize_quietly
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether to show a record on the terminal."""
-        module = _callers()[0]
-        if module.partition('.')[0] not in LIBRARIES:
-            return True
-        text = record.getMessage()
-        if record.levelno > logging.WARNING:
-            return True
-        if record.levelno == logging.WARNING:
-            return not any(part in text for part in HARMLESS)
-        # Metrics, checkpoints, early stops, the place where a run resumes;
-        # not the name of the run again.
-        shown = ('.hooks.', '.evaluation.', '.evaluator.')
-        is_shown = any(s in module for s in shown)
-        return text.startswith('resumed epoch') or (
-            is_shown and 'Exp name' not in text
-        )
+        Args:
+            handlers (list[logging.Handler]): Those of the logger.
+            record (logging.LogRecord): The record.
+        """
+        shown = is_shown(record)
+        for handler in handlers:
+            if isinstance(handler, logging.FileHandler):
+                self.file = handler
+                self.add()
+            elif shown:
+                important = record.levelno > logging.INFO
+                handler.setFormatter(FORMATTERS[important])
+            else:
+                continue
+            if record.levelno >= handler.level:
+                handler.handle(record)
 
     def add(self, *texts: object) -> None:
         """Add notes, and write those that wait if there is a file.
@@ -108,48 +100,50 @@ class Notes(logging.Filter):
             self.file.handle(logging.makeLogRecord(note))
 
     def add_warning(
-        self,
-        message: Warning | str,
-        category: type[Warning],
-        filename: str,
-        lineno: int,
-        *args,
+        self, message: Warning | str, category: type[Warning], *place
     ) -> None:
         """Show a warning as one line, except what a user cannot change.
 
         Args:
             message (Warning | str): See :func:`warnings.showwarning`.
             category (type[Warning]): See there.
-            filename (str): See there.
-            lineno (int): See there.
-            *args: See there.
+            *place: The file, the line, and what else is passed there.
         """
         text = ' '.join(str(message).split())
-        self.add(f'{filename}:{lineno}: {category.__name__}: {text}')
-        modules = _callers()
-        obsolete = issubclass(category, (DeprecationWarning, FutureWarning))
-        imported = 'importlib._bootstrap' in modules
-        harmless = any(part in text for part in HARMLESS)
-        if modules[0].startswith('mmdavpt') or not (
-            obsolete or imported or harmless
-        ):
+        self.add(f'{place[0]}:{place[1]}: {category.__name__}: {text}')
+        modules = callers()
+        ignored = (
+            issubclass(category, (DeprecationWarning, FutureWarning))
+            or 'importlib._bootstrap' in modules
+            or any(part in text for part in HARMLESS)
+        )
+        if modules[0].startswith('mmdavpt') or not ignored:
             warn(text)
 
 
-class ShortFormatter(logging.Formatter):
-    """Time and message, and the level if it is not INFO."""
+def is_shown(record: logging.LogRecord) -> bool:
+    """Return whether the terminal shows a record.
 
-    def __init__(self) -> None:
-        super().__init__('%(asctime)s %(message)s', '%H:%M:%S')
+    Args:
+        record (logging.LogRecord): The record that is being logged.
+    """
+    module, text = callers()[0], record.getMessage()
+    if module.partition('.')[0] not in LIBRARIES:
+        return True
+    if record.levelno > logging.INFO:
+        harmless = any(part in text for part in HARMLESS)
+        return record.levelno > logging.WARNING or not harmless
+    # Metrics, checkpoints, early stops, the place where a run resumes; not
+    # the name of the run again.
+    shown = any(
+        s in module for s in ('.hooks.', '.evaluation.', '.evaluator.')
+    )
+    return text.startswith('resumed epoch') or (
+        shown and 'Exp name' not in text
+    )
 
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        """Format a record."""
-        if record.levelno > logging.INFO:
-            record.message = f'{record.levelname}: {record.message}'
-        return super().formatMessage(record)
 
-
-def _callers() -> list[str]:
+def callers() -> list[str]:
     """Return the modules on the stack, from the one that logs or prints."""
     frame, found = sys._getframe(1), []
     while frame is not None:

@@ -54,17 +54,13 @@ def write_predictions(cfg: Config, out: str) -> None:
         )
 
 
-def draw_predictions(
-    cfg: Config, show: bool, show_dir: str | None, wait_time: float
-) -> None:
-    """Draw the predictions of a test, in a window or into a folder.
+def draw_predictions(cfg: Config, folder: str) -> None:
+    """Draw the predictions of a test into a folder.
 
     Args:
         cfg (Config): The config, changed in place. A visualization hook or
             visualizer that it lacks is added.
-        show (bool): Whether to open a window for each image.
-        show_dir (str, optional): The folder of the pictures.
-        wait_time (float): Seconds that a window stays.
+        folder (str): The folder of the pictures.
     """
     segmentation = is_segmentation(cfg)
     hooks = cfg.setdefault('default_hooks', ConfigDict())
@@ -81,17 +77,14 @@ def draw_predictions(
         name = 'SegLocalVisualizer' if segmentation else 'UniversalVisualizer'
         visualizer.type = name
     cfg.visualizer = visualizer  # a copy
-    hook = hooks.visualization
-    hook.update(show=show, wait_time=wait_time)
     if not segmentation:
-        hook.update(enable=True, out_dir=show_dir, interval=1)
+        hooks.visualization.update(enable=True, out_dir=folder, interval=1)
         return
-    hook.draw = True
-    if show_dir is not None:
-        backends = visualizer.get('vis_backends') or []
-        if not any('LocalVisBackend' in b.type for b in backends):
-            backends = [*backends, ConfigDict(type='LocalVisBackend')]
-        cfg.visualizer.update(vis_backends=backends, save_dir=show_dir)
+    hooks.visualization.draw = True
+    backends = visualizer.get('vis_backends') or []
+    if not any('LocalVisBackend' in b.type for b in backends):
+        backends = [*backends, ConfigDict(type='LocalVisBackend')]
+    visualizer.update(vis_backends=backends, save_dir=folder)
 
 
 def use_tta(cfg: Config) -> None:

@@ -1,6 +1,6 @@
 """Report failures before the first iteration in one sentence."""
 
-import logging
+import os
 import os.path as osp
 import traceback
 from collections.abc import Iterator
@@ -9,10 +9,8 @@ from contextlib import contextmanager, suppress
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
-from mmengine.utils import mkdir_or_exist
 
 from mmdavpt.checks.config_errors import describe
-from mmdavpt.checks.introspection import walk
 from mmdavpt.errors import UsageError
 
 
@@ -21,12 +19,7 @@ class StartedHook(Hook):
 
     started = False
 
-    def after_train_iter(self, *args, **kwargs) -> None:
-        """Remember an iteration of a training."""
-        self.started = True
-
-    def after_test_iter(self, *args, **kwargs) -> None:
-        """Remember an iteration of a test."""
+    def _after_iter(self, *args, **kwargs) -> None:
         self.started = True
 
 
@@ -54,25 +47,16 @@ def early_failures_logged(cfg: Config) -> Iterator[StartedHook]:
         expected = isinstance(error, UsageError)
         if hook.started or expected and error.__cause__ is None:
             raise
-        log = _write_traceback(error, cfg.work_dir)
+        log = MMLogger.get_current_instance().log_file
+        log, where = log or osp.join(cfg.work_dir, 'error.log'), ''
+        with suppress(OSError):  # such as a folder that cannot be written
+            os.makedirs(osp.dirname(log), exist_ok=True)
+            with open(log, 'a', encoding='utf-8') as file:
+                traceback.print_exception(error, file=file)
+            where = f'; the traceback is in {log}'
         if expected:
             raise
-        nodes = list(walk(cfg._cfg_dict))
         raise UsageError(
             f'the run failed before its first iteration: '
-            f'{describe(error, nodes)}'
-            + (f'; the traceback is in {log}' if log else '')
+            f'{describe(error, cfg._cfg_dict)}{where}'
         ) from error
-
-
-def _write_traceback(error: Exception, work_dir: str) -> str | None:
-    """Append a traceback to the log, and return the log's path."""
-    handlers = MMLogger.get_current_instance().handlers
-    files = [h for h in handlers if isinstance(h, logging.FileHandler)]
-    log = files[0].baseFilename if files else osp.join(work_dir, 'error.log')
-    with suppress(OSError):  # such as a work folder that cannot be written
-        mkdir_or_exist(osp.dirname(log))
-        with open(log, 'a', encoding='utf-8') as file:
-            file.write(''.join(traceback.format_exception(error)))
-        return log
-    return None

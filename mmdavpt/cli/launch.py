@@ -16,24 +16,16 @@ from mmdavpt.errors import UsageError, warn
 #: cluster many classes. When a rank dies the others end much sooner.
 TIMEOUT = 1800
 TORCHRUN_VARIABLES = ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT')
-#: torchrun's variables -> those of other launchers.
-LAUNCHER_VARIABLES = {
-    'slurm': dict(
-        RANK='SLURM_PROCID',
-        WORLD_SIZE='SLURM_NTASKS',
-        LOCAL_RANK='SLURM_LOCALID',
-    ),
-    'mpi': dict(
-        RANK='OMPI_COMM_WORLD_RANK',
-        WORLD_SIZE='OMPI_COMM_WORLD_SIZE',
-        LOCAL_RANK='OMPI_COMM_WORLD_LOCAL_RANK',
-    ),
-}
-_START_WITH = {
-    'pytorch': 'tools/dist_train.sh or tools/dist_test.sh',
-    'slurm': 'tools/slurm_train.sh or tools/slurm_test.sh',
-    'mpi': 'mpirun of Open MPI',
-}
+#: Rank, number of ranks and rank on a machine in the environment.
+LAUNCHER_VARIABLES = dict(
+    slurm=('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID'),
+    mpi=tuple(f'OMPI_COMM_WORLD_{n}' for n in ('RANK', 'SIZE', 'LOCAL_RANK')),
+)
+START_WITH = dict(
+    pytorch='tools/dist_train.sh or tools/dist_test.sh',
+    slurm='tools/slurm_train.sh or tools/slurm_test.sh',
+    mpi='mpirun of Open MPI',
+)
 
 
 def has_accelerator() -> bool:
@@ -93,7 +85,9 @@ def prepare_launcher(cfg: Config, local_rank: int = 0) -> None:
     if launcher == 'none':
         return
     _check_started_by(launcher, TORCHRUN_VARIABLES)
-    timeout = set_timeout(cfg)
+    env_cfg = cfg.setdefault('env_cfg', ConfigDict())
+    dist_cfg = env_cfg.setdefault('dist_cfg', ConfigDict(backend='nccl'))
+    timeout = dist_cfg.setdefault('timeout', TIMEOUT)
     if has_accelerator():
         return
     if not torch.distributed.is_initialized():
@@ -101,20 +95,6 @@ def prepare_launcher(cfg: Config, local_rank: int = 0) -> None:
             'gloo', timeout=datetime.timedelta(seconds=timeout)
         )
     use_cpu_wrapper(cfg)
-
-
-def set_timeout(cfg: Config) -> float:
-    """Set how long ranks wait for each other, unless the config does.
-
-    Args:
-        cfg (Config): The config, changed in place.
-
-    Returns:
-        float: Seconds.
-    """
-    env_cfg = cfg.setdefault('env_cfg', ConfigDict())
-    dist_cfg = env_cfg.setdefault('dist_cfg', ConfigDict(backend='nccl'))
-    return dist_cfg.setdefault('timeout', TIMEOUT)
 
 
 def use_cpu_wrapper(cfg: Config) -> None:
@@ -153,8 +133,9 @@ def set_torchrun_variables(launcher: str) -> None:
             machine of rank 0 is unknown.
     """
     names = LAUNCHER_VARIABLES[launcher]
-    _check_started_by(launcher, names.values())
-    os.environ.update({ours: os.environ[own] for ours, own in names.items()})
+    _check_started_by(launcher, names)
+    ours = ('RANK', 'WORLD_SIZE', 'LOCAL_RANK')
+    os.environ.update(zip(ours, map(os.environ.get, names), strict=True))
     if launcher == 'slurm':
         # Jobs that share a machine have different numbers.
         job = int(os.environ.get('SLURM_JOB_ID', 0))
@@ -169,24 +150,19 @@ def _check_started_by(launcher: str, names: Iterable[str]) -> None:
     if absent:
         raise UsageError(
             f'--launcher {launcher} needs {", ".join(absent)} in the '
-            f'environment; start with {_START_WITH[launcher]}, or leave '
+            f'environment; start with {START_WITH[launcher]}, or leave '
             '--launcher out'
         )
 
 
 def _first_slurm_node() -> str:
-    nodes = os.environ.get('SLURM_STEP_NODELIST', '')
-    nodes = nodes or os.environ.get('SLURM_NODELIST', '')
-    if nodes and not set(nodes) & set('[,'):  # a single one
-        return nodes
-    command = ['scontrol', 'show', 'hostnames', nodes]
-    try:
-        if names := subprocess.check_output(command, text=True).split():
-            return names[0]
-        reason = 'it printed nothing'
-    except (OSError, subprocess.CalledProcessError) as error:
-        reason = error
+    nodes = os.environ.get('SLURM_STEP_NODELIST')
+    command = ['scontrol', 'show', 'hostnames']
+    command += [nodes or os.environ.get('SLURM_NODELIST', '')]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.stdout:
+        return done.stdout.split()[0]
     raise UsageError(
         f'`{" ".join(command)}` should name the first machine of the Slurm '
-        f'job, but failed ({reason}); set MASTER_ADDR to it'
+        f'job, but printed only {done.stderr!r}; set MASTER_ADDR to it'
     )

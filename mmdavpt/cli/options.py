@@ -258,7 +258,7 @@ def _quote(element: re.Match) -> str:
 
 
 class _Literal(ast.NodeTransformer):
-    """Turn ``dict(key=value)`` into a literal; refuse sets, bytes, complex."""
+    """Turn ``dict(key=value)`` into a literal; refuse sets."""
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
@@ -269,8 +269,3 @@ class _Literal(ast.NodeTransformer):
 
     def visit_Set(self, node: ast.Set) -> None:
         raise ValueError
-
-    def visit_Constant(self, node: ast.Constant) -> ast.Constant:
-        if isinstance(node.value, (bytes, complex, type(...))):
-            raise ValueError
-        return node

@@ -9,7 +9,7 @@ from mmengine.registry import TRANSFORMS
 from mmseg.models import CrossEntropyLoss
 from torch.nn import functional
 
-from mmdavpt.checks.conflicts import better_values
+from mmdavpt.checks.evaluation import better_values
 from mmdavpt.checks.preflight import preflight
 
 from . import runs
@@ -62,7 +62,7 @@ def test_rules_of_metrics():
     assert better_values('mape') is better_values('f1-score') is None
 
 
-def test_class_weights_with_ignored_pixels(masks):
+def test_class_weights_with_ignored_pixels(masks, tmp_path, capsys):
     """IndexError for class_weight with avg_non_ignore [mmseg #3412, #3831].
 
     Without avg_non_ignore, the loss is that of PyTorch, which averages over
@@ -70,8 +70,8 @@ def test_class_weights_with_ignored_pixels(masks):
     """
     head = 'model.decode_head.loss_decode'
     changes = {f'{head}.class_weight': [1.0, 2.0, 3.0]}
-    said = runs.sentence(runs.toy._merge(masks, changes))
-    assert 'the loss of `model.decode_head` has class_weight and avg_' in said
+    said = refusal(capsys, 'train', runs.toy._merge(masks, changes), tmp_path)
+    assert 'of the training step failed' in said and 'IndexError' in said
     changes[f'{head}.avg_non_ignore'] = False
     assert runs.sentence(runs.toy._merge(masks, changes)) == ''
     logits = torch.randn(2, 3, 4, 5, generator=torch.manual_seed(0))
@@ -143,7 +143,7 @@ def test_workers_without_a_process(photos):
     """`num_workers=0` alone fails late [mmseg #2514]."""
     photos['train_dataloader']['persistent_workers'] = True
     said = runs.sentence(photos)
-    assert 'persistent_workers=True needs workers; set persistent_w' in said
+    assert 'persistent_workers option needs num_workers > 0' in said
 
 
 @pytest.mark.parametrize('guidance', [None, GUIDED])

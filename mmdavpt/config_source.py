@@ -41,14 +41,15 @@ def _assignments(program: ast.Module) -> Iterator[tuple[str, ast.expr]]:
                 yield targets[0].id, node.value
 
 
-def names_read(source: str) -> set[str]:
-    """Return the names that expressions of a config read.
+def names_in(program: ast.AST, use: type[ast.AST] = ast.Load) -> set[str]:
+    """Return the names that a config, or a part of it, reads or sets.
 
     Args:
-        source (str): The source of the config.
+        program (ast.AST): Its syntax tree.
+        use (type): ``ast.Load`` or ``ast.Store``. Defaults to ``ast.Load``.
     """
-    names = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Name)]
-    return {node.id for node in names if isinstance(node.ctx, ast.Load)}
+    names = [n for n in ast.walk(program) if isinstance(n, ast.Name)]
+    return {node.id for node in names if isinstance(node.ctx, use)}
 
 
 def base_files(path: str | Path) -> list[Path]:

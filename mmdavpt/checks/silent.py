@@ -38,7 +38,7 @@ def unread_keys(cfg: Config, dry: DryRunner, errors: bool) -> Iterator[str]:
             that others may read, only a name close to a key is an error.
     """
     for path, node, known, strict in _dicts_and_readers(cfg, dry):
-        for key in sorted(map(str, set(node or ()) - known - BUILDER_KEYS)):
+        for key in sorted(map(str, set(node) - known - BUILDER_KEYS)):
             near = get_close_matches(key, known, n=1, cutoff=0.75)
             if errors == (strict or bool(near)):
                 hint = did_you_mean(key, known)
@@ -47,30 +47,29 @@ def unread_keys(cfg: Config, dry: DryRunner, errors: bool) -> Iterator[str]:
 
 def _dicts_and_readers(
     cfg: Config, dry: DryRunner
-) -> Iterator[tuple[str, dict | None, set[str], bool]]:
+) -> Iterator[tuple[str, dict, set[str], bool]]:
     """Yield path, dict, the keys that are read, and whether these are all."""
-    for name in ('env_cfg', 'auto_scale_lr'):
-        yield name, cfg.get(name), keys_read([Runner], name), True
     wrapper = cfg.get('optim_wrapper') or {}
     kind = wrapper.get('constructor', DefaultOptimWrapperConstructor)
-    known = keys_read(find_types(kind), 'paramwise_cfg')
-    path, given = 'optim_wrapper.paramwise_cfg', wrapper.get('paramwise_cfg')
-    yield path, given, known, False
+    paramwise = 'optim_wrapper.paramwise_cfg'
+    readers = {'env_cfg': [Runner], 'auto_scale_lr': [Runner]}
+    readers[paramwise] = find_types(kind)
+    if isinstance(dry.model, BaseSegmentor):
+        kinds = {type(module) for module in dry.model.modules()}
+        readers |= {'model.train_cfg': kinds, 'model.test_cfg': kinds}
+    for path, node in walk(cfg._cfg_dict):
+        if path in readers:
+            top, _, name = path.rpartition('.')
+            yield path, node, keys_read(readers[path], name), not top
+        kinds = find_types(node.get('type'))
+        if len(kinds) == 1:
+            known, drops_others = arguments_of(kinds[0])
+            yield path, node if drops_others else {}, known, True
     optimizer = getattr(dry.optim_wrapper, 'optimizer', None)
     if type(optimizer).__module__.startswith('torch.'):
         known = {*optimizer.defaults, 'lr_mult', 'decay_mult'}
         for name, options in _custom_keys(cfg).items():
-            yield f'{path}.custom_keys.{name}', options, known, False
-    if isinstance(dry.model, BaseSegmentor):
-        kinds = {type(module) for module in dry.model.modules()}
-        for name in ('train_cfg', 'test_cfg'):
-            known = keys_read(kinds, name)
-            yield f'model.{name}', cfg.model.get(name), known, False
-    for path, node in walk(cfg._cfg_dict):
-        kinds = find_types(node.get('type'))
-        if len(kinds) == 1:
-            known, drops_others = arguments_of(kinds[0])
-            yield path, node if drops_others else None, known, True
+            yield f'{paramwise}.custom_keys.{name}', options, known, False
 
 
 def _custom_keys(cfg: Config) -> dict:

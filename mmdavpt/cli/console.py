@@ -1,4 +1,4 @@
-"""A quiet terminal: what libraries note goes to the log file only.
+"""A quiet terminal: what libraries log goes to the log file only.
 
 Shown are results, warnings and this package's own lines. Everything is
 installed by :func:`quiet_console` and removed at its end.
@@ -6,9 +6,11 @@ installed by :func:`quiet_console` and removed at its end.
 
 import logging
 import sys
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import dropwhile
 from unittest.mock import patch
 
 from mmengine.logging import MMLogger
@@ -35,90 +37,62 @@ FORMATTERS = [
 
 @contextmanager
 def quiet_console(verbose: bool = False) -> Iterator[None]:
-    """Send notes of libraries to the log file of a run, not to the terminal.
+    """Show only results and warnings; the log file has what is logged.
+
+    What libraries print, and harmless warnings, are dropped.
 
     Args:
-        verbose (bool): Whether to show them on the terminal too. Defaults to
-            False.
+        verbose (bool): Whether to show everything. Defaults to False.
     """
     if verbose:
         yield
         return
-    notes = Notes()
-
-    def call_handlers(logger: MMLogger, record: logging.LogRecord) -> None:
-        notes.log(logger.handlers, record)
-
     with (
-        patch.object(MMLogger, 'callHandlers', call_handlers),
+        patch.object(MMLogger, 'callHandlers', log),
         # It prints what libraries log without a logger.
-        patch.object(mmengine_logging, 'print', notes.add, create=True),
-        patch.object(warnings, 'showwarning', notes.add_warning),
+        patch.object(
+            mmengine_logging, 'print', lambda *texts: None, create=True
+        ),
+        patch.object(warnings, 'showwarning', show_warning),
     ):
         yield
 
 
-class Notes:
-    """Keep the notes of libraries until a run has a log file."""
+def log(logger: MMLogger, record: logging.LogRecord) -> None:
+    """Write a record to the log file, and show it if it matters.
 
-    def __init__(self) -> None:
-        self.waiting: list[str] = []
-        self.file: logging.Handler | None = None
-
-    def log(
-        self, handlers: list[logging.Handler], record: logging.LogRecord
-    ) -> None:
-        """Write a record to the file, and show it if it matters.
-
-        Args:
-            handlers (list[logging.Handler]): Those of the logger.
-            record (logging.LogRecord): The record.
-        """
-        shown = is_shown(record)
-        for handler in handlers:
-            if isinstance(handler, logging.FileHandler):
-                self.file = handler
-                self.add()
-            elif shown:
-                important = record.levelno > logging.INFO
-                handler.setFormatter(FORMATTERS[important])
-            else:
+    Args:
+        logger (MMLogger): The logger.
+        record (logging.LogRecord): The record.
+    """
+    shown = is_shown(record)
+    for handler in logger.handlers:
+        if not isinstance(handler, logging.FileHandler):
+            handler.setFormatter(FORMATTERS[record.levelno > logging.INFO])
+            if not shown:
                 continue
-            if record.levelno >= handler.level:
-                handler.handle(record)
+        if record.levelno >= handler.level:
+            handler.handle(record)
 
-    def add(self, *texts: object) -> None:
-        """Add notes, and write those that wait if there is a file.
 
-        Args:
-            *texts (object): What a library would print.
-        """
-        self.waiting += map(str, texts)
-        while self.file is not None and self.waiting:
-            text = self.waiting.pop(0)
-            note = dict(name='mmdavpt', levelno=logging.INFO, msg=text)
-            self.file.handle(logging.makeLogRecord(note))
+def show_warning(
+    message: Warning | str, category: type[Warning], *place
+) -> None:
+    """Show a warning as one line, except what a user cannot change.
 
-    def add_warning(
-        self, message: Warning | str, category: type[Warning], *place
-    ) -> None:
-        """Show a warning as one line, except what a user cannot change.
-
-        Args:
-            message (Warning | str): See :func:`warnings.showwarning`.
-            category (type[Warning]): See there.
-            *place: The file, the line, and what else is passed there.
-        """
-        text = ' '.join(str(message).split())
-        self.add(f'{place[0]}:{place[1]}: {category.__name__}: {text}')
-        modules = callers()
-        ignored = (
-            issubclass(category, (DeprecationWarning, FutureWarning))
-            or 'importlib._bootstrap' in modules
-            or any(part in text for part in HARMLESS)
-        )
-        if modules[0].startswith('mmdavpt') or not ignored:
-            warn(text)
+    Args:
+        message (Warning | str): See :func:`warnings.showwarning`.
+        category (type[Warning]): See there.
+        *place: What else is passed there.
+    """
+    text, modules = ' '.join(str(message).split()), callers()
+    ignored = (
+        issubclass(category, (DeprecationWarning, FutureWarning))
+        or 'importlib._bootstrap' in modules
+        or any(part in text for part in HARMLESS)
+    )
+    if modules[0].startswith('mmdavpt') or not ignored:
+        warn(text)
 
 
 def is_shown(record: logging.LogRecord) -> bool:
@@ -144,11 +118,7 @@ def is_shown(record: logging.LogRecord) -> bool:
 
 
 def callers() -> list[str]:
-    """Return the modules on the stack, from the one that logs or prints."""
-    frame, found = sys._getframe(1), []
-    while frame is not None:
-        name = frame.f_globals.get('__name__', '')
-        if found or name not in BETWEEN:
-            found.append(name)
-        frame = frame.f_back
-    return found
+    """Return the modules on the stack, from the one that logs or warns."""
+    frames = traceback.walk_stack(sys._getframe())
+    names = [frame.f_globals.get('__name__', '') for frame, _ in frames]
+    return list(dropwhile(BETWEEN.__contains__, names))

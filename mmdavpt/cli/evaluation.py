@@ -5,10 +5,8 @@ import os
 import os.path as osp
 
 from mmengine.config import Config, ConfigDict
-from mmengine.registry import DefaultScope
-from mmengine.visualization import Visualizer
 
-from mmdavpt.checks.introspection import find_types, walk
+from mmdavpt.checks.introspection import walk
 from mmdavpt.errors import UsageError
 
 
@@ -67,24 +65,21 @@ def draw_predictions(cfg: Config, folder: str) -> None:
     if hooks.get('visualization') is None:
         name = 'SegVisualizationHook' if segmentation else 'VisualizationHook'
         hooks.visualization = ConfigDict(type=name)
-    # The visualizers of mmengine and of the other library draw nothing.
     visualizer = ConfigDict(cfg.get('visualizer') or dict(type='Visualizer'))
-    method = 'add_datasample' if segmentation else 'visualize_cls'
-    with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
-        kinds = find_types(visualizer.type)
-    own = getattr(Visualizer, method, None)
-    if all(getattr(kind, method, own) is own for kind in kinds):
-        name = 'SegLocalVisualizer' if segmentation else 'UniversalVisualizer'
+    name = 'SegLocalVisualizer' if segmentation else 'UniversalVisualizer'
+    # Those of mmengine and of the other library draw nothing.
+    others = {'Visualizer', 'SegLocalVisualizer', 'UniversalVisualizer'}
+    if str(visualizer.type).rpartition('.')[2] in others - {name}:
         visualizer.type = name
-    cfg.visualizer = visualizer  # a copy
-    if not segmentation:
+    if segmentation:
+        hooks.visualization.draw = True
+        backends = visualizer.get('vis_backends') or []
+        if not any('LocalVisBackend' in b.type for b in backends):
+            backends = [*backends, ConfigDict(type='LocalVisBackend')]
+        visualizer.update(vis_backends=backends, save_dir=folder)
+    else:
         hooks.visualization.update(enable=True, out_dir=folder, interval=1)
-        return
-    hooks.visualization.draw = True
-    backends = visualizer.get('vis_backends') or []
-    if not any('LocalVisBackend' in b.type for b in backends):
-        backends = [*backends, ConfigDict(type='LocalVisBackend')]
-    visualizer.update(vis_backends=backends, save_dir=folder)
+    cfg.visualizer = visualizer
 
 
 def use_tta(cfg: Config) -> None:

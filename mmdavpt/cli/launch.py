@@ -10,7 +10,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 
 from mmdavpt.checks.introspection import walk
-from mmdavpt.errors import UsageError, warn
+from mmdavpt.errors import UsageError
 
 #: Seconds that a rank waits for another one: rank 0 may need that long to
 #: cluster many classes. When a rank dies the others end much sooner.
@@ -98,7 +98,9 @@ def prepare_launcher(cfg: Config, local_rank: int = 0) -> None:
 
 
 def use_cpu_wrapper(cfg: Config) -> None:
-    """Let a distributed model run without a GPU; warn if SyncBN becomes BN.
+    """Let a distributed model run without a GPU.
+
+    SyncBN becomes BN: each process normalizes by its own part of the batch.
 
     Args:
         cfg (Config): The config, changed in place.
@@ -110,16 +112,10 @@ def use_cpu_wrapper(cfg: Config) -> None:
         broadcast_buffers=False,
         find_unused_parameters=cfg.get('find_unused_parameters', False),
     )
-    converted = cfg.pop('sync_bn', None) is not None
+    cfg.pop('sync_bn', None)
     for _, layer in walk(cfg.model):
         if layer.get('type') in ('SyncBN', 'MMSyncBN'):
             layer.type = 'BN'
-            converted = True
-    if converted:
-        warn(
-            'SyncBN needs GPUs: each process normalizes by its own part of '
-            'the batch'
-        )
 
 
 def set_torchrun_variables(launcher: str) -> None:

@@ -149,21 +149,6 @@ def test_cpu_wrapper_replaces_every_sync_bn():
     assert 'sync_bn' not in cfg
 
 
-@pytest.mark.parametrize(
-    'cfg, rank, warns',
-    [
-        (dict(model=dict(norm_cfg=dict(type='SyncBN'))), '0', True),
-        (dict(model={}, sync_bn='torch'), '0', True),
-        (dict(model={}, sync_bn='torch'), '1', False),
-        (dict(model=dict(norm_cfg=dict(type='BN'))), '0', False),
-    ],
-)
-def test_rank_0_warns_about_sync_bn(monkeypatch, capsys, cfg, rank, warns):
-    monkeypatch.setenv('RANK', rank)
-    launch.use_cpu_wrapper(Config(cfg))
-    assert ('SyncBN needs GPUs' in capsys.readouterr().err) == warns
-
-
 @pytest.mark.parametrize('device', ['cpu', 'mps', 'cuda', 'npu'])
 def test_devices_of_distributed_training(monkeypatch, device):
     monkeypatch.setattr(launch, 'get_device', lambda: device)

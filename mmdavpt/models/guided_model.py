@@ -12,7 +12,8 @@ from mmdavpt.checkpoints.fit import GUIDANCE, check_fit
 from mmdavpt.checkpoints.safe_loading import SOURCE
 from mmdavpt.checkpoints.tuned import fill_frozen
 from mmdavpt.errors import UsageError
-from mmdavpt.mapping import describe, first_pass_loader, observe_batches
+from mmdavpt.mapping import accumulate, describe, first_pass_loader
+from mmdavpt.progress import track
 from mmdavpt.randomness import isolated_randomness
 
 from .guidance import PromptGuidance, Regions, tokens_of_regions
@@ -123,13 +124,7 @@ class GuidedModelMixin:
         if note:
             print_log(note, logger='current', level=logging.WARNING)
 
-    def fit_mapping(
-        self,
-        loader: DataLoader,
-        pipeline: list[dict] | None = None,
-        max_samples_per_class: int | None = None,
-        seed: int = 0,
-    ) -> None:
+    def fit_mapping(self, loader: DataLoader, seed: int = 0) -> None:
         """Make the first mapping from a pass over the training set.
 
         The pass reads the dataset of the loader once, in order, and leaves
@@ -137,10 +132,6 @@ class GuidedModelMixin:
 
         Args:
             loader (DataLoader): The training loader.
-            pipeline (list[dict], optional): Transforms of the pass. Defaults
-                to None, those of training.
-            max_samples_per_class (int, optional): Limit of the pass. Defaults
-                to None, all samples.
             seed (int): Seed of the pass, of k-means++ and of drawn guidance
                 labels. Defaults to 0.
 
@@ -152,41 +143,31 @@ class GuidedModelMixin:
             return
         self.guidance.seed = seed
         with isolated_randomness(seed):
-            self.observe_training_set(
-                first_pass_loader(
-                    loader, pipeline, max_samples_per_class, seed
-                ),
-                max_samples_per_class,
-            )
+            self.observe_training_set(first_pass_loader(loader, seed))
         self.refresh_mapping()
 
     @torch.no_grad()
     def observe_training_set(
         self,
         loader: DataLoader,
-        max_samples_per_class: int | None = None,
         stopped: Callable[[], object] = lambda: False,
     ) -> None:
         """Forget the mapping; observe the training set without prompts.
 
         Args:
             loader (DataLoader): See :func:`.first_pass_loader`.
-            max_samples_per_class (int, optional): See :meth:`fit_mapping`.
-            stopped (Callable[[], object]): See :func:`.observe_batches`.
+            stopped (Callable[[], object]): Called after each batch; the pass
+                ends if it returns true. Defaults to never.
         """
         guidance = self.guidance
         guidance.reset()
         was_training = self.training
         self.eval()
-        observe_batches(
-            loader,
-            self._unprompted_samples,
-            guidance.new_sums,
-            guidance.new_counts,
-            max_samples_per_class,
-            guidance.excluded,
-            stopped,
-        )
+        sums, counts = guidance.new_sums, guidance.new_counts
+        for number, batch in enumerate(track(loader, 'first pass')):
+            accumulate(sums, counts, *self._unprompted_samples(number, batch))
+            if stopped():
+                break
         self.train(was_training)
 
     def _unprompted_samples(

@@ -43,7 +43,7 @@ OWN = (
 #: gradient clipping, gathered gradients, checks, prompts made of tokens.
 HOOKS = [
     dict(type='EMAHook', momentum=0.1),
-    dict(type='mmdavpt.TrainingCheckHook', max_skipped_steps=1),
+    dict(type='mmdavpt.TrainingCheckHook'),
     dict(type='mmdavpt.PromptInitHook', max_images=4),
     dict(type='mmdavpt.PromptMappingHook'),
 ]

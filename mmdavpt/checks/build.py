@@ -2,7 +2,6 @@
 
 import copy
 import io
-import os.path as osp
 import re
 import sys
 import warnings
@@ -152,8 +151,9 @@ def build_unread(node: Any) -> Dataset | None:
         node (Any): The config of the dataset.
 
     Returns:
-        Dataset | None: The dataset; None if its data is missing.
-        Its pipeline is built in any case.
+        Dataset | None: The dataset; None if its data is missing or wrong,
+        which the checks of the data explain. Its pipeline is built in any
+        case.
     """
     for _, part in walk(node):
         kinds = find_types(part.get('type'))
@@ -161,10 +161,7 @@ def build_unread(node: Any) -> Dataset | None:
             part['lazy_init'] = True
     try:
         return DATASETS.build(node)
-    except (AssertionError, OSError, RuntimeError, ValueError) as error:
-        roots = [part.get('data_root') or '.' for _, part in walk(node)]
-        if not isinstance(error, OSError) and all(map(osp.exists, roots)):
-            raise
+    except (AssertionError, OSError, RuntimeError, ValueError):
         for _, part in walk(node):
             for transform in part.get('pipeline') or ():
                 TRANSFORMS.build(transform)

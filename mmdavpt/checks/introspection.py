@@ -5,7 +5,6 @@ can become outdated.
 """
 
 import dis
-import functools
 import inspect
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -40,23 +39,15 @@ def find_types(name: Any) -> list[Any]:
     Args:
         name (str | type, optional): The value of ``type``; None has none.
     """
-    current = DefaultScope.get_current_instance()
-    scope = current.scope_name if current else 'mmengine'
     if not isinstance(name, str):
         return [] if name is None else [name]
-    return _registered(name, scope)
-
-
-@functools.lru_cache(maxsize=512)
-def _registered(name: str, scope: str) -> list[Any]:
-    found = []
+    current, found = DefaultScope.get_current_instance(), []
     for registry in vars(mmengine_registry).values():
         if isinstance(registry, Registry):
+            scope = current.scope_name if current else 'mmengine'
             with suppress(ImportError, RuntimeError):  # unknown names
-                entry = registry.children.get(scope, registry).get(name)
-                if entry is not None and entry not in found:
-                    found.append(entry)
-    return found
+                found.append(registry.children.get(scope, registry).get(name))
+    return [*dict.fromkeys(entry for entry in found if entry is not None)]
 
 
 def arguments_of(target: Any) -> tuple[set[str], bool]:
@@ -92,18 +83,6 @@ def arguments_of(target: Any) -> tuple[set[str], bool]:
     return names - {'self'}, False
 
 
-@functools.lru_cache(maxsize=1024)
-def _keys_in_file(path: str, name: str) -> frozenset[str]:
-    text = Path(path).read_text(encoding='utf-8')
-    found = re.findall(
-        rf"""\b{name}(?:\.(?:get|pop|setdefault)\(|\[)\s*['"](\w+)"""
-        rf"""|\b{name}\.(\w+)"""
-        rf"""|['"](\w+)['"]\s+(?:not\s+)?in\s+(?:\w+\.)*{name}\b""",
-        text,
-    )
-    return frozenset(key for keys in found for key in keys if key)
-
-
 def keys_read(readers: Iterable[Any], name: str) -> set[str]:
     """Return the keys that classes read from a dict by the dict's name.
 
@@ -118,5 +97,11 @@ def keys_read(readers: Iterable[Any], name: str) -> set[str]:
     classes = {c for r in readers if inspect.isclass(r) for c in r.__mro__}
     modules = {inspect.getmodule(cls) for cls in classes - {object}}
     files = {getattr(module, '__file__', None) or '' for module in modules}
-    sources = [file for file in files if file.endswith('.py')]
-    return set().union(*(_keys_in_file(file, name) for file in sources))
+    read = re.compile(
+        rf"""\b{name}(?:\.(?:get|pop|setdefault)\(|\[)\s*['"](\w+)"""
+        rf"""|\b{name}\.(\w+)"""
+        rf"""|['"](\w+)['"]\s+(?:not\s+)?in\s+(?:\w+\.)*{name}\b"""
+    )
+    sources = [Path(f).read_text('utf-8') for f in files if f.endswith('.py')]
+    found = [keys for source in sources for keys in read.findall(source)]
+    return {key for keys in found for key in keys if key}

@@ -13,19 +13,18 @@ from .build import DryRunner, quietly
 ERRORS = (
     *(partial(silent.unread_keys, errors=True), silent.added_default_hooks),
     *(silent.hidden_preprocessing, silent.text_as_classes),
-    *(silent.single_outputs, silent.learnt_padding, silent.wrong_losses),
+    *(silent.single_classes, silent.learnt_padding, silent.wrong_losses),
     *(evaluation.metric_disagreements, evaluation.incomplete_evaluation),
     *(fit.class_mismatches, fit.label_shifts),
 )
 TRAINING_ERRORS = (
-    *(silent.wrong_lengths, silent.unit_mismatches, evaluation.wrong_rules),
+    *(silent.endless_epochs, silent.unit_mismatches, evaluation.wrong_rules),
     *(fit.missing_weights, fit.guided_label_lists),
 )
 WARNINGS = (partial(silent.unread_keys, errors=False),)
 TRAINING_WARNINGS = (
-    *(silent.learnt_ignored_pixels, silent.unmatched_patterns),
-    *(silent.late_schedules, silent.unshuffled_training),
-    silent.uncounted_accumulation,
+    *(silent.unmatched_patterns, silent.late_schedules),
+    *(silent.unshuffled_training, silent.uncounted_accumulation),
 )
 
 

@@ -15,7 +15,7 @@ from mmpretrain.models import MultiLabelClsHead
 from mmseg.models import BaseSegmentor
 
 from mmdavpt.engine.class_counts import classes_of_heads, heads_of
-from mmdavpt.engine.head_losses import loss_defects
+from mmdavpt.engine.head_losses import losses_that_reward_mistakes
 from mmdavpt.errors import did_you_mean, first_few
 
 from .build import BATCHES, DryRunner
@@ -114,27 +114,17 @@ def text_as_classes(cfg: Config, dry: DryRunner) -> Iterator[str]:
             )
 
 
-def single_outputs(cfg: Config, dry: DryRunner) -> Iterator[str]:
-    """Yield heads with one class, or with a softmax over one output."""
-    predicting = classes_of_heads(dry.model)
-    for path, head in heads_of(dry.model).items():
-        classes = getattr(head, 'num_classes', None)
-        if isinstance(head, MultiLabelClsHead):
-            continue
-        if predicting.get(path) == 1:
+def single_classes(cfg: Config, dry: DryRunner) -> Iterator[str]:
+    """Yield heads with one class."""
+    heads = heads_of(dry.model)
+    for path, classes in classes_of_heads(dry.model).items():
+        if classes == 1 and not isinstance(heads[path], MultiLabelClsHead):
             # MMPretrain gives this class the score 1, and MMSegmentation
             # counts all pixels as the class, also those that are not.
             yield (
                 f'`model.{path}.num_classes` is 1, so that all scores would '
                 'be meaningless; declare the rest as a class too, such as '
                 'background'
-            )
-        sigmoid = [getattr(m, 'use_sigmoid', None) for m in head.modules()]
-        if False in sigmoid and getattr(head, 'out_channels', classes) == 1:
-            yield (
-                f'`model.{path}` has one output, of which a softmax is always '
-                '1 and its loss 0; set use_sigmoid=True in its loss, or '
-                'remove out_channels=1'
             )
 
 
@@ -152,14 +142,11 @@ def learnt_padding(cfg: Config, dry: DryRunner) -> Iterator[str]:
             )
 
 
-def wrong_lengths(cfg: Config, dry: DryRunner) -> Iterator[str]:
-    """Yield lengths below 1, and epochs without an end."""
-    loop, loader = dry.train_loop, dry.train_dataloader
-    for key in ('_max_epochs', '_max_iters', 'val_interval'):
-        if (value := getattr(loop, key, 1)) < 1:
-            yield f'{key.strip("_")} should be 1 or more, but is {value}'
-    if not isinstance(loop, IterBasedTrainLoop) and (
-        len(visits_of(loader)) > 2 * len(loader.dataset)
+def endless_epochs(cfg: Config, dry: DryRunner) -> Iterator[str]:
+    """Yield samplers without an end in a training that counts epochs."""
+    if not isinstance(dry.train_loop, IterBasedTrainLoop) and (
+        len(visits_of(dry.train_dataloader))
+        > 2 * len(dry.train_dataloader.dataset)
     ):
         yield (
             '`train_dataloader.sampler` never ends, but the training counts '
@@ -206,21 +193,17 @@ def late_schedules(cfg: Config, dry: DryRunner) -> Iterator[str]:
 
 def unit_mismatches(cfg: Config, dry: DryRunner) -> Iterator[str]:
     """Yield what counts epochs in a training that counts iterations."""
-    if not isinstance(dry.train_loop, IterBasedTrainLoop):
-        return
-    by_epoch = [
-        path
-        for path, _, built, _ in dry.schedules()
-        if built.by_epoch and not getattr(built, 'need_val_args', False)
-    ]
-    if any(isinstance(h, CheckpointHook) and h.by_epoch for h in dry.hooks):
-        by_epoch.append('default_hooks.checkpoint')
-    for path in by_epoch:
-        yield (
-            f'`{path}.by_epoch` is True, but the training counts iterations, '
-            'so it would not act before the end; set it to False, and give '
-            'its lengths in iterations'
-        )
+    parts = [('default_hooks.checkpoint', hook) for hook in dry.hooks]
+    parts = [p for p in parts if isinstance(p[1], CheckpointHook)]
+    parts += [(path, built) for path, _, built, _ in dry.schedules()]
+    for path, part in parts:
+        in_epochs = part.by_epoch and not getattr(part, 'need_val_args', False)
+        if in_epochs and isinstance(dry.train_loop, IterBasedTrainLoop):
+            yield (
+                f'`{path}.by_epoch` is True, but the training counts '
+                'iterations, so it would not act before the end; set it to '
+                'False, and give its lengths in iterations'
+            )
 
 
 def uncounted_accumulation(cfg: Config, dry: DryRunner) -> Iterator[str]:
@@ -236,9 +219,4 @@ def uncounted_accumulation(cfg: Config, dry: DryRunner) -> Iterator[str]:
 
 def wrong_losses(cfg: Config, dry: DryRunner) -> Iterator[str]:
     """Yield losses that reward wrong labels."""
-    return loss_defects(dry.model, errors=True)
-
-
-def learnt_ignored_pixels(cfg: Config, dry: DryRunner) -> Iterator[str]:
-    """Yield losses that learn from ignored pixels."""
-    return loss_defects(dry.model, errors=False)
+    return losses_that_reward_mistakes(dry.model)

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of a check."""
     options.add_config_arguments(parser, 'path of the config or folder')
     options.add_folder_arguments(parser)
-    options.add_protocol_argument(parser)
+    options.add_shared(parser, '--protocol')
     options.add_run_arguments(parser)
     parser.add_argument(
         '--data-only', action='store_true', help='make only the data report'

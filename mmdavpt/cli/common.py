@@ -219,13 +219,13 @@ def run_prepared(
         UsageError: See :func:`check_files`, :func:`.prepare_launcher` and
             :func:`.early_failures_logged`.
     """
-    with early_failures_logged(cfg) as started:
+    hook = SummaryHook(args.config)
+    with early_failures_logged(cfg, hook):
         if not args.no_check:
             check_files(cfg, training)
         prepare_launcher(cfg, args.local_rank)
         runner = build_runner(cfg, training)
-        runner.register_hook(started, priority='LOWEST')
-        runner.register_hook(SummaryHook(args.config))
+        runner.register_hook(hook)
         yield runner
 
 

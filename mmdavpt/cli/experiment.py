@@ -101,9 +101,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--list', action='store_true', help='print the rows and stop')
     add('--dry-run', action='store_true', help='build every config and stop')
     add('--report', action='store_true', help='only print the results so far')
-    options.add_protocol_argument(parser)
-    options.add_cfg_options_argument(parser)
-    options.add_verbose_argument(parser)
+    options.add_shared(parser, '--protocol', '--cfg-options', '--verbose')
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,24 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from mmengine.config import Config
-from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 
 from mmdavpt.checks.config_errors import describe
 from mmdavpt.errors import UsageError
 
-
-class StartedHook(Hook):
-    """Remember that a run has finished an iteration."""
-
-    started = False
-
-    def _after_iter(self, *args, **kwargs) -> None:
-        self.started = True
+from .summary import SummaryHook
 
 
 @contextmanager
-def early_failures_logged(cfg: Config) -> Iterator[StartedHook]:
+def early_failures_logged(cfg: Config, run: SummaryHook) -> Iterator[None]:
     """Turn a failure before the first iteration into a sentence.
 
     The traceback goes to the log file of the run, or to ``error.log`` in its
@@ -32,20 +24,17 @@ def early_failures_logged(cfg: Config) -> Iterator[StartedHook]:
 
     Args:
         cfg (Config): The config with its ``work_dir``.
-
-    Yields:
-        StartedHook: A hook to register with the runner.
+        run (SummaryHook): A hook of the runner.
 
     Raises:
         UsageError: If the body fails before the first iteration. Later
             failures are raised as they are.
     """
-    hook = StartedHook()
     try:
-        yield hook
+        yield
     except Exception as error:
         expected = isinstance(error, UsageError)
-        if hook.started or expected and error.__cause__ is None:
+        if run.started or expected and error.__cause__ is None:
             raise
         log = MMLogger.get_current_instance().log_file
         log, where = log or osp.join(cfg.work_dir, 'error.log'), ''

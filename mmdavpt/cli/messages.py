@@ -141,8 +141,7 @@ def check_writable(path: str | None, flag: str) -> None:
     nearest = next(p for p in (whole, *whole.parents) if p.exists())
     fits = nearest == whole or nearest.is_dir()
     if not (fits and os.access(nearest, os.W_OK)):
-        why = 'write-protected' if fits else 'not a folder'
-        flag = flag.replace('_', '-')
         raise UsageError(
-            f'{flag} {path} cannot be written: {nearest} is {why}'
+            f'{flag.replace("_", "-")} {path} cannot be written: {nearest} is '
+            + ('write-protected' if fits else 'not a folder')
         )

@@ -11,8 +11,6 @@ from pathlib import Path
 
 from mmdavpt.errors import UsageError
 
-LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
-
 
 def parse_arguments(
     add_arguments: Callable[[argparse.ArgumentParser], None],
@@ -54,7 +52,7 @@ def add_config_arguments(
 ) -> None:
     """Add a config and what changes its values."""
     parser.add_argument('config', help=text)
-    add_cfg_options_argument(parser)
+    add_shared(parser, '--cfg-options')
 
 
 def add_folder_arguments(parser: argparse.ArgumentParser) -> None:
@@ -131,27 +129,15 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def add_cfg_options_argument(parser: argparse.ArgumentParser) -> None:
-    """Add ``--cfg-options``."""
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=ConfigOptions,
-        metavar='KEY=VALUE',
-        help='override values of the config by dotted keys, such as '
-        'model.backbone.num_prompts=10; a value is a Python literal, '
-        'dict(...), a text, or a list as [a,b] or a,b',
-    )
+def add_shared(parser: argparse._ActionsContainer, *names: str) -> None:
+    """Add arguments of :data:`SHARED`.
 
-
-def add_protocol_argument(parser: argparse.ArgumentParser) -> None:
-    """Add the choice of a protocol."""
-    parser.add_argument(
-        '--protocol',
-        metavar='NAME',
-        help='which images train and which choose the epoch, if the config '
-        'has `protocols`: tune, retrain or released (configs/README.md)',
-    )
+    Args:
+        parser (argparse._ActionsContainer): A parser, or a group of one.
+        *names (str): Their names.
+    """
+    for name in names:
+        parser.add_argument(name, **SHARED[name])
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -159,28 +145,9 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
 
     ``--work-dir`` overrides ``--cfg-options``, which override the config.
     """
-    parser.add_argument(
-        '--work-dir',
-        help='folder of logs and checkpoints; by default ./work_dirs/CONFIG, '
-        'or CONFIG_PROTOCOL with --protocol',
-    )
-    parser.add_argument(
-        '--launcher',
-        choices=LAUNCHERS,
-        help='the launcher of this process; dist_*.sh and slurm_*.sh set it',
-    )
-    add_verbose_argument(parser)
+    add_shared(parser, '--work-dir', '--launcher', '--verbose')
     # torch.distributed.launch passes the form with the hyphen.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
-
-
-def add_verbose_argument(parser: argparse.ArgumentParser) -> None:
-    """Add the flag that undoes :func:`.quiet_console`."""
-    parser.add_argument(
-        '--verbose',
-        action='store_true',
-        help='show on the terminal all that goes to the log file',
-    )
 
 
 class ConfigOptions(argparse.Action):
@@ -269,3 +236,37 @@ class _Literal(ast.NodeTransformer):
 
     def visit_Set(self, node: ast.Set) -> None:
         raise ValueError
+
+
+#: Arguments that several commands share.
+SHARED = {
+    '--cfg-options': dict(
+        nargs='+',
+        action=ConfigOptions,
+        metavar='KEY=VALUE',
+        help='override values of the config by dotted keys, such as '
+        'model.backbone.num_prompts=10; a value is a Python literal, '
+        'dict(...), a text, or a list as [a,b] or a,b',
+    ),
+    '--protocol': dict(
+        metavar='NAME',
+        help='which images train and which choose the epoch, if the config '
+        'has `protocols`: tune, retrain or released (configs/README.md)',
+    ),
+    '--work-dir': dict(
+        help='folder of logs and checkpoints; by default ./work_dirs/CONFIG, '
+        'or CONFIG_PROTOCOL with --protocol',
+    ),
+    '--launcher': dict(
+        choices=('none', 'pytorch', 'slurm', 'mpi'),
+        help='the launcher of this process; dist_*.sh and slurm_*.sh set it',
+    ),
+    '--no-check': dict(
+        action='store_true',
+        help='skip the checks of config and data before the run',
+    ),
+    '--verbose': dict(
+        action='store_true',
+        help='show on the terminal all that goes to the log file',
+    ),
+}

@@ -73,19 +73,13 @@ def selection_warning(cfg: dict) -> str | None:
     loaders = [cfg.get(f'{split}_dataloader') for split in ('val', 'test')]
     if hook.get('save_best') is None or None in loaders:
         return None
-    val, test = (_images(loader['dataset']) for loader in loaders)
+    val, test = (
+        {k: v for k, v in loader['dataset'].items() if k not in NOT_THE_IMAGES}
+        for loader in loaders
+    )
     if val != test:
         return None
     return (
         'the best checkpoint is chosen by the test images, as in the '
         "paper's released code; do not report it as a test result"
     )
-
-
-def _images(dataset: dict) -> dict:
-    """Return the keys of a dataset's config that decide its images."""
-    return {
-        key: _images(value) if isinstance(value, dict) else value
-        for key, value in dataset.items()
-        if key not in NOT_THE_IMAGES
-    }

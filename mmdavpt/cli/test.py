@@ -30,11 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--show-dir', help='folder for pictures')
     options.add_run_arguments(parser)
-    parser.add_argument(
-        '--no-check',
-        action='store_true',
-        help='skip the checks of config and data before the test',
-    )
+    options.add_shared(parser, '--no-check')
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='mixed precision: float16 on a GPU, bfloat16 on a CPU',
     )
-    options.add_protocol_argument(parser)
+    options.add_shared(parser, '--protocol')
     options.add_run_arguments(parser)
     check = parser.add_mutually_exclusive_group()
     check.add_argument(
@@ -47,11 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='check config, data and weights, rehearse one step, one '
         'validation batch and one checkpoint, and stop before the training',
     )
-    check.add_argument(
-        '--no-check',
-        action='store_true',
-        help='skip the checks of config and data before the training',
-    )
+    options.add_shared(check, '--no-check')
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -1,5 +1,7 @@
 """Failures before the first iteration are one sentence and a log."""
 
+from types import SimpleNamespace
+
 import pytest
 from mmengine.config import Config
 
@@ -14,8 +16,8 @@ def cfg(tmp_path):
 
 
 def fail(cfg, error, started=False):
-    with exit_with_sentence(), early_failures_logged(cfg) as hook:
-        hook.started = started
+    run = SimpleNamespace(started=started)
+    with exit_with_sentence(), early_failures_logged(cfg, run):
         raise error
 
 

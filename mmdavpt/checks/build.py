@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from mmengine.config import Config
@@ -216,16 +217,13 @@ def quietly(cfg: Config) -> Iterator[None]:
     Args:
         cfg (Config): The merged config.
     """
-    logger = MMLogger.get_current_instance()
-    before, logger.disabled = logger.disabled, True
-    scope = cfg.get('default_scope') or 'mmengine'
-    try:
-        with (
-            DefaultScope.overwrite_default_scope(scope),
-            isolated_randomness(0),
-            warnings.catch_warnings(record=True),
-            redirect_stdout(io.StringIO()),
-        ):
-            yield
-    finally:
-        logger.disabled = before
+    with (
+        patch.object(MMLogger.get_current_instance(), 'disabled', True),
+        DefaultScope.overwrite_default_scope(
+            cfg.get('default_scope') or 'mmengine'
+        ),
+        isolated_randomness(0),
+        warnings.catch_warnings(record=True),
+        redirect_stdout(io.StringIO()),
+    ):
+        yield

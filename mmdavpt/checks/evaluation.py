@@ -7,6 +7,7 @@ from itertools import islice
 from mmengine.config import Config
 from mmengine.dataset import ClassBalancedDataset, RepeatDataset
 from mmengine.hooks import CheckpointHook
+from mmengine.runner import BaseLoop
 from torch.utils.data import DataLoader
 
 from .build import BATCHES, DryRunner
@@ -23,11 +24,15 @@ def visits_of(loader: DataLoader) -> list[int]:
     return [int(index) for batch in batches for index in batch]
 
 
+def evaluations(dry: DryRunner) -> list[tuple[str, BaseLoop]]:
+    """Return the loops of a run that evaluate, by their split."""
+    loops = [('val', dry.val_loop), ('test', dry.test_loop)]
+    return [(split, loop) for split, loop in loops if loop is not None]
+
+
 def incomplete_evaluation(cfg: Config, dry: DryRunner) -> Iterator[str]:
     """Yield what keeps a loader from giving every image exactly once."""
-    for split, loop in (('val', dry.val_loop), ('test', dry.test_loop)):
-        if loop is None:
-            continue
+    for split, loop in evaluations(dry):
         path, loader = f'{split}_dataloader', loop.dataloader
         every_one = sorted(visits_of(loader)) == [*range(len(loader.dataset))]
         if 'num_batch_per_epoch' in cfg[path] or not every_one:
@@ -47,11 +52,10 @@ def incomplete_evaluation(cfg: Config, dry: DryRunner) -> Iterator[str]:
 
 def metric_disagreements(cfg: Config, dry: DryRunner) -> Iterator[str]:
     """Yield metrics that ignore another label than the head."""
-    ignored = getattr(
-        getattr(dry.model, 'decode_head', None), 'ignore_index', None
-    )
-    for split, loop in (('val', dry.val_loop), ('test', dry.test_loop)):
-        for metric in loop.evaluator.metrics if loop is not None else ():
+    head = getattr(dry.model, 'decode_head', None)
+    ignored = getattr(head, 'ignore_index', None)
+    for split, loop in evaluations(dry):
+        for metric in loop.evaluator.metrics:
             value = vars(metric).get('ignore_index', ignored)
             if None not in (value, ignored) and value != ignored:
                 yield (

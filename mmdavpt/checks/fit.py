@@ -1,7 +1,7 @@
 """Check that weights, classes and guidance fit each other."""
 
 import os.path as osp
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from mmengine.config import Config
 from mmpretrain.models import MultiLabelClsHead
@@ -26,35 +26,22 @@ def class_mismatches(cfg: Config, dry: DryRunner) -> Iterator[str]:
         for finding in class_list_findings(node, split):
             if finding.severity == 'error':
                 yield finding.sentence
-    metas = metas_of(dry)
-    classes, heads = metas[0].get('classes'), classes_of_heads(dry.model)
-    # Without guidance, a head may have classes that the data lacks.
-    guided = getattr(dry.model, 'guidance', None) is not None
-    fewest = 0 if guided else min(heads.values(), default=0)
-    defects = [label_defect(metas[0], metas[-1])]
-    if classes is not None and fewest < len(classes):
-        defects.append(class_count_defect(heads, len(classes)))
-    yield from filter(None, defects)
-
-
-def label_shifts(cfg: Config, dry: DryRunner) -> Iterator[str]:
-    """Yield labels that only a part of the datasets shifts by one."""
-    shifts = {meta.get('reduce_zero_label') for meta in metas_of(dry)}
-    if len(shifts - {None}) > 1:
+    loops = [dry.train_loop, dry.val_loop, dry.test_loop]
+    metas = [metainfo_of(loop.dataloader.dataset) for loop in loops if loop]
+    if defect := label_defect(metas[0], metas[-1]):
+        yield defect
+    if len({meta.get('reduce_zero_label') for meta in metas} - {None}) > 1:
         yield (
             'reduce_zero_label differs between training and validation, so '
             'the labels of one are shifted by one; set the same for both'
         )
-
-
-def metas_of(dry: DryRunner) -> list[Mapping]:
-    """Return what the datasets of a run declare.
-
-    Args:
-        dry (DryRunner): Its parts.
-    """
-    loops = [dry.train_loop, dry.val_loop, dry.test_loop]
-    return [metainfo_of(loop.dataloader.dataset) for loop in loops if loop]
+    classes, heads = metas[0].get('classes'), classes_of_heads(dry.model)
+    # Without guidance, a head may have classes that the data lacks.
+    guided = getattr(dry.model, 'guidance', None) is not None
+    fewest = 0 if guided else min(heads.values(), default=0)
+    if classes is not None and fewest < len(classes):
+        if defect := class_count_defect(heads, len(classes)):
+            yield defect
 
 
 def guided_label_lists(cfg: Config, dry: DryRunner) -> Iterator[str]:

@@ -69,11 +69,10 @@ def read_config(
         UsageError: If it cannot be read, or sets a name that changes nothing.
     """
     try:
-        cfg = (
-            load_with_variables(path, variables)
-            if variables
-            else Config.fromfile(path)
-        )
+        if variables:
+            cfg = load_with_variables(path, variables)
+        else:
+            cfg = Config.fromfile(path)
     except Exception as error:
         raise UsageError(
             f'the config {path} cannot be read: {_reason(error)}'

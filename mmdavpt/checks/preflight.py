@@ -15,7 +15,7 @@ ERRORS = (
     *(silent.hidden_preprocessing, silent.text_as_classes),
     *(silent.single_classes, silent.learnt_padding, silent.wrong_losses),
     *(evaluation.metric_disagreements, evaluation.incomplete_evaluation),
-    *(fit.class_mismatches, fit.label_shifts),
+    fit.class_mismatches,
 )
 TRAINING_ERRORS = (
     *(silent.endless_epochs, silent.unit_mismatches, evaluation.wrong_rules),
@@ -24,7 +24,7 @@ TRAINING_ERRORS = (
 WARNINGS = (partial(silent.unread_keys, errors=False),)
 TRAINING_WARNINGS = (
     *(silent.unmatched_patterns, silent.late_schedules),
-    *(silent.unshuffled_training, silent.uncounted_accumulation),
+    silent.unshuffled_training,
 )
 
 

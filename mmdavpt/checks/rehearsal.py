@@ -5,7 +5,6 @@ from os import listdir, path
 from tempfile import TemporaryDirectory
 
 import torch
-from mmengine.evaluator import BaseMetric
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.model import BaseModel, MMDistributedDataParallel
 from mmengine.runner import (
@@ -127,8 +126,10 @@ def _validation(runner: Runner, folder: str) -> None:
             outputs = model.val_step(batch.data)
     with explained('metric', batch):
         evaluator = copy.deepcopy(runner.val_loop.evaluator)
-        for metric in evaluator.metrics:
-            _write_to(folder, metric)
+        for options in map(vars, evaluator.metrics):
+            for name, file in options.items():  # that it would write
+                if name.startswith('out') and isinstance(file, str):
+                    options[name] = path.join(folder, path.basename(file))
         outputs, losses = _update_losses(outputs, {})
         evaluator.process(data_samples=outputs, data_batch=batch.data)
         metrics = [*evaluator.evaluate(len(outputs)), *losses]
@@ -144,10 +145,3 @@ def _validation(runner: Runner, folder: str) -> None:
                     f'{type(part).__name__} needs the metric {name!r}, but '
                     f'the validation gives {", ".join(metrics)}'
                 )
-
-
-def _write_to(folder: str, metric: BaseMetric) -> None:
-    """Move the files that a metric would write to a folder."""
-    for name, value in vars(metric).items():
-        if name.startswith('out') and isinstance(value, str):
-            setattr(metric, name, path.join(folder, path.basename(value)))

@@ -144,10 +144,9 @@ def learnt_padding(cfg: Config, dry: DryRunner) -> Iterator[str]:
 
 def endless_epochs(cfg: Config, dry: DryRunner) -> Iterator[str]:
     """Yield samplers without an end in a training that counts epochs."""
-    if not isinstance(dry.train_loop, IterBasedTrainLoop) and (
-        len(visits_of(dry.train_dataloader))
-        > 2 * len(dry.train_dataloader.dataset)
-    ):
+    loader = dry.train_dataloader
+    endless = len(visits_of(loader)) > 2 * len(loader.dataset)
+    if endless and not isinstance(dry.train_loop, IterBasedTrainLoop):
         yield (
             '`train_dataloader.sampler` never ends, but the training counts '
             "epochs; use dict(type='DefaultSampler', shuffle=True), or "
@@ -204,17 +203,6 @@ def unit_mismatches(cfg: Config, dry: DryRunner) -> Iterator[str]:
                 'iterations, so it would not act before the end; set it to '
                 'False, and give its lengths in iterations'
             )
-
-
-def uncounted_accumulation(cfg: Config, dry: DryRunner) -> Iterator[str]:
-    """Yield a rate that is scaled by a part of the images of a step."""
-    steps = getattr(dry.optim_wrapper, '_accumulative_counts', 1)
-    if (cfg.get('auto_scale_lr') or {}).get('enable') and steps > 1:
-        yield (
-            '`auto_scale_lr` scales the learning rate by the images of one '
-            f'iteration, but the optimizer steps after {steps} iterations; '
-            f'to count all images of a step, divide base_batch_size by {steps}'
-        )
 
 
 def wrong_losses(cfg: Config, dry: DryRunner) -> Iterator[str]:

@@ -6,16 +6,20 @@ config.
 
 import argparse
 import gc
+import os
 import os.path as osp
+import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import torch.distributed as dist
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mmdavpt.checkpoints import install_safe_loading, last_checkpoint
+from mmdavpt.checks.config_errors import describe
 from mmdavpt.checks.data.before_run import check_run_data
 from mmdavpt.checks.names import own_variables, read_config, set_option
 from mmdavpt.checks.preflight import preflight
@@ -28,7 +32,6 @@ from mmdavpt.engine.hooks.missing_labels_hook import MissingLabelsHook
 from mmdavpt.errors import UsageError, warn
 
 from .evaluation import draw_predictions, use_tta, write_predictions
-from .failures import early_failures_logged
 from .launch import enable_amp, prepare_launcher
 from .messages import check_checkpoint_exists
 from .protocol import selection_warning, with_protocol
@@ -195,8 +198,7 @@ def build_runner(cfg: Config, training: bool) -> Runner:
         runner.register_hook(MissingLabelsHook())
     # The hook compares, and knows which weights a training or a test may lack.
     model_of(runner.model).load_allowed = None
-    warning = selection_warning(cfg) if training else None
-    if warning is not None:
+    if training and (warning := selection_warning(cfg)):
         runner.logger.warning(warning)
     return runner
 
@@ -207,8 +209,13 @@ def run_prepared(
 ) -> Iterator[Runner]:
     """Check a run unless ``--no-check`` is set, build it and let it run.
 
+    A failure before the first iteration becomes a sentence. Its traceback
+    goes to the log file of the run, or to ``error.log`` in its work folder if
+    there is no log file yet.
+
     Args:
-        cfg (Config): The config, changed in place for the launcher.
+        cfg (Config): The config with its ``work_dir``, changed in place for
+            the launcher.
         args (argparse.Namespace): The arguments of a command.
         training (bool): Whether the run is a training, not a test.
 
@@ -216,17 +223,34 @@ def run_prepared(
         Runner: The runner, to train or to test.
 
     Raises:
-        UsageError: See :func:`check_files`, :func:`.prepare_launcher` and
-            :func:`.early_failures_logged`.
+        UsageError: If the run fails before its first iteration. Later
+            failures are raised as they are.
     """
     hook = SummaryHook(args.config)
-    with early_failures_logged(cfg, hook):
+    try:
         if not args.no_check:
             check_files(cfg, training)
         prepare_launcher(cfg, args.local_rank)
         runner = build_runner(cfg, training)
         runner.register_hook(hook)
         yield runner
+    except Exception as error:
+        expected = isinstance(error, UsageError)
+        if hook.started or expected and error.__cause__ is None:
+            raise
+        log = MMLogger.get_current_instance().log_file
+        log, where = log or osp.join(cfg.work_dir, 'error.log'), ''
+        with suppress(OSError):  # such as a folder that cannot be written
+            os.makedirs(osp.dirname(log), exist_ok=True)
+            with open(log, 'a', encoding='utf-8') as file:
+                traceback.print_exception(error, file=file)
+            where = f'; the traceback is in {log}'
+        if expected:
+            raise
+        raise UsageError(
+            'the run failed before its first iteration: '
+            f'{describe(error, cfg._cfg_dict)}{where}'
+        ) from error
 
 
 def leave_process_group() -> None:

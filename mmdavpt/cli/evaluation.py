@@ -41,7 +41,10 @@ def write_predictions(cfg: Config, out: str) -> None:
             )
         writers[0].output_dir = out
         # The metric creates it on rank 0 only, and other ranks do not wait.
-        os.makedirs(out, exist_ok=True)
+        try:
+            os.makedirs(out, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f'--out cannot be written: {error}') from error
     elif suffix in ('.pkl', '.pickle'):
         dump = ConfigDict(type='DumpResults', out_file_path=out)
         cfg.test_evaluator = [*evaluators, dump]

@@ -20,7 +20,6 @@ from functools import partial
 from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mmdavpt.errors import UsageError
 
@@ -28,9 +27,6 @@ from . import options
 from .experiment_report import report_table
 from .experiment_table import Experiment, build_config, read_table, select_rows
 from .messages import exit_with_sentence
-
-if TYPE_CHECKING:
-    from mmengine.config import Config
 
 STOPPED = 'stopped'
 
@@ -49,10 +45,6 @@ class Run:
     row: Experiment
     folder: Path
     settings: dict
-
-    def config(self) -> 'Config':
-        """Build the config of the row, before protocol and options."""
-        return build_config(self.row, self.settings['seed'])
 
     def metrics(self) -> dict | None:
         """Return the test metrics; None if the run is not finished.
@@ -125,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         pending = [run for run in runs if run.metrics() is None]
         if args.dry_run:
             for run in runs:
-                run.config()
+                build_config(run.row, run.settings['seed'])
                 print(run.folder, 'pending' if run in pending else 'finished')
             return 0
         failures = []
@@ -220,7 +212,7 @@ def _train_and_test(run: Run) -> str | None:
     # the runner writes the merged config to the folder of the run.
     config = run.folder / 'row' / 'config.py'
     config.parent.mkdir(exist_ok=True)
-    run.config().dump(config)
+    build_config(run.row, run.settings['seed']).dump(config)
     resume = ['--resume'] * (run.folder / 'last_checkpoint').is_file()
     args = options.parse_arguments(
         train.add_arguments,

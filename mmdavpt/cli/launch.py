@@ -155,10 +155,10 @@ def _first_slurm_node() -> str:
     nodes = os.environ.get('SLURM_STEP_NODELIST')
     command = ['scontrol', 'show', 'hostnames']
     command += [nodes or os.environ.get('SLURM_NODELIST', '')]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.stdout:
-        return done.stdout.split()[0]
-    raise UsageError(
-        f'`{" ".join(command)}` should name the first machine of the Slurm '
-        f'job, but printed only {done.stderr!r}; set MASTER_ADDR to it'
-    )
+    try:
+        return subprocess.check_output(command, text=True).split()[0]
+    except (OSError, subprocess.CalledProcessError, IndexError) as error:
+        raise UsageError(
+            f'`{" ".join(command)}` should name the first machine of the '
+            f'Slurm job, but failed ({error}); set MASTER_ADDR to it'
+        ) from error

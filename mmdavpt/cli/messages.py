@@ -58,8 +58,6 @@ def run_command(
         ):
             if getattr(args, name, None) not in (None, 'auto'):
                 check_checkpoint_exists(getattr(args, name), use)
-        for name in ('work_dir', 'out', 'show_dir'):
-            check_writable(getattr(args, name, None), f'--{name}')
     if os.environ.get('RANK', '0') == '0':
         print(f'Loading {args.config} ...', flush=True)
 
@@ -123,25 +121,3 @@ def check_checkpoint_exists(path: str, use: str) -> None:
     raise UsageError(
         f'{use} {path} does not exist; its folder {folder} has {has}'
     )
-
-
-def check_writable(path: str | None, flag: str) -> None:
-    """Check that a file or folder can be made or written.
-
-    Args:
-        path (str, optional): The path, if there is one.
-        flag (str): The flag that names it.
-
-    Raises:
-        UsageError: If it cannot.
-    """
-    if path is None:
-        return
-    whole = Path(path).expanduser().absolute()
-    nearest = next(p for p in (whole, *whole.parents) if p.exists())
-    fits = nearest == whole or nearest.is_dir()
-    if not (fits and os.access(nearest, os.W_OK)):
-        raise UsageError(
-            f'{flag.replace("_", "-")} {path} cannot be written: {nearest} is '
-            + ('write-protected' if fits else 'not a folder')
-        )

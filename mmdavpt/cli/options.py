@@ -33,7 +33,10 @@ def parse_arguments(
     )
     add_arguments(parser)
     argv = sys.argv[1:] if argv is None else [*argv]
-    return parser.parse_args(argv, argparse.Namespace(command=argv))
+    args = parser.parse_args(argv, argparse.Namespace(command=argv))
+    if hasattr(args, 'cfg_options'):
+        args.cfg_options = dict(args.cfg_options or {})
+    return args
 
 
 def existing_path(path: str) -> str:
@@ -150,23 +153,19 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
 
 
-class ConfigOptions(argparse.Action):
-    """Collect ``KEY=VALUE`` arguments in a dict."""
+def key_and_value(text: str) -> tuple[str, object]:
+    """Parse ``KEY=VALUE``; the ``type`` of ``--cfg-options``.
 
-    def __call__(self, parser, namespace, values, option_string=None):
-        """Parse the values and add them to those of earlier flags."""
-        options = dict(getattr(namespace, self.dest) or {})
-        for argument in values:
-            key, equals, text = argument.partition('=')
-            if not (key and equals):
-                parser.error(
-                    f'{option_string} takes KEY=VALUE, but got {argument!r}'
-                )
-            try:
-                options[key] = parse_value(text)
-            except ValueError as error:
-                parser.error(f'{option_string} {key}: {error}')
-        setattr(namespace, self.dest, options)
+    Args:
+        text (str): The option as typed.
+    """
+    key, equals, value = text.partition('=')
+    if not (key and equals):
+        raise argparse.ArgumentTypeError(f'takes KEY=VALUE, but got {text!r}')
+    try:
+        return key, parse_value(value)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f'{key}: {error}') from None
 
 
 def parse_value(text: str) -> object:
@@ -242,7 +241,8 @@ class _Literal(ast.NodeTransformer):
 SHARED = {
     '--cfg-options': dict(
         nargs='+',
-        action=ConfigOptions,
+        type=key_and_value,
+        action='extend',
         metavar='KEY=VALUE',
         help='override values of the config by dotted keys, such as '
         'model.backbone.num_prompts=10; a value is a Python literal, '

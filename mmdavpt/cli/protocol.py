@@ -37,12 +37,10 @@ def with_protocol(cfg: Config, name: str | None = None) -> Config:
     if protocols is None:
         if name == default:
             return cfg
-        raise UsageError(
-            f'--protocol {name}: the config has no protocols; omit the flag'
-            if default is None
-            else f'--protocol {name}: this dumped config already has the '
-            f'protocol {default!r} applied; use the config it came from'
-        )
+        why = 'the config has no protocols; omit the flag'
+        if default is not None:
+            why = f'this dumped config already has the protocol {default!r}'
+        raise UsageError(f'--protocol {name}: {why}')
     if name not in protocols:
         raise UsageError(
             f'the config has no protocol {name!r}; it has '

@@ -184,6 +184,9 @@ def test_out_of_segmentation_is_a_folder(tmp_path, checkpoint):
     cfg = apply(test, ADE20K, checkpoint, '--out', str(out))
     assert cfg.test_evaluator.output_dir == str(out)
     assert out.is_dir()
+    (tmp_path / 'file').touch()
+    with pytest.raises(UsageError, match='--out cannot be written: .*file/a'):
+        apply(test, ADE20K, checkpoint, '--out', str(tmp_path / 'file/a'))
     with pytest.raises(UsageError, match='is a folder'):
         apply(test, ADE20K, checkpoint, '--out', 'metrics.json')
     cfg.test_evaluator = [dict(type='DepthMetric')]

@@ -63,11 +63,10 @@ def test_torchrun_variables(
     assert ' '.join(os.environ[name] for name in names) == expected
 
 
-@pytest.mark.parametrize('scontrol', ['echo no job >&2; exit 3', 'true'])
+@pytest.mark.parametrize('scontrol', ['exit 3', 'true', None])
 def test_slurm_without_node_names(set_environment, scontrol):
     set_environment(SLURM, scontrol)
-    reason = "only '(no job.n)?'.*MASTER_ADDR"
-    with pytest.raises(UsageError, match=reason):
+    with pytest.raises(UsageError, match='Slurm job, but .*MASTER_ADDR'):
         launch.set_torchrun_variables('slurm')
 
 

@@ -30,6 +30,11 @@ FOLDER = str(ROOT / 'configs/recommended/classification.py')
         (train, [ADE20K], 'pre-trained weights .* docs/weights.md'),
         (train, [ADE20K, '--cfg-options', 'modl.x=1'], 'did you mean `model`'),
         (test, [ADE20K, 'no.pth'], 'the checkpoint no.pth does not exist'),
+        (
+            train,
+            [FOLDER, '--no-check', '--work-dir', f'{__file__}/a'],
+            r'Not a directory: .*test_runs.py/a',
+        ),
         (train, [ADE20K, '--resume', 'a.pth'], 'to resume from a.pth does no'),
         (
             train,

@@ -3,14 +3,12 @@
 import pytest
 import torch
 from mmcv.transforms import BaseTransform
-from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import TRANSFORMS
 from mmseg.models import CrossEntropyLoss
 from torch.nn import functional
 
 from mmdavpt.checks.evaluation import better_values
-from mmdavpt.checks.preflight import preflight
 
 from . import runs
 from .commands import log_of, refusal, start, trained
@@ -84,15 +82,6 @@ def test_class_weights_with_ignored_pixels(masks, tmp_path, capsys):
     torch.testing.assert_close(
         loss(logits, labels, ignore_index=255), expected
     )
-
-
-def test_a_scaled_rate_and_accumulated_gradients(photos):
-    """auto_scale_lr counts only a part of a step [mmdet #10728]."""
-    photos['auto_scale_lr'] = dict(enable=True, base_batch_size=16)
-    assert preflight(Config(photos), training=True) == []
-    photos['optim_wrapper']['accumulative_counts'] = 2
-    (said,) = preflight(Config(photos), training=True)
-    assert 'steps after 2 iterations; to count all images of a step' in said
 
 
 def test_accumulation_equals_larger_batches(photos):

@@ -216,6 +216,24 @@ def test_recommended_method_trains_what_it_says(task, method, trained):
         assert all(n.endswith('bias') for n in names if 'backbone' in n)
 
 
+@pytest.mark.parametrize('method, count', [('mp', 0), ('mp-plus', 442_368)])
+@pytest.mark.parametrize(
+    'timm_model, extra', [(None, 1), ('vit_base_patch14_reg4_dinov2', 5)]
+)
+def test_recommended_moment_probing(method, count, timm_model, extra):
+    path = str(CONFIGS['recommended/classification.py'])
+    options = dict(method=method, timm_model=timm_model)
+    if timm_model is not None:
+        options['backbone_options'] = {}
+    cfg = load_config(path, options)
+    check(cfg)
+    model = build_model(cfg)
+    assert model.head.num_extra_tokens == extra and model.guidance is None
+    # The projection, norm and convolutions, and two classes.
+    assert trainable_count(model.head) == 394_146 + 2 * 3_653
+    assert trainable_count(model.backbone) == count
+
+
 @pytest.mark.parametrize('task', ['classification', 'segmentation'])
 @pytest.mark.parametrize('arch, depth', [('s', 12), ('b', 12), ('l', 24)])
 def test_recommended_settings_follow_from_the_arch(task, arch, depth):

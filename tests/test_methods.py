@@ -30,7 +30,7 @@ class Method(NamedTuple):
     Attributes:
         backbone (dict): Arguments of the backbone of ViT-B.
         count (int): Its trainable parameters, without the head.
-        moves (tuple): Patterns of the parameters that train, besides heads.
+        moves (tuple): Patterns of the parameters that train, apart from heads.
         metric (str | None): The metric of guidance; None for no guidance.
         toy (dict): Arguments for the two layers of the toy, where others.
         folds (bool): Whether the method folds into the frozen weights.
@@ -101,6 +101,7 @@ METHODS = {
     'AdaptFormer': tuned_by('AdaptFormer', 1_189_632),
     'SSF': tuned_by('SSF', 205_824, folds=True),
     'SNF': tuned_by('SNF', 110_640),
+    'PSRP': tuned_by('PSRP', 442_368),
     'DA-VPT with LoRA': Method(
         dict(DEEP, tuners=[dict(type='LoRA')]),
         184_320 + 294_912,

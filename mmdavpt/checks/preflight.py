@@ -4,6 +4,7 @@ from functools import partial
 
 from mmengine.config import Config
 
+from mmdavpt.engine.strategies import check_engine
 from mmdavpt.errors import UsageError
 
 from . import evaluation, fit, silent
@@ -41,6 +42,7 @@ def preflight(cfg: Config, training: bool) -> list[str]:
     Raises:
         UsageError: If the config cannot run, or would not do what it says.
     """
+    check_engine(cfg)
     dry = DryRunner(cfg, training)
     with quietly(cfg):
         for check in ERRORS + TRAINING_ERRORS * training:

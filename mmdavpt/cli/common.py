@@ -29,6 +29,7 @@ from mmdavpt.engine.hooks.checkpoint_fit_hook import (
 )
 from mmdavpt.engine.hooks.distinct_names_hook import DistinctNamesHook
 from mmdavpt.engine.hooks.missing_labels_hook import MissingLabelsHook
+from mmdavpt.engine.strategies import check_engine
 from mmdavpt.errors import UsageError, warn
 
 from .evaluation import draw_predictions, use_tta, write_predictions
@@ -228,6 +229,7 @@ def run_prepared(
     """
     hook = SummaryHook(args.config)
     try:
+        check_engine(cfg)  # before the launcher replaces the wrapper
         if not args.no_check:
             check_files(cfg, training)
         prepare_launcher(cfg, args.local_rank)

@@ -85,8 +85,9 @@ def add_folder_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         '--method',
-        help='davpt, davpt-plus, vpt, linear, full, bias, lora, adaptformer, '
-        'or a type of tuner such as SSF (docs/tuners.md); by default davpt',
+        help='davpt, davpt-plus, vpt, linear, mp, mp-plus, full, bias, lora, '
+        'adaptformer, or a type of tuner such as SSF (docs/tuners.md); by '
+        'default davpt; mp and mp-plus classify only',
     )
     group.add_argument('--epochs', type=positive, help='by default 100')
     group.add_argument(

@@ -18,6 +18,7 @@ from mmdavpt.ranks import run_on_rank_0
 from mmdavpt.registry import RUNNERS
 
 from .resuming.loops import to_exact_loop
+from .strategies import check_engine
 from .workers import ignore_signals_in_workers, shut_down_workers
 
 
@@ -43,7 +44,11 @@ class DAVPTRunner(Runner):
 
         Args:
             cfg (Config | dict): The config. It is copied.
+
+        Raises:
+            UsageError: If it needs an engine other than DDP.
         """
+        check_engine(cfg)
         cfg = copy.deepcopy(cfg)
         if cfg.get('data_preprocessor') is not None:
             cfg['model'].setdefault(

@@ -32,6 +32,8 @@ class DAVPTImageClassifier(GuidedModelMixin, ImageClassifier):
         if guidance is not None:
             self._check_guidance(guidance, num_classes)
         self.guidance = build_guidance(guidance, self.backbone, num_classes)
+        if hasattr(self.head, 'attach'):
+            self.head.attach(self.backbone)
 
     def _check_guidance(self, guidance: dict, num_classes: int | None) -> None:
         if getattr(self.data_preprocessor, 'batch_augments', None):

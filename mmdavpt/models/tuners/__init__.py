@@ -4,6 +4,7 @@ from .adaptformer import AdaptFormer
 from .bias import Bias
 from .build import build_tuners
 from .lora import LoRA
+from .psrp import PSRP
 from .snf import SNF
 from .ssf import SSF
 from .tuner import PARTS, POINTS, BackboneSizes, Tuner
@@ -18,6 +19,7 @@ __all__ = [
     'LoRA',
     'PARTS',
     'POINTS',
+    'PSRP',
     'SNF',
     'SSF',
     'Tuner',

@@ -109,7 +109,7 @@ def test_a_test_needs_every_weight(model):
 def test_load_from_needs_every_weight_that_is_not_allowed_to_differ():
     part = {'fc.bias': torch.zeros(3), 'fc.weight': torch.zeros(9, 2)}
     hook = CheckpointFitHook(training=True)
-    said = 'is missing mapping, and has a mismatched shape of fc.weight'
+    said = 'is missing mapping and has a mismatched shape of fc.weight'
     with pytest.raises(UsageError, match=said):
         hook.after_load_checkpoint(runner(Model()), dict(state_dict=part))
     allowed = CheckpointFitHook(True, ('map*', 'fc.weight'))

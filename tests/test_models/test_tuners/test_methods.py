@@ -26,7 +26,8 @@ IDENTITIES = [
     dict(type='mmdavpt.Bias', parts=PARTS, name='shifts'),
 ]
 SNF = dict(type='SNF', num_flows=3)
-METHODS = [*IDENTITIES, *ADAPTERS, dict(type='SSF'), SNF]
+PSRP = dict(type='PSRP', rank=3)
+METHODS = [*IDENTITIES, *ADAPTERS, dict(type='SSF'), SNF, PSRP]
 
 
 @pytest.mark.parametrize(
@@ -42,6 +43,7 @@ METHODS = [*IDENTITIES, *ADAPTERS, dict(type='SSF'), SNF]
         (dict(type='Adapter', form='pfeiffer'), 156_768),
         (dict(type='Adapter'), 165_984),
         (dict(type='Adapter', rank=16), 313_536),
+        (dict(type='PSRP'), 442_368),
     ],
 )
 def test_parameter_counts_of_vit_b(tuner, count):
@@ -204,6 +206,49 @@ def test_snf_is_its_formula():
     torch.testing.assert_close(
         vit(images())[0], vit.ln1(x)[:, 0], rtol=0, atol=1e-10
     )
+
+
+def test_psrp_is_its_formula():
+    vit = build(num_prompts=0, tuners=[PSRP])
+    layers = vit.tuners.PSRP.layers
+
+    def change(i, point, x, y):
+        if point != 'mlp':
+            return y
+        down, scale, shift = (
+            layers[i][name].weight for name in ('down', 'scale', 'shift')
+        )
+        hidden = (x @ down.T).clamp(min=0)
+        return y * (hidden @ scale.T + 1) + hidden @ shift.T
+
+    torch.testing.assert_close(
+        vit(images())[0], by_hand(vit, change), rtol=0, atol=1e-10
+    )
+
+
+def test_psrp_of_one_channel_by_hand():
+    """ReLU(2 * 3) = 6: scale 1 + 6 / 2 = 4, shift 6 / 3 = 2."""
+    psrp = build(num_prompts=0, tuners=[dict(PSRP, rank=1)]).tuners.PSRP
+    values = dict(down=2 / 32, scale=1 / 2, shift=1 / 3)
+    for name, value in values.items():
+        torch.nn.init.constant_(psrp.layers[0][name].weight, value)
+    x = torch.full((2, 32), 3.0, dtype=torch.float64)
+    out = torch.stack([torch.full((32,), 5.0), torch.full((32,), -1.0)])
+    expected = 4 * out.double() + 2
+    torch.testing.assert_close(psrp.mlp(0, x, out.double()), expected)
+    # A negative sum leaves the output as it is.
+    assert torch.equal(psrp.mlp(0, -x, out.double()), out.double())
+
+
+def test_psrp_starts_near_the_identity():
+    vit = build(num_prompts=0, perturb=False, tuners=[dict(type='PSRP')])
+    weights = torch.cat([w.flatten() for w in vit.tuners.parameters()])
+    assert 0.019 < weights.std() < 0.021 and abs(weights.mean()) < 1e-3
+    plain = build(num_prompts=0, perturb=False)
+    plain.load_state_dict(vit.state_dict(), strict=False)
+    change = vit(images())[0] - plain(images())[0]
+    assert 0 < change.abs().max() < 0.1
+    assert sum(w.numel() for w in vit.tuners.parameters()) == 3 * 3 * 32 * 16
 
 
 def test_ssf_is_its_formula():

@@ -79,9 +79,10 @@ def _reason(error: Exception, target: Any, registry: Any) -> str:
         return f'the key {text} is missing or unknown'
     if 'end should be larger than begin' in text:
         text += '; by default it is that of the training, so train longer'
+    if text and isinstance(error, ValueError):
+        return text
     if text:
-        known = isinstance(error, ValueError)
-        return text if known else f'{text} ({type(error).__name__})'
+        return f'{text} ({type(error).__name__})'
     place = traceback.extract_tb(error.__traceback__)[-1]
     return f'`{place.line}` fails in {place.name} ({type(error).__name__})'
 

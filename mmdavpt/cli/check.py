@@ -107,11 +107,8 @@ def report_data(
 
     report, built = make_report(cfg, splits, workers)
     folder = Path(records_file(cfg)).parent
-    for name, content in (
-        ('report.json', write_json(report)),
-        ('report.html', write_page(report, built)),
-    ):
-        (folder / name).write_text(content, encoding='utf-8')
+    page = folder / 'report.html'
+    page.write_text(write_page(report, built), 'utf-8')
+    (folder / 'report.json').write_text(write_json(report), 'utf-8')
     failed = any(f.severity == 'error' for f in report.all_findings)
-    where = f'\n\n{folder / "report.html"} shows samples'
-    return write_text(report) + where, failed
+    return f'{write_text(report)}\n\n{page} shows samples', failed

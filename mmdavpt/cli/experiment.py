@@ -164,17 +164,13 @@ def run_all(
         list[str]: The failures.
     """
     failures = []
+    work = partial(train_and_test, verbose=verbose)
     with ProcessPoolExecutor(workers, get_context('spawn')) as pool:
-        each = pool.map if workers > 1 else map
-        work = partial(train_and_test, verbose=verbose)
-        for done, (run, failure) in enumerate(
-            zip(runs, each(work, runs), strict=True), 1
-        ):
-            sys.stderr.write(
-                f'{done}/{len(runs)} {run.folder}: {failure or "finished"}\n'
-            )
-            if failure is not None:
-                failures.append(failure)
+        results = (pool.map if workers > 1 else map)(work, runs)
+        for i, (run, failure) in enumerate(zip(runs, results, strict=True), 1):
+            outcome = f'{run.folder}: {failure or "finished"}'
+            sys.stderr.write(f'{i}/{len(runs)} {outcome}\n')
+            failures += [failure] if failure else []
             if failure == STOPPED:
                 pool.shutdown(cancel_futures=True)
                 break

@@ -21,10 +21,8 @@ LAUNCHER_VARIABLES = dict(
     slurm=('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID'),
     mpi=tuple(f'OMPI_COMM_WORLD_{n}' for n in ('RANK', 'SIZE', 'LOCAL_RANK')),
 )
-START_WITH = dict(
-    pytorch='tools/dist_train.sh or tools/dist_test.sh',
-    slurm='tools/slurm_train.sh or tools/slurm_test.sh',
-    mpi='mpirun of Open MPI',
+STARTERS = dict(
+    pytorch='tools/dist_train.sh', slurm='tools/slurm_train.sh', mpi='mpirun'
 )
 
 
@@ -146,7 +144,7 @@ def _check_started_by(launcher: str, names: Iterable[str]) -> None:
     if absent:
         raise UsageError(
             f'--launcher {launcher} needs {", ".join(absent)} in the '
-            f'environment; start with {START_WITH[launcher]}, or leave '
+            f'environment; start with {STARTERS[launcher]}, or leave '
             '--launcher out'
         )
 

@@ -268,6 +268,6 @@ SHARED = {
     ),
     '--verbose': dict(
         action='store_true',
-        help='show on the terminal all that goes to the log file',
+        help='show on the terminal all that libraries log and print',
     ),
 }

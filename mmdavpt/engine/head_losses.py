@@ -21,8 +21,9 @@ def losses_that_reward_mistakes(model: nn.Module | None) -> Iterator[str]:
     heads = heads_of(model)
     for path in classes_of_heads(model):
         losses = getattr(heads[path], 'loss_decode', ())
-        several = isinstance(losses, (nn.ModuleList, tuple))
-        for loss in losses if several else [losses]:
+        if not isinstance(losses, (nn.ModuleList, tuple)):
+            losses = [losses]
+        for loss in losses:
             try:
                 right, wrong = _values(loss, heads[path])
             except Exception:  # the rehearsal says why

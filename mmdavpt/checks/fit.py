@@ -14,7 +14,7 @@ from mmdavpt.engine.class_counts import (
 )
 
 from .build import DryRunner
-from .data.lists import class_list_findings
+from .data.list_findings import class_list_findings
 from .introspection import walk
 
 

@@ -9,6 +9,7 @@ import inspect
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,9 @@ def arguments_of(target: Any) -> tuple[set[str], bool]:
         functions = [vars(cls)['__init__'] for cls in classes]
     for function in functions:
         parameters = inspect.signature(function).parameters.values()
-        names |= {p.name for p in parameters if 'VAR' not in p.kind.name}
+        # A config cannot contain a dataclass.
+        own = [p for p in parameters if not is_dataclass(p.annotation)]
+        names |= {p.name for p in own if 'VAR' not in p.kind.name}
         extra = [p.name for p in parameters if p.kind is p.VAR_KEYWORD]
         if not extra:
             break

@@ -145,8 +145,8 @@ def learnt_padding(cfg: Config, dry: DryRunner) -> Iterator[str]:
 def endless_epochs(cfg: Config, dry: DryRunner) -> Iterator[str]:
     """Yield samplers without an end in a training that counts epochs."""
     loader = dry.train_dataloader
-    endless = len(visits_of(loader)) > 2 * len(loader.dataset)
-    if endless and not isinstance(dry.train_loop, IterBasedTrainLoop):
+    by_epoch = not isinstance(dry.train_loop, IterBasedTrainLoop)
+    if by_epoch and len(visits_of(loader)) > 2 * len(loader.dataset):
         yield (
             '`train_dataloader.sampler` never ends, but the training counts '
             "epochs; use dict(type='DefaultSampler', shuffle=True), or "

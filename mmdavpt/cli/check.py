@@ -4,7 +4,7 @@
 
 checks the config, decodes every image and label for the data report, and
 rehearses one step, one validation batch and one checkpoint. The report goes
-to stdout and to WORK_DIR/data_report, where the next one continues.
+to stdout and to WORK_DIR/data_report.
 
 The exit status is 0 without errors (there may be warnings), 1 if the data
 report has errors, and 2 if the config or the command line has.
@@ -99,14 +99,14 @@ def report_data(
     Returns:
         tuple[str, bool]: The report as text, and whether it has errors.
     """
-    from mmdavpt.checks.data.full_report import make_report
-    from mmdavpt.datasets.record_cache import records_file
+    from mmdavpt.checks.data.report import make_report
 
     from .data_report.page import write_page
     from .data_report.text import write_json, write_text
 
     report, built = make_report(cfg, splits, workers)
-    folder = Path(records_file(cfg)).parent
+    folder = Path(cfg.get('work_dir') or '', 'data_report')
+    folder.mkdir(parents=True, exist_ok=True)
     page = folder / 'report.html'
     page.write_text(write_page(report, built), 'utf-8')
     (folder / 'report.json').write_text(write_json(report), 'utf-8')

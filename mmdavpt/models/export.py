@@ -41,7 +41,7 @@ class FrozenWeights:
         if module.bias is None:
             raise UsageError(
                 f'the projection {part!r} of the backbone has no bias that a '
-                'shift could be folded into (`qkv_bias=False`)'
+                'tuner could be folded into (`qkv_bias=False`)'
             )
         return module.bias[rows]
 

@@ -106,11 +106,12 @@ def test_written_config_is_the_recommended_one_with_its_settings(
     assert 'does not state the mean and std' in capsys.readouterr().err
 
 
-def test_segmentation_config(tmp_path, monkeypatch):
+def test_segmentation_config(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write_scenes(tmp_path / 'scenes')
     path, _ = write('scenes/', *WEIGHTS, '--work-dir', 'runs/one')
     assert str(path) == 'runs/one/scenes.py'
+    assert 'become classes (0: 0, 255: 1); if' in capsys.readouterr().err
     cfg = Config.fromfile(path)
     assert cfg.work_dir == 'runs/one' and cfg.data_root == 'scenes'
     assert cfg.train_pipeline[1].value_map == {0: 0, 255: 1}

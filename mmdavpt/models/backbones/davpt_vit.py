@@ -44,7 +44,9 @@ class DAVPTVisionTransformer(PromptedBackbone, VisionTransformer):
             - 'sum': they are added to the next layer's prompts (DA-VPT+Conn,
               Table 7; the paper gives no formula);
             - 'gate': they are mixed with them, see :func:`.mix_prompts`
-              (DA-VPT+Gate, Table 7).
+              (DA-VPT+Gate, Table 7); with ``num_prompts=(P, 0, 0, ...)``
+              they are mixed with the prompts that entered the layer
+              (GateVPT, Yoo et al., ICML 2023).
         bias (Sequence[str]): Projections whose frozen bias gets a learnable
             shift, initially zero: see :class:`.Bias`. DA-VPT+ (section 3.5)
             is ``('k', 'v')``. Defaults to ().

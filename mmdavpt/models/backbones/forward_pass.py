@@ -39,11 +39,14 @@ class TokenSequence(NamedTuple):
         num_extra (int): The number ``E`` of [CLS] and registers.
         num_prompts (int): The number ``P`` of prompts in ``x``: 0 where they
             are a key/value prefix.
+        entered (Tensor | None): The prompts that entered the layer, with
+            shape (B, P, C), if gates mix them with its outputs.
     """
 
     x: Tensor
     num_extra: int
     num_prompts: int = 0
+    entered: Tensor | None = None
 
     @property
     def patch_start(self) -> int:
@@ -113,7 +116,8 @@ def run_layers(
         x, layer_tokens = _run_layer(vit, i, tokens.x, task)
         if i == len(vit.layers) - 1 and vit.final_norm:
             x = task.tuners.apply('norm', 'final', vit.output_norm(x))
-        tokens = TokenSequence(x, tokens.num_extra, tokens.num_prompts)
+        entered = None if vit.gate_logits is None else tokens.prompts
+        tokens = tokens._replace(x=x, entered=entered)
         if is_guided:
             guided[i] = layer_tokens
         if i in vit.out_indices:
@@ -143,9 +147,11 @@ def _with_prompts(
     """
     prompts = vit.prompts.of_layer(i)
     pooled = vit.pool_prompts and _is_last(vit, i)
-    if prompts is None or not (vit.propagate or pooled):
+    own = tokens.entered
+    if prompts is not None:
+        own = prompts.expand(tokens.x.shape[0], -1, -1)
+    if own is None or not (vit.propagate or pooled):
         return tokens, prompts
-    own = prompts.expand(tokens.x.shape[0], -1, -1)
     if vit.propagate in ('sum', 'gate') and tokens.num_prompts:
         gate = None if vit.gate_logits is None else vit.gate_logits[i - 1]
         own = mix_prompts(own, tokens.prompts, gate)

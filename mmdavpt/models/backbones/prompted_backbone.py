@@ -145,6 +145,7 @@ class PromptedBackbone(nn.Module):
             patch_size=self.patch_size,
             final_norm=self.normalizes_output,
             parts={part: view.dims(part) for part in PARTS},
+            normalizes_queries=view.normalizes_queries,
         )
 
     @property

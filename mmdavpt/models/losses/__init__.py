@@ -4,6 +4,7 @@ from .davpt_loss import PRESETS, DAVPTLoss
 from .proxy_anchor import ProxyAnchor, proxy_anchor_loss
 from .proxy_nca import ProxyNCA, proxy_nca_loss
 from .similarity import cosine_similarity_matrix
+from .symmetric_kl import symmetric_kl
 from .triplet import Triplet, triplet_loss
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     'cosine_similarity_matrix',
     'proxy_anchor_loss',
     'proxy_nca_loss',
+    'symmetric_kl',
     'triplet_loss',
 ]

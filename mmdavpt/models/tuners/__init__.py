@@ -1,9 +1,11 @@
 from .acting import Acting, LayerTuners, acting
 from .adapter import Adapter
 from .adaptformer import AdaptFormer
+from .attention_temperature import AttentionTemperature
 from .bias import Bias
 from .build import build_tuners
 from .lora import LoRA
+from .mosa import MoSA
 from .psrp import PSRP
 from .snf import SNF
 from .ssf import SSF
@@ -13,10 +15,12 @@ __all__ = [
     'Acting',
     'AdaptFormer',
     'Adapter',
+    'AttentionTemperature',
     'BackboneSizes',
     'Bias',
     'LayerTuners',
     'LoRA',
+    'MoSA',
     'PARTS',
     'POINTS',
     'PSRP',

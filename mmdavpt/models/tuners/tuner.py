@@ -30,6 +30,8 @@ class BackboneSizes:
             after it.
         parts (Mapping[str, tuple[int, int]]): Each of :data:`PARTS` to its
             numbers of input and output channels.
+        normalizes_queries (bool): Whether attention normalizes queries after
+            their projection. Defaults to False.
     """
 
     embed_dims: int
@@ -38,6 +40,7 @@ class BackboneSizes:
     patch_size: tuple[int, int]
     final_norm: bool
     parts: Mapping[str, tuple[int, int]] = field(repr=False)
+    normalizes_queries: bool = False
 
     @property
     def mlp_dims(self) -> int:
@@ -79,9 +82,14 @@ class Tuner(nn.Module):
             :meth:`bias` change; they are called for no others. Defaults to
             all. Name them, since a layer's MLP runs unchanged if none of its
             parts is among them.
+        consistency_weight (float): Weight of the symmetric KL divergence
+            between two forward passes of a training step, for tuners that
+            draw at random; the highest of all tuners counts. The head's loss
+            and guidance see the first pass alone. Defaults to 0: one pass.
     """
 
     parts: tuple[str, ...] = PARTS
+    consistency_weight: float = 0.0
 
     def __init__(self, sizes: BackboneSizes) -> None:
         super().__init__()

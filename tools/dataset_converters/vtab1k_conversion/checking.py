@@ -8,7 +8,7 @@ from functools import partial
 from PIL import Image
 
 from mmdavpt.datasets.image_files import BROKEN
-from mmdavpt.datasets.vtab1k.lists import read_class_names, read_split
+from mmdavpt.datasets.vtab1k.dataset import read_class_names, read_split
 from mmdavpt.datasets.vtab1k.tasks import SPLITS, TASKS, VTABTask, task_from
 from mmdavpt.errors import UsageError
 from mmdavpt.progress import track
@@ -16,7 +16,7 @@ from mmdavpt.progress import track
 from ..checksums import CHECKSUMS_FILE, checksum_defects, read_checksums
 from .writing import MANIFEST
 
-Lists = dict[str, list[tuple[str, int]]]
+Lists = dict[str, dict[str, int]]
 
 
 def task_folders(folder: str) -> dict[str, VTABTask]:
@@ -80,7 +80,7 @@ def task_defects(
     else:
         defects += _unfinished(folder, lists, checksums)
     files = checksum_defects(folder, checksums) if checksums else {}
-    images = dict.fromkeys(name for rows in lists.values() for name, _ in rows)
+    images = dict.fromkeys(name for rows in lists.values() for name in rows)
     # Report an image once: a decoding error says more than a checksum.
     files.update(_undecodable(folder, list(images), num_workers))
     return defects + [
@@ -107,7 +107,7 @@ def _read_lists(
                 f'of VTAB-1k has {expected}'
             )
     if set(lists) == set(SPLITS):
-        labels = {s: Counter(label for _, label in lists[s]) for s in lists}
+        labels = {s: Counter(lists[s].values()) for s in lists}
         both = labels['train800'] + labels['val200']
         if labels['train800val200'] != both:
             defects.append(
@@ -131,7 +131,7 @@ def _unfinished(
     unknown = [
         name
         for rows in lists.values()
-        for name, _ in rows
+        for name in rows
         if name not in checksums
     ]
     if unknown:

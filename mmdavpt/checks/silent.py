@@ -24,8 +24,8 @@ from .introspection import arguments_of, find_types, keys_read, walk
 
 #: Keys that registries remove from a dict before they call its type.
 BUILDER_KEYS = {'type', '_scope_', '_delete_'}
-#: Names that options of the backbone add, which shipped schedules mention.
-OPTIONAL_NAMES = {'prompts', 'bias_delta', 'gate_logits'}
+#: Names that only some models have, which shipped schedules mention.
+OPTIONAL_NAMES = {'prompts', 'bias_delta', 'gate_logits', 'neck'}
 
 
 def unread_keys(cfg: Config, dry: DryRunner, errors: bool) -> Iterator[str]:

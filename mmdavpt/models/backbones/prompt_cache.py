@@ -92,7 +92,7 @@ def _is_traced() -> bool:
 
 def _sources(vit: nn.Module, acting: Acting) -> _Sources | None:
     """Return the sources of the results; None if they are unknown."""
-    changing = [*acting.get('norm', ())]
+    changing = [*acting.get('adapt', ()), *acting.get('norm', ())]
     for point in ('bias', 'project'):
         tuners = acting.get(point, ())
         changing += [t for t in tuners if not {'k', 'v'}.isdisjoint(t.parts)]

@@ -6,6 +6,7 @@ from .bias import Bias
 from .build import build_tuners
 from .lora import LoRA
 from .mosa import MoSA
+from .peft import Peft
 from .psrp import PSRP
 from .snf import SNF
 from .ssf import SSF
@@ -23,6 +24,7 @@ __all__ = [
     'MoSA',
     'PARTS',
     'POINTS',
+    'Peft',
     'PSRP',
     'SNF',
     'SSF',

@@ -1,6 +1,6 @@
 """Base class of tuning methods."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -82,6 +82,8 @@ class Tuner(nn.Module):
             :meth:`bias` change; they are called for no others. Defaults to
             all. Name them, since a layer's MLP runs unchanged if none of its
             parts is among them.
+        wrapped (Sequence[tuple[nn.Module, nn.Module]]): Frozen modules, and
+            modules whose ``forward`` replaces theirs. Defaults to none.
         consistency_weight (float): Weight of the symmetric KL divergence
             between two forward passes of a training step, for tuners that
             draw at random; the highest of all tuners counts. The head's loss
@@ -90,6 +92,7 @@ class Tuner(nn.Module):
 
     parts: tuple[str, ...] = PARTS
     consistency_weight: float = 0.0
+    wrapped: Sequence[tuple[nn.Module, nn.Module]] = ()
 
     def __init__(self, sizes: BackboneSizes) -> None:
         super().__init__()
@@ -102,6 +105,17 @@ class Tuner(nn.Module):
         layer='Linear')`` to all modules of a model.
         """
         return self
+
+    def adapt(self, backbone: nn.Module) -> None:
+        """Wrap frozen modules, or follow their new weights.
+
+        Called once the backbone is built, and again once its weights are
+        initialized or loaded.
+
+        Args:
+            backbone (nn.Module): A ``PromptedBackbone``.
+        """
+        raise NotImplementedError
 
     def embed(self, x: Tensor) -> Tensor:
         """Change the embedded patches before [CLS] and positions are added.
@@ -207,6 +221,7 @@ class Tuner(nn.Module):
 
 #: The methods of :class:`Tuner` that a pass through the backbone calls.
 POINTS = (
+    'adapt',
     'embed',
     'norm',
     'bias',

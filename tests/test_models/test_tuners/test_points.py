@@ -35,7 +35,8 @@ def test_every_point_is_tested():
         for point in POINTS
         if getattr(tuner, point) is not getattr(Tuner, point)
     }
-    assert found == {*POINTS}
+    # 'adapt' changes no tensor: see test_peft.py.
+    assert found == {*POINTS} - {'adapt'}
 
 
 def results(vit, request):

@@ -28,7 +28,7 @@ class FrozenWeights:
             layer (int): Index of the layer.
             part (str): One of :data:`~mmdavpt.models.tuners.PARTS`.
         """
-        module, rows = view_of(self._backbone.layers[layer]).linear(part)
+        module, rows = self._backbone.linear(layer, part)
         return module.weight[rows]
 
     def bias(self, layer: int, part: str) -> Tensor:
@@ -37,7 +37,7 @@ class FrozenWeights:
         Raises:
             UsageError: If the projection has none.
         """
-        module, rows = view_of(self._backbone.layers[layer]).linear(part)
+        module, rows = self._backbone.linear(layer, part)
         if module.bias is None:
             raise UsageError(
                 f'the projection {part!r} of the backbone has no bias that a '

@@ -10,6 +10,7 @@ from mmseg.utils import add_prefix
 from torch import Tensor
 
 from mmdavpt.errors import UsageError
+from mmdavpt.mapping.refresh_schedule import check_count
 from mmdavpt.registry import MODELS
 
 from .guidance import (
@@ -20,7 +21,7 @@ from .guidance import (
     patch_labels,
 )
 from .guided_model import GuidedModelMixin
-from .slide import WINDOW_BATCH, check_window_batch, slide_logits
+from .slide import WINDOW_BATCH, slide_logits
 
 
 @MODELS.register_module()
@@ -55,9 +56,8 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
         if num_classes is not None:
             kwargs = _with_class_count(kwargs, num_classes)
         super().__init__(*args, **kwargs)
-        check_window_batch(
-            (self.test_cfg or {}).get('window_batch', WINDOW_BATCH)
-        )
+        number = (self.test_cfg or {}).get('window_batch')
+        check_count('`test_cfg.window_batch`', number, 1)
         self.guidance = build_guidance(
             guidance, self.backbone, self.num_classes
         )
@@ -165,9 +165,12 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
         """
 
         def decode(features, image, size):
-            # Heads prefer it to `pad_shape` only if it is a `torch.Size`.
-            meta = {**batch_img_metas[image], 'img_shape': torch.Size(size)}
-            return self._window_logits(features, meta)
+            shape = torch.Size(size)
+            # Some heads prefer `pad_shape`, others a `torch.Size`.
+            own = dict(img_shape=shape, pad_shape=shape)
+            return self._window_logits(
+                features, {**batch_img_metas[image], **own}
+            )
 
         return slide_logits(
             inputs,
@@ -176,7 +179,7 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
             self.out_channels,
             self.test_cfg['crop_size'],
             self.test_cfg['stride'],
-            self.test_cfg.get('window_batch', WINDOW_BATCH),
+            self.test_cfg.get('window_batch') or WINDOW_BATCH,
         )
 
     def _window_logits(self, features: Any, meta: dict) -> Tensor:

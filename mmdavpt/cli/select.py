@@ -1,0 +1,66 @@
+"""Select parameters by their gradients, for the tuners SPT and E2VPT.
+
+    mmdavpt select CONFIG selection.pth
+    mmdavpt select CONFIG pruned.pth --checkpoint work_dirs/run/epoch_100.pth
+
+``python tools/select_parameters.py`` is the same command. It runs the loss of
+the training on training images, on one device, and writes the selection of
+the first tuner that waits for one.
+"""
+
+import argparse
+from collections.abc import Sequence
+
+from . import options
+from .messages import check_writable, run_command
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of a selection."""
+    options.add_config_arguments(parser)
+    parser.add_argument('file', help='file to write, ending in .pth')
+    parser.add_argument(
+        '--checkpoint', help='checkpoint of the training, which E2VPT needs'
+    )
+    parser.add_argument(
+        '--batches',
+        type=options.positive,
+        help='number of training batches; by default as published: 8 for '
+        'SPT, the whole training set for E2VPT',
+    )
+    options.add_protocol_argument(parser)
+    options.add_run_arguments(parser)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Select as the command line says.
+
+    Args:
+        argv (Sequence[str], optional): The arguments. Defaults to
+            ``sys.argv[1:]``.
+    """
+    run_command(_select, options.parse_arguments(add_arguments, argv))
+
+
+def _select(args: argparse.Namespace) -> None:
+    from mmdavpt.checkpoints import save_checkpoint
+    from mmdavpt.engine.gradient_pass import select_parameters
+
+    from . import common
+    from .failures import early_failures_logged
+
+    check_writable(args.file, 'the file')
+    cfg = common.load_config(args.config, args.cfg_options, args.protocol)
+    common.apply_command_line(cfg, args)
+    cfg.launcher = 'none'
+    cfg.work_dir += '/select'  # the config of the training stays as it is
+    with early_failures_logged(cfg):
+        runner = common.build_runner(cfg, training=True)
+        name, state = select_parameters(runner, args.batches)
+    state = {f'backbone.tuners.{name}.{k}': v for k, v in state.items()}
+    save_checkpoint(dict(state_dict=state), args.file)
+    print(f"{args.file} is written; set selection='{args.file}' of {name}")
+
+
+if __name__ == '__main__':
+    main()

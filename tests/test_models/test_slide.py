@@ -341,7 +341,7 @@ def test_reject_gaps():
 
 @pytest.mark.parametrize('crop, stride', [(5, 0), (5, -3), (0, 1)])
 def test_reject_non_positive_windows(crop, stride):
-    with pytest.raises(UsageError, match=f'got {crop} and {stride} pixels'):
+    with pytest.raises(UsageError, match=f'got {stride} and {crop}; change'):
         window_starts(9, crop, stride)
 
 

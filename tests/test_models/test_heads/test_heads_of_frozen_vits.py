@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import RUNNERS, init_default_scope
 from mmseg.models import EncoderDecoder, SegTTAModel
 
+from mmdavpt.checks.preflight import preflight
 from mmdavpt.cli.common import load_config
+from mmdavpt.errors import UsageError
 from mmdavpt.models import RunningSegTTAModel
 from mmdavpt.models.added import ADDED
 from mmdavpt.registry import MODELS
@@ -210,3 +213,14 @@ def test_augmented_predictions_equal_mmsegmentation(head):
 def test_every_head_is_covered():
     path = CONFIGS / 'recommended/segmentation.py'
     assert {*HEADS} == {*Config.fromfile(path).heads}
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec('mmdet') is not None, reason='it is installed'
+)
+def test_mask2former_names_the_package_that_it_needs():
+    cfg = load_config(str(CONFIGS / 'dino/ade20k.py'), dict(head='uper'))
+    del cfg.model.backbone.init_cfg
+    cfg.model.decode_head = dict(type='Mask2FormerHead', num_classes=150)
+    with pytest.raises(UsageError, match=r'decode_head`: .*onedl-mmdetection'):
+        preflight(cfg, training=True)

@@ -67,6 +67,8 @@ setup(
     extras_require={
         'converters': CONVERTERS,
         'onnx': ['onnx', 'onnxscript'],
+        # Its layers' internals may change in a minor release.
+        'peft': ['peft>=0.21,<0.22'],
         'tensorboard': ['tensorboard'],
         'wandb': ['wandb'],
         'dev': [

@@ -21,13 +21,11 @@ from tests.source_tree import (
 
 #: Folder to the folders and modules that it must not import.
 FORBIDDEN = {
-    'models': ('engine', 'checks', 'visualization', 'cli'),
-    'mapping': ('models', 'engine', 'checks', 'visualization', 'cli'),
-    'checkpoints': ('models', 'mapping', 'engine', 'checks', 'visualization')
-    + ('cli',),
-    'datasets': ('models', 'engine', 'checks', 'visualization', 'cli'),
-    'engine': ('checks', 'visualization', 'cli'),
-    'visualization': ('checks', 'cli'),
+    'models': ('engine', 'checks', 'cli'),
+    'mapping': ('models', 'engine', 'checks', 'cli'),
+    'checkpoints': ('models', 'mapping', 'engine', 'checks', 'cli'),
+    'datasets': ('models', 'engine', 'checks', 'cli'),
+    'engine': ('checks', 'cli'),
 }
 MODULES = modules()
 

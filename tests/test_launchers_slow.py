@@ -75,12 +75,21 @@ def start(command, log, **variables):
 
 
 @pytest.mark.slow
-def test_two_machines(config, tmp_path):
+@pytest.mark.parametrize('launcher', ['dist_train.sh', 'torchrun'])
+def test_two_machines(config, tmp_path, launcher):
     port = str(free_port())
+    command = [TOOLS / 'dist_train.sh', config, 1]
+    if launcher == 'torchrun':
+        where = ['--rdzv_id=1', '--rdzv_backend=c10d']
+        where += [f'--rdzv_endpoint=127.0.0.1:{port}']
+        command = [sys.executable, '-m', 'torch.distributed.run']
+        command += ['--nnodes=2', '--nproc_per_node=1', *where]
+        command += ['-m', 'mmdavpt.cli', 'train', config]
+        command += ['--launcher', 'pytorch']
     logs = [tmp_path / f'{node}.log' for node in range(2)]
     nodes = [
         start(
-            [TOOLS / 'dist_train.sh', config, 1],
+            command,
             logs[node],
             NNODES='2',
             NODE_RANK=str(node),

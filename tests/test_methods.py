@@ -30,7 +30,7 @@ class Method(NamedTuple):
     Attributes:
         backbone (dict): Arguments of the backbone of ViT-B.
         count (int): Its trainable parameters, without the head.
-        moves (tuple): Patterns of the parameters that train, besides heads.
+        moves (tuple): Patterns of the parameters that train, apart from heads.
         metric (str | None): The metric of guidance; None for no guidance.
         toy (dict): Arguments for the two layers of the toy, where others.
         folds (bool): Whether the method folds into the frozen weights.
@@ -77,6 +77,12 @@ METHODS = {
     ),
     'VPT-Deep': Method(DEEP, 184_320),
     'Self-SPT': Method(DEEP, 184_320, hooks=(SELF_SPT,)),
+    'Self-SPT (shallow)': Method(
+        dict(num_prompts=(100, *[0] * 11), propagate=True),
+        76_800,
+        toy=dict(num_prompts=(3, 0)),
+        hooks=(dict(SELF_SPT, method='kmeans'),),
+    ),
     'Conn': Method(dict(DEEP, propagate='sum'), 184_320, metric='ProxyAnchor'),
     'Gate': Method(
         dict(DEEP, propagate='gate'),
@@ -95,12 +101,43 @@ METHODS = {
     'Proxy-NCA': Method(DEEP, 184_320, metric='ProxyNCA'),
     'triplet': Method(DEEP, 184_320, metric='Triplet'),
     'LoRA': tuned_by('LoRA', 294_912, folds=True),
+    'LoRA of fused qkv': tuned_by(
+        'LoRA', 294_912, folds=True, targets=('q', 'k', 'v'), share_a=True
+    ),
     'Adapter (Houlsby)': tuned_by('Adapter', 294_912, form='houlsby'),
     'Adapter (Pfeiffer)': tuned_by('Adapter', 156_768, form='pfeiffer'),
     'Adapter+': tuned_by('Adapter', 165_984),
     'AdaptFormer': tuned_by('AdaptFormer', 1_189_632),
+    'MoSA': tuned_by('MoSA', 1_208_064),
+    'DA-VPT with MoSA': Method(
+        dict(DEEP, tuners=[dict(type='MoSA')]),
+        184_320 + 1_208_064,
+        (*PROMPTS, 'backbone.tuners.MoSA.*'),
+        metric='ProxyAnchor',
+    ),
+    'GateVPT': Method(
+        dict(
+            num_prompts=(100, *[0] * 11),
+            propagate='gate',
+            tuners=[dict(type='AttentionTemperature')],
+        ),
+        76_800 + 11 + 12,
+        (
+            *PROMPTS,
+            'backbone.gate_logits',
+            'backbone.tuners.AttentionTemperature.*',
+        ),
+        toy=dict(num_prompts=(3, 0)),
+        folds=True,
+    ),
     'SSF': tuned_by('SSF', 205_824, folds=True),
     'SNF': tuned_by('SNF', 110_640),
+    'PSRP': tuned_by('PSRP', 442_368),
+    'E2VPT': Method(
+        dict(num_prompts=5, tuners=[dict(type='E2VPT')]),
+        92_160,
+        (*PROMPTS, 'backbone.tuners.E2VPT.*'),
+    ),
     'DA-VPT with LoRA': Method(
         dict(DEEP, tuners=[dict(type='LoRA')]),
         184_320 + 294_912,

@@ -31,7 +31,7 @@ PER_SHEET = 24
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this tool."""
     options.add_config_arguments(parser)
-    options.add_protocol_argument(parser)
+    options.add_shared(parser, '--protocol')
     parser.add_argument(
         '--split',
         choices=('train', 'val', 'test'),
@@ -73,9 +73,9 @@ def guidance_remark(samples: Sequence, split: str, guidance) -> str:
 def draw_sheets(args: argparse.Namespace) -> list[str]:
     """Draw the samples that the command line names; return the files."""
     from mmdavpt.cli.common import load_config
-    from mmdavpt.visualization import save_figure
     from tools.browsing.samples import head_of, read_samples
     from tools.browsing.sheet import samples_figure
+    from tools.visualization.figures import save_figure
 
     cfg = load_config(args.config, args.cfg_options, args.protocol)
     samples, metainfo = read_samples(cfg, args.split, args.number, args.seed)

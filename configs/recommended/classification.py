@@ -32,8 +32,8 @@ backbone_options = dict(layer_scale_init_value=1e-5)
 timm_model = None  # name in timm of a ViT with registers, without [CLS], ...
 mean = [123.675, 116.28, 103.53]  # of red, green and blue, from 0 to 255
 std = [58.395, 57.12, 57.375]
-# davpt, davpt-plus, vpt, linear, full, bias, lora, adaptformer, or the type
-# of another tuner (docs/tuners.md)
+# davpt, davpt-plus, vpt, linear, mp, mp-plus, full, bias, lora, adaptformer,
+# or the type of another tuner (docs/tuners.md)
 method = 'davpt'
 num_prompts = 20  # of each layer
 token_weight = 0.01  # beta of eq. 5, the guidance of tokens
@@ -74,11 +74,14 @@ checkpoint = weights or dinov2[arch]
 
 # What each method trains in the backbone. The heads always train.
 prompts = dict(num_prompts=num_prompts)
+probing = dict(num_prompts=0, out_type='raw')  # [CLS] and patches
 methods = {
     'davpt': prompts,
     'davpt-plus': dict(prompts, bias=('k', 'v')),
     'vpt': prompts,
     'linear': dict(num_prompts=0),
+    'mp': dict(probing),  # only the head, like linear
+    'mp-plus': dict(probing, tuners=[dict(type='PSRP')]),
     'full': dict(num_prompts=0, trainable=('*',)),
     'bias': dict(num_prompts=0, trainable=('*.bias',)),
     'lora': dict(num_prompts=0, tuners=[dict(type='LoRA')]),
@@ -101,6 +104,7 @@ else:
         model_name=timm_model,
         out_type='pooled',  # the feature that the model itself classifies
     )
+moments = method in ('mp', 'mp-plus')
 guidance = dict(
     guided_layers=(-1,),
     normalize='layer',  # before k-means, as in the released code
@@ -114,14 +118,13 @@ guidance = dict(
 model = dict(
     type='mmdavpt.DAVPTImageClassifier',
     backbone=dict(
-        **backbone,
+        **{**backbone, **methods.get(method, tuner)},
         img_size=size,
         init_cfg=dict(type='Pretrained', checkpoint=checkpoint),
         **backbone_options,
-        **methods.get(method, tuner),
     ),
     head=dict(
-        type='LinearClsHead',
+        type='mmdavpt.MomentProbingHead' if moments else 'LinearClsHead',
         num_classes=num_classes,
         in_channels=vit['embed_dims'],
         loss=dict(type='CrossEntropyLoss'),

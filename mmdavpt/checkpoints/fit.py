@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from mmdavpt.errors import UsageError, first_few
 
+from .frozen import frozen_weights
 from .tuned import FINGERPRINT, resume_only
 
 #: Default advice about a mismatched state, for users of the tools.
@@ -21,9 +22,55 @@ TOOL_ADVICE = (
 GUIDANCE = 'guidance.*'
 
 
-def state_mismatch(
-    model: nn.Module, state: Mapping[str, Tensor]
-) -> tuple[list[str], list[str], list[str]]:
+#: Missing names, unexpected names, and names with another shape.
+Mismatch = tuple[list[str], list[str], list[str]]
+
+
+def compare_weights(
+    target: Mapping[str, Tensor], given: Mapping[str, Tensor]
+) -> Mismatch:
+    """Return the names in which weights differ from those of a model.
+
+    Args:
+        target (Mapping[str, Tensor]): The state of the model.
+        given (Mapping[str, Tensor]): Names to tensors.
+    """
+    return (
+        [name for name in target if name not in given],
+        [name for name in given if name not in target],
+        [
+            name
+            for name, value in given.items()
+            if name in target
+            and getattr(value, 'shape', None) != target[name].shape
+        ],
+    )
+
+
+def describe_mismatch(
+    missing: Sequence[str],
+    unexpected: Sequence[str],
+    mismatched: Sequence[str],
+) -> str:
+    """Return a clause about differing weights, empty if there are none.
+
+    Args:
+        missing (Sequence[str]): Names, as of :func:`compare_weights`.
+        unexpected (Sequence[str]): Names.
+        mismatched (Sequence[str]): Names.
+    """
+    return ' and '.join(
+        f'{problem} {first_few(names)}'
+        for problem, names in (
+            ('is missing', missing),
+            ('has a mismatched shape of', mismatched),
+            ('has unexpected', unexpected),
+        )
+        if names
+    )
+
+
+def state_mismatch(model: nn.Module, state: Mapping[str, Tensor]) -> Mismatch:
     """Return the names in which a state differs from a model.
 
     A tuned-only state may lack frozen weights: the model compares them by
@@ -33,36 +80,18 @@ def state_mismatch(
         model (nn.Module): The model, without wrapper.
         state (Mapping[str, Tensor]): Names to tensors; a leading 'module.'
             is ignored.
-
-    Returns:
-        tuple[list[str], list[str], list[str]]: Missing names, unexpected
-        names, and names with another shape.
     """
-    own = model.state_dict()
-    given = {
-        name.removeprefix('module.'): getattr(value, 'shape', None)
-        for name, value in state.items()
-    }
+    given = {k.removeprefix('module.'): value for k, value in state.items()}
     optional = set()
-    if FINGERPRINT in given:
-        del given[FINGERPRINT]
-        optional = resume_only(model) | {
-            name
-            for name, parameter in model.named_parameters()
-            if not parameter.requires_grad
-        }
+    if given.pop(FINGERPRINT, None) is not None:
+        optional = resume_only(model) | frozen_weights(model).keys()
+    missing, unexpected, mismatched = compare_weights(
+        model.state_dict(), given
+    )
     missing = [
         name
-        for name in own
-        if name not in given
-        and name not in optional
-        and not name.endswith('num_batches_tracked')
-    ]
-    unexpected = [name for name in given if name not in own]
-    mismatched = [
-        name
-        for name, value in own.items()
-        if name in given and given[name] != value.shape
+        for name in missing
+        if name not in optional and not name.endswith('num_batches_tracked')
     ]
     return missing, unexpected, mismatched
 
@@ -89,7 +118,7 @@ def check_fit(
     Raises:
         UsageError: If a difference is not allowed.
     """
-    missing, unexpected, mismatched = state_mismatch(model, state)
+    mismatch = missing, _, mismatched = state_mismatch(model, state)
     own = model.state_dict()
     if not set(own) - {*missing, *mismatched}:
         raise UsageError(
@@ -97,24 +126,16 @@ def check_fit(
             'load pre-trained weights into the backbone, use model.backbone.'
             "init_cfg=dict(type='Pretrained', checkpoint=FILE)"
         )
-    parts = []
-    for names, part in (
-        (missing, 'is missing {}'),
-        (mismatched, 'has a mismatched shape of {}'),
-        (unexpected, 'has unexpected {}'),
-    ):
-        wrong = [
-            name
-            for name in names
-            if not any(fnmatchcase(name, pattern) for pattern in allowed)
-        ]
-        if wrong:
-            parts.append(part.format(first_few(wrong)))
-    if parts:
+    problems = describe_mismatch(
+        *(
+            [n for n in names if not any(fnmatchcase(n, p) for p in allowed)]
+            for names in mismatch
+        )
+    )
+    if problems:
         raise UsageError(
             f'{source} should have exactly the {len(own)} weights of this '
-            f'model, but {", and ".join(parts)}: it was made with another '
-            f'config; {advice}'
+            f'model, but {problems}: it was made with another config; {advice}'
         )
     for name in mismatched:
         state.pop(name, None)

@@ -24,39 +24,23 @@ def install_safe_loading() -> None:
     ``DAVPTRunner`` and the command line call this; importing the package does
     not. Calling it again changes nothing.
     """
-    CheckpointLoader.register_scheme('', load_from_local, force=True)
-    CheckpointLoader.register_scheme(
-        ('http://', 'https://'), load_from_http, force=True
-    )
+    for scheme in ('', 'http://', 'https://'):
+        CheckpointLoader.register_scheme(scheme, load_checked_file, force=True)
 
 
-def load_from_local(filename: str, map_location: Any = None) -> dict:
-    """Read a file, in place of mmengine's function of this name.
+def load_checked_file(filename: str, map_location: Any = None) -> dict:
+    """Read a file, and write its name into the metadata of its weights.
 
     Args:
-        filename (str): See :func:`.read_run_checkpoint`.
+        filename (str): Path or address, see :func:`.read_run_checkpoint`.
         map_location (Any): See ``torch.load``. Defaults to None.
     """
-    return _mark_source(read_run_checkpoint(filename, map_location), filename)
-
-
-def load_from_http(filename: str, map_location: Any = None) -> dict:
-    """Download a file and read it, in place of mmengine's function.
-
-    Args:
-        filename (str): Its address.
-        map_location (Any): See ``torch.load``. Defaults to None.
-    """
-    content = read_run_checkpoint(fetch_url(filename), map_location)
-    return _mark_source(content, filename)
-
-
-def _mark_source(content: dict, source: str) -> dict:
-    """Write the file's name into the metadata that loading passes on."""
+    path = fetch_url(filename) if '://' in filename else filename
+    content = read_run_checkpoint(path, map_location)
     if not isinstance(content.get('state_dict'), dict):
         return content
     state = OrderedDict(content['state_dict'])
     metadata = getattr(content['state_dict'], '_metadata', {})
-    root = {**metadata.get('', {}), SOURCE: source}
+    root = {**metadata.get('', {}), SOURCE: filename}
     state._metadata = OrderedDict(metadata) | {'': root}
     return {**content, 'state_dict': state}

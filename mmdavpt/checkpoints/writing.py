@@ -7,9 +7,7 @@ import os.path as osp
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
@@ -105,14 +103,9 @@ def _safetensors_bytes(content: dict) -> bytes:
         for name, value in content['state_dict'].items()
         if isinstance(value, Tensor)
     }
-    meta = json.dumps(content.get('meta', {}), default=_from_numpy)
+    # NumPy's numbers and arrays become Python's.
+    meta = json.dumps(content.get('meta', {}), default=lambda x: x.tolist())
     return to_safetensors(weights, metadata=dict(format='pt', meta=meta))
-
-
-def _from_numpy(value: Any) -> Any:
-    if isinstance(value, (np.generic, np.ndarray)):
-        return value.tolist()
-    raise TypeError(f'{type(value).__name__} cannot be written as JSON')
 
 
 def _to_disk(path: str) -> None:

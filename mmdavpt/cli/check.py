@@ -4,7 +4,7 @@
 
 checks the config, decodes every image and label for the data report, and
 rehearses one step, one validation batch and one checkpoint. The report goes
-to stdout and to WORK_DIR/data_report, where the next one continues.
+to stdout and to WORK_DIR/data_report.
 
 The exit status is 0 without errors (there may be warnings), 1 if the data
 report has errors, and 2 if the config or the command line has.
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of a check."""
     options.add_config_arguments(parser, 'path of the config or folder')
     options.add_folder_arguments(parser)
-    options.add_protocol_argument(parser)
+    options.add_shared(parser, '--protocol')
     options.add_run_arguments(parser)
     parser.add_argument(
         '--data-only', action='store_true', help='make only the data report'
@@ -99,23 +99,16 @@ def report_data(
     Returns:
         tuple[str, bool]: The report as text, and whether it has errors.
     """
-    from mmdavpt.checks.data.full_report import make_report
-    from mmdavpt.datasets.record_cache import records_file
+    from mmdavpt.checks.data.report import make_report
 
     from .data_report.page import write_page
     from .data_report.text import write_json, write_text
 
     report, built = make_report(cfg, splits, workers)
-    folder = Path(records_file(cfg)).parent
-    for name, content in (
-        ('report.json', write_json(report)),
-        ('report.html', write_page(report, built)),
-    ):
-        (folder / name).write_text(content, encoding='utf-8')
+    folder = Path(cfg.get('work_dir') or '', 'data_report')
+    folder.mkdir(parents=True, exist_ok=True)
+    page = folder / 'report.html'
+    page.write_text(write_page(report, built), 'utf-8')
+    (folder / 'report.json').write_text(write_json(report), 'utf-8')
     failed = any(f.severity == 'error' for f in report.all_findings)
-    where = f'\n\n{folder / "report.html"} shows samples'
-    return write_text(report) + where, failed
-
-
-if __name__ == '__main__':
-    raise SystemExit(main())
+    return f'{write_text(report)}\n\n{page} shows samples', failed

@@ -11,15 +11,13 @@ from pathlib import Path
 from mmengine.config import Config
 
 from mmdavpt.checks.names import own_variables
-from mmdavpt.config_source import (
-    find_variables,
-    replace_variables,
-)
+from mmdavpt.config_source import find_variables, replace_variables
 from mmdavpt.errors import UsageError, did_you_mean, first_few, warn
 from mmdavpt.models.pretrained import read_settings
 from mmdavpt.registry import TUNERS
 
-from .folder_layout import FolderLayout, find_task, read_layout
+from .folder_layout import FolderLayout, read_layout
+from .folder_splits import find_task
 from .messages import CONFIGS
 
 #: The recommended configs: those of a clone, or of the installed package.
@@ -91,11 +89,20 @@ def write_config(args: argparse.Namespace, command: list[str]) -> str:
         _describe(layout, args.config, path, command),
     )
     _write(path, files, alone=args.launcher in (None, 'none'))
-    for note in layout.notes:
-        warn(note)
+    _announce(layout, path)
+    return str(path)
+
+
+def _announce(layout: FolderLayout, path: Path) -> None:
+    """Print what was found, on rank 0."""
+    if value_map := layout.settings.get('value_map'):
+        pairs = ', '.join(f'{v}: {k}' for v, k in value_map.items())
+        warn(
+            f'the values of the masks become classes ({pairs}); if these are '
+            'wrong, change `value_map` in the config'
+        )
     if os.environ.get('RANK', '0') == '0':
         print(f'{_count(layout)}; settings in {path}', flush=True)
-    return str(path)
 
 
 def _settings_of(source: str) -> dict[str, str]:
@@ -186,13 +193,15 @@ def _fitting_size(given: int | None, default: int, patch: int) -> int:
 
 
 def _count(layout: FolderLayout) -> str:
-    images = layout.images
-    validate = 'validate' if 'test' in images else 'validate and test'
+    """Return the number of classes, and of images of each split."""
+    validate = 'validate' if 'test' in layout.images else 'validate and test'
     verbs = dict(train='images train', val=validate, test='test')
-    parts = [
-        f'{images[kind]} {verbs[kind]}' for kind in verbs if kind in images
+    counts = [
+        f'{layout.images[split]} {verb}'
+        for split, verb in verbs.items()
+        if split in layout.images
     ]
-    return f'{len(layout.settings["classes"])} classes; {", ".join(parts)}'
+    return f'{len(layout.settings["classes"])} classes; {", ".join(counts)}'
 
 
 def _describe(
@@ -201,17 +210,16 @@ def _describe(
     """Return the docstring of a config."""
     dropped = ('--resume', '--check-only', '--no-check')
     typed = shlex.join(c for c in command if c not in dropped)
-    lines = [
-        f'Train on {folder}: {_count(layout)}.',
-        '',
-        f'Written by: mmdavpt train {typed}',
-        f'Command: mmdavpt train {path}',
-        '    trains again, with any settings that you change below; --resume',
-        '    continues, and mmdavpt test tests a checkpoint.',
-    ]
-    if layout.lists:
-        lines.append(f'Split: {" and ".join(layout.lists)}, drawn at random')
-    return '\n'.join([*lines, ''])
+    split = f'Split: {" and ".join(layout.lists)}, drawn at random\n'
+    return (
+        f'Train on {folder}: {_count(layout)}.\n\n'
+        f'Written by: mmdavpt train {typed}\n'
+        f'Command: mmdavpt train {path}\n'
+        '    trains again, with any settings that you change below; --resume\n'
+        '    continues, and mmdavpt test tests a checkpoint.\n'
+        + split
+        * bool(layout.lists)
+    )
 
 
 def _with_docstring(source: str, docstring: str) -> str:

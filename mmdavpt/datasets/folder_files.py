@@ -4,8 +4,8 @@ import mimetypes
 import os
 import os.path as osp
 import unicodedata
-from collections import defaultdict
 from collections.abc import Iterable
+from pathlib import Path
 
 import cv2
 import mmcv
@@ -13,8 +13,21 @@ from PIL import Image
 
 from mmdavpt.errors import UsageError
 
-from .hidden_files import is_hidden
-from .image_files import BROKEN
+from .image_files import pillow_opens
+
+#: What macOS, Windows and network disks write without a dot in front.
+SYSTEM_NAMES = frozenset(
+    ('__MACOSX', '@eaDir', 'lost+found', 'Thumbs.db', 'desktop.ini')
+)
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether a file or folder is not part of the data.
+
+    Args:
+        name (str): Its name without folders, such as '.ipynb_checkpoints'.
+    """
+    return name.startswith('.') or name in SYSTEM_NAMES
 
 
 def list_files(root: str) -> tuple[list[str], list[str], list[str]]:
@@ -32,34 +45,27 @@ def list_files(root: str) -> tuple[list[str], list[str], list[str]]:
         UsageError: If a folder does not exist or cannot be read.
     """
     files, folders, hidden = [], [], []
-    pending = [('', frozenset())]
-    try:
-        while pending:
-            prefix, above = pending.pop()
-            status = os.stat(osp.join(root, prefix))
-            here = (status.st_dev, status.st_ino)
-            if here in above:
-                continue
-            with os.scandir(osp.join(root, prefix)) as entries:
-                for entry in entries:
-                    path = prefix + entry.name
-                    if is_hidden(entry.name):
-                        hidden.append(path)
-                    elif _is_folder(entry):
-                        folders.append(path)
-                        pending.append((f'{path}/', above | {here}))
-                    else:
-                        files.append(path)
-    except OSError as error:
-        raise UsageError(
-            f'the folder {error.filename} cannot be read ({error.strerror})'
-        ) from error
-    return sorted(files), sorted(folders), sorted(hidden)
+    for place, inner, names in os.walk(root, True, _fail, followlinks=True):
+        paths = {name: osp.join(place, name) for name in (*inner, *names)}
+        hidden += [paths[name] for name in paths if is_hidden(name)]
+        files += [paths[name] for name in names if not is_hidden(name)]
+        visible = [name for name in inner if not is_hidden(name)]
+        folders += [paths[name] for name in visible]
+        inner[:] = [n for n in visible if not _is_loop(Path(paths[n]))]
+    start = len(osp.join(root, ''))
+    relative = ([path[start:] for path in k] for k in (files, folders, hidden))
+    return tuple(map(sorted, relative))
 
 
-def _is_folder(entry: os.DirEntry) -> bool:
-    # `entry.is_dir` raises for a link to itself.
-    return osp.isdir(entry) if entry.is_symlink() else entry.is_dir()
+def _is_loop(path: Path) -> bool:
+    """Return whether a folder is a link to a folder around it."""
+    return path.is_symlink() and any(map(path.samefile, path.parents))
+
+
+def _fail(error: OSError) -> None:
+    raise UsageError(
+        f'the folder {error.filename} cannot be read ({error.strerror})'
+    ) from error
 
 
 def reads(path: str, backend: str) -> bool:
@@ -72,13 +78,8 @@ def reads(path: str, backend: str) -> bool:
     if backend == 'cv2':  # It lists no readers, but each writer has one.
         return cv2.haveImageWriter(path) or cv2.haveImageReader(path)
     extension = osp.splitext(path)[1].lower()
-    if Image.registered_extensions().get(extension) in Image.OPEN:
-        return True
-    try:
-        with Image.open(path):
-            return True
-    except BROKEN:
-        return False
+    known = Image.registered_extensions().get(extension) in Image.OPEN
+    return known or pillow_opens(path)
 
 
 def loading_backend(transforms: Iterable[object]) -> str:
@@ -101,25 +102,6 @@ def normalize_name(name: str) -> str:
         name (str): The name of a file, folder or class.
     """
     return unicodedata.normalize('NFC', name)
-
-
-def by_extension(paths: Iterable[str]) -> str:
-    """Return the number of files of each extension, most frequent first.
-
-    Args:
-        paths (Iterable[str]): The files.
-
-    Returns:
-        str: Such as '9 .webp (such as a.webp), 1 .JPG (c.JPG)'.
-    """
-    groups = defaultdict(list)
-    for path in paths:
-        groups[osp.splitext(path)[1] or 'without extension'].append(path)
-    ordered = sorted(groups.items(), key=lambda item: -len(item[1]))
-    return ', '.join(
-        f'{len(files)} {suffix} ({"such as " * (len(files) > 1)}{files[0]})'
-        for suffix, files in ordered
-    )
 
 
 def is_picture(path: str) -> bool:

@@ -4,6 +4,8 @@ import io
 import os
 import struct
 import zlib
+from contextlib import suppress
+from pathlib import Path
 
 import cv2
 import mmcv
@@ -60,7 +62,8 @@ def file_defect(path: str) -> str | None:
             if ending in end or decodes(path):
                 return None
             return f'is truncated: it is a {name} without its end'
-    return None if _has_known_format(path) else 'is not an image file'
+    known = pillow_opens(path) or cv2.haveImageReader(path)
+    return None if known else 'is not an image file'
 
 
 def decodes(path: str) -> bool:
@@ -72,30 +75,28 @@ def decodes(path: str) -> bool:
     Args:
         path (str): The file, which exists.
     """
-    with open(path, 'rb') as file:
-        content = file.read().rstrip(b'\0')
+    content = Path(path).read_bytes().rstrip(b'\0')
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        # Pillow refuses huge images, which OpenCV reads.
+        with (
+            suppress(Image.DecompressionBombError),
+            Image.open(io.BytesIO(content)) as image,
+        ):
             image.load()
-    except Image.DecompressionBombError:  # Pillow's limit, not OpenCV's
-        pass
+        return mmcv.imfrombytes(content, backend='cv2') is not None
+    except (*BROKEN, cv2.error):
+        return False
+
+
+def pillow_opens(path: str) -> bool:
+    """Return whether Pillow knows the format of a file.
+
+    Args:
+        path (str): The file.
+    """
+    try:
+        with suppress(Image.DecompressionBombError), Image.open(path):
+            pass
     except BROKEN:
         return False
-    return _opencv_decodes(content)
-
-
-def _has_known_format(path: str) -> bool:
-    try:
-        with Image.open(path):
-            return True
-    except Image.DecompressionBombError:  # Pillow's limit, not OpenCV's
-        return True
-    except OSError:
-        return cv2.haveImageReader(path)
-
-
-def _opencv_decodes(content: bytes) -> bool:
-    try:
-        return mmcv.imfrombytes(content, backend='cv2') is not None
-    except cv2.error:
-        return False
+    return True

@@ -9,7 +9,7 @@ from mmdavpt.registry import DATASETS
 
 from .folder_files import list_files, normalize_name
 from .folder_reader import FolderReader
-from .list_files import class_names, class_number, read_labels, read_list
+from .list_files import class_names, read_labels, read_list, split_label
 
 #: Names of folders that hold a split, not a class.
 SPLITS = {'train', 'training', 'val', 'valid', 'validation', 'test', 'testing'}
@@ -40,8 +40,6 @@ class ImageFolder(FolderReader, CustomDataset):
             the number or the name of a class in ``metainfo``. Paths are
             relative to ``ROOT`` and may contain spaces. Defaults to '': all
             images.
-        with_label (bool): Whether images have a class. Without, all images in
-            all folders are used. Defaults to True.
         **kwargs: See :class:`mmpretrain.datasets.BaseDataset`.
 
     Raises:
@@ -49,21 +47,21 @@ class ImageFolder(FolderReader, CustomDataset):
             class, a line of the list is malformed, or there is no image.
     """
 
+    expected = ' in a folder for each class'
+
     def __init__(
         self,
         data_root: str = '',
         data_prefix: str | dict = '',
         ann_file: str = '',
-        with_label: bool = True,
         **kwargs,
     ) -> None:
         self.skipped = {}
-        self.expected = ' in a folder for each class' if with_label else ''
         super().__init__(
             data_root=data_root,
             data_prefix=data_prefix,
             ann_file=ann_file,
-            with_label=with_label,
+            with_label=True,
             extensions=(),
             **kwargs,
         )
@@ -80,28 +78,25 @@ class ImageFolder(FolderReader, CustomDataset):
         """Find the images of the folders, or read the list."""
         samples = self._read_list() if self.ann_file else self._find_images()
         return [
-            dict(img_path=osp.join(self.img_prefix, path))
-            | (dict(gt_label=label) if self.with_label else {})
+            dict(img_path=osp.join(self.img_prefix, path), gt_label=label)
             for path, label in samples
         ]
 
-    def _find_images(self) -> list[tuple[str, int | None]]:
+    def _find_images(self) -> list[tuple[str, int]]:
         """Return path and class of all images."""
         root = self.img_prefix
         images, folders = self.find_images(root)
-        samples = [(image, None) for image in images]
-        if self.with_label:
-            self._number_folders(folders)
-            outside = [image for image in images if '/' not in image]
-            self.skip('in no folder of a class', root, outside)
-            samples = [
-                (image, self.folder_to_idx[normalize_name(folder)])
-                for image in images
-                for folder, slash, _ in [image.partition('/')]
-                if slash
-            ]
-            # By folder: sorting whole paths would put 'a b/' before 'a/'.
-            samples.sort(key=lambda s: normalize_name(s[0].partition('/')[0]))
+        self._number_folders(folders)
+        outside = [image for image in images if '/' not in image]
+        self.skip('in no folder of a class', root, outside)
+        samples = [
+            (image, self.folder_to_idx[normalize_name(folder)])
+            for image in images
+            for folder, slash, _ in [image.partition('/')]
+            if slash
+        ]
+        # By folder: sorting whole paths would put 'a b/' before 'a/'.
+        samples.sort(key=lambda s: normalize_name(s[0].partition('/')[0]))
         self.report_skipped(root, samples)
         return samples
 
@@ -115,14 +110,6 @@ class ImageFolder(FolderReader, CustomDataset):
                     f'the folders of {root} are splits, not classes: '
                     f'{first_few(names)}; set data_prefix to one of them'
                 )
-            alike = {name.lower(): name for name in names}
-            for name in names:
-                if alike[name.lower()] != name:
-                    raise UsageError(
-                        f'the folders {name!r} and {alike[name.lower()]!r} of '
-                        f'{root} differ only in case; merge them, or list '
-                        'both in metainfo.classes'
-                    )
             self._metainfo['classes'] = tuple(names)
         self.folder_to_idx = self.class_to_idx
         for name in names:
@@ -133,15 +120,10 @@ class ImageFolder(FolderReader, CustomDataset):
                     + did_you_mean(name, self.CLASSES)
                 )
 
-    def _read_list(self) -> list[tuple[str, int | None]]:
+    def _read_list(self) -> list[tuple[str, int]]:
         """Return path and class of the images that a list selects."""
-        if not self.with_label:
-            return [(line, None) for _, line in read_list(self.ann_file)]
-        lines = read_labels(self.ann_file, self.CLASSES or ())
-        if lines[0][2] is None:
+        (_, first), *_ = read_list(self.ann_file)
+        if split_label(first, self.CLASSES or ())[1] is None:
             self._number_folders(list_files(self.img_prefix)[1])
         numbers = self.class_to_idx if self.CLASSES else {}
-        return [
-            (path, class_number(place, path, label, numbers))
-            for place, path, label in lines
-        ]
+        return [*read_labels(self.ann_file, numbers).items()]

@@ -35,16 +35,11 @@ def class_list_defects(file: str) -> Iterator[Defect]:
     Args:
         file (str): One class a line.
     """
-    seen: dict[str, int] = {}
     for i, line in enumerate(read_lines(file), 1):
         if not line.strip():
             yield i, 'blank_line', 'is blank, but counts as a class; remove it'
         elif line.startswith(BOM):
             yield i, 'byte_order_mark', MARKED
-        elif line != line.strip() or '\t' in line:
-            yield i, 'class_name', f'has spaces or tabs: {line!r}; remove them'
-        elif seen.setdefault(line, i) != i:
-            yield i, 'class_name', f'repeats {line!r} of line {seen[line]}'
 
 
 def sample_list_defects(

@@ -48,7 +48,6 @@ class SegmentationFolder(FolderReader, BaseSegDataset):
         self,
         data_root: str = '',
         data_prefix: dict | None = None,
-        ann_file: str = '',
         img_suffix: str = '',
         seg_map_suffix: str = '',
         metainfo: dict | None = None,
@@ -64,7 +63,6 @@ class SegmentationFolder(FolderReader, BaseSegDataset):
         super().__init__(
             data_root=data_root,
             data_prefix={k: v for k, v in data_prefix.items() if v},
-            ann_file=ann_file,
             img_suffix=img_suffix,
             seg_map_suffix=seg_map_suffix,
             metainfo=metainfo,
@@ -74,11 +72,6 @@ class SegmentationFolder(FolderReader, BaseSegDataset):
     def load_data_list(self) -> list[dict]:
         """Pair the images with their masks."""
         roots, masks = self.data_prefix, None
-        if 'seg_map_path' not in roots and not self.test_mode:
-            raise UsageError(
-                f'{roots["img_path"]} has images for training, which need '
-                'masks; set data_prefix.seg_map_path'
-            )
         images = self._by_name(roots['img_path'], self.img_suffix)
         names = self._listed(images) if self.ann_file else sorted(images)
         if 'seg_map_path' in roots:

@@ -18,6 +18,7 @@ from mmdavpt.ranks import run_on_rank_0
 from mmdavpt.registry import RUNNERS
 
 from .resuming.loops import to_exact_loop
+from .strategies import check_engine
 from .workers import ignore_signals_in_workers, shut_down_workers
 
 
@@ -29,6 +30,9 @@ class DAVPTRunner(Runner):
     It makes mmengine's checkpoint loader safe for the whole process
     (:func:`mmdavpt.checkpoints.install_safe_loading`).
     """
+
+    #: Whether the work folder has a config that a run must not overwrite.
+    keeps_config = False
 
     def __init__(self, *args, **kwargs) -> None:
         install_safe_loading()
@@ -43,7 +47,11 @@ class DAVPTRunner(Runner):
 
         Args:
             cfg (Config | dict): The config. It is copied.
+
+        Raises:
+            UsageError: If it needs an engine other than DDP.
         """
+        check_engine(cfg)
         cfg = copy.deepcopy(cfg)
         if cfg.get('data_preprocessor') is not None:
             cfg['model'].setdefault(
@@ -72,12 +80,14 @@ class DAVPTRunner(Runner):
         A config that lies in the work folder is written to the folder of this
         run instead, so that its comments stay.
         """
-        source = self.cfg.filename
-        folder = osp.dirname(osp.abspath(source)) if source else None
-        if folder is None or not osp.samefile(folder, self.work_dir):
+        source = osp.abspath(self.cfg.filename or 'config.py')
+        inside = self.cfg.filename and osp.samefile(
+            osp.dirname(source), self.work_dir
+        )
+        if inside or self.keeps_config:
+            self.cfg.dump(osp.join(self.log_dir, osp.basename(source)))
+        else:
             super().dump_config()
-            return
-        self.cfg.dump(osp.join(self.log_dir, osp.basename(source)))
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """Build the training loop; mmengine's two become exact.
@@ -180,14 +190,9 @@ class DAVPTRunner(Runner):
 
 @RUNNERS.register_module()
 class DAVPTTestRunner(DAVPTRunner):
-    """The runner of ``tools/test.py``; it keeps the config of the training."""
+    """The runner of ``tools/test.py``; it keeps the config of the training.
 
-    @master_only
-    def dump_config(self) -> None:
-        """Write the config to the folder of this test.
+    mmengine would overwrite it, although checkpoints are loaded with it later.
+    """
 
-        mmengine would overwrite the config of the training, with which its
-        checkpoints are loaded later.
-        """
-        name = osp.basename(self.cfg.filename or 'config.py')
-        self.cfg.dump(osp.join(self.log_dir, name))
+    keeps_config = True

@@ -2,9 +2,9 @@
 
 from .assignment import assign_prompts
 from .class_means import accumulate, class_means
-from .first_pass import first_pass_loader, observe_batches
 from .guidance_label import check_pixel_labels, draw_guidance_label
 from .kmeans import cluster
+from .loaders import first_pass_loader
 from .normalization import NORMALIZATIONS, normalize_rows
 from .result import MappingResult, describe
 
@@ -20,5 +20,4 @@ __all__ = [
     'draw_guidance_label',
     'first_pass_loader',
     'normalize_rows',
-    'observe_batches',
 ]

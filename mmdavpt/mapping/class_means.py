@@ -21,16 +21,14 @@ def accumulate(
             int64, shape (B, ). Features of the latter are not read.
 
     Raises:
-        TypeError: If the sums are half precision or the counts not int64:
-            both would stop growing, or drift, within one epoch.
+        TypeError: If the sums are half precision: they would stop growing
+            within one epoch.
     """
     if sums.dtype not in (torch.float32, torch.float64):
         raise TypeError(
             'sums of class features should be float32 or float64, '
             f'but got {sums.dtype}'
         )
-    if counts.dtype != torch.int64:
-        raise TypeError(f'counts should be int64, but got {counts.dtype}')
     labelled = labels >= 0
     index = labels.clamp(min=0)
     features = features.to(sums.dtype)

@@ -1,18 +1,19 @@
 """Initial prompts made of the tokens of a dataset, as in Self-SPT."""
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
-
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmdavpt.progress import track
-
 from .kmeans import cluster
 
-POOLS = ('mean', 'max', 'kmeans', 'random')
+#: Method to the functions that reduce a batch, add another batch, and pool
+#: positions.
+POOLED = {
+    'mean': (torch.sum, torch.add, F.adaptive_avg_pool1d),
+    'max': (torch.amax, torch.maximum, F.adaptive_max_pool1d),
+}
+POOLS = (*POOLED, 'kmeans', 'random')
 
 
 class TokenPool:
@@ -63,16 +64,12 @@ class TokenPool:
         """
         tokens = tokens.detach().to(torch.float32)
         self.count += tokens.shape[0]
-        if self.method == 'mean':
-            total = tokens.sum(dim=0)
-            self.pooled = total if self.pooled is None else self.pooled + total
-        elif self.method == 'max':
-            top = tokens.amax(dim=0)
-            self.pooled = (
-                top if self.pooled is None else torch.maximum(self.pooled, top)
-            )
-        else:
+        if self.method not in POOLED:
             self._sample(tokens.flatten(0, 1))
+            return
+        reduce, add, _ = POOLED[self.method]
+        batch = reduce(tokens, dim=0)
+        self.pooled = batch if self.pooled is None else add(self.pooled, batch)
 
     def _sample(self, tokens: Tensor) -> None:
         # The tokens with the lowest random numbers are a uniform sample.
@@ -93,27 +90,17 @@ class TokenPool:
         Raises:
             ValueError: If there are fewer tokens than prompts.
         """
-        if self.method in ('mean', 'max'):
-            pooled = self.pooled
-            if len(pooled) < num_prompts:
-                raise ValueError(
-                    f'{num_prompts} prompts need at least as many patches, '
-                    f'but there are {len(pooled)}, so some would be copies; '
-                    "use method='random' or 'kmeans'"
-                )
-            if self.method == 'mean':
-                pooled = pooled / self.count
-            pool = (
-                F.adaptive_avg_pool1d
-                if self.method == 'mean'
-                else F.adaptive_max_pool1d
-            )
-            return pool(pooled.t(), num_prompts).t()  # (C, N) -> (P, C)
-        if len(self._kept) < num_prompts:
+        found = self.pooled if self.method in POOLED else self._kept
+        if len(found) < num_prompts:
             raise ValueError(
                 f'{num_prompts} prompts need at least as many tokens, but '
-                f'there are {len(self._kept)}; use more images'
+                f"method={self.method!r} has {len(found)}: use 'kmeans' or "
+                "'random', and enough images"
             )
+        if self.method in POOLED:
+            pool = POOLED[self.method][2]
+            pooled = found / self.count if self.method == 'mean' else found
+            return pool(pooled.t(), num_prompts).t()  # (C, N) -> (P, C)
         if self.method == 'random':
             first = np.argsort(self._order, kind='stable')[:num_prompts]
             return self._kept[torch.from_numpy(first).to(self._kept.device)]
@@ -121,28 +108,3 @@ class TokenPool:
             self._kept.cpu().numpy(), num_prompts, None, 'none', self.seed
         )
         return torch.as_tensor(centroids).to(self._kept)
-
-
-@torch.no_grad()
-def pool_tokens(
-    loader: Iterable,
-    inputs_of: Callable[[Any], Iterable[Tensor]],
-    pools: Mapping[int, TokenPool],
-    stopped: Callable[[], object] = lambda: False,
-) -> None:
-    """Add the tokens of a pass to the pools of their layers.
-
-    Args:
-        loader (Iterable): Batches of images, with a length.
-        inputs_of (Callable): Returns the patch tokens that enter each layer,
-            shape (B, N, C), of a batch.
-        pools (Mapping[int, TokenPool]): By the index of the layer.
-        stopped (Callable[[], object]): Called after each batch; the pass ends
-            if it returns true. Defaults to never.
-    """
-    for batch in track(loader, 'tokens'):
-        for layer, tokens in enumerate(inputs_of(batch)):
-            if layer in pools:
-                pools[layer].add(tokens)
-        if stopped():
-            break

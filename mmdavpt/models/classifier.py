@@ -32,6 +32,8 @@ class DAVPTImageClassifier(GuidedModelMixin, ImageClassifier):
         if guidance is not None:
             self._check_guidance(guidance, num_classes)
         self.guidance = build_guidance(guidance, self.backbone, num_classes)
+        if hasattr(self.head, 'attach'):
+            self.head.attach(self.backbone)
 
     def _check_guidance(self, guidance: dict, num_classes: int | None) -> None:
         if getattr(self.data_preprocessor, 'batch_augments', None):
@@ -54,20 +56,20 @@ class DAVPTImageClassifier(GuidedModelMixin, ImageClassifier):
     def loss(
         self, inputs: Tensor, data_samples: list[DataSample]
     ) -> dict[str, Tensor]:
-        """Return the head's losses and, in training, the guidance losses.
+        """Return the losses of the head and, in training, of guidance.
 
         Args:
             inputs (Tensor): Images with shape (B, 3, H, W).
             data_samples (list[DataSample]): With one ``gt_label`` each.
         """
-        if self.guidance is None or not self.training:
+        if not self.training or not (self.guidance or self.consistency_weight):
             return super().loss(inputs, data_samples)
-        features, losses = self.forward_guided(
-            inputs, self.guidance_labels(data_samples)
-        )
+        labels = self.guidance and self.guidance_labels(data_samples)
+        features, losses = self.forward_guided(inputs, labels)
+        of_head = self.head_losses(self.head, inputs, features, data_samples)
         # mmengine logs the sum of all terms as `loss`, which would hide a
         # term of that name.
-        for name, value in self.head.loss(features, data_samples).items():
+        for name, value in of_head.items():
             losses['loss_head' if name == 'loss' else name] = value
         return losses
 

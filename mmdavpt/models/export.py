@@ -28,7 +28,7 @@ class FrozenWeights:
             layer (int): Index of the layer.
             part (str): One of :data:`~mmdavpt.models.tuners.PARTS`.
         """
-        module, rows = view_of(self._backbone.layers[layer]).linear(part)
+        module, rows = self._backbone.linear(layer, part)
         return module.weight[rows]
 
     def bias(self, layer: int, part: str) -> Tensor:
@@ -37,11 +37,11 @@ class FrozenWeights:
         Raises:
             UsageError: If the projection has none.
         """
-        module, rows = view_of(self._backbone.layers[layer]).linear(part)
+        module, rows = self._backbone.linear(layer, part)
         if module.bias is None:
             raise UsageError(
                 f'the projection {part!r} of the backbone has no bias that a '
-                'shift could be folded into (`qkv_bias=False`)'
+                'tuner could be folded into (`qkv_bias=False`)'
             )
         return module.bias[rows]
 
@@ -60,8 +60,8 @@ class FrozenWeights:
 def fold_tuners(model: nn.Module) -> dict[str, Tensor]:
     """Fold all tuners of a model into its frozen weights.
 
-    The model does not change. Shifts of biases act before other tuners and
-    are folded first; all others are folded in their order.
+    The model does not change. Changes of modules act first, then shifts of
+    biases, and both are folded first; all others are folded in their order.
 
     Args:
         model (nn.Module): A backbone, or a model that has one.
@@ -78,9 +78,10 @@ def fold_tuners(model: nn.Module) -> dict[str, Tensor]:
     if not any(backbone.all_tuners() for backbone in tuned):
         raise UsageError('the model has no tuners or bias shifts to fold')
     for backbone in tuned:
-        shifting = acting(backbone.all_tuners()).get('bias', ())
-        others = [t for t in backbone.all_tuners() if t not in shifting]
-        for tuner in (*shifting, *others):
+        found = acting(backbone.all_tuners())
+        first = [*found.get('adapt', ()), *found.get('bias', ())]
+        others = [t for t in backbone.all_tuners() if t not in first]
+        for tuner in (*first, *others):
             tuner.fold(FrozenWeights(backbone))
         backbone.bias_delta = None
         backbone.tuners = nn.ModuleDict()

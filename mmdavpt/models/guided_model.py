@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 
 import torch
 from mmengine.logging import print_log
+from mmpretrain.models.heads import ClsHead
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -12,11 +14,16 @@ from mmdavpt.checkpoints.fit import GUIDANCE, check_fit
 from mmdavpt.checkpoints.safe_loading import SOURCE
 from mmdavpt.checkpoints.tuned import fill_frozen
 from mmdavpt.errors import UsageError
-from mmdavpt.mapping import describe, first_pass_loader, observe_batches
+from mmdavpt.mapping import accumulate, describe, first_pass_loader
+from mmdavpt.progress import track
 from mmdavpt.randomness import isolated_randomness
 
 from .guidance import PromptGuidance, Regions, tokens_of_regions
+from .losses import symmetric_kl
 from .pretrained import Normalization
+
+#: The ``loss`` of a base class of heads to what computes it of logits.
+BY_LOGITS = {ClsHead.loss: '_get_loss', BaseDecodeHead.loss: 'loss_by_feat'}
 
 
 def normalization_note(
@@ -123,13 +130,7 @@ class GuidedModelMixin:
         if note:
             print_log(note, logger='current', level=logging.WARNING)
 
-    def fit_mapping(
-        self,
-        loader: DataLoader,
-        pipeline: list[dict] | None = None,
-        max_samples_per_class: int | None = None,
-        seed: int = 0,
-    ) -> None:
+    def fit_mapping(self, loader: DataLoader, seed: int = 0) -> None:
         """Make the first mapping from a pass over the training set.
 
         The pass reads the dataset of the loader once, in order, and leaves
@@ -137,10 +138,6 @@ class GuidedModelMixin:
 
         Args:
             loader (DataLoader): The training loader.
-            pipeline (list[dict], optional): Transforms of the pass. Defaults
-                to None, those of training.
-            max_samples_per_class (int, optional): Limit of the pass. Defaults
-                to None, all samples.
             seed (int): Seed of the pass, of k-means++ and of drawn guidance
                 labels. Defaults to 0.
 
@@ -152,41 +149,31 @@ class GuidedModelMixin:
             return
         self.guidance.seed = seed
         with isolated_randomness(seed):
-            self.observe_training_set(
-                first_pass_loader(
-                    loader, pipeline, max_samples_per_class, seed
-                ),
-                max_samples_per_class,
-            )
+            self.observe_training_set(first_pass_loader(loader, seed))
         self.refresh_mapping()
 
     @torch.no_grad()
     def observe_training_set(
         self,
         loader: DataLoader,
-        max_samples_per_class: int | None = None,
         stopped: Callable[[], object] = lambda: False,
     ) -> None:
         """Forget the mapping; observe the training set without prompts.
 
         Args:
             loader (DataLoader): See :func:`.first_pass_loader`.
-            max_samples_per_class (int, optional): See :meth:`fit_mapping`.
-            stopped (Callable[[], object]): See :func:`.observe_batches`.
+            stopped (Callable[[], object]): Called after each batch; the pass
+                ends if it returns true. Defaults to never.
         """
         guidance = self.guidance
         guidance.reset()
         was_training = self.training
         self.eval()
-        observe_batches(
-            loader,
-            self._unprompted_samples,
-            guidance.new_sums,
-            guidance.new_counts,
-            max_samples_per_class,
-            guidance.excluded,
-            stopped,
-        )
+        sums, counts = guidance.new_sums, guidance.new_counts
+        for number, batch in enumerate(track(loader, 'first pass')):
+            accumulate(sums, counts, *self._unprompted_samples(number, batch))
+            if stopped():
+                break
         self.train(was_training)
 
     def _unprompted_samples(
@@ -221,14 +208,15 @@ class GuidedModelMixin:
         print_log(line, logger='current', level=level)
 
     def forward_guided(
-        self, inputs: Tensor, labels: Tensor | Regions
+        self, inputs: Tensor, labels: Tensor | Regions | None
     ) -> tuple[tuple, dict[str, Tensor]]:
         """Run backbone and neck; compute the guidance loss; observe classes.
 
         Args:
             inputs (Tensor): Images with shape (B, 3, H, W).
-            labels (Tensor | Regions): Guidance labels, int64, (B, ), -1 for
-                none; or the regions of the images.
+            labels (Tensor | Regions | None): Guidance labels, int64, (B, ),
+                -1 for none; or the regions of the images. None without
+                guidance.
 
         Returns:
             tuple[tuple, dict[str, Tensor]]: The features for the head, and
@@ -237,6 +225,8 @@ class GuidedModelMixin:
         Raises:
             UsageError: If there is no mapping.
         """
+        if labels is None:
+            return self.extract_feat(inputs), {}
         guidance = self.guidance
         guidance.check_initialized()
         features, tokens = self.backbone.forward_with_tokens(
@@ -249,6 +239,51 @@ class GuidedModelMixin:
         if self.with_neck:
             features = self.neck(features)
         return features, losses
+
+    @property
+    def consistency_weight(self) -> float:
+        """float: The highest of the tuners, see :class:`.Tuner`."""
+        tuners = getattr(self.backbone, 'all_tuners', list)()
+        return max((t.consistency_weight for t in tuners), default=0.0)
+
+    def head_losses(
+        self, head: nn.Module, inputs: Tensor, features: tuple, *args
+    ) -> dict[str, Tensor]:
+        """Return the losses of the main head, and compare two forward passes.
+
+        Without a weight there is one pass. A second one draws its own experts
+        and dropout; neither the head's loss nor guidance see it.
+
+        Args:
+            head (nn.Module): The main head.
+            inputs (Tensor): Images with shape (B, 3, H, W).
+            features (tuple): Those of the first pass, for the head.
+            *args: Further arguments of the head's ``loss``: first the data
+                samples.
+
+        Returns:
+            dict[str, Tensor]: With ``loss_consistency``, the weighted
+            symmetric KL divergence, if its weight is above 0.
+
+        Raises:
+            UsageError: If two passes should be compared, but the head has a
+                loss of its own or no logits.
+        """
+        weight = self.consistency_weight
+        if not weight:
+            return head.loss(features, *args)
+        by_logits = BY_LOGITS.get(type(head).loss)
+        logits = head(features) if by_logits else None
+        if not isinstance(logits, Tensor):
+            raise UsageError(
+                f'{type(head).__name__} does not give one logit per class, '
+                'which a tuner compares between two forward passes; use '
+                'another head, or set `consistency_weight=0` of the tuner'
+            )
+        losses = getattr(head, by_logits)(logits, args[0])
+        second = head(self.extract_feat(inputs))
+        losses['loss_consistency'] = weight * symmetric_kl(logits, second)
+        return losses
 
 
 def check_finite(features: Tensor, data_samples: Sequence) -> None:

@@ -42,9 +42,6 @@ class RunningSegTTAModel(SegTTAModel):
             list[SegDataSample]: The samples of the last augmentation with the
             merged ``pred_sem_seg`` and ``seg_logits``, whose softmax is the
             average; and path and annotation of the first one.
-
-        Raises:
-            TypeError: If the data has another form.
         """
         samples: list[SegDataSample] = []
         firsts: list[tuple[str, PixelData | None]] = []
@@ -94,10 +91,5 @@ def _augmentations(
     if isinstance(data, dict):
         for values in zip(*data.values(), strict=True):
             yield dict(zip(data, values, strict=True))
-    elif isinstance(data, (tuple, list)):
-        yield from map(list, zip(*data, strict=True))
     else:
-        raise TypeError(
-            'augmented data should be a dict, tuple or list of batches, but '
-            f'got {type(data).__name__}; collate them with `pseudo_collate`'
-        )
+        yield from map(list, zip(*data, strict=True))

@@ -6,9 +6,11 @@ import torch
 from mmseg.models import EncoderDecoder
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.structures import SegDataSample
+from mmseg.utils import add_prefix
 from torch import Tensor
 
 from mmdavpt.errors import UsageError
+from mmdavpt.mapping.refresh_schedule import check_count
 from mmdavpt.registry import MODELS
 
 from .guidance import (
@@ -19,7 +21,7 @@ from .guidance import (
     patch_labels,
 )
 from .guided_model import GuidedModelMixin
-from .slide import WINDOW_BATCH, check_window_batch, slide_logits
+from .slide import WINDOW_BATCH, slide_logits
 
 
 @MODELS.register_module()
@@ -54,9 +56,8 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
         if num_classes is not None:
             kwargs = _with_class_count(kwargs, num_classes)
         super().__init__(*args, **kwargs)
-        check_window_batch(
-            (self.test_cfg or {}).get('window_batch', WINDOW_BATCH)
-        )
+        number = (self.test_cfg or {}).get('window_batch')
+        check_count('`test_cfg.window_batch`', number, 1)
         self.guidance = build_guidance(
             guidance, self.backbone, self.num_classes
         )
@@ -64,21 +65,24 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
     def loss(
         self, inputs: Tensor, data_samples: list[SegDataSample]
     ) -> dict[str, Tensor]:
-        """Return the heads' losses and, in training, the guidance losses.
+        """Return the losses of the heads and, in training, of guidance.
 
         Args:
             inputs (Tensor): Images with shape (B, 3, H, W).
             data_samples (list[SegDataSample]): With ``gt_sem_seg``.
         """
-        if self.guidance is None or not self.training:
+        if not self.training or not (self.guidance or self.consistency_weight):
             return super().loss(inputs, data_samples)
-        labels = (
+        labels = self.guidance and (
             self.regions(data_samples)
             if self.guidance.labels == 'present'
             else self.guidance_labels(data_samples).to(inputs.device)
         )
         features, losses = self.forward_guided(inputs, labels)
-        losses.update(self._decode_head_forward_train(features, data_samples))
+        of_head = self.head_losses(
+            self.decode_head, inputs, features, data_samples, self.train_cfg
+        )
+        losses.update(add_prefix(of_head, 'decode'))
         if self.with_auxiliary_head:
             losses.update(
                 self._auxiliary_head_forward_train(features, data_samples)
@@ -161,9 +165,12 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
         """
 
         def decode(features, image, size):
-            # Heads prefer it to `pad_shape` only if it is a `torch.Size`.
-            meta = {**batch_img_metas[image], 'img_shape': torch.Size(size)}
-            return self._window_logits(features, meta)
+            shape = torch.Size(size)
+            # Some heads prefer `pad_shape`, others a `torch.Size`.
+            own = dict(img_shape=shape, pad_shape=shape)
+            return self._window_logits(
+                features, {**batch_img_metas[image], **own}
+            )
 
         return slide_logits(
             inputs,
@@ -172,7 +179,7 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
             self.out_channels,
             self.test_cfg['crop_size'],
             self.test_cfg['stride'],
-            self.test_cfg.get('window_batch', WINDOW_BATCH),
+            self.test_cfg.get('window_batch') or WINDOW_BATCH,
         )
 
     def _window_logits(self, features: Any, meta: dict) -> Tensor:

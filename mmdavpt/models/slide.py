@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,14 +12,6 @@ from mmdavpt.errors import UsageError
 
 #: Default number of windows in one forward pass of the backbone.
 WINDOW_BATCH = 8
-
-
-class Window(NamedTuple):
-    """Position of a window: image index, first row, first column."""
-
-    image: int
-    top: int
-    left: int
 
 
 def window_starts(length: int, crop: int, stride: int) -> list[int]:
@@ -40,20 +32,14 @@ def window_starts(length: int, crop: int, stride: int) -> list[int]:
         UsageError: If a number is not positive, or if there would be pixels
             between two windows.
     """
-    if crop < 1 or stride < 1:
-        raise UsageError(
-            '`test_cfg.crop_size` and `test_cfg.stride` should be positive, '
-            f'but got {crop} and {stride} pixels along a side'
-        )
     last = max(length - crop, 0)
-    starts = [*range(0, last, stride), last]
-    if len(starts) > 1 and stride > crop:
+    if min(crop, stride) < 1 or (last and stride > crop):
         raise UsageError(
-            '`test_cfg.stride` should be at most `test_cfg.crop_size`, or '
-            f'windows leave gaps, but got {stride} and {crop}; lower the '
-            'stride'
+            '`test_cfg.stride` should be positive and at most '
+            '`test_cfg.crop_size`, or windows leave gaps, but got '
+            f'{stride} and {crop}; change the stride'
         )
-    return starts
+    return [*range(0, last, stride), last]
 
 
 def cover_counts(length: int, starts: Sequence[int], crop: int) -> Tensor:
@@ -114,17 +100,17 @@ def slide_logits(
         min(*sides) for sides in zip(crop_size, size, strict=True)
     )
     tops, lefts = map(window_starts, size, crop_size, stride)
-    windows = [Window(*w) for w in product(range(batch_size), tops, lefts)]
+    windows = list(product(range(batch_size), tops, lefts))
     logits = inputs.new_zeros(batch_size, num_channels, *size)
     for first in range(0, len(windows), window_batch):
         encoded = windows[first : first + window_batch]
         features = encode(
-            torch.stack([_cut(inputs, w, height, width) for w in encoded])
+            torch.stack([_cut(inputs, *w, height, width) for w in encoded])
         )
         for i, window in enumerate(encoded):
-            one = decode(_row(features, i), window.image, (height, width))
+            one = decode(_row(features, i), window[0], (height, width))
             _check_single(one, features)
-            _cut(logits, window, height, width).add_(one[0])
+            _cut(logits, *window, height, width).add_(one[0])
         del features  # before the next windows are encoded
     counts = torch.outer(
         cover_counts(size[0], tops, height),
@@ -133,9 +119,10 @@ def slide_logits(
     return logits.div_(counts.to(logits))
 
 
-def _cut(images: Tensor, window: Window, height: int, width: int) -> Tensor:
+def _cut(
+    images: Tensor, image: int, top: int, left: int, height: int, width: int
+) -> Tensor:
     """Return a view of one window."""
-    image, top, left = window
     return images[image, :, top : top + height, left : left + width]
 
 
@@ -154,20 +141,4 @@ def _check_single(logits: Tensor, features: Any) -> None:
             'and dicts of tensors, which can be split by window, but got '
             f'{type(features).__name__}, from which the head decodes '
             f'{len(logits)} windows at once; set test_cfg.window_batch=1'
-        )
-
-
-def check_window_batch(number: Any) -> None:
-    """Raise if a number of windows is not a positive integer.
-
-    Args:
-        number (Any): ``window_batch`` of a segmentor's ``test_cfg``.
-
-    Raises:
-        UsageError: If it is not.
-    """
-    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-        raise UsageError(
-            '`test_cfg.window_batch` should be a positive integer, but got '
-            f'{number!r}'
         )

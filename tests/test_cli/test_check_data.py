@@ -1,13 +1,11 @@
-"""``mmdavpt check``: exit status, outputs, and records for the next time."""
+"""``mmdavpt check``: exit status and outputs."""
 
 import json
 
 import pytest
 
 from mmdavpt.cli import check
-from mmdavpt.datasets import file_record
 from tests.test_checks.test_data.data_files import (
-    label,
     listed_images,
     scenes,
     truncate,
@@ -38,7 +36,7 @@ def test_report(write_config, tmp_path, capfd):
     assert 'reading' not in err  # no progress bar in a file
     folder = tmp_path / 'run/data_report'
     found = {path.name for path in folder.iterdir()}
-    assert found == {'report.html', 'report.json', 'records.jsonl'}
+    assert found == {'report.html', 'report.json'}
     truncate(tmp_path / 'val/ann/2.png')
     assert check.main([config, '--data-only']) == 1
     assert f'{tmp_path}/val/ann/2.png is truncated' in capfd.readouterr().out
@@ -52,32 +50,6 @@ def test_warnings_leave_the_exit_status(write_config, tmp_path, capfd):
     config = write_config(train=dataset, val=dataset)
     assert check.main([config, '--data-only']) == 0
     assert 'warning: train and val: ' in capfd.readouterr().out
-
-
-def test_unchanged_files_are_read_once(write_config, tmp_path, monkeypatch):
-    config = write_config(train=scenes(tmp_path / 'train', number=3))
-    read = []
-    header = file_record.read_header
-    monkeypatch.setattr(
-        file_record, 'read_header', lambda p: read.append(p) or header(p)
-    )
-    assert check.main([config, '--data-only']) == 0
-    assert len(read) == 6
-    records = tmp_path / 'run/data_report/records.jsonl'
-    # As after a power cut in the last line.
-    records.write_text(records.read_text()[:-30])
-    label(tmp_path / 'train/ann/0.png', [[9] * 12] * 8)
-    read.clear()
-    assert check.main([config, '--data-only']) == 1
-    last = records.read_text().splitlines()[-2:]
-    assert len(read) == 2 and f'{tmp_path}/train/ann/0.png' in read
-    assert all(json.loads(line)['path'] in read for line in last)
-    read.clear()
-    config = write_config(
-        train=scenes(tmp_path / 'other', number=3, reduce_zero_label=True)
-    )
-    check.main([config, '--data-only'])
-    assert len(read) == 6
 
 
 def test_other_loaders_read_files_again(write_config, tmp_path):

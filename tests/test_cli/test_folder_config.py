@@ -106,11 +106,12 @@ def test_written_config_is_the_recommended_one_with_its_settings(
     assert 'does not state the mean and std' in capsys.readouterr().err
 
 
-def test_segmentation_config(tmp_path, monkeypatch):
+def test_segmentation_config(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write_scenes(tmp_path / 'scenes')
     path, _ = write('scenes/', *WEIGHTS, '--work-dir', 'runs/one')
     assert str(path) == 'runs/one/scenes.py'
+    assert 'become classes (0: 0, 255: 1); if' in capsys.readouterr().err
     cfg = Config.fromfile(path)
     assert cfg.work_dir == 'runs/one' and cfg.data_root == 'scenes'
     assert cfg.train_pipeline[1].value_map == {0: 0, 255: 1}
@@ -189,7 +190,7 @@ def test_options_that_do_not_fit(folder, argv, sentence):
             [str(RECOMMENDED / 'classification.py'), '--epochs', '3'],
             '--epochs is for a folder of images',
         ),
-        (['colors/red/0.JPG'], 'a folder of images, but is another file'),
+        (['colors/red/0.JPG'], '0.JPG cannot be read: Only py/yml/'),
         (['colours'], 'the config or folder colours does not exist'),
     ],
 )

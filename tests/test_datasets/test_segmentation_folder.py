@@ -204,10 +204,8 @@ def test_images_without_masks(root):
     kwargs = dict(data_prefix=dict(img_path='images'), metainfo=CLASSES)
     dataset = SegmentationFolder(str(root), test_mode=True, **kwargs)
     assert 'seg_map_path' not in dataset[0]
-    with pytest.raises(UsageError, match='for training, which need masks'):
-        SegmentationFolder(str(root), **kwargs)
     kwargs['data_prefix']['seg_map_path'] = 'missing'
-    with pytest.raises(UsageError, match='missing/ cannot be read'):
+    with pytest.raises(UsageError, match='missing cannot be read'):
         SegmentationFolder(str(root), test_mode=True, **kwargs)
 
 

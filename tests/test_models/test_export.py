@@ -32,6 +32,24 @@ from .test_tuners.reference import Project
         dict(bias=('v',), tuners=[dict(type='LoRA'), dict(type='SSF')]),
         dict(tuners=[dict(type='SSF'), dict(type='LoRA')]),
         dict(
+            tuners=[
+                dict(
+                    type='LoRA',
+                    rank=2,
+                    targets=('v', 'q'),
+                    share_a=True,
+                    alpha=3,
+                )
+            ]
+        ),
+        dict(
+            bias=('q', 'v'),
+            tuners=[
+                dict(type='AttentionTemperature'),
+                dict(type='LoRA', rank=2),
+            ],
+        ),
+        dict(
             bias=('v', 'fc1'),
             tuners=[
                 dict(type='LoRA', rank=2),
@@ -123,6 +141,7 @@ def test_bias_is_folded_bit_for_bit():
     [
         (dict(), 'no tuners or bias shifts'),
         (dict(tuners=[dict(type='AdaptFormer')]), 'AdaptFormer cannot be fol'),
+        (dict(tuners=[dict(type='MoSA')]), 'MoSA cannot be folded'),
         (dict(bias=('v',), qkv_bias=False), 'qkv_bias=False'),
     ],
 )

@@ -6,7 +6,7 @@ import pytest
 from mmengine.config import Config
 from PIL import Image
 
-from mmdavpt.checks.data.full_report import make_report
+from mmdavpt.checks.data.report import make_report
 
 from . import runs
 

@@ -65,7 +65,7 @@ def test_a_changed_rate(run, tmp_path, changes, difference):
     cfg['optim_wrapper']['optimizer'].update(changes)
     start('train', cfg, tmp_path, '--resume')
     log = log_of(work_dir)
-    sentence = 'optimizer of the checkpoint, which differs from the config: '
+    sentence = 'settings of the checkpoint, which differ from the config: '
     assert (sentence in log) == (difference is not None)
     assert f'{sentence}{difference}; to train by' in log or not difference
 

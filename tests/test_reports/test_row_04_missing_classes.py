@@ -10,7 +10,7 @@ import pytest
 from mmengine.config import Config
 
 from mmdavpt.checks.data.before_run import check_run_data
-from mmdavpt.checks.data.full_report import make_report
+from mmdavpt.checks.data.report import make_report
 from mmdavpt.errors import UsageError
 
 from . import runs

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.colors import to_hex
 
-from mmdavpt.visualization.figures import ACCENT
 from tools.visualization import show_mapping
+from tools.visualization.figures import ACCENT
 from tools.visualization.mapping import (
     draw_mapping,
     mapping_figure,

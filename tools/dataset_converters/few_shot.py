@@ -13,11 +13,15 @@ same ``--seed`` keep the validation images and add to the training images.
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 
-def draw(names: list[str], number: int, rng: np.random.Generator) -> list[str]:
+def draw(
+    names: list[str], number: int, rng: 'np.random.Generator'
+) -> list[str]:
     """Return names in random order, at most ``number``."""
     return [sorted(names)[i] for i in rng.permutation(len(names))[:number]]
 
@@ -46,6 +50,8 @@ def main(argv: list[str] | None = None) -> None:
     train = args.source / 'train'
     if not train.is_dir() or not (args.source / 'test').is_dir():
         sys.exit(f'{args.source} should have the folders train and test')
+    import numpy as np  # here, for a quick --help
+
     rng = np.random.default_rng(args.seed)
     found = {
         folder.name: sorted(path.name for path in folder.iterdir())

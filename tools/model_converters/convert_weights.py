@@ -43,7 +43,6 @@ from mmdavpt.models.pretrained import (  # noqa: E402
     read_checkpoint,
     to_mmpretrain,
 )
-from mmdavpt.models.pretrained.naming import describe_architecture  # noqa: E402
 
 
 def convert(
@@ -70,14 +69,14 @@ def convert(
     if out.suffix != '.safetensors':
         raise UsageError(f'OUT should end in .safetensors, but got {out}')
     read = read_checkpoint(source, allow_pickle)
-    named = to_mmpretrain(read.weights, prefix, read.family)
+    named = to_mmpretrain(read.weights, prefix)
     if named.surplus:
         raise UsageError(
             f"MMPretrain's VisionTransformer lacks parts of {source}: "
             f'{first_few(named.surplus)}'
         )
-    normalization = read.normalization or named.normalization
-    note = dict(format='pt', source=source, family=named.label)
+    normalization = read.normalization or named.family.normalization
+    note = dict(format='pt', source=source, family=named.family.name)
     if normalization:
         note['mean'] = json.dumps(normalization.mean)
         note['std'] = json.dumps(normalization.std)
@@ -87,8 +86,7 @@ def convert(
     save_file(weights, temporary, note)
     temporary.replace(out)
     return (
-        f'{out}: {len(weights)} weights of {named.label}, '
-        f'{describe_architecture(weights)}; skipped '
+        f'{out}: {len(weights)} weights of {named.family.name}; skipped '
         f'{len(named.left_out)} keys'
     )
 

@@ -7,7 +7,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mmdavpt.visualization.figures import (
+from .figures import (
     ACCENT,
     INK,
     PALE,

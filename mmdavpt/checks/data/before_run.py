@@ -1,23 +1,18 @@
 """Check the data of a run in seconds, before the model is built."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from multiprocessing.pool import ThreadPool
 
 import numpy as np
 
-from mmdavpt.datasets.file_record import FileRecord, read_header
-from mmdavpt.datasets.record_cache import load_records, records_file
-from mmdavpt.datasets.sample_files import Key
 from mmdavpt.errors import UsageError
 
-from .built import build_all
-from .dataset_records import DatasetRecords
+from .checked_dataset import CheckedDataset, Place
 from .find import MISSING, find_in
 from .finding import Finding
-from .folders import SPARE
-from .split_findings import find_across
+from .leaks import find_leaks
+from .open_datasets import open_datasets
 
 #: Maximum number of samples of a dataset whose headers are read.
 MOST_FILES = 100_000
@@ -40,8 +35,7 @@ def check_run_data(cfg: dict, training: bool) -> list[str]:
 
     Reads the headers and ends of files and decodes a few: on two busy cores,
     1.3 to 2.2 s for 10,000 JPEGs of 69 KB, and 12 s for 100,000 of 3 KB, of
-    which 0.5 s look for files that are not read. Files that ``mmdavpt check``
-    has decoded since they changed are not read again.
+    which 0.5 s look for files that are not read.
 
     Args:
         cfg (dict): The config.
@@ -55,21 +49,20 @@ def check_run_data(cfg: dict, training: bool) -> list[str]:
         UsageError: If data that the run reads is missing, broken or wrong.
     """
     splits = ('train', 'val', 'test') if training else ('test',)
-    built, found = build_all(cfg, splits)
-    known, parts = load_records(records_file(cfg)), []
-    for part in built:
+    parts, found = open_datasets(cfg, splits)
+    different = [part for part in parts if not part.same_as]
+    for part in different:
         unread = training and part.split == 'test'
-        most = MOST_TEST_FILES if unread else MOST_FILES
-        parts.append(read_some(part, known, most))
-    for part in parts:
+        read_some(part, MOST_TEST_FILES if unread else MOST_FILES)
+    for part in different:
         found += [
             replace(finding, sentence=f'{part.path}: {finding.sentence}')
             for finding in find_in(part, parts)
             # Spare files are named in the report, not before each run.
-            if finding.severity == 'error' or finding.kind not in SPARE
+            if finding.severity == 'error' or finding.kind != 'unread_images'
         ]
     notes, errors = [], []
-    for finding in [*found, *find_across(parts)]:
+    for finding in [*found, *find_leaks(parts)]:
         tolerated = _why_tolerated(finding, cfg, training)
         stops = finding.severity == 'error' and not tolerated
         (errors if stops else notes).append(finding.sentence + tolerated)
@@ -82,40 +75,26 @@ def check_run_data(cfg: dict, training: bool) -> list[str]:
     return notes
 
 
-def read_some(
-    built: DatasetRecords, known: Mapping[Key, FileRecord], most: int
-) -> DatasetRecords:
+def read_some(data: CheckedDataset, most: int) -> None:
     """Read headers of a dataset's files, and decode some.
 
     Args:
-        built (DatasetRecords): The dataset.
-        known (Mapping): Records of an earlier report.
+        data (CheckedDataset): The dataset.
         most (int): The maximum number of samples whose headers are read.
     """
-    files = built.files
-    samples = evenly_spread(len(files.samples), most)
-    lists = [files.images, files.labels] if files.labels else [files.images]
-    keys = {keys[i]: None for keys in lists for i in samples}
-    keys.pop(('', ''), None)
-    records = {key: known[key] for key in keys if key in known}
     with ThreadPool(8) as pool:  # they wait for the disk
 
-        def read(work: dict[Key, Callable[[], FileRecord]]) -> DatasetRecords:
-            found = pool.map(lambda read: read(), work.values())
-            records.update(zip(work, found, strict=True))
-            return replace(built, records=records)
+        def read(
+            how: Callable[[Place], None], most: int, images: bool = True
+        ) -> None:
+            samples = evenly_spread(len(data.samples), most)
+            places = data.places(samples, images)
+            pool.map(how, [(r, i) for r, i in places if not r[i].shape])
 
-        def decode(most: int, images: bool) -> DatasetRecords:
-            # Of the samples whose headers are read.
-            chosen = evenly_spread(len(samples), most)
-            work = files.work([samples[i] for i in chosen], images).items()
-            return read({k: w for k, w in work if not records[k].shape})
-
-        read({k: partial(read_header, k[0]) for k in keys if k not in records})
-        data = decode(MOST_DECODED, images=True)
+        read(data.read_header, most)
+        read(data.decode, min(most, MOST_DECODED))
         if data.labels and not all(data.class_counts.values()):
-            data = decode(MOST_LABELS, images=False)
-    return data
+            read(data.decode, min(most, MOST_LABELS), images=False)
 
 
 def evenly_spread(number: int, most: int) -> list[int]:

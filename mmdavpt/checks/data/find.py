@@ -6,61 +6,58 @@ from collections.abc import Iterable, Iterator
 from mmdavpt.datasets.file_checks import FILE_CHECKS
 
 from . import label_findings as labels
-from .dataset_records import DatasetRecords, and_more, listed
+from .checked_dataset import CheckedDataset, and_more, listed
 from .finding import Finding
-from .folders import folder_findings
-from .lists import list_findings
-from .split_findings import duplicates
+from .folder_findings import folder_findings
+from .list_findings import list_findings
 
 #: Kinds of findings that say why files are missing.
 MISSING = {'list_missing_file', 'images_without_labels'}
 
 
-def file_findings(data: DatasetRecords) -> Iterator[Finding]:
+def file_findings(data: CheckedDataset) -> Iterator[Finding]:
     """Find defects of single files, grouped by kind.
 
     Args:
-        data (DatasetRecords): A dataset.
+        data (CheckedDataset): A dataset.
     """
     both = [*data.images, *data.labels]
     files = {'image': data.images, 'label file': data.labels, 'file': both}
-    for severity, where, checks in FILE_CHECKS:
-        for kind, concerns, sentence in checks:
-            found = [r for r in files[where] if concerns(r, data.files)]
-            found = list({record.path: record for record in found}.values())
-            if found:
-                names, more = listed(found, where), and_more(found)
-                what = sentence.format(files=names, first=found[0], more=more)
-                yield data.finding(kind, severity, what, found)
+    for severity, noun, kind, concerns, sentence in FILE_CHECKS:
+        found = {r.path: r for r in files[noun] if concerns(r, data)}
+        if found:
+            first, *_ = records = [*found.values()]
+            names, more = listed(records, noun), and_more(records)
+            what = sentence.format(files=names, first=first, more=more)
+            yield data.finding(kind, severity, what, records)
 
 
 FINDERS = (
-    *(file_findings, duplicates, labels.label_sizes, labels.class_order),
-    *(labels.labels_out_of_range, labels.missing_classes, labels.imbalance),
+    *(file_findings, labels.label_sizes, labels.labels_out_of_range),
+    *(labels.missing_classes, labels.imbalance),
 )
 
 
 def find_in(
-    data: DatasetRecords, parts: Iterable[DatasetRecords]
+    data: CheckedDataset, parts: Iterable[CheckedDataset]
 ) -> list[Finding]:
     """Return the findings of one dataset, errors first.
 
     Args:
-        data (DatasetRecords): Its records.
-        parts (Iterable[DatasetRecords]): The datasets of all splits.
+        data (CheckedDataset): The dataset, whose files were read.
+        parts (Iterable[CheckedDataset]): The datasets of all splits.
     """
     used = [r.path for part in parts for r in (*part.images, *part.labels)]
     found = [
-        *list_findings(data.files.dataset, data.split),
-        *folder_findings(data.files, data.split, used),
+        *list_findings(data.dataset, data.split),
+        *folder_findings(data, used),
         *(finding for finder in FINDERS for finding in finder(data)),
     ]
     if MISSING & {finding.kind for finding in found}:
-        found = [f for f in found if not _only_missing(f)]
+        # Say only once that files do not exist.
+        found = [
+            f
+            for f in found
+            if f.kind != 'broken_files' or any(map(osp.exists, f.files))
+        ]
     return sorted(found, key=lambda finding: finding.severity != 'error')
-
-
-def _only_missing(finding: Finding) -> bool:
-    """Return whether a finding just says that files do not exist."""
-    broken = finding.kind == 'broken_files'
-    return broken and not any(map(osp.exists, finding.files))

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from mmdavpt.datasets.mask_values import suggest_value_map
 from mmdavpt.errors import first_few
 
-from .dataset_records import DatasetRecords, and_more, listed
+from .checked_dataset import CheckedDataset, and_more, listed
 from .finding import Finding
 
 #: How many times as many images the most frequent class has as another one, to
@@ -20,19 +20,19 @@ IMBALANCED_PIXELS = 1000
 ENOUGH_LABELS = 8
 
 
-def labels_out_of_range(data: DatasetRecords) -> Iterator[Finding]:
+def labels_out_of_range(data: CheckedDataset) -> Iterator[Finding]:
     """Find labels that are neither a class nor ignored."""
-    number, ignored = len(data.classes), data.ignore_index
-    wrong = sorted(data.counts.keys() - {*range(number), ignored})
+    number, ignored, counts = len(data.classes), data.ignore_index, data.counts
+    wrong = sorted(counts.keys() - {*range(number), ignored})
     if not (wrong and number):
         return
     pairs = zip(data.labels or data.images, data.label_sets, strict=True)
     files = [record for record, labels in pairs if {*labels} & {*wrong}]
-    found = [f'{data.counts[k]:,} {data.unit} have {k}' for k in wrong]
+    found = [f'{counts[k]:,} {data.unit} have {k}' for k in wrong]
     or_ignored = f', or {ignored} where ignored' * (ignored is not None)
     advice = 'correct the labels or the classes'
-    if any(data.files.renumbering):
-        stored = first_few(sorted(data.stored_values), 10)
+    if data.renumbers:
+        stored = first_few(data.stored_values, 10)
         advice += f', or reduce_zero_label; the files have {stored}'
     what = (
         f'the labels of {listed(files, "file")} should be from 0 to '
@@ -42,12 +42,13 @@ def labels_out_of_range(data: DatasetRecords) -> Iterator[Finding]:
     yield data.finding('labels_out_of_range', 'error', what, files)
 
 
-def missing_classes(data: DatasetRecords) -> Iterator[Finding]:
+def missing_classes(data: CheckedDataset) -> Iterator[Finding]:
     """Find classes without an image or a pixel."""
-    missing = [k for k, number in data.class_counts.items() if not number]
-    one = len(data.class_counts) - len(missing) < 2
-    known, whole = len([*filter(None, data.label_sets)]), len(data.label_sets)
-    enough = known >= ENOUGH_LABELS * len(data.class_counts)
+    counts, sets = data.class_counts, data.label_sets
+    missing = [k for k, number in counts.items() if not number]
+    one = len(counts) - len(missing) < 2
+    known, whole = len([*filter(None, sets)]), len(sets)
+    enough = known >= ENOUGH_LABELS * len(counts)
     if not (missing and known and (data.complete or one or enough)):
         return
     part = f'{known} of ' * (known < whole)
@@ -56,7 +57,7 @@ def missing_classes(data: DatasetRecords) -> Iterator[Finding]:
     training = data.split == 'train'
     severity = 'error' if training and one else 'warning'
     if value_map := _value_map(data):
-        severity, values = 'error', first_few(sorted(data.stored_values), 10)
+        severity, values = 'error', first_few(data.stored_values, 10)
         what = f'masks contain only {values}, so {what}; {value_map}'
     elif training:
         what += '; it cannot be learned, so add some or remove the class'
@@ -65,7 +66,7 @@ def missing_classes(data: DatasetRecords) -> Iterator[Finding]:
     yield data.finding(f'class_without_{data.unit}', severity, what)
 
 
-def imbalance(data: DatasetRecords) -> Iterator[Finding]:
+def imbalance(data: CheckedDataset) -> Iterator[Finding]:
     """Find training classes that are far rarer than others."""
     present = {k: n for k, n in data.class_counts.items() if n}
     often = max(present, key=present.get, default=None)
@@ -81,20 +82,7 @@ def imbalance(data: DatasetRecords) -> Iterator[Finding]:
         yield data.finding('imbalance', 'warning', what)
 
 
-def class_order(data: DatasetRecords) -> Iterator[Finding]:
-    """Find names of classes in another order than their folders."""
-    names = list(data.classes)
-    folders = list(getattr(data.files.dataset, 'folder_to_idx', None) or ())
-    if folders != names and sorted(folders) == sorted(names):
-        what = (
-            '`classes` should be in the order of the folders, which is '
-            f'{first_few(folders)}, but is {first_few(names)}, so names are '
-            'mixed up; sort them, or leave them out'
-        )
-        yield data.finding('class_order', 'error', what)
-
-
-def label_sizes(data: DatasetRecords) -> Iterator[Finding]:
+def label_sizes(data: CheckedDataset) -> Iterator[Finding]:
     """Find labels of another size than their image."""
     pairs = [
         (label, image)
@@ -116,12 +104,12 @@ def label_sizes(data: DatasetRecords) -> Iterator[Finding]:
         yield data.finding('label_size', 'error', what, files)
 
 
-def _value_map(data: DatasetRecords) -> str:
+def _value_map(data: CheckedDataset) -> str:
     """Return the advice to load labels with a value map; '' if none fits."""
-    loader = data.files.load_labels
+    loader = data.load_labels
     mapped = any(getattr(loader, f'{k}_map', None) for k in ('value', 'color'))
     colored = any(len(record.shape) > 2 for record in data.labels)
-    if mapped or colored or any(data.files.renumbering):
+    if mapped or colored or data.renumbers:
         return ''
     number = len(data.classes) or None
     if found := suggest_value_map(data.stored_values, number):

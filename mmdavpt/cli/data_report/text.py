@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 from prettytable import PrettyTable
 
-from mmdavpt.checks.data.dataset_report import DataReport
+from mmdavpt.checks.data.report import DataReport
 from mmdavpt.errors import printable
 from mmdavpt.version import __version__
 

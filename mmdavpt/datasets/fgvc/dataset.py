@@ -1,14 +1,13 @@
 """Reader of the five fine-grained (FGVC) datasets with VPT's JSON lists."""
 
 import os.path as osp
-from collections.abc import Sequence
 
 from mmpretrain.datasets import BaseDataset
 
 from mmdavpt.errors import UsageError
 from mmdavpt.registry import DATASETS
 
-from .lists import ClassId, label_map, read_class_names, read_list
+from .lists import ClassId, read_class_names, read_list
 from .sets import SPLITS, default_root, set_from
 
 
@@ -28,19 +27,18 @@ class FGVC(BaseDataset):
         split (str): 'train', 'val', 'trainval' (both of these) or 'test'.
         data_root (str, optional): Folder of the lists. Defaults to None: the
             dataset's folder, or one named by an alias, in ``data/fgvc``.
-        pipeline (Sequence): Transforms. Defaults to ().
         check_size (bool): Whether to check the number of images and classes
             against the published ones. Defaults to True.
         data_prefix (str): Folder of the image paths, relative to
             ``data_root`` or absolute. Defaults to '': find it.
         **kwargs: See :class:`mmpretrain.datasets.BaseDataset`. Class names
-            given there replace those of ``classes.json`` or ``classes.txt``
-            in ``data_root``.
+            given there replace those of ``classes.json`` in ``data_root``;
+            without either, the class ids serve as names.
 
     Raises:
         UsageError: If the name or the split is unknown; if a list is missing
             or malformed, has another size, a class that the training list
-            lacks, or an image of another list; or if no folder holds the
+            lacks, or an image of the training list; or if no folder holds the
             first image.
     """
 
@@ -49,7 +47,6 @@ class FGVC(BaseDataset):
         name: str,
         split: str,
         data_root: str | None = None,
-        pipeline: Sequence = (),
         check_size: bool = True,
         data_prefix: str = '',
         **kwargs,
@@ -68,7 +65,6 @@ class FGVC(BaseDataset):
             if data_root
             else default_root(self.fgvc_set),
             data_prefix=data_prefix,
-            pipeline=pipeline,
             **kwargs,
         )
 
@@ -81,12 +77,12 @@ class FGVC(BaseDataset):
                 '(docs/data.md shows the layout)'
             )
         train = self._read('train')
-        labels = label_map(train.values())
-        expected = self.fgvc_set.num_classes
-        self._check_count('train', len(labels), expected, 'classes')
+        class_ids = sorted(set(train.values()))
+        self._check_count('train', len(class_ids), 'classes')
         if 'classes' not in self._metainfo:
-            names = read_class_names(self.data_root, list(labels))
+            names = read_class_names(self.data_root, class_ids)
             self._metainfo['classes'] = tuple(names)
+        labels = {class_id: label for label, class_id in enumerate(class_ids)}
         entries: dict[str, ClassId] = {}
         for part in SPLITS[self.split]:
             if part == 'train':
@@ -105,16 +101,21 @@ class FGVC(BaseDataset):
 
     def _read(self, part: str) -> dict[str, ClassId]:
         entries = read_list(self._list_path(part))
-        expected = self.fgvc_set.sizes[part]
-        self._check_count(part, len(entries), expected, 'images')
+        self._check_count(part, len(entries), 'images')
         return entries
 
     def _read_evaluation(
         self, part: str, train: dict[str, ClassId]
     ) -> dict[str, ClassId]:
-        """Read 'val' or 'test'; compare it with the other lists."""
-        entries = self._read(part)
-        path, known = self._list_path(part), set(train.values())
+        """Read 'val' or 'test'; compare it with the training list."""
+        entries, path = self._read(part), self._list_path(part)
+        known = set(train.values())
+        if shared := entries.keys() & train.keys():
+            raise UsageError(
+                f'{path} shares {len(shared)} images, such as {min(shared)!r},'
+                f' with {self._list_path("train")}; use lists that were made '
+                'together'
+            )
         for image, class_id in entries.items():
             if class_id not in known:
                 raise UsageError(
@@ -122,39 +123,26 @@ class FGVC(BaseDataset):
                     f'{self._list_path("train")} has no image; use lists that '
                     'were made together'
                 )
-        lists = {self._list_path('train'): train}
-        other = self._list_path('test' if part == 'val' else 'val')
-        if osp.isfile(other):
-            lists[other] = read_list(other)
-        for name, others in lists.items():
-            shared = entries.keys() & others.keys()
-            if shared:
-                raise UsageError(
-                    f'{path} shares {len(shared)} images, such as '
-                    f'{min(shared)!r}, with {name}; use lists that were made '
-                    'together'
-                )
         return entries
 
-    def _check_count(
-        self, part: str, found: int, expected: int, what: str
-    ) -> None:
-        """Compare a number of images or classes with the published one."""
+    def _check_count(self, part: str, found: int, what: str) -> None:
+        """Compare a number of 'images' or 'classes' with the published one."""
+        known = self.fgvc_set
+        images = what == 'images'
+        expected = known.sizes[part] if images else known.num_classes
         if self.check_size and found != expected:
             raise UsageError(
                 f'{self._list_path(part)} has {found} {what}, but '
-                f'{self.fgvc_set.title} has {expected}; use the complete '
-                'list, or set check_size=False to read a subset'
+                f'{known.title} has {expected}; use the complete list, or set '
+                'check_size=False to read a subset'
             )
 
     def _image_dir(self, image: str) -> str:
         """Return the first folder that holds an image."""
         folders = [self.data_prefix['img_path']]
         if self._searched:
-            folders = [
-                osp.join(self.data_root, folder) if folder else self.data_root
-                for folder in self.fgvc_set.image_dirs
-            ]
+            inner = self.fgvc_set.image_dirs
+            folders = [osp.join(self.data_root, i).rstrip('/') for i in inner]
         for folder in folders:
             if osp.isfile(osp.join(folder, image)):
                 return folder
@@ -163,11 +151,3 @@ class FGVC(BaseDataset):
             f'{" or ".join(folders)}; put the images there, or set '
             'data_prefix to their folder'
         )
-
-    def extra_repr(self) -> list[str]:
-        """Return lines that describe this dataset."""
-        return [
-            f'Set and split: \t{self.fgvc_set.title}, {self.split}',
-            f'Root of dataset: \t{self.data_root}',
-            f'Prefix of images: \t{self.img_prefix}',
-        ]

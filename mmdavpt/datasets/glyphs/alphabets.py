@@ -29,6 +29,15 @@ LATIN_FACES = {
     'test': tuple(MULTISCRIPT_FACES[1::2]) + ('cmb10',),
 }
 
+#: Sets of font faces by name.
+FACES = {
+    'multiscript': MULTISCRIPT_FACES,
+    'latin_train': LATIN_FACES['train'],
+    'latin_test': LATIN_FACES['test'],
+    'multiscript_train': MULTISCRIPT_FACES[::2],
+    'multiscript_test': MULTISCRIPT_FACES[1::2],
+}
+
 #: Cyrillic letters that look like a Greek one in every face. They are left
 #: out: the same picture would have two labels.
 _CYRILLIC_HOMOGLYPHS = 'АВЕКМНОРТХГПФо'
@@ -38,11 +47,6 @@ _CYRILLIC = (
     'АБВГДЕЁЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯабвгдеёжзийклмнопрстуфхцчшщъыьэюя'
 )
 
-#: Greek and Cyrillic letters that look like a Latin one.
-_LATIN_HOMOGLYPHS = 'ΑΒΕΖΗΙΚΜΝΟΡΤΥΧο' + 'СаеорсухЁё'
-#: Đ looks like Ð.
-_ACCENTED = ''.join(chr(c) for c in range(0xC0, 0x180) if chr(c) not in '×÷Đ')
-
 #: Character sets by name: the classes of pre-training and tuning.
 ALPHABETS: dict[str, str] = {
     'greek_cyrillic': _UPPER_GREEK
@@ -51,34 +55,6 @@ ALPHABETS: dict[str, str] = {
     'latin': '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz',
     'latin_upper': 'ABCDEFGHIJKLMNOPQRSTUVWXYZ',
 }
-# All scripts at once and accented letters, for tasks of many classes.
-ALPHABETS['letters'] = (
-    ALPHABETS['latin']
-    + ''.join(
-        c for c in ALPHABETS['greek_cyrillic'] if c not in _LATIN_HOMOGLYPHS
-    )
-    + _ACCENTED
-)
-
-
-def alphabet_from(chars: str) -> str:
-    """Return the characters of a named alphabet, or ``chars`` itself.
-
-    Raises:
-        TypeError: If ``chars`` is not a string.
-        ValueError: If a character occurs twice or there are fewer than two.
-    """
-    if not isinstance(chars, str):
-        raise TypeError(
-            f'glyph characters should be one string, but got {chars!r}'
-        )
-    chars = ALPHABETS.get(chars, chars)
-    if len(chars) < 2 or len(set(chars)) != len(chars):
-        raise ValueError(
-            f'glyph characters should be one of {sorted(ALPHABETS)} or at '
-            f'least two different characters, but got {chars!r}'
-        )
-    return chars
 
 
 def font_path(face: str) -> str:
@@ -95,23 +71,30 @@ def _characters_of(face: str) -> frozenset:
     return frozenset(map(chr, FT2Font(font_path(face)).get_charmap()))
 
 
-def check_faces(faces: Sequence[str], chars: str) -> None:
-    """Check that every face exists and has every character.
+def faces_from(faces: str | Sequence[str], chars: str) -> tuple[str, ...]:
+    """Return a named set of font faces, or the given faces.
 
     A face draws the same empty box for every character that it lacks.
 
+    Args:
+        faces (str | Sequence[str]): A key of ``FACES``, or font names.
+        chars (str): Characters that every face must have.
+
     Raises:
-        ValueError: If a face is unknown or lacks a character.
+        ValueError: If the name is unknown, there is no face, or a face lacks
+            a character.
     """
+    if isinstance(faces, str) and faces not in FACES or not len(faces):
+        raise ValueError(
+            f'glyph faces should be one of {sorted(FACES)} or a list of font '
+            f'names, but got {faces!r}'
+        )
+    faces = FACES[faces] if isinstance(faces, str) else tuple(faces)
     for face in faces:
-        if not osp.exists(font_path(face)):
-            raise ValueError(
-                f'glyph face {face!r} is not among the fonts of Matplotlib in '
-                f'{osp.dirname(font_path(face))}'
-            )
         lacking = ''.join(c for c in chars if c not in _characters_of(face))
         if lacking:
             raise ValueError(
-                f'glyph face {face!r} lacks the characters '
-                f'{lacking!r}; choose other faces for them'
+                f'glyph face {face!r} lacks the characters {lacking!r}; '
+                'choose other faces for them'
             )
+    return faces

@@ -1,7 +1,6 @@
 """Datasets of characters, drawn on the fly."""
 
 from collections.abc import Sequence
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -10,74 +9,9 @@ from mmseg.datasets import ADE20KDataset, BaseSegDataset
 
 from mmdavpt.registry import DATASETS
 
-from .alphabets import (
-    ALPHABETS,
-    LATIN_FACES,
-    MULTISCRIPT_FACES,
-    alphabet_from,
-    check_faces,
-)
+from .alphabets import ALPHABETS, faces_from
 from .rendering import render_glyph, render_scene
 from .styles import style_from
-
-#: Sets of font faces by name.
-FACES = {
-    'multiscript': MULTISCRIPT_FACES,
-    'latin_train': LATIN_FACES['train'],
-    'latin_test': LATIN_FACES['test'],
-    'multiscript_train': MULTISCRIPT_FACES[::2],
-    'multiscript_test': MULTISCRIPT_FACES[1::2],
-}
-
-
-def faces_from(faces: str | Sequence[str], chars: str) -> tuple[str, ...]:
-    """Return a named set of font faces, or the given faces.
-
-    Args:
-        faces (str | Sequence[str]): A key of ``FACES``, or font names.
-        chars (str): Characters that every face must have.
-
-    Raises:
-        ValueError: If the name is unknown, there is no face, or a face lacks
-            a character.
-    """
-    if isinstance(faces, str) and faces not in FACES or not len(faces):
-        raise ValueError(
-            f'glyph faces should be one of {sorted(FACES)} or a list of font '
-            f'names, but got {faces!r}'
-        )
-    faces = FACES[faces] if isinstance(faces, str) else tuple(faces)
-    check_faces(faces, chars)
-    return faces
-
-
-def check_integers(low: int, **values: Any) -> None:
-    """Check that all values are integers of at least ``low``.
-
-    Raises:
-        ValueError: If one is not; the message names it.
-    """
-    for name, value in values.items():
-        if not isinstance(value, Integral) or value < low:
-            raise ValueError(
-                f'{name} should be an integer of at least {low}, '
-                f'but got {value!r}'
-            )
-
-
-def scene_size(size: Sequence[int]) -> tuple[int, int]:
-    """Return height and width as a tuple.
-
-    Raises:
-        ValueError: If they are not two integers of at least 16; smaller
-            characters are not legible.
-    """
-    if not isinstance(size, (tuple, list)) or len(size) != 2:
-        raise ValueError(
-            f'the size of a scene should be (height, width), but got {size!r}'
-        )
-    check_integers(16, height=size[0], width=size[1])
-    return int(size[0]), int(size[1])
 
 
 @DATASETS.register_module()
@@ -85,6 +19,7 @@ class GlyphDataset(BaseDataset):
     """Images of single characters for classification.
 
     Image ``i`` shows character ``i % K`` and depends only on ``(seed, i)``.
+    The input of the pipeline already has the image ``img``, uint8, BGR.
 
     Args:
         chars (str): A key of ``ALPHABETS``, or the characters; each is a
@@ -94,15 +29,13 @@ class GlyphDataset(BaseDataset):
         seed (int): Seed of the images. Defaults to 0.
         img_size (int): Height and width in pixels. Defaults to 48.
         style (str | dict): See :func:`style_from`. Defaults to 'clean'.
-        pipeline (Sequence): Transforms; their input already has the image
-            ``img``, uint8, BGR. Defaults to ().
         metainfo (dict, optional): More meta information; its class names
             replace the characters, in the same order. Defaults to None.
         **kwargs: See :class:`mmpretrain.datasets.BaseDataset`.
 
     Raises:
-        ValueError: If an argument is out of range, or the number of class
-            names differs from that of the characters.
+        ValueError: If a face lacks a character, the style is unknown, or the
+            number of class names differs from that of the characters.
     """
 
     def __init__(
@@ -113,13 +46,10 @@ class GlyphDataset(BaseDataset):
         seed: int = 0,
         img_size: int = 48,
         style: str | dict = 'clean',
-        pipeline: Sequence = (),
         metainfo: dict | None = None,
         **kwargs,
     ) -> None:
-        check_integers(0, seed=seed)
-        check_integers(1, num_images=num_images, img_size=img_size)
-        self.chars = alphabet_from(chars)
+        self.chars = ALPHABETS.get(chars, chars)
         self.faces = faces_from(faces, self.chars)
         metainfo = {'classes': tuple(self.chars), **(metainfo or {})}
         if len(metainfo['classes']) != len(self.chars):
@@ -131,9 +61,7 @@ class GlyphDataset(BaseDataset):
         self.seed = seed
         self.size = (img_size, img_size)
         self.style = style_from(style)
-        super().__init__(
-            ann_file='', metainfo=metainfo, pipeline=pipeline, **kwargs
-        )
+        super().__init__(ann_file='', metainfo=metainfo, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """List the labels; images are drawn on access."""
@@ -200,7 +128,7 @@ class GlyphSceneDataset(BaseSegDataset):
             ``metainfo`` leaves out are ignored.
 
     Raises:
-        ValueError: If an argument is out of range.
+        ValueError: If a face lacks a character, or the style is unknown.
     """
 
     METAINFO = SCENE_METAINFO
@@ -214,12 +142,10 @@ class GlyphSceneDataset(BaseSegDataset):
         style: str | dict = 'clean',
         **kwargs,
     ) -> None:
-        check_integers(0, seed=seed)
-        check_integers(1, num_images=num_images)
         self.faces = faces_from(faces, SCENE_CHARS)
         self.num_images = num_images
         self.seed = seed
-        self.size = scene_size(size)
+        self.size = tuple(size)
         self.style = style_from(style)
         super().__init__(reduce_zero_label=True, **kwargs)
 
@@ -246,21 +172,15 @@ class GlyphSceneDataset(BaseSegDataset):
             self.size,
             self.style,
         )
-        info['gt_seg_map'] = self._loaded_annotation(annotation)
-        info['seg_fields'].append('gt_seg_map')
-        info['img_shape'] = info['ori_shape'] = self.size
-        return info
-
-    def _loaded_annotation(self, annotation: np.ndarray) -> np.ndarray:
-        """Return the annotation as ``LoadAnnotations`` would load it.
-
-        0 (nothing) becomes 255 and all others decrease by one; then the
-        selected classes are renumbered and the others ignored.
-        """
+        # As loaded: 0 (nothing) becomes 255 and all others decrease by one;
+        # then the selected classes are renumbered and the others ignored.
         lookup = np.arange(-1, 255).astype(np.uint8)
         for old, new in (self.label_map or {}).items():
             lookup[old + 1] = new
-        return lookup[annotation]
+        info['gt_seg_map'] = lookup[annotation]
+        info['seg_fields'].append('gt_seg_map')
+        info['img_shape'] = info['ori_shape'] = self.size
+        return info
 
 
 @DATASETS.register_module()

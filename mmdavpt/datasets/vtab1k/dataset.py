@@ -1,15 +1,17 @@
 """Reader of the 19 tasks of VTAB-1k with the lists that most projects use."""
 
 import os.path as osp
-from collections.abc import Sequence
 
 from mmpretrain.datasets import BaseDataset
 
 from mmdavpt.errors import UsageError
 from mmdavpt.registry import DATASETS
 
-from .lists import read_class_names, read_split
+from ..list_files import read_labels, read_list
 from .tasks import SPLITS, folder_of, task_from
+
+#: The optional file of class names in the folder of a task.
+CLASSES_FILE = 'classes.txt'
 
 
 @DATASETS.register_module()
@@ -28,7 +30,6 @@ class VTAB1k(BaseDataset):
             'train800val200' (both of these) or 'test'.
         data_root (str): Folder of all tasks. The folder of the task has its
             name or an alias. Defaults to 'data/vtab-1k'.
-        pipeline (Sequence): Transforms. Defaults to ().
         check_size (bool): Whether to check the number of images against the
             published one. Defaults to True.
         **kwargs: See :class:`mmpretrain.datasets.BaseDataset`. Class names
@@ -46,7 +47,6 @@ class VTAB1k(BaseDataset):
         task: str,
         split: str,
         data_root: str = 'data/vtab-1k',
-        pipeline: Sequence = (),
         check_size: bool = True,
         **kwargs,
     ) -> None:
@@ -60,7 +60,6 @@ class VTAB1k(BaseDataset):
         super().__init__(
             ann_file='',
             data_root=osp.expanduser(data_root),
-            pipeline=pipeline,
             **kwargs,
         )
 
@@ -69,7 +68,8 @@ class VTAB1k(BaseDataset):
         folder = folder_of(self.task, self.data_root)
         self.data_prefix['img_path'] = folder
         path = osp.join(folder, f'{self.split}.txt')
-        entries = read_split(path, self.task.num_classes)
+        numbers = {str(k): k for k in range(self.task.num_classes)}
+        entries = read_labels(path, numbers)
         expected = self.task.sizes[self.split]
         if self.check_size and len(entries) != expected:
             raise UsageError(
@@ -79,17 +79,33 @@ class VTAB1k(BaseDataset):
             )
         if 'classes' not in self._metainfo:
             names = read_class_names(folder, self.task.num_classes)
-            self._metainfo['classes'] = tuple(
-                names or map(str, range(self.task.num_classes))
-            )
+            self._metainfo['classes'] = tuple(names)
         return [
             dict(img_path=osp.join(folder, image), gt_label=label)
-            for image, label in entries
+            for image, label in entries.items()
         ]
 
-    def extra_repr(self) -> list[str]:
-        """Return lines that describe this dataset."""
-        return [
-            f'Task and split: \t{self.task.title}, {self.split}',
-            f'Root of dataset: \t{self.data_root}',
-        ]
+
+def read_class_names(folder: str, num_classes: int) -> list[str]:
+    """Read the names of the classes, one a line, in the order of the labels.
+
+    Args:
+        folder (str): Folder of the task.
+        num_classes (int): Number of classes.
+
+    Returns:
+        list[str]: The names; the labels if the file does not exist.
+
+    Raises:
+        UsageError: If it has another number of names.
+    """
+    path = osp.join(folder, CLASSES_FILE)
+    if not osp.isfile(path):
+        return [str(label) for label in range(num_classes)]
+    names = [line for _, line in read_list(path)]
+    if len(names) != num_classes:
+        raise UsageError(
+            f'{path} should name {num_classes} classes, one a line, but '
+            f'names {len(names)}; correct it, or move it away'
+        )
+    return names

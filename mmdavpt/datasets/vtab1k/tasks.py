@@ -111,11 +111,9 @@ def folder_of(task: VTABTask, data_root: str) -> str:
         folder = osp.join(data_root, name)
         if osp.isdir(folder):
             return folder
-    problem = 'does not exist'
-    if osp.isdir(data_root):
-        problem = f'has no folder {" or ".join(map(repr, names))}'
     raise UsageError(
-        f'{data_root} {problem} for {task.title} of VTAB-1k; link the data '
-        'there, set data_root, or write them with '
+        f'{data_root} has no folder {" or ".join(map(repr, names))} for '
+        f'{task.title} of VTAB-1k; link the data there, set data_root, or '
+        'write them with '
         'tools/dataset_converters/vtab1k.py (docs/data.md shows the layout)'
     )

@@ -1,1 +1,1 @@
-"""Fault tolerance: skip non-finite steps and broken files."""
+"""Fault tolerance: report or skip broken files."""

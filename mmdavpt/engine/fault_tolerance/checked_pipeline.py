@@ -1,6 +1,6 @@
 """Report images that cannot be read, or replace their samples."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from mmcv.transforms import LoadAnnotations
@@ -54,17 +54,18 @@ class CheckedPipeline(Compose):
             UsageError: If a file of the sample is broken.
         """
         files = self._files_of(data)
-        broken = _first_defect(files, file_defect)
-        if broken is not None:
+        found = ((path, file_defect(path)) for path in files)
+        broken = next((f'{path} {why}' for path, why in found if why), None)
+        if broken:
             return self._handle(broken)
         try:
             result = self._transform(data)
         except UsageError:  # such as a mask with an unexpected value
             raise
         except UNDECODABLE as error:
-            broken = _first_defect(files, _decoding_defect)
-            if broken is not None:
-                return self._handle(broken)
+            broken = next((path for path in files if not decodes(path)), None)
+            if broken:
+                return self._handle(f'{broken} cannot be decoded')
             where = data.get('img_path', 'a sample without a file')
             raise RuntimeError(
                 f'the transforms fail on {where}: {error}'
@@ -121,21 +122,6 @@ def _check_size(data: dict) -> None:
             f'but their image {data.get("img_path", "")} has {expected}: '
             'check both files'
         )
-
-
-def _first_defect(
-    files: Iterable[str], defect_of: Callable[[str], str | None]
-) -> str | None:
-    """Return the first file with a defect, followed by the defect."""
-    for path in files:
-        defect = defect_of(path)
-        if defect is not None:
-            return f'{path} {defect}'
-    return None
-
-
-def _decoding_defect(path: str) -> str | None:
-    return None if decodes(path) else 'cannot be decoded'
 
 
 def check_files_of(dataset: Any, replace: bool, scored: bool = False) -> None:

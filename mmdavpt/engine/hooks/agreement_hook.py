@@ -6,7 +6,7 @@ import torch
 from mmengine.dist import all_gather_object, broadcast, get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmdavpt.errors import UsageError
@@ -100,21 +100,12 @@ def weights_checksum(model: nn.Module) -> int:
     Args:
         model (nn.Module): The model.
     """
-    return sum(
-        # Weighted by position, so that exchanged weights differ too.
-        i * checksum(parameter)
-        for i, parameter in enumerate(model.parameters(), start=1)
-    )
-
-
-def checksum(tensor: Tensor) -> int:
-    """Return the sum of a tensor's bits, read as integers.
-
-    Integer sums are exact, and so the same on all devices in any order.
-
-    Args:
-        tensor (Tensor): Of any shape and element type.
-    """
     kind = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-    bits = tensor.detach().contiguous().view(kind[tensor.element_size()])
-    return bits.sum(dtype=torch.int64).item()
+    total = 0
+    for i, parameter in enumerate(model.parameters(), start=1):
+        value = parameter.detach().contiguous()
+        # Sums of bits, read as integers, are the same on all devices in any
+        # order. Weighted, so that exchanged weights differ too.
+        bits = value.view(kind[value.element_size()])
+        total += i * bits.sum(dtype=torch.int64).item()
+    return total

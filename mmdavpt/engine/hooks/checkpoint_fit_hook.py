@@ -1,7 +1,7 @@
 """Compare a checkpoint with the model and the config that load it."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mmengine.hooks import Hook
 from mmengine.model import BaseTTAModel
@@ -84,12 +84,7 @@ class CheckpointFitHook(Hook):
                 'start from it by `load_from`'
             )
         if resumed:
-            schedules = checkpoint.get('param_schedulers')
-            notes = [
-                schedule_note(runner.param_schedulers, schedules),
-                optimizer_note(runner.optim_wrapper, checkpoint['optimizer']),
-            ]
-            for note in filter(None, notes):
+            if note := resume_note(runner, checkpoint):
                 runner.logger.warning(note)
         state = checkpoint.get('state_dict', checkpoint)
         allowed = () if resumed else self.allowed
@@ -108,74 +103,52 @@ class CheckpointFitHook(Hook):
             raise UsageError(defect)
 
 
-def schedule_note(
-    built: Sequence[_ParamScheduler] | None, stored: Sequence[dict] | None
-) -> str | None:
-    """Return how the schedules of a resumed run differ from its config.
+def resume_note(runner: Runner, checkpoint: Mapping) -> str:
+    """Return how a resumed run differs from its config.
 
     mmengine restores schedules with their ends and rates, so training longer
-    does not extend a schedule.
+    does not extend a schedule. Several optimizers are not compared.
 
     Args:
-        built (Sequence[_ParamScheduler], optional): The schedules of the
-            config. Those of several optimizers are not compared.
-        stored (Sequence[dict], optional): Their states in the checkpoint.
+        runner (Runner): The runner, built from the config.
+        checkpoint (Mapping): With the states of optimizer and schedules.
 
     Returns:
-        str | None: One sentence; None if nothing differs, or nothing was
-        stored.
+        str: One sentence; empty if nothing differs.
     """
-    if not isinstance(built, list) or not built or not stored:
-        return None
-    different = []
-    if len(built) != len(stored):
-        different.append(f'{len(stored)} schedules instead of {len(built)}')
-    for i, (schedule, state) in enumerate(zip(built, stored, strict=False)):
-        for key in _fixed(schedule):
-            value = getattr(schedule, key, None)
-            if state.get(key, value) != value:
-                different.append(
-                    f'param_scheduler.{i}.{key}={str(state[key])[:60]} '
-                    f'instead of {str(value)[:60]}'
-                )
-    return _difference('schedule', different)
-
-
-def optimizer_note(built: OptimWrapper, stored: dict) -> str | None:
-    """Return how the optimizer of a resumed run differs from its config.
-
-    Args:
-        built (OptimWrapper): The optimizer of the config. Several optimizers
-            are not compared.
-        stored (dict): Its state in the checkpoint.
-
-    Returns:
-        str | None: One sentence; None if no option differs.
-    """
-    groups = stored.get('param_groups', [])
-    if not isinstance(built, OptimWrapper) or not groups:
-        return None
-    different = set()
-    for old, new in zip(groups, built.param_groups, strict=False):
-        for key in old.keys() & new.keys() - {'params'}:
-            # Schedules change some options, and keep their first values.
-            scheduled = key.startswith('initial_') or f'initial_{key}' in old
-            if not scheduled and old[key] != new[key]:
-                different.add(f'{key}={old[key]} instead of {new[key]}')
-    return _difference('optimizer', sorted(different))
-
-
-def _difference(part: str, different: list[str]) -> str | None:
+    both = []  # names, values of the checkpoint, values of the config
+    schedules = runner.param_schedulers
+    stored = checkpoint.get('param_schedulers')
+    if isinstance(schedules, list) and schedules and stored:
+        both.append(('number of schedules', len(stored), len(schedules)))
+        for i, (new, old) in enumerate(zip(schedules, stored, strict=False)):
+            for key in sorted(_fixed(new) & old.keys()):
+                name = f'param_scheduler.{i}.{key}'
+                both.append((name, old[key], getattr(new, key, None)))
+    if isinstance(runner.optim_wrapper, OptimWrapper):
+        groups = checkpoint['optimizer'].get('param_groups', ())
+        built = runner.optim_wrapper.param_groups
+        for old, new in zip(groups, built, strict=False):
+            for key in sorted(old.keys() & new.keys() - {'params'}):
+                # Schedules change some options, and keep their first values.
+                if f'initial_{key}' not in old and 'initial_' not in key:
+                    both.append((key, old[key], new[key]))
+    different = [
+        f'{name}={str(old)[:60]} instead of {str(new)[:60]}'
+        for name, old, new in both
+        if old != new
+    ]
     if not different:
-        return None
+        return ''
     return (
-        f'the run resumes with the {part} of the checkpoint, which differs '
-        f'from the config: {first_few(different, 4)}; to train by the '
-        'config, start from the checkpoint by `load_from`, without --resume'
+        'the run resumes with settings of the checkpoint, which differ from '
+        f'the config: {first_few(dict.fromkeys(different), 4)}; to train by '
+        'the config, start from the checkpoint by `load_from`, without '
+        '--resume'
     )
 
 
-def _fixed(schedule: _ParamScheduler) -> list[str]:
+def _fixed(schedule: _ParamScheduler) -> set[str]:
     """Return the attributes that do not depend on a schedule's progress."""
     arguments = {
         name
@@ -183,7 +156,7 @@ def _fixed(schedule: _ParamScheduler) -> list[str]:
         if '__init__' in vars(cls)
         for name in inspect.signature(cls).parameters
     }
-    return sorted((arguments | {'base_values'}) - {'last_step', 'optimizer'})
+    return (arguments | {'base_values'}) - {'last_step', 'optimizer'}
 
 
 def model_of(model: nn.Module) -> nn.Module:

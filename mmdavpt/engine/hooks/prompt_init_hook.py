@@ -1,17 +1,17 @@
 """The hook that initializes prompts with tokens of the training data."""
 
-from collections.abc import Iterator
-
+import torch
 from mmengine.dist import broadcast
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from torch import Tensor, nn
+from torch import nn
 
 from mmdavpt.engine.resuming.stopping import stop_request_of
 from mmdavpt.engine.workers import ignore_signals_in_workers
 from mmdavpt.mapping.loaders import sample_loader
 from mmdavpt.mapping.refresh_schedule import check_count
-from mmdavpt.mapping.token_pools import TokenPool, pool_tokens
+from mmdavpt.mapping.token_pools import TokenPool
+from mmdavpt.progress import track
 from mmdavpt.randomness import isolated_randomness
 from mmdavpt.ranks import run_on_rank_0
 from mmdavpt.registry import HOOKS
@@ -74,13 +74,9 @@ class PromptInitHook(Hook):
         for prompts in model.backbone.prompts.values():
             broadcast(prompts.data)
 
+    @torch.no_grad()
     def _set_prompts(self, runner: Runner, model: nn.Module) -> None:
         backbone, stop = model.backbone, stop_request_of(runner)
-
-        def inputs_of(batch: dict) -> Iterator[Tensor]:
-            data = model.data_preprocessor(batch, training=True)
-            return backbone.layer_inputs(data['inputs'])
-
         pools = {
             int(layer): TokenPool(self.method, self.seed)
             for layer in backbone.prompts
@@ -91,15 +87,15 @@ class PromptInitHook(Hook):
             loader = sample_loader(
                 runner.train_dataloader, self.max_images, self.seed
             )
-            pool_tokens(
-                ignore_signals_in_workers(loader),
-                inputs_of,
-                pools,
-                lambda: stop.signal,
-            )
+            for batch in track(ignore_signals_in_workers(loader), 'tokens'):
+                inputs = model.data_preprocessor(batch, training=True)
+                layers = backbone.layer_inputs(inputs['inputs'])
+                for layer, tokens in enumerate(layers):
+                    if layer in pools:
+                        pools[layer].add(tokens)
+                if stop.signal:
+                    return
         model.train(was_training)
-        if stop.signal:
-            return
         for layer, pool in pools.items():
             prompts = pool.prompts(backbone.prompts.counts[layer])
-            backbone.prompts[str(layer)].data.copy_(prompts)
+            backbone.prompts[str(layer)].copy_(prompts)

@@ -11,8 +11,7 @@ from mmdavpt.engine.class_counts import check_classes
 from mmdavpt.engine.resuming.stopping import stop_request_of
 from mmdavpt.engine.workers import ignore_signals_in_workers
 from mmdavpt.mapping.agreement import check_same_mapping
-from mmdavpt.mapping.first_pass import first_pass_loader
-from mmdavpt.mapping.loaders import batch_size_of
+from mmdavpt.mapping.loaders import batch_size_of, first_pass_loader
 from mmdavpt.mapping.refresh_schedule import RefreshSchedule, check_count
 from mmdavpt.randomness import isolated_randomness
 from mmdavpt.registry import HOOKS
@@ -44,10 +43,6 @@ class PromptMappingHook(Hook):
         iters_per_epoch (int, optional): Iterations of an epoch in
             iteration-based loops. Defaults to None, ceil(images / global
             batch size).
-        max_samples_per_class (int, optional): Limit of the pass before
-            training. Defaults to None, all samples.
-        pipeline (list[dict], optional): Transforms of the pass before
-            training. Defaults to None, those of training.
         seed (int): Seed of the draws, of the pass before training and of
             k-means++. Defaults to 0.
 
@@ -64,18 +59,13 @@ class PromptMappingHook(Hook):
         interval: int | None = 1,
         begin: int | None = None,
         iters_per_epoch: int | None = None,
-        max_samples_per_class: int | None = None,
-        pipeline: list[dict] | None = None,
         seed: int = 0,
     ) -> None:
         name = 'PromptMappingHook: `{}`'.format
         check_count(name('iters_per_epoch'), iters_per_epoch, 1)
-        check_count(name('max_samples_per_class'), max_samples_per_class, 1)
         check_count(name('seed'), seed, 0)
         self.schedule = RefreshSchedule(interval, begin)
         self.iters_per_epoch = iters_per_epoch
-        self.max_samples_per_class = max_samples_per_class
-        self.pipeline = pipeline
         self.seed = seed
 
     def before_train(self, runner: Runner) -> None:
@@ -145,16 +135,9 @@ class PromptMappingHook(Hook):
         )
         stop = stop_request_of(runner)
         with isolated_randomness(self.seed):
-            loader = first_pass_loader(
-                runner.train_dataloader,
-                self.pipeline,
-                self.max_samples_per_class,
-                self.seed,
-            )
+            loader = first_pass_loader(runner.train_dataloader, self.seed)
             model.observe_training_set(
-                ignore_signals_in_workers(loader),
-                self.max_samples_per_class,
-                stopped=lambda: stop.signal,
+                ignore_signals_in_workers(loader), lambda: stop.signal
             )
         stop.obey()
         model.refresh_mapping()

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmpretrain.models import MultiLabelClsHead
@@ -17,23 +18,22 @@ from mmdavpt.engine.fault_tolerance.checked_pipeline import (
     check_files_of,
     replaced_files,
 )
-from mmdavpt.engine.fault_tolerance.limits import (
-    SKIPPED_IN_A_ROW,
-    cannot_continue,
-    record_broken_files,
-    record_skipped_step,
-)
-from mmdavpt.engine.fault_tolerance.step_guard import (
-    StepGuard,
-    non_finite_values,
-)
-from mmdavpt.errors import UsageError
+from mmdavpt.errors import UsageError, first_few
+from mmdavpt.mapping.refresh_schedule import check_count
 from mmdavpt.models.guidance import check_annotations, read_class_labels
+from mmdavpt.ranks import gather_distinct
 from mmdavpt.registry import HOOKS
 from mmdavpt.unwrap import unwrap
 
 from .checkpoint_fit_hook import model_of
 from .missing_labels_hook import samples_in
+
+#: Key of the list in the message hub, which every checkpoint contains.
+BROKEN = 'broken_files'
+ADVICE = (
+    'check the images for NaN, or lower the learning rate, and continue from '
+    'the last checkpoint with --resume'
+)
 
 
 @HOOKS.register_module()
@@ -46,10 +46,6 @@ class TrainingCheckHook(Hook):
     finite.
 
     Args:
-        max_skipped_steps (int): How many optimizer steps in a row are skipped
-            and logged, because their loss is not finite, before the training
-            stops. A skipped iteration leaves no trace in weights, statistics
-            or class sums. Defaults to 0: stop at the first.
         max_broken_files (int): How many files of the training set may be
             broken or missing, over all ranks and workers, before and after a
             resume. Each sample with such a file is replaced by a random
@@ -58,24 +54,16 @@ class TrainingCheckHook(Hook):
             scores would change.
 
     Raises:
-        ValueError: If a number is negative.
+        UsageError: If the number is negative.
     """
 
     # Before hooks that use the labels.
     priority = 'HIGH'
 
-    def __init__(
-        self, max_skipped_steps: int = 0, max_broken_files: int = 0
-    ) -> None:
-        if min(max_skipped_steps, max_broken_files) < 0:
-            raise ValueError(
-                'TrainingCheckHook: `max_skipped_steps` and '
-                '`max_broken_files` should be 0 or more, but got '
-                f'{max_skipped_steps} and {max_broken_files}'
-            )
-        self.max_skipped_steps = max_skipped_steps
+    def __init__(self, max_broken_files: int = 0) -> None:
+        name = 'TrainingCheckHook: `max_broken_files`'
+        check_count(name, max_broken_files, 0)
         self.max_broken_files = max_broken_files
-        self._guard: StepGuard | None = None
 
     def before_train(self, runner: Runner) -> None:
         """Compare the classes of data and heads; check files from now on.
@@ -95,8 +83,6 @@ class TrainingCheckHook(Hook):
             if defect:
                 raise UsageError(defect)
             check_files_of(validation, replace=False, scored=True)
-        if self.max_skipped_steps:
-            self._guard = StepGuard(runner.optim_wrapper)
 
     def before_test(self, runner: Runner) -> None:
         """Check the files of the test set from now on."""
@@ -115,11 +101,7 @@ class TrainingCheckHook(Hook):
         samples = data_batch['data_samples']
         _check_labels(runner, samples)
         if self.max_broken_files:
-            record_broken_files(
-                runner, replaced_files(samples), self.max_broken_files
-            )
-        if self._guard is not None:
-            self._guard.remember(runner.model)
+            self._record_broken_files(runner, replaced_files(samples))
 
     def before_val_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
@@ -148,30 +130,19 @@ class TrainingCheckHook(Hook):
         """Check that the loss is finite.
 
         Raises:
-            UsageError: If it is not and the step may not be skipped, with the
-                images of the batch.
+            UsageError: If it is not, with the images of the batch.
         """
         loss = outputs['loss'].item()
-        if self._guard is None and math.isfinite(loss):
-            return
-        if self._guard is not None and not self._guard.skipped:
-            runner.message_hub.update_info(SKIPPED_IN_A_ROW, 0)
+        if math.isfinite(loss):
             return
         terms = {name: value.item() for name, value in outputs.items()}
         paths = [
             sample.get('img_path', 'an image without a path')
             for sample in data_batch['data_samples']
         ]
-        what = (
-            f'is {loss} in iteration {runner.iter + 1} ({terms}) for the '
-            f'images {paths}'
-        )
-        if self._guard is None:
-            raise cannot_continue(
-                f'the loss should be finite, but {what}', runner
-            )
-        record_skipped_step(
-            runner, what, math.isfinite(loss), self.max_skipped_steps
+        raise UsageError(
+            f'the loss should be finite, but is {loss} in iteration '
+            f'{runner.iter + 1} ({terms}) for the images {paths}; {ADVICE}'
         )
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -180,13 +151,42 @@ class TrainingCheckHook(Hook):
         Raises:
             UsageError: If a trained parameter or a buffer is not finite.
         """
-        bad = non_finite_values(unwrap(runner.model), checkpoint['state_dict'])
+        model, state = unwrap(runner.model), checkpoint['state_dict']
+        trained = [n for n, p in model.named_parameters() if p.requires_grad]
+        bad = [
+            name
+            for name in trained + [name for name, _ in model.named_buffers()]
+            if name in state and not torch.isfinite(state[name]).all()
+        ]
         if bad:
-            raise cannot_continue(
+            raise UsageError(
                 'a checkpoint should have finite weights, but '
                 f'{len(bad)} of this one are not after iteration '
-                f'{runner.iter + 1}, such as {bad[0]}, so it is not written',
-                runner,
+                f'{runner.iter + 1}, such as {bad[0]}, so it is not written; '
+                f'{ADVICE}'
+            )
+
+    def _record_broken_files(self, runner: Runner, found: list[str]) -> None:
+        """Count and log broken files whose samples were replaced.
+
+        All ranks call it together, so that a file counts once, whichever rank
+        meets it, and each checkpoint knows all of them.
+        """
+        hub, limit = runner.message_hub, self.max_broken_files
+        known = list(hub.runtime_info.get(BROKEN, []))
+        for file in gather_distinct(f for f in found if f not in known):
+            known.append(file)
+            hub.update_info(BROKEN, known)
+            if len(known) > limit:
+                raise UsageError(
+                    'the training set has more broken files than '
+                    f'max_broken_files={limit}: {file}, after '
+                    f'{first_few(known[:-1])}; copy them again, or remove '
+                    'them from the dataset'
+                )
+            runner.logger.warning(
+                f'{file}; its sample is replaced by another one '
+                f'({len(known)} of at most {limit} such files)'
             )
 
 

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from mmdavpt.checkpoints import write_pointer
 from mmdavpt.engine.hooks.agreement_hook import weights_checksum
+from mmdavpt.mapping.loaders import batch_size_of
 from mmdavpt.ranks import run_on_rank_0
 
 from ..workers import ignore_signals_in_workers
@@ -42,8 +43,8 @@ class ExactLoop:
     and ends the program; before the first iteration there is nothing to save.
 
     Attributes:
-        batches_done (int): How many batches of the current pass a resumed run
-            skips.
+        batches_done (int): How many batches of the current epoch a resumed
+            run skips.
         stop (StopRequest): Notes signals while :meth:`run` is active.
     """
 
@@ -116,21 +117,13 @@ class ExactLoop:
         """Run the remaining iterations."""
         raise NotImplementedError
 
-    def _count_batches_done(self, length: int, same_data: bool) -> int:
-        """Return how many batches to skip in the first pass."""
-        raise NotImplementedError
-
     def _seed(self, kind: int) -> None:
         seed_generators(seed_of_run(self.runner), kind, self._iter, get_rank())
 
     def _find_position(self) -> None:
         """Find where in the training set the checkpoint was saved."""
         length = len(self.dataloader)
-        batch_size = (
-            self.dataloader.batch_size
-            or self.dataloader.batch_sampler.batch_size
-        )
-        images = batch_size * get_world_size()
+        images = batch_size_of(self.dataloader) * get_world_size()
         hub = self.runner.message_hub
         same = hub.runtime_info.get(PASS, [length, images]) == [length, images]
         hub.update_info(PASS, [length, images])
@@ -144,7 +137,8 @@ class ExactLoop:
                 f'batches of {images} images in all), so this run continues '
                 'differently from the original one'
             )
-        self.batches_done = self._count_batches_done(length, same)
+        done = self._iter - self._epoch * length
+        self.batches_done = done if same and 0 <= done <= length else 0
 
     def _warn_if_gradients_are_lost(self) -> None:
         """Warn if the checkpoint lies between two steps of the optimizer."""
@@ -179,8 +173,8 @@ class ExactLoop:
             and (done % self.val_interval == 0 or done == total)
         )
 
-    def _repeat_lost_validation(self) -> None:
-        """Repeat a validation that followed the checkpoint and is lost.
+    def _validate_if_due(self) -> None:
+        """Validate, also if the checkpoint preceded a validation that is lost.
 
         The best checkpoint and some learning rates depend on it.
         """

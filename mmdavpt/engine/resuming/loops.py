@@ -28,16 +28,10 @@ class ExactEpochLoop(ExactLoop, EpochBasedTrainLoop):
 
     def _train(self) -> None:
         if self.batches_done == 0:
-            self._repeat_lost_validation()
+            self._validate_if_due()
         while self._epoch < self._max_epochs and not self.stop_training:
             self.run_epoch()
-            self._decide_current_val_interval()
-            if self._validation_is_due():
-                self._validate()
-
-    def _count_batches_done(self, length: int, same_data: bool) -> int:
-        done = self._iter - self._epoch * length
-        return done if same_data and 0 <= done <= length else 0
+            self._validate_if_due()
 
 
 class ExactIterLoop(ExactLoop, IterBasedTrainLoop):
@@ -57,17 +51,12 @@ class ExactIterLoop(ExactLoop, IterBasedTrainLoop):
         self.runner.call_hook('before_train_epoch')
         if self._iter > 0 and not self.fast_forward_on_resume:
             self.dataloader_iterator.skip_iter(self._iter)
-        self._repeat_lost_validation()
+        self._validate_if_due()
         while self._iter < self._max_iters and not self.stop_training:
             self.runner.model.train()
             self.run_iter(next(self.dataloader_iterator))
-            self._decide_current_val_interval()
-            if self._validation_is_due():
-                self._validate()
+            self._validate_if_due()
         self.runner.call_hook('after_train_epoch')
-
-    def _count_batches_done(self, length: int, same_data: bool) -> int:
-        return self._iter
 
 
 class _EndlessIterator(_InfiniteDataloaderIterator):

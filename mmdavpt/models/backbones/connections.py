@@ -14,14 +14,15 @@ GATE_INIT = -10.0
 def mix_prompts(
     own: Tensor, incoming: Tensor, gate_logit: Tensor | None = None
 ) -> Tensor:
-    r"""Mix a layer's prompts with the previous layer's prompt outputs.
+    r"""Mix prompts with the previous layer's prompt outputs.
 
     .. math::
         P + P_{out} \quad\text{or}\quad
         \sigma(g)\, P_{out} + (1 - \sigma(g))\, P
 
     Args:
-        own (Tensor): Prompts of the layer, :math:`P`, (B, P, C).
+        own (Tensor): Prompts of the layer, or those that entered the
+            previous layer (GateVPT), :math:`P`, (B, P, C).
         incoming (Tensor): Prompt outputs of the previous layer,
             :math:`P_{out}`, (B, P, C).
         gate_logit (Tensor, optional): :math:`g`, a scalar. None adds both.
@@ -49,7 +50,8 @@ def gate_logits(
 
     Raises:
         ValueError: If the option is unknown, or if layers that are connected
-            have different numbers of prompts.
+            have different numbers of prompts, except for gates with prompts
+            of the first layer alone.
     """
     if propagate not in PROPAGATE:
         raise ValueError(
@@ -57,11 +59,13 @@ def gate_logits(
         )
     if propagate in (False, True):
         return None
-    if len(set(counts)) != 1 or counts[0] == 0 or len(counts) < 2:
+    shallow = propagate == 'gate' and not any(counts[1:])
+    same = shallow or len(set(counts)) == 1
+    if not same or counts[0] == 0 or len(counts) < 2:
         raise ValueError(
             f'propagate={propagate!r} connects the prompts of two and more '
-            'layers, so all should have the same number of prompts, at least '
-            f'one, but got {tuple(counts)}'
+            "layers, so all (or, with 'gate', only the first) should have the "
+            f'same number of prompts, at least one, but got {tuple(counts)}'
         )
     if propagate == 'sum':
         return None

@@ -172,6 +172,7 @@ class DAVPTTimmViT(PromptedBackbone, BaseModule):
             warn_of_random_frozen(self)
         else:
             self.load_pretrained_weights()
+        self.adapt_tuners()
 
     def load_pretrained_weights(self) -> None:
         """Load the weights that an ``init_cfg`` of type 'Pretrained' names.

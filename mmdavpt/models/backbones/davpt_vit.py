@@ -44,7 +44,9 @@ class DAVPTVisionTransformer(PromptedBackbone, VisionTransformer):
             - 'sum': they are added to the next layer's prompts (DA-VPT+Conn,
               Table 7; the paper gives no formula);
             - 'gate': they are mixed with them, see :func:`.mix_prompts`
-              (DA-VPT+Gate, Table 7).
+              (DA-VPT+Gate, Table 7); with ``num_prompts=(P, 0, 0, ...)``
+              they are mixed with the prompts that entered the layer
+              (GateVPT, Yoo et al., ICML 2023).
         bias (Sequence[str]): Projections whose frozen bias gets a learnable
             shift, initially zero: see :class:`.Bias`. DA-VPT+ (section 3.5)
             is ``('k', 'v')``. Defaults to ().
@@ -150,18 +152,17 @@ class DAVPTVisionTransformer(PromptedBackbone, VisionTransformer):
 
         Prompts and tuners are initialized on construction.
         """
-        init_cfg = self.init_cfg
-        if not (
-            isinstance(init_cfg, dict) and init_cfg.get('type') == 'Pretrained'
-        ):
-            super().init_weights()
-            warn_of_random_frozen(self)
-            return
+        cfg = self.init_cfg
+        pretrained = isinstance(cfg, dict) and cfg.get('type') == 'Pretrained'
         # mmengine would load with a mere warning for missing keys.
-        self.init_cfg = None
+        self.init_cfg = None if pretrained else cfg
         super().init_weights()
-        self.init_cfg = init_cfg
-        self.load_pretrained_weights()
+        self.init_cfg = cfg
+        if pretrained:
+            self.load_pretrained_weights()
+        else:
+            warn_of_random_frozen(self)
+        self.adapt_tuners()
 
     def load_pretrained_weights(self) -> None:
         """Load the weights that an ``init_cfg`` of type 'Pretrained' names.

@@ -28,8 +28,7 @@ def freeze(vit: nn.Module, trainable: Sequence[str]) -> None:
     added = [name for name, _ in vit.named_parameters() if is_added(name)]
     select_trainable(vit, [*trainable, *added])
     # What never runs has no gradient, which distributed training rejects.
-    unused = [module for module, runs in vit.tail().items() if not runs]
-    for module in (*vit.layers[vit.num_used_layers :], *unused):
+    for module in vit.unused_modules():
         module.requires_grad_(False)
 
 

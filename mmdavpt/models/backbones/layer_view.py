@@ -32,10 +32,13 @@ class LayerView(ABC):
             own dropout. Defaults to True.
         positions (bool): Whether :meth:`position` changes queries and keys.
             Defaults to False.
+        normalizes_queries (bool): Whether it normalizes queries. Defaults to
+            False.
     """
 
     projects_in_parts = True
     positions = False
+    normalizes_queries = False
 
     def __init__(
         self,

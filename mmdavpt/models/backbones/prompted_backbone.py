@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -12,6 +13,7 @@ from mmdavpt.models.tuners import (
     Acting,
     BackboneSizes,
     Bias,
+    SelectiveTuner,
     Tuner,
     acting,
     build_tuners,
@@ -134,6 +136,7 @@ class PromptedBackbone(nn.Module):
         sizes = self._sizes()
         self.bias_delta = Bias(sizes, bias) if bias else None
         self.tuners = build_tuners(tuners, sizes)
+        self.adapt_tuners()
         freeze(self, trainable)
 
     def _sizes(self) -> BackboneSizes:
@@ -145,7 +148,30 @@ class PromptedBackbone(nn.Module):
             patch_size=self.patch_size,
             final_norm=self.normalizes_output,
             parts={part: view.dims(part) for part in PARTS},
+            normalizes_queries=view.normalizes_queries,
         )
+
+    def adapt_tuners(self) -> None:
+        """Let tuners that wrap frozen modules follow their weights."""
+        for tuner in self.acting_tuners().get('adapt', ()):
+            tuner.adapt(self)
+
+    @contextmanager
+    def pretrained(self) -> Iterator[None]:
+        """Run frozen modules without what tuners wrap them in."""
+        pairs = [pair for t in self.tuners.values() for pair in t.wrapped]
+        for module, _ in pairs:
+            del module.forward
+        try:
+            yield
+        finally:
+            for module, wrapper in pairs:
+                module.forward = wrapper.forward
+
+    def unused_modules(self) -> list[nn.Module]:
+        """Return the layers and modules after them that never run."""
+        tail = [module for module, runs in self.tail().items() if not runs]
+        return [*self.layers[self.num_used_layers :], *tail]
 
     @property
     def normalizes_output(self) -> bool:
@@ -162,6 +188,15 @@ class PromptedBackbone(nn.Module):
         """tuple[int, int]: Height and width of a patch in pixels."""
         return self.patch_projection.kernel_size
 
+    def linear(self, layer: int, part: str) -> tuple[nn.Module, slice]:
+        """Return the module of a projection, and the rows of its weight.
+
+        Args:
+            layer (int): Index of the layer.
+            part (str): One of :data:`~mmdavpt.models.tuners.PARTS`.
+        """
+        return view_of(self.layers[layer]).linear(part)
+
     def all_tuners(self) -> list[Tuner]:
         """Return the tuners in the order in which they act."""
         bias = [] if self.bias_delta is None else [self.bias_delta]
@@ -175,10 +210,16 @@ class PromptedBackbone(nn.Module):
         """Set the mode; modules that are frozen stay in eval mode.
 
         So dropout and stochastic depth act only in parts that train.
+
+        Raises:
+            UsageError: If a tuner's selection is missing or does not fit.
         """
         super().train(mode)
         if mode:
             eval_frozen(self)
+            for tuner in self.tuners.values():
+                if isinstance(tuner, SelectiveTuner):
+                    tuner.check_selection(self)
         return self
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -199,7 +240,8 @@ class PromptedBackbone(nn.Module):
         Args:
             x (Tensor): Images with shape (B, 3, H, W).
         """
-        return run_layers(self, x, prompted=False)[1]
+        with self.pretrained():
+            return run_layers(self, x, prompted=False)[1]
 
     @torch.no_grad()
     def layer_inputs(self, x: Tensor) -> Iterator[Tensor]:
@@ -211,12 +253,13 @@ class PromptedBackbone(nn.Module):
         Yields:
             Tensor: With shape (B, N, C), once for each layer that is run.
         """
-        x, _, rope = self.embed(x, {})
-        for i in range(self.num_used_layers):
-            yield x[:, self.num_extra_tokens :]
-            if i < self.num_used_layers - 1:
-                own = None if rope is None else rope[i]
-                x = view_of(self.layers[i], rope=own)(x)
+        with self.pretrained():
+            x, _, rope = self.embed(x, {})
+            for i in range(self.num_used_layers):
+                yield x[:, self.num_extra_tokens :]
+                if i < self.num_used_layers - 1:
+                    own = None if rope is None else rope[i]
+                    x = view_of(self.layers[i], rope=own)(x)
 
     def forward_with_tokens(
         self, x: Tensor, request: TokenRequest | None = None

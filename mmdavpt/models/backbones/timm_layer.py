@@ -68,6 +68,7 @@ class TimmLayer(LayerView):
         self.positions = rope is not None or not isinstance(
             attn.k_norm, nn.Identity
         )
+        self.normalizes_queries = not isinstance(attn.q_norm, nn.Identity)
         self.fused = attn.qkv is not None
         self.projects_in_parts = all(
             is_plain_linear(self.linear(part)[0]) for part in 'qkv'

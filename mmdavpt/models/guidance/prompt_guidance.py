@@ -82,10 +82,6 @@ class PromptGuidance(ClassMapping):
         check_choice('guidance.normalize', normalize, NORMALIZATIONS)
         check_choice('guidance.saliency_keys', saliency_keys, SALIENCY_KEYS)
         check_choice('guidance.labels', labels, LABELS)
-        if not isinstance(gather, bool):
-            raise TypeError(
-                f'guidance.gather should be True or False, but got {gather!r}'
-            )
         excluded = () if background_class is None else (background_class,)
         if not set(excluded) <= set(range(num_classes)):
             raise UsageError(

@@ -1,3 +1,5 @@
+from .feature_pyramid import FeaturePyramid
 from .linear_head import LinearSegHead
+from .moment_probing import MomentProbingHead
 
-__all__ = ['LinearSegHead']
+__all__ = ['FeaturePyramid', 'LinearSegHead', 'MomentProbingHead']

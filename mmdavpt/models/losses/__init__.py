@@ -5,6 +5,7 @@ from .proxy_anchor import ProxyAnchor, proxy_anchor_loss
 from .proxy_nca import ProxyNCA, proxy_nca_loss
 from .similarity import cosine_similarity_matrix
 from .softmax import Softmax, softmax_loss
+from .symmetric_kl import symmetric_kl
 from .triplet import Triplet, triplet_loss
 
 __all__ = [
@@ -18,5 +19,6 @@ __all__ = [
     'proxy_anchor_loss',
     'proxy_nca_loss',
     'softmax_loss',
+    'symmetric_kl',
     'triplet_loss',
 ]

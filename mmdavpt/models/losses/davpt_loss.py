@@ -7,10 +7,9 @@ from torch import Tensor, nn
 
 from mmdavpt.errors import UsageError
 from mmdavpt.models.backbones import TOKEN_NAMES
-from mmdavpt.registry import MODELS
+from mmdavpt.registry import GUIDANCE_METRICS, MODELS
 
 from .checks import check_choice, check_number
-from .metric_config import build_metric
 from .similarity import centered, cosine_similarity_matrix, mean_token
 
 
@@ -45,6 +44,20 @@ PRESETS = {
 }
 
 
+def _build_metric(metric: Mapping | None, default: Mapping) -> nn.Module:
+    """Build a metric, of the preset's type with the preset's arguments."""
+    metric = {} if metric is None else metric
+    if not isinstance(metric, Mapping):
+        raise UsageError(
+            "metric of DAVPTLoss should be a dict such as dict(type='"
+            f"{default['type']}', alpha=32.0), but got {metric!r}"
+        )
+    kind = str(metric.get('type', default['type']))
+    if kind.removeprefix('mmdavpt.') == default['type']:
+        metric = {**default, **metric}
+    return GUIDANCE_METRICS.build(dict(metric))
+
+
 @MODELS.register_module()
 class DAVPTLoss(nn.Module):
     r"""The two guidance terms of eq. 5, averaged over the guided layers.
@@ -77,8 +90,9 @@ class DAVPTLoss(nn.Module):
     Args:
         metric (dict, optional): Config of the metric that compares tokens and
             prompts, a type in ``GUIDANCE_METRICS``: 'ProxyAnchor' (eq. 4),
-            'ProxyNCA' or 'Triplet' (Table 7). An argument that it lacks has
-            the preset's value. Defaults to None, ``dict(type='ProxyAnchor')``.
+            'ProxyNCA' or 'Triplet' (Table 7). Its type, and arguments of the
+            preset's type, that it lacks are the preset's. Defaults to None,
+            ``dict(type='ProxyAnchor')``.
         token (str, optional): The visual token of a sample.
 
             - 'saliency': attention output at the prompt that the sample's
@@ -98,9 +112,6 @@ class DAVPTLoss(nn.Module):
             features of a pre-trained ViT lie in a narrow cone. Defaults to
             False.
         preset (str): A name out of ``PRESETS``. Defaults to None, 'paper'.
-        alpha (float, optional): Deprecated, an argument of ``metric``.
-        margin (float, optional): Deprecated, an argument of ``metric``.
-        positive_mean (str, optional): Deprecated, an argument of ``metric``.
 
     Raises:
         UsageError: If a value is unknown or out of range, if options
@@ -111,16 +122,13 @@ class DAVPTLoss(nn.Module):
 
     def __init__(
         self,
-        metric: Mapping | str | None = None,
+        metric: Mapping | None = None,
         token: str | None = None,
         prompt: str | None = None,
         cls: str | None = None,
         token_weight: float = 0.01,
         cls_weight: float = 0.01,
-        alpha: float | None = None,
-        margin: float | None = None,
         prompt_scale: float | None = None,
-        positive_mean: str | None = None,
         preset: str | None = None,
         center: bool = False,
     ) -> None:
@@ -128,11 +136,7 @@ class DAVPTLoss(nn.Module):
         preset = 'paper' if preset is None else preset
         check_choice('preset of DAVPTLoss', preset, PRESETS)
         default = PRESETS[preset]
-        self.metric = build_metric(
-            metric,
-            default['metric'],
-            dict(alpha=alpha, margin=margin, positive_mean=positive_mean),
-        )
+        self.metric = _build_metric(metric, default['metric'])
         self.token = default['token'] if token is None else token
         self.prompt = default['prompt'] if prompt is None else prompt
         self.cls = default['cls'] if cls is None else cls

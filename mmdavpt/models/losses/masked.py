@@ -13,13 +13,22 @@ def full_precision(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def check_shapes(similarity: Tensor, target: Tensor, guided: Tensor) -> None:
-    """Check shapes of a metric's inputs; do not read values.
+def masked_pairs(
+    similarity: Tensor, target: Tensor, guided: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Check the shapes of a metric's inputs; return its pairs.
+
+    Only guided prompts make pairs, and only samples that take part, that is,
+    whose target is not -1.
 
     Args:
-        similarity (Tensor): Shape (B, P).
-        target (Tensor): Shape (B, ).
-        guided (Tensor): Shape (P, ).
+        similarity (Tensor): Of samples and prompts, shape (B, P).
+        target (Tensor): Prompt of each sample or -1, shape (B, ).
+        guided (Tensor): Whether each prompt is guided, shape (P, ).
+
+    Returns:
+        tuple[Tensor, Tensor, Tensor]: The similarities in float32 or better;
+        positive and negative pairs, bool; (B, P) each.
 
     Raises:
         ValueError: If a shape does not fit.
@@ -30,25 +39,11 @@ def check_shapes(similarity: Tensor, target: Tensor, guided: Tensor) -> None:
             f'(B, ) and (P, ), but got {tuple(similarity.shape)}, '
             f'{tuple(target.shape)} and {tuple(guided.shape)}'
         )
-
-
-def pair_masks(target: Tensor, guided: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the positive and the negative (sample, prompt) pairs.
-
-    Only guided prompts make pairs, and only samples that take part, that is,
-    whose target is not -1.
-
-    Args:
-        target (Tensor): Prompt of each sample or -1, shape (B, ).
-        guided (Tensor): Whether each prompt is guided, shape (P, ).
-
-    Returns:
-        tuple[Tensor, Tensor]: Positive and negative pairs, bool, (B, P) each.
-    """
     index = torch.arange(guided.numel(), device=target.device)
     own = target.unsqueeze(1) == index
     takes_part = (target >= 0).unsqueeze(1)
-    return own & guided, ~own & guided & takes_part
+    positive, negative = own & guided, ~own & guided & takes_part
+    return full_precision(similarity), positive, negative
 
 
 def log_one_plus_sum_exp(logits: Tensor, mask: Tensor, dim: int) -> Tensor:

@@ -5,13 +5,7 @@ from torch import Tensor
 from mmdavpt.registry import GUIDANCE_METRICS
 
 from .checks import check_choice
-from .masked import (
-    check_shapes,
-    full_precision,
-    log_one_plus_sum_exp,
-    mean_over,
-    pair_masks,
-)
+from .masked import log_one_plus_sum_exp, masked_pairs, mean_over
 from .metric import Metric
 
 POSITIVE_MEANS = ('positive', 'all')
@@ -59,9 +53,7 @@ def proxy_anchor_loss(
     Raises:
         ValueError: If a shape does not fit.
     """
-    check_shapes(similarity, target, guided)
-    s = full_precision(similarity)
-    positive, negative = pair_masks(target, guided)
+    s, positive, negative = masked_pairs(similarity, target, guided)
     pull = log_one_plus_sum_exp(-alpha * (s - margin), positive, dim=0)
     push = log_one_plus_sum_exp(alpha * (s + margin), negative, dim=0)
     num_prompts = guided.sum()

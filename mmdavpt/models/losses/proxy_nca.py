@@ -4,13 +4,7 @@ from torch import Tensor
 
 from mmdavpt.registry import GUIDANCE_METRICS
 
-from .masked import (
-    check_shapes,
-    full_precision,
-    log_one_plus_sum_exp,
-    mean_over,
-    pair_masks,
-)
+from .masked import log_one_plus_sum_exp, masked_pairs, mean_over
 from .metric import Metric
 
 
@@ -46,9 +40,7 @@ def proxy_nca_loss(
     Raises:
         ValueError: If a shape does not fit.
     """
-    check_shapes(similarity, target, guided)
-    s = full_precision(similarity)
-    positive, negative = pair_masks(target, guided)
+    s, positive, negative = masked_pairs(similarity, target, guided)
     pull = log_one_plus_sum_exp(-alpha * (s - margin), positive, dim=1)
     push = log_one_plus_sum_exp(alpha * (s + margin), negative, dim=1)
     return mean_over(pull + push, (target >= 0).sum())

@@ -6,7 +6,7 @@ from torch import Tensor
 from mmdavpt.registry import GUIDANCE_METRICS
 
 from .checks import check_number
-from .masked import check_shapes, full_precision, mean_over, pair_masks
+from .masked import log_one_plus_sum_exp, masked_pairs, mean_over
 from .metric import Metric
 
 
@@ -38,17 +38,10 @@ def softmax_loss(
     Raises:
         ValueError: If a shape does not fit.
     """
-    check_shapes(similarity, target, guided)
-    logits = full_precision(similarity) / temperature
-    positive, negative = pair_masks(target, guided)
-    takes_part = positive.any(1)
-    # A sample that takes no part has all logits 0.
-    pairs = (positive | negative) & takes_part.unsqueeze(1)
-    logits = torch.where(takes_part.unsqueeze(1), logits, 0.0)
-    logits = logits.masked_fill(~pairs & takes_part.unsqueeze(1), -torch.inf)
-    own = torch.where(positive, logits, 0.0).sum(1)
-    losses = torch.where(takes_part, logits.logsumexp(1) - own, 0.0)
-    return mean_over(losses, takes_part.sum())
+    s, positive, negative = masked_pairs(similarity, target, guided)
+    own = torch.where(positive, s, 0.0).sum(1, keepdim=True)
+    losses = log_one_plus_sum_exp((s - own) / temperature, negative, dim=1)
+    return mean_over(losses, (target >= 0).sum())
 
 
 @GUIDANCE_METRICS.register_module()

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from mmdavpt.registry import GUIDANCE_METRICS
 
-from .masked import check_shapes, full_precision, mean_over, pair_masks
+from .masked import masked_pairs, mean_over
 from .metric import Metric
 
 
@@ -32,9 +32,7 @@ def triplet_loss(
     Raises:
         ValueError: If a shape does not fit.
     """
-    check_shapes(similarity, target, guided)
-    s = full_precision(similarity)
-    positive, negative = pair_masks(target, guided)
+    s, positive, negative = masked_pairs(similarity, target, guided)
     pairs = negative & positive.any(1, keepdim=True)
     own = s.masked_fill(~positive, 0).sum(1, keepdim=True)
     hinge = (s - own + margin).relu()

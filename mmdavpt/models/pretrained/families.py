@@ -24,6 +24,26 @@ class Normalization(NamedTuple):
         return f'mean [{mean}] and std [{std}] (declared by {self.source})'
 
 
+def normalization_of(declared: Mapping, source: str) -> Normalization | None:
+    """Return timm's mean and std, scaled to 255.
+
+    Args:
+        declared (Mapping): timm's ``pretrained_cfg``.
+        source (str): What declares it.
+
+    Returns:
+        Normalization | None: None if it has none of three channels.
+    """
+    try:
+        mean, std = (
+            tuple(255 * float(value) for value in declared[key])
+            for key in ('mean', 'std')
+        )
+    except (KeyError, TypeError, ValueError):  # another program's values
+        return None
+    return Normalization(mean, std, source) if len(mean) == 3 else None
+
+
 IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 HALF = ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
 CLIP = (
@@ -48,6 +68,10 @@ class Family(NamedTuple):
             Defaults to '$^': none.
         norm_eps (float, optional): Epsilon of the layer norms. Defaults to
             None: unknown.
+        activation (str, optional): Activation, if it is not GELU. Defaults to
+            None.
+        normalization (Normalization, optional): That of the images. Defaults
+            to None: unknown.
     """
 
     name: str
@@ -56,6 +80,8 @@ class Family(NamedTuple):
     backbone: str
     kept: str = '$^'
     norm_eps: float | None = None
+    activation: str | None = None
+    normalization: Normalization | None = None
 
 
 TIMM = Family(
@@ -74,14 +100,9 @@ TIMM = Family(
         'blocks.*.attn.proj': 'layers.*.attn.proj',
         'blocks.*.mlp.fc1': 'layers.*.ffn.layers.0.0',
         'blocks.*.mlp.fc2': 'layers.*.ffn.layers.1',
-        # Original DINOv2 files
-        'blocks.*.mlp.w12': 'layers.*.ffn.w12',
-        'blocks.*.mlp.w3': 'layers.*.ffn.w3',
-        # Layer scale in timm, DeiT III and OpenCLIP
+        # Layer scale in timm and OpenCLIP
         'blocks.*.ls1.gamma': 'layers.*.attn.gamma1.weight',
         'blocks.*.ls2.gamma': 'layers.*.ffn.gamma2.weight',
-        'blocks.*.gamma_1': 'layers.*.attn.gamma1.weight',
-        'blocks.*.gamma_2': 'layers.*.ffn.gamma2.weight',
         'blocks.*.ls_1.gamma': 'layers.*.attn.gamma1.weight',
         'blocks.*.ls_2.gamma': 'layers.*.ffn.gamma2.weight',
     },
@@ -94,6 +115,7 @@ OPENCLIP = TIMM._replace(
     name='CLIP',
     marker=r'transformer\.resblocks\.0\.attn\.in_proj_weight',
     norm_eps=1e-5,
+    normalization=Normalization(*CLIP, 'CLIP'),
 )
 MMPRETRAIN = Family(
     name='mmpretrain',

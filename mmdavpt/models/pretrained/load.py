@@ -2,21 +2,21 @@
 
 import inspect
 import logging
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from mmdavpt.checkpoints.fit import compare_weights, describe_mismatch
 from mmdavpt.errors import UsageError, first_few
 from mmdavpt.models.added import is_added
 
 from .families import MMPRETRAIN, Normalization
-from .naming import NamedWeights, describe_architecture, to_mmpretrain
+from .naming import NamedWeights, to_mmpretrain
 from .position_embedding import fit_position_embedding
 from .reading import read_checkpoint
-from .timm_architecture import QUICK_GELU, check_architecture
+from .timm_architecture import QUICK_GELU, check_architecture, functions_of
 
 #: Parts of a checkpoint that a backbone may lack: norms and [CLS].
 OPTIONAL_PARTS = ('ln1.', 'ln2.', 'cls_token')
@@ -74,50 +74,74 @@ def load_pretrained(
     """
     read = read_checkpoint(checkpoint, allow_pickle)
     try:
-        if read.model is not None:
-            check_architecture(read.model, module)
-        named = to_mmpretrain(read.weights, prefix, read.family)
-        if 'layers.0.ffn.w12.weight' in module.state_dict():
-            named = named._replace(weights=_name_swiglu(named.weights))
-        check_values(named.weights)
-        weights = fit_to(module, named)
+        named = to_mmpretrain(read.weights, prefix)
+        weights = fit_to(module, named, read.model)
     except UsageError as error:
         raise UsageError(f'{checkpoint}: {error}') from error
-    module.load_state_dict(weights, strict=False)
-    normalization = read.normalization or named.normalization
-    left_out = [k for k in named.weights if k not in weights] + named.left_out
-    untouched = [
-        key
-        for key in module.state_dict()
-        if key not in weights and not is_added(key)
-    ]
-    print_log(
-        f'Loaded {len(weights)} pre-trained weights with names of '
-        f'{named.label} from {checkpoint}; images were normalized with '
-        f'{normalization or "undeclared mean and std"}'
-        + (f'; skipped: {first_few(left_out)}' if left_out else '')
-        + (f'; not loaded: {first_few(untouched)}' if untouched else ''),
-        logger='current',
+    normalization = read.normalization or named.family.normalization
+    skipped = [key for key in named.weights if key not in module.state_dict()]
+    load_and_log(
+        module,
+        weights,
+        f'with names of {named.family.name} from {checkpoint}',
+        normalization,
+        skipped + named.left_out,
     )
-    _warn_of_other_functions(module, named, read.model)
+    eps, activation = functions_of(named, read.model)
+    layer = module.layers[0]
+    ours = getattr(layer.ln1, 'eps', None)
+    if None not in (eps, ours) and eps != ours:
+        _warn(
+            f'weights of {named.family.name} were trained with layer norms of '
+            f'eps {eps:g}, but the backbone has {ours:g}; set '
+            f"norm_cfg=dict(type='LN', eps={eps:g}) of the backbone"
+        )
+    parts = {type(part).__name__ for part in layer.ffn.modules()}
+    if activation == 'QuickGELU' not in parts:
+        _warn(
+            "OpenAI's CLIP was trained with QuickGELU, but the backbone has "
+            f'another activation; set {QUICK_GELU} of the backbone'
+        )
     return normalization
 
 
-def _name_swiglu(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Give SwiGLU's projections mmpretrain's names; timm reuses the MLP's."""
-    return {
-        key.replace('.ffn.layers.0.0.', '.ffn.w12.').replace(
-            '.ffn.layers.1.', '.ffn.w3.'
-        ): value
-        for key, value in weights.items()
-    }
+def _warn(sentence: str) -> None:
+    print_log(sentence, logger='current', level=logging.WARNING)
 
 
-def check_values(weights: dict[str, Tensor]) -> None:
+def load_and_log(
+    module: nn.Module,
+    weights: Mapping[str, Tensor],
+    source: str,
+    normalization: Normalization | None,
+    skipped: Iterable[str] = (),
+) -> None:
+    """Load weights that were compared with a model, and log a summary.
+
+    Args:
+        module (nn.Module): The model.
+        weights (Mapping[str, Tensor]): Weights in its names and shapes.
+        source (str): Where they come from.
+        normalization (Normalization, optional): Of the images.
+        skipped (Iterable[str]): Keys of the checkpoint that are not used.
+            Defaults to ().
+    """
+    missing = module.load_state_dict(weights, strict=False).missing_keys
+    untouched = [key for key in missing if not is_added(key)]
+    print_log(
+        f'Loaded {len(weights)} pre-trained weights {source}; images were '
+        f'normalized with {normalization or "undeclared mean and std"}'
+        + (f'; skipped: {first_few(skipped)}' if skipped else '')
+        + (f'; not loaded: {first_few(untouched)}' if untouched else ''),
+        logger='current',
+    )
+
+
+def check_values(weights: Mapping[str, Tensor]) -> None:
     """Refuse weights that are no finite floating point numbers.
 
     Args:
-        weights (dict[str, Tensor]): The weights by name.
+        weights (Mapping[str, Tensor]): The weights by name.
 
     Raises:
         UsageError: If some are not.
@@ -135,7 +159,9 @@ def check_values(weights: dict[str, Tensor]) -> None:
         )
 
 
-def fit_to(module: nn.Module, named: NamedWeights) -> dict[str, Tensor]:
+def fit_to(
+    module: nn.Module, named: NamedWeights, model: nn.Module | None
+) -> dict[str, Tensor]:
     """Return the weights for a backbone, all in its shapes.
 
     The checkpoint's final norm is dropped if the backbone has none
@@ -145,83 +171,48 @@ def fit_to(module: nn.Module, named: NamedWeights) -> dict[str, Tensor]:
     Args:
         module (nn.Module): See :func:`load_pretrained`.
         named (NamedWeights): Weights of the checkpoint.
+        model (nn.Module, optional): timm's model of the weights, if known.
 
     Raises:
-        UsageError: If weights are missing, unexpected or have another shape.
+        UsageError: If the model computes something else, or weights are
+            missing, unexpected, damaged or have another shape.
     """
-    target = module.state_dict()
-    problems = {
-        'lacks weights:': [
-            key
-            for key in target
-            if key not in named.weights
-            and not key.startswith('ln2.')
-            and not is_added(key)
-        ],
-        'has unexpected weights:': named.surplus
-        + [
-            key
-            for key in named.weights
-            if key not in target and not key.startswith(OPTIONAL_PARTS)
-        ],
-    }
-    weights = {k: v for k, v in named.weights.items() if k in target}
-    if not any(problems.values()):
-        weights['pos_embed'] = _fit_positions(module, named)
-        problems['has weights of another shape:'] = [
+    if model is not None:
+        check_architecture(model, module)
+    target, weights = module.state_dict(), dict(named.weights)
+    if 'layers.0.ffn.w12.weight' in target:  # timm names SwiGLU as an MLP
+        for key in list(weights):
+            new = key.replace('.ffn.layers.0.0.', '.ffn.w12.')
+            new = new.replace('.ffn.layers.1.', '.ffn.w3.')
+            weights[new] = weights.pop(key)
+    check_values(weights)
+    position = weights.get('pos_embed', torch.empty(0))
+    own = (
+        named.family is MMPRETRAIN
+        and position.shape == target['pos_embed'].shape
+    )
+    if position.ndim == 3 and not own:  # our own may have any grid
+        weights['pos_embed'] = fit_position_embedding(
+            position,
+            module.num_extra_tokens,
+            tuple(module.patch_embed.init_out_size),
+        )
+    missing, unexpected, mismatched = compare_weights(target, weights)
+    problems = describe_mismatch(
+        [k for k in missing if not k.startswith('ln2.') and not is_added(k)],
+        named.surplus
+        + [k for k in unexpected if not k.startswith(OPTIONAL_PARTS)],
+        [
             f'{key} (should be {tuple(target[key].shape)}, but is '
-            f'{tuple(value.shape)})'
-            for key, value in weights.items()
-            if value.shape != target[key].shape
-        ]
-    if not any(problems.values()):
-        return weights
-    found = ' and '.join(
-        f'{problem} {first_few(keys)}'
-        for problem, keys in problems.items()
-        if keys
+            f'{tuple(weights[key].shape)})'
+            for key in mismatched
+        ],
     )
-    raise UsageError(
-        f'the checkpoint, with names of {named.label}, {found}. It has '
-        f'{describe_architecture(named.weights)}; the backbone has '
-        f'{describe_architecture(target)}. Set arch, patch_size, img_size, '
-        'layer_scale_init_value, pre_norm and with_cls_token of the backbone '
-        'as in the checkpoint (docs/weights.md)'
-    )
-
-
-def _fit_positions(module: nn.Module, named: NamedWeights) -> Tensor:
-    """Return the position embeddings; our own may have any grid."""
-    position = named.weights['pos_embed']
-    is_own = named.label == MMPRETRAIN.name
-    if position.ndim != 3 or (
-        is_own and position.shape == module.pos_embed.shape
-    ):
-        return position
-    return fit_position_embedding(
-        position,
-        module.num_extra_tokens,
-        tuple(module.patch_embed.init_out_size),
-    )
-
-
-def _warn_of_other_functions(
-    module: nn.Module, named: NamedWeights, model: nn.Module | None
-) -> None:
-    """Warn if the weights fit but the backbone computes something else."""
-    warn = partial(print_log, logger='current', level=logging.WARNING)
-    layer = module.layers[0]
-    eps = named.norm_eps if model is None else model.blocks[0].norm1.eps
-    ours = getattr(layer.ln1, 'eps', None)
-    if None not in (eps, ours) and eps != ours:
-        warn(
-            f'weights of {named.label} were trained with layer norms of eps '
-            f'{eps:g}, but the backbone has {ours:g}; set '
-            f"norm_cfg=dict(type='LN', eps={eps:g}) of the backbone"
+    if problems:
+        raise UsageError(
+            f'the checkpoint, with names of {named.family.name}, {problems}; '
+            'set arch, patch_size, img_size, layer_scale_init_value, pre_norm '
+            'and with_cls_token of the backbone as in the checkpoint '
+            '(docs/weights.md)'
         )
-    parts = {type(part).__name__ for part in layer.ffn.modules()}
-    if named.label == 'CLIP (OpenAI)' and 'QuickGELU' not in parts:
-        warn(
-            "OpenAI's CLIP was trained with QuickGELU, but the backbone has "
-            f'another activation; set {QUICK_GELU} of the backbone'
-        )
+    return {key: value for key, value in weights.items() if key in target}

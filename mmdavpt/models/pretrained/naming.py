@@ -10,7 +10,6 @@ from torch import Tensor
 from mmdavpt.errors import UsageError
 
 from .families import (
-    CLIP,
     FAMILIES,
     IMAGENET,
     MMSEG,
@@ -27,21 +26,16 @@ class NamedWeights(NamedTuple):
     """Weights of a checkpoint in mmpretrain's names.
 
     Attributes:
-        label (str): The family whose names they had, and the training method
-            if it is known.
+        family (Family): The family that they come from.
         weights (dict[str, Tensor]): Weights of the backbone.
         surplus (list[str]): Keys of the backbone that have no name here.
         left_out (list[str]): Keys of heads and other parts.
-        normalization (Normalization, optional): Used by the method.
-        norm_eps (float, optional): Epsilon of the layer norms, if known.
     """
 
-    label: str
+    family: Family
     weights: dict[str, Tensor]
     surplus: list[str]
     left_out: list[str]
-    normalization: Normalization | None
-    norm_eps: float | None
 
 
 def find_backbone(
@@ -94,15 +88,13 @@ def find_backbone(
 
 
 def to_mmpretrain(
-    weights: Mapping[str, Tensor], prefix: str | None = None, origin: str = ''
+    weights: Mapping[str, Tensor], prefix: str | None = None
 ) -> NamedWeights:
     """Give the weights of a backbone mmpretrain's names.
 
     Args:
         weights (Mapping[str, Tensor]): Weights of a checkpoint.
         prefix (str, optional): See :func:`find_backbone`.
-        origin (str): Label of the family that the file was converted from.
-            Defaults to ''.
 
     Returns:
         NamedWeights: The weights in mmpretrain's shapes.
@@ -118,7 +110,7 @@ def to_mmpretrain(
         for key, value in weights.items()
         if key.startswith(place)
     }
-    method, normalization = _training_method(family, inside, weights, place)
+    origin = _with_method(family, inside, weights, place)
     if family in (TIMM, OPENCLIP):
         inside = to_timm_names(inside)
     named, surplus = {}, []
@@ -137,11 +129,9 @@ def to_mmpretrain(
         # mmpretrain's has none either if a norm follows it.
         channels = len(named['layers.0.attn.qkv.weight']) // 3
         named.setdefault('patch_embed.projection.bias', torch.zeros(channels))
-    label = origin or (f'{family.name} ({method})' if method else family.name)
-    eps = {f.name: f.norm_eps for f in FAMILIES}.get(label.split(' ')[0])
-    if label.startswith(TIMM.name) and 'pre_norm.weight' in named:
-        eps = OPENCLIP.norm_eps  # CLIP of timm
-    return NamedWeights(label, named, surplus, left_out, normalization, eps)
+    if family is TIMM and 'pre_norm.weight' in named:
+        origin = origin._replace(norm_eps=OPENCLIP.norm_eps)  # CLIP of timm
+    return NamedWeights(origin, named, surplus, left_out)
 
 
 def translate(key: str, names: Mapping[str, str]) -> str | None:
@@ -161,45 +151,24 @@ def translate(key: str, names: Mapping[str, str]) -> str | None:
     return f'{name}.{kind}' if name and kind else name
 
 
-def _training_method(
+def _with_method(
     family: Family,
     inside: Mapping[str, Tensor],
     weights: Mapping[str, Tensor],
     place: str,
-) -> tuple[str, Normalization | None]:
-    """Return the training method and its normalization, if keys reveal it."""
-    if family is OPENCLIP:
+) -> Family:
+    """Return the family with its training method, if keys reveal it."""
+    if family is OPENCLIP and 'input_resolution' in weights:
         # OpenAI's files store the image size next to the weights.
-        method = 'OpenAI' if 'input_resolution' in weights else ''
-        return method, Normalization(*CLIP, 'CLIP')
-    method = ''
-    if family is TIMM:
-        if 'decoder_embed.weight' in inside:
-            method = 'MAE'
-        elif 'base_encoder' in place.split('.'):
-            method = 'MoCo v3'
-        elif 'mask_token' in inside and any('.ls1.' in key for key in inside):
-            method = 'DINOv2'
-    return method, Normalization(*IMAGENET, method) if method else None
-
-
-def describe_architecture(weights: Mapping[str, Tensor]) -> str:
-    """Describe the Vision Transformer that weights belong to.
-
-    Args:
-        weights (Mapping[str, Tensor]): In mmpretrain's names.
-    """
-    layers = {k.split('.')[1] for k in weights if k.startswith('layers.')}
-    parts = [f'{len(layers)} layers']
-    projection = weights.get('patch_embed.projection.weight')
-    if projection is not None and projection.ndim == 4:
-        parts[0] += f' of {len(projection)} channels'
-        parts.append('patches of {}x{}'.format(*projection.shape[2:]))
-    position = weights.get('pos_embed')
-    if position is not None and position.ndim == 3:
-        parts.append(f'{position.shape[1]} position embeddings')
-    if 'layers.0.attn.gamma1.weight' in weights:
-        parts.append('layer scale')
-    if 'pre_norm.weight' in weights:
-        parts.append('a norm before the layers')
-    return ', '.join(parts)
+        return family._replace(name='CLIP (OpenAI)', activation='QuickGELU')
+    found = {
+        'MAE': 'decoder_embed.weight' in inside,
+        'MoCo v3': 'base_encoder' in place.split('.'),
+        'DINOv2': 'mask_token' in inside and any('.ls1.' in k for k in inside),
+    }
+    method = next((name for name in found if found[name]), None)
+    if family is not TIMM or method is None:
+        return family
+    return family._replace(
+        name=f'timm ({method})', normalization=Normalization(*IMAGENET, method)
+    )

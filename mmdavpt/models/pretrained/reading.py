@@ -14,7 +14,7 @@ from mmdavpt.checkpoints.reading import (
 )
 from mmdavpt.errors import UsageError
 
-from .families import HALF, Normalization
+from .families import HALF, Normalization, normalization_of
 from .sources import fetch_file, timm_model
 from .timm_architecture import build_on_meta
 from .timm_layouts import read_google
@@ -41,14 +41,12 @@ class Checkpoint(NamedTuple):
         weights (dict[str, Tensor]): Under the names of the file.
         normalization (Normalization, optional): Declared by timm's registry,
             the file, or the ``config.json`` next to it.
-        family (str): The family that a converted file comes from.
         model (nn.Module, optional): timm's model of the architecture that
             the registry or ``config.json`` names.
     """
 
     weights: dict[str, Tensor]
     normalization: Normalization | None = None
-    family: str = ''
     model: nn.Module | None = None
 
 
@@ -79,22 +77,22 @@ def read_checkpoint(source: str, allow_pickle: bool = False) -> Checkpoint:
             'download it, and set model.backbone.init_cfg.checkpoint to its '
             'path'
         )
-    normalization, family = None, ''
+    normalization = None
     if path.endswith('.npz'):
         with damage_reported(path, 'an .npz file'):
-            weights, family = read_google(path), 'Google'
-        normalization = Normalization(*HALF, family)
+            weights = read_google(path)
+        normalization = Normalization(*HALF, 'Google')
     elif path.endswith('.safetensors'):
         weights, metadata = read_safetensors(path)
-        family = metadata.get('family', '')
-        if family and 'mean' in metadata:  # convert_weights.py wrote it
+        if 'family' in metadata and 'mean' in metadata:
+            # convert_weights.py wrote it
             mean, std = (json.loads(metadata[key]) for key in ('mean', 'std'))
             normalization = Normalization(tuple(mean), tuple(std), path)
     else:
         content = read_torch(path, allow_pickle, PICKLE_ADVICE)
         weights = find_tensors(content, path)
     declared, model = _read_config(path)
-    return Checkpoint(weights, normalization or declared, family, model)
+    return Checkpoint(weights, normalization or declared, model)
 
 
 def find_tensors(content: Any, path: str) -> dict[str, Tensor]:
@@ -107,29 +105,23 @@ def find_tensors(content: Any, path: str) -> dict[str, Tensor]:
     Raises:
         UsageError: If there are no tensors.
     """
-    for _ in range(3):  # such as {'state_dict': {'model': {...}}}
-        if not isinstance(content, Mapping):
+    while isinstance(content, Mapping):
+        inside = (content.get(key) for key in CONTAINERS)
+        inner = next((c for c in inside if isinstance(c, Mapping)), None)
+        if inner is None:
             break
-        inside = [
-            content[key]
-            for key in CONTAINERS
-            if isinstance(content.get(key), Mapping)
-        ]
-        if not inside:
-            weights = {
-                str(key): value
-                for key, value in content.items()
-                if isinstance(value, Tensor)
-            }
-            if weights:
-                return weights
-            break
-        content = inside[0]
+        content = inner  # such as of {'state_dict': {'model': {...}}}
     keys = list(content) if isinstance(content, Mapping) else []
-    raise UsageError(
-        f'{path} should hold named tensors, also under one of {CONTAINERS}, '
-        f'but holds {f"the keys {keys[:6]}" if keys else type(content)}'
-    )
+    weights = {
+        str(k): content[k] for k in keys if isinstance(content[k], Tensor)
+    }
+    if not weights:
+        raise UsageError(
+            f'{path} should hold named tensors, also under one of '
+            f'{CONTAINERS}, but holds '
+            f'{f"the keys {keys[:6]}" if keys else type(content)}'
+        )
+    return weights
 
 
 def _read_config(path: str) -> tuple[Normalization | None, nn.Module | None]:
@@ -147,23 +139,3 @@ def _read_config(path: str) -> tuple[Normalization | None, nn.Module | None]:
     arguments = content.get('model_args') or {}
     model = build_on_meta(content.get('architecture'), **arguments)
     return normalization_of(declared, config), model
-
-
-def normalization_of(declared: Mapping, source: str) -> Normalization | None:
-    """Return timm's mean and std, scaled to 255.
-
-    Args:
-        declared (Mapping): timm's ``pretrained_cfg``.
-        source (str): What declares it.
-
-    Returns:
-        Normalization | None: None if it has none of three channels.
-    """
-    try:
-        mean, std = (
-            tuple(255 * float(value) for value in declared[key])
-            for key in ('mean', 'std')
-        )
-    except (KeyError, TypeError, ValueError):  # another program's values
-        return None
-    return Normalization(mean, std, source) if len(mean) == 3 else None

@@ -15,7 +15,7 @@ from .families import Normalization
 from .load import fit_to
 from .naming import NamedWeights, to_mmpretrain
 from .reading import read_checkpoint
-from .timm_architecture import check_architecture
+from .timm_architecture import functions_of
 
 
 class BackboneSettings(NamedTuple):
@@ -54,52 +54,30 @@ def read_settings(
             no known model of timm, or does not state the number of heads.
     """
     read = read_checkpoint(checkpoint)
+    model, normalization = read.model, read.normalization
     try:
-        named = to_mmpretrain(read.weights, origin=read.family)
-        settings = BackboneSettings(
-            _sizes(named.weights, read.model, dict(arch or {})),
-            named.weights['patch_embed.projection.weight'].shape[-1],
-            _options(named, read.model),
-            read.normalization or named.normalization,
-        )
-        _check_fit(settings, named, read.model)
-        return settings
+        named = to_mmpretrain(read.weights)
+        sizes = _sizes(named.weights, model, dict(arch or {}))
+        patch = named.weights['patch_embed.projection.weight'].shape[-1]
+        options = _options(named, model)
+        with torch.device('meta'):  # without memory
+            backbone = VisionTransformer(
+                sizes, img_size=16 * patch, patch_size=patch, **options
+            )
+        fit_to(backbone, named, model)
+        normalization = normalization or named.family.normalization
+        return BackboneSettings(sizes, patch, options, normalization)
     except UsageError as error:
-        if isinstance(read.model, (Eva, TimmViT)):
-            return _settings_of_timm(read.model, read.normalization)
-        raise UsageError(f'{checkpoint}: {error}') from error
-
-
-def _settings_of_timm(
-    model: nn.Module, normalization: Normalization | None
-) -> BackboneSettings:
-    return BackboneSettings(
-        dict(
-            embed_dims=model.embed_dim,
-            num_layers=len(model.blocks),
-            num_heads=model.blocks[0].attn.num_heads,
-        ),
-        model.patch_embed.patch_size[0],
-        {},
-        normalization,
-        model.pretrained_cfg['architecture'],
+        if not isinstance(model, (Eva, TimmViT)):
+            raise UsageError(f'{checkpoint}: {error}') from error
+    sizes = dict(
+        embed_dims=model.embed_dim,
+        num_layers=len(model.blocks),
+        num_heads=model.blocks[0].attn.num_heads,
     )
-
-
-def _check_fit(
-    settings: BackboneSettings, named: NamedWeights, model: nn.Module | None
-) -> None:
-    """Load the weights into a backbone without memory, strictly."""
-    with torch.device('meta'):
-        backbone = VisionTransformer(
-            settings.arch,
-            img_size=16 * settings.patch_size,
-            patch_size=settings.patch_size,
-            **settings.options,
-        )
-    if model is not None:
-        check_architecture(model, backbone)
-    fit_to(backbone, named)
+    patch = model.patch_embed.patch_size[0]
+    name = model.pretrained_cfg['architecture']
+    return BackboneSettings(sizes, patch, {}, normalization, name)
 
 
 def _sizes(
@@ -142,12 +120,10 @@ def _options(named: NamedWeights, model: nn.Module | None) -> dict[str, Any]:
         options['layer_scale_init_value'] = 1e-5
     if 'pre_norm.weight' in named.weights:
         options['pre_norm'] = True
-    eps = named.norm_eps if model is None else model.blocks[0].norm1.eps
+    eps, activation = functions_of(named, model)
     if eps not in (None, 1e-6):
         options['norm_cfg'] = dict(type='LN', eps=eps)
-    plain = getattr(model, 'blocks', None)
-    activation = type(getattr(plain[0].mlp, 'act', None)) if plain else None
-    if 'QuickGELU' in str(activation) or named.label == 'CLIP (OpenAI)':
+    if activation == 'QuickGELU':
         act_cfg = dict(type='mmpretrain.QuickGELU')
         options['layer_cfgs'] = dict(act_cfg=act_cfg)
     return options

@@ -8,6 +8,8 @@ from torch import nn
 
 from mmdavpt.errors import UsageError
 
+from .naming import NamedWeights
+
 #: Setting of a backbone for weights of OpenAI's CLIP.
 QUICK_GELU = "layer_cfgs=dict(act_cfg=dict(type='mmpretrain.QuickGELU'))"
 
@@ -70,3 +72,22 @@ def _difference(model: nn.Module, backbone: nn.Module) -> str:
                 advice = f'set {QUICK_GELU} of the backbone'
             return f'the activation {activation}; {advice}'
     return ''
+
+
+def functions_of(
+    named: NamedWeights, model: nn.Module | None
+) -> tuple[float | None, str | None]:
+    """Return what weights do not show of the model that they belong to.
+
+    Args:
+        named (NamedWeights): The weights.
+        model (nn.Module, optional): timm's model of the weights, if known.
+
+    Returns:
+        tuple[float | None, str | None]: Epsilon of the layer norms and name
+        of the activation, None if unknown.
+    """
+    if model is not None:
+        block = model.blocks[0]
+        return block.norm1.eps, type(getattr(block.mlp, 'act', None)).__name__
+    return named.family.norm_eps, named.family.activation

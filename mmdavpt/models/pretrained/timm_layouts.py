@@ -54,6 +54,7 @@ def to_timm_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
             for key, value in weights.items()
         },
         model,
+        adapt_layer_scale=True,  # names of DeiT III's authors
     )
 
 
@@ -65,8 +66,7 @@ def read_google(path: str) -> dict[str, Tensor]:
             https://storage.googleapis.com/vit_models.
 
     Returns:
-        dict[str, Tensor]: The backbone in float32 with timm's names, and the
-        heads under the names in the file.
+        dict[str, Tensor]: The backbone in float32 with timm's names.
 
     Raises:
         UsageError: If the file holds another model.
@@ -99,10 +99,5 @@ def read_google(path: str) -> dict[str, Tensor]:
             / channels,
             num_classes=0,
         )
-        heads = {
-            key: torch.from_numpy(file[key])
-            for key in file.files
-            if key.removeprefix(top).startswith(('head/', 'pre_logits/'))
-        }
     model.load_pretrained(path, top)
-    return {**model.state_dict(), **heads}
+    return model.state_dict()

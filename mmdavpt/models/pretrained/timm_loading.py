@@ -3,15 +3,14 @@
 import inspect
 import sys
 
-from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from mmdavpt.checkpoints.fit import state_mismatch
-from mmdavpt.errors import UsageError, first_few
+from mmdavpt.checkpoints.fit import compare_weights, describe_mismatch
+from mmdavpt.errors import UsageError
 
-from .families import Normalization
-from .load import check_values
-from .reading import normalization_of, read_checkpoint
+from .families import Normalization, normalization_of
+from .load import check_values, load_and_log
+from .reading import read_checkpoint
 from .transformers_names import from_transformers, is_of_transformers
 
 
@@ -55,21 +54,23 @@ def load_into_timm(
             if not key.startswith('head.')  # the classifier
         }
         check_values(weights)
-        _check_fit(vit, weights)
+        target = vit.state_dict()
+        missing, unexpected, other = compare_weights(target, weights)
+        shapes = [
+            f'{key} (should be {tuple(target[key].shape)}, but is '
+            f'{tuple(weights[key].shape)})'
+            for key in other
+        ]
+        if problems := describe_mismatch(missing, unexpected, shapes):
+            raise UsageError(f'it {problems}')
     except UsageError as error:
         raise UsageError(
             f'{checkpoint} does not fit the model {name}: {error}'
         ) from error
-    vit.load_state_dict(weights)
     normalization = read.normalization or normalization_of(
         vit.pretrained_cfg, f'timm ({name})'
     )
-    print_log(
-        f'Loaded {len(weights)} pre-trained weights of {name} from '
-        f'{checkpoint}; images were normalized with '
-        f'{normalization or "undeclared mean and std"}',
-        logger='current',
-    )
+    load_and_log(vit, weights, f'of {name} from {checkpoint}', normalization)
     return normalization
 
 
@@ -109,24 +110,3 @@ def _renamed(weights: dict[str, Tensor], vit: nn.Module) -> dict[str, Tensor]:
     if 'adapt_layer_scale' in inspect.signature(rename).parameters:
         options['adapt_layer_scale'] = True  # names of DeiT-III's authors
     return rename(weights, vit, **options)
-
-
-def _check_fit(vit: nn.Module, weights: dict[str, Tensor]) -> None:
-    missing, unexpected, other = state_mismatch(vit, weights)
-    target = vit.state_dict()
-    shapes = [
-        f'{key} (should be {tuple(target[key].shape)}, but is '
-        f'{tuple(weights[key].shape)})'
-        for key in other
-    ]
-    found = [
-        f'weights {problem}: {first_few(sorted(keys))}'
-        for problem, keys in (
-            ('are missing', missing),
-            ('are unexpected', unexpected),
-            ('have another shape', shapes),
-        )
-        if keys
-    ]
-    if found:
-        raise UsageError('; '.join(found))

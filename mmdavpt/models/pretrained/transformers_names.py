@@ -87,10 +87,6 @@ def from_transformers(
     target = vit.state_dict()
     for key in [key for key in named if 'q_proj' in key]:
         _fuse(named, key, target)
-    for key in [key for key in named if 'gamma_' in key]:
-        if key not in target:
-            new = re.sub(r'gamma_(\d)', r'ls\1.gamma', key)
-            named[new] = named.pop(key)
     for key in [key for key in named if '.fc1_g.' in key]:
         fused = key.replace('fc1_g', 'fc1')
         gate, value = named.pop(key), named.pop(fused)

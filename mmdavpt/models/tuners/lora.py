@@ -22,8 +22,10 @@ class LoRA(Tuner):
         y = W x + b + \frac{\alpha}{r} B A x
 
     Every target of every layer has its own :math:`A`, drawn as a linear
-    layer's weight, and :math:`B`, initially zero. ViT-B has 294,912
-    parameters with the defaults.
+    layer's weight, and :math:`B`, initially zero. With ``share_a`` the
+    targets of a layer share :math:`A`: ``targets=('q', 'k', 'v')`` is then
+    LoRA on a fused qkv projection, as in peft on timm's models. ViT-B has
+    294,912 parameters with either.
 
     Args:
         sizes (BackboneSizes): Sizes of the backbone.
@@ -32,10 +34,12 @@ class LoRA(Tuner):
             which is the rank: a factor of 1.
         targets (Sequence[str]): Projections out of ``PARTS``, each at most
             once. Defaults to ('q', 'v').
+        share_a (bool): Whether the targets share :math:`A`. Defaults to
+            False.
 
     Raises:
-        ValueError: If a target is unknown or given twice, or the rank is
-            below 1.
+        ValueError: If a target is unknown or given twice, if the rank is
+            below 1, or if the targets cannot share :math:`A`.
     """
 
     def __init__(
@@ -44,35 +48,47 @@ class LoRA(Tuner):
         rank: int = 8,
         alpha: float | None = None,
         targets: Sequence[str] = ('q', 'v'),
+        share_a: bool = False,
     ) -> None:
         super().__init__(sizes)
         if rank < 1:
             raise ValueError(f'`rank` should be at least 1, but got {rank}')
         self.parts = checked_parts('`targets`', targets)
         self.scale = 1.0 if alpha is None else alpha / rank
+        if share_a and (len(self.parts) < 2 or not {*self.parts} <= {*'qkv'}):
+            raise ValueError(
+                "`share_a` needs two or more of 'q', 'k' and 'v', which have "
+                f'the same input, as `targets`, but got {self.parts}'
+            )
+        shared = ''.join(self.parts)
+        self._a_of = {part: shared if share_a else part for part in self.parts}
+
+        def linears(inputs: int, outputs: int) -> nn.ModuleList:
+            layers = range(sizes.num_layers)
+            return nn.ModuleList(
+                nn.Linear(inputs, outputs, bias=False) for _ in layers
+            )
+
         self.down, self.up = nn.ModuleDict(), nn.ModuleDict()
-        for part in self.parts:
+        for part, a in self._a_of.items():
             inputs, outputs = sizes.parts[part]
-            self.down[part] = nn.ModuleList(
-                nn.Linear(inputs, rank, bias=False)
-                for _ in range(sizes.num_layers)
-            )
-            self.up[part] = nn.ModuleList(
-                nn.Linear(rank, outputs, bias=False)
-                for _ in range(sizes.num_layers)
-            )
+            if a not in self.down:
+                self.down[a] = linears(inputs, rank)
+            self.up[part] = linears(rank, outputs)
             for up in self.up[part]:
                 nn.init.zeros_(up.weight)
 
     def project(self, layer: int, part: str, x: Tensor, y: Tensor) -> Tensor:
         """Add the low-rank product: see :meth:`.Tuner.project`."""
-        down, up = self.down[part][layer], self.up[part][layer]
+        down, up = self.down[self._a_of[part]][layer], self.up[part][layer]
         return y + self.scale * up(down(x))
 
     def fold(self, weights: 'FrozenWeights') -> None:
         """Add the products to the frozen weights."""
         for part in self.parts:
-            pairs = zip(self.up[part], self.down[part], strict=True)
+            pairs = zip(
+                self.up[part], self.down[self._a_of[part]], strict=True
+            )
             for layer, (up, down) in enumerate(pairs):
                 product = self.scale * (up.weight @ down.weight)
                 weights.weight(layer, part).add_(product)

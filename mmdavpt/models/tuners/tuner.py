@@ -1,6 +1,6 @@
 """Base class of tuning methods."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,8 @@ class BackboneSizes:
             after it.
         parts (Mapping[str, tuple[int, int]]): Each of :data:`PARTS` to its
             numbers of input and output channels.
+        normalizes_queries (bool): Whether attention normalizes queries after
+            their projection. Defaults to False.
     """
 
     embed_dims: int
@@ -38,6 +40,7 @@ class BackboneSizes:
     patch_size: tuple[int, int]
     final_norm: bool
     parts: Mapping[str, tuple[int, int]] = field(repr=False)
+    normalizes_queries: bool = False
 
     @property
     def mlp_dims(self) -> int:
@@ -55,7 +58,8 @@ class Tuner(nn.Module):
     prompts are projected once for a batch, with shape (P, C). The result for
     a token must depend on that token alone.
 
-    With ``x`` for the residual stream, a layer computes::
+    With ``x`` for the residual stream, which includes the layer's prompts
+    ``prompts(layer, p)``, a layer computes::
 
         h = norm(layer, 'norm1', norm1(x))
         q = project(layer, 'q', h, h @ W_q + b_q + bias(layer, 'q'))
@@ -79,9 +83,17 @@ class Tuner(nn.Module):
             :meth:`bias` change; they are called for no others. Defaults to
             all. Name them, since a layer's MLP runs unchanged if none of its
             parts is among them.
+        wrapped (Sequence[tuple[nn.Module, nn.Module]]): Frozen modules, and
+            modules whose ``forward`` replaces theirs. Defaults to none.
+        consistency_weight (float): Weight of the symmetric KL divergence
+            between two forward passes of a training step, for tuners that
+            draw at random; the highest of all tuners counts. The head's loss
+            and guidance see the first pass alone. Defaults to 0: one pass.
     """
 
     parts: tuple[str, ...] = PARTS
+    consistency_weight: float = 0.0
+    wrapped: Sequence[tuple[nn.Module, nn.Module]] = ()
 
     def __init__(self, sizes: BackboneSizes) -> None:
         super().__init__()
@@ -94,6 +106,17 @@ class Tuner(nn.Module):
         layer='Linear')`` to all modules of a model.
         """
         return self
+
+    def adapt(self, backbone: nn.Module) -> None:
+        """Wrap frozen modules, or follow their new weights.
+
+        Called once the backbone is built, and again once its weights are
+        initialized or loaded.
+
+        Args:
+            backbone (nn.Module): A ``PromptedBackbone``.
+        """
+        raise NotImplementedError
 
     def embed(self, x: Tensor) -> Tensor:
         """Change the embedded patches before [CLS] and positions are added.
@@ -136,6 +159,18 @@ class Tuner(nn.Module):
             part (str): One of :data:`PARTS`.
             x (Tensor): Input of the projection, with shape (..., in).
             y (Tensor): Its output, with shape (..., out).
+        """
+        raise NotImplementedError
+
+    def prompts(self, layer: int, x: Tensor) -> Tensor:
+        """Change the prompts of a layer before they enter it.
+
+        Called for layers with prompts, before outputs of another layer's
+        prompts are mixed in.
+
+        Args:
+            layer (int): Index of the layer.
+            x (Tensor): With shape (P, C).
         """
         raise NotImplementedError
 
@@ -199,7 +234,9 @@ class Tuner(nn.Module):
 
 #: The methods of :class:`Tuner` that a pass through the backbone calls.
 POINTS = (
+    'adapt',
     'embed',
+    'prompts',
     'norm',
     'bias',
     'project',

@@ -6,7 +6,6 @@ import pytest
 
 from mmdavpt.checks.data import before_run
 from mmdavpt.checks.data.before_run import check_run_data, evenly_spread
-from mmdavpt.checks.data.full_report import make_report
 from mmdavpt.errors import UsageError
 
 from .data_files import (
@@ -169,20 +168,6 @@ def test_more_labels_are_decoded_to_find_a_class(tmp_path, monkeypatch):
     assert check(**dataset) == []
     label(tmp_path / 'ann/29.png', [[2, 1] * 6] * 8)
     assert check(**dataset) == []
-
-
-def test_records_of_a_report_are_used(tmp_path, monkeypatch):
-    dataset = scenes(tmp_path / 'data', number=9)
-    cfg = dict(config(**dataset), work_dir=str(tmp_path / 'run'))
-    make_report(cfg, ['train'])
-    monkeypatch.setattr(before_run, 'MOST_DECODED', 2)
-    for name in ('read_header', 'MOST_LABELS'):
-        monkeypatch.setattr(before_run, name, None)  # not needed
-    assert check_run_data(cfg, training=True) == []
-    monkeypatch.undo()
-    label(tmp_path / 'data/ann/4.png', [[9, 0, 1] * 4] * 8)
-    with pytest.raises(UsageError, match='4.png. should be from 0 to 2'):
-        check_run_data(cfg, training=True)
 
 
 def test_evenly_spread():

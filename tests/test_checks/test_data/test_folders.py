@@ -4,17 +4,17 @@ import pytest
 from mmpretrain.datasets import CustomDataset
 from mmseg.datasets import BaseSegDataset
 
-from mmdavpt.checks.data.folders import folder_findings
-from mmdavpt.datasets.folder_files import by_extension, is_picture
-from mmdavpt.datasets.sample_files import SampleFiles
+from mmdavpt.checks.data.checked_dataset import checked_dataset
+from mmdavpt.checks.data.folder_findings import folder_findings
+from mmdavpt.datasets.folder_files import is_picture, list_files
 from mmdavpt.errors import UsageError
 
 from .data_files import CLS, check, scenes, write
 
 
 def kinds(dataset, used=()):
-    files = SampleFiles(dataset)
-    return {f.kind: f for f in folder_findings(files, 'train', used)}
+    data = checked_dataset('train', 'train_dataloader.dataset', dataset, {})
+    return {f.kind: f for f in folder_findings(data, used)}
 
 
 def test_extensions_that_are_not_read(tmp_path):
@@ -23,8 +23,7 @@ def test_extensions_that_are_not_read(tmp_path):
     write(tmp_path, 'cat/a.webp', 'dog/b.webp', 'dog/c.heic', 'dog/d.WebP')
     write(tmp_path, 'cat/notes.txt', 'cat/Thumbs.db', 'cat/.DS_Store')
     found = kinds(CustomDataset(str(tmp_path)))
-    assert list(found) == ['unread_images', 'other_files']
-    assert 'notes.txt' in found['other_files'].sentence
+    assert list(found) == ['unread_images']
     unread = found['unread_images']
     assert unread.severity == 'warning'  # 4 of 9
     assert unread.files == (
@@ -32,9 +31,9 @@ def test_extensions_that_are_not_read(tmp_path):
         *(f'{tmp_path}/dog/c.heic', f'{tmp_path}/dog/d.WebP'),
     )
     assert unread.sentence == (
-        'images that are not read because of their names: 2 .webp (such as '
-        f'{tmp_path}/cat/a.webp), 1 .heic ({tmp_path}/dog/c.heic), 1 .WebP '
-        f'({tmp_path}/dog/d.WebP); 5 images are read; use '
+        'images that are not read because of their names: 4 (such as '
+        f'{tmp_path}/cat/a.webp, {tmp_path}/dog/b.webp, '
+        f'{tmp_path}/dog/c.heic); 5 images are read; use '
         'mmdavpt.ImageFolder, and convert what it cannot read to JPEG or PNG'
     )
     (tmp_path / 'dog/c.heic').rename(tmp_path / 'dog/c.gif')
@@ -42,23 +41,19 @@ def test_extensions_that_are_not_read(tmp_path):
     unread = kinds(CustomDataset(str(tmp_path)))['unread_images']
     assert unread.severity == 'error'  # 5 of 10
     wide = ('.jpg', '.webp', '.gif', '.avif')
-    dataset = CustomDataset(str(tmp_path), extensions=wide)
-    assert list(kinds(dataset)) == ['other_files']
+    assert kinds(CustomDataset(str(tmp_path), extensions=wide)) == {}
 
 
-def test_images_that_a_list_or_the_layout_leaves_out(tmp_path):
-    write(tmp_path, 'cat/1.jpg', 'dog/1.jpg', 'dog/2.jpg', 'loose.jpg')
-    write(tmp_path, 'list.txt', content='cat/1.jpg 0\n')
-    found = kinds(CustomDataset(str(tmp_path)))
-    assert found['unlisted_images'].files == (f'{tmp_path}/loose.jpg',)
+def test_images_that_are_left_out_on_purpose(tmp_path):
+    write(tmp_path, 'cat/1.jpg', 'dog/1.webp', 'dog/2.jpg', 'list.txt')
+    assert kinds(CustomDataset(str(tmp_path))).keys() == {'unread_images'}
+    used = [f'{tmp_path}/dog/1.webp']  # by another dataset
+    assert kinds(CustomDataset(str(tmp_path)), used) == {}
+    (tmp_path / 'list.txt').write_text('cat/1.jpg 0\n')
     listed = CustomDataset(str(tmp_path), ann_file='list.txt')
-    (finding,) = folder_findings(SampleFiles(listed), 'val')
-    assert (finding.kind, finding.split) == ('unlisted_images', 'val')
-    assert len(finding.files) == 3 and finding.severity == 'warning'
-    others = [f'{tmp_path}/dog/{k}.jpg' for k in (1, 2)]
-    assert len(kinds(listed, others)['unlisted_images'].files) == 1
-    # A subset on purpose, and a folder that does not exist.
+    assert kinds(listed) == {}
     assert kinds(CustomDataset(str(tmp_path), indices=1)) == {}
+    # A folder that does not exist.
     listed.data_prefix['img_path'] = str(tmp_path / 'none')
     assert kinds(listed) == {}
 
@@ -69,7 +64,7 @@ def test_hidden_folders_that_become_classes_or_samples(tmp_path):
     write(tmp_path, 'dog/.ipynb_checkpoints/1-checkpoint.jpg')
     dataset = CustomDataset(str(tmp_path))
     assert len(dataset.CLASSES) == 4  # of which two are meant
-    (finding,) = folder_findings(SampleFiles(dataset), 'train')
+    (finding,) = kinds(dataset).values()
     assert (finding.kind, finding.severity) == ('hidden_folder', 'error')
     assert finding.sentence == (
         f'{tmp_path}/.ipynb_checkpoints, {tmp_path}/__MACOSX, {tmp_path}/dog/'
@@ -131,22 +126,21 @@ def test_suffix_of_labels(tmp_path):
 
 
 def test_names_and_links(tmp_path):
-    write(tmp_path, 'a b\n/ä 猫.jpg', 'c/1.jpg', 'c/.git/1.webp')
+    write(tmp_path, 'a b\n/ä 猫.webp', 'c/1.jpg', 'c/2.webp', 'c/.git/1.webp')
     (tmp_path / 'c/loop').symlink_to(tmp_path)
     (tmp_path / 'd').symlink_to(tmp_path / 'c')
-    (tmp_path / 'broken.jpg').symlink_to('nowhere')
-    (tmp_path / 'list.txt').write_text('c/1.jpg 0')
-    dataset = CustomDataset(str(tmp_path), ann_file='list.txt')
-    found = {
-        kind: [path.removeprefix(f'{tmp_path}/') for path in finding.files]
-        for kind, finding in kinds(dataset).items()
-    }
-    assert found == dict(
-        unlisted_images=['a b\n/ä 猫.jpg', 'broken.jpg', 'd/1.jpg'],
-    )
-    assert by_extension(['a/b.x', 'c', 'd.x']) == (
-        '2 .x (such as a/b.x), 1 without extension (c)'
-    )
+    (tmp_path / 'broken.webp').symlink_to('nowhere')
+    names, folders, hidden = list_files(str(tmp_path))
+    assert names == [
+        *('a b\n/ä 猫.webp', 'broken.webp', 'c/1.jpg', 'c/2.webp'),
+        *('d/1.jpg', 'd/2.webp'),
+    ]
+    assert folders == ['a b\n', 'c', 'c/loop', 'd', 'd/loop']
+    assert hidden == ['c/.git', 'd/.git']
+    (tmp_path / 'c/loop').unlink()
+    unread = kinds(CustomDataset(str(tmp_path)))['unread_images']
+    webp = [name for name in names if name.endswith('.webp')]
+    assert unread.files == tuple(f'{tmp_path}/{name}' for name in webp)
 
 
 @pytest.mark.parametrize('ext', 'jpg JPEG webp heic Tif gif'.split())

@@ -3,8 +3,8 @@
 import json
 from dataclasses import asdict
 
-from mmdavpt.checks.data.dataset_report import DataReport, DatasetReport
 from mmdavpt.checks.data.finding import Finding
+from mmdavpt.checks.data.report import DataReport, DatasetReport
 from mmdavpt.cli.data_report.text import write_json, write_text
 
 FILES = tuple(f'b/{k}.png' for k in range(300))

@@ -101,8 +101,8 @@ def test_find_broken_lists(copy):
     (copy / 'val200.txt').unlink()
     defects = check(copy)
     assert len(defects) == 2
-    assert 'train800.txt, line 1: the label' in defects[0]
-    assert 'val200.txt does not exist' in defects[1]
+    assert 'train800.txt, line 1 should be' in defects[0]
+    assert 'val200.txt cannot be read' in defects[1]
 
 
 def test_find_parts_that_do_not_add_up(copy):

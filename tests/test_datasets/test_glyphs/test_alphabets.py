@@ -9,10 +9,10 @@ from mmdavpt.datasets.glyphs.alphabets import (
     ALPHABETS,
     LATIN_FACES,
     MULTISCRIPT_FACES,
-    alphabet_from,
-    check_faces,
+    faces_from,
 )
 from mmdavpt.datasets.glyphs.rendering import _em_square
+from tools.dataset_converters.glyph_writers.arguments import LETTERS
 
 ALL_LATIN = LATIN_FACES['train'] + LATIN_FACES['test']
 
@@ -27,12 +27,12 @@ def crc(array):
         ('greek_cyrillic', MULTISCRIPT_FACES),
         ('latin', LATIN_FACES['train']),
         ('latin', LATIN_FACES['test']),
-        ('letters', MULTISCRIPT_FACES),
+        (LETTERS, MULTISCRIPT_FACES),
     ],
 )
 def test_characters_differ_in_some_face(alphabet, faces):
-    chars = ALPHABETS[alphabet]
-    check_faces(faces, chars)
+    chars = ALPHABETS.get(alphabet, alphabet)
+    faces_from(faces, chars)
     pictures = {
         tuple(crc(np.asarray(_em_square(c, f, 32))) for f in faces)
         for c in chars
@@ -46,7 +46,7 @@ def test_letters_differ_in_most_faces():
     drawn = np.array(
         [
             [np.asarray(_em_square(c, f, 16)) for f in MULTISCRIPT_FACES]
-            for c in ALPHABETS['letters'] + 'Α'
+            for c in LETTERS + 'Α'
         ],
         dtype=np.float32,
     ).reshape(329, len(MULTISCRIPT_FACES), -1)
@@ -58,7 +58,7 @@ def test_letters_differ_in_most_faces():
         for i in range(329)
         for j in range(i)
     }
-    alike = apart.pop((328, ALPHABETS['letters'].index('A')))
+    alike = apart.pop((328, LETTERS.index('A')))
     assert alike < 0.02
     assert min(v for (i, _), v in apart.items() if i < 328) > 0.03
 
@@ -67,7 +67,7 @@ def test_characters_are_not_clipped():
     for chars, faces in (
         (ALPHABETS['greek_cyrillic'], MULTISCRIPT_FACES),
         (ALPHABETS['latin'], ALL_LATIN),
-        (ALPHABETS['letters'], MULTISCRIPT_FACES),
+        (LETTERS, MULTISCRIPT_FACES),
     ):
         for face in faces:
             for char in chars:
@@ -102,23 +102,12 @@ def test_alphabets_have_each_character_once():
         'greek_cyrillic': 101,
         'latin': 62,
         'latin_upper': 26,
-        'letters': 328,
     }
-    assert all(len(set(v)) == len(v) for v in ALPHABETS.values())
-
-
-def test_report_bad_characters():
-    for chars in ('A', 'ABA', ''):
-        with pytest.raises(ValueError, match='at least two different'):
-            alphabet_from(chars)
-    with pytest.raises(TypeError, match='one string'):
-        alphabet_from(['A', 'B'])
-    assert alphabet_from('latin') == ALPHABETS['latin']
-    assert alphabet_from('xy') == 'xy'
+    for chars in (LETTERS, *ALPHABETS.values()):
+        assert len(set(chars)) == len(chars)
+    assert len(LETTERS) == 328
 
 
 def test_report_bad_faces():
-    with pytest.raises(ValueError, match="'Arial' is not among the fonts"):
-        check_faces(['DejaVuSans', 'Arial'], 'AB')
     with pytest.raises(ValueError, match="'cmr10' lacks the characters 'ж'"):
-        check_faces(['cmr10'], 'Aж')
+        faces_from(['cmr10'], 'Aж')

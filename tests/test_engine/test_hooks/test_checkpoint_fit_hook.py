@@ -19,7 +19,7 @@ from mmdavpt.checkpoints.tuned import FINGERPRINT
 from mmdavpt.engine.hooks.checkpoint_fit_hook import (
     CheckpointFitHook,
     model_of,
-    schedule_note,
+    resume_note,
 )
 from mmdavpt.errors import UsageError
 
@@ -109,7 +109,7 @@ def test_a_test_needs_every_weight(model):
 def test_load_from_needs_every_weight_that_is_not_allowed_to_differ():
     part = {'fc.bias': torch.zeros(3), 'fc.weight': torch.zeros(9, 2)}
     hook = CheckpointFitHook(training=True)
-    said = 'is missing mapping, and has a mismatched shape of fc.weight'
+    said = 'is missing mapping and has a mismatched shape of fc.weight'
     with pytest.raises(UsageError, match=said):
         hook.after_load_checkpoint(runner(Model()), dict(state_dict=part))
     allowed = CheckpointFitHook(True, ('map*', 'fc.weight'))
@@ -208,15 +208,17 @@ def stored(**options):
 
 
 def test_a_resumed_run_warns_about_changed_schedules():
-    assert schedule_note(schedules(), stored()) is None
-    assert schedule_note(None, stored()) is None
-    assert schedule_note(schedules(), None) is None
-    note = schedule_note(schedules(end=9), stored())
-    assert 'param_scheduler.1.T_max=2 instead of 7' in note
-    assert 'param_scheduler.1.end=4 instead of 9' in note
-    assert 'param_scheduler.0' not in note
-    note = schedule_note(schedules(lr=0.2), stored())
-    assert 'param_scheduler.0.base_values=[0.1] instead of [0.2]' in note
-    assert '3 schedules instead of 2' in schedule_note(
-        schedules()[:2], stored()
-    )
+    def note(built, states):
+        resumed = SimpleNamespace(param_schedulers=built, optim_wrapper=None)
+        return resume_note(resumed, dict(param_schedulers=states))
+
+    assert note(schedules(), stored()) == ''
+    assert note(None, stored()) == note(schedules(), None) == ''
+    said = note(schedules(end=9), stored())
+    assert 'param_scheduler.1.T_max=2 instead of 7' in said
+    assert 'param_scheduler.1.end=4 instead of 9' in said
+    assert 'param_scheduler.0' not in said
+    said = note(schedules(lr=0.2), stored())
+    assert 'param_scheduler.0.base_values=[0.1] instead of [0.2]' in said
+    said = note(schedules()[:2], stored())
+    assert 'number of schedules=3 instead of 2' in said

@@ -40,6 +40,7 @@ def init_hook(**kwargs):
     [
         (toy.classification, 'mean'),
         (toy.classification, 'kmeans'),
+        (toy.segmentation, 'max'),
         (toy.segmentation, 'random'),
     ],
 )
@@ -61,6 +62,59 @@ def test_prompts_are_pooled_layer_inputs(tmp_path, make, method):
     for layer in ('0', '1'):
         made = first[layer]
         torch.testing.assert_close(made, pools[layer].prompts(3))
+
+
+@pytest.mark.parametrize('num_prompts', [3, (3, 0)])
+@pytest.mark.parametrize(
+    'name, method',
+    [
+        ('vit_small_patch14_reg4_dinov2', 'max'),  # with registers
+        ('vit_small_patch16_dinov3', 'mean'),  # rotary
+        ('vit_base_patch16_siglip_gap_224', 'kmeans'),  # without [CLS]
+    ],
+)
+def test_prompts_are_inputs_of_timm_layers(
+    tmp_path, name, method, num_prompts
+):
+    shallow = num_prompts != 3
+    backbone = dict(
+        type='mmdavpt.DAVPTTimmViT',
+        model_name=name,
+        patch_size=8,
+        img_size=32,
+        embed_dim=32,
+        num_heads=2,
+        depth=2,
+        num_prompts=num_prompts,
+        propagate=shallow,
+        out_type='avg_featmap',
+    )
+    changes = {
+        'train_cfg.max_epochs': 1,
+        'model.backbone': backbone,
+        'model.guidance.guided_layers': (0,),
+    }
+    runner, first = run(
+        tmp_path, toy.classification, [init_hook(method=method)], **changes
+    )
+    vit = runner.model.eval().backbone
+    inputs = []
+    for block in vit.vit.blocks:
+        block.register_forward_pre_hook(
+            lambda _, args: inputs.append(args[0][:, vit.num_extra_tokens :])
+        )
+    dataset = runner.train_dataloader.dataset
+    samples = [dataset[i] for i in range(len(dataset))]
+    batch = {k: [s[k] for s in samples] for k in samples[0]}
+    with torch.no_grad():
+        images = runner.model.data_preprocessor(batch, training=True)
+        vit.vit.forward_features(images['inputs'])
+    assert [k for k in first if k.isdigit()] == ['0', '1'][: 2 - shallow]
+    for layer in vit.prompts:
+        pool = TokenPool(method)
+        pool.add(inputs[int(layer)])
+        expected = pool.prompts(3)
+        torch.testing.assert_close(first[layer], expected, rtol=0, atol=1e-5)
 
 
 def test_does_not_change_the_rest_of_the_run(tmp_path):

@@ -6,14 +6,11 @@ import numpy as np
 import pytest
 import torch
 from mmengine.hooks import Hook
-from mmengine.registry import init_default_scope
-from mmpretrain.datasets import KFoldDataset
 from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
 
-from mmdavpt.datasets import GlyphDataset
 from mmdavpt.engine.hooks import PromptMappingHook
-from mmdavpt.mapping import assign_prompts, first_pass_loader
-from mmdavpt.mapping.loaders import batch_size_of, capped_indices
+from mmdavpt.mapping import assign_prompts
+from mmdavpt.mapping.loaders import batch_size_of
 from mmdavpt.models import PromptGuidance
 from tests import toy
 
@@ -313,40 +310,6 @@ def test_load_from_makes_a_new_mapping(runner_from, tmp_path):
         torch.testing.assert_close(recorder.first[name], fresh.first[name])
 
 
-def test_cap_of_the_first_pass(runner_from, tmp_path, monkeypatch):
-    labels = [0, 1, 0, 0, 1, 2]
-    chosen = capped_indices(labels, 2, seed=0)
-    assert chosen == sorted(chosen)
-    assert [labels[i] for i in chosen].count(0) == 2
-    assert len(chosen) == 5
-    assert any(capped_indices(labels, 2, seed=s) != chosen for s in range(9))
-    for build, most in ((toy.classification, 6), (toy.segmentation, 26)):
-        runner = runner_from(
-            build(
-                tmp_path / build.__name__,
-                {
-                    'custom_hooks': [
-                        dict(
-                            type='mmdavpt.PromptMappingHook',
-                            max_samples_per_class=1,
-                        )
-                    ]
-                },
-            )
-        )
-        update = PromptGuidance.update_representations
-        counts = []
-
-        def record(guidance, counts=counts, update=update):
-            counts.append(guidance.class_counts.clone())
-            update(guidance)
-
-        monkeypatch.setattr(PromptGuidance, 'update_representations', record)
-        runner.train()
-        monkeypatch.undo()
-        assert counts[0].max() == 1 and counts[0].sum() <= most
-
-
 def test_the_first_pass_respects_num_batch_per_epoch(
     runner_from, tmp_path, monkeypatch
 ):
@@ -358,42 +321,11 @@ def test_the_first_pass_respects_num_batch_per_epoch(
         update(guidance)
 
     monkeypatch.setattr(PromptGuidance, 'update_representations', record)
-    pipeline = [dict(type='PackInputs')]
-    for options, expected in (
-        (dict(), 16),
-        (dict(pipeline=pipeline), 16),
-        (dict(max_samples_per_class=1), 6),
-    ):
-        cfg = toy.classification(
-            tmp_path / str(options).replace('/', ''),
-            {
-                'custom_hooks': [
-                    dict(type='mmdavpt.PromptMappingHook', **options)
-                ],
-                'train_cfg.max_epochs': 1,
-            },
-        )
-        cfg['train_dataloader']['num_batch_per_epoch'] = 2
-        counts.clear()
-        runner = runner_from(cfg)
-        runner.train()
-        assert runner.iter == 2 and counts[0] == expected
-
-
-def test_pipeline_of_the_first_pass(runner_from, tmp_path):
-    hook = dict(
-        type='mmdavpt.PromptMappingHook',
-        pipeline=[dict(type='RandomFlip', prob=1.0), dict(type='PackInputs')],
-    )
-    flipped = run(
-        runner_from(
-            toy.classification(tmp_path / 'a', {'custom_hooks': [hook]})
-        )
-    )
-    plain = run(runner_from(toy.classification(tmp_path / 'b')))
-    assert not torch.allclose(
-        flipped.first['representations'], plain.first['representations']
-    )
+    cfg = toy.classification(tmp_path, {'train_cfg.max_epochs': 1})
+    cfg['train_dataloader']['num_batch_per_epoch'] = 2
+    runner = runner_from(cfg)
+    runner.train()
+    assert runner.iter == 2 and counts[0] == 16
 
 
 class Lines(logging.Handler):
@@ -483,9 +415,7 @@ def test_mistakes_fail_at_the_start(
     assert not list(tmp_path.glob('*.pth'))
 
 
-@pytest.mark.parametrize(
-    'name', ['interval', 'iters_per_epoch', 'max_samples_per_class']
-)
+@pytest.mark.parametrize('name', ['interval', 'iters_per_epoch'])
 def test_invalid_numbers(runner_from, tmp_path, name):
     hook = dict(type='mmdavpt.PromptMappingHook', **{name: 0})
     with pytest.raises(ValueError, match=f'`{name}` should be .*at least 1'):
@@ -572,31 +502,6 @@ def test_crops_without_a_class_take_no_part(runner_from, tmp_path):
     assert recorder.outputs['loss_guidance_token'].item() == 0
     assert recorder.outputs['loss_guidance_cls'].item() == 0
     assert np.isfinite(recorder.outputs['loss'].item())
-
-
-def test_pipeline_of_the_first_pass_reaches_into_wrappers():
-    init_default_scope('mmpretrain')
-    loader = DataLoader(
-        KFoldDataset(
-            dict(
-                type=GlyphDataset,
-                chars=toy.CHARS,
-                faces='latin_train',
-                num_images=12,
-                img_size=32,
-            ),
-            num_splits=2,
-        ),
-        batch_size=2,
-    )
-    pipeline = [dict(type='PackInputs')]
-    first = first_pass_loader(loader, pipeline, None, 0).dataset
-    assert 'data_samples' in first[0]
-    assert 'data_samples' not in loader.dataset[0]
-    with pytest.raises(
-        TypeError, match='needs a dataset with an mmengine pipeline'
-    ):
-        first_pass_loader(DataLoader([1, 2]), pipeline, None, 0)
 
 
 def test_batch_size_with_a_batch_sampler():

@@ -17,7 +17,6 @@ from tests.test_checks.test_data.data_files import truncate
 from tests.test_engine.test_fault_tolerance.test_checked_pipeline import (
     folder_of_classes,
 )
-from tests.test_engine.test_hooks.test_training_check_hook import Snapshots
 
 BROKEN = ('a/1.jpg', 'c/2.jpg', 'e/3.jpg')
 
@@ -60,26 +59,6 @@ def checks(**options):
             dict(type='mmdavpt.PromptMappingHook'),
         ]
     }
-
-
-def skipped_steps(rank, folder):
-    """Return the state after two steps with a non-finite loss on rank 1."""
-    changes = checks(max_skipped_steps=1)
-    snapshots = Snapshots((1, 3) if rank else ())
-    runner = runner_of(folder / 'skipped', changes, snapshots)
-    runner.train()
-    return dict(
-        same=snapshots.same,
-        skipped=runner.message_hub.get_info('skipped_steps'),
-        state=runner.model.module.state_dict(),
-        too_many=end_of(
-            runner_of(
-                folder / 'too many',
-                changes,
-                Snapshots((1, 2) if rank else ()),
-            )
-        ),
-    )
 
 
 def broken_files(rank, folder):
@@ -185,7 +164,6 @@ def stopped_before(rank, folder):
 def run_all(rank, folder):
     """Return the results of all of these."""
     return dict(
-        skipped=skipped_steps(rank, folder),
         broken=broken_files(rank, folder),
         refused=refused_saves(rank, folder),
         stopped=stopped_before(rank, folder),

@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from mmdavpt.models import DAVPTVisionTransformer
+
 from .test_davpt_vit import build, gradients, images
 
 
@@ -88,12 +90,63 @@ def test_closed_gates_are_vpt_deep():
     torch.testing.assert_close(opened(images())[0], shallow(images())[0])
 
 
+@pytest.mark.parametrize('out_type', ['cls_token', 'raw'])
+def test_gates_with_shallow_prompts_are_gatevpt(out_type):
+    """Each gate mixes the prompts that enter a layer with its outputs."""
+    vit = build(propagate='gate', num_prompts=(4, 0, 0), out_type=out_type)
+    assert [*vit.prompts] == ['0'] and vit.gate_logits.shape == (2,)
+    with torch.no_grad():
+        vit.gate_logits.copy_(torch.tensor([-0.5, 1.0]))
+    x, *_ = vit.embed(images(), {})
+    prompts = vit.prompts['0'].expand(2, -1, -1)
+    for i, layer in enumerate(vit.layers):
+        entered = prompts
+        x = layer(torch.cat([x[:, :1], prompts, x[:, 1:]], dim=1))
+        prompts, x = x[:, 1:5], torch.cat([x[:, :1], x[:, 5:]], dim=1)
+        if i < 2:
+            g = 1 / (1 + torch.exp(-vit.gate_logits[i]))
+            prompts = g * prompts + (1 - g) * entered
+    x = vit.ln1(x)
+    expected = x[:, 0] if out_type == 'cls_token' else x
+    out = vit(images())[0]
+    torch.testing.assert_close(out, expected, rtol=0, atol=1e-10)
+    assert all(g.abs().max() > 0 for g in gradients([out], vit).values())
+
+
+def test_limits_of_shallow_gates():
+    options = dict(num_prompts=(4, 0, 0), perturb=False)
+    vit = build(propagate='gate', **options)
+    assert vit.gate_logits.tolist() == [-10.0, -10.0]
+    vit.gate_logits.data.fill_(100.0)
+    opened = build(propagate=True, **options)
+    torch.testing.assert_close(vit(images())[0], opened(images())[0])
+    vit.gate_logits.data.fill_(-100.0)
+    closed = build(num_prompts=4, perturb=False)  # the same prompts each time
+    for prompts in closed.prompts.values():
+        prompts.data.copy_(vit.prompts['0'])
+    torch.testing.assert_close(vit(images())[0], closed(images())[0])
+
+
+def test_gatevpt_has_the_published_parameters():
+    with torch.device('meta'):
+        vit = DAVPTVisionTransformer(
+            arch='b',
+            num_prompts=(100, *[0] * 11),
+            propagate='gate',
+            tuners=[dict(type='AttentionTemperature')],
+        )
+    trained = [p.numel() for p in vit.parameters() if p.requires_grad]
+    assert sorted(trained) == [11, 12, 76_800]
+
+
 @pytest.mark.parametrize(
     'kwargs, message',
     [
         (dict(propagate='mix'), '`propagate` should be one of'),
         (dict(propagate='sum', num_prompts=(4, 4, 3)), 'same number of pro'),
         (dict(propagate='gate', num_prompts=0), 'at least one, but got'),
+        (dict(propagate='gate', num_prompts=(0, 4, 0)), 'only the first'),
+        (dict(propagate='sum', num_prompts=(4, 0, 0)), 'only the first'),
         (dict(propagate='sum', out_indices=[0]), 'of two and more layers'),
     ],
 )

@@ -375,9 +375,9 @@ def test_weights_load_strictly(prefix, tmp_path):
     assert torch.equal(vit.prompts['0'], prompts)
     assert vit.normalization.mean == pytest.approx((123.675, 116.28, 103.53))
     for wrong, problem in (
-        (dict(depth=2), 'weights are unexpected: .*blocks.2'),
-        (dict(qkv_fused=False), 'weights are missing: .*k_proj'),
-        (dict(embed_dim=64), 'weights have another shape: .*blocks.0'),
+        (dict(depth=2), 'unexpected .*blocks.2'),
+        (dict(qkv_fused=False), 'missing .*k_proj'),
+        (dict(embed_dim=64), 'mismatched shape of .*cls_token'),
     ):
         vit = build(DINOV3, torch.float32, init_cfg=weights, **wrong)
         with pytest.raises(UsageError, match=problem):

@@ -25,6 +25,15 @@ DINOV3 = dict(
     out_type='cls_token',
     tuners=[dict(type='LoRA', rank=2)],
 )
+GATEVPT = dict(
+    DINOV3,
+    num_prompts=(3, 0),
+    propagate='gate',
+    tuners=[
+        dict(type='AttentionTemperature'),
+        dict(type='LoRA', rank=2, targets=('q', 'k', 'v'), share_a=True),
+    ],
+)
 
 
 def with_weights(backbone, path):
@@ -44,13 +53,22 @@ def train(cfg):
 
 
 @pytest.mark.parametrize(
-    'task, backbone', [('classification', SIGLIP), ('segmentation', DINOV3)]
+    'task, backbone',
+    [
+        ('classification', SIGLIP),
+        ('segmentation', DINOV3),
+        ('classification', GATEVPT),
+        ('segmentation', dict(DINOV3, tuners=[dict(type='MoSA', rank=4)])),
+        ('classification', dict(SIGLIP, tuners=[dict(type='MoSA', rank=4)])),
+    ],
 )
 def test_runs_resume_exactly_from_tuned_weights(task, backbone, tmp_path):
     backbone = with_weights(backbone, tmp_path / 'vit.pth')
     changes = {'default_hooks.checkpoint.tuned_only': True}
     if task == 'segmentation':
         backbone.update(out_type='featmap', out_indices=[0, 1])
+    if backbone['num_prompts'] == (3, 0):
+        changes['model.guidance.guided_layers'] = (0,)
     changes['model.backbone'] = backbone
     build = getattr(toy, task)
     whole = train(build(tmp_path / 'whole', changes))
@@ -62,8 +80,8 @@ def test_runs_resume_exactly_from_tuned_weights(task, backbone, tmp_path):
     resumed = train(cfg)
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
     learnt = torch.load(tmp_path / 'whole' / first, weights_only=False)
-    prompts = learnt['state_dict']['backbone.prompts.1']
-    assert not torch.equal(prompts, whole['backbone.prompts.1'])
+    prompts = learnt['state_dict']['backbone.prompts.0']
+    assert not torch.equal(prompts, whole['backbone.prompts.0'])
     frozen = torch.load(tmp_path / 'vit.pth')
     for key, value in frozen.items():
         assert torch.equal(whole[f'backbone.vit.{key}'], value)

@@ -284,7 +284,6 @@ def test_invalid_guided_layers(layers, counts, message):
             'saliency_keys',
         ),
         (toy.classification, {'model.guidance.normalize': 'x'}, 'normalize'),
-        (toy.classification, {'model.guidance.gather': 'no'}, 'True or False'),
         (
             toy.classification,
             {

@@ -1,49 +1,35 @@
-"""Configs of guidance metrics: new ones, the old spelling, a user's own."""
-
-import warnings
+"""Configs of guidance metrics: defaults, mistakes, a user's own."""
 
 import pytest
 import torch
 from torch import nn
 
+from mmdavpt.errors import UsageError
 from mmdavpt.models.losses import DAVPTLoss
 from mmdavpt.registry import GUIDANCE_METRICS
 from tests import toy
 
-from .test_davpt_loss import GUIDED, TARGET, make_tokens
-
 
 @pytest.mark.parametrize(
-    'old, new',
+    'metric, expected',
     [
-        (dict(metric='proxy_anchor'), dict(type='ProxyAnchor')),
-        (dict(alpha=16.0), dict(type='ProxyAnchor', alpha=16.0)),
-        (
-            dict(metric='proxy_anchor', margin=0.2, positive_mean='all'),
-            dict(type='ProxyAnchor', margin=0.2, positive_mean='all'),
-        ),
-        (
-            dict(metric='proxy_nca', alpha=8),
-            dict(type='mmdavpt.ProxyNCA', alpha=8),
-        ),
-        (dict(metric='triplet', margin=0.3), dict(type='Triplet', margin=0.3)),
+        (dict(), dict(type='ProxyAnchor')),
+        (dict(alpha=8), dict(type='ProxyAnchor', alpha=8)),
+        (dict(type='mmdavpt.ProxyNCA'), dict(type='ProxyNCA')),
     ],
 )
 @pytest.mark.parametrize('preset', [None, 'released'])
-def test_old_spelling_gives_the_same_loss_and_warns_once(old, new, preset):
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter('ignore')
-        DAVPTLoss(preset=preset, **old)  # as the preflight does
-        warnings.simplefilter('default')
-        expected = DAVPTLoss(metric=new, preset=preset)
-        assert not caught
-        losses = [DAVPTLoss(preset=preset, **old) for _ in range(2)]
-        assert [w.category for w in caught] == [FutureWarning]
-    for loss in losses:
-        assert str(loss) == str(expected)
-        terms = loss(make_tokens(), TARGET, GUIDED)
-        for name, value in expected(make_tokens(), TARGET, GUIDED).items():
-            assert torch.equal(terms[name], value)
+def test_the_type_is_the_presets_by_default(metric, expected, preset):
+    made = DAVPTLoss(metric=metric, preset=preset)
+    assert str(made) == str(DAVPTLoss(metric=expected, preset=preset))
+
+
+@pytest.mark.parametrize('name', ['proxy_anchor', 'ProxyNCA'])
+def test_a_name_is_no_metric(name):
+    with pytest.raises(
+        UsageError, match=f"should be a dict such as .*but got '{name}'"
+    ):
+        DAVPTLoss(metric=name)
 
 
 @pytest.mark.parametrize(

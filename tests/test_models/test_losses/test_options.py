@@ -79,8 +79,7 @@ def random_batch(seed):
 
 
 def test_every_option_is_tested():
-    deprecated = {'alpha', 'margin', 'positive_mean'}
-    options = set(inspect.signature(DAVPTLoss).parameters) - deprecated
+    options = set(inspect.signature(DAVPTLoss).parameters)
     for name in METRICS:
         arguments = inspect.signature(GUIDANCE_METRICS.get(name)).parameters
         options |= {f'metric.{argument}' for argument in arguments}

@@ -157,8 +157,8 @@ def test_detect_training_method(tmp_path, maker, label):
     named = to_mmpretrain(
         read_checkpoint(str(tmp_path / 'weights.pth')).weights
     )
-    assert named.label == label
-    assert (named.normalization is None) == (label == 'timm')
+    assert named.family.name == label
+    assert (named.family.normalization is None) == (label == 'timm')
 
 
 @pytest.mark.slow

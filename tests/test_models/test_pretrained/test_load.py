@@ -140,7 +140,7 @@ def test_list_missing_weights(tmp_path):
     state = parent().state_dict()
     del state['layers.1.ln2.bias'], state['ln1.weight']
     message = refusal(tmp_path, state)
-    assert 'lacks weights: layers.1.ln2.bias, ln1.weight. It has' in message
+    assert 'is missing layers.1.ln2.bias, ln1.weight; set arch' in message
 
 
 @pytest.mark.parametrize('shape', [None, (7,), (7, 7), (1, 32, 3, 8, 8)])
@@ -170,9 +170,7 @@ def test_reject_missing_layer(tmp_path):
         if not k.startswith('layers.2.')
     }
     message = refusal(tmp_path, state)
-    assert 'lacks weights: 12 (such as layers.2.' in message
-    assert 'It has 2 layers of 32 channels' in message
-    assert 'the backbone has 3 layers of 32 channels' in message
+    assert 'is missing 12 (such as layers.2.' in message
 
 
 @pytest.mark.parametrize(
@@ -186,7 +184,7 @@ def test_reject_missing_layer(tmp_path):
 def test_reject_unexpected_weights(tmp_path, kwargs, named):
     """The backbone would compute something else without them."""
     message = refusal(tmp_path, parent(**kwargs).state_dict())
-    assert 'has unexpected weights: ' in message
+    assert 'has unexpected ' in message
     assert named.split('.')[0] in message
 
 
@@ -195,7 +193,7 @@ def test_reject_unexpected_weights_of_timm(tmp_path, key):
     state = foreign.timm_vit(mlp_ratio=1.5).state_dict()
     state[key] = torch.zeros(1, 4, 32)
     message = refusal(tmp_path, state)
-    assert f'has unexpected weights: {key}. It has' in message
+    assert f'has unexpected {key}; set arch' in message
 
 
 def test_reject_wrong_shapes(tmp_path):
@@ -208,14 +206,13 @@ def test_reject_other_patch_size(tmp_path):
     state = parent(patch_size=16).state_dict()
     message = refusal(tmp_path, state)
     assert '(should be (32, 3, 8, 8), but is (32, 3, 16, 16))' in message
-    assert 'patches of 16x16, 5 position embeddings' in message
 
 
 def test_reject_non_square_positions(tmp_path):
     state = parent().state_dict()
     state['pos_embed'] = state['pos_embed'][:, :13]
     message = refusal(tmp_path, state)
-    assert '13 position embeddings, which should be a square' in message
+    assert 'pos_embed (should be (1, 17, 32), but is (1, 13, 32))' in message
 
 
 def test_keep_own_non_square_grid(tmp_path):

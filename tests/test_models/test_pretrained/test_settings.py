@@ -59,7 +59,7 @@ def test_published_sizes_state_their_heads(tmp_path):
     'kwargs, sentence',
     [
         (dict(class_token=False, global_pool='avg'), r'has no \[CLS\]'),
-        (dict(reg_tokens=2), 'unexpected weights: reg_token'),
+        (dict(reg_tokens=2), 'unexpected reg_token'),
     ],
 )
 def test_weights_that_the_backbone_lacks(tmp_path, kwargs, sentence):

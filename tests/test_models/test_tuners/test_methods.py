@@ -12,6 +12,8 @@ from mmdavpt.registry import TUNERS
 from ..test_backbones.test_davpt_vit import build, gradients, images
 
 LORA = dict(type='LoRA', rank=2)
+SHARED = dict(LORA, targets=('q', 'k', 'v'), share_a=True)
+TEMPERATURE = dict(type='AttentionTemperature')
 ADAPTERS = [
     dict(type='Adapter', form=form, rank=3)
     for form in ('houlsby', 'pfeiffer', 'plus')
@@ -21,18 +23,25 @@ IDENTITIES = [
     dict(type='SSF', std=0.0),
     LORA,
     dict(type='LoRA', rank=2, targets=PARTS, alpha=4),
+    SHARED,
+    TEMPERATURE,
+    dict(type='MoSA', rank=3),
     dict(type='AdaptFormer', rank=3),
     dict(type='Bias'),
     dict(type='mmdavpt.Bias', parts=PARTS, name='shifts'),
 ]
 SNF = dict(type='SNF', num_flows=3)
-METHODS = [*IDENTITIES, *ADAPTERS, dict(type='SSF'), SNF]
+PSRP = dict(type='PSRP', rank=3)
+METHODS = [*IDENTITIES, *ADAPTERS, dict(type='SSF'), SNF, PSRP]
 
 
 @pytest.mark.parametrize(
     'tuner, count',
     [
         (dict(type='LoRA'), 294_912),
+        (dict(type='LoRA', targets=('q', 'k', 'v'), share_a=True), 294_912),
+        (dict(type='AttentionTemperature'), 12),
+        (dict(type='MoSA'), 1_208_064),
         (dict(type='AdaptFormer'), 1_189_632),
         (dict(type='Bias'), 18_432),
         (dict(type='SSF'), 205_824),
@@ -42,6 +51,7 @@ METHODS = [*IDENTITIES, *ADAPTERS, dict(type='SSF'), SNF]
         (dict(type='Adapter', form='pfeiffer'), 156_768),
         (dict(type='Adapter'), 165_984),
         (dict(type='Adapter', rank=16), 313_536),
+        (dict(type='PSRP'), 442_368),
     ],
 )
 def test_parameter_counts_of_vit_b(tuner, count):
@@ -118,6 +128,64 @@ def test_lora_is_its_formula():
     torch.testing.assert_close(
         vit(images())[0], by_hand(vit, change), rtol=0, atol=1e-10
     )
+
+
+def test_lora_that_shares_a_is_lora_on_fused_qkv():
+    vit = build(num_prompts=0, tuners=[dict(SHARED, alpha=6)])
+    lora = vit.tuners.LoRA
+    assert list(lora.down) == ['qkv'] and list(lora.up) == ['q', 'k', 'v']
+
+    def change(i, point, x, y):
+        if point != 'qkv':
+            return y
+        a = lora.down['qkv'][i].weight  # (2, 32)
+        b = torch.cat([lora.up[part][i].weight for part in 'qkv'])  # (96, 2)
+        return y + 3 * (x @ a.T) @ b.T
+
+    torch.testing.assert_close(
+        vit(images())[0], by_hand(vit, change), rtol=0, atol=1e-10
+    )
+
+
+def test_lora_that_shares_a_by_hand():
+    vit = build(torch.float32, tuners=[dict(SHARED, rank=1, alpha=2)])
+    lora = vit.tuners.LoRA
+    with torch.no_grad():
+        lora.down['qkv'][0].weight.fill_(0.5)
+        for part, value in zip('qkv', (1.0, -1.0, 3.0), strict=True):
+            lora.up[part][0].weight.fill_(value)
+    x, y = torch.ones(1, 32), torch.zeros(1, 32)  # A x = 16
+    for part, value in zip('qkv', (32.0, -32.0, 96.0), strict=True):
+        assert (lora.project(0, part, x, y) == value).all()
+
+
+def test_temperature_divides_the_scores():
+    vit = build(num_prompts=0, tuners=[TEMPERATURE])
+    values = torch.tensor([0.5, 0.001, 50.0])
+    vit.tuners.AttentionTemperature.temperature.data.copy_(values)
+
+    def change(i, point, x, y):
+        if point != 'qkv':
+            return y
+        query, key, value = y.chunk(3, -1)
+        return torch.cat([query, key / (0.5, 0.01, 10.0)[i], value], -1)
+
+    torch.testing.assert_close(
+        vit(images())[0], by_hand(vit, change), rtol=0, atol=1e-10
+    )
+    # One beyond its limit can return.
+    grads = gradients(vit(images()), vit)
+    assert all(grads['tuners.AttentionTemperature.temperature'] != 0)
+
+
+def test_temperature_by_hand():
+    vit = build(tuners=[TEMPERATURE], perturb=False)
+    tuner = vit.tuners.AttentionTemperature
+    assert tuner.temperature.tolist() == [1.0] * 3
+    tuner.temperature.data[1] = 4.0
+    y = torch.tensor([[2.0, -8.0]], dtype=torch.float64)
+    assert torch.equal(tuner.project(0, 'q', y, y), y)
+    assert tuner.project(1, 'q', y, y).tolist() == [[0.5, -2.0]]
 
 
 @pytest.mark.parametrize('method', ADAPTERS)
@@ -204,6 +272,49 @@ def test_snf_is_its_formula():
     torch.testing.assert_close(
         vit(images())[0], vit.ln1(x)[:, 0], rtol=0, atol=1e-10
     )
+
+
+def test_psrp_is_its_formula():
+    vit = build(num_prompts=0, tuners=[PSRP])
+    layers = vit.tuners.PSRP.layers
+
+    def change(i, point, x, y):
+        if point != 'mlp':
+            return y
+        down, scale, shift = (
+            layers[i][name].weight for name in ('down', 'scale', 'shift')
+        )
+        hidden = (x @ down.T).clamp(min=0)
+        return y * (hidden @ scale.T + 1) + hidden @ shift.T
+
+    torch.testing.assert_close(
+        vit(images())[0], by_hand(vit, change), rtol=0, atol=1e-10
+    )
+
+
+def test_psrp_of_one_channel_by_hand():
+    """ReLU(2 * 3) = 6: scale 1 + 6 / 2 = 4, shift 6 / 3 = 2."""
+    psrp = build(num_prompts=0, tuners=[dict(PSRP, rank=1)]).tuners.PSRP
+    values = dict(down=2 / 32, scale=1 / 2, shift=1 / 3)
+    for name, value in values.items():
+        torch.nn.init.constant_(psrp.layers[0][name].weight, value)
+    x = torch.full((2, 32), 3.0, dtype=torch.float64)
+    out = torch.stack([torch.full((32,), 5.0), torch.full((32,), -1.0)])
+    expected = 4 * out.double() + 2
+    torch.testing.assert_close(psrp.mlp(0, x, out.double()), expected)
+    # A negative sum leaves the output as it is.
+    assert torch.equal(psrp.mlp(0, -x, out.double()), out.double())
+
+
+def test_psrp_starts_near_the_identity():
+    vit = build(num_prompts=0, perturb=False, tuners=[dict(type='PSRP')])
+    weights = torch.cat([w.flatten() for w in vit.tuners.parameters()])
+    assert 0.019 < weights.std() < 0.021 and abs(weights.mean()) < 1e-3
+    plain = build(num_prompts=0, perturb=False)
+    plain.load_state_dict(vit.state_dict(), strict=False)
+    change = vit(images())[0] - plain(images())[0]
+    assert 0 < change.abs().max() < 0.1
+    assert sum(w.numel() for w in vit.tuners.parameters()) == 3 * 3 * 32 * 16
 
 
 def test_ssf_is_its_formula():
@@ -309,6 +420,8 @@ def test_types_and_names():
         ([dict(SNF, num_flows=-1)], '`num_flows` should be 0 or more'),
         ([dict(type='Adapter', form='x')], '`form` should be one of'),
         ([dict(LORA, rank=0)], 'rank` should be at least 1'),
+        ([dict(LORA, share_a=True, targets=('q',))], 'two or more of'),
+        ([dict(LORA, share_a=True, targets=('q', 'fc1'))], 'the same input'),
         ([dict(type='Bias', parts=('v', 'v'))], 'each once'),
     ],
 )
@@ -318,6 +431,6 @@ def test_configs_of_tuners_that_are_wrong(tuners, message):
 
 
 def test_tuners_are_registered():
-    assert {'Bias', 'LoRA', 'AdaptFormer', 'Adapter', 'SSF'} <= {
+    assert {'Bias', 'LoRA', 'AdaptFormer', 'Adapter', 'SSF', 'MoSA'} <= {
         *TUNERS.module_dict
     }

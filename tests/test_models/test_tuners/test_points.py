@@ -35,7 +35,8 @@ def test_every_point_is_tested():
         for point in POINTS
         if getattr(tuner, point) is not getattr(Tuner, point)
     }
-    assert found == {*POINTS}
+    # 'adapt' changes no tensor: see test_peft.py.
+    assert found == {*POINTS} - {'adapt'}
 
 
 def results(vit, request):
@@ -59,8 +60,7 @@ def assert_equal_passes(vit):
         torch.testing.assert_close(
             runs[0][1][name], grad, rtol=1e-10, atol=1e-9, msg=name
         )
-        # Shifts of all keys and those that an output leaves out have none.
-        assert grad is not None
+        assert grad is not None or 'Prompts' in name and not layers
     plain = vit(images())
     torch.testing.assert_close(
         plain, tuple(runs[1][0][: len(plain)]), rtol=0, atol=1e-10

@@ -6,15 +6,12 @@ from functools import partial
 
 import numpy as np
 
-from mmdavpt.datasets.glyphs.dataset import (
-    SCENE_CHARS,
-    check_integers,
-    faces_from,
-    scene_size,
-)
+from mmdavpt.datasets.glyphs.alphabets import faces_from
+from mmdavpt.datasets.glyphs.dataset import SCENE_CHARS
 from mmdavpt.datasets.glyphs.rendering import render_scene
 from mmdavpt.datasets.glyphs.styles import GlyphStyle, style_from
 
+from .arguments import check_integers, scene_size
 from .split_folder import (
     SplitFolder,
     check_img_suffix,

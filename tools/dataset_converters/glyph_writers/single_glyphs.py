@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from mmdavpt.datasets.glyphs.alphabets import ALPHABETS
-from mmdavpt.datasets.glyphs.dataset import check_integers, faces_from
+from mmdavpt.datasets.glyphs.alphabets import faces_from
 from mmdavpt.datasets.glyphs.rendering import render_glyph
 from mmdavpt.datasets.glyphs.styles import GlyphStyle, style_from
 
+from .arguments import LETTERS, check_integers
 from .split_folder import (
     SplitFolder,
     check_img_suffix,
@@ -19,8 +19,6 @@ from .split_folder import (
 
 #: The file that records how the glyphs of a folder were drawn.
 SETTINGS_FILE = 'glyphs.json'
-#: Letters in the order of the classes.
-LETTERS = ALPHABETS['letters']
 
 
 @dataclass(frozen=True)

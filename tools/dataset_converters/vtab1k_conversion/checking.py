@@ -8,7 +8,8 @@ from functools import partial
 from PIL import Image
 
 from mmdavpt.datasets.image_files import BROKEN
-from mmdavpt.datasets.vtab1k.lists import read_class_names, read_split
+from mmdavpt.datasets.list_files import read_labels
+from mmdavpt.datasets.vtab1k.dataset import read_class_names
 from mmdavpt.datasets.vtab1k.tasks import SPLITS, TASKS, VTABTask, task_from
 from mmdavpt.errors import UsageError
 from mmdavpt.progress import track
@@ -16,7 +17,7 @@ from mmdavpt.progress import track
 from ..checksums import CHECKSUMS_FILE, checksum_defects, read_checksums
 from .writing import MANIFEST
 
-Lists = dict[str, list[tuple[str, int]]]
+Lists = dict[str, dict[str, int]]
 
 
 def task_folders(folder: str) -> dict[str, VTABTask]:
@@ -80,7 +81,7 @@ def task_defects(
     else:
         defects += _unfinished(folder, lists, checksums)
     files = checksum_defects(folder, checksums) if checksums else {}
-    images = dict.fromkeys(name for rows in lists.values() for name, _ in rows)
+    images = dict.fromkeys(name for rows in lists.values() for name in rows)
     # Report an image once: a decoding error says more than a checksum.
     files.update(_undecodable(folder, list(images), num_workers))
     return defects + [
@@ -94,10 +95,11 @@ def _read_lists(
     """Return the readable lists, and the defects of all lists."""
     lists: Lists = {}
     defects = []
+    numbers = {str(label): label for label in range(task.num_classes)}
     for split, expected in task.sizes.items():
         path = osp.join(folder, f'{split}.txt')
         try:
-            lists[split] = read_split(path, task.num_classes)
+            lists[split] = read_labels(path, numbers)
         except UsageError as error:
             defects.append(str(error))
             continue
@@ -107,7 +109,7 @@ def _read_lists(
                 f'of VTAB-1k has {expected}'
             )
     if set(lists) == set(SPLITS):
-        labels = {s: Counter(label for _, label in lists[s]) for s in lists}
+        labels = {s: Counter(lists[s].values()) for s in lists}
         both = labels['train800'] + labels['val200']
         if labels['train800val200'] != both:
             defects.append(
@@ -131,7 +133,7 @@ def _unfinished(
     unknown = [
         name
         for rows in lists.values()
-        for name, _ in rows
+        for name in rows
         if name not in checksums
     ]
     if unknown:

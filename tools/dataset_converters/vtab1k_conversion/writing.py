@@ -6,7 +6,7 @@ import os
 import os.path as osp
 from functools import partial
 
-from mmdavpt.datasets.vtab1k.lists import CLASSES_FILE
+from mmdavpt.datasets.vtab1k.dataset import CLASSES_FILE
 from mmdavpt.datasets.vtab1k.tasks import VTABTask
 from mmdavpt.errors import UsageError
 

@@ -1,8 +1,19 @@
-"""The data report: numbers and findings of each dataset of a config."""
+"""The data report: numbers and findings of all datasets of a config."""
 
+import math
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from multiprocessing.pool import ThreadPool
 
+from rich.console import Console
+from rich.progress import track
+
+from .checked_dataset import CheckedDataset
+from .find import find_in
 from .finding import Finding
+from .leaks import find_leaks
+from .open_datasets import open_datasets
 
 
 @dataclass(frozen=True)
@@ -30,8 +41,6 @@ class DatasetReport:
             {}.
         formats (dict[str, int]): File formats to the number of images.
             Defaults to {}.
-        modes (dict[str, int]): Pillow's modes and bits per channel to the
-            number of images, such as {'RGB, 8 bits': 90}. Defaults to {}.
         findings (tuple[Finding, ...]): Errors first. Defaults to ().
     """
 
@@ -45,7 +54,6 @@ class DatasetReport:
     label_values: dict[int, int] = field(default_factory=dict)
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
     formats: dict[str, int] = field(default_factory=dict)
-    modes: dict[str, int] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
 
 
@@ -88,3 +96,64 @@ class DataReport:
         """
         splits = [other.split for other in self.datasets]
         return part.split if splits.count(part.split) == 1 else part.path
+
+
+def make_report(
+    cfg: dict, splits: Sequence[str], workers: int = 2
+) -> tuple[DataReport, list[CheckedDataset]]:
+    """Decode every file of every dataset of a config, and report on them.
+
+    Args:
+        cfg (dict): The config.
+        splits (Sequence[str]): Out of 'train', 'val' and 'test'.
+        workers (int): The number of threads. Defaults to 2.
+
+    Returns:
+        tuple[DataReport, list[CheckedDataset]]: The report, and the datasets
+        that could be built.
+    """
+    parts, findings = open_datasets(cfg, splits)
+    work = [
+        (part, place)
+        for part in parts
+        if not part.same_as
+        for place in part.places(range(len(part.samples)))
+    ]
+    console = Console(stderr=True)
+    with ThreadPool(workers) as pool:
+        for _ in track(
+            pool.imap(lambda each: each[0].decode(each[1]), work, 16),
+            'reading files',
+            total=len(work),
+            console=console,
+            disable=not console.is_terminal,
+        ):
+            pass
+    reports = tuple(_describe(part, parts) for part in parts)
+    return DataReport(reports, (*findings, *find_leaks(parts))), parts
+
+
+def _describe(
+    data: CheckedDataset, parts: list[CheckedDataset]
+) -> DatasetReport:
+    """Return numbers and findings of a dataset, or who has the same files."""
+    name = (data.split, data.path, len(data.dataset), data.same_as)
+    if data.same_as:
+        return DatasetReport(*name)
+    classes, counts = data.classes, {}
+    for k, number in data.class_counts.items() if data.images else ():
+        # Two classes of ImageNet are called 'crane'.
+        twin = classes.count(classes[k]) > 1
+        counts[f'{classes[k]} ({k})' if twin else classes[k]] = number
+    sizes = [record.loaded_size for record in data.images]
+    sizes = sorted(filter(None, sizes), key=math.prod)
+    chosen = {'smallest': 0, 'median': len(sizes) // 2, 'largest': -1}
+    return DatasetReport(
+        *name,
+        classes=classes,
+        label_values=dict(sorted(data.counts.items())) if data.labels else {},
+        sizes={name: sizes[i] for name, i in chosen.items() if sizes},
+        formats=dict(Counter(r.format for r in data.images if r.format)),
+        findings=tuple(find_in(data, parts)),
+        **{f'{data.unit}_per_class': counts},
+    )

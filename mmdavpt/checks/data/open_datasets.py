@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,37 +11,51 @@ from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS, DefaultScope
 
 from mmdavpt.checks.introspection import arguments_of, find_types, walk
-from mmdavpt.datasets.sample_files import SampleFiles
 from mmdavpt.errors import UsageError
 
-from .dataset_records import DatasetRecords
+from .checked_dataset import CheckedDataset, checked_dataset
 from .finding import Finding
-from .lists import class_list_findings, list_findings
+from .list_findings import class_list_findings, list_findings
 
 
-def build_all(
+def open_datasets(
     cfg: dict, splits: Iterable[str]
-) -> tuple[list[DatasetRecords], list[Finding]]:
-    """Build the datasets of several splits.
+) -> tuple[list[CheckedDataset], list[Finding]]:
+    """Build the datasets of several splits, without reading their files.
 
     Args:
         cfg (dict): The config.
         splits (Iterable[str]): Out of 'train', 'val' and 'test'.
 
     Returns:
-        tuple[list[DatasetRecords], list[Finding]]: The datasets, and a finding
-        for each split that cannot be built.
+        tuple[list[CheckedDataset], list[Finding]]: The datasets, and a
+        finding for each split that cannot be built.
     """
-    built, findings = [], []
-    for split in splits:
+    loaders = {split: cfg.get(f'{split}_dataloader') or {} for split in splits}
+    nodes = {split: loader.get('dataset') for split, loader in loaders.items()}
+    opened, findings = [], []
+    for split, node in nodes.items():
+        first = next(other for other in nodes if nodes[other] == node)
+        if first != split:
+            opened += [
+                replace(
+                    part,
+                    split=split,
+                    path=part.path.replace(first, split, 1),
+                    same_as=part.path,
+                )
+                for part in opened
+                if part.split == first
+            ]
+            continue
         try:
-            built += build_datasets(cfg, split)
+            opened += open_split(cfg, split)
         except UsageError as error:
             findings.append(Finding('error', 'unreadable', split, str(error)))
-    return built, findings
+    return opened, findings
 
 
-def build_datasets(cfg: dict, split: str) -> list[DatasetRecords]:
+def open_split(cfg: dict, split: str) -> list[CheckedDataset]:
     """Build the datasets of a split, without their wrappers.
 
     Datasets that can download their data are skipped.
@@ -56,10 +71,8 @@ def build_datasets(cfg: dict, split: str) -> list[DatasetRecords]:
     model = cfg.get('model') or {}
     head = model.get('decode_head') or model.get('head') or {}
     head = head[-1] if isinstance(head, (list, tuple)) else head
-    number = head.get('num_classes', model.get('num_classes')) or 0
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
         found = list(_build(node, f'{split}_dataloader.dataset'))
-    built = []
     for path, dataset in found:
         if not len(dataset):
             suffix = getattr(dataset, 'img_suffix', '')
@@ -67,13 +80,8 @@ def build_datasets(cfg: dict, split: str) -> list[DatasetRecords]:
                 f'{path} lists no images{suffix and f" that end in {suffix}"}'
                 '; check img_suffix, data_root, data_prefix and ann_file'
             )
-        files = SampleFiles(dataset)
-        names = dataset.metainfo.get('classes') or map(str, range(number))
-        # The 256th class of images is a class like any other.
-        pixels = files.load_labels is not None
-        ignored = head.get('ignore_index', 255) if pixels else None
-        built.append(DatasetRecords(split, path, files, tuple(names), ignored))
-    return built
+    head = dict(num_classes=model.get('num_classes')) | head
+    return [checked_dataset(split, *item, head) for item in found]
 
 
 def _build(node: Any, path: str) -> Iterator[tuple[str, BaseDataset]]:

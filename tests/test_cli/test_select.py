@@ -174,3 +174,5 @@ def test_a_config_without_such_tuners(tmp_path, capsys):
     config = write_config(tmp_path, 'classification', [dict(type='LoRA')])
     message = failure(select, [config, str(tmp_path / 'x.pth')], capsys)
     assert 'no tuner to select for: add SPT' in message
+    message = failure(select, [config, f'{config}/x.pth'], capsys)
+    assert '/x.pth cannot be written' in message

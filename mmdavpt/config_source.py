@@ -7,8 +7,7 @@ variables, so they are replaced in the source.
 import ast
 import re
 import tempfile
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from pprint import pformat
 from typing import TYPE_CHECKING
@@ -28,27 +27,26 @@ def find_variables(source: str) -> dict[str, ast.expr]:
     Returns:
         dict[str, ast.expr]: Each name to the expression assigned to it.
     """
-    found = [*_assignments(ast.parse(source))]
-    times = Counter(name for name, _ in found)
-    return {name: value for name, value in found if times[name] == 1}
-
-
-def _assignments(program: ast.Module) -> Iterator[tuple[str, ast.expr]]:
-    for node in program.body:
+    found, repeated = {}, set()
+    for node in ast.parse(source).body:
         targets = getattr(node, 'targets', [getattr(node, 'target', None)])
         if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value:
             if len(targets) == 1 and isinstance(targets[0], ast.Name):
-                yield targets[0].id, node.value
+                name = targets[0].id
+                repeated |= {name} & found.keys()
+                found[name] = node.value
+    return {n: value for n, value in found.items() if n not in repeated}
 
 
-def names_read(source: str) -> set[str]:
-    """Return the names that expressions of a config read.
+def names_in(program: ast.AST, use: type[ast.AST] = ast.Load) -> set[str]:
+    """Return the names that a config, or a part of it, reads or sets.
 
     Args:
-        source (str): The source of the config.
+        program (ast.AST): Its syntax tree.
+        use (type): ``ast.Load`` or ``ast.Store``. Defaults to ``ast.Load``.
     """
-    names = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Name)]
-    return {node.id for node in names if isinstance(node.ctx, ast.Load)}
+    names = [n for n in ast.walk(program) if isinstance(n, ast.Name)]
+    return {node.id for node in names if isinstance(node.ctx, use)}
 
 
 def base_files(path: str | Path) -> list[Path]:

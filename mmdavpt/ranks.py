@@ -47,21 +47,16 @@ def run_on_rank_0(work: Callable[[], Result]) -> Result:
     try:
         payload[2] = work()
     except BaseException as error:
-        payload[:2] = _picklable(error)
+        payload[:2] = type(error), str(error)
+        if not isinstance(error, UsageError):
+            payload[0] = ValueError
+        if not isinstance(error, ValueError):
+            name = type(error).__name__
+            payload[:2] = RuntimeError, f'rank 0 ended with {name}: {error}'
         raise
     finally:
         broadcast_object_list(payload)
     return payload[2]
-
-
-def _picklable(error: BaseException) -> tuple[type[Exception], str]:
-    """Return the class and text that stand for an error on other ranks."""
-    if isinstance(error, UsageError):
-        return type(error), str(error)
-    if isinstance(error, ValueError):
-        return ValueError, str(error)
-    name = type(error).__name__
-    return RuntimeError, f'rank 0 ended with {name}: {error}'
 
 
 def gather_distinct(items: Iterable[str]) -> list[str]:

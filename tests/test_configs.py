@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
@@ -19,6 +20,7 @@ from mmdavpt.models.added import ADDED
 from mmdavpt.models.pretrained.timm_architecture import build_on_meta
 
 ROOT = Path(__file__).parents[1] / 'configs'
+DOCS = ROOT.parent / 'docs/config.md'
 CONFIGS = {
     p.relative_to(ROOT).as_posix(): p
     for p in sorted(ROOT.rglob('*.py'))
@@ -54,6 +56,8 @@ COUNTS = {
     'recommended/segmentation.py': 12 * 20 * 768
     + SETR_COUNTS['setr_linear_ade20k.py']
     - 4 * (257 * 148 + 256 * (9 * 256 + 2)),
+    # Prompts; the linear head's norm, and its map to 150 classes.
+    'dino/ade20k.py': 12 * 20 * 768 + 2 * 768 + 769 * 150,
     'glyphs/davpt_glyphs.py': 15_678,
     'glyphs/vpt_glyphs.py': 15_678,
     'glyphs/setr_davpt_glyphs.py': 385_132,
@@ -77,13 +81,13 @@ def load(name: str) -> Config:
     return Config.fromfile(CONFIGS[name])
 
 
-def build_model(cfg: Config):
-    """Build a model without memory for its weights, as a runner would."""
+def build_model(cfg: Config, device: str = 'meta'):
+    """Build a model as a runner would, by default without its weights."""
     init_default_scope(cfg.default_scope)
     model = cfg.model.copy()
     if 'data_preprocessor' in cfg:
         model.setdefault('data_preprocessor', cfg.data_preprocessor)
-    with torch.device('meta'):
+    with torch.device(device):
         return MODELS.build(model)
 
 
@@ -102,11 +106,11 @@ def trained_parts(model) -> set:
     return parts
 
 
-def check(cfg: Config) -> None:
-    """Check a config as before a training, but not the weights' file."""
+def check(cfg: Config) -> list[str]:
+    """Return warnings as before a training; ignore the weights' file."""
     cfg = copy.deepcopy(cfg)
     cfg.model.backbone.pop('init_cfg', None)
-    preflight(cfg, training=True)
+    return preflight(cfg, training=True)
 
 
 def test_all_configs_have_a_count():
@@ -128,6 +132,8 @@ def test_config_trains_its_stated_parameters(name):
         assert f'{COUNTS[name]:,} parameters train' in head
     if name.startswith(('setr', 'vtab', 'fgvc')):
         assert 'Paper: ' in head and 'Ours: not run here, needs ' in head
+    if name.startswith('dino'):
+        assert 'Published: ' in head and 'Ours: not run here, needs ' in head
 
 
 def check_setr(name: str, cfg: Config, model) -> None:
@@ -258,6 +264,93 @@ def test_recommended_settings_follow_from_the_arch(task, arch, depth):
     if task == 'segmentation':
         layers = [4, 7, 9, 11] if depth == 12 else [9, 14, 19, 23]
         assert backbone.out_indices == layers
+
+
+#: Trained parameters on ViT-B with 150 classes, as in docs/config.md: neck and
+#: decode head, auxiliary heads.
+HEADS = {
+    'linear': (116_886, 0),
+    'naive': (237_206, 711_618),
+    'pup': (3_581_078, 7_201_218),
+    'mla': (5_004_438, 154_200),
+    'uper': (39_414_678, 1_808_534),
+    'segmenter': (16_063_020, 0),
+}
+
+
+@pytest.mark.parametrize('task', ['dino/ade20k', 'recommended/segmentation'])
+@pytest.mark.parametrize('head', HEADS)
+def test_heads_have_the_documented_parameters(task, head):
+    frozen = dict(dino='frozen').get(task.split('/')[0], 'linear')
+    cfg = load_config(
+        str(CONFIGS[f'{task}.py']), dict(head=head, method=frozen)
+    )
+    assert not check(cfg)
+    cfg.model.num_classes = 150
+    # Segmenter's head cannot be built without its values.
+    model = build_model(cfg, 'cpu' if head == 'segmenter' else 'meta')
+    counts = {'backbone': 0, 'auxiliary_head': 0}
+    for name, parameter in model.named_parameters():
+        part = name.split('.')[0]
+        if parameter.requires_grad:
+            counts[part] = counts.get(part, 0) + parameter.numel()
+    auxiliary = counts.pop('auxiliary_head')
+    assert (sum(counts.values()), auxiliary) == HEADS[head]
+    row = re.search(rf'^\| `{head}` .*$', DOCS.read_text('utf-8'), re.M)[0]
+    main, further = (f'{n:,}' if n else 'none' for n in HEADS[head])
+    assert f' {main} |' in row and f' {further} |' in row
+
+
+@pytest.mark.parametrize('vit', ['dinov2-b', 'dinov3-b', 'dinov3-l'])
+@pytest.mark.parametrize(
+    'head, method, trained',
+    [
+        ('linear', 'frozen', set()),
+        ('linear', 'davpt', {'prompts'}),
+        ('linear', 'lora', {'tuners'}),
+        ('pup', 'davpt', {'prompts', 'auxiliary_head'}),
+    ],
+)
+def test_rows_of_frozen_vits(vit, head, method, trained):
+    rows = read_table(ROOT / 'experiments/dino_ade20k.csv')
+    cfg = build_config(rows[f'{vit}_{head}_{method}'])
+    assert not check(cfg)
+    model = build_model(cfg)
+    assert trained_parts(model) == {'decode_head'} | trained
+    assert (model.guidance is not None) == (method == 'davpt')
+    name = cfg.model.backbone.model_name
+    declared = timm.get_pretrained_cfg(name)
+    assert name in timm.list_pretrained(name)
+    assert cfg.model.backbone.init_cfg.checkpoint == f'timm://{name}'
+    preprocessor = cfg.model.data_preprocessor
+    for key in ('mean', 'std'):
+        scaled = [255 * value for value in getattr(declared, key)]
+        assert preprocessor[key] == pytest.approx(scaled)
+    backbone = model.backbone
+    size = 518 if backbone.patch_size == (14, 14) else 512
+    assert size % backbone.patch_size[0] == 0
+    assert preprocessor.size == (size, size) == cfg.model.test_cfg.crop_size
+    crop = cfg.train_dataloader.dataset.pipeline[3]
+    assert (crop.type, crop.crop_size) == ('RandomCrop', (size, size))
+    assert backbone.embed_dims == model.decode_head.in_channels
+    assert len(backbone.layers) == cfg.vit.num_layers
+    last = len(backbone.layers) - 1
+    assert backbone.out_indices[-1] == last
+    assert backbone.final_norm == (head == 'linear')
+    assert len(rows) == 12 and cfg.train_cfg.max_iters == 40_000
+
+
+def test_both_configs_have_the_same_heads():
+    """Configs are one file each, so one cannot take them from the other."""
+    texts = [
+        CONFIGS[name].read_text('utf-8')
+        for name in ('dino/ade20k.py', 'recommended/segmentation.py')
+    ]
+    ours, theirs = (
+        re.search(r'\n# Heads on .*\nparts = ', text, re.S)[0]
+        for text in texts
+    )
+    assert ours == theirs
 
 
 @pytest.mark.parametrize('batch, factor', [(32, 1), (8, 0.5), (128, 2)])

@@ -133,6 +133,11 @@ METHODS = {
     'SSF': tuned_by('SSF', 205_824, folds=True),
     'SNF': tuned_by('SNF', 110_640),
     'PSRP': tuned_by('PSRP', 442_368),
+    'E2VPT': Method(
+        dict(num_prompts=5, tuners=[dict(type='E2VPT')]),
+        92_160,
+        (*PROMPTS, 'backbone.tuners.E2VPT.*'),
+    ),
     'DA-VPT with LoRA': Method(
         dict(DEEP, tuners=[dict(type='LoRA')]),
         184_320 + 294_912,

@@ -31,7 +31,7 @@ PER_SHEET = 24
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this tool."""
     options.add_config_arguments(parser)
-    options.add_protocol_argument(parser)
+    options.add_shared(parser, '--protocol')
     parser.add_argument(
         '--split',
         choices=('train', 'val', 'test'),

@@ -52,6 +52,8 @@ method = 'davpt'
 num_prompts = 20  # of each layer
 token_weight = 0.01  # beta of eq. 5, the guidance of tokens
 cls_weight = 0.01  # lambda of eq. 5, the guidance of [CLS]
+# linear, naive, pup, mla, uper or segmenter: docs/config.md compares them
+head = 'pup'
 
 # ---- training ----
 size = 448  # of a crop in pixels, a multiple of patch_size
@@ -125,19 +127,116 @@ guidance = dict(
     ),
 )
 
-# SETR-PUP: a head on the last of four layers, and an auxiliary one on each of
-# the others, at the same relative depths as layers 10, 15, 20 and 24 of 24.
-depth = vit['num_layers']
-head = dict(
-    type='SETRUPHead',
-    in_channels=vit['embed_dims'],
-    channels=256,
-    dropout_ratio=0,
-    norm_cfg=dict(type='SyncBN', requires_grad=True),  # BN on one process
-    kernel_size=3,
-    align_corners=False,
-)
 loss = dict(type='CrossEntropyLoss', avg_non_ignore=True)
+
+# Heads on the last layer, or on four at the relative depths of layers 10, 15,
+# 20 and 24 of 24, as in SETR.
+depth, width = vit['num_layers'], vit['embed_dims']
+last = dict(out_indices=[depth - 1], final_norm=True)
+four = dict(
+    out_indices=[round(depth * n / 24) - 1 for n in (10, 15, 20, 24)],
+    final_norm=False,
+)
+norm = dict(type='SyncBN', requires_grad=True)  # BN on one process
+main = dict(
+    align_corners=False,
+    dropout_ratio=0,
+    loss_decode=dict(**loss, loss_weight=1.0),
+)
+aux = dict(main, loss_decode=dict(**loss, loss_weight=0.4))
+setr = dict(type='SETRUPHead', in_channels=width, channels=256, norm_cfg=norm)
+naive = dict(**setr, kernel_size=1, num_convs=1, up_scale=4)
+pup = dict(**setr, kernel_size=3)
+fcn = dict(type='FCNHead', channels=256, concat_input=False)
+heads = dict(
+    # DINOv2's linear head: a norm and a linear map of each patch.
+    linear=dict(
+        features=last,
+        decode_head=dict(
+            **main,
+            type='mmdavpt.LinearSegHead',
+            in_channels=width,
+            norm_cfg=norm,
+        ),
+    ),
+    # SETR-Naive, SETR-PUP and SETR-MLA.
+    naive=dict(
+        features=four,
+        decode_head=dict(**main, **naive, in_index=3),
+        auxiliary_head=[dict(**aux, **naive, in_index=i) for i in range(3)],
+    ),
+    pup=dict(
+        features=four,
+        decode_head=dict(**main, **pup, in_index=3, num_convs=4, up_scale=2),
+        auxiliary_head=[
+            dict(**aux, **pup, in_index=i, num_convs=2, up_scale=4)
+            for i in range(3)
+        ],
+    ),
+    mla=dict(
+        features=four,
+        neck=dict(
+            type='MLANeck',
+            in_channels=[width] * 4,
+            out_channels=256,
+            norm_cfg=norm,
+            act_cfg=dict(type='ReLU'),
+        ),
+        decode_head=dict(
+            **main,
+            type='SETRMLAHead',
+            in_channels=[256] * 4,
+            in_index=[0, 1, 2, 3],
+            channels=512,
+            mla_channels=128,
+            norm_cfg=norm,
+        ),
+        auxiliary_head=[
+            dict(**aux, **fcn, in_channels=256, in_index=i, num_convs=0)
+            for i in range(4)
+        ],
+    ),
+    # UPerNet on a feature pyramid, as MMSegmentation's for BEiT.
+    uper=dict(
+        features=four,
+        neck=dict(
+            type='mmdavpt.FeaturePyramid', embed_dim=width, norm_cfg=norm
+        ),
+        decode_head=dict(
+            **main,
+            type='UPerHead',
+            in_channels=[width] * 4,
+            in_index=[0, 1, 2, 3],
+            channels=512,
+            norm_cfg=norm,
+        ),
+        auxiliary_head=[
+            dict(
+                **aux,
+                **fcn,
+                in_channels=width,
+                in_index=2,
+                num_convs=1,
+                norm_cfg=norm,
+            )
+        ],
+    ),
+    # Segmenter's mask transformer.
+    segmenter=dict(
+        features=last,
+        decode_head=dict(
+            **main,
+            type='SegmenterMaskTransformerHead',
+            in_channels=width,
+            channels=width,
+            embed_dims=width,
+            num_layers=2,
+            num_heads=vit['num_heads'],
+        ),
+    ),
+)
+assert head in heads, f'head should be one of {", ".join(heads)}'
+parts = heads[head]
 model = dict(
     type='mmdavpt.DAVPTEncoderDecoder',
     num_classes=num_classes,
@@ -154,29 +253,14 @@ model = dict(
         **backbone,
         img_size=size,
         out_type='featmap',
-        out_indices=[round(depth * n / 24) - 1 for n in (10, 15, 20, 24)],
-        final_norm=False,
+        **parts['features'],
         init_cfg=dict(type='Pretrained', checkpoint=checkpoint),
         **backbone_options,
         **methods.get(method, tuner),
     ),
-    decode_head=dict(
-        **head,
-        in_index=3,
-        num_convs=4,
-        up_scale=2,
-        loss_decode=dict(**loss, loss_weight=1.0),
-    ),
-    auxiliary_head=[
-        dict(
-            **head,
-            in_index=i,
-            num_convs=2,
-            up_scale=4,
-            loss_decode=dict(**loss, loss_weight=0.4),
-        )
-        for i in range(3)
-    ],
+    neck=parts.get('neck'),
+    decode_head=parts['decode_head'],
+    auxiliary_head=parts.get('auxiliary_head'),
     guidance=guidance if method.startswith('davpt') else None,
     test_cfg=dict(
         mode='slide', crop_size=(size, size), stride=(size * 2 // 3,) * 2
@@ -271,7 +355,10 @@ optim_wrapper = dict(
         flat_decay_mult=0.0,  # biases and norms
         custom_keys=dict(
             bias_delta=dict(decay_mult=0.0),
-            head=dict(lr_mult=10.0 if method == 'full' else 1.0),
+            **dict.fromkeys(
+                ('head', 'neck'),
+                dict(lr_mult=10.0 if method == 'full' else 1.0),
+            ),
         ),
     ),
 )

@@ -71,7 +71,11 @@ def read_torch(
     """
     with damage_reported(path, 'a PyTorch checkpoint'):
         if allow_pickle:
-            return _read_trusted(path, map_location)
+            content = torch.load(path, map_location, weights_only=False)
+            # OpenAI publishes TorchScript programs that contain the weights.
+            if isinstance(content, torch.jit.ScriptModule):
+                content = dict(content.state_dict())
+            return content
         try:
             with torch.serialization.safe_globals(_safe_globals()):
                 return torch.load(
@@ -86,29 +90,10 @@ def read_torch(
             raise
 
 
-def _read_trusted(path: str, map_location: Any) -> Any:
-    if _is_zip(path):
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-        if any(name.endswith('/constants.pkl') for name in names):
-            # OpenAI publishes TorchScript programs that contain the weights.
-            program = torch.jit.load(path, map_location=map_location)
-            return dict(program.state_dict())
-    return torch.load(path, map_location=map_location, weights_only=False)
-
-
-def _is_zip(path: str) -> bool:
-    """Return whether a file is an archive, possibly a damaged one."""
-    try:
-        return zipfile.is_zipfile(path)
-    except zipfile.BadZipFile:  # its last record names another disk
-        return True
-
-
 def _looks_pickled(path: str) -> bool:
     """Return whether a file is intact enough to be one of PyTorch."""
     with open(path, 'rb') as file:
-        return _is_zip(path) or file.read(1) == b'\x80'
+        return zipfile.is_zipfile(path) or file.read(1) == b'\x80'
 
 
 def _untrusted(path: str, error: Exception, advice: str) -> str:
@@ -218,15 +203,13 @@ def _check_sums(path: str) -> None:
     Raises:
         UsageError: If they differ.
     """
-    if not _is_zip(path):
-        return
-    with (
-        damage_reported(path, 'a PyTorch checkpoint'),
-        zipfile.ZipFile(path) as archive,
-    ):
-        damaged = archive.testzip()
-    if damaged is not None:
-        raise UsageError(
-            f'{path} is damaged: the checksum of {damaged!r} in it is wrong; '
-            'use another checkpoint, or another copy of this one'
-        )
+    with damage_reported(path, 'a PyTorch checkpoint'):
+        if not zipfile.is_zipfile(path):
+            return
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise UsageError(
+                f'{path} is damaged: the checksum of {damaged!r} in it is '
+                'wrong; use another checkpoint, or another copy of this one'
+            )

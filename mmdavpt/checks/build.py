@@ -2,13 +2,13 @@
 
 import copy
 import io
-import os.path as osp
 import re
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from mmengine.config import Config
@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from mmdavpt.errors import UsageError
 from mmdavpt.randomness import isolated_randomness
 
-from .config_errors import describe, path_of
+from .config_errors import describe
 from .introspection import arguments_of, find_types, walk
 
 #: Key that each loop needs in addition to its dataloader and its config.
@@ -47,82 +47,51 @@ class DryRunner(Runner):
         UsageError: If a part cannot be built.
     """
 
+    _experiment_name, _log_dir, _randomness_cfg = NAME, None, {}
+    _seed, _world_size, _distributed = 0, 1, False
+    _train_loop = _val_loop = _test_loop = None
+    model = optim_wrapper = param_schedulers = None
+
     def __init__(self, cfg: Config, training: bool) -> None:
         self.cfg = cfg = copy.deepcopy(cfg)
-        self.logger = MMLogger.get_current_instance()
-        self._experiment_name, self._log_dir = NAME, None
-        self._seed, self._world_size = 0, 1
-        self._distributed, self._randomness_cfg = False, {}
-        self._hooks, self.schedules = [], []
-        self.model = self.optim_wrapper = self.param_schedulers = None
+        self.logger, self._hooks = MMLogger.get_current_instance(), []
         for split in LOOPS:
-            setattr(self, f'_{split}_loop', None)
             for part in (f'{split}_dataloader', f'{split}_evaluator'):
                 setattr(self, f'_{part}', cfg.get(part))
         _check_parts(cfg, training)
-        self._nodes, self._path = list(walk(cfg._cfg_dict)), ''
         with quietly(cfg):
             try:
-                self._build_common(cfg)
-                if training:
-                    self._build_training(cfg)
-                else:
-                    self._path = 'test_cfg'
-                    self._test_loop = self.build_test_loop(cfg.test_cfg)
+                self._build(cfg, training)
             except Exception as error:
-                why = describe(error, self._nodes, self._path)
+                why = describe(error, cfg._cfg_dict)
                 raise UsageError(f'the config cannot be run: {why}') from error
 
-    def _build_common(self, cfg: Config) -> None:
-        self._path = 'log_processor'
+    def _build(self, cfg: Config, training: bool) -> None:
         self.build_log_processor(cfg.get('log_processor') or {})
-        self._path = 'visualizer'
         node = cfg.get('visualizer') or dict(type='Visualizer')
         self.visualizer = self.build_visualizer(dict(node, name=NAME))
-        self._path = 'model'
         self.model = self._build_empty_model(cfg)
-        self._path = 'default_hooks'
-        self.register_default_hooks(cfg.get('default_hooks'))
-        self.default_hooks = list(self._hooks)
-        self._path = 'custom_hooks'
-        self.register_custom_hooks(cfg.get('custom_hooks') or [])
+        self.register_hooks(cfg.get('default_hooks'), cfg.get('custom_hooks'))
         type(self.visualizer)._instance_dict.pop(NAME, None)
-
-    def _build_training(self, cfg: Config) -> None:
-        self._path = 'train_cfg'
+        if not training:
+            self._test_loop = self.build_test_loop(cfg.test_cfg)
+            return
         self._train_loop = self.build_train_loop(cfg.train_cfg)
         if self.model is not None:
-            self._path = 'optim_wrapper'
-            wrapper = _without_amp(cfg.optim_wrapper)
-            self.optim_wrapper = self.build_optim_wrapper(wrapper)
+            self.optim_wrapper = self.build_optim_wrapper(cfg.optim_wrapper)
             self.scale_lr(self.optim_wrapper, cfg.get('auto_scale_lr'))
         given = cfg.get('param_scheduler')
         if given and isinstance(self.optim_wrapper, OptimWrapper):
-            self._path = 'param_scheduler'
-            self._build_schedules(given)
+            for path, node, _, total in self.schedules():
+                if total is not None and node.get('begin', 0) >= total:
+                    raise UsageError(
+                        f'`{path}`: {node["type"]} begins at {node["begin"]}, '
+                        f'but the training ends at {total}; train longer, or '
+                        'set `begin` and `end` of the schedules to fit'
+                    )
+            self.param_schedulers = self.build_param_scheduler(given)
         if cfg.get('val_cfg') is not None:
-            self._path = 'val_cfg'
             self._val_loop = self.build_val_loop(cfg.val_cfg)
-
-    def _build_schedules(self, given: dict | list) -> None:
-        self._check_scheduler_cfg(given)
-        nodes = [('param_scheduler', given)]
-        if not isinstance(given, dict):
-            nodes = [(f'param_scheduler.{i}', n) for i, n in enumerate(given)]
-        for path, node in nodes:
-            total, begin = self.length_for(node), node.get('begin', 0)
-            if total is not None and begin >= total:
-                self._path = path
-                raise UsageError(
-                    f'{node["type"]} begins at {begin}, but the training ends '
-                    f'at {total}; train longer, or set `begin` and `end` of '
-                    'the schedules to fit'
-                )
-        built = self.param_schedulers = self.build_param_scheduler(given)
-        if isinstance(built, list):  # and not of several optimizers
-            self.schedules = [
-                (*pair, one) for pair, one in zip(nodes, built, strict=True)
-            ]
 
     def _build_empty_model(self, cfg: Config) -> torch.nn.Module | None:
         if cfg.get('data_preprocessor') is not None:
@@ -148,12 +117,6 @@ class DryRunner(Runner):
             **kwargs: See there.
         """
         given = dict(dataloader)
-        self._path = path_of(dataloader, self._nodes) or self._path
-        if given.get('persistent_workers') and not given.get('num_workers'):
-            raise UsageError(
-                'persistent_workers=True needs workers; set '
-                'persistent_workers=False, or num_workers to 1 or more'
-            )
         dataset = build_unread(given['dataset'])
         batch = given.get('batch_size')
         count = BATCHES * batch if isinstance(batch, int) else BATCHES
@@ -170,16 +133,28 @@ class DryRunner(Runner):
         by_iters = isinstance(self._train_loop, IterBasedTrainLoop)
         return self._train_loop.max_iters if by_iters else sys.maxsize
 
-    def length_for(self, schedule: dict) -> int | None:
-        """Return the training's length in a schedule's unit, if it has one.
+    def schedules(self) -> Iterator[tuple[str, dict, Any, int | None]]:
+        """Yield path, config and built schedule of each schedule.
 
-        Args:
-            schedule (dict): The config of the schedule.
+        Yields:
+            tuple: With the length of the training in the unit of the
+            schedule; None if the training counts in another unit. The
+            schedule is None before it is built. Several optimizers yield
+            none.
         """
-        by_epoch = schedule.get('by_epoch', True)
-        if by_epoch == isinstance(self._train_loop, IterBasedTrainLoop):
-            return None
-        return self.max_epochs if by_epoch else self.max_iters
+        nodes = self.cfg.get('param_scheduler') or []
+        if self.optim_wrapper is None:
+            return  # the model needs the values of its weights
+        several = isinstance(nodes, (list, tuple))
+        nodes = nodes if several else [nodes]
+        built = self.param_schedulers or [None] * len(nodes)
+        by_epoch = not isinstance(self._train_loop, IterBasedTrainLoop)
+        length = self.max_epochs if by_epoch else self.max_iters
+        for i, (node, one) in enumerate(zip(nodes, built, strict=False)):
+            same_unit = node.get('by_epoch', True) == by_epoch
+            path = f'param_scheduler.{i}' if several else 'param_scheduler'
+            if 'type' in node:
+                yield path, node, one, length if same_unit else None
 
 
 def build_unread(node: Any) -> Dataset | None:
@@ -189,19 +164,17 @@ def build_unread(node: Any) -> Dataset | None:
         node (Any): The config of the dataset.
 
     Returns:
-        Dataset | None: The dataset; None if its data is missing.
-        Its pipeline is built in any case.
+        Dataset | None: The dataset; None if its data is missing or wrong,
+        which the checks of the data explain. Its pipeline is built in any
+        case.
     """
     for _, part in walk(node):
-        kinds = find_types(part['type']) if 'type' in part else []
+        kinds = find_types(part.get('type'))
         if any('lazy_init' in arguments_of(kind)[0] for kind in kinds):
             part['lazy_init'] = True
     try:
         return DATASETS.build(node)
-    except (AssertionError, OSError, RuntimeError, ValueError) as error:
-        roots = [part.get('data_root') or '.' for _, part in walk(node)]
-        if not isinstance(error, OSError) and all(map(osp.exists, roots)):
-            raise
+    except (AssertionError, OSError, RuntimeError, ValueError):
         for _, part in walk(node):
             for transform in part.get('pipeline') or ():
                 TRANSFORMS.build(transform)
@@ -213,15 +186,12 @@ class _Counted(Dataset):
 
     def __init__(self, dataset: Dataset | None, count: int) -> None:
         self.dataset, self.count = dataset, count
-        self.metainfo = getattr(dataset, 'metainfo', {})
 
     def __len__(self) -> int:
         return self.count
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith('__') or name == 'dataset':
-            raise AttributeError(name)
-        return getattr(self.dataset, name)
+        return getattr(vars(self).get('dataset'), name)
 
 
 class _EmptyOnMeta(TorchFunctionMode):
@@ -239,18 +209,8 @@ class _EmptyOnMeta(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
 
-def _without_amp(wrapper: dict) -> dict:
-    """Return an optimizer's wrapper that can be built without a GPU."""
-    if torch.cuda.is_available() or 'Amp' not in str(wrapper.get('type')):
-        return wrapper
-    own = arguments_of(OptimWrapper)[0] | {'constructor', 'paramwise_cfg'}
-    return type(wrapper)({k: v for k, v in wrapper.items() if k in own})
-
-
 def _check_parts(cfg: Config, training: bool) -> None:
     """Raise if a part of a loop is missing."""
-    if not cfg.get('model'):
-        raise UsageError('the config cannot be run: it has no `model`')
     for split, part in LOOPS.items():
         keys = (f'{split}_dataloader', f'{split}_cfg', part)
         missing = [key for key in keys if cfg.get(key) is None]
@@ -269,16 +229,13 @@ def quietly(cfg: Config) -> Iterator[None]:
     Args:
         cfg (Config): The merged config.
     """
-    logger = MMLogger.get_current_instance()
-    before, logger.disabled = logger.disabled, True
-    scope = cfg.get('default_scope') or 'mmengine'
-    try:
-        with (
-            DefaultScope.overwrite_default_scope(scope),
-            isolated_randomness(0),
-            warnings.catch_warnings(record=True),
-            redirect_stdout(io.StringIO()),
-        ):
-            yield
-    finally:
-        logger.disabled = before
+    with (
+        patch.object(MMLogger.get_current_instance(), 'disabled', True),
+        DefaultScope.overwrite_default_scope(
+            cfg.get('default_scope') or 'mmengine'
+        ),
+        isolated_randomness(0),
+        warnings.catch_warnings(record=True),
+        redirect_stdout(io.StringIO()),
+    ):
+        yield

@@ -9,37 +9,35 @@ from typing import Any
 
 from mmdavpt.errors import did_you_mean
 
-from .introspection import arguments_of, find_types
+from .introspection import arguments_of, find_types, walk
 
 
-def describe(
-    error: Exception, nodes: Sequence[tuple[str, dict]], path: str = ''
-) -> str:
+def describe(error: Exception, cfg: dict) -> str:
     """Return where in a config an error comes from, and its reason.
 
     Args:
         error (Exception): The error.
-        nodes (Sequence[tuple[str, dict]]): The dicts of the config by path.
-        path (str): The path of the part that was being built, if known.
-            Defaults to ''.
+        cfg (dict): The merged config.
     """
+    nodes, path = list(walk(cfg)), ''
     target = registry = None
     for frame, _ in traceback.walk_tb(error.__traceback__):
+        values = frame.f_locals
+        if frame.f_code.co_name.startswith('build_'):
+            node = next((v for k, v in values.items() if k != 'self'), None)
+            path = path_of(node, nodes) or path
         if frame.f_code.co_name == 'build_from_cfg':
-            path = path_of(frame.f_locals.get('cfg'), nodes) or path
-            target = frame.f_locals.get('obj_cls')
-            registry = frame.f_locals.get('registry')
+            target, registry = values.get('obj_cls'), values.get('registry')
     if found := re.search(r"(\w+)\.__init__\(\) got .* '(\w+)'", str(error)):
-        known = [*frame.f_locals.values(), frame.f_globals.get(found[1])]
+        known = [*values.values(), frame.f_globals.get(found[1])]
         called = [c for c in known if getattr(c, '__name__', '') == found[1]]
         if called and called[0] not in getattr(target, '__mro__', ()):
             # Not called by a registry: the target passes on a dict of its own.
             below = [p for p, n in nodes if path in p and found[2] in n]
             target, path = called[0], (below or [path])[0]
-    if target is None and registry is None and path:
-        for place, node in nodes:
-            inside = f'{place}.'.startswith(f'{path}.')
-            if inside and not find_types(node.get('type', dict)):
+    for place, node in nodes if path and registry is None else ():
+        if f'{place}.'.startswith(f'{path}.') and 'type' in node:
+            if not find_types(node['type']):
                 return f'`{place}.type`: {node["type"]!r} is not registered'
     return (f'`{path}`: ' if path else '') + _reason(error, target, registry)
 
@@ -79,9 +77,10 @@ def _reason(error: Exception, target: Any, registry: Any) -> str:
         return 'it has no `type`'
     if isinstance(error, KeyError):
         return f'the key {text} is missing or unknown'
+    if text and isinstance(error, ValueError):
+        return text
     if text:
-        known = isinstance(error, ValueError)
-        return text if known else f'{text} ({type(error).__name__})'
+        return f'{text} ({type(error).__name__})'
     place = traceback.extract_tb(error.__traceback__)[-1]
     return f'`{place.line}` fails in {place.name} ({type(error).__name__})'
 
@@ -95,8 +94,6 @@ def missing_package(error: BaseException) -> str | None:
     Returns:
         str | None: One sentence; None if no extra of this package has it.
     """
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    users = [type(f.f_locals['self']) for f in frames if 'self' in f.f_locals]
     while error and not isinstance(error, ModuleNotFoundError):
         error = error.__cause__ or error.__context__
     name = (getattr(error, 'name', None) or '').partition('.')[0]
@@ -104,9 +101,8 @@ def missing_package(error: BaseException) -> str | None:
         for line in metadata.requires('mmdavpt') or ():
             found = re.match(rf'{name}\b.*\bextra == .(\w+)', line)
             if name and found:
-                user = users[-1].__name__ if users else 'this'
                 return (
-                    f'{user} needs the package {name!r}; '
+                    f'the package {name!r} is missing; '
                     f'install it with `pip install "mmdavpt[{found[1]}]"`'
                 )
     return None

@@ -1,11 +1,13 @@
 """Find settings that make scores wrong without an error."""
 
+import re
 from collections.abc import Iterator
 from itertools import islice
 
-import numpy as np
 from mmengine.config import Config
 from mmengine.dataset import ClassBalancedDataset, RepeatDataset
+from mmengine.hooks import CheckpointHook
+from mmengine.runner import BaseLoop
 from torch.utils.data import DataLoader
 
 from .build import BATCHES, DryRunner
@@ -22,64 +24,76 @@ def visits_of(loader: DataLoader) -> list[int]:
     return [int(index) for batch in batches for index in batch]
 
 
-def incomplete_evaluation(
-    cfg: Config, split: str, loader: DataLoader
-) -> Iterator[str]:
-    """Yield what keeps a loader from giving every image exactly once.
+def evaluations(dry: DryRunner) -> list[tuple[str, BaseLoop]]:
+    """Return the loops of a run that evaluate, by their split."""
+    loops = [('val', dry.val_loop), ('test', dry.test_loop)]
+    return [(split, loop) for split, loop in loops if loop is not None]
 
-    Args:
-        cfg (Config): The merged config.
-        split (str): 'val' or 'test'.
-        loader (DataLoader): Its loader, of a :class:`.DryRunner`.
-    """
-    path, number = f'{split}_dataloader', len(loader.dataset)
-    visits = visits_of(loader)
-    if 'num_batch_per_epoch' in cfg[path]:
-        yield (
-            f'`{path}.num_batch_per_epoch` leaves images out of the scores; '
-            'remove it'
-        )
-    elif len(visits) > number:
-        yield (
-            f'`{path}.sampler` never ends or repeats images; use '
-            "dict(type='DefaultSampler', shuffle=False)"
-        )
-    elif sorted(visits) != list(range(number)):
-        yield (
-            f'`{path}` leaves images out of the scores; set '
-            f'{path}.drop_last=False and use a sampler that gives all of them'
-        )
-    for place, node in walk(cfg[path], path):
-        kinds = find_types(node['type']) if 'type' in node else []
-        if {ClassBalancedDataset, RepeatDataset} & {*kinds}:
+
+def incomplete_evaluation(cfg: Config, dry: DryRunner) -> Iterator[str]:
+    """Yield what keeps a loader from giving every image exactly once."""
+    for split, loop in evaluations(dry):
+        path, loader = f'{split}_dataloader', loop.dataloader
+        every_one = sorted(visits_of(loader)) == [*range(len(loader.dataset))]
+        if 'num_batch_per_epoch' in cfg[path] or not every_one:
             yield (
-                f'`{place}` counts images several times, since it is a '
-                f'{node["type"]}; use the dataset inside it'
+                f'`{path}` leaves images out of the scores or repeats some; '
+                'set drop_last=False, remove num_batch_per_epoch, and use '
+                "sampler=dict(type='DefaultSampler', shuffle=False)"
             )
+        for place, node in walk(cfg[path], path):
+            kinds = find_types(node.get('type'))
+            if {ClassBalancedDataset, RepeatDataset} & {*kinds}:
+                yield (
+                    f'`{place}` counts images several times, since it is a '
+                    f'{node["type"]}; use the dataset inside it'
+                )
 
 
-def metric_disagreements(dry: DryRunner) -> Iterator[str]:
-    """Yield metrics that do not fit the head.
-
-    Args:
-        dry (DryRunner): Its parts.
-    """
-    head = getattr(dry.model, 'decode_head', getattr(dry.model, 'head', None))
+def metric_disagreements(cfg: Config, dry: DryRunner) -> Iterator[str]:
+    """Yield metrics that ignore another label than the head."""
+    head = getattr(dry.model, 'decode_head', None)
     ignored = getattr(head, 'ignore_index', None)
-    classes = getattr(head, 'num_classes', None)
-    for split, loop in (('val', dry.val_loop), ('test', dry.test_loop)):
-        for metric in loop.evaluator.metrics if loop is not None else ():
-            name, own = type(metric).__name__, metric.__dict__
-            value = own.get('ignore_index', ignored)
+    for split, loop in evaluations(dry):
+        for metric in loop.evaluator.metrics:
+            value = vars(metric).get('ignore_index', ignored)
             if None not in (value, ignored) and value != ignored:
                 yield (
-                    f'{name} of `{split}_evaluator` ignores label {value}, '
-                    f'but the head {ignored}; set {split}_evaluator.'
-                    f'ignore_index={ignored}'
+                    f'{type(metric).__name__} of `{split}_evaluator` ignores '
+                    f'label {value}, but the head {ignored}; set '
+                    f'{split}_evaluator.ignore_index={ignored}'
                 )
-            most = np.max(own.get('topk') or 1)
-            if classes is not None and most > classes:
+
+
+def wrong_rules(cfg: Config, dry: DryRunner) -> Iterator[str]:
+    """Yield parts that take the worst value of a metric for the best."""
+    for part in [*dry.hooks, *(built for _, _, built, _ in dry.schedules())]:
+        # Of a CheckpointHook with save_best, or of what monitors a metric.
+        metrics = getattr(part, 'key_indicators', [vars(part).get('monitor')])
+        rules = getattr(part, 'rules', [vars(part).get('rule')])
+        for metric, rule in zip(metrics, rules, strict=False):
+            better = better_values(str(metric))
+            if better and rule and rule != better:
                 yield (
-                    f'{name} of `{split}_evaluator` needs {most} classes for '
-                    f'topk={most}, but there are {classes}; lower topk'
+                    f"{type(part).__name__} has rule='{rule}' for {metric}, "
+                    f'so it would take the worst value for the best; set '
+                    f"rule='{better}'"
                 )
+
+
+def better_values(metric: str) -> str | None:
+    """Return the rule of a metric that mmengine knows.
+
+    Args:
+        metric (str): The name, such as 'accuracy/top1'. mmengine matches
+            parts of words, such as 'map' in 'mape'; here whole words match.
+
+    Returns:
+        str | None: 'greater' or 'less'; None if the metric is unknown.
+    """
+    words = set(re.findall('[a-z@]+', metric.lower()))
+    for rule in ('greater', 'less'):
+        known = getattr(CheckpointHook, f'_default_{rule}_keys')
+        if words & {name.lower() for name in known}:
+            return rule
+    return None

@@ -12,63 +12,49 @@ from mmdavpt.engine.class_counts import (
     label_defect,
     metainfo_of,
 )
-from mmdavpt.engine.hooks import PromptMappingHook
 
 from .build import DryRunner
 from .data.list_findings import class_list_findings
 from .introspection import walk
 
 
-def find_mismatches(cfg: Config, dry: DryRunner) -> Iterator[str]:
-    """Yield a sentence for each mismatch.
-
-    Args:
-        cfg (Config): The merged config.
-        dry (DryRunner): Its parts.
-    """
+def class_mismatches(cfg: Config, dry: DryRunner) -> Iterator[str]:
+    """Yield classes that differ between lists, datasets and heads."""
+    # A blank line in a list of classes would explain all other mismatches.
+    for split in ('train', 'val', 'test'):
+        node = cfg.get(f'{split}_dataloader')
+        for finding in class_list_findings(node, split):
+            if finding.severity == 'error':
+                yield finding.sentence
     loops = [dry.train_loop, dry.val_loop, dry.test_loop]
     metas = [metainfo_of(loop.dataloader.dataset) for loop in loops if loop]
-    classes = metas[0].get('classes')
-    # A blank line in a list of classes would explain all other mismatches.
-    lists = [
-        finding.sentence
-        for split in ('train', 'val', 'test')
-        for finding in class_list_findings(
-            cfg.get(f'{split}_dataloader'), split
-        )
-        if finding.severity == 'error'
-    ]
-    defects = [*lists, label_defect(metas[0], metas[-1])]
+    if defect := label_defect(metas[0], metas[-1]):
+        yield defect
     if len({meta.get('reduce_zero_label') for meta in metas} - {None}) > 1:
-        defects.append(
+        yield (
             'reduce_zero_label differs between training and validation, so '
             'the labels of one are shifted by one; set the same for both'
         )
-    heads = classes_of_heads(dry.model)
-    guided = getattr(dry.model, 'guidance', None) is not None
+    classes, heads = metas[0].get('classes'), classes_of_heads(dry.model)
     # Without guidance, a head may have classes that the data lacks.
+    guided = getattr(dry.model, 'guidance', None) is not None
     fewest = 0 if guided else min(heads.values(), default=0)
     if classes is not None and fewest < len(classes):
-        defects.append(class_count_defect(heads, len(classes)))
-    yield from filter(None, defects)
-    if dry.train_loop is not None:
-        yield from missing_weights(cfg)
-    if dry.train_loop is None or not guided:
-        return
-    if not any(isinstance(h, PromptMappingHook) for h in dry.hooks):
-        yield (
-            'the guided model needs a hook for its class-to-prompt mapping; '
-            "add dict(type='mmdavpt.PromptMappingHook') to `custom_hooks`, or "
-            'set model.guidance=None'
-        )
-    if isinstance(getattr(dry.model, 'head', None), MultiLabelClsHead):
+        if defect := class_count_defect(heads, len(classes)):
+            yield defect
+
+
+def guided_label_lists(cfg: Config, dry: DryRunner) -> Iterator[str]:
+    """Yield guidance of a model that predicts several classes per image."""
+    head = getattr(dry.model, 'head', None)
+    if cfg.model.get('guidance') and isinstance(head, MultiLabelClsHead):
         yield (
             'guidance needs one class per image, but `model.head` predicts '
             'several; set model.guidance=None'
         )
 
 
-def missing_weights(cfg: Config) -> Iterator[str]:
+def missing_weights(cfg: Config, dry: DryRunner) -> Iterator[str]:
     """Yield pre-trained weights in local files that do not exist."""
     for path, node in walk(cfg.model, 'model'):
         file = str(node.get('checkpoint'))

@@ -5,7 +5,6 @@ can become outdated.
 """
 
 import dis
-import functools
 import inspect
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -38,23 +37,17 @@ def find_types(name: Any) -> list[Any]:
     """Return the classes that a ``type`` may name in its registries.
 
     Args:
-        name (str | type): The value of ``type``.
+        name (str | type, optional): The value of ``type``; None has none.
     """
-    current = DefaultScope.get_current_instance()
-    scope = current.scope_name if current else 'mmengine'
-    return _registered(name, scope) if isinstance(name, str) else [name]
-
-
-@functools.lru_cache(maxsize=512)
-def _registered(name: str, scope: str) -> list[Any]:
-    found = []
+    if not isinstance(name, str):
+        return [] if name is None else [name]
+    current, found = DefaultScope.get_current_instance(), []
     for registry in vars(mmengine_registry).values():
         if isinstance(registry, Registry):
+            scope = current.scope_name if current else 'mmengine'
             with suppress(ImportError, RuntimeError):  # unknown names
-                entry = registry.children.get(scope, registry).get(name)
-                if entry is not None and entry not in found:
-                    found.append(entry)
-    return found
+                found.append(registry.children.get(scope, registry).get(name))
+    return [*dict.fromkeys(entry for entry in found if entry is not None)]
 
 
 def arguments_of(target: Any) -> tuple[set[str], bool]:
@@ -74,12 +67,9 @@ def arguments_of(target: Any) -> tuple[set[str], bool]:
         functions = [vars(cls)['__init__'] for cls in classes]
     for function in functions:
         parameters = inspect.signature(function).parameters.values()
-        names |= {
-            p.name
-            for p in parameters
-            # A config cannot contain a dataclass.
-            if 'VAR' not in p.kind.name and not is_dataclass(p.annotation)
-        }
+        # A config cannot contain a dataclass.
+        own = [p for p in parameters if not is_dataclass(p.annotation)]
+        names |= {p.name for p in own if 'VAR' not in p.kind.name}
         extra = [p.name for p in parameters if p.kind is p.VAR_KEYWORD]
         if not extra:
             break
@@ -88,18 +78,6 @@ def arguments_of(target: Any) -> tuple[set[str], bool]:
         if code and not any(step.argval == extra[0] for step in steps):
             return names - {'self'}, True
     return names - {'self'}, False
-
-
-@functools.lru_cache(maxsize=1024)
-def _keys_in_file(path: str, name: str) -> frozenset[str]:
-    text = Path(path).read_text(encoding='utf-8')
-    found = re.findall(
-        rf"""\b{name}(?:\.(?:get|pop|setdefault)\(|\[)\s*['"](\w+)"""
-        rf"""|\b{name}\.(\w+)"""
-        rf"""|['"](\w+)['"]\s+(?:not\s+)?in\s+(?:\w+\.)*{name}\b""",
-        text,
-    )
-    return frozenset(key for keys in found for key in keys if key)
 
 
 def keys_read(readers: Iterable[Any], name: str) -> set[str]:
@@ -116,5 +94,11 @@ def keys_read(readers: Iterable[Any], name: str) -> set[str]:
     classes = {c for r in readers if inspect.isclass(r) for c in r.__mro__}
     modules = {inspect.getmodule(cls) for cls in classes - {object}}
     files = {getattr(module, '__file__', None) or '' for module in modules}
-    sources = [file for file in files if file.endswith('.py')]
-    return set().union(*(_keys_in_file(file, name) for file in sources))
+    read = re.compile(
+        rf"""\b{name}(?:\.(?:get|pop|setdefault)\(|\[)\s*['"](\w+)"""
+        rf"""|\b{name}\.(\w+)"""
+        rf"""|['"](\w+)['"]\s+(?:not\s+)?in\s+(?:\w+\.)*{name}\b"""
+    )
+    sources = [Path(f).read_text('utf-8') for f in files if f.endswith('.py')]
+    found = [keys for source in sources for keys in read.findall(source)]
+    return {key for keys in found for key in keys if key}

@@ -16,7 +16,7 @@ from mmdavpt.config_source import (
     base_files,
     find_variables,
     load_with_variables,
-    names_read,
+    names_in,
 )
 from mmdavpt.errors import UsageError, did_you_mean, warn
 
@@ -49,7 +49,7 @@ def own_variables(path: str) -> set[str]:
     """
     try:
         source = Path(path).read_text(encoding='utf-8')
-        names = find_variables(source).keys() & names_read(source)
+        names = find_variables(source).keys() & names_in(ast.parse(source))
     except (OSError, SyntaxError, ValueError):  # reported by `read_config`
         return set()
     return names - runner_keys()
@@ -69,11 +69,10 @@ def read_config(
         UsageError: If it cannot be read, or sets a name that changes nothing.
     """
     try:
-        cfg = (
-            load_with_variables(path, variables)
-            if variables
-            else Config.fromfile(path)
-        )
+        if variables:
+            cfg = load_with_variables(path, variables)
+        else:
+            cfg = Config.fromfile(path)
     except Exception as error:
         raise UsageError(
             f'the config {path} cannot be read: {_reason(error)}'
@@ -108,22 +107,17 @@ def check_variables(path: str, cfg: Config) -> None:
             of a config has no base, and may have any unused names.
     """
     source = Path(path).read_text(encoding='utf-8')
-    tree = [*ast.walk(ast.parse(source))]
-    loops = [node.target for node in tree if hasattr(node, 'iter')]
-    counters = [node for target in loops for node in ast.walk(target)]
-    assigned = {
-        node.id
-        for node in tree
-        if isinstance(node, ast.Name)
-        and isinstance(node.ctx, ast.Store)
-        and node not in counters
-    }
-    unused = assigned - names_read(source) - runner_keys() - {'_base_'}
+    tree = ast.parse(source)
+    loops = [node.target for node in ast.walk(tree) if hasattr(node, 'iter')]
+    counters = set().union(*(names_in(loop, ast.Store) for loop in loops))
+    assigned = names_in(tree, ast.Store) - counters
+    unused = assigned - names_in(tree) - runner_keys() - {'_base_'}
     inherits = '_base_' in assigned
-    bases = base_files(path) if unused and inherits else []
-    inherited = set().union(
-        *(find_variables(base.read_text(encoding='utf-8')) for base in bases)
-    )
+    inherited = {
+        name
+        for base in (base_files(path) if unused and inherits else ())
+        for name in find_variables(base.read_text(encoding='utf-8'))
+    }
     for name in sorted(unused):
         hint = _hint(name, cfg, cfg.get(name) if inherits else None)
         sentence = f'the config {path} sets `{name}`, which changes nothing'
@@ -157,12 +151,11 @@ def set_option(
         UsageError: If no run reads the key, or if it cannot be set. Unknown
             arguments are reported when the parts are built.
     """
-    name = key.split('.')[0]
-    if name not in runner_keys():
-        raise UsageError(
-            f'--cfg-options {key}: no run reads `{name}`'
-            + (_hint(name, cfg, value) or did_you_mean(name, variables))
-        )
+    name, known = key.split('.')[0], runner_keys()
+    if name not in known:
+        hint = _hint(name, cfg, value)
+        hint = hint or did_you_mean(name, {*variables, *known})
+        raise UsageError(f'--cfg-options {key}: no run reads `{name}`{hint}')
     try:
         cfg.merge_from_dict({key: copy.deepcopy(value)})
     except Exception as error:

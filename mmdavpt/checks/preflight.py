@@ -1,14 +1,32 @@
 """The preflight: all checks of a config before a run loads anything."""
 
+from functools import partial
+
 from mmengine.config import Config
 
 from mmdavpt.engine.strategies import check_engine
 from mmdavpt.errors import UsageError
 
+from . import evaluation, fit, silent
 from .build import DryRunner, quietly
-from .conflicts import find_conflicts, uncounted_accumulation
-from .fit import find_mismatches
-from .silent import find_errors, find_warnings
+
+#: Checks of a config and its parts. Each yields a sentence for each mistake.
+ERRORS = (
+    *(partial(silent.unread_keys, errors=True), silent.added_default_hooks),
+    *(silent.hidden_preprocessing, silent.text_as_classes),
+    *(silent.single_classes, silent.learnt_padding, silent.wrong_losses),
+    *(evaluation.metric_disagreements, evaluation.incomplete_evaluation),
+    fit.class_mismatches,
+)
+TRAINING_ERRORS = (
+    *(silent.endless_epochs, silent.unit_mismatches, evaluation.wrong_rules),
+    *(fit.missing_weights, fit.guided_label_lists),
+)
+WARNINGS = (partial(silent.unread_keys, errors=False),)
+TRAINING_WARNINGS = (
+    *(silent.unmatched_patterns, silent.long_warm_ups),
+    silent.unshuffled_training,
+)
 
 
 def preflight(cfg: Config, training: bool) -> list[str]:
@@ -27,7 +45,8 @@ def preflight(cfg: Config, training: bool) -> list[str]:
     check_engine(cfg)
     dry = DryRunner(cfg, training)
     with quietly(cfg):
-        for find in (find_errors, find_conflicts, find_mismatches):
-            for sentence in find(cfg, dry):
+        for check in ERRORS + TRAINING_ERRORS * training:
+            for sentence in check(cfg, dry):
                 raise UsageError(f'the config cannot be run: {sentence}')
-        return [*find_warnings(cfg, dry), *uncounted_accumulation(cfg, dry)]
+        checks = WARNINGS + TRAINING_WARNINGS * training
+        return [sentence for check in checks for sentence in check(cfg, dry)]

@@ -1,17 +1,12 @@
 """Rehearsal: one training step, one validation batch and one checkpoint."""
 
 import copy
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from os import listdir, path
 from tempfile import TemporaryDirectory
 
 import torch
-from mmengine.evaluator import Evaluator
-from mmengine.hooks import EarlyStoppingHook, Hook
+from mmengine.hooks import CheckpointHook, Hook
 from mmengine.model import BaseModel, MMDistributedDataParallel
-from mmengine.optim import ReduceOnPlateauParamScheduler
 from mmengine.runner import (
     EpochBasedTrainLoop,
     IterBasedTrainLoop,
@@ -28,7 +23,7 @@ from mmdavpt.errors import UsageError, first_few
 from mmdavpt.ranks import run_on_rank_0
 from mmdavpt.unwrap import unwrap
 
-from .trial_batch import TrialBatch, failure, trial_batch
+from .trial_batch import explained, load_trial_batch
 
 
 class RehearsalPassed(SystemExit):
@@ -57,10 +52,8 @@ class RehearsalHook(Hook):
             RehearsalPassed: On all ranks, if the program is to end here.
         """
         if not runner._resume and can_rehearse(runner):
-            start = time.perf_counter()
             run_on_rank_0(lambda: rehearse(runner))
-            seconds = time.perf_counter() - start
-            runner.logger.info(f'The rehearsal passed in {seconds:.1f} s.')
+            runner.logger.info('The rehearsal passed.')
         if self.stop:
             raise RehearsalPassed
 
@@ -87,26 +80,27 @@ def rehearse(runner: Runner) -> None:
         UsageError: If a step fails. It names the step, the files and the
             reason.
     """
+    hooks = [h for h in runner.hooks if isinstance(h, CheckpointHook)]
     with (
         no_trace(runner),
-        TemporaryDirectory(
-            prefix='rehearsal_', dir=runner.work_dir
-        ) as temporary,
+        TemporaryDirectory(prefix='rehearsal_', dir=runner.work_dir) as folder,
     ):
         _training_step(runner)
         if isinstance(runner.val_loop, ValLoop):
-            _validation(runner, temporary)
-        with _failing('checkpoint'):
-            runner.save_checkpoint(temporary, 'rehearsal.pth')
+            _validation(runner, folder)
+        with explained('checkpoint'):
+            options = hooks[0].args if hooks else {}
+            runner.save_checkpoint(folder, 'rehearsal.pth', **options)
 
 
 def _training_step(runner: Runner) -> None:
-    batch = trial_batch(runner, 'train')
+    batch = load_trial_batch(runner, 'train')
     model = unwrap(runner.model)
     model.train()
-    with _failing('training step', batch):
-        _guide_temporarily(model)
+    with explained('training step', batch):
         for hook in runner.hooks:
+            if isinstance(hook, PromptMappingHook):
+                _guide_temporarily(model)
             if isinstance(hook, (PromptMappingHook, TrainingCheckHook)):
                 hook.before_train_iter(runner, 0, batch.data)
         model.train_step(batch.data, optim_wrapper=runner.optim_wrapper)
@@ -124,14 +118,18 @@ def _guide_temporarily(model: nn.Module) -> None:
 
 
 def _validation(runner: Runner, folder: str) -> None:
-    batch = trial_batch(runner, 'val')
+    batch = load_trial_batch(runner, 'val')
     model = unwrap(runner.model)
     model.eval()
-    with _failing('validation batch', batch), torch.no_grad():
+    with explained('validation batch', batch), torch.no_grad():
         with autocast(enabled=runner.val_loop.fp16):
             outputs = model.val_step(batch.data)
-    with _failing('metric', batch):
-        evaluator = _evaluator_writing_to(folder, runner.val_loop.evaluator)
+    with explained('metric', batch):
+        evaluator = copy.deepcopy(runner.val_loop.evaluator)
+        for options in map(vars, evaluator.metrics):
+            for name, file in options.items():  # that it would write
+                if name.startswith('out') and isinstance(file, str):
+                    options[name] = path.join(folder, path.basename(file))
         outputs, losses = _update_losses(outputs, {})
         evaluator.process(data_samples=outputs, data_batch=batch.data)
         metrics = [*evaluator.evaluate(len(outputs)), *losses]
@@ -139,34 +137,11 @@ def _validation(runner: Runner, folder: str) -> None:
         kinds = first_few(type(m).__name__ for m in evaluator.metrics)
         raise UsageError(f'the metric {kinds} gives no result')
     for part in [*runner.hooks, *(runner.param_schedulers or ())]:
-        needed = getattr(part, 'save_best', None) or []
-        if isinstance(
-            part, (EarlyStoppingHook, ReduceOnPlateauParamScheduler)
-        ):
-            needed = [part.monitor]
-        for name in needed:
+        needed = getattr(part, 'save_best', None)
+        for name in needed or [vars(part).get('monitor')]:
             # Hooks may add endings, such as "_origin".
-            if not name.startswith(('auto', *metrics)):
+            if name and not name.startswith(('auto', *metrics)):
                 raise UsageError(
                     f'{type(part).__name__} needs the metric {name!r}, but '
                     f'the validation gives {", ".join(metrics)}'
                 )
-
-
-def _evaluator_writing_to(folder: str, evaluator: Evaluator) -> Evaluator:
-    """Copy an evaluator; move the files that it would write to a folder."""
-    evaluator = copy.deepcopy(evaluator)
-    for metric in evaluator.metrics:
-        for name, value in vars(metric).items():
-            if name.startswith('out') and isinstance(value, str):
-                setattr(metric, name, path.join(folder, path.basename(value)))
-    return evaluator
-
-
-@contextmanager
-def _failing(step: str, batch: TrialBatch | None = None) -> Iterator[None]:
-    """Turn an error of a step into one sentence."""
-    try:
-        yield
-    except Exception as error:
-        raise failure(step, error, batch) from error

@@ -5,7 +5,6 @@ import os.path as osp
 import re
 from collections.abc import Iterator
 from difflib import get_close_matches
-from numbers import Real
 
 import numpy as np
 from mmengine.config import Config
@@ -14,63 +13,19 @@ from mmengine.optim import DefaultOptimWrapperConstructor, LinearLR
 from mmengine.runner import IterBasedTrainLoop, Runner
 from mmpretrain.models import MultiLabelClsHead
 from mmseg.models import BaseSegmentor
-from torch import nn
 
 from mmdavpt.engine.class_counts import classes_of_heads, heads_of
-from mmdavpt.engine.head_losses import loss_defects
-from mmdavpt.engine.hooks import DAVPTCheckpointHook
+from mmdavpt.engine.head_losses import losses_that_reward_mistakes
 from mmdavpt.errors import did_you_mean, first_few
 
 from .build import BATCHES, DryRunner
-from .evaluation import (
-    incomplete_evaluation,
-    metric_disagreements,
-    visits_of,
-)
+from .evaluation import visits_of
 from .introspection import arguments_of, find_types, keys_read, walk
 
 #: Keys that registries remove from a dict before they call its type.
 BUILDER_KEYS = {'type', '_scope_', '_delete_'}
-#: Names that options of the backbone add, which shipped schedules mention.
-OPTIONAL_NAMES = {'prompts', 'bias_delta', 'gate_logits'}
-
-
-def find_errors(cfg: Config, dry: DryRunner) -> Iterator[str]:
-    """Yield a sentence for each silent mistake.
-
-    Args:
-        cfg (Config): The merged config.
-        dry (DryRunner): Its parts.
-    """
-    yield from unread_keys(cfg, dry, errors=True)
-    yield from repeated_default_hooks(cfg, dry)
-    yield from hidden_preprocessing(cfg)
-    yield from text_as_classes(cfg)
-    yield from single_outputs(dry.model)
-    yield from learnt_padding(dry.model)
-    yield from loss_defects(dry.model, errors=True)
-    yield from metric_disagreements(dry)
-    if dry.train_loop is not None:
-        yield from wrong_lengths(dry)
-        yield from unit_mismatches(dry)
-    for split, loop in (('val', dry.val_loop), ('test', dry.test_loop)):
-        if loop is not None:
-            yield from incomplete_evaluation(cfg, split, loop.dataloader)
-
-
-def find_warnings(cfg: Config, dry: DryRunner) -> Iterator[str]:
-    """Yield a sentence for each probable mistake.
-
-    Args:
-        cfg (Config): The merged config.
-        dry (DryRunner): Its parts.
-    """
-    yield from unread_keys(cfg, dry, errors=False)
-    if dry.train_loop is not None:
-        yield from loss_defects(dry.model, errors=False)
-        yield from unmatched_patterns(cfg, dry)
-        yield from long_warm_ups(dry)
-        yield from unshuffled_training(dry)
+#: Names that only some models have, which shipped schedules mention.
+OPTIONAL_NAMES = {'prompts', 'bias_delta', 'gate_logits', 'neck'}
 
 
 def unread_keys(cfg: Config, dry: DryRunner, errors: bool) -> Iterator[str]:
@@ -83,7 +38,7 @@ def unread_keys(cfg: Config, dry: DryRunner, errors: bool) -> Iterator[str]:
             that others may read, only a name close to a key is an error.
     """
     for path, node, known, strict in _dicts_and_readers(cfg, dry):
-        for key in sorted(map(str, set(node or ()) - known - BUILDER_KEYS)):
+        for key in sorted(map(str, set(node) - known - BUILDER_KEYS)):
             near = get_close_matches(key, known, n=1, cutoff=0.75)
             if errors == (strict or bool(near)):
                 hint = did_you_mean(key, known)
@@ -92,41 +47,29 @@ def unread_keys(cfg: Config, dry: DryRunner, errors: bool) -> Iterator[str]:
 
 def _dicts_and_readers(
     cfg: Config, dry: DryRunner
-) -> Iterator[tuple[str, dict | None, set[str], bool]]:
+) -> Iterator[tuple[str, dict, set[str], bool]]:
     """Yield path, dict, the keys that are read, and whether these are all."""
-    for name in ('env_cfg', 'auto_scale_lr'):
-        yield name, cfg.get(name), keys_read([Runner], name), True
-    known = arguments_of(Runner.set_randomness)[0]
-    yield 'randomness', cfg.get('randomness'), known, True
     wrapper = cfg.get('optim_wrapper') or {}
     kind = wrapper.get('constructor', DefaultOptimWrapperConstructor)
-    known = keys_read(find_types(kind), 'paramwise_cfg')
-    path, given = 'optim_wrapper.paramwise_cfg', wrapper.get('paramwise_cfg')
-    yield path, given, known, False
+    paramwise = 'optim_wrapper.paramwise_cfg'
+    readers = {'env_cfg': [Runner], 'auto_scale_lr': [Runner]}
+    readers[paramwise] = find_types(kind)
+    if isinstance(dry.model, BaseSegmentor):
+        kinds = {type(module) for module in dry.model.modules()}
+        readers |= {'model.train_cfg': kinds, 'model.test_cfg': kinds}
+    for path, node in walk(cfg._cfg_dict):
+        if path in readers:
+            top, _, name = path.rpartition('.')
+            yield path, node, keys_read(readers[path], name), not top
+        kinds = find_types(node.get('type'))
+        if len(kinds) == 1:
+            known, drops_others = arguments_of(kinds[0])
+            yield path, node if drops_others else {}, known, True
     optimizer = getattr(dry.optim_wrapper, 'optimizer', None)
     if type(optimizer).__module__.startswith('torch.'):
         known = {*optimizer.defaults, 'lr_mult', 'decay_mult'}
         for name, options in _custom_keys(cfg).items():
-            yield f'{path}.custom_keys.{name}', options, known, False
-    if isinstance(dry.model, BaseSegmentor):
-        kinds = {type(module) for module in dry.model.modules()}
-        for name in ('train_cfg', 'test_cfg'):
-            known = keys_read(kinds, name)
-            yield f'model.{name}', cfg.model.get(name), known, False
-    for path, node in walk(cfg._cfg_dict):
-        kinds = find_types(node['type']) if 'type' in node else []
-        if isinstance(node.get('arch'), dict):
-            known = keys_read(kinds, 'arch(?:_settings)?')
-            yield f'{path}.arch', known and node['arch'], known, True
-        if len(kinds) == 1:
-            known, drops_others = arguments_of(kinds[0])
-            yield path, node if drops_others else None, known, True
-    for hook in dry.hooks:
-        # This package's runner replaces mmengine's; a test saves nothing.
-        if isinstance(hook, CheckpointHook) and dry.train_loop is not None:
-            known = arguments_of(DAVPTCheckpointHook)[0]
-            known |= arguments_of(Runner.save_checkpoint)[0]
-            yield 'default_hooks.checkpoint', hook.args, known, True
+            yield f'{paramwise}.custom_keys.{name}', options, known, False
 
 
 def _custom_keys(cfg: Config) -> dict:
@@ -134,21 +77,19 @@ def _custom_keys(cfg: Config) -> dict:
     return paramwise.get('custom_keys') or {}
 
 
-def repeated_default_hooks(cfg: Config, dry: DryRunner) -> Iterator[str]:
-    """Yield default hooks under a name that replaces none of them."""
+def added_default_hooks(cfg: Config, dry: DryRunner) -> Iterator[str]:
+    """Yield default hooks whose names are almost those of mmengine."""
     source = inspect.getsource(Runner.register_default_hooks)
     names = re.findall(r'^ +(\w+)=dict\(type=', source, re.M)
-    kinds = [type(hook) for hook in dry.default_hooks]
     for name in set(cfg.get('default_hooks') or ()) - set(names):
-        for kind in find_types(cfg.default_hooks[name]['type']):
-            if sum(issubclass(kind, k) for k in kinds) > 1:
-                yield (
-                    f'`default_hooks.{name}` adds a second {kind.__name__}'
-                    + did_you_mean(name, names)
-                )
+        if near := get_close_matches(name, names, n=1, cutoff=0.75):
+            yield (
+                f'`default_hooks.{name}` adds a hook to `{near[0]}` instead '
+                f'of replacing it; did you mean {near[0]!r}?'
+            )
 
 
-def hidden_preprocessing(cfg: Config) -> Iterator[str]:
+def hidden_preprocessing(cfg: Config, dry: DryRunner) -> Iterator[str]:
     """Yield options of a data preprocessor that the model's own one hides."""
     model = cfg.model.get('module') or cfg.model  # of a TTA model
     inner = model.get('data_preprocessor') or {}
@@ -162,7 +103,7 @@ def hidden_preprocessing(cfg: Config) -> Iterator[str]:
             )
 
 
-def text_as_classes(cfg: Config) -> Iterator[str]:
+def text_as_classes(cfg: Config, dry: DryRunner) -> Iterator[str]:
     """Yield class names that are one text, which is read by letters."""
     for path, node in walk(cfg._cfg_dict):
         classes = node.get('classes')
@@ -173,14 +114,11 @@ def text_as_classes(cfg: Config) -> Iterator[str]:
             )
 
 
-def single_outputs(model: nn.Module | None) -> Iterator[str]:
-    """Yield heads with one class, or with a softmax over one output."""
-    predicting = classes_of_heads(model)
-    for path, head in heads_of(model).items():
-        classes = getattr(head, 'num_classes', None)
-        if isinstance(head, MultiLabelClsHead):
-            continue
-        if predicting.get(path) == 1:
+def single_classes(cfg: Config, dry: DryRunner) -> Iterator[str]:
+    """Yield heads with one class."""
+    heads = heads_of(dry.model)
+    for path, classes in classes_of_heads(dry.model).items():
+        if classes == 1 and not isinstance(heads[path], MultiLabelClsHead):
             # MMPretrain gives this class the score 1, and MMSegmentation
             # counts all pixels as the class, also those that are not.
             yield (
@@ -188,20 +126,13 @@ def single_outputs(model: nn.Module | None) -> Iterator[str]:
                 'be meaningless; declare the rest as a class too, such as '
                 'background'
             )
-        sigmoid = [getattr(m, 'use_sigmoid', None) for m in head.modules()]
-        if False in sigmoid and getattr(head, 'out_channels', classes) == 1:
-            yield (
-                f'`model.{path}` has one output, of which a softmax is always '
-                '1 and its loss 0; set use_sigmoid=True in its loss, or '
-                'remove out_channels=1'
-            )
 
 
-def learnt_padding(model: nn.Module | None) -> Iterator[str]:
+def learnt_padding(cfg: Config, dry: DryRunner) -> Iterator[str]:
     """Yield heads that would learn the padding of labels as a class."""
-    preprocessor = getattr(model, 'data_preprocessor', None)
+    preprocessor = getattr(dry.model, 'data_preprocessor', None)
     value = getattr(preprocessor, 'seg_pad_val', None)
-    for path, head in heads_of(model).items():
+    for path, head in heads_of(dry.model).items():
         ignored = getattr(head, 'ignore_index', value)
         if None not in (value, ignored) and value != ignored:
             yield (
@@ -211,16 +142,11 @@ def learnt_padding(model: nn.Module | None) -> Iterator[str]:
             )
 
 
-def wrong_lengths(dry: DryRunner) -> Iterator[str]:
-    """Yield lengths below 1, and epochs without an end."""
-    loop, loader = dry.train_loop, dry.train_dataloader
-    for key in ('_max_epochs', '_max_iters', 'val_interval'):
-        value = getattr(loop, key, 1)
-        if not isinstance(value, Real) or value < 1:
-            yield f'{key.strip("_")} should be 1 or more, but is {value}'
-    if not isinstance(loop, IterBasedTrainLoop) and (
-        len(visits_of(loader)) > 2 * len(loader.dataset)
-    ):
+def endless_epochs(cfg: Config, dry: DryRunner) -> Iterator[str]:
+    """Yield samplers without an end in a training that counts epochs."""
+    loader = dry.train_dataloader
+    by_epoch = not isinstance(dry.train_loop, IterBasedTrainLoop)
+    if by_epoch and len(visits_of(loader)) > 2 * len(loader.dataset):
         yield (
             '`train_dataloader.sampler` never ends, but the training counts '
             "epochs; use dict(type='DefaultSampler', shuffle=True), or "
@@ -228,7 +154,7 @@ def wrong_lengths(dry: DryRunner) -> Iterator[str]:
         )
 
 
-def unshuffled_training(dry: DryRunner) -> Iterator[str]:
+def unshuffled_training(cfg: Config, dry: DryRunner) -> Iterator[str]:
     """Yield a training that sees its images in the order of the dataset."""
     if visits_of(dry.train_dataloader)[:BATCHES] == [*range(BATCHES)]:
         yield (
@@ -250,10 +176,9 @@ def unmatched_patterns(cfg: Config, dry: DryRunner) -> Iterator[str]:
         )
 
 
-def long_warm_ups(dry: DryRunner) -> Iterator[str]:
+def long_warm_ups(cfg: Config, dry: DryRunner) -> Iterator[str]:
     """Yield warm-ups that do not end before the training does."""
-    for path, node, built in dry.schedules:
-        total = dry.length_for(node)
+    for path, node, built, total in dry.schedules():
         rises = isinstance(built, LinearLR) and built.start_factor < 1
         end = node.get('end', total)
         if rises and total is not None and end >= total:
@@ -264,20 +189,21 @@ def long_warm_ups(dry: DryRunner) -> Iterator[str]:
             )
 
 
-def unit_mismatches(dry: DryRunner) -> Iterator[str]:
+def unit_mismatches(cfg: Config, dry: DryRunner) -> Iterator[str]:
     """Yield what counts epochs in a training that counts iterations."""
-    if not isinstance(dry.train_loop, IterBasedTrainLoop):
-        return
-    by_epoch = [
-        path
-        for path, _, built in dry.schedules
-        if built.by_epoch and not getattr(built, 'need_val_args', False)
-    ]
-    if any(isinstance(h, CheckpointHook) and h.by_epoch for h in dry.hooks):
-        by_epoch.append('default_hooks.checkpoint')
-    for path in by_epoch:
-        yield (
-            f'`{path}.by_epoch` is True, but the training counts iterations, '
-            'so it would not act before the end; set it to False, and give '
-            'its lengths in iterations'
-        )
+    parts = [('default_hooks.checkpoint', hook) for hook in dry.hooks]
+    parts = [p for p in parts if isinstance(p[1], CheckpointHook)]
+    parts += [(path, built) for path, _, built, _ in dry.schedules()]
+    for path, part in parts:
+        in_epochs = part.by_epoch and not getattr(part, 'need_val_args', False)
+        if in_epochs and isinstance(dry.train_loop, IterBasedTrainLoop):
+            yield (
+                f'`{path}.by_epoch` is True, but the training counts '
+                'iterations, so it would not act before the end; set it to '
+                'False, and give its lengths in iterations'
+            )
+
+
+def wrong_losses(cfg: Config, dry: DryRunner) -> Iterator[str]:
+    """Yield losses that reward wrong labels."""
+    return losses_that_reward_mistakes(dry.model)

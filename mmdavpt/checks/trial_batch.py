@@ -1,6 +1,8 @@
 """Load one batch for the rehearsal, and explain a step that fails on it."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -20,17 +22,18 @@ class TrialBatch:
 
     Args:
         files (list[str]): The image files, or the indices of samples without.
+            Defaults to [].
         data (Any): The raw batch. Defaults to None: a sample failed to load.
         defect (str, optional): The defect of its labels or sizes, found before
             a step changes the batch. Defaults to None.
     """
 
-    files: list[str]
+    files: list[str] = field(default_factory=list)
     data: Any = None
     defect: str | None = None
 
 
-def trial_batch(runner: Runner, split: str) -> TrialBatch:
+def load_trial_batch(runner: Runner, split: str) -> TrialBatch:
     """Load a batch of a split in this process, without the runner's loader.
 
     Args:
@@ -44,75 +47,68 @@ def trial_batch(runner: Runner, split: str) -> TrialBatch:
     loader = getattr(runner, f'{split}_dataloader')
     # `num_batch_per_epoch` wraps the dataset in one that cannot be copied.
     dataset = getattr(loader.dataset, '_dataset', loader.dataset)
-    size = batch_size_of(loader)
     if not len(loader):
         raise UsageError(
             f'{split}_dataloader has no batch, but {len(dataset)} samples; '
             'lower its batch_size, or set drop_last=False'
         )
-    indices = evenly_spread(len(dataset), size)
+    indices = evenly_spread(len(dataset), batch_size_of(loader))
     if split == 'val':  # the first batch
         indices = range(len(indices))
-    items, files = [], []
-    try:
+    batch, files, items = TrialBatch(), [], []
+    with explained(f'{split} data', batch):
         dataset = isolated_dataset(dataset)
         for i in indices:
             info = getattr(dataset, 'get_data_info', lambda i: {})(i)
-            files.append(info.get('img_path') or f'sample {i}')
+            batch.files = [info.get('img_path') or f'sample {i}']
+            files += batch.files
             items.append(dataset[i])
-        data = loader.collate_fn(items)
-    except Exception as error:
-        batch = TrialBatch(files[-1:])
-        raise failure(f'{split} data', error, batch) from error
-    sizes = _sizes(data)
-    defect = _label_size_defect(sizes, split)
-    if defect and split == 'train':  # a batch of one would train silently
-        raise UsageError(f'train_dataloader gives wrong labels: {defect}')
-    return TrialBatch(files, data, defect or _defect(sizes, split))
+        batch.data, batch.files = loader.collate_fn(items), files
+        batch.defect = _find_defect(batch.data, split)
+    return batch
 
 
-def failure(
-    step: str, error: Exception, batch: TrialBatch | None = None
-) -> UsageError:
-    """Return the sentence for a step of the rehearsal that failed.
+@contextmanager
+def explained(step: str, batch: TrialBatch | None = None) -> Iterator[None]:
+    """Turn an error of a step of the rehearsal into one sentence.
 
     Args:
         step (str): The step, such as 'training step'.
-        error (Exception): The error that it raised.
         batch (TrialBatch, optional): The batch of the step. Defaults to None.
+
+    Raises:
+        UsageError: If the step raises an error.
     """
-    reason = str(error).strip().split('\n')[0].rstrip('.')
-    advice = batch.defect if batch else None
-    files = f' on {first_few(batch.files)}' if batch and batch.files else ''
-    if isinstance(error, UsageError):
-        files = ''  # the message names the file
-    else:
-        reason = f'{type(error).__name__}: {reason}'
-        advice = advice or (
-            'the log file has the traceback; --no-check skips this check'
-        )
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        advice = 'lower batch_size or the size of images, or use --amp'
-    return UsageError(
-        f'the rehearsal of the {step} failed{files}: {reason}'
-        + (f'; {advice}' if advice else '')
-    )
+    try:
+        yield
+    except Exception as error:
+        reason = str(error).strip().split('\n')[0].rstrip('.')
+        advice, files = '', ''
+        if not isinstance(error, UsageError):  # which names the file
+            reason = f'{type(error).__name__}: {reason}'
+            advice = 'the log file has the traceback; --no-check skips this'
+            if batch and batch.files:
+                files = f' on {first_few(batch.files)}'
+        if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+            advice = 'lower batch_size or the size of images, or use --amp'
+        elif batch and batch.defect:
+            advice = batch.defect
+        raise UsageError(
+            f'the rehearsal of the {step} failed{files}: {reason}'
+            + (f'; {advice}' if advice else '')
+        ) from error
 
 
-def _sizes(data: Any) -> list[tuple[BaseDataElement, tuple[int, ...]]]:
-    """Return the data samples of a batch, each with the size of its image."""
+def _find_defect(data: Any, split: str) -> str | None:
+    """Return what is wrong with the labels or sizes of a batch."""
     data = data if isinstance(data, dict) else {}
     images, samples = data.get('inputs', ()), data.get('data_samples') or ()
-    return [
+    pairs = [
         (sample, tuple(image.shape[-2:]))
         for sample, image in zip(samples, images, strict=False)
         if isinstance(sample, BaseDataElement) and torch.is_tensor(image)
     ]
-
-
-def _label_size_defect(samples: list, split: str) -> str | None:
-    """Return whether a label map has another size than its image."""
-    for sample, size in samples:
+    for sample, size in pairs:
         if 'gt_sem_seg' not in sample:
             continue
         height, width = sample.gt_sem_seg.data.shape[-2:]
@@ -121,23 +117,21 @@ def _label_size_defect(samples: list, split: str) -> str | None:
             size = tuple(sample.get('ori_shape', size))[:2]
             advice = 'put LoadAnnotations after Resize in its pipeline'
         if (height, width) != size:
-            return (
+            defect = (
                 f'the labels {sample.get("seg_map_path", "")} have '
                 f'{width}×{height} pixels, but their image has '
                 f'{size[1]}×{size[0]}: check the file, and {advice}'
             )
-    return None
-
-
-def _defect(samples: list, split: str) -> str | None:
-    """Return whether labels are missing or image sizes differ."""
-    names = [name for sample, _ in samples for name in sample.keys()]
-    if samples and not any(name.startswith('gt_') for name in names):
+            if split == 'train':  # a batch of one would train silently
+                raise UsageError(defect)
+            return defect
+    names = [name for sample, _ in pairs for name in sample.keys()]
+    if pairs and not any(name.startswith('gt_') for name in names):
         return (
             'its samples have no labels: add LoadAnnotations to the pipeline '
             f'of {split}_dataloader, or use a dataset with labels'
         )
-    sizes = sorted({size for _, size in samples})
+    sizes = sorted({size for _, size in pairs})
     if len(sizes) > 1:
         return (
             f'its images have different sizes ({first_few(sizes)}): set '

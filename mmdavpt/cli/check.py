@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of a check."""
     options.add_config_arguments(parser, 'path of the config or folder')
     options.add_folder_arguments(parser)
-    options.add_protocol_argument(parser)
+    options.add_shared(parser, '--protocol')
     options.add_run_arguments(parser)
     parser.add_argument(
         '--data-only', action='store_true', help='make only the data report'
@@ -107,15 +107,8 @@ def report_data(
     report, built = make_report(cfg, splits, workers)
     folder = Path(cfg.get('work_dir') or '', 'data_report')
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in (
-        ('report.json', write_json(report)),
-        ('report.html', write_page(report, built)),
-    ):
-        (folder / name).write_text(content, encoding='utf-8')
+    page = folder / 'report.html'
+    page.write_text(write_page(report, built), 'utf-8')
+    (folder / 'report.json').write_text(write_json(report), 'utf-8')
     failed = any(f.severity == 'error' for f in report.all_findings)
-    where = f'\n\n{folder / "report.html"} shows samples'
-    return write_text(report) + where, failed
-
-
-if __name__ == '__main__':
-    raise SystemExit(main())
+    return f'{write_text(report)}\n\n{page} shows samples', failed

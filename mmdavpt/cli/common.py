@@ -6,15 +6,20 @@ config.
 
 import argparse
 import gc
+import os
 import os.path as osp
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import torch.distributed as dist
 from mmengine.config import Config
-from mmengine.hooks import Hook
+from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mmdavpt.checkpoints import install_safe_loading, last_checkpoint
+from mmdavpt.checks.config_errors import describe
 from mmdavpt.checks.data.before_run import check_run_data
 from mmdavpt.checks.names import own_variables, read_config, set_option
 from mmdavpt.checks.preflight import preflight
@@ -88,7 +93,7 @@ def apply_command_line(cfg: Config, args: argparse.Namespace) -> Config:
         Config: The same config.
 
     Raises:
-        UsageError: If a flag does not fit the config, or a file is missing.
+        UsageError: If a flag does not fit the config.
     """
     cfg.launcher = args.launcher or cfg.get('launcher', 'none')
     if args.work_dir is not None:
@@ -105,12 +110,11 @@ def apply_command_line(cfg: Config, args: argparse.Namespace) -> Config:
     if getattr(args, 'amp', False):
         enable_amp(cfg)
     if getattr(args, 'checkpoint', None) is not None:
-        check_checkpoint_exists(args.checkpoint, 'the checkpoint')
         cfg.load_from = args.checkpoint
     if getattr(args, 'out', None) is not None:
         write_predictions(cfg, args.out)
-    if getattr(args, 'show', False) or getattr(args, 'show_dir', None):
-        draw_predictions(cfg, args.show, args.show_dir, args.wait_time)
+    if getattr(args, 'show_dir', None) is not None:
+        draw_predictions(cfg, args.show_dir)
     if getattr(args, 'tta', False):
         use_tta(cfg)
     return cfg
@@ -130,13 +134,11 @@ def set_resume(cfg: Config, checkpoint: str) -> None:
             always pass ``--resume``.
 
     Raises:
-        UsageError: If the checkpoint is missing, or if all checkpoints of
-            the work folder are damaged.
+        UsageError: If all checkpoints of the work folder are damaged.
     """
     cfg.resume = True
     if checkpoint != 'auto':
         cfg.load_from = checkpoint
-        check_checkpoint_exists(checkpoint, 'the checkpoint to resume from')
         return
     last, notes = last_checkpoint(cfg.work_dir)
     for note in notes:
@@ -197,37 +199,60 @@ def build_runner(cfg: Config, training: bool) -> Runner:
         runner.register_hook(MissingLabelsHook())
     # The hook compares, and knows which weights a training or a test may lack.
     model_of(runner.model).load_allowed = None
-    warning = selection_warning(cfg) if training else None
-    if warning is not None:
+    if training and (warning := selection_warning(cfg)):
         runner.logger.warning(warning)
     return runner
 
 
-def check_and_build(
-    cfg: Config, args: argparse.Namespace, started: Hook, training: bool
-) -> Runner:
-    """Check a run unless ``--no-check`` is set, then build its runner.
+@contextmanager
+def run_prepared(
+    cfg: Config, args: argparse.Namespace, training: bool
+) -> Iterator[Runner]:
+    """Check a run unless ``--no-check`` is set, build it and let it run.
+
+    A failure before the first iteration becomes a sentence. Its traceback
+    goes to the log file of the run, or to ``error.log`` in its work folder if
+    there is no log file yet.
 
     Args:
-        cfg (Config): The config, changed in place for the launcher.
+        cfg (Config): The config with its ``work_dir``, changed in place for
+            the launcher.
         args (argparse.Namespace): The arguments of a command.
-        started (Hook): A hook to register with the runner.
         training (bool): Whether the run is a training, not a test.
 
-    Returns:
-        Runner: The runner.
+    Yields:
+        Runner: The runner, to train or to test.
 
     Raises:
-        UsageError: See :func:`check_files` and :func:`.prepare_launcher`.
+        UsageError: If the run fails before its first iteration. Later
+            failures are raised as they are.
     """
-    check_engine(cfg)  # before the launcher replaces the wrapper
-    if not args.no_check:
-        check_files(cfg, training)
-    prepare_launcher(cfg, args.local_rank)
-    runner = build_runner(cfg, training)
-    runner.register_hook(started, priority='LOWEST')
-    runner.register_hook(SummaryHook(args.config))
-    return runner
+    hook = SummaryHook(args.config)
+    try:
+        check_engine(cfg)  # before the launcher replaces the wrapper
+        if not args.no_check:
+            check_files(cfg, training)
+        prepare_launcher(cfg, args.local_rank)
+        runner = build_runner(cfg, training)
+        runner.register_hook(hook)
+        yield runner
+    except Exception as error:
+        expected = isinstance(error, UsageError)
+        if hook.started or expected and error.__cause__ is None:
+            raise
+        log = MMLogger.get_current_instance().log_file
+        log, where = log or osp.join(cfg.work_dir, 'error.log'), ''
+        with suppress(OSError):  # such as a folder that cannot be written
+            os.makedirs(osp.dirname(log), exist_ok=True)
+            with open(log, 'a', encoding='utf-8') as file:
+                traceback.print_exception(error, file=file)
+            where = f'; the traceback is in {log}'
+        if expected:
+            raise
+        raise UsageError(
+            'the run failed before its first iteration: '
+            f'{describe(error, cfg._cfg_dict)}{where}'
+        ) from error
 
 
 def leave_process_group() -> None:

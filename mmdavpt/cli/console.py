@@ -1,4 +1,4 @@
-"""A quiet terminal: what libraries note goes to the log file only.
+"""A quiet terminal: what libraries log goes to the log file only.
 
 Shown are results, warnings and this package's own lines. Everything is
 installed by :func:`quiet_console` and removed at its end.
@@ -6,10 +6,11 @@ installed by :func:`quiet_console` and removed at its end.
 
 import logging
 import sys
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from itertools import dropwhile
 from unittest.mock import patch
 
 from mmengine.logging import MMLogger
@@ -27,134 +28,97 @@ HARMLESS = (
 LIBRARIES = ('mmengine', 'mmcv', 'mmseg', 'mmpretrain')
 #: Modules between a caller and this one.
 BETWEEN = (__name__, 'logging', 'warnings', mmengine_logging.__name__)
+#: Lines of the terminal: notes, and records above the level INFO.
+FORMATTERS = [
+    logging.Formatter(f'%(asctime)s {level}%(message)s', '%H:%M:%S')
+    for level in ('', '%(levelname)s: ')
+]
 
 
 @contextmanager
 def quiet_console(verbose: bool = False) -> Iterator[None]:
-    """Send notes of libraries to the log file of a run, not to the terminal.
+    """Show only results and warnings; the log file has what is logged.
+
+    What libraries print, and harmless warnings, are dropped.
 
     Args:
-        verbose (bool): Whether to show them on the terminal too. Defaults to
-            False.
+        verbose (bool): Whether to show everything. Defaults to False.
     """
     if verbose:
         yield
         return
-    notes = Notes()
     with (
-        patch.object(MMLogger, '__init__', notes.initializer()),
+        patch.object(MMLogger, 'callHandlers', log),
         # It prints what libraries log without a logger.
-        patch.object(mmengine_logging, 'print', notes.add, create=True),
-        patch.object(warnings, 'showwarning', notes.add_warning),
+        patch.object(
+            mmengine_logging, 'print', lambda *texts: None, create=True
+        ),
+        patch.object(warnings, 'showwarning', show_warning),
     ):
         yield
 
 
-class Notes(logging.Filter):
-    """Keep the notes of libraries until a run has a log file.
+def log(logger: MMLogger, record: logging.LogRecord) -> None:
+    """Write a record to the log file, and show it if it matters.
 
-    As a filter of a terminal's handler, it drops their records.
+    Args:
+        logger (MMLogger): The logger.
+        record (logging.LogRecord): The record.
     """
+    shown = is_shown(record)
+    for handler in logger.handlers:
+        if not isinstance(handler, logging.FileHandler):
+            handler.setFormatter(FORMATTERS[record.levelno > logging.INFO])
+            if not shown:
+                continue
+        if record.levelno >= handler.level:
+            handler.handle(record)
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.waiting: list[str] = []
-        self.file: logging.Handler | None = None
 
-    def initializer(self) -> Any:
-        """Return an initializer of loggers whose terminal is quiet."""
-        initialize = MMLogger.__init__
+def show_warning(
+    message: Warning | str, category: type[Warning], *place
+) -> None:
+    """Show a warning as one line, except what a user cannot change.
 
-        def initialize_quietly(logger: MMLogger, *args, **kwargs) -> None:
-            initialize(logger, *args, **kwargs)
-            for handler in logger.handlers:
-                if isinstance(handler, logging.FileHandler):
-                    self.file = handler
-                else:
-                    handler.addFilter(self)
-                    handler.setFormatter(ShortFormatter())
-            self.add()
+    Args:
+        message (Warning | str): See :func:`warnings.showwarning`.
+        category (type[Warning]): See there.
+        *place: What else is passed there.
+    """
+    text, modules = ' '.join(str(message).split()), callers()
+    ignored = (
+        issubclass(category, (DeprecationWarning, FutureWarning))
+        or 'importlib._bootstrap' in modules
+        or any(part in text for part in HARMLESS)
+    )
+    if modules[0].startswith('mmdavpt') or not ignored:
+        warn(text)
 
-        return initialize_quietly
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether to show a record on the terminal."""
-        module = _callers()[0]
-        if module.partition('.')[0] not in LIBRARIES:
-            return True
-        text = record.getMessage()
-        if record.levelno > logging.WARNING:
-            return True
-        if record.levelno == logging.WARNING:
-            return not any(part in text for part in HARMLESS)
-        # Metrics, checkpoints, early stops, the place where a run resumes;
-        # not the name of the run again.
-        shown = ('.hooks.', '.evaluation.', '.evaluator.')
-        is_shown = any(s in module for s in shown)
-        return text.startswith('resumed epoch') or (
-            is_shown and 'Exp name' not in text
-        )
+def is_shown(record: logging.LogRecord) -> bool:
+    """Return whether the terminal shows a record.
 
-    def add(self, *texts: object) -> None:
-        """Add notes, and write those that wait if there is a file.
-
-        Args:
-            *texts (object): What a library would print.
-        """
-        self.waiting += map(str, texts)
-        while self.file is not None and self.waiting:
-            text = self.waiting.pop(0)
-            note = dict(name='mmdavpt', levelno=logging.INFO, msg=text)
-            self.file.handle(logging.makeLogRecord(note))
-
-    def add_warning(
-        self,
-        message: Warning | str,
-        category: type[Warning],
-        filename: str,
-        lineno: int,
-        *args,
-    ) -> None:
-        """Show a warning as one line, except what a user cannot change.
-
-        Args:
-            message (Warning | str): See :func:`warnings.showwarning`.
-            category (type[Warning]): See there.
-            filename (str): See there.
-            lineno (int): See there.
-            *args: See there.
-        """
-        text = ' '.join(str(message).split())
-        self.add(f'{filename}:{lineno}: {category.__name__}: {text}')
-        modules = _callers()
-        obsolete = issubclass(category, (DeprecationWarning, FutureWarning))
-        imported = 'importlib._bootstrap' in modules
+    Args:
+        record (logging.LogRecord): The record that is being logged.
+    """
+    module, text = callers()[0], record.getMessage()
+    if module.partition('.')[0] not in LIBRARIES:
+        return True
+    if record.levelno > logging.INFO:
         harmless = any(part in text for part in HARMLESS)
-        if modules[0].startswith('mmdavpt') or not (
-            obsolete or imported or harmless
-        ):
-            warn(text)
+        return record.levelno > logging.WARNING or not harmless
+    # Metrics, checkpoints, early stops, the place where a run resumes; not
+    # the name of the run again.
+    shown = any(
+        s in module for s in ('.hooks.', '.evaluation.', '.evaluator.')
+    )
+    return text.startswith('resumed epoch') or (
+        shown and 'Exp name' not in text
+    )
 
 
-class ShortFormatter(logging.Formatter):
-    """Time and message, and the level if it is not INFO."""
-
-    def __init__(self) -> None:
-        super().__init__('%(asctime)s %(message)s', '%H:%M:%S')
-
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        """Format a record."""
-        if record.levelno > logging.INFO:
-            record.message = f'{record.levelname}: {record.message}'
-        return super().formatMessage(record)
-
-
-def _callers() -> list[str]:
-    """Return the modules on the stack, from the one that logs or prints."""
-    frame, found = sys._getframe(1), []
-    while frame is not None:
-        name = frame.f_globals.get('__name__', '')
-        if found or name not in BETWEEN:
-            found.append(name)
-        frame = frame.f_back
-    return found
+def callers() -> list[str]:
+    """Return the modules on the stack, from the one that logs or warns."""
+    frames = traceback.walk_stack(sys._getframe())
+    names = [frame.f_globals.get('__name__', '') for frame, _ in frames]
+    return list(dropwhile(BETWEEN.__contains__, names))

@@ -5,10 +5,8 @@ import os
 import os.path as osp
 
 from mmengine.config import Config, ConfigDict
-from mmengine.registry import DefaultScope
-from mmengine.visualization import Visualizer
 
-from mmdavpt.checks.introspection import find_types, walk
+from mmdavpt.checks.introspection import walk
 from mmdavpt.errors import UsageError
 
 
@@ -43,7 +41,10 @@ def write_predictions(cfg: Config, out: str) -> None:
             )
         writers[0].output_dir = out
         # The metric creates it on rank 0 only, and other ranks do not wait.
-        os.makedirs(out, exist_ok=True)
+        try:
+            os.makedirs(out, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f'--out cannot be written: {error}') from error
     elif suffix in ('.pkl', '.pickle'):
         dump = ConfigDict(type='DumpResults', out_file_path=out)
         cfg.test_evaluator = [*evaluators, dump]
@@ -54,44 +55,34 @@ def write_predictions(cfg: Config, out: str) -> None:
         )
 
 
-def draw_predictions(
-    cfg: Config, show: bool, show_dir: str | None, wait_time: float
-) -> None:
-    """Draw the predictions of a test, in a window or into a folder.
+def draw_predictions(cfg: Config, folder: str) -> None:
+    """Draw the predictions of a test into a folder.
 
     Args:
         cfg (Config): The config, changed in place. A visualization hook or
             visualizer that it lacks is added.
-        show (bool): Whether to open a window for each image.
-        show_dir (str, optional): The folder of the pictures.
-        wait_time (float): Seconds that a window stays.
+        folder (str): The folder of the pictures.
     """
     segmentation = is_segmentation(cfg)
     hooks = cfg.setdefault('default_hooks', ConfigDict())
     if hooks.get('visualization') is None:
         name = 'SegVisualizationHook' if segmentation else 'VisualizationHook'
         hooks.visualization = ConfigDict(type=name)
-    # The visualizers of mmengine and of the other library draw nothing.
     visualizer = ConfigDict(cfg.get('visualizer') or dict(type='Visualizer'))
-    method = 'add_datasample' if segmentation else 'visualize_cls'
-    with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
-        kinds = find_types(visualizer.type)
-    own = getattr(Visualizer, method, None)
-    if all(getattr(kind, method, own) is own for kind in kinds):
-        name = 'SegLocalVisualizer' if segmentation else 'UniversalVisualizer'
+    name = 'SegLocalVisualizer' if segmentation else 'UniversalVisualizer'
+    # Those of mmengine and of the other library draw nothing.
+    others = {'Visualizer', 'SegLocalVisualizer', 'UniversalVisualizer'}
+    if str(visualizer.type).rpartition('.')[2] in others - {name}:
         visualizer.type = name
-    cfg.visualizer = visualizer  # a copy
-    hook = hooks.visualization
-    hook.update(show=show, wait_time=wait_time)
-    if not segmentation:
-        hook.update(enable=True, out_dir=show_dir, interval=1)
-        return
-    hook.draw = True
-    if show_dir is not None:
+    if segmentation:
+        hooks.visualization.draw = True
         backends = visualizer.get('vis_backends') or []
         if not any('LocalVisBackend' in b.type for b in backends):
             backends = [*backends, ConfigDict(type='LocalVisBackend')]
-        cfg.visualizer.update(vis_backends=backends, save_dir=show_dir)
+        visualizer.update(vis_backends=backends, save_dir=folder)
+    else:
+        hooks.visualization.update(enable=True, out_dir=folder, interval=1)
+    cfg.visualizer = visualizer
 
 
 def use_tta(cfg: Config) -> None:

@@ -36,30 +36,15 @@ class Run:
     """One row of a table with one seed.
 
     Attributes:
-        experiment (Experiment): The row.
-        seed (int): The random seed.
+        row (Experiment): The row.
         folder (Path): The work folder.
-        protocol (str, optional): The protocol; None for the config's own.
-        cfg_options (dict): Further changes, dotted keys to values.
+        settings (dict): What the result depends on: seed, protocol (None for
+            the config's own), further ``cfg_options``, and those of the row.
     """
 
-    experiment: Experiment
-    seed: int
+    row: Experiment
     folder: Path
-    protocol: str | None
-    cfg_options: dict
-
-    def settings(self) -> dict:
-        """Return all that the result depends on, as JSON has it."""
-        content = dict(
-            row=self.experiment.name,
-            base=self.experiment.base.name,
-            changes=self.experiment.changes,
-            seed=self.seed,
-            protocol=self.protocol,
-            cfg_options=self.cfg_options,
-        )
-        return json.loads(json.dumps(content))
+    settings: dict
 
     def metrics(self) -> dict | None:
         """Return the test metrics; None if the run is not finished.
@@ -71,7 +56,8 @@ class Run:
         if not file.is_file():
             return None
         content = json.loads(file.read_text(encoding='utf-8'))
-        if content['settings'] != self.settings():
+        # Tuples became lists.
+        if content['settings'] != json.loads(json.dumps(self.settings)):
             raise UsageError(
                 f'{self.folder} holds a run with other settings; choose '
                 'another --work-dir, or delete that folder'
@@ -86,7 +72,7 @@ class Run:
         """
         from mmdavpt.checkpoints import atomic_write
 
-        content = dict(settings=self.settings(), **results)
+        content = dict(settings=self.settings, **results)
         with atomic_write(str(self.folder / 'run.json')) as partial:
             Path(partial).write_text(json.dumps(content, indent=1), 'utf-8')
 
@@ -107,9 +93,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--list', action='store_true', help='print the rows and stop')
     add('--dry-run', action='store_true', help='build every config and stop')
     add('--report', action='store_true', help='only print the results so far')
-    options.add_protocol_argument(parser)
-    options.add_cfg_options_argument(parser)
-    options.add_verbose_argument(parser)
+    options.add_shared(parser, '--protocol', '--cfg-options', '--verbose')
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -133,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         pending = [run for run in runs if run.metrics() is None]
         if args.dry_run:
             for run in runs:
-                build_config(run.experiment, run.seed)
+                build_config(run.row, run.settings['seed'])
                 print(run.folder, 'pending' if run in pending else 'finished')
             return 0
         failures = []
@@ -155,13 +139,14 @@ def list_runs(
         args (argparse.Namespace): See :func:`add_arguments`.
     """
     root = Path(args.work_dir, Path(args.table).stem)
-    protocol, options = args.protocol, args.cfg_options or {}
+    shared = dict(protocol=args.protocol, cfg_options=args.cfg_options or {})
     runs = []
     for seed, row in product(args.seeds, rows):
         name = re.sub(r'[^\w.+-]+', '-', row.name).strip('-')
-        name += f'_{protocol}' if protocol else ''
-        folder = root / name / f'seed_{seed}'
-        runs.append(Run(row, seed, folder, protocol, options))
+        name += f'_{args.protocol}' if args.protocol else ''
+        own = dict(row=row.name, base=row.base.name, changes=row.changes)
+        settings = dict(**own, seed=seed, **shared)
+        runs.append(Run(row, root / name / f'seed_{seed}', settings))
     return runs
 
 
@@ -179,17 +164,13 @@ def run_all(
         list[str]: The failures.
     """
     failures = []
+    work = partial(train_and_test, verbose=verbose)
     with ProcessPoolExecutor(workers, get_context('spawn')) as pool:
-        each = pool.map if workers > 1 else map
-        work = partial(train_and_test, verbose=verbose)
-        for done, (run, failure) in enumerate(
-            zip(runs, each(work, runs), strict=True), 1
-        ):
-            sys.stderr.write(
-                f'{done}/{len(runs)} {run.folder}: {failure or "finished"}\n'
-            )
-            if failure is not None:
-                failures.append(failure)
+        results = (pool.map if workers > 1 else map)(work, runs)
+        for i, (run, failure) in enumerate(zip(runs, results, strict=True), 1):
+            outcome = f'{run.folder}: {failure or "finished"}'
+            sys.stderr.write(f'{i}/{len(runs)} {outcome}\n')
+            failures += [failure] if failure else []
             if failure == STOPPED:
                 pool.shutdown(cancel_futures=True)
                 break
@@ -227,13 +208,14 @@ def _train_and_test(run: Run) -> str | None:
     # the runner writes the merged config to the folder of the run.
     config = run.folder / 'row' / 'config.py'
     config.parent.mkdir(exist_ok=True)
-    build_config(run.experiment, run.seed).dump(config)
+    build_config(run.row, run.settings['seed']).dump(config)
     resume = ['--resume'] * (run.folder / 'last_checkpoint').is_file()
     args = options.parse_arguments(
         train.add_arguments,
         [str(config), '--work-dir', str(run.folder), *resume],
     )
-    cfg = common.load_config(str(config), run.cfg_options, run.protocol)
+    changes = run.settings['cfg_options'], run.settings['protocol']
+    cfg = common.load_config(str(config), *changes)
     # mmengine's loggers and visualizers are global, one for each name.
     cfg.experiment_name = str(run.folder).replace('/', '_')
     runner = train.train(cfg, args)
@@ -261,10 +243,8 @@ def report(runs: Sequence[Run]) -> str:
     scores: dict[str, dict[int, dict]] = {}
     for run in runs:
         if (metrics := run.metrics()) is not None:
-            scores.setdefault(run.experiment.name, {})[run.seed] = metrics
-    compare = {run.experiment.name: run.experiment.compare for run in runs}
-    return report_table(scores, compare)
-
-
-if __name__ == '__main__':
-    sys.exit(main())
+            of_seed = scores.setdefault(run.row.name, {})
+            of_seed[run.settings['seed']] = metrics
+    return report_table(
+        scores, {run.row.name: run.row.compare for run in runs}
+    )

@@ -21,12 +21,10 @@ def report_table(
     """
     if not scores:
         return 'no run is finished'
-    found = {
-        name
-        for runs in scores.values()
-        for metrics in runs.values()
-        for name in metrics
-    }
+    runs = [
+        metrics for of_seed in scores.values() for metrics in of_seed.values()
+    ]
+    found = set().union(*runs)
     metric = next(name for name in (*MAIN_METRICS, *found) if name in found)
     values = {
         row: {seed: metrics[metric] for seed, metrics in runs.items()}
@@ -38,14 +36,9 @@ def report_table(
     ]
     for row, of_seed in values.items():
         base = compare[row]
-        cells = (
-            row,
-            str(len(of_seed)),
-            spread(list(of_seed.values())),
-            base,
-            *paired_difference(of_seed, values.get(base, {})),
-        )
-        lines.append(f'| {" | ".join(cells)} |')
+        paired = paired_difference(of_seed, values.get(base, {}))
+        first = [row, str(len(of_seed)), spread(list(of_seed.values()))]
+        lines.append(f'| {" | ".join([*first, base, *paired])} |')
     return '\n'.join(lines)
 
 
@@ -70,14 +63,9 @@ def paired_difference(
         base (Mapping[int, float]): Seed to metric of the row to compare with.
     """
     paired = [scores[seed] - base[seed] for seed in scores if seed in base]
-    if not paired:
-        return '', ''
-    mean = statistics.mean(paired)
-    if len(paired) == 1:
-        return f'{mean:+.1f}', ''
-    deviation = statistics.stdev(paired)
+    if len(paired) < 2:
+        return ' '.join(f'{value:+.1f}' for value in paired), ''
+    mean, deviation = statistics.mean(paired), statistics.stdev(paired)
     error = deviation / math.sqrt(len(paired))
-    return (
-        f'{mean:+.1f} ± {deviation:.1f}',
-        f'{mean / error:.1f}' if error else '',
-    )
+    t = f'{mean / error:.1f}' if error else ''
+    return f'{mean:+.1f} ± {deviation:.1f}', t

@@ -96,10 +96,10 @@ def build_config(experiment: Experiment, seed: int | None = None) -> 'Config':
     """
     keys = {k: v for k, v in experiment.changes.items() if '.' in k}
     variables = {k: v for k, v in experiment.changes.items() if '.' not in k}
+    if seed is not None:
+        keys['randomness.seed'] = seed
     cfg = load_with_variables(experiment.base, variables)
     cfg.merge_from_dict(keys)
-    if seed is not None:
-        cfg.merge_from_dict({'randomness.seed': seed})
     return cfg
 
 
@@ -120,11 +120,8 @@ def select_rows(
         return list(table.values())
     chosen = set()
     for pattern in patterns:
-        found = (
-            {pattern}
-            if pattern in table
-            else {n for n in table if fnmatchcase(n, f'*{pattern}*')}
-        )
+        found = {pattern} & table.keys()
+        found = found or {n for n in table if fnmatchcase(n, f'*{pattern}*')}
         if not found:
             raise UsageError(
                 f'--rows: no row matches {pattern!r}'

@@ -10,30 +10,20 @@ from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 
 from mmdavpt.checks.introspection import walk
-from mmdavpt.errors import UsageError, warn
+from mmdavpt.errors import UsageError
 
 #: Seconds that a rank waits for another one: rank 0 may need that long to
 #: cluster many classes. When a rank dies the others end much sooner.
 TIMEOUT = 1800
 TORCHRUN_VARIABLES = ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT')
-#: torchrun's variables -> those of other launchers.
-LAUNCHER_VARIABLES = {
-    'slurm': dict(
-        RANK='SLURM_PROCID',
-        WORLD_SIZE='SLURM_NTASKS',
-        LOCAL_RANK='SLURM_LOCALID',
-    ),
-    'mpi': dict(
-        RANK='OMPI_COMM_WORLD_RANK',
-        WORLD_SIZE='OMPI_COMM_WORLD_SIZE',
-        LOCAL_RANK='OMPI_COMM_WORLD_LOCAL_RANK',
-    ),
-}
-_START_WITH = {
-    'pytorch': 'tools/dist_train.sh or tools/dist_test.sh',
-    'slurm': 'tools/slurm_train.sh or tools/slurm_test.sh',
-    'mpi': 'mpirun of Open MPI',
-}
+#: Rank, number of ranks and rank on a machine in the environment.
+LAUNCHER_VARIABLES = dict(
+    slurm=('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID'),
+    mpi=tuple(f'OMPI_COMM_WORLD_{n}' for n in ('RANK', 'SIZE', 'LOCAL_RANK')),
+)
+STARTERS = dict(
+    pytorch='tools/dist_train.sh', slurm='tools/slurm_train.sh', mpi='mpirun'
+)
 
 
 def has_accelerator() -> bool:
@@ -93,7 +83,9 @@ def prepare_launcher(cfg: Config, local_rank: int = 0) -> None:
     if launcher == 'none':
         return
     _check_started_by(launcher, TORCHRUN_VARIABLES)
-    timeout = set_timeout(cfg)
+    env_cfg = cfg.setdefault('env_cfg', ConfigDict())
+    dist_cfg = env_cfg.setdefault('dist_cfg', ConfigDict(backend='nccl'))
+    timeout = dist_cfg.setdefault('timeout', TIMEOUT)
     if has_accelerator():
         return
     if not torch.distributed.is_initialized():
@@ -103,22 +95,10 @@ def prepare_launcher(cfg: Config, local_rank: int = 0) -> None:
     use_cpu_wrapper(cfg)
 
 
-def set_timeout(cfg: Config) -> float:
-    """Set how long ranks wait for each other, unless the config does.
-
-    Args:
-        cfg (Config): The config, changed in place.
-
-    Returns:
-        float: Seconds.
-    """
-    env_cfg = cfg.setdefault('env_cfg', ConfigDict())
-    dist_cfg = env_cfg.setdefault('dist_cfg', ConfigDict(backend='nccl'))
-    return dist_cfg.setdefault('timeout', TIMEOUT)
-
-
 def use_cpu_wrapper(cfg: Config) -> None:
-    """Let a distributed model run without a GPU; warn if SyncBN becomes BN.
+    """Let a distributed model run without a GPU.
+
+    SyncBN becomes BN: each process normalizes by its own part of the batch.
 
     Args:
         cfg (Config): The config, changed in place.
@@ -130,16 +110,10 @@ def use_cpu_wrapper(cfg: Config) -> None:
         broadcast_buffers=False,
         find_unused_parameters=cfg.get('find_unused_parameters', False),
     )
-    converted = cfg.pop('sync_bn', None) is not None
+    cfg.pop('sync_bn', None)
     for _, layer in walk(cfg.model):
         if layer.get('type') in ('SyncBN', 'MMSyncBN'):
             layer.type = 'BN'
-            converted = True
-    if converted:
-        warn(
-            'SyncBN needs GPUs: each process normalizes by its own part of '
-            'the batch'
-        )
 
 
 def set_torchrun_variables(launcher: str) -> None:
@@ -153,8 +127,9 @@ def set_torchrun_variables(launcher: str) -> None:
             machine of rank 0 is unknown.
     """
     names = LAUNCHER_VARIABLES[launcher]
-    _check_started_by(launcher, names.values())
-    os.environ.update({ours: os.environ[own] for ours, own in names.items()})
+    _check_started_by(launcher, names)
+    ours = ('RANK', 'WORLD_SIZE', 'LOCAL_RANK')
+    os.environ.update(zip(ours, map(os.environ.get, names), strict=True))
     if launcher == 'slurm':
         # Jobs that share a machine have different numbers.
         job = int(os.environ.get('SLURM_JOB_ID', 0))
@@ -169,24 +144,19 @@ def _check_started_by(launcher: str, names: Iterable[str]) -> None:
     if absent:
         raise UsageError(
             f'--launcher {launcher} needs {", ".join(absent)} in the '
-            f'environment; start with {_START_WITH[launcher]}, or leave '
+            f'environment; start with {STARTERS[launcher]}, or leave '
             '--launcher out'
         )
 
 
 def _first_slurm_node() -> str:
-    nodes = os.environ.get('SLURM_STEP_NODELIST', '')
-    nodes = nodes or os.environ.get('SLURM_NODELIST', '')
-    if nodes and not set(nodes) & set('[,'):  # a single one
-        return nodes
-    command = ['scontrol', 'show', 'hostnames', nodes]
+    nodes = os.environ.get('SLURM_STEP_NODELIST')
+    command = ['scontrol', 'show', 'hostnames']
+    command += [nodes or os.environ.get('SLURM_NODELIST', '')]
     try:
-        if names := subprocess.check_output(command, text=True).split():
-            return names[0]
-        reason = 'it printed nothing'
-    except (OSError, subprocess.CalledProcessError) as error:
-        reason = error
-    raise UsageError(
-        f'`{" ".join(command)}` should name the first machine of the Slurm '
-        f'job, but failed ({reason}); set MASTER_ADDR to it'
-    )
+        return subprocess.check_output(command, text=True).split()[0]
+    except (OSError, subprocess.CalledProcessError, IndexError) as error:
+        raise UsageError(
+            f'`{" ".join(command)}` should name the first machine of the '
+            f'Slurm job, but failed ({error}); set MASTER_ADDR to it'
+        ) from error

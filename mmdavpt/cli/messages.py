@@ -58,8 +58,6 @@ def run_command(
         ):
             if getattr(args, name, None) not in (None, 'auto'):
                 check_checkpoint_exists(getattr(args, name), use)
-        for name in ('work_dir', 'out', 'show_dir'):
-            check_writable(getattr(args, name, None), f'--{name}')
     if os.environ.get('RANK', '0') == '0':
         print(f'Loading {args.config} ...', flush=True)
 
@@ -67,7 +65,8 @@ def run_command(
 
     from .console import quiet_console
 
-    def run(args: argparse.Namespace) -> Any:
+    @record  # tells torchrun which process failed first, and how
+    def run() -> Any:
         with quiet_console(args.verbose), exit_with_sentence():
             from .common import leave_process_group
 
@@ -75,8 +74,7 @@ def run_command(
             leave_process_group()
             return result
 
-    # record() tells torchrun which process failed first, and how.
-    return record(run)(args)
+    return run()
 
 
 def check_config_exists(path: str) -> None:
@@ -95,12 +93,10 @@ def check_config_exists(path: str) -> None:
     found += [p for p in CONFIGS.rglob('*.py') if '_base_' not in p.parts]
     by_name = {p.name: p for p in reversed(found)}
     near = get_close_matches(Path(path).name, by_name, n=3, cutoff=0.5)
-    hint = (
-        'similar ones are '
-        + ', '.join(osp.relpath(by_name[name]) for name in near)
-        if near
-        else f'the configs are in {osp.relpath(CONFIGS)}'
-    )
+    hint = f'the configs are in {osp.relpath(CONFIGS)}'
+    if near:
+        paths = [osp.relpath(by_name[name]) for name in near]
+        hint = f'similar ones are {", ".join(paths)}'
     what = 'the config' if Path(path).suffix else 'the config or folder'
     raise UsageError(f'{what} {path} does not exist; {hint}')
 
@@ -121,32 +117,7 @@ def check_checkpoint_exists(path: str, use: str) -> None:
     folder = Path(path).parent
     files = [*folder.glob('*.pth'), *folder.glob('*.safetensors')]
     names = sorted(file.name for file in files)
-    hint = (
-        f'its folder has {first_few(names, 5)}'
-        if names
-        else (f'its folder {folder} has no checkpoint')
+    has = first_few(names, 5) if names else 'no checkpoint'
+    raise UsageError(
+        f'{use} {path} does not exist; its folder {folder} has {has}'
     )
-    raise UsageError(f'{use} {path} does not exist; {hint}')
-
-
-def check_writable(path: str | None, flag: str) -> None:
-    """Check that a file or folder can be made or written.
-
-    Args:
-        path (str, optional): The path, if there is one.
-        flag (str): The flag that names it.
-
-    Raises:
-        UsageError: If it cannot.
-    """
-    if path is None:
-        return
-    nearest = Path(path).expanduser().absolute()
-    while not nearest.exists():
-        nearest = nearest.parent
-    inside = nearest != Path(path).absolute()
-    if not os.access(nearest, os.W_OK) or inside and not nearest.is_dir():
-        raise UsageError(
-            f'{flag.replace("_", "-")} {path} cannot be written: {nearest} is '
-            + ('not a folder' if not nearest.is_dir() else 'write-protected')
-        )

@@ -11,8 +11,6 @@ from pathlib import Path
 
 from mmdavpt.errors import UsageError
 
-LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
-
 
 def parse_arguments(
     add_arguments: Callable[[argparse.ArgumentParser], None],
@@ -35,7 +33,10 @@ def parse_arguments(
     )
     add_arguments(parser)
     argv = sys.argv[1:] if argv is None else [*argv]
-    return parser.parse_args(argv, argparse.Namespace(command=argv))
+    args = parser.parse_args(argv, argparse.Namespace(command=argv))
+    if hasattr(args, 'cfg_options'):
+        args.cfg_options = dict(args.cfg_options or {})
+    return args
 
 
 def existing_path(path: str) -> str:
@@ -54,7 +55,7 @@ def add_config_arguments(
 ) -> None:
     """Add a config and what changes its values."""
     parser.add_argument('config', help=text)
-    add_cfg_options_argument(parser)
+    add_shared(parser, '--cfg-options')
 
 
 def add_folder_arguments(parser: argparse.ArgumentParser) -> None:
@@ -132,27 +133,15 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def add_cfg_options_argument(parser: argparse.ArgumentParser) -> None:
-    """Add ``--cfg-options``."""
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=ConfigOptions,
-        metavar='KEY=VALUE',
-        help='override values of the config by dotted keys, such as '
-        'model.backbone.num_prompts=10; a value is a Python literal, '
-        'dict(...), a text, or a list as [a,b] or a,b',
-    )
+def add_shared(parser: argparse._ActionsContainer, *names: str) -> None:
+    """Add arguments of :data:`SHARED`.
 
-
-def add_protocol_argument(parser: argparse.ArgumentParser) -> None:
-    """Add the choice of a protocol."""
-    parser.add_argument(
-        '--protocol',
-        metavar='NAME',
-        help='which images train and which choose the epoch, if the config '
-        'has `protocols`: tune, retrain or released (configs/README.md)',
-    )
+    Args:
+        parser (argparse._ActionsContainer): A parser, or a group of one.
+        *names (str): Their names.
+    """
+    for name in names:
+        parser.add_argument(name, **SHARED[name])
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -160,47 +149,24 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
 
     ``--work-dir`` overrides ``--cfg-options``, which override the config.
     """
-    parser.add_argument(
-        '--work-dir',
-        help='folder of logs and checkpoints; by default ./work_dirs/CONFIG, '
-        'or CONFIG_PROTOCOL with --protocol',
-    )
-    parser.add_argument(
-        '--launcher',
-        choices=LAUNCHERS,
-        help='the launcher of this process; dist_*.sh and slurm_*.sh set it',
-    )
-    add_verbose_argument(parser)
+    add_shared(parser, '--work-dir', '--launcher', '--verbose')
     # torch.distributed.launch passes the form with the hyphen.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
 
 
-def add_verbose_argument(parser: argparse.ArgumentParser) -> None:
-    """Add the flag that undoes :func:`.quiet_console`."""
-    parser.add_argument(
-        '--verbose',
-        action='store_true',
-        help='show on the terminal all that goes to the log file',
-    )
+def key_and_value(text: str) -> tuple[str, object]:
+    """Parse ``KEY=VALUE``; the ``type`` of ``--cfg-options``.
 
-
-class ConfigOptions(argparse.Action):
-    """Collect ``KEY=VALUE`` arguments in a dict."""
-
-    def __call__(self, parser, namespace, values, option_string=None):
-        """Parse the values and add them to those of earlier flags."""
-        options = dict(getattr(namespace, self.dest) or {})
-        for argument in values:
-            key, equals, text = argument.partition('=')
-            if not (key and equals):
-                parser.error(
-                    f'{option_string} takes KEY=VALUE, but got {argument!r}'
-                )
-            try:
-                options[key] = parse_value(text)
-            except ValueError as error:
-                parser.error(f'{option_string} {key}: {error}')
-        setattr(namespace, self.dest, options)
+    Args:
+        text (str): The option as typed.
+    """
+    key, equals, value = text.partition('=')
+    if not (key and equals):
+        raise argparse.ArgumentTypeError(f'takes KEY=VALUE, but got {text!r}')
+    try:
+        return key, parse_value(value)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f'{key}: {error}') from None
 
 
 def parse_value(text: str) -> object:
@@ -259,7 +225,7 @@ def _quote(element: re.Match) -> str:
 
 
 class _Literal(ast.NodeTransformer):
-    """Turn ``dict(key=value)`` into a literal; refuse sets, bytes, complex."""
+    """Turn ``dict(key=value)`` into a literal; refuse sets."""
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
@@ -271,7 +237,37 @@ class _Literal(ast.NodeTransformer):
     def visit_Set(self, node: ast.Set) -> None:
         raise ValueError
 
-    def visit_Constant(self, node: ast.Constant) -> ast.Constant:
-        if isinstance(node.value, (bytes, complex, type(...))):
-            raise ValueError
-        return node
+
+#: Arguments that several commands share.
+SHARED = {
+    '--cfg-options': dict(
+        nargs='+',
+        type=key_and_value,
+        action='extend',
+        metavar='KEY=VALUE',
+        help='override values of the config by dotted keys, such as '
+        'model.backbone.num_prompts=10; a value is a Python literal, '
+        'dict(...), a text, or a list as [a,b] or a,b',
+    ),
+    '--protocol': dict(
+        metavar='NAME',
+        help='which images train and which choose the epoch, if the config '
+        'has `protocols`: tune, retrain or released (configs/README.md)',
+    ),
+    '--work-dir': dict(
+        help='folder of logs and checkpoints; by default ./work_dirs/CONFIG, '
+        'or CONFIG_PROTOCOL with --protocol',
+    ),
+    '--launcher': dict(
+        choices=('none', 'pytorch', 'slurm', 'mpi'),
+        help='the launcher of this process; dist_*.sh and slurm_*.sh set it',
+    ),
+    '--no-check': dict(
+        action='store_true',
+        help='skip the checks of config and data before the run',
+    ),
+    '--verbose': dict(
+        action='store_true',
+        help='show on the terminal all that libraries log and print',
+    ),
+}

@@ -37,12 +37,10 @@ def with_protocol(cfg: Config, name: str | None = None) -> Config:
     if protocols is None:
         if name == default:
             return cfg
-        raise UsageError(
-            f'--protocol {name}: the config has no protocols; omit the flag'
-            if default is None
-            else f'--protocol {name}: this dumped config already has the '
-            f'protocol {default!r} applied; use the config it came from'
-        )
+        why = 'the config has no protocols; omit the flag'
+        if default is not None:
+            why = f'this dumped config already has the protocol {default!r}'
+        raise UsageError(f'--protocol {name}: {why}')
     if name not in protocols:
         raise UsageError(
             f'the config has no protocol {name!r}; it has '
@@ -73,19 +71,13 @@ def selection_warning(cfg: dict) -> str | None:
     loaders = [cfg.get(f'{split}_dataloader') for split in ('val', 'test')]
     if hook.get('save_best') is None or None in loaders:
         return None
-    val, test = (_images(loader['dataset']) for loader in loaders)
+    val, test = (
+        {k: v for k, v in loader['dataset'].items() if k not in NOT_THE_IMAGES}
+        for loader in loaders
+    )
     if val != test:
         return None
     return (
         'the best checkpoint is chosen by the test images, as in the '
         "paper's released code; do not report it as a test result"
     )
-
-
-def _images(dataset: dict) -> dict:
-    """Return the keys of a dataset's config that decide its images."""
-    return {
-        key: _images(value) if isinstance(value, dict) else value
-        for key, value in dataset.items()
-        if key not in NOT_THE_IMAGES
-    }

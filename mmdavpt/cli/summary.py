@@ -16,13 +16,16 @@ class SummaryHook(Hook):
 
     Args:
         config (str): Path of the config.
+
+    Attributes:
+        started (bool): Whether the run has finished an iteration.
     """
 
     # After the hook that saves the last checkpoint.
     priority = 'LOWEST'
 
     def __init__(self, config: str) -> None:
-        self.config = config
+        self.config, self.started = config, False
 
     def before_run(self, runner: Runner) -> None:
         """Log the summary."""
@@ -31,6 +34,9 @@ class SummaryHook(Hook):
             'Summary:\n'
             + '\n'.join(f'{name:<13}{text}' for name, text in lines.items())
         )
+
+    def _after_iter(self, *args, **kwargs) -> None:
+        self.started = True
 
     def after_train(self, runner: Runner) -> None:
         """Log the path of the last checkpoint."""

@@ -28,22 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='segmentation: a folder for label maps; classification: a .pkl '
         'file for predictions or a .json file for metrics',
     )
-    parser.add_argument(
-        '--show', action='store_true', help='show each prediction'
-    )
     parser.add_argument('--show-dir', help='folder for pictures')
-    parser.add_argument(
-        '--wait-time',
-        type=float,
-        default=2,
-        help='seconds that --show shows a picture',
-    )
     options.add_run_arguments(parser)
-    parser.add_argument(
-        '--no-check',
-        action='store_true',
-        help='skip the checks of config and data before the test',
-    )
+    options.add_shared(parser, '--no-check')
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -61,12 +48,10 @@ def _test(args: argparse.Namespace) -> None:
     from mmengine.fileio import dump
 
     from . import common
-    from .failures import early_failures_logged
 
     cfg = common.load_config(args.config, args.cfg_options)
     common.apply_command_line(cfg, args)
-    with early_failures_logged(cfg) as started:
-        runner = common.check_and_build(cfg, args, started, training=False)
+    with common.run_prepared(cfg, args, training=False) as runner:
         metrics = runner.test()
     if is_main_process():
         if args.out is not None and args.out.endswith('.json'):
@@ -99,7 +84,3 @@ def summary_line(metrics: Mapping, tta: bool) -> str:
     line = ' | '.join(f'{name} {found[name]:.2f}' for name in names)
     line = line.replace('mIoU ', 'mIoU-MS ' if tta else 'mIoU-SS ')
     return re.sub(r'top(\d+)', r'top-\1 (TTA)' if tta else r'top-\1', line)
-
-
-if __name__ == '__main__':
-    main()

@@ -13,16 +13,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from mmdavpt.errors import UsageError
-
 from . import options
 from .messages import run_command
 
 if TYPE_CHECKING:
     from mmengine.config import Config
     from mmengine.runner import Runner
-
-CONFIG_FILES = ('.py', '.json', '.yaml', '.yml')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='mixed precision: float16 on a GPU, bfloat16 on a CPU',
     )
-    options.add_protocol_argument(parser)
+    options.add_shared(parser, '--protocol')
     options.add_run_arguments(parser)
     check = parser.add_mutually_exclusive_group()
     check.add_argument(
@@ -51,11 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='check config, data and weights, rehearse one step, one '
         'validation batch and one checkpoint, and stop before the training',
     )
-    check.add_argument(
-        '--no-check',
-        action='store_true',
-        help='skip the checks of config and data before the training',
-    )
+    options.add_shared(check, '--no-check')
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -87,11 +79,6 @@ def load(args: argparse.Namespace) -> 'Config':
         from .folder_config import write_config
 
         args.config = write_config(args, args.command)
-    elif osp.splitext(args.config)[1] not in CONFIG_FILES:
-        raise UsageError(
-            f'{args.config} should be a config ({", ".join(CONFIG_FILES)}) or '
-            'a folder of images, but is another file'
-        )
     else:
         options.check_folder_arguments(args)
     return load_config(args.config, args.cfg_options, args.protocol)
@@ -119,22 +106,16 @@ def train(cfg: 'Config', args: argparse.Namespace) -> 'Runner | None':
     )
 
     from . import common
-    from .failures import early_failures_logged
 
     common.apply_command_line(cfg, args)
     # A signal stops all processes together.
     with (
         suppress(Stopped, RehearsalPassed),
         exit_cleanly_on_signal(alone=cfg.launcher == 'none'),
-        early_failures_logged(cfg) as started,
+        common.run_prepared(cfg, args, training=True) as runner,
     ):
-        runner = common.check_and_build(cfg, args, started, training=True)
         if not args.no_check:
             runner.register_hook(RehearsalHook(stop=args.check_only))
         runner.train()
         return runner
     return None
-
-
-if __name__ == '__main__':
-    main()

@@ -19,14 +19,9 @@ def check_pixel_labels(
         np.ndarray: Shape (n, ).
 
     Raises:
-        TypeError: If the labels are not integers.
         ValueError: If a label is out of range.
     """
     labels = np.asarray(labels)
-    if labels.dtype.kind not in 'iu':
-        raise TypeError(
-            f'pixel labels should be integers, but got {labels.dtype}'
-        )
     labels = labels[labels != ignore_index]
     # Range check first: sorting a crop takes ten times as long.
     if labels.size and (labels.min() < 0 or labels.max() >= num_classes):
@@ -63,7 +58,6 @@ def draw_guidance_label(
         the guidance.
 
     Raises:
-        TypeError: If the labels are not integers.
         ValueError: If a label is out of range.
     """
     labels = check_pixel_labels(labels, num_classes, ignore_index)

@@ -6,14 +6,17 @@ from mmengine.runner.runner import _SlicedDataset
 from torch.utils.data import DataLoader, SequentialSampler, Subset
 
 
-def first_pass_loader(dataloader: DataLoader, seed: int = 0) -> DataLoader:
-    """Return a loader that reads the training set once, in order.
+def first_pass_loader(
+    dataloader: DataLoader, seed: int = 0, shuffle: bool = False
+) -> DataLoader:
+    """Return a loader that reads the training set once.
 
     Args:
         dataloader (DataLoader): The training loader.
-        seed (int): Seed of the workers. Defaults to 0.
+        seed (int): Seed of the workers and the order. Defaults to 0.
+        shuffle (bool): Whether the order is random. Defaults to False.
     """
-    sampler = dict(type='DefaultSampler', shuffle=False, round_up=False)
+    sampler = dict(type='DefaultSampler', shuffle=shuffle, round_up=False)
     return _loader_like(dataloader, _subset(dataloader), sampler, seed)
 
 

@@ -43,16 +43,13 @@ def describe(result: MappingResult, moved: int | None) -> str:
     if (result.mapping < 0).all():
         return 'Mapping: no class has a prompt, the guidance is off'
     sizes = result.sizes.tolist()
-    unassigned = sizes.count(0)
+    unassigned, never = sizes.count(0), result.never_seen
+    moves = f'{moved} class{"" if moved == 1 else "es"} moved'
     parts = [
         f'{sum(sizes)} classes on {len(sizes) - unassigned} prompts',
+        f'{unassigned} unassigned' if unassigned else '',
         f'cluster sizes {sizes}',
-        'first mapping'
-        if moved is None
-        else f'{moved} class{"" if moved == 1 else "es"} moved',
+        'first mapping' if moved is None else moves,
+        f'never seen: {first_few(never, 10)}' if never else '',
     ]
-    if unassigned:
-        parts.insert(1, f'{unassigned} unassigned')
-    if result.never_seen:
-        parts.append(f'never seen: {first_few(result.never_seen, 10)}')
-    return 'Mapping: ' + ', '.join(parts)
+    return 'Mapping: ' + ', '.join(filter(None, parts))

@@ -2,7 +2,7 @@ from .backbones import DAVPTTimmViT, DAVPTVisionTransformer
 from .classifier import DAVPTImageClassifier
 from .cls_tta import LabelingClsTTAModel
 from .guidance import PromptGuidance
-from .heads import LinearSegHead, MomentProbingHead
+from .heads import FeaturePyramid, LinearSegHead, MomentProbingHead
 from .losses import DAVPTLoss
 from .seg_tta import RunningSegTTAModel
 from .segmentor import DAVPTEncoderDecoder
@@ -14,6 +14,7 @@ __all__ = [
     'DAVPTLoss',
     'DAVPTTimmViT',
     'DAVPTVisionTransformer',
+    'FeaturePyramid',
     'LabelingClsTTAModel',
     'LinearSegHead',
     'MomentProbingHead',

@@ -28,7 +28,7 @@ class FrozenWeights:
             layer (int): Index of the layer.
             part (str): One of :data:`~mmdavpt.models.tuners.PARTS`.
         """
-        module, rows = view_of(self._backbone.layers[layer]).linear(part)
+        module, rows = self._backbone.linear(layer, part)
         return module.weight[rows]
 
     def bias(self, layer: int, part: str) -> Tensor:

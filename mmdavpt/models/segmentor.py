@@ -165,9 +165,12 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
         """
 
         def decode(features, image, size):
-            # Heads prefer it to `pad_shape` only if it is a `torch.Size`.
-            meta = {**batch_img_metas[image], 'img_shape': torch.Size(size)}
-            return self._window_logits(features, meta)
+            shape = torch.Size(size)
+            # Some heads prefer `pad_shape`, others a `torch.Size`.
+            own = dict(img_shape=shape, pad_shape=shape)
+            return self._window_logits(
+                features, {**batch_img_metas[image], **own}
+            )
 
         return slide_logits(
             inputs,

@@ -32,20 +32,14 @@ def window_starts(length: int, crop: int, stride: int) -> list[int]:
         UsageError: If a number is not positive, or if there would be pixels
             between two windows.
     """
-    if crop < 1 or stride < 1:
-        raise UsageError(
-            '`test_cfg.crop_size` and `test_cfg.stride` should be positive, '
-            f'but got {crop} and {stride} pixels along a side'
-        )
     last = max(length - crop, 0)
-    starts = [*range(0, last, stride), last]
-    if len(starts) > 1 and stride > crop:
+    if min(crop, stride) < 1 or (last and stride > crop):
         raise UsageError(
-            '`test_cfg.stride` should be at most `test_cfg.crop_size`, or '
-            f'windows leave gaps, but got {stride} and {crop}; lower the '
-            'stride'
+            '`test_cfg.stride` should be positive and at most '
+            '`test_cfg.crop_size`, or windows leave gaps, but got '
+            f'{stride} and {crop}; change the stride'
         )
-    return starts
+    return [*range(0, last, stride), last]
 
 
 def cover_counts(length: int, starts: Sequence[int], crop: int) -> Tensor:

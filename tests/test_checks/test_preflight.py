@@ -63,7 +63,7 @@ def test_the_model_has_no_memory_for_its_weights(tmp_path):
         ({'model.data_preprocessor.meen': 1}, "preprocessor`: .*'meen'; did"),
         ({'train_dataloader': None}, 'train loop needs .*lacks train_data'),
         ({'val_cfg': None}, 'val loop needs .* but lacks val_cfg'),
-        ({'model': None}, 'has no `model`'),
+        ({'model': None}, 'model should be a nn.Module .* got None'),
         ({'train_dataloader.batchsize': 1}, "`train_dataloader`: .*'batch_si"),
         ({'train_dataloader.dataset.type': 'G'}, 'loader.dataset`: .*registr'),
         (
@@ -71,8 +71,10 @@ def test_the_model_has_no_memory_for_its_weights(tmp_path):
             'dataset.pipeline.0`: PackInputs has no argument',
         ),
         ({'train_dataloader.sampler.type': 'x'}, 'sampler`: .*data sampler'),
-        ({'train_dataloader.persistent_workers': True}, 'or num_workers to 1'),
-        ({'randomness': dict(sed=1)}, "randomness.sed`; did you mean 'seed'"),
+        (
+            {'train_dataloader.persistent_workers': True},
+            'needs num_workers > 0',
+        ),
         ({'optim_wrapper.optimizer.type': 'Adm'}, "optimizer.type`: 'Adm'"),
         ({'optim_wrapper.optimizer.lr': -1}, 'Invalid learning rate'),
         ({'optim_wrapper.clip_gradd': {}}, "has no argument 'clip_gradd'"),
@@ -105,14 +107,9 @@ def test_reports_parts_that_cannot_be_built(changes, sentence):
             {CUSTOM_KEYS: dict(custom_keys=dict(head=dict(lr_mul=2)))},
             "head.lr_mul`; did you mean 'lr_mult'",
         ),
-        ({'model.backbone.arch.depth': 1}, '`model.backbone.arch.depth`'),
         (
             {'default_hooks.chekpoint': dict(type='CheckpointHook')},
-            "second CheckpointHook; did you mean 'checkpoint'",
-        ),
-        (
-            {'default_hooks.checkpoint.intervall': 1},
-            "reads .*point.intervall`; did you mean 'interval'",
+            "instead of replacing it; did you mean 'checkpoint'",
         ),
         ({'data_preprocessor': dict(mean=[1, 2, 3])}, 'hides .*ssor.mean`'),
         (
@@ -121,21 +118,18 @@ def test_reports_parts_that_cannot_be_built(changes, sentence):
         ),
         (
             {'val_dataloader.drop_last': True, 'val_dataloader.batch_size': 7},
-            'leaves images out of the scores; set val_dataloader.drop_last',
+            'leaves images out of the scores or .* set drop_last=False',
         ),
-        ({'val_dataloader.sampler.type': 'InfiniteSampler'}, 'never ends or'),
+        ({'val_dataloader.sampler.type': 'InfiniteSampler'}, 'repeats some'),
         (
             {'train_dataloader.sampler.type': 'InfiniteSampler'},
             'ends, but the',
         ),
-        ({'train_cfg.val_interval': [3]}, r'but is \[3\]'),
-        ({'train_cfg.max_epochs': 0}, 'max_epochs should be 1 or more, but'),
         (
             {'param_scheduler': [dict(type='CosineAnnealingLR', begin=2)]},
             '`param_scheduler.0`: .* begins at 2, but the training ends at 2',
         ),
         ({'model.head.num_classes': 5}, '6 classes, .* num_classes=5'),
-        ({'custom_hooks': []}, 'needs a hook for its class-to-prompt'),
         (
             {
                 'model.head': dict(
@@ -186,11 +180,10 @@ def test_silent_mistakes(changes, sentence):
         ),
         (
             {
-                'model.decode_head.num_classes': 2,
                 'model.decode_head.out_channels': 1,
                 'model.decode_head.threshold': 0.3,
             },
-            '`model.decode_head` has one output',
+            'CrossEntropyLoss of `model.decode_head` is 0 for right lab',
         ),
         (
             {

@@ -151,6 +151,11 @@ class HoldsLock(BaseMetric):
         ),
         ({'val_evaluator': dict(type=NoResult)}, 'NoResult gives no result'),
         (
+            {'default_hooks.checkpoint.intervall': 1},
+            "rehearsal of the checkpoint failed: .* argument 'intervall'",
+        ),
+        ({'custom_hooks': []}, 'no class-to-prompt mapping: add custom_hooks'),
+        (
             {'default_hooks.checkpoint.save_best': 'top1'},
             "Hook needs the metric 'top1', but .* gives accuracy/top1",
         ),

@@ -203,6 +203,7 @@ def test_state_in_memory_is_restored(tmp_path):
 
     before, after = Recorder(34), Recorder(36)
     cfg = dict(classification(tmp_path), custom_hooks=[])
+    cfg['model']['guidance'] = None
     with pytest.raises(Stop):
         train(cfg, True, MoveMore(), before, after, StopHook())
     assert_same(before.seen, after.seen)

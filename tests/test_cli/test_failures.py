@@ -1,22 +1,38 @@
 """Failures before the first iteration are one sentence and a log."""
 
+from types import SimpleNamespace
+
 import pytest
 from mmengine.config import Config
 
-from mmdavpt.cli.failures import early_failures_logged
+from mmdavpt.cli import common
 from mmdavpt.cli.messages import exit_with_sentence
 from mmdavpt.errors import UsageError
 
+ARGS = SimpleNamespace(config='c.py', no_check=True, local_rank=0)
+
 
 @pytest.fixture
-def cfg(tmp_path):
+def cfg(tmp_path, monkeypatch):
+    monkeypatch.setattr(common, 'build_runner', lambda cfg, training: Runner)
     return Config(dict(work_dir=str(tmp_path / 'run'), model=dict(a=1)))
 
 
+class Runner:
+    """A runner whose hooks have seen an iteration, or not."""
+
+    started = False
+
+    @classmethod
+    def register_hook(cls, hook):
+        hook.started = cls.started
+
+
 def fail(cfg, error, started=False):
-    with exit_with_sentence(), early_failures_logged(cfg) as hook:
-        hook.started = started
-        raise error
+    Runner.started = started
+    with exit_with_sentence():
+        with common.run_prepared(cfg, ARGS, training=True):
+            raise error
 
 
 def test_an_unexpected_failure(cfg, capsys, tmp_path):

@@ -190,7 +190,7 @@ def test_options_that_do_not_fit(folder, argv, sentence):
             [str(RECOMMENDED / 'classification.py'), '--epochs', '3'],
             '--epochs is for a folder of images',
         ),
-        (['colors/red/0.JPG'], 'a folder of images, but is another file'),
+        (['colors/red/0.JPG'], '0.JPG cannot be read: Only py/yml/'),
         (['colours'], 'the config or folder colours does not exist'),
     ],
 )

@@ -32,6 +32,12 @@ FOLDER = str(ROOT / 'configs/recommended/classification.py')
         (test, [ADE20K, 'no.pth'], 'the checkpoint no.pth does not exist'),
         (
             train,
+            [FOLDER, '--no-check', '--work-dir', f'{__file__}/a'],
+            r'Not a directory: .*test_runs.py/a',
+        ),
+        (train, [ADE20K, '--resume', 'a.pth'], 'to resume from a.pth does no'),
+        (
+            train,
             [
                 CUB,
                 '--cfg-options',
@@ -276,7 +282,8 @@ def test_train_a_segmentor_on_two_cpu_processes_then_test_it(tmp_path, capsys):
     assert len(before) <= 40, done.stdout
     assert sum(line.endswith('Summary:') for line in before) == 1
     (log,) = work_dir.glob('*/*.log')
-    for note in ('Could not import OneDL', 'System environment', 'Config:'):
+    assert 'Could not import OneDL' not in done.stdout
+    for note in ('System environment', 'Config:'):
         assert note not in done.stdout and note in log.read_text()
     capsys.readouterr()
 

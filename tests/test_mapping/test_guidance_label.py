@@ -85,11 +85,6 @@ def test_labels_out_of_range():
         draw([0, 255], ignore_index=-100)
 
 
-def test_refuses_labels_that_are_not_integers():
-    with pytest.raises(TypeError, match='should be integers, but got float'):
-        draw([0.0, 1.0])
-
-
 @given(
     labels=st.lists(st.integers(0, 6) | st.just(255), max_size=40),
     excluded=st.sets(st.integers(0, 6)),

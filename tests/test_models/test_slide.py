@@ -246,6 +246,24 @@ class OwnLogits(SETRUPHead):
         return super().predict_by_feat(seg_logits.tanh(), batch_img_metas)
 
 
+class PaddedSize(SETRUPHead):
+    """A head that prefers the padded size, as `Mask2FormerHead` does."""
+
+    def predict(self, inputs, batch_img_metas, test_cfg):
+        return F.interpolate(self(inputs), batch_img_metas[0]['pad_shape'])
+
+
+@torch.no_grad()
+def test_heads_see_the_size_of_windows_as_padded_size(build):
+    model = build()
+    inputs = images((40, 53))
+    expected = model.slide_inference(inputs, metas(inputs))
+    model.decode_head.__class__ = PaddedSize
+    model.decode_head.up_convs[0][1].scale_factor = 8.0  # to the window's
+    given = [dict(meta, pad_shape=(40, 53)) for meta in metas(inputs)]
+    assert model.slide_inference(inputs, given).shape == expected.shape
+
+
 @pytest.mark.parametrize('kind', [OwnPredict, OwnLogits])
 @torch.no_grad()
 def test_use_the_prediction_of_the_head(build, kind):
@@ -323,7 +341,7 @@ def test_reject_gaps():
 
 @pytest.mark.parametrize('crop, stride', [(5, 0), (5, -3), (0, 1)])
 def test_reject_non_positive_windows(crop, stride):
-    with pytest.raises(UsageError, match=f'got {crop} and {stride} pixels'):
+    with pytest.raises(UsageError, match=f'got {stride} and {crop}; change'):
         window_starts(9, crop, stride)
 
 

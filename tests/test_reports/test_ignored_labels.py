@@ -7,7 +7,6 @@ reports are of this kind.
 import pytest
 from mmengine.config import Config
 
-from mmdavpt.checks.preflight import preflight
 from mmdavpt.cli.evaluation import use_tta
 from mmdavpt.engine.runner import DAVPTRunner
 
@@ -60,38 +59,6 @@ def test_segmentation(changes, said, tmp_path):
     sentence = runs.sentence(segmentation(tmp_path, changes))
     with pytest.raises(AssertionError, match=said or '^$'):
         raise AssertionError(sentence)
-
-
-@pytest.mark.parametrize(
-    'loss, learns',
-    [
-        (dict(type='DiceLoss'), True),
-        ([SIGMOID, dict(type='DiceLoss', loss_name='loss_dice')], True),
-        (dict(type='CrossEntropyLoss'), False),
-        (dict(type='CrossEntropyLoss', avg_non_ignore=True), False),
-        (SIGMOID, False),
-        (dict(type='LovaszLoss', reduction='none'), False),
-        (dict(type='FocalLoss'), False),
-    ],
-)
-def test_losses_that_learn_from_ignored_pixels(loss, learns, tmp_path):
-    cfg = Config(segmentation(tmp_path, {LOSS: loss}, 'abc'))
-    said = preflight(cfg, training=True)
-    assert [
-        'DiceLoss of `model.decode_head` also learns from pixels' in sentence
-        for sentence in said
-    ] == [True] * learns
-
-
-@pytest.mark.parametrize('split', ['val', 'test'])
-def test_more_guesses_than_classes(split, tmp_path):
-    cfg = runs.classification(tmp_path / 'photos')
-    cfg[f'{split}_evaluator'] = dict(type='Accuracy', topk=(1, 5))
-    said = runs.sentence(cfg, training=split == 'val')
-    assert (
-        f'Accuracy of `{split}_evaluator` needs 5 classes for topk=5, but '
-        'there are 3; lower topk'
-    ) in said
 
 
 @pytest.mark.parametrize('tta', [False, True])

@@ -3,14 +3,12 @@
 import pytest
 import torch
 from mmcv.transforms import BaseTransform
-from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import TRANSFORMS
 from mmseg.models import CrossEntropyLoss
 from torch.nn import functional
 
-from mmdavpt.checks.conflicts import better_values
-from mmdavpt.checks.preflight import preflight
+from mmdavpt.checks.evaluation import better_values
 
 from . import runs
 from .commands import log_of, refusal, start, trained
@@ -62,7 +60,7 @@ def test_rules_of_metrics():
     assert better_values('mape') is better_values('f1-score') is None
 
 
-def test_class_weights_with_ignored_pixels(masks):
+def test_class_weights_with_ignored_pixels(masks, tmp_path, capsys):
     """IndexError for class_weight with avg_non_ignore [mmseg #3412, #3831].
 
     Without avg_non_ignore, the loss is that of PyTorch, which averages over
@@ -70,8 +68,8 @@ def test_class_weights_with_ignored_pixels(masks):
     """
     head = 'model.decode_head.loss_decode'
     changes = {f'{head}.class_weight': [1.0, 2.0, 3.0]}
-    said = runs.sentence(runs.toy._merge(masks, changes))
-    assert 'the loss of `model.decode_head` has class_weight and avg_' in said
+    said = refusal(capsys, 'train', runs.toy._merge(masks, changes), tmp_path)
+    assert 'of the training step failed' in said and 'IndexError' in said
     changes[f'{head}.avg_non_ignore'] = False
     assert runs.sentence(runs.toy._merge(masks, changes)) == ''
     logits = torch.randn(2, 3, 4, 5, generator=torch.manual_seed(0))
@@ -84,15 +82,6 @@ def test_class_weights_with_ignored_pixels(masks):
     torch.testing.assert_close(
         loss(logits, labels, ignore_index=255), expected
     )
-
-
-def test_a_scaled_rate_and_accumulated_gradients(photos):
-    """auto_scale_lr counts only a part of a step [mmdet #10728]."""
-    photos['auto_scale_lr'] = dict(enable=True, base_batch_size=16)
-    assert preflight(Config(photos), training=True) == []
-    photos['optim_wrapper']['accumulative_counts'] = 2
-    (said,) = preflight(Config(photos), training=True)
-    assert 'steps after 2 iterations; to count all images of a step' in said
 
 
 def test_accumulation_equals_larger_batches(photos):
@@ -143,7 +132,7 @@ def test_workers_without_a_process(photos):
     """`num_workers=0` alone fails late [mmseg #2514]."""
     photos['train_dataloader']['persistent_workers'] = True
     said = runs.sentence(photos)
-    assert 'persistent_workers=True needs workers; set persistent_w' in said
+    assert 'persistent_workers option needs num_workers > 0' in said
 
 
 @pytest.mark.parametrize('guidance', [None, GUIDED])

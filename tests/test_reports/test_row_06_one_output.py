@@ -13,7 +13,8 @@ SOFTMAX = dict(type='CrossEntropyLoss')
 DICE = dict(type='DiceLoss', use_sigmoid=False)
 ONE = dict(out_channels=1, threshold=0.5)
 MEANINGLESS = r'num_classes` is 1, so that all scores would be meaningless'
-ZERO = r'has one output, of which a softmax is always 1 and its loss 0'
+#: Which loss is always 0, or smaller for wrong labels.
+ZERO = ' for wrong ones with out_channels=1; use another loss'
 
 
 def said(cfg, expected):

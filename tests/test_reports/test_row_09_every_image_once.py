@@ -29,8 +29,8 @@ from . import runs
     'changes, said',
     [
         (dict(drop_last=True, batch_size=8), 'leaves images out of the sco'),
-        (dict(num_batch_per_epoch=1), 'num_batch_per_epoch` leaves images'),
-        (dict(sampler=dict(type='InfiniteSampler')), 'never ends or repeats'),
+        (dict(num_batch_per_epoch=1), 'remove num_batch_per_epoch'),
+        (dict(sampler=dict(type='InfiniteSampler')), 'or repeats some'),
         (dict(sampler=dict(type='RepeatAugSampler')), 'out of the scores'),
         (dict(wrapper='RepeatDataset', times=2), 'several times.*RepeatData'),
         (

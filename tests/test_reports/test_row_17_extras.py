@@ -50,7 +50,7 @@ def test_a_run_names_the_extra(
         if not line.startswith('warning: ')
     )
     assert (
-        f"{backend} needs the package '{package}'; install it with "
+        f"the package '{package}' is missing; install it with "
         f'`pip install "mmdavpt[{package}]"`; the traceback is in' in line
     )
 
@@ -74,7 +74,7 @@ def test_every_backend_without_its_package(
     backend = VISBACKENDS.build(dict(type=name, save_dir=str(tmp_path)))
     with pytest.raises(ImportError) as info:
         backend._init_env()
-    sentence = describe(info.value, [])
+    sentence = describe(info.value, {})
     assert '\n' not in sentence
     assert 'pip install' in sentence or 'Please install' in sentence
 

@@ -22,7 +22,7 @@ def test_visualizers_of_other_libraries_are_replaced(scope, given, expected):
     cfg = Config(dict(default_scope=scope))
     if given is not None:
         cfg.visualizer = dict(type=given, alpha=0.5)
-    draw_predictions(cfg, False, 'pictures', 0)
+    draw_predictions(cfg, 'pictures')
     assert cfg.visualizer.type == expected
     assert ('alpha' in cfg.visualizer) == (given is not None)
 
@@ -31,7 +31,7 @@ def test_pictures_go_to_files_beside_other_backends():
     backend = dict(type='TensorboardVisBackend')
     visualizer = dict(type='SegLocalVisualizer', vis_backends=[backend])
     cfg = Config(dict(default_scope='mmseg', visualizer=visualizer))
-    draw_predictions(cfg, False, 'pictures', 0)
+    draw_predictions(cfg, 'pictures')
     kinds = [b.type for b in cfg.visualizer.vis_backends]
     assert kinds == ['TensorboardVisBackend', 'LocalVisBackend']
     assert cfg.visualizer.save_dir == 'pictures'

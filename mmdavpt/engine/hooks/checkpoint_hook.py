@@ -1,11 +1,10 @@
 """Save checkpoints without ever losing the last good one."""
 
-import os
-import os.path as osp
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from unittest.mock import patch
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
@@ -65,24 +64,17 @@ class DAVPTCheckpointHook(CheckpointHook):
         """
         super().before_train(runner)
         relocate_best_checkpoint(self)
-        if not runner._resume and is_main_process():
-            self._warn_of_older_files(runner)
+        names = sorted(path.name for path in Path(self.out_dir).glob('*.pth'))
+        if names and not runner._resume and is_main_process():
+            runner.logger.warning(
+                f'{self.out_dir} has checkpoints of an earlier run '
+                f'({first_few(names)}), which stay with those of this one; '
+                'use --resume to continue it, or another --work-dir'
+            )
         if self.tuned_only:
             model = tunable_model(runner.model)
             check_restorable(model)
             self._frozen = fingerprint(frozen_weights(model))
-
-    def _warn_of_older_files(self, runner: Runner) -> None:
-        """Warn of files that could be taken for those of this run."""
-        names = []
-        if osp.isdir(self.out_dir):
-            names = [n for n in os.listdir(self.out_dir) if n.endswith('.pth')]
-        if names:
-            runner.logger.warning(
-                f'{self.out_dir} has checkpoints of an earlier run '
-                f'({first_few(sorted(names))}), which stay with those of '
-                'this one; use --resume to continue it, or another --work-dir'
-            )
 
     def save_before_validation(self, runner: Runner) -> None:
         """Save a first checkpoint, in case the validation fails.
@@ -186,18 +178,21 @@ class DAVPTCheckpointHook(CheckpointHook):
             )
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
-        backend = self.file_backend
         # mmengine deletes the old best before it saves the new one.
-        self.file_backend = deferred = _DeferredRemovals(backend)
-        try:
-            with self._continue_if_save_fails(runner):
-                super()._save_best_checkpoint(runner, metrics)
-        finally:
-            self.file_backend = backend
+        outdated = []
+        with (
+            patch.object(self.file_backend, 'remove', outdated.append),
+            self._continue_if_save_fails(runner),
+        ):
+            super()._save_best_checkpoint(runner, metrics)
+        best = [
+            getattr(self, 'best_ckpt_path', None),
+            *getattr(self, 'best_ckpt_path_dict', {}).values(),
+        ]
         # The last checkpoint may still name the old best.
         if self._unsaved is None:
-            for path in deferred.paths:
-                if path not in self._best_paths():  # not overwritten
+            for path in outdated:
+                if path not in best:  # not overwritten
                     self._remove(runner, path)
 
     @contextmanager
@@ -223,28 +218,3 @@ class DAVPTCheckpointHook(CheckpointHook):
                 self.file_backend.remove(path)
         except OSError as error:
             runner.logger.warning(f'{path} could not be removed ({error}).')
-
-    def _best_paths(self) -> list[str]:
-        return [
-            getattr(self, 'best_ckpt_path', None),
-            *getattr(self, 'best_ckpt_path_dict', {}).values(),
-        ]
-
-
-class _DeferredRemovals:
-    """A file backend that lists the files to delete instead of deleting them.
-
-    Attributes:
-        paths (list[str]): The files to delete.
-    """
-
-    def __init__(self, backend: Any) -> None:
-        self._backend = backend
-        self.paths = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._backend, name)
-
-    def remove(self, path: str) -> None:
-        """Delete a file later."""
-        self.paths.append(path)

@@ -19,6 +19,7 @@ from mmdavpt.engine.fault_tolerance.checked_pipeline import (
     replaced_files,
 )
 from mmdavpt.errors import UsageError, first_few
+from mmdavpt.mapping.refresh_schedule import check_count
 from mmdavpt.models.guidance import check_annotations, read_class_labels
 from mmdavpt.ranks import gather_distinct
 from mmdavpt.registry import HOOKS
@@ -53,18 +54,15 @@ class TrainingCheckHook(Hook):
             scores would change.
 
     Raises:
-        ValueError: If the number is negative.
+        UsageError: If the number is negative.
     """
 
     # Before hooks that use the labels.
     priority = 'HIGH'
 
     def __init__(self, max_broken_files: int = 0) -> None:
-        if max_broken_files < 0:
-            raise ValueError(
-                'TrainingCheckHook: `max_broken_files` should be 0 or more, '
-                f'but got {max_broken_files}'
-            )
+        name = 'TrainingCheckHook: `max_broken_files`'
+        check_count(name, max_broken_files, 0)
         self.max_broken_files = max_broken_files
 
     def before_train(self, runner: Runner) -> None:

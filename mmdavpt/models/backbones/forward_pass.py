@@ -98,24 +98,25 @@ def run_layers(
     projected = vit.prompt_cache.get(vit, acting) if as_prefix else {}
     outs, guided = [], {}
     for i in range(vit.num_used_layers):
-        prefix = None
+        tuners = LayerTuners(i, acting)
+        own = prefix = None
         if prompted:
-            tokens, prefix = _with_prompts(vit, i, tokens)
+            tokens, prefix, own = _with_prompts(vit, tokens, tuners)
         is_guided = request is not None and i in request.layers
         task = LayerTask(
             prompts=prefix,
             projected=None if prefix is None else projected.get(i),
-            tuners=LayerTuners(i, acting),
+            tuners=tuners,
             patch_start=tokens.patch_start,
             cls_only=_is_last(vit, i) and vit.out_type == 'cls_token',
             request=request if is_guided else None,
-            own_prompts=vit.prompts[str(i)] if is_guided else None,
+            own_prompts=own if is_guided else None,
             rope=None if rope is None else rope[i],
             has_cls=vit.has_cls,
         )
         x, layer_tokens = _run_layer(vit, i, tokens.x, task)
         if i == len(vit.layers) - 1 and vit.final_norm:
-            x = task.tuners.apply('norm', 'final', vit.output_norm(x))
+            x = tuners.apply('norm', 'final', vit.output_norm(x))
         entered = None if vit.gate_logits is None else tokens.prompts
         tokens = tokens._replace(x=x, entered=entered)
         if is_guided:
@@ -137,25 +138,27 @@ def _is_last(vit: nn.Module, i: int) -> bool:
 
 
 def _with_prompts(
-    vit: nn.Module, i: int, tokens: TokenSequence
-) -> tuple[TokenSequence, Tensor | None]:
+    vit: nn.Module, tokens: TokenSequence, tuners: LayerTuners
+) -> tuple[TokenSequence, Tensor | None, Tensor | None]:
     """Give a layer its prompts: among the tokens, or else as a prefix.
 
     Returns:
-        tuple[TokenSequence, Tensor | None]: Input of the layer; and its
-        prefix, with shape (P, C), if it has one.
+        tuple[TokenSequence, Tensor | None, Tensor | None]: Input of the
+        layer; its prefix, with shape (P, C), if it has one; and its prompts,
+        wherever they are, if it has any.
     """
-    prompts = vit.prompts.of_layer(i)
+    i = tuners.layer
     pooled = vit.pool_prompts and _is_last(vit, i)
-    own = tokens.entered
+    prompts, own = vit.prompts.of_layer(i), tokens.entered
     if prompts is not None:
+        prompts = tuners.apply('prompts', prompts)
         own = prompts.expand(tokens.x.shape[0], -1, -1)
     if own is None or not (vit.propagate or pooled):
-        return tokens, prompts
+        return tokens, prompts, prompts
     if vit.propagate in ('sum', 'gate') and tokens.num_prompts:
         gate = None if vit.gate_logits is None else vit.gate_logits[i - 1]
         own = mix_prompts(own, tokens.prompts, gate)
-    return tokens.with_prompts(own), None
+    return tokens.with_prompts(own), None, prompts
 
 
 def _run_layer(

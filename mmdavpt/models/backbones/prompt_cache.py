@@ -55,7 +55,7 @@ class PromptCache(nn.Module):
             cannot be cached: in training, with gradients, while a graph is
             traced, where a layer's own projection trains or is more than a
             linear layer, or where a tuner other than :class:`.Bias` changes
-            keys or values, whose result may depend on anything.
+            prompts, keys or values, whose result may depend on anything.
         """
         if torch.is_grad_enabled() or vit.prompts.training or _is_traced():
             return {}
@@ -92,7 +92,8 @@ def _is_traced() -> bool:
 
 def _sources(vit: nn.Module, acting: Acting) -> _Sources | None:
     """Return the sources of the results; None if they are unknown."""
-    changing = [*acting.get('adapt', ()), *acting.get('norm', ())]
+    points = ('adapt', 'prompts', 'norm')
+    changing = [t for point in points for t in acting.get(point, ())]
     for point in ('bias', 'project'):
         tuners = acting.get(point, ())
         changing += [t for t in tuners if not {'k', 'v'}.isdisjoint(t.parts)]

@@ -13,6 +13,7 @@ from mmdavpt.models.tuners import (
     Acting,
     BackboneSizes,
     Bias,
+    SelectiveTuner,
     Tuner,
     acting,
     build_tuners,
@@ -187,6 +188,15 @@ class PromptedBackbone(nn.Module):
         """tuple[int, int]: Height and width of a patch in pixels."""
         return self.patch_projection.kernel_size
 
+    def linear(self, layer: int, part: str) -> tuple[nn.Module, slice]:
+        """Return the module of a projection, and the rows of its weight.
+
+        Args:
+            layer (int): Index of the layer.
+            part (str): One of :data:`~mmdavpt.models.tuners.PARTS`.
+        """
+        return view_of(self.layers[layer]).linear(part)
+
     def all_tuners(self) -> list[Tuner]:
         """Return the tuners in the order in which they act."""
         bias = [] if self.bias_delta is None else [self.bias_delta]
@@ -200,10 +210,16 @@ class PromptedBackbone(nn.Module):
         """Set the mode; modules that are frozen stay in eval mode.
 
         So dropout and stochastic depth act only in parts that train.
+
+        Raises:
+            UsageError: If a tuner's selection is missing or does not fit.
         """
         super().train(mode)
         if mode:
             eval_frozen(self)
+            for tuner in self.tuners.values():
+                if isinstance(tuner, SelectiveTuner):
+                    tuner.check_selection(self)
         return self
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:

@@ -1,4 +1,5 @@
+from .feature_pyramid import FeaturePyramid
 from .linear_head import LinearSegHead
 from .moment_probing import MomentProbingHead
 
-__all__ = ['LinearSegHead', 'MomentProbingHead']
+__all__ = ['FeaturePyramid', 'LinearSegHead', 'MomentProbingHead']

@@ -58,15 +58,7 @@ def cosine_similarity_matrix(
     Returns:
         Tensor: Similarities, shape (B, P); float64 if an input is, else
         float32.
-
-    Raises:
-        ValueError: If the shapes do not fit.
     """
-    if x.ndim != 2 or prompts.ndim != 2 or x.size(1) != prompts.size(1):
-        raise ValueError(
-            'tokens and prompts should have the shapes (B, C) and (P, C), '
-            f'but got {tuple(x.shape)} and {tuple(prompts.shape)}'
-        )
     dtype = torch.promote_types(
         torch.promote_types(x.dtype, prompts.dtype), torch.float32
     )

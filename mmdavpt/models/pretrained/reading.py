@@ -105,29 +105,23 @@ def find_tensors(content: Any, path: str) -> dict[str, Tensor]:
     Raises:
         UsageError: If there are no tensors.
     """
-    for _ in range(3):  # such as {'state_dict': {'model': {...}}}
-        if not isinstance(content, Mapping):
+    while isinstance(content, Mapping):
+        inside = (content.get(key) for key in CONTAINERS)
+        inner = next((c for c in inside if isinstance(c, Mapping)), None)
+        if inner is None:
             break
-        inside = [
-            content[key]
-            for key in CONTAINERS
-            if isinstance(content.get(key), Mapping)
-        ]
-        if not inside:
-            weights = {
-                str(key): value
-                for key, value in content.items()
-                if isinstance(value, Tensor)
-            }
-            if weights:
-                return weights
-            break
-        content = inside[0]
+        content = inner  # such as of {'state_dict': {'model': {...}}}
     keys = list(content) if isinstance(content, Mapping) else []
-    raise UsageError(
-        f'{path} should hold named tensors, also under one of {CONTAINERS}, '
-        f'but holds {f"the keys {keys[:6]}" if keys else type(content)}'
-    )
+    weights = {
+        str(k): content[k] for k in keys if isinstance(content[k], Tensor)
+    }
+    if not weights:
+        raise UsageError(
+            f'{path} should hold named tensors, also under one of '
+            f'{CONTAINERS}, but holds '
+            f'{f"the keys {keys[:6]}" if keys else type(content)}'
+        )
+    return weights
 
 
 def _read_config(path: str) -> tuple[Normalization | None, nn.Module | None]:

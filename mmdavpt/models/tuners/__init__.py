@@ -4,11 +4,14 @@ from .adaptformer import AdaptFormer
 from .attention_temperature import AttentionTemperature
 from .bias import Bias
 from .build import build_tuners
+from .e2vpt import E2VPT
 from .lora import LoRA
 from .mosa import MoSA
 from .peft import Peft
 from .psrp import PSRP
+from .selective import SelectiveTuner
 from .snf import SNF
+from .spt import SPT
 from .ssf import SSF
 from .tuner import PARTS, POINTS, BackboneSizes, Tuner
 
@@ -19,6 +22,7 @@ __all__ = [
     'AttentionTemperature',
     'BackboneSizes',
     'Bias',
+    'E2VPT',
     'LayerTuners',
     'LoRA',
     'MoSA',
@@ -27,7 +31,9 @@ __all__ = [
     'Peft',
     'PSRP',
     'SNF',
+    'SPT',
     'SSF',
+    'SelectiveTuner',
     'Tuner',
     'acting',
     'build_tuners',

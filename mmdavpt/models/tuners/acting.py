@@ -48,7 +48,7 @@ class LayerTuners:
 
     def act_in_layer(self) -> bool:
         """Return whether any tuner acts within a layer."""
-        return any(point != 'embed' for point in self.acting)
+        return not {*self.acting} <= {'embed', 'prompts'}
 
     def changes(self, point: str, parts: Iterable[str] = ()) -> bool:
         """Return whether a tuner acts at a point.

@@ -58,7 +58,8 @@ class Tuner(nn.Module):
     prompts are projected once for a batch, with shape (P, C). The result for
     a token must depend on that token alone.
 
-    With ``x`` for the residual stream, a layer computes::
+    With ``x`` for the residual stream, which includes the layer's prompts
+    ``prompts(layer, p)``, a layer computes::
 
         h = norm(layer, 'norm1', norm1(x))
         q = project(layer, 'q', h, h @ W_q + b_q + bias(layer, 'q'))
@@ -161,6 +162,18 @@ class Tuner(nn.Module):
         """
         raise NotImplementedError
 
+    def prompts(self, layer: int, x: Tensor) -> Tensor:
+        """Change the prompts of a layer before they enter it.
+
+        Called for layers with prompts, before outputs of another layer's
+        prompts are mixed in.
+
+        Args:
+            layer (int): Index of the layer.
+            x (Tensor): With shape (P, C).
+        """
+        raise NotImplementedError
+
     def prefix(self, layer: int) -> tuple[Tensor, Tensor] | None:
         """Return extra keys and values that all queries attend to.
 
@@ -223,6 +236,7 @@ class Tuner(nn.Module):
 POINTS = (
     'adapt',
     'embed',
+    'prompts',
     'norm',
     'bias',
     'project',

@@ -66,6 +66,17 @@ class Prefix(Tuner):
         return None if layer == 1 else (self.keys[layer], self.values[layer])
 
 
+class Prompts(Tuner):
+    def __init__(self, sizes):
+        super().__init__(sizes)
+        shape = sizes.num_layers, sizes.embed_dims
+        self.scale = nn.Parameter(torch.zeros(shape))
+
+    def prompts(self, layer, x):
+        assert x.dim() == 2
+        return x * (1 + self.scale[layer])
+
+
 class Branch(Tuner):
     """Parallel and sequential: of the input and of the output."""
 
@@ -100,7 +111,17 @@ class Block(Tuner):
 
 
 #: A tuner for each point.
-TUNERS = [Embed, Norm, Shift, Project, Prefix, Attention, MLP, Block]
+TUNERS = [
+    Embed,
+    Norm,
+    Shift,
+    Project,
+    Prefix,
+    Attention,
+    MLP,
+    Block,
+    Prompts,
+]
 
 
 class PlainPass:
@@ -214,7 +235,8 @@ class PlainPass:
         prompts, outs, tokens = x[:, :0], [], {}
         for i in range(vit.num_used_layers):
             if vit.prompts.counts[i]:
-                prompts = vit.prompts[str(i)].expand(len(x), -1, -1)
+                prompts = self.tuned('prompts', i, vit.prompts[str(i)])
+                prompts = prompts.expand(len(x), -1, -1)
             elif not vit.propagate:
                 prompts = x[:, :0]
             count = prompts.shape[1]

@@ -60,8 +60,7 @@ def assert_equal_passes(vit):
         torch.testing.assert_close(
             runs[0][1][name], grad, rtol=1e-10, atol=1e-9, msg=name
         )
-        # Shifts of all keys and those that an output leaves out have none.
-        assert grad is not None
+        assert grad is not None or 'Prompts' in name and not layers
     plain = vit(images())
     torch.testing.assert_close(
         plain, tuple(runs[1][0][: len(plain)]), rtol=0, atol=1e-10

@@ -81,7 +81,8 @@ class TimmPass(PlainPass):
         x, self.rope = x if isinstance(model, Eva) else (x, None)
         x, first, tokens = model.norm_pre(x), vit.num_extra_tokens, {}
         for i in range(len(vit.layers)):
-            prompts = vit.prompts[str(i)].expand(len(x), -1, -1)
+            prompts = self.tuned('prompts', i, vit.prompts[str(i)])
+            prompts = prompts.expand(len(x), -1, -1)
             count = prompts.shape[1]
             x = torch.cat([x[:, :first], prompts, x[:, first:]], 1)
             out, states = self.timm_layer(i, x, count)

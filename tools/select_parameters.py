@@ -1,0 +1,13 @@
+"""Select parameters: ``python tools/select_parameters.py CONFIG OUT``."""
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+if find_spec('mmdavpt') is None:
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from mmdavpt.cli.select import main  # noqa: E402
+
+if __name__ == '__main__':
+    main()

@@ -26,8 +26,8 @@ def build_tuners(
         unless ``name`` is given.
 
     Raises:
-        ValueError: If there is no list, if a type is unknown, or if two tuners
-            have the same name.
+        ValueError: If there is no list, if a type is unknown, if a rank or a
+            weight is too small, or if two tuners have the same name.
     """
     if isinstance(configs, (str, Mapping)):
         raise ValueError(
@@ -46,6 +46,12 @@ def build_tuners(
                 f'`tuners` should give types out of {known}, but got {kind!r}'
                 + did_you_mean(kind, known)
             )
+        for option, least in (('rank', 1), ('consistency_weight', 0)):
+            if not arguments.get(option, least) >= least:
+                raise ValueError(
+                    f'`{option}` of {cls.__name__} should be at least '
+                    f'{least}, but got {arguments[option]}'
+                )
         name = name or cls.__name__
         if name in tuners:
             raise ValueError(

@@ -419,7 +419,12 @@ def test_types_and_names():
         ([dict(LORA, targets='qv')], '`targets` should list parts'),
         ([dict(SNF, num_flows=-1)], '`num_flows` should be 0 or more'),
         ([dict(type='Adapter', form='x')], '`form` should be one of'),
-        ([dict(LORA, rank=0)], 'rank` should be at least 1'),
+        ([dict(LORA, rank=0)], 'rank` of LoRA should be at least 1'),
+        ([dict(type='PSRP', rank=-1)], 'rank` of PSRP should be at least 1'),
+        (
+            [dict(type='MoSA', consistency_weight=float('nan'))],
+            '`consistency_weight` of MoSA should be at least 0, but got nan',
+        ),
         ([dict(LORA, share_a=True, targets=('q',))], 'two or more of'),
         ([dict(LORA, share_a=True, targets=('q', 'fc1'))], 'the same input'),
         ([dict(type='Bias', parts=('v', 'v'))], 'each once'),

@@ -55,7 +55,8 @@ def _build_metric(metric: Mapping | None, default: Mapping) -> nn.Module:
     kind = str(metric.get('type', default['type']))
     if kind.removeprefix('mmdavpt.') == default['type']:
         metric = {**default, **metric}
-    return GUIDANCE_METRICS.build(dict(metric))
+    # Of the default scope, mmengine would warn that it has no metrics.
+    return GUIDANCE_METRICS.build({'_scope_': 'mmdavpt', **metric})
 
 
 @MODELS.register_module()

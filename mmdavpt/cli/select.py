@@ -9,10 +9,13 @@ the first tuner that waits for one.
 """
 
 import argparse
+import os
 from collections.abc import Sequence
 
+from mmdavpt.errors import UsageError
+
 from . import options
-from .messages import check_writable, run_command
+from .messages import run_command
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='number of training batches; by default as published: 8 for '
         'SPT, the whole training set for E2VPT',
     )
-    options.add_protocol_argument(parser)
+    options.add_shared(parser, '--protocol')
     options.add_run_arguments(parser)
 
 
@@ -47,20 +50,16 @@ def _select(args: argparse.Namespace) -> None:
     from mmdavpt.engine.gradient_pass import select_parameters
 
     from . import common
-    from .failures import early_failures_logged
 
-    check_writable(args.file, 'the file')
+    folder = os.path.join(os.path.dirname(os.path.abspath(args.file)), '')
+    if not os.access(folder, os.W_OK):
+        raise UsageError(f'{args.file} cannot be written: check {folder}')
     cfg = common.load_config(args.config, args.cfg_options, args.protocol)
     common.apply_command_line(cfg, args)
-    cfg.launcher = 'none'
+    cfg.launcher, args.no_check = 'none', True
     cfg.work_dir += '/select'  # the config of the training stays as it is
-    with early_failures_logged(cfg):
-        runner = common.build_runner(cfg, training=True)
+    with common.run_prepared(cfg, args, training=True) as runner:
         name, state = select_parameters(runner, args.batches)
     state = {f'backbone.tuners.{name}.{k}': v for k, v in state.items()}
     save_checkpoint(dict(state_dict=state), args.file)
     print(f"{args.file} is written; set selection='{args.file}' of {name}")
-
-
-if __name__ == '__main__':
-    main()

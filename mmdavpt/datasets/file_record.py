@@ -146,7 +146,8 @@ def _read_labels(record: FileRecord, labels: np.ndarray) -> None:
     if stored is not None:
         stored = stored[..., 0] if stored.ndim == 3 else stored
         record.stored_high = float(stored.max())
-        record.stored_values = _counts(stored)
+        same = record.values and np.array_equal(stored, labels)
+        record.stored_values = record.values if same else _counts(stored)
 
 
 def _stored(path: str, backend: str) -> np.ndarray | None:

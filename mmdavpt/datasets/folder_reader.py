@@ -55,14 +55,11 @@ class FolderReader(BaseDataset):
         kinds = defaultdict(list)
         for file in files:
             kinds[osp.splitext(file)[1].lower() or file].append(file)
-        other = {
-            file
-            for group in kinds.values()
-            if not any(
-                reads(osp.join(root, f), backend) for f in group[:TRIALS]
-            )
-            for file in group
-        }
+        other = set()
+        for group in kinds.values():
+            trials = (osp.join(root, file) for file in group[:TRIALS])
+            if not any(reads(path, backend) for path in trials):
+                other.update(group)
         self.skip('hidden', root, hidden)
         self.skip(f'in no format that {backend} reads', root, sorted(other))
         return [file for file in files if file not in other], folders

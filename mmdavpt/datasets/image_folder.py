@@ -9,7 +9,7 @@ from mmdavpt.registry import DATASETS
 
 from .folder_files import list_files, normalize_name
 from .folder_reader import FolderReader
-from .list_files import class_names, class_number, read_labels
+from .list_files import class_names, read_labels, read_list, split_label
 
 #: Names of folders that hold a split, not a class.
 SPLITS = {'train', 'training', 'val', 'valid', 'validation', 'test', 'testing'}
@@ -122,11 +122,8 @@ class ImageFolder(FolderReader, CustomDataset):
 
     def _read_list(self) -> list[tuple[str, int]]:
         """Return path and class of the images that a list selects."""
-        lines = read_labels(self.ann_file, self.CLASSES or ())
-        if lines[0][2] is None:
+        (_, first), *_ = read_list(self.ann_file)
+        if split_label(first, self.CLASSES or ())[1] is None:
             self._number_folders(list_files(self.img_prefix)[1])
         numbers = self.class_to_idx if self.CLASSES else {}
-        return [
-            (path, class_number(place, path, label, numbers))
-            for place, path, label in lines
-        ]
+        return [*read_labels(self.ann_file, numbers).items()]

@@ -86,39 +86,12 @@ def class_names(classes: str | Sequence[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def read_labels(
-    path: str, names: Collection[str]
-) -> list[tuple[str, str, str | None]]:
-    """Read a list with lines such as PATH or PATH LABEL.
-
-    Args:
-        path (str): The list.
-        names (Collection[str]): Names of classes, which may have spaces.
-
-    Returns:
-        list[tuple[str, str, str | None]]: Place, path, and number or name of
-        the class, or None.
-
-    Raises:
-        UsageError: If a path is repeated, or the list cannot be read.
-    """
-    found = {}
-    for place, line in read_list(path):
-        image, label = split_label(line, names)
-        if image in found:
-            raise UsageError(
-                f'{place}: {image} is listed before, in {found[image][0]}'
-            )
-        found[image] = (place, image, label)
-    return [*found.values()]
-
-
 def split_label(line: str, names: Collection[str]) -> tuple[str, str | None]:
     """Split a line into path and label, at a tab or a space.
 
     Args:
         line (str): Such as 'my photos/a.jpg traffic light'.
-        names (Collection[str]): Names of classes.
+        names (Collection[str]): Names of classes, which may have spaces.
 
     Returns:
         tuple[str, str | None]: The path, and the number or name of the class;
@@ -129,45 +102,56 @@ def split_label(line: str, names: Collection[str]) -> tuple[str, str | None]:
         return path.rstrip(), normalize_name(label.strip())
     for space in re.finditer(' +', line):
         label = normalize_name(line[space.end() :])
-        if label in names or re.fullmatch(r'-?\d+', label):
+        if label in names or re.fullmatch(r'-?[0-9]+', label):
             return line[: space.start()], label
     return line, None
 
 
-def class_number(
-    place: str, path: str, label: str | None, numbers: Mapping[str, int]
-) -> int:
-    """Return the number of the class that a line of a list means.
+def read_labels(path: str, numbers: Mapping[str, int]) -> dict[str, int]:
+    """Read a list with lines such as PATH or PATH LABEL.
 
     Args:
-        place (str): Name of the list and number of the line.
-        path (str): The path in this line.
-        label (str, optional): Number or name of the class; None if the
-            path begins with the folder of the class.
+        path (str): The list.
         numbers (Mapping[str, int]): Name to number of each class; empty if
             the classes are unknown.
 
+    Returns:
+        dict[str, int]: Each path to the number of its class, in the order of
+        the list.
+
     Raises:
-        UsageError: If there is no such class, or if one is meant by number
-            and another one by name.
+        UsageError: If the list cannot be read, a path is repeated, there is
+            no such class, or one is meant by number and another one by name.
     """
-    folder = normalize_name(osp.normpath(path).partition('/')[0])
-    name = folder if label is None else label
-    number = numbers.get(name)
-    if label is not None and label.isdecimal():
-        if number not in (None, int(label)):
+    labels, places = {}, {}
+    for place, line in read_list(path):
+        image, label = split_label(line, numbers)
+        if places.setdefault(image, place) != place:
             raise UsageError(
-                f'{place}: {label} is the name of class {number}, and may be '
-                'the number of another one; list only paths, or rename the '
-                'classes'
+                f'{place}: {image} is listed before, in {places[image]}'
             )
-        number = int(label)
-    if number is None or numbers and number >= len(numbers):
-        raise UsageError(
-            f'{place} should be a path that begins with the folder of a '
-            'class, or a path, a space or tab, and the name or number (from '
-            f'0) of one of the {len(numbers)} classes, but is '
-            + (repr(path) if label is None else f'{path!r} with {label!r}')
-            + did_you_mean(name, numbers)
-        )
-    return number
+        folder = osp.dirname(osp.normpath(image)).partition('/')[0]
+        name = normalize_name(folder) if label is None else label
+        number = numbers.get(name)
+        if label is not None and label.isdecimal():
+            if number not in (None, int(label)):
+                raise UsageError(
+                    f'{place}: {label} is the name of class {number}, and may '
+                    'be the number of another one; list only paths, or rename '
+                    'the classes'
+                )
+            number = int(label)
+        if number is None or numbers and number >= len(numbers):
+            raise UsageError(
+                f'{place} should be a path that begins with the folder of a '
+                'class, or a path, a space or tab, and the name or number '
+                f'(from 0) of one of the {len(numbers)} classes, but is '
+                + (
+                    repr(image)
+                    if label is None
+                    else f'{image!r} with {label!r}'
+                )
+                + did_you_mean(name, numbers)
+            )
+        labels[image] = number
+    return labels

@@ -61,10 +61,9 @@ class LoadMasks(LoadAnnotations):
             raise UsageError('set value_map or color_map, not both')
         self.value_map, self.color_map = value_map, color_map
         self._keys = self._classes = None
-        if value_map is not None:
-            self._keys, self._classes = checked_map('value_map', value_map)
-        if color_map is not None:
-            self._keys, self._classes = checked_map('color_map', color_map)
+        for name in ('value_map', 'color_map'):
+            if (given := getattr(self, name)) is not None:
+                self._keys, self._classes = checked_map(name, given)
 
     def _load_seg_map(self, results: dict) -> None:
         path = results['seg_map_path']

@@ -23,10 +23,9 @@ def write_page(report: DataReport, opened: Sequence[CheckedDataset]) -> str:
 
     Args:
         report (DataReport): The report.
-        opened (Sequence[CheckedDataset]): Its datasets, which load the
-            samples to draw.
+        opened (Sequence[CheckedDataset]): Its datasets, in the same order,
+            which load the samples to draw.
     """
-    by_path = {data.path: data for data in opened}
     samples = {
         sample[key]: (data, sample)
         for data in reversed(opened)
@@ -40,8 +39,8 @@ def write_page(report: DataReport, opened: Sequence[CheckedDataset]) -> str:
     page = template.render(
         total=report.total,
         datasets=[
-            (report.name_of(part), part, make_bars(by_path[part.path]))
-            for part in report.datasets
+            (report.name_of(part), part, make_bars(data))
+            for part, data in zip(report.datasets, opened, strict=True)
         ],
         findings=[
             (finding, [*islice(_draw(finding.files, samples), MOST_PICTURES)])

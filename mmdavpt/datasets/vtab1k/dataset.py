@@ -68,7 +68,8 @@ class VTAB1k(BaseDataset):
         folder = folder_of(self.task, self.data_root)
         self.data_prefix['img_path'] = folder
         path = osp.join(folder, f'{self.split}.txt')
-        entries = read_split(path, self.task.num_classes)
+        numbers = {str(k): k for k in range(self.task.num_classes)}
+        entries = read_labels(path, numbers)
         expected = self.task.sizes[self.split]
         if self.check_size and len(entries) != expected:
             raise UsageError(
@@ -83,34 +84,6 @@ class VTAB1k(BaseDataset):
             dict(img_path=osp.join(folder, image), gt_label=label)
             for image, label in entries.items()
         ]
-
-
-def read_split(path: str, num_classes: int) -> dict[str, int]:
-    """Read the list of a split, with lines ``image path label``.
-
-    Args:
-        path (str): Path of the list.
-        num_classes (int): Number of classes; labels are below it.
-
-    Returns:
-        dict[str, int]: Labels by path, in the file's order.
-
-    Raises:
-        UsageError: If the list is missing or empty, a line has another form,
-            a label is out of range, or an image is listed twice.
-    """
-    entries = {}
-    for place, image, label in read_labels(path, ()):
-        digits = label is not None and label.isascii() and label.isdecimal()
-        if not digits or int(label) >= num_classes:
-            raise UsageError(
-                f'{place} should be an image path, a space and a label from 0 '
-                f'to {num_classes - 1}, but is '
-                f'{" ".join(filter(None, (image, label)))!r}; copy the list '
-                'again, or write it with tools/dataset_converters/vtab1k.py'
-            )
-        entries[image] = int(label)
-    return entries
 
 
 def read_class_names(folder: str, num_classes: int) -> list[str]:

@@ -114,6 +114,5 @@ def _keep(scores: Tensor, tokens: float, pieces: float) -> Tensor:
     keep = torch.ones_like(scores[:, 1:], dtype=torch.bool)
     order = scores[:, 1:].argsort(dim=1, stable=True)
     keep.scatter_(1, order[:, :dropped], False)
-    lowest = scores[:, 0].argsort(stable=True)[:-1]  # one is kept
-    keep[lowest[:count]] = False
+    keep[scores[:, 0].argsort(stable=True)[:count]] = False
     return keep

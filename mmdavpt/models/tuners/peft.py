@@ -29,7 +29,7 @@ class Peft(Tuner):
 
     Raises:
         UsageError: If peft is not installed, or the method cannot be used.
-        TypeError, ValueError: If peft rejects the config.
+        ValueError: If peft rejects the config.
     """
 
     def __init__(self, sizes: BackboneSizes, config: Mapping) -> None:
@@ -56,9 +56,7 @@ class Peft(Tuner):
         vit.tuners = nn.ModuleDict()
         _check_targets(self.config.target_modules, vit)
         inject_adapter_in_model(copy.deepcopy(self.config), vit)
-        unused = [
-            m for top in backbone.unused_modules() for m in top.modules()
-        ]
+        unused = [m for t in backbone.unused_modules() for m in t.modules()]
         layers, pairs, shared = nn.ModuleDict(), [], set()
         for name, layer in vit.named_modules():
             if isinstance(layer, BaseTunerLayer):
@@ -106,6 +104,10 @@ def _checked_config(config: Mapping) -> object:
         ) from error
     kind = config.get('peft_type')
     tuner = peft.PEFT_TYPE_TO_TUNER_MAPPING[peft.PeftType(kind)]
+    options = peft.PEFT_TYPE_TO_CONFIG_MAPPING[kind].__dataclass_fields__
+    for name in config.keys() - options.keys():
+        hint = did_you_mean(name, options)
+        raise UsageError(f"peft's {kind} has no option {name!r}{hint}")
     made = peft.get_peft_config(dict(config))
     tokens = ('ADAPTION_PROMPT', 'POLY', 'SHADOW', 'TRAINABLE_TOKENS')
     if kind in tokens or not hasattr(made, 'target_modules'):

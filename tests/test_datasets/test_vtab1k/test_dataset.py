@@ -147,14 +147,17 @@ def test_check_size(tmp_path, split, size):
 @pytest.mark.parametrize(
     'line, message',
     [
-        ('images/test/1.jpg', 'line 2 should be an image path'),
+        ('images/test/1.jpg', 'line 2 should be a path'),
         ('images/test/1.jpg x', "but is 'images/test/1.jpg x'"),
         ('images/test/1.jpg -1', 'line 2 should be'),
         ('images/test/1.jpg 1.0', 'line 2 should be'),
         ('images/test/1.jpg ²', 'line 2 should be'),
         ('images/test/1.jpg ٣', 'line 2 should be'),
         ('3', 'line 2 should be'),
-        ('images/test/1.jpg 10', 'line 2 .* from 0 to 9, but is .*1.jpg 10'),
+        (
+            'images/test/1.jpg 10',
+            "line 2 .* of the 10 classes, but is .*1.jpg' with '10'",
+        ),
         (LINES[0], 'line 2: images/test/000000.jpg is listed before, in'),
     ],
 )

@@ -59,3 +59,25 @@ def test_fast_forward_on_resume_restarts_the_images(tmp_path):
         assert names(folder, **{'train_cfg.max_iters': 1}) == expected[:1]
         again = names(folder, **{'train_cfg.fast_forward_on_resume': skip})
         assert again == (expected[:3] if skip else expected[1:])
+
+
+def test_a_validation_that_the_checkpoint_knows_is_not_repeated(tmp_path):
+    def run(epochs, **options):
+        changes = {'train_cfg.max_epochs': epochs, 'train_cfg.val_interval': 1}
+        runner = DAVPTRunner.from_cfg(
+            Config({**toy.classification(tmp_path, changes), **options})
+        )
+        validated = []
+        evaluate = runner.val_loop.run
+        runner.val_loop.run = lambda: (
+            validated.append(runner.epoch) or (evaluate())
+        )
+        runner.train()
+        return runner, validated
+
+    runner, validated = run(1)
+    assert validated == [1]
+    meta = dict(epoch=runner.epoch, iter=runner.iter)
+    runner.save_checkpoint(str(tmp_path), 'after.pth', meta=meta)
+    path = str(tmp_path / 'after.pth')
+    assert run(2, resume=True, load_from=path)[1] == [2]

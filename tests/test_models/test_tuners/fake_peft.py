@@ -119,11 +119,14 @@ class SharedTuner:
     uses_shared_state = True
 
 
+CONFIGS = {
+    kind: PromptConfig if kind == 'PROMPT_TUNING' else Config
+    for kind in PeftType
+}
+
+
 def get_peft_config(options):
-    kind = Config
-    if options['peft_type'] == 'PROMPT_TUNING':
-        kind = PromptConfig
-    return kind(**options)
+    return CONFIGS[options['peft_type']](**options)
 
 
 def inject_adapter_in_model(config, model):
@@ -154,6 +157,7 @@ def install(monkeypatch):
     peft.PEFT_TYPE_TO_TUNER_MAPPING = {
         kind: SharedTuner if kind == 'VERA' else Tuner for kind in PeftType
     }
+    peft.PEFT_TYPE_TO_CONFIG_MAPPING = CONFIGS
     peft.get_peft_config = get_peft_config
     peft.inject_adapter_in_model = inject_adapter_in_model
     utils.BaseTunerLayer = BaseTunerLayer

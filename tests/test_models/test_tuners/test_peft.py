@@ -110,7 +110,9 @@ def test_a_state_restores_everything(peft, writes):
     out = vit(x)[0]
     torch.manual_seed(7)
     other = tuned(tuner(writes=writes), perturb=False).eval()
-    other.tuners.Peft.layers_0_attn_qkv.norms['default'].zero_()
+    layer = other.tuners.Peft.layers_0_attn_qkv
+    layer.norms['default'].zero_()
+    layer.indices['default'] = layer.indices['default'].flip(0)
     assert not torch.equal(other(x)[0], out)
     other.load_state_dict(vit.state_dict())
     assert torch.equal(other(x)[0], out)
@@ -218,6 +220,8 @@ def test_timm_layers_that_read_weights(peft, name, target, num_prompts):
         (tuner(['qkv', 'atn.proj']), "did you mean 'attn.proj'"),
         (tuner(['attn']), 'should be single'),
         (tuner(peft_type='LORRA'), "'LORRA' is not a valid PeftType"),
+        (tuner(rank=4), "peft's LORA has no option 'rank'"),
+        (tuner(mergs=True), "no option 'mergs'; did you mean 'merges'"),
         (tuner(peft_type='VERA'), 'cannot use VERA: its layers share'),
         (
             dict(type='Peft', config=dict(peft_type='PROMPT_TUNING')),

@@ -8,7 +8,8 @@ from functools import partial
 from PIL import Image
 
 from mmdavpt.datasets.image_files import BROKEN
-from mmdavpt.datasets.vtab1k.dataset import read_class_names, read_split
+from mmdavpt.datasets.list_files import read_labels
+from mmdavpt.datasets.vtab1k.dataset import read_class_names
 from mmdavpt.datasets.vtab1k.tasks import SPLITS, TASKS, VTABTask, task_from
 from mmdavpt.errors import UsageError
 from mmdavpt.progress import track
@@ -94,10 +95,11 @@ def _read_lists(
     """Return the readable lists, and the defects of all lists."""
     lists: Lists = {}
     defects = []
+    numbers = {str(label): label for label in range(task.num_classes)}
     for split, expected in task.sizes.items():
         path = osp.join(folder, f'{split}.txt')
         try:
-            lists[split] = read_split(path, task.num_classes)
+            lists[split] = read_labels(path, numbers)
         except UsageError as error:
             defects.append(str(error))
             continue

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from mmdavpt.errors import UsageError
 from mmdavpt.models.backbones import TOKEN_NAMES
+from mmdavpt.models.option_checks import check_choice, check_number
 from mmdavpt.registry import GUIDANCE_METRICS, MODELS
 
-from .checks import check_choice, check_number
 from .similarity import cosine_similarity_matrix, mean_token
 
 

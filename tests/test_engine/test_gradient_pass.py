@@ -103,12 +103,21 @@ def test_nothing_else_changes(task, tmp_path):
     random.seed(1)
     np.random.seed(1)
     torch.manual_seed(1)
-    sum_scores(model, own, batches, seed=7)
+    draws = []
+
+    def drawing():  # as transforms do
+        for batch in batches:
+            draws.append((random.random(), np.random.rand(), torch.rand(1)))
+            yield batch
+
+    sum_scores(model, own, drawing(), seed=7)
     drawn = random.random(), np.random.rand(), torch.rand(1)
     random.seed(1)
     np.random.seed(1)
     torch.manual_seed(1)
     assert drawn == (random.random(), np.random.rand(), torch.rand(1))
+    sum_scores(model, own, drawing(), seed=7)
+    assert draws[: len(batches)] == draws[len(batches) :]
     after = snapshot(model)
     assert before[1:] == after[1:]
     assert all(torch.equal(v, after[0][k]) for k, v in before[0].items())

@@ -27,8 +27,8 @@ def build_tuners(
         unless ``name`` is given.
 
     Raises:
-        ValueError: If there is no list, if a type is unknown, if a ``rank`` is
-            below 1, or if two tuners have the same name.
+        ValueError: If there is no list, if a type is unknown, if a rank or a
+            weight is too small, or if two tuners have the same name.
     """
     if isinstance(configs, (str, Mapping)):
         raise ValueError(
@@ -43,12 +43,14 @@ def build_tuners(
         if not (isinstance(cls, type) and issubclass(cls, Tuner)):
             known = sorted(TUNERS.module_dict)
             raise ValueError(
-                f'`tuners` should list configs as dict(type=...), with types '
+                '`tuners` should list configs as dict(type=...), with types '
                 f'out of {known}, but got {kind or config!r}'
                 + did_you_mean(kind, known)
             )
+        for option, least in (('rank', 1), ('consistency_weight', 0)):
+            value = arguments.get(option, least)
+            check_number(f'`{option}` of {cls.__name__}', value, least)
         name = arguments.pop('name', None) or cls.__name__
-        check_number(f'`rank` of {name}', arguments.get('rank', 1), least=1)
         if name in tuners:
             raise ValueError(
                 f'two tuners are called {name!r}; tell them apart with '

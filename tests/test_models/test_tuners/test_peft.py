@@ -196,6 +196,15 @@ def test_layers_that_never_run_are_not_wrapped(peft):
     assert all(g is not None for g in gradients(vit(images()), vit).values())
 
 
+def test_layers_follow_the_weights_of_timm(peft):
+    vit = timm_models.build(EVA, tuners=[tuner(['q_proj'])])
+    weight = vit.layers[1].attn.q_proj.weight
+    norms = vit.tuners.Peft.vit_blocks_1_attn_q_proj.norms
+    assert not torch.allclose(norms['default'], weight.norm(dim=1))
+    vit.init_weights()
+    torch.testing.assert_close(norms['default'], weight.norm(dim=1))
+
+
 @pytest.mark.parametrize(
     'name, target', [(EVA, 'q_proj'), (FUSED_EVA, 'attn.qkv')]
 )

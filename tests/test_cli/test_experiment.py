@@ -246,6 +246,17 @@ def test_time_leaves_out_validation(monkeypatch):
     assert runner.message_hub.get_info('train_time') == 8 + 2.5
 
 
+def test_memory_is_the_peak_although_the_logger_resets_it(monkeypatch):
+    peaks = iter([500, 900, 700])
+    monkeypatch.setattr('torch.cuda.max_memory_allocated', peaks.__next__)
+    runner = SimpleNamespace(iter=0, message_hub=MessageHub('memory'))
+    hook = experiment_record.CostHook()
+    hook.before_train(runner)
+    for i in range(3):
+        hook.after_train_iter(runner, i)
+    assert runner.message_hub.get_info('accelerator_memory_max') == 900
+
+
 def test_commit_of_a_clone_only(tmp_path):
     assert code_version(tmp_path) == __version__
     # A folder within somebody else's repository is no clone either.

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from torch import nn
 
-from mmdavpt.engine.gradient_pass import sum_scores
+from mmdavpt.engine.gradient_pass import select_parameters, sum_scores
 from mmdavpt.errors import UsageError
 
 from .. import toy
@@ -162,6 +162,18 @@ def test_gradients_that_are_not_finite_are_refused(tmp_path):
         model.head.fc.weight[0, 0] = torch.nan
     with pytest.raises(UsageError, match='should be finite'):
         sum_scores(model, own, batches)
+
+
+def test_a_model_cannot_train_after_its_selection(tmp_path):
+    changes = {'model.backbone.tuners': [SPT], **UNGUIDED}
+    cfg = toy.classification(tmp_path, changes)
+    runner = RUNNERS.build(
+        Config(dict(cfg, runner_type='mmdavpt.DAVPTRunner'))
+    )
+    name, state = select_parameters(runner, max_batches=1)
+    assert name == 'SPT' and any('indices' in key for key in state)
+    with pytest.raises(UsageError, match='selection=None is not'):
+        runner.model.train()
 
 
 class Given(nn.Module):

@@ -474,6 +474,13 @@ def test_other_settings_are_refused(change, kwargs, file):
         build(tuners=[dict(E2VPT, selection=str(file))])
 
 
+def test_a_selection_is_read_for_another_device(file):
+    config = select(SPT, file)
+    with torch.device('meta'):
+        vit = build(tuners=[config], perturb=False)
+    assert len(vit.tuners.SPT.values)
+
+
 def test_other_weights_are_refused(file):
     vit = build(tuners=[select(SPT, file)])
     vit.load_state_dict(build(tuners=[SPT]).state_dict(), strict=False)

@@ -111,7 +111,7 @@ def sum_scores(
         for batch in islice(track(batches, 'gradients'), max_batches):
             data = trial.data_preprocessor(batch, training=True)
             loss, _ = trial.parse_losses(trial(**data, mode='loss'))
-            grads = torch.autograd.grad(loss, followed, materialize_grads=True)
+            grads = torch.autograd.grad(loss, followed)
             for i, grad in enumerate(grads):
                 sums[i] += tuner.score(followed[i].detach(), grad)
     if not all(torch.isfinite(total).all() for total in sums):

@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from torch import nn
 
+from mmdavpt.engine import gradient_pass
 from mmdavpt.engine.gradient_pass import select_parameters, sum_scores
 from mmdavpt.errors import UsageError
 
@@ -186,6 +187,25 @@ def test_a_model_cannot_train_after_its_selection(tmp_path):
     assert name == 'SPT' and any('indices' in key for key in state)
     with pytest.raises(UsageError, match='selection=None is not'):
         runner.model.train()
+
+
+@pytest.mark.parametrize('given, batches', [(None, 8), (5, 5)])
+def test_the_pass_of_spt_is_shuffled_and_short(
+    given, batches, tmp_path, monkeypatch
+):
+    found = []
+
+    def stop(model, tuner, loader, max_batches, seed):
+        found.append((loader.sampler.shuffle, max_batches, seed))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(gradient_pass, 'sum_scores', stop)
+    changes = {'model.backbone.tuners': [SPT], 'randomness.seed': 3}
+    cfg = toy.classification(tmp_path, {**UNGUIDED, **changes})
+    cfg = Config(dict(cfg, runner_type='mmdavpt.DAVPTRunner'))
+    with pytest.raises(KeyboardInterrupt):
+        select_parameters(RUNNERS.build(cfg), given)
+    assert found == [(True, batches, 3)]
 
 
 def test_prompts_and_mapping_of_a_checkpoint_are_kept(tmp_path):

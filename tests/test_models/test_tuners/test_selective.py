@@ -11,6 +11,7 @@ from mmdavpt.errors import UsageError
 from mmdavpt.models import DAVPTTimmViT, DAVPTVisionTransformer
 from mmdavpt.models.export import fold_tuners
 from mmdavpt.models.tuners import PARTS
+from mmdavpt.models.tuners.e2vpt import _keep
 from mmdavpt.models.tuners.spt import within_budget
 
 from ..test_backbones.test_davpt_vit import build, gradients, images
@@ -388,6 +389,11 @@ def test_pruning_by_hand(file):
         assert torch.equal(tuner._buffers[f'mask{i}'], expected)
         x = vit.prompts[str(i)]
         assert torch.equal(tuner.prompts(i, x), x * expected)
+
+
+def test_a_fraction_of_prompts_is_a_whole_number():
+    keep = _keep(torch.rand(100, 17), tokens=0.29, pieces=0)
+    assert (~keep).all(1).sum() == 29
 
 
 @pytest.mark.parametrize('tokens, pieces', [(0.9, 0.9), (0.6, 0), (0, 0.3)])

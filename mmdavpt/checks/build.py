@@ -118,9 +118,8 @@ class DryRunner(Runner):
         """
         given = dict(dataloader)
         dataset = build_unread(given['dataset'])
-        batch = given.get('batch_size')
-        count = BATCHES * batch if isinstance(batch, int) else BATCHES
-        given['dataset'] = _Counted(dataset, count + (count > BATCHES))
+        count = 1 + BATCHES * (given.get('batch_size') or 1)
+        given['dataset'] = _Counted(dataset, count)
         Runner.build_dataloader(given, seed=seed, **kwargs)
         # An iterator of mmengine's loops would start the workers.
         for key in ('num_workers', 'persistent_workers', 'prefetch_factor'):

@@ -120,9 +120,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 build_config(run.row, run.settings['seed'])
                 print(run.folder, 'pending' if run in pending else 'finished')
             return 0
-        failures = []
-        if not args.report:
-            failures = run_all(pending, args.workers, args.verbose)
+        pending = [] if args.report else pending
+        failures = run_all(pending, args.workers, args.verbose)
     print(report(runs))
     return int(bool(failures))
 

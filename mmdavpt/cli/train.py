@@ -57,11 +57,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv (Sequence[str], optional): The arguments. Defaults to
             ``sys.argv[1:]``.
     """
-    run_command(_train, options.parse_arguments(add_arguments, argv))
-
-
-def _train(args: argparse.Namespace) -> None:
-    train(load(args), args)
+    args = options.parse_arguments(add_arguments, argv)
+    run_command(lambda args: train(load(args), args), args)
 
 
 def load(args: argparse.Namespace) -> 'Config':

@@ -76,9 +76,10 @@ class SelectiveTuner(Tuner):
                 ]
                 return {n.removeprefix(prefix): state[n] for n in buffers}
         raise UsageError(
-            f'{file} should be a selection with the settings {self.settings}, '
-            'or a checkpoint trained with it; make another by `mmdavpt select '
-            'CONFIG FILE`, or correct path and settings'
+            f'{file}{"" if osp.isfile(file) else " is missing; it"} should be '
+            f'a selection with the settings {self.settings}, or a checkpoint '
+            'trained with it; make another by `mmdavpt select CONFIG FILE`, '
+            'or correct path and settings'
         )
 
     def _made_for(self, backbone: nn.Module) -> Tensor:

@@ -448,7 +448,7 @@ def test_a_checkpoint_contains_the_selection(config, file, tmp_path):
     state = {f'backbone.{k}': v for k, v in vit.state_dict().items()}
     torch.save(dict(state_dict=state), checkpoint)
     file.unlink()
-    with pytest.raises(UsageError, match='should be a selection'):
+    with pytest.raises(UsageError, match='missing; it should be a selection'):
         build(tuners=[dict(config, selection=str(file))])
     again = build(tuners=[dict(config, selection=str(checkpoint))])
     again.load_state_dict(vit.state_dict())

@@ -176,7 +176,9 @@ def test_the_script_and_the_number_of_batches(tmp_path):
 
 def test_a_config_without_such_tuners(tmp_path, capsys):
     config = write_config(tmp_path, 'classification', [dict(type='LoRA')])
-    message = failure(select, [config, str(tmp_path / 'x.pth')], capsys)
+    arguments = [config, str(tmp_path / 'x.pth')]
+    arguments += ['--cfg-options', 'launcher=pytorch']  # one process is enough
+    message = failure(select, arguments, capsys)
     assert 'no tuner to select for: add SPT' in message
     message = failure(select, [config, f'{config}/x.pth'], capsys)
     assert '/x.pth cannot be written' in message

@@ -40,14 +40,13 @@ def plot_costs(records: Records, path: str) -> None:
     for axes, (title, of_row) in zip(panels, costs.items(), strict=True):
         points = {}
         for i, row in enumerate(records):
-            if row not in of_row:
-                continue
-            scores = [*values[row].values()]
-            points[row] = of_row[row], statistics.mean(scores)
-            bar = statistics.stdev(scores) if len(scores) > 1 else 0
-            # The same in all panels.
-            style = f'C{i % 10}{"os^Dv"[i // 10 % 5]}'
-            axes.errorbar(*points[row], bar, fmt=style, label=row)
+            if row in of_row:
+                scores = [*values[row].values()]
+                points[row] = of_row[row], statistics.mean(scores)
+                bar = statistics.stdev(scores) if len(scores) > 1 else 0
+                # The same in all panels.
+                style = f'C{i % 10}{"os^Dv"[i // 10 % 5]}'
+                axes.errorbar(*points[row], bar, fmt=style, label=row)
         front = [points[row] for row in pareto_front(points)]
         label = dict(label='Pareto front', markersize=10, fillstyle='none')
         axes.plot(*zip(*front, strict=True), 'ko--', **label)

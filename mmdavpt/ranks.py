@@ -1,7 +1,7 @@
 """Rank-0 work and gathering, for code that all ranks run together."""
 
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import Any
 
 import torch
 from mmengine.dist import (
@@ -14,10 +14,8 @@ from mmengine.dist import (
 
 from .errors import UsageError
 
-Result = TypeVar('Result')
 
-
-def run_on_rank_0(work: Callable[[], Result]) -> Result:
+def run_on_rank_0(work: Callable[[], Any]) -> Any:
     """Call a function on rank 0 and return its result on every rank.
 
     The other ranks wait meanwhile. An error that ended rank 0 alone would
@@ -28,7 +26,7 @@ def run_on_rank_0(work: Callable[[], Result]) -> Result:
             of a device in another way.
 
     Returns:
-        Result: What ``work`` returned on rank 0.
+        Any: What ``work`` returned on rank 0.
 
     Raises:
         UsageError: On all ranks, if ``work`` raises one; of the same class.

@@ -332,6 +332,15 @@ def test_rows_of_frozen_vits(vit, head, method, trained):
     assert preprocessor.size == (size, size) == cfg.model.test_cfg.crop_size
     crop = cfg.train_dataloader.dataset.pipeline[3]
     assert (crop.type, crop.crop_size) == ('RandomCrop', (size, size))
+    # No window of a test image is padded.
+    for loader in (cfg.val_dataloader, cfg.test_dataloader):
+        assert loader.dataset.pipeline[1].scale == (4 * size, size)
+    assert cfg.train_dataloader.dataset.pipeline[2].scale == (4 * size, size)
+    resizes, flips, _, _ = cfg.tta_pipeline[1].transforms
+    assert [r.scale[1] / size for r in resizes] == pytest.approx(
+        (0.5, 0.75, 1.0, 1.25, 1.5, 1.75), abs=1e-2
+    )
+    assert len(flips) == 2
     assert backbone.embed_dims == model.decode_head.in_channels
     assert len(backbone.layers) == cfg.vit.num_layers
     last = len(backbone.layers) - 1

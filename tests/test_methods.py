@@ -6,7 +6,9 @@ trains, resumes, and exports; and what it should not train stays.
 """
 
 import math
+import re
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -14,12 +16,15 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import RUNNERS, init_default_scope
 
+from mmdavpt.cli.folder_config import RECOMMENDED
+from mmdavpt.config_source import replace_variables
 from mmdavpt.models import DAVPTVisionTransformer
 from mmdavpt.models.export import fold_tuners
 from mmdavpt.registry import MODELS
 
 from . import toy
 
+TABLE = Path(__file__).parents[1] / 'docs' / 'tuners.md'
 HEADS = ('*head.*',)
 PROMPTS = ('backbone.prompts.*',)
 
@@ -61,11 +66,11 @@ BIAS_DELTA = (*PROMPTS, 'backbone.bias_delta.*')
 SELF_SPT = dict(type='mmdavpt.PromptInitHook', method='mean')
 DEEP = dict(num_prompts=20)
 METHODS = {
-    'full': Method(
+    'Full tuning': Method(
         dict(num_prompts=0, trainable=('*',)), 85_798_656, ('backbone.*',)
     ),
-    'linear': Method(dict(num_prompts=0), 0, ()),
-    'BitFit': Method(
+    'Linear probing': Method(dict(num_prompts=0), 0, ()),
+    'BitFit (Bias)': Method(
         dict(num_prompts=0, trainable=('*.bias',)),
         102_912,
         ('backbone.*.bias',),
@@ -77,14 +82,16 @@ METHODS = {
     ),
     'VPT-Deep': Method(DEEP, 184_320),
     'Self-SPT': Method(DEEP, 184_320, hooks=(SELF_SPT,)),
-    'Self-SPT (shallow)': Method(
+    'Self-SPT, shallow': Method(
         dict(num_prompts=(100, *[0] * 11), propagate=True),
         76_800,
         toy=dict(num_prompts=(3, 0)),
         hooks=(dict(SELF_SPT, method='kmeans'),),
     ),
-    'Conn': Method(dict(DEEP, propagate='sum'), 184_320, metric='ProxyAnchor'),
-    'Gate': Method(
+    'DA-VPT+Conn': Method(
+        dict(DEEP, propagate='sum'), 184_320, metric='ProxyAnchor'
+    ),
+    'DA-VPT+Gate': Method(
         dict(DEEP, propagate='gate'),
         184_320 + 11,
         (*PROMPTS, 'backbone.gate_logits'),
@@ -99,7 +106,7 @@ METHODS = {
         folds=True,
     ),
     'Proxy-NCA': Method(DEEP, 184_320, metric='ProxyNCA'),
-    'triplet': Method(DEEP, 184_320, metric='Triplet'),
+    'Triplet': Method(DEEP, 184_320, metric='Triplet'),
     'LoRA': tuned_by('LoRA', 294_912, folds=True),
     'LoRA of fused qkv': tuned_by(
         'LoRA', 294_912, folds=True, targets=('q', 'k', 'v'), share_a=True
@@ -158,6 +165,52 @@ def test_parameter_counts_of_vit_b(method):
         vit = DAVPTVisionTransformer(arch='b', **method.backbone)
     counted = sum(p.numel() for p in vit.parameters() if p.requires_grad)
     assert counted == method.count
+
+
+#: Rows of the documented table with their own tests: of the selection, of
+#: the head (test_moment_probing.py, test_configs.py) and of peft.
+ELSEWHERE = {'SPT-LoRA, SPT-Adapter', 'MP', 'MP+', '28 methods of peft'}
+
+
+def documented_methods():
+    """Return the cells of each row of the table of all methods, by name."""
+    text = TABLE.read_text(encoding='utf-8').split('## Methods', 1)[1]
+    lines = text.split('\n\n', 2)[1].splitlines()[2:]
+    rows = [[cell.strip() for cell in line.split('|')] for line in lines]
+    return {name: cells for _, name, *cells, _ in rows}
+
+
+def test_the_documented_table_lists_every_method():
+    rows = documented_methods()
+    combined = {name for name in METHODS if name.startswith('DA-VPT with')}
+    assert rows.keys() - ELSEWHERE == METHODS.keys() - combined
+    for name in rows.keys() - ELSEWHERE:
+        _, keys, count, folds, _ = rows[name]
+        method = METHODS[name]
+        spans = re.findall('`(.+?)`', keys)
+        assert eval(f'dict({spans[0]})') == method.backbone, name
+        hooks = [eval(s) for s in spans[1:] if s.startswith('dict(')]
+        assert hooks == [*method.hooks], name
+        assert spans[1 + len(hooks) :] == [method.metric] * bool(method.metric)
+        assert count == f'{method.count:,}', name
+        assert bool(folds) == method.folds, name
+
+
+@pytest.mark.parametrize('task', ['classification', 'segmentation'])
+def test_the_documented_names_select_these_methods(task):
+    for name, (flag, *_) in documented_methods().items():
+        if not flag or (name in ELSEWHERE and task == 'segmentation'):
+            continue
+        source = RECOMMENDED / f'{task}.py'
+        method = flag.strip('`')
+        text = replace_variables(
+            source.read_text('utf-8'), dict(method=method)
+        )
+        model = Config.fromstring(text, '.py').model
+        expected = METHODS[name].backbone if name in METHODS else {}
+        assert expected.items() <= model.backbone.to_dict().items(), name
+        guided = name in METHODS and METHODS[name].metric is not None
+        assert (model.guidance is not None) == guided, name
 
 
 @pytest.fixture(scope='module')

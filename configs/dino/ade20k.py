@@ -198,14 +198,45 @@ model = dict(
     guidance=dict(normalize='centered') if method == 'davpt' else None,
     test_cfg=dict(mode='slide', crop_size=(size, size), stride=(341, 341)),
 )
+# The shorter side is that of a crop: a window of 512 rows would be padded to
+# 37 patches of 14, and the map of 518 rows squeezed into it.
+scale = (4 * size, size)  # maximum of the longer and shorter side, in pixels
 train_pipeline = [
-    *_base_.train_pipeline[:3],
+    *_base_.train_pipeline[:2],
+    dict(
+        type='RandomResize',
+        scale=scale,
+        ratio_range=(0.5, 2.0),
+        keep_ratio=True,
+    ),
     dict(type='RandomCrop', crop_size=(size, size), cat_max_ratio=0.75),
     *_base_.train_pipeline[4:],
+]
+test_pipeline = [
+    _base_.test_pipeline[0],
+    dict(type='Resize', scale=scale, keep_ratio=True),
+    *_base_.test_pipeline[2:],
+]
+sizes = [
+    dict(
+        type='Resize',
+        scale=(int(scale[0] * r), int(scale[1] * r)),
+        keep_ratio=True,
+    )
+    for r in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+]
+tta_pipeline = [
+    _base_.tta_pipeline[0],
+    dict(
+        type='TestTimeAug',
+        transforms=[sizes, *_base_.tta_pipeline[1].transforms[1:]],
+    ),
 ]
 train_dataloader = dict(
     batch_size=batch_size, dataset=dict(pipeline=train_pipeline)
 )
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader
 optim_wrapper = dict(
     type='OptimWrapper',
     constructor='mmdavpt.TrainableOptimWrapperConstructor',

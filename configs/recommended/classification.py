@@ -86,6 +86,7 @@ methods = {
     'bias': dict(num_prompts=0, trainable=('*.bias',)),
     'lora': dict(num_prompts=0, tuners=[dict(type='LoRA')]),
     'adaptformer': dict(num_prompts=0, tuners=[dict(type='AdaptFormer')]),
+    'E2VPT': dict(num_prompts=5, tuners=[dict(type='E2VPT')]),
 }
 tuner = dict(num_prompts=0, tuners=[dict(type=method)])
 # For 32 images; AdamW's rate grows with the square root of the batch.

@@ -82,6 +82,13 @@ class DryRunner(Runner):
             self.scale_lr(self.optim_wrapper, cfg.get('auto_scale_lr'))
         given = cfg.get('param_scheduler')
         if given and isinstance(self.optim_wrapper, OptimWrapper):
+            for path, node, _, total in self.schedules():
+                if total is not None and node.get('begin', 0) >= total:
+                    raise UsageError(
+                        f'`{path}`: {node["type"]} begins at {node["begin"]}, '
+                        f'but the training ends at {total}; train longer, or '
+                        'set `begin` and `end` of the schedules to fit'
+                    )
             self.param_schedulers = self.build_param_scheduler(given)
         if cfg.get('val_cfg') is not None:
             self._val_loop = self.build_val_loop(cfg.val_cfg)
@@ -111,9 +118,8 @@ class DryRunner(Runner):
         """
         given = dict(dataloader)
         dataset = build_unread(given['dataset'])
-        batch = given.get('batch_size')
-        count = BATCHES * batch if isinstance(batch, int) else BATCHES
-        given['dataset'] = _Counted(dataset, count + (count > BATCHES))
+        count = 1 + BATCHES * (given.get('batch_size') or 1)
+        given['dataset'] = _Counted(dataset, count)
         Runner.build_dataloader(given, seed=seed, **kwargs)
         # An iterator of mmengine's loops would start the workers.
         for key in ('num_workers', 'persistent_workers', 'prefetch_factor'):
@@ -131,18 +137,23 @@ class DryRunner(Runner):
 
         Yields:
             tuple: With the length of the training in the unit of the
-            schedule; None if the training counts in another unit. There are
-            none of several optimizers.
+            schedule; None if the training counts in another unit. The
+            schedule is None before it is built. Several optimizers yield
+            none.
         """
-        nodes, built = self.cfg.get('param_scheduler'), self.param_schedulers
+        nodes = self.cfg.get('param_scheduler') or []
+        if self.optim_wrapper is None:
+            return  # the model needs the values of its weights
         several = isinstance(nodes, (list, tuple))
+        nodes = nodes if several else [nodes]
+        built = self.param_schedulers or [None] * len(nodes)
         by_epoch = not isinstance(self._train_loop, IterBasedTrainLoop)
         length = self.max_epochs if by_epoch else self.max_iters
-        for i, one in enumerate(built if isinstance(built, list) else ()):
-            node = nodes[i] if several else nodes
+        for i, (node, one) in enumerate(zip(nodes, built, strict=False)):
             same_unit = node.get('by_epoch', True) == by_epoch
             path = f'param_scheduler.{i}' if several else 'param_scheduler'
-            yield path, node, one, length if same_unit else None
+            if 'type' in node:
+                yield path, node, one, length if same_unit else None
 
 
 def build_unread(node: Any) -> Dataset | None:

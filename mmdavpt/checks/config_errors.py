@@ -77,8 +77,6 @@ def _reason(error: Exception, target: Any, registry: Any) -> str:
         return 'it has no `type`'
     if isinstance(error, KeyError):
         return f'the key {text} is missing or unknown'
-    if 'end should be larger than begin' in text:
-        text += '; by default it is that of the training, so train longer'
     if text and isinstance(error, ValueError):
         return text
     if text:

@@ -74,8 +74,8 @@ def arguments_of(target: Any) -> tuple[set[str], bool]:
         if not extra:
             break
         code = getattr(function, '__code__', None)
-        steps = dis.get_instructions(code) if code else ()
-        if code and not any(step.argval == extra[0] for step in steps):
+        # Forwarding or reading them mentions their name.
+        if code and extra[0] not in {s.argval for s in dis.Bytecode(code)}:
             return names - {'self'}, True
     return names - {'self'}, False
 

@@ -24,7 +24,7 @@ TRAINING_ERRORS = (
 )
 WARNINGS = (partial(silent.unread_keys, errors=False),)
 TRAINING_WARNINGS = (
-    *(silent.unmatched_patterns, silent.late_schedules),
+    *(silent.unmatched_patterns, silent.long_warm_ups),
     silent.unshuffled_training,
 )
 

@@ -176,17 +176,16 @@ def unmatched_patterns(cfg: Config, dry: DryRunner) -> Iterator[str]:
         )
 
 
-def late_schedules(cfg: Config, dry: DryRunner) -> Iterator[str]:
-    """Yield schedules that begin, or warm-ups that end, after the training."""
+def long_warm_ups(cfg: Config, dry: DryRunner) -> Iterator[str]:
+    """Yield warm-ups that do not end before the training does."""
     for path, node, built, total in dry.schedules():
         rises = isinstance(built, LinearLR) and built.start_factor < 1
-        begin = node.get('begin', 0)
         end = node.get('end', total)
-        if total and (begin >= total or rises and end >= total):
+        if rises and total is not None and end >= total:
             yield (
-                f'`{path}` ({node["type"]}) acts from {begin} to {end}, but '
-                f'the training ends at {total}; to fit, set `begin`, or '
-                f'`end` as in --cfg-options {path}.end={max(1, total // 10)}'
+                f'`{path}` ({node["type"]}) warms up until {end}, but the '
+                f'training ends at {total}; a shorter one is --cfg-options '
+                f'{path}.end={max(1, total // 10)}'
             )
 
 

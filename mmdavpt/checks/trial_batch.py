@@ -132,9 +132,9 @@ def _find_defect(data: Any, split: str) -> str | None:
             f'of {split}_dataloader, or use a dataset with labels'
         )
     sizes = sorted({size for _, size in pairs})
-    if len(sizes) > 1:
+    if split == 'val' and len(sizes) > 1:  # training batches are padded
         return (
             f'its images have different sizes ({first_few(sizes)}): set '
-            f'{split}_dataloader.batch_size=1, or resize or crop to one size'
+            'val_dataloader.batch_size=1, or resize or crop to one size'
         )
     return None

@@ -21,8 +21,7 @@ def find_commands() -> dict[str, str]:
     for path in sorted(Path(__file__).parent.glob('*.py')):
         text = path.read_text(encoding='utf-8')
         if '\ndef add_arguments(' in text:
-            command = path.stem.replace('_', '-')
-            found[command] = text.splitlines()[0].strip('"')
+            found[path.stem.replace('_', '-')] = text.splitlines()[0][3:]
     return found
 
 

@@ -4,7 +4,7 @@
 
 A row of a table is a config and its changes. Every row runs with every
 seed in its own folder, WORK_DIR/TABLE/ROW/seed_N, which holds the merged
-config (config.py), logs, checkpoints and test metrics (run.json). The same
+config (config.py), logs, checkpoints and the result (run.json). The same
 command continues after a stop: it skips finished runs and resumes others.
 """
 
@@ -46,8 +46,8 @@ class Run:
     folder: Path
     settings: dict
 
-    def metrics(self) -> dict | None:
-        """Return the test metrics; None if the run is not finished.
+    def record(self) -> dict | None:
+        """Return ``run.json``; None if the run is not finished.
 
         Raises:
             UsageError: If the folder holds a run with other settings.
@@ -62,7 +62,7 @@ class Run:
                 f'{self.folder} holds a run with other settings; choose '
                 'another --work-dir, or delete that folder'
             )
-        return content.get('metrics')
+        return content if 'metrics' in content else None
 
     def write(self, **results) -> None:
         """Write ``run.json``: the settings, and the results if there are any.
@@ -81,18 +81,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of experiments."""
     add = parser.add_argument
     add('table', help='a CSV file such as configs/experiments/vtab.csv')
-    add(
-        '--rows',
-        nargs='+',
-        metavar='ROW',
-        help='rows by name, part of a name or glob; by default all',
-    )
+    add('--rows', nargs='+', help='names, parts of names or globs (all rows)')
     add('--seeds', nargs='+', type=int, default=[0], help='random seeds (0)')
     add('--work-dir', default='work_dirs', help='root of all runs (work_dirs)')
     add('--workers', type=int, default=1, help='runs at the same time (1)')
     add('--list', action='store_true', help='print the rows and stop')
     add('--dry-run', action='store_true', help='build every config and stop')
     add('--report', action='store_true', help='only print the results so far')
+    add('--plot', metavar='PNG', help='picture: accuracy against costs')
     options.add_shared(parser, '--protocol', '--cfg-options', '--verbose')
 
 
@@ -114,16 +110,21 @@ def main(argv: Sequence[str] | None = None) -> int:
                 print(f'{row.name}: {row.base.name} {row.changes}')
             return 0
         runs = list_runs(rows, args)
-        pending = [run for run in runs if run.metrics() is None]
+        pending = [run for run in runs if run.record() is None]
         if args.dry_run:
             for run in runs:
                 build_config(run.row, run.settings['seed'])
                 print(run.folder, 'pending' if run in pending else 'finished')
             return 0
-        failures = []
-        if not args.report:
-            failures = run_all(pending, args.workers, args.verbose)
-    print(report(runs))
+        pending = [] if args.report else pending
+        failures = run_all(pending, args.workers, args.verbose)
+    records = finished(runs)
+    print(report_table(records, {row.name: row.compare for row in rows}))
+    if args.plot and records:
+        from .experiment_plot import plot_costs
+
+        with exit_with_sentence(OSError, ValueError):
+            plot_costs(records, args.plot)
     return int(bool(failures))
 
 
@@ -202,6 +203,7 @@ def _train_and_test(run: Run) -> str | None:
     import numpy as np
 
     from . import common, train
+    from .experiment_record import CostHook, describe_run
 
     run.write()
     # Without the changes of --protocol and --cfg-options, which come later;
@@ -209,42 +211,36 @@ def _train_and_test(run: Run) -> str | None:
     config = run.folder / 'row' / 'config.py'
     config.parent.mkdir(exist_ok=True)
     build_config(run.row, run.settings['seed']).dump(config)
-    resume = ['--resume'] * (run.folder / 'last_checkpoint').is_file()
-    args = options.parse_arguments(
-        train.add_arguments,
-        [str(config), '--work-dir', str(run.folder), *resume],
-    )
+    flags = [str(config), '--work-dir', str(run.folder)]
+    flags += ['--resume'] * (run.folder / 'last_checkpoint').is_file()
+    args = options.parse_arguments(train.add_arguments, flags)
     changes = run.settings['cfg_options'], run.settings['protocol']
     cfg = common.load_config(str(config), *changes)
     # mmengine's loggers and visualizers are global, one for each name.
     cfg.experiment_name = str(run.folder).replace('/', '_')
-    runner = train.train(cfg, args)
+    runner = train.train(cfg, args, [CostHook()])
     if runner is None:
         return STOPPED
     # With save_best, as under the protocol 'tune', a run is judged by its
     # validation images; the test images stay untouched.
     best = runner.message_hub.runtime_info.get('best_score')
     metrics = runner.test() if best is None else {'best val': best}
-    trained = [p.numel() for p in runner.model.parameters() if p.requires_grad]
     run.write(
-        num_trainable_params=sum(trained),
+        **describe_run(runner),
         # Without arrays such as a confusion matrix.
         metrics={k: float(v) for k, v in metrics.items() if np.size(v) == 1},
     )
     return None
 
 
-def report(runs: Sequence[Run]) -> str:
-    """Return the results of finished runs as a Markdown table.
+def finished(runs: Sequence[Run]) -> dict[str, dict[int, dict]]:
+    """Return row to seed to the content of ``run.json``, of finished runs.
 
     Args:
         runs (Sequence[Run]): The runs.
     """
-    scores: dict[str, dict[int, dict]] = {}
+    records: dict[str, dict[int, dict]] = {}
     for run in runs:
-        if (metrics := run.metrics()) is not None:
-            of_seed = scores.setdefault(run.row.name, {})
-            of_seed[run.settings['seed']] = metrics
-    return report_table(
-        scores, {run.row.name: run.row.compare for run in runs}
-    )
+        if record := run.record():
+            records.setdefault(run.row.name, {})[run.settings['seed']] = record
+    return records

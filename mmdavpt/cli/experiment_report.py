@@ -1,45 +1,75 @@
-"""Tables of finished experiments: means and paired differences."""
+"""Tables of finished experiments: means, paired differences and costs."""
 
 import math
 import statistics
 from collections.abc import Mapping, Sequence
+from itertools import product
 
 #: The metric of a table is the first of these that its runs have.
 MAIN_METRICS = ('mIoU', 'accuracy/top1')
+#: Titles of the statistics of :func:`paired_difference`.
+PAIRED = ('difference', '95 % interval', 't')
+#: Field of a run -> its title, and the divisor that makes its unit.
+COSTS = {
+    'num_trainable_params': ('parameters', 1),
+    'train_time': ('training time (s)', 1),
+    'accelerator_memory_max': ('GPU memory (MiB)', 2**20),
+}
+#: Row to seed to the content of ``run.json``.
+Records = Mapping[str, Mapping[int, Mapping]]
 
 
-def report_table(
-    scores: Mapping[str, Mapping[int, Mapping[str, float]]],
-    compare: Mapping[str, str],
-) -> str:
+def report_table(records: Records, compare: Mapping[str, str]) -> str:
     """Return a Markdown table of the rows that have results.
 
     Args:
-        scores (Mapping): Row to seed to test metrics.
+        records (Mapping): Row to seed to the content of ``run.json``.
         compare (Mapping[str, str]): Row to the row that it is compared with;
             '' for none.
     """
-    if not scores:
+    if not records:
         return 'no run is finished'
-    runs = [
-        metrics for of_seed in scores.values() for metrics in of_seed.values()
-    ]
-    found = set().union(*runs)
-    metric = next(name for name in (*MAIN_METRICS, *found) if name in found)
-    values = {
-        row: {seed: metrics[metric] for seed, metrics in runs.items()}
-        for row, runs in scores.items()
-    }
-    lines = [
-        f'| row | seeds | {metric} | compared with | difference | t |',
-        '|---|---|---|---|---|---|',
-    ]
+    metric, values = main_scores(records)
+    costs = mean_costs(records)
+    titles = ['row', 'seeds', metric, 'compared with', *PAIRED, *costs]
+    lines = [titles, ['---'] * len(titles)]
     for row, of_seed in values.items():
         base = compare[row]
         paired = paired_difference(of_seed, values.get(base, {}))
         first = [row, str(len(of_seed)), spread(list(of_seed.values()))]
-        lines.append(f'| {" | ".join([*first, base, *paired])} |')
-    return '\n'.join(lines)
+        last = [f'{c[row]:,.0f}' if row in c else '' for c in costs.values()]
+        lines.append([*first, base, *paired, *last])
+    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+
+
+def main_scores(records: Records) -> tuple[str, dict[str, dict[int, float]]]:
+    """Return the main metric's name, and row to seed to its value.
+
+    Args:
+        records (Mapping): Row to seed to the content of ``run.json``.
+    """
+    runs = [run for of_seed in records.values() for run in of_seed.values()]
+    found = set().union(*(run['metrics'] for run in runs))
+    metric = next(name for name in (*MAIN_METRICS, *found) if name in found)
+    return metric, {
+        row: {seed: run['metrics'][metric] for seed, run in of_seed.items()}
+        for row, of_seed in records.items()
+    }
+
+
+def mean_costs(records: Records) -> dict[str, dict[str, float]]:
+    """Return the title of each known cost to row to its mean over seeds.
+
+    Args:
+        records (Mapping): Row to seed to the content of ``run.json``. Files
+            of earlier versions lack some costs.
+    """
+    means: dict[str, dict[str, float]] = {}
+    for (field, (title, unit)), row in product(COSTS.items(), records):
+        runs = records[row].values()
+        if found := [run[field] / unit for run in runs if run.get(field)]:
+            means.setdefault(title, {})[row] = statistics.mean(found)
+    return means
 
 
 def spread(values: Sequence[float]) -> str:
@@ -51,21 +81,31 @@ def spread(values: Sequence[float]) -> str:
 
 def paired_difference(
     scores: Mapping[int, float], base: Mapping[int, float]
-) -> tuple[str, str]:
-    """Return mean ± standard deviation of paired differences, and their t.
+) -> tuple[str, str, str]:
+    """Return statistics of paired differences.
 
     Runs with the same seed see the images in the same order and start from
-    the same values. ``t`` is the mean difference over its standard error.
-    Student's t for 95 % is 2.8 with five seeds and 4.3 with three.
+    the same values.
 
     Args:
         scores (Mapping[int, float]): Seed to metric.
         base (Mapping[int, float]): Seed to metric of the row to compare with.
+
+    Returns:
+        tuple[str, str, str]: Mean ± standard deviation; the 95 % confidence
+        interval of the mean (Student's t); and t, the mean over its standard
+        error. An interval without 0 is a significant difference.
     """
     paired = [scores[seed] - base[seed] for seed in scores if seed in base]
     if len(paired) < 2:
-        return ' '.join(f'{value:+.1f}' for value in paired), ''
+        return ' '.join(f'{value:+.1f}' for value in paired), '', ''
+    from scipy.stats import t as student
+
     mean, deviation = statistics.mean(paired), statistics.stdev(paired)
     error = deviation / math.sqrt(len(paired))
-    t = f'{mean / error:.1f}' if error else ''
-    return f'{mean:+.1f} ± {deviation:.1f}', t
+    half = student.ppf(0.975, len(paired) - 1) * error
+    return (
+        f'{mean:+.1f} ± {deviation:.1f}',
+        f'[{mean - half:+.1f}, {mean + half:+.1f}]',
+        f'{mean / error:.1f}' if error else '',
+    )

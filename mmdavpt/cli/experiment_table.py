@@ -67,16 +67,11 @@ def read_table(path: str | Path) -> dict[str, Experiment]:
             )
         if line['row'] in found:
             raise UsageError(f'{path} has two rows named {line["row"]!r}')
-        found[line['row']] = Experiment(
-            line['row'],
-            path.parent / line['base'],
-            {
-                column: parse_value(cell)
-                for column, cell in line.items()
-                if cell and column not in NOTES
-            },
-            line.get('compare') or '',
-        )
+        changes = {
+            k: parse_value(v) for k, v in line.items() if v and k not in NOTES
+        }
+        row, base = line['row'], path.parent / line['base']
+        found[row] = Experiment(row, base, changes, line.get('compare') or '')
     return found
 
 

@@ -135,7 +135,7 @@ def _check_outside(work_dir: Path, folder: str, layout: FolderLayout) -> None:
 
 def _check_method(method: str, methods: Mapping[str, dict]) -> None:
     if method not in methods and TUNERS.get(method) is None:
-        known = [*methods, *TUNERS.module_dict]
+        known = [*dict.fromkeys([*methods, *TUNERS.module_dict])]
         raise UsageError(
             f'--method {method} is unknown; it should be one of '
             f'{", ".join(known)}{did_you_mean(method, known)}'

@@ -11,9 +11,6 @@ from mmengine.config import Config
 
 from mmdavpt.errors import UsageError, did_you_mean
 
-#: Keys of a dataset that do not decide which images it has.
-NOT_THE_IMAGES = ('pipeline', 'test_mode')
-
 
 def with_protocol(cfg: Config, name: str | None = None) -> Config:
     """Return a copy of a config with one of its protocols applied.
@@ -71,10 +68,9 @@ def selection_warning(cfg: dict) -> str | None:
     loaders = [cfg.get(f'{split}_dataloader') for split in ('val', 'test')]
     if hook.get('save_best') is None or None in loaders:
         return None
-    val, test = (
-        {k: v for k, v in loader['dataset'].items() if k not in NOT_THE_IMAGES}
-        for loader in loaders
-    )
+    # These keys do not decide which images a dataset has.
+    own = dict(pipeline=None, test_mode=None)
+    val, test = ({**loader['dataset'], **own} for loader in loaders)
     if val != test:
         return None
     return (

@@ -80,5 +80,5 @@ def _data(loader: DataLoader) -> str:
     """Return the numbers of images, classes and images in a batch."""
     classes = metainfo_of(loader.dataset).get('classes')
     of_classes = f' of {len(classes)} classes' if classes else ''
-    batch = f', batch size {batch_size_of(loader)}'
-    return f'{len(loader.dataset):,} images{of_classes}{batch}'
+    images = f'{len(loader.dataset):,} images{of_classes}'
+    return f'{images}, batch size {batch_size_of(loader)}'

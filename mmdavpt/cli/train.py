@@ -18,6 +18,7 @@ from .messages import run_command
 
 if TYPE_CHECKING:
     from mmengine.config import Config
+    from mmengine.hooks import Hook
     from mmengine.runner import Runner
 
 
@@ -57,11 +58,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv (Sequence[str], optional): The arguments. Defaults to
             ``sys.argv[1:]``.
     """
-    run_command(_train, options.parse_arguments(add_arguments, argv))
-
-
-def _train(args: argparse.Namespace) -> None:
-    train(load(args), args)
+    args = options.parse_arguments(add_arguments, argv)
+    run_command(lambda args: train(load(args), args), args)
 
 
 def load(args: argparse.Namespace) -> 'Config':
@@ -84,13 +82,16 @@ def load(args: argparse.Namespace) -> 'Config':
     return load_config(args.config, args.cfg_options, args.protocol)
 
 
-def train(cfg: 'Config', args: argparse.Namespace) -> 'Runner | None':
+def train(
+    cfg: 'Config', args: argparse.Namespace, hooks: Sequence['Hook'] = ()
+) -> 'Runner | None':
     """Train a loaded config.
 
     Args:
         cfg (Config): The config, changed in place.
         args (argparse.Namespace): The other arguments of
             :func:`add_arguments`.
+        hooks (Sequence[Hook]): Further hooks of the runner. Defaults to none.
 
     Returns:
         Runner | None: The runner after training; None if a signal or
@@ -116,6 +117,8 @@ def train(cfg: 'Config', args: argparse.Namespace) -> 'Runner | None':
     ):
         if not args.no_check:
             runner.register_hook(RehearsalHook(stop=args.check_only))
+        for hook in hooks:
+            runner.register_hook(hook)
         runner.train()
         return runner
     return None

@@ -8,6 +8,7 @@ import torch
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from mmdavpt.checkpoints import read_run_checkpoint
 from mmdavpt.errors import UsageError
 from mmdavpt.mapping.loaders import first_pass_loader
 from mmdavpt.models.tuners import SelectiveTuner
@@ -37,7 +38,6 @@ def select_parameters(
         UsageError: If no tuner waits, if it needs a checkpoint, or if a
             gradient is not finite.
     """
-    model, seed = runner.model, runner.seed
     name, tuner = _next_waiting(runner)
     tuner.first = False  # the pass runs without a selection
     runner._init_model_weights()
@@ -47,23 +47,27 @@ def select_parameters(
     for hook in runner.hooks:
         if isinstance(hook, (PromptInitHook, PromptMappingHook)):
             hook.before_train(runner)
-    loader = first_pass_loader(runner.train_dataloader, seed, shuffle=True)
+    loader = first_pass_loader(runner.train_dataloader, runner.seed, True)
     batches = max_batches or tuner.batches
-    scores = sum_scores(model, tuner, loader, batches, seed)
-    return name, tuner.selection_state(model.backbone, scores)
+    scores = sum_scores(runner.model, tuner, loader, batches, runner.seed)
+    del tuner.first  # a training still needs the selection
+    return name, tuner.selection_state(runner.model.backbone, scores)
 
 
 def _next_waiting(runner: Runner) -> tuple[str, SelectiveTuner]:
     seed = (runner.cfg.get('randomness') or {}).get('seed')
-    repeatable = None not in (seed, runner.cfg.get('load_from'))
+    file = runner.cfg.get('load_from')
+    meta = read_run_checkpoint(file).get('meta', {}) if file else {}
+    repeatable = None not in (seed, file) and meta.get('seed', seed) == seed
     for name, tuner in runner.model.backbone.tuners.items():
         waits = isinstance(tuner, SelectiveTuner) and tuner.selection is None
         if waits and (tuner.first or repeatable):
             return name, tuner
     raise UsageError(
         'model.backbone.tuners has no tuner to select for: add SPT; or E2VPT '
-        'with --checkpoint and with randomness.seed, since its training is '
-        'repeated from the same initial values; both without `selection`'
+        'with --checkpoint of a training with the randomness.seed of the '
+        'config, since it is repeated from the same initial values; both '
+        'without `selection`'
     )
 
 
@@ -101,15 +105,13 @@ def sum_scores(
         if 'Drop' in type(module).__name__:  # of any library
             module.eval()
     trial.requires_grad_(False)
-    followed = tuner.watched(trial.backbone)
-    for parameter in followed:
-        parameter.requires_grad_(True)
+    followed = [p.requires_grad_() for p in tuner.watched(trial.backbone)]
     sums = [0] * len(followed)
     with isolated_randomness(seed):
         for batch in islice(track(batches, 'gradients'), max_batches):
             data = trial.data_preprocessor(batch, training=True)
             loss, _ = trial.parse_losses(trial(**data, mode='loss'))
-            grads = torch.autograd.grad(loss, followed, materialize_grads=True)
+            grads = torch.autograd.grad(loss, followed)
             for i, grad in enumerate(grads):
                 sums[i] += tuner.score(followed[i].detach(), grad)
     if not all(torch.isfinite(total).all() for total in sums):

@@ -37,13 +37,26 @@ class FrozenWeights:
         Raises:
             UsageError: If the projection has none.
         """
-        module, rows = self._backbone.linear(layer, part)
-        if module.bias is None:
+        bias = view_of(self._backbone.layers[layer]).bias(part)
+        if bias is None:
             raise UsageError(
                 f'the projection {part!r} of the backbone has no bias that a '
                 'tuner could be folded into (`qkv_bias=False`)'
             )
-        return module.bias[rows]
+        return bias
+
+    def scale(self, layer: int, part: str, factor: Tensor) -> None:
+        """Multiply a projection, and its bias if it has one.
+
+        Args:
+            layer (int): Index of the layer.
+            part (str): See :meth:`weight`.
+            factor (Tensor): A scalar.
+        """
+        self.weight(layer, part).mul_(factor)
+        bias = view_of(self._backbone.layers[layer]).bias(part)
+        if bias is not None:
+            bias.mul_(factor)
 
     def norm(self, layer: int, which: str) -> nn.Module:
         """Return a normalization: see :meth:`.Tuner.norm`."""

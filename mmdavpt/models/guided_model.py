@@ -252,7 +252,8 @@ class GuidedModelMixin:
         """Return the losses of the main head, and compare two forward passes.
 
         Without a weight there is one pass. A second one draws its own experts
-        and dropout; neither the head's loss nor guidance see it.
+        and dropout; neither the head's loss nor guidance see it. Batch norms
+        of the head count both passes in their running statistics.
 
         Args:
             head (nn.Module): The main head.

@@ -79,6 +79,14 @@ def test_reports_labels_out_of_range(cfg, tmp_path):
     for i in range(4):
         label(tmp_path / f'train/ann/{i}.png', np.full((8, 12), 7))
     assert 'rehearsal of the training step failed' in rehearse(cfg)
+    # Training images of other sizes are padded, so they are not the cause.
+    dataset = cfg['train_dataloader']['dataset']
+    dataset['pipeline'] = without(dataset['pipeline'], 'Resize')
+    Image.new('RGB', (16, 8)).save(tmp_path / 'train/img/1.jpg')
+    label(tmp_path / 'train/ann/1.png', np.full((8, 16), 7))
+    said = rehearse(cfg)
+    assert 'rehearsal of the training step failed' in said
+    assert 'different sizes' not in said
 
 
 def test_validation_labels(cfg, tmp_path):

@@ -1,19 +1,27 @@
-"""``mmdavpt experiment``: tables, runs that continue, and their statistics."""
+"""``mmdavpt experiment``: tables, and runs that continue."""
 
+import hashlib
 import json
+import re
+import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 from mmengine.config import Config
+from mmengine.logging import MessageHub
 
-from mmdavpt.cli import experiment
-from mmdavpt.cli.experiment_report import report_table
+from mmdavpt.checkpoints.fingerprint import fingerprint, short
+from mmdavpt.cli import experiment, experiment_record
+from mmdavpt.cli.experiment_record import code_version
 from mmdavpt.cli.experiment_table import (
     build_config,
     read_table,
     select_rows,
 )
 from mmdavpt.errors import UsageError
+from mmdavpt.version import __version__
 from tests import toy
 
 BASE = """
@@ -83,29 +91,6 @@ def test_rows_are_selected_by_name_part_or_glob(table):
         names('plan')
 
 
-def test_report_by_hand():
-    scores = {
-        'base': {0: 50.0, 1: 52.0, 2: 51.0},
-        'guided': {0: 51.0, 1: 55.0},
-        'other': {0: 10.0},
-        'of other': {0: 12.5},
-    }
-    compare = dict(base='', guided='base', other='') | {'of other': 'other'}
-    runs = {
-        row: {seed: {'mIoU': v, 'aAcc': 0.0} for seed, v in of_seed.items()}
-        for row, of_seed in scores.items()
-    }
-    assert report_table(runs, compare).splitlines() == [
-        '| row | seeds | mIoU | compared with | difference | t |',
-        '|---|---|---|---|---|---|',
-        '| base | 3 | 51.0 ± 1.0 |  |  |  |',
-        # Differences 1 and 3: mean 2, deviation sqrt(2), error 1.
-        '| guided | 2 | 53.0 ± 2.8 | base | +2.0 ± 1.4 | 2.0 |',
-        '| other | 1 | 10.0 |  |  |  |',
-        '| of other | 1 | 12.5 | other | +2.5 |  |',
-    ]
-
-
 @pytest.fixture
 def runs(tmp_path):
     """Return a command that runs a table of two toy rows."""
@@ -138,7 +123,24 @@ def test_runs_are_trained_tested_and_not_repeated(runs, capsys, monkeypatch):
     folder = runs.folder / 'VPT/seed_0'
     content = json.loads((folder / 'run.json').read_text())
     assert set(content['metrics']) == {'accuracy/top1'}
-    assert content['num_trainable_params'] == 2 * 3 * 32 + 33 * 6
+    parameters = 2 * 3 * 32 + 33 * 6
+    assert content['num_trainable_params'] == parameters
+    assert content['file_size'] == 4 * parameters
+    assert content['train_time'] > 0
+    assert (
+        content['accelerator_memory_max'] is None or torch.cuda.is_available()
+    )
+    assert content['protocol'] == 'retrain'
+    assert content['settings']['seed'] == 0
+    model = torch.load(folder / 'epoch_2.pth', weights_only=False)
+    model = model['state_dict']
+    frozen = [k for k in model if 'head' not in k and 'prompts' not in k]
+    mark = short(fingerprint({name: model[name] for name in frozen}))
+    assert content['backbone_fingerprint'] == mark
+    assert content['normalization'] == dict(mean=[127.5] * 3, std=[64.0] * 3)
+    digest = hashlib.sha256((folder / 'config.py').read_bytes())
+    assert content['config'] == 'config.py'
+    assert content['config_sha256'] == digest.hexdigest()
     merged = Config.fromfile(folder / 'config.py')
     assert merged.model.guidance is None and merged.work_dir == str(folder)
     # Only the second row is pending.
@@ -172,15 +174,128 @@ def test_failed_run_is_reported_and_others_continue(runs, capsys):
     assert '| good | 1 |' in captured.out and '| bad |' not in captured.out
 
 
-def test_interrupted_run_resumes(runs):
+def test_training_time_is_summed_over_interruptions(runs, monkeypatch):
+    ticks = SimpleNamespace(now=0.0)
+
+    def perf_counter():
+        ticks.now += 1.0
+        return ticks.now
+
+    monkeypatch.setattr(experiment_record, 'perf_counter', perf_counter)
+    assert runs('--rows', 'VPT') == 0
+    folder = runs.folder / 'VPT/seed_0'
+    file = folder / 'run.json'
+    before = json.loads(file.read_text())
+    saved = [
+        torch.load(folder / f'epoch_{i}.pth', weights_only=False)
+        for i in (1, 2)
+    ]
+    first, second = (c['message_hub']['runtime_info'] for c in saved)
+    assert 0 < first['train_time'] < second['train_time']
+    # The end of the first epoch is the last that was saved: what follows was
+    # lost, is spent again, and counts once.
+    file.write_text(json.dumps(dict(settings=before['settings'])))
+    (folder / 'epoch_2.pth').unlink()
+    (folder / 'last_checkpoint').write_text(str(folder / 'epoch_1.pth'))
+    ticks.now = 1e6  # a later process, maybe on another machine
+    assert runs('--rows', 'VPT') == 0
+    after = json.loads(file.read_text())
+    assert after['train_time'] == before['train_time']
+    assert after['metrics'] == before['metrics']
+    logs = sorted(folder.glob('*/*.log'))
+    assert 'resumed epoch: 1' in logs[-1].read_text()
+
+
+def test_run_interrupted_before_its_test_is_only_tested(runs):
     assert runs('--rows', 'VPT') == 0
     file = runs.folder / 'VPT/seed_0/run.json'
     before = json.loads(file.read_text())
     file.write_text(json.dumps(dict(settings=before['settings'])))
     assert runs('--rows', 'VPT') == 0
-    assert json.loads(file.read_text()) == before
+    after = json.loads(file.read_text())
+    # `resume` is in the merged config; the last checkpoint was just written.
+    for changed in ('config_sha256', 'train_time'):
+        before.pop(changed), after.pop(changed)
+    assert after == before
     logs = sorted(Path(file.parent).glob('*/*.log'))
     assert 'resumed epoch: 2' in logs[-1].read_text()
+
+
+def test_time_is_unknown_after_a_checkpoint_without_it():
+    hub = MessageHub('no_time')
+    runner = SimpleNamespace(iter=3, message_hub=hub)
+    hook = experiment_record.CostHook()
+    hook.before_train(runner)
+    hook.after_train_iter(runner, 0)
+    assert hub.get_info('train_time') is None
+
+
+def test_time_leaves_out_validation(monkeypatch):
+    # Start, two iterations, then validation from 9 to 100, and one more.
+    times = iter([1.0, 3.0, 6.0, 9.0, 100.0, 102.0, 102.5])
+    monkeypatch.setattr(experiment_record, 'perf_counter', times.__next__)
+    runner = SimpleNamespace(iter=0, message_hub=MessageHub('validation'))
+    hook = experiment_record.CostHook()
+    hook.before_train(runner)
+    hook.after_train_iter(runner, 0)
+    hook.after_train_iter(runner, 1)
+    hook.before_val(runner)
+    hook.after_val(runner)
+    hook.after_train_iter(runner, 2)
+    hook.after_train(runner)
+    assert runner.message_hub.get_info('train_time') == 8 + 2.5
+
+
+def test_memory_is_the_peak_although_the_logger_resets_it(monkeypatch):
+    peaks = iter([500, 900, 700])
+    monkeypatch.setattr('torch.cuda.max_memory_allocated', peaks.__next__)
+    runner = SimpleNamespace(iter=0, message_hub=MessageHub('memory'))
+    hook = experiment_record.CostHook()
+    hook.before_train(runner)
+    for i in range(3):
+        hook.after_train_iter(runner, i)
+    assert runner.message_hub.get_info('accelerator_memory_max') == 900
+
+
+def test_commit_of_a_clone_only(tmp_path):
+    assert code_version(tmp_path) == __version__
+    # A folder within somebody else's repository is no clone either.
+    git = [
+        'git',
+        '-C',
+        str(tmp_path),
+        '-c',
+        'user.name=a',
+        '-c',
+        'user.email=b',
+    ]
+    subprocess.run([*git, 'init', '-q'], check=True)
+    (tmp_path / 'inner').mkdir()
+    (tmp_path / 'inner/file').write_text('1')
+    subprocess.run([*git, 'add', '.'], check=True)
+    subprocess.run([*git, 'commit', '-qm', 'one'], check=True)
+    assert code_version(tmp_path / 'inner') == __version__
+    found = code_version(tmp_path)
+    assert re.fullmatch('[0-9a-f]{40}', found)
+    (tmp_path / 'inner/file').write_text('2')
+    assert code_version(tmp_path) == f'{found}-dirty'
+
+
+def test_plot_of_finished_runs(runs, capsys, tmp_path):
+    assert runs('--rows', 'VPT') == 0
+    file = runs.folder / 'VPT/seed_0/run.json'
+    content = json.loads(file.read_text())
+    # As written by version 0.1.
+    old = ('settings', 'num_trainable_params', 'metrics')
+    file.write_text(json.dumps({key: content[key] for key in old}))
+    capsys.readouterr()
+    picture = tmp_path / 'costs.png'
+    assert runs('--report', '--plot', str(picture)) == 0
+    assert '| VPT | 1 | ' in capsys.readouterr().out
+    assert picture.read_bytes().startswith(b'\x89PNG')
+    with pytest.raises(SystemExit):
+        runs('--report', '--plot', 'costs.xyz')
+    assert "'xyz' is not supported" in capsys.readouterr().err
 
 
 def test_run_that_chooses_its_epoch_is_not_tested(runs, capsys):

@@ -135,7 +135,7 @@ def test_both_methods_in_one_model(task, tmp_path, capsys):
     )
 
 
-def test_rewinding_starts_from_the_same_values(tmp_path):
+def test_rewinding_starts_from_the_same_values(tmp_path, capsys):
     """With a learning rate of 0, both trainings keep what they start from."""
     config = write_config(
         tmp_path,
@@ -149,7 +149,11 @@ def test_rewinding_starts_from_the_same_values(tmp_path):
     train([config])
     last = checkpoints(tmp_path / 'run', 'classification')[1]
     pruned = str(tmp_path / 'pruned.pth')
-    select([config, pruned, '--checkpoint', last])
+    other = ['--cfg-options', 'randomness.seed=1']
+    arguments = [config, pruned, '--checkpoint', last]
+    message = failure(select, [*arguments, *other], capsys)
+    assert 'of a training with the randomness.seed of the config' in message
+    select(arguments)
     options = ['--cfg-options', f'{FIRST}.selection={pruned}']
     train([config, '--work-dir', str(tmp_path / 'again'), *options])
     again = state(checkpoints(tmp_path / 'again', 'classification')[1])
@@ -172,7 +176,9 @@ def test_the_script_and_the_number_of_batches(tmp_path):
 
 def test_a_config_without_such_tuners(tmp_path, capsys):
     config = write_config(tmp_path, 'classification', [dict(type='LoRA')])
-    message = failure(select, [config, str(tmp_path / 'x.pth')], capsys)
+    arguments = [config, str(tmp_path / 'x.pth')]
+    arguments += ['--cfg-options', 'launcher=pytorch']  # one process is enough
+    message = failure(select, arguments, capsys)
     assert 'no tuner to select for: add SPT' in message
     message = failure(select, [config, f'{config}/x.pth'], capsys)
     assert '/x.pth cannot be written' in message

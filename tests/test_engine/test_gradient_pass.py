@@ -1,5 +1,6 @@
 """Sums of gradient scores, against a slow reference."""
 
+import copy
 import random
 
 import numpy as np
@@ -9,7 +10,8 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from torch import nn
 
-from mmdavpt.engine.gradient_pass import sum_scores
+from mmdavpt.engine import gradient_pass
+from mmdavpt.engine.gradient_pass import select_parameters, sum_scores
 from mmdavpt.errors import UsageError
 
 from .. import toy
@@ -103,12 +105,23 @@ def test_nothing_else_changes(task, tmp_path):
     random.seed(1)
     np.random.seed(1)
     torch.manual_seed(1)
-    sum_scores(model, own, batches, seed=7)
+    draws = []
+
+    def drawing():  # as transforms do
+        for batch in batches:
+            draws.append((random.random(), np.random.rand(), torch.rand(1)))
+            yield batch
+
+    sum_scores(model, own, drawing(), seed=7)
     drawn = random.random(), np.random.rand(), torch.rand(1)
     random.seed(1)
     np.random.seed(1)
     torch.manual_seed(1)
     assert drawn == (random.random(), np.random.rand(), torch.rand(1))
+    sum_scores(model, own, drawing(), seed=7)
+    assert draws[: len(batches)] == draws[len(batches) :]
+    sum_scores(model, own, drawing(), seed=8)
+    assert draws[0] != draws[-len(batches)]
     after = snapshot(model)
     assert before[1:] == after[1:]
     assert all(torch.equal(v, after[0][k]) for k, v in before[0].items())
@@ -153,6 +166,65 @@ def test_gradients_that_are_not_finite_are_refused(tmp_path):
         model.head.fc.weight[0, 0] = torch.nan
     with pytest.raises(UsageError, match='should be finite'):
         sum_scores(model, own, batches)
+
+
+def test_replaced_weights_are_no_weights_of_sensitivity_zero(tmp_path):
+    """Some methods of peft compute with a changed copy of a weight."""
+    model, own, batches = parts(tmp_path)
+    qkv = model.backbone.layers[0].attn.qkv
+    qkv.forward = copy.deepcopy(qkv).forward
+    with pytest.raises(RuntimeError, match='not have been used'):
+        sum_scores(model, own, batches)
+
+
+def test_a_model_cannot_train_after_its_selection(tmp_path):
+    changes = {'model.backbone.tuners': [SPT], **UNGUIDED}
+    cfg = toy.classification(tmp_path, changes)
+    runner = RUNNERS.build(
+        Config(dict(cfg, runner_type='mmdavpt.DAVPTRunner'))
+    )
+    name, state = select_parameters(runner, max_batches=1)
+    assert name == 'SPT' and any('indices' in key for key in state)
+    with pytest.raises(UsageError, match='selection=None is not'):
+        runner.model.train()
+
+
+@pytest.mark.parametrize('given, batches', [(None, 8), (5, 5)])
+def test_the_pass_of_spt_is_shuffled_and_short(
+    given, batches, tmp_path, monkeypatch
+):
+    found = []
+
+    def stop(model, tuner, loader, max_batches, seed):
+        found.append((loader.sampler.shuffle, max_batches, seed))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(gradient_pass, 'sum_scores', stop)
+    changes = {'model.backbone.tuners': [SPT], 'randomness.seed': 3}
+    cfg = toy.classification(tmp_path, {**UNGUIDED, **changes})
+    cfg = Config(dict(cfg, runner_type='mmdavpt.DAVPTRunner'))
+    with pytest.raises(KeyboardInterrupt):
+        select_parameters(RUNNERS.build(cfg), given)
+    assert found == [(True, batches, 3)]
+
+
+def test_prompts_and_mapping_of_a_checkpoint_are_kept(tmp_path):
+    hooks = [dict(type=f'mmdavpt.Prompt{n}Hook') for n in ('Mapping', 'Init')]
+    changes = {'model.backbone.tuners': [E2VPT], 'custom_hooks': hooks}
+    cfg = toy.classification(tmp_path, changes)
+    cfg = Config(dict(cfg, runner_type='mmdavpt.DAVPTRunner'))
+    cfg.load_from = str(tmp_path / 'trained.pth')
+    runner = RUNNERS.build(cfg)
+    model = runner.model
+    model.fit_mapping(runner.train_dataloader)
+    trained = copy.deepcopy(model.state_dict())
+    mapping = trained['guidance.mapping']
+    mapping.copy_((mapping + 1) % 3)
+    torch.save(dict(state_dict=trained), cfg.load_from)
+    select_parameters(runner, max_batches=1)
+    for name, value in model.state_dict().items():
+        if 'prompts' in name or name == 'guidance.mapping':
+            assert torch.equal(value, trained[name]), name
 
 
 class Given(nn.Module):

@@ -115,7 +115,7 @@ class DAVPTTimmViT(PromptedBackbone, BaseModule):
             self.vit.norm, nn.Identity
         )
         self.out_type = _checked_out_type(out_type, self.vit)
-        self.out_indices = _resolve(out_indices, len(self.layers))
+        self.out_indices = out_indices
         if pool_prompts and out_type != 'avg_featmap':
             raise ValueError(
                 "`pool_prompts` needs `out_type='avg_featmap'`, but got "
@@ -254,7 +254,8 @@ def _create(model_name: str, kwargs: dict[str, Any]) -> nn.Module:
     except (AssertionError, RuntimeError, TypeError) as error:
         raise UsageError(
             f'timm cannot build the model {model_name} with the options '
-            f'{[*options, *kwargs]}: {error}'
+            f'{[*options, *kwargs]}: {error}; choose one of the classes '
+            'VisionTransformer or Eva'
         ) from error
     for part, kinds in (
         (vit, (VisionTransformer, Eva)),
@@ -285,15 +286,3 @@ def _checked_out_type(out_type: str, vit: nn.Module) -> str:
             "feature, 'avg_featmap' or 'featmap'"
         )
     return out_type
-
-
-def _resolve(out_indices: int | Sequence[int], num_layers: int) -> list[int]:
-    """Return indices of layers from 0."""
-    given = [out_indices] if isinstance(out_indices, int) else [*out_indices]
-    found = [i + num_layers if i < 0 else i for i in given]
-    if not found or not all(0 <= i < num_layers for i in found):
-        raise ValueError(
-            f'`out_indices` should list some of {num_layers} layers, but got '
-            f'{out_indices}'
-        )
-    return found

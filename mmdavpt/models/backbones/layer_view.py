@@ -78,6 +78,15 @@ class LayerView(ABC):
             part (str): One of :data:`~mmdavpt.models.tuners.PARTS`.
         """
 
+    def bias(self, part: str) -> Tensor | None:
+        """Return the trained bias of a part, (out, ), if it has one.
+
+        Args:
+            part (str): See :meth:`linear`.
+        """
+        module, rows = self.linear(part)
+        return None if module.bias is None else module.bias[rows]
+
     @abstractmethod
     def norm(self, which: str) -> nn.Module:
         """Return a normalization.

@@ -123,7 +123,8 @@ class PromptedBackbone(nn.Module):
             num_prompts (int | Sequence[int]): See the subclasses, as for all
                 others.
         """
-        self.num_used_layers = min(max(self.out_indices) + 1, len(self.layers))
+        self.out_indices = _resolve(self.out_indices, len(self.layers))
+        self.num_used_layers = max(self.out_indices) + 1
         self.prompts = DeepPrompts(
             prompts_per_layer(num_prompts, self.num_used_layers),
             self.embed_dims,
@@ -275,3 +276,15 @@ class PromptedBackbone(nn.Module):
             ``forward`` gives them, and the tokens.
         """
         return run_layers(self, x, request)
+
+
+def _resolve(out_indices: int | Sequence[int], num_layers: int) -> list[int]:
+    """Return indices of layers from 0."""
+    given = [out_indices] if isinstance(out_indices, int) else [*out_indices]
+    found = [i + num_layers if i < 0 else i for i in given]
+    if not found or len({*found} & {*range(num_layers)}) < len(found):
+        raise ValueError(
+            f'`out_indices` should list some of {num_layers} layers, each '
+            f'once, but got {out_indices}'
+        )
+    return found

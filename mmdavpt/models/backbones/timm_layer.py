@@ -106,6 +106,12 @@ class TimmLayer(LayerView):
         first = 'qkv'.index(part) * dims
         return attn.qkv, slice(first, first + dims)
 
+    def bias(self, part: str) -> Tensor | None:
+        """Return the bias of a part: see :class:`.LayerView`."""
+        own = getattr(self.layer.attn, f'{part}_bias', None)
+        # EVA-02's for keys is a buffer of zeros that no file has.
+        return own if isinstance(own, nn.Parameter) else super().bias(part)
+
     def dims(self, part: str) -> tuple[int, int]:
         """Return the sizes of a part: see :class:`.LayerView`."""
         mlp = self.layer.mlp

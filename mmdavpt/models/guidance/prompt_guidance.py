@@ -11,8 +11,8 @@ from mmdavpt.models.backbones import (
     BackboneTokens,
     TokenRequest,
 )
-from mmdavpt.models.losses.checks import check_choice
 from mmdavpt.models.losses.gathering import gather_samples
+from mmdavpt.models.option_checks import check_choice
 from mmdavpt.registry import MODELS
 
 from .class_mapping import ClassMapping

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from mmdavpt.errors import UsageError
 from mmdavpt.models.backbones import TOKEN_NAMES
+from mmdavpt.models.option_checks import check_choice, check_number
 from mmdavpt.registry import GUIDANCE_METRICS, MODELS
 
-from .checks import check_choice, check_number
 from .similarity import centered, cosine_similarity_matrix, mean_token
 
 
@@ -55,7 +55,8 @@ def _build_metric(metric: Mapping | None, default: Mapping) -> nn.Module:
     kind = str(metric.get('type', default['type']))
     if kind.removeprefix('mmdavpt.') == default['type']:
         metric = {**default, **metric}
-    return GUIDANCE_METRICS.build(dict(metric))
+    # Of the default scope, mmengine would warn that it has no metrics.
+    return GUIDANCE_METRICS.build({'_scope_': 'mmdavpt', **metric})
 
 
 @MODELS.register_module()

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from .checks import check_number
+from mmdavpt.models.option_checks import check_number
 
 
 class Metric(nn.Module):

@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
+from mmdavpt.models.option_checks import check_choice
 from mmdavpt.registry import GUIDANCE_METRICS
 
-from .checks import check_choice
 from .masked import log_one_plus_sum_exp, masked_pairs, mean_over
 from .metric import Metric
 

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
+from mmdavpt.models.option_checks import check_number
 from mmdavpt.registry import GUIDANCE_METRICS
 
-from .checks import check_number
 from .masked import log_one_plus_sum_exp, masked_pairs, mean_over
 from .metric import Metric
 

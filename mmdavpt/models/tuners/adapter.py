@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from mmcv.cnn.bricks import DropPath
 from torch import Tensor, nn
 
+from mmdavpt.models.option_checks import check_choice
 from mmdavpt.registry import TUNERS
 
 from .tuner import BackboneSizes, Tuner
@@ -95,10 +96,7 @@ class Adapter(Tuner):
         self, sizes: BackboneSizes, form: str = 'plus', rank: int = 8
     ) -> None:
         super().__init__(sizes)
-        if form not in FORMS:
-            raise ValueError(
-                f'`form` should be one of {[*FORMS]}, but got {form!r}'
-            )
+        check_choice('`form`', form, FORMS)
         points, options = FORMS[form]
         self.bottlenecks = nn.ModuleDict(
             {

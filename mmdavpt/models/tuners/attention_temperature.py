@@ -58,5 +58,4 @@ class AttentionTemperature(Tuner):
     def fold(self, weights: 'FrozenWeights') -> None:
         """Divide weight and bias of the queries, exactly."""
         for layer, t in enumerate(self.temperature.clamp(*LIMITS)):
-            weights.weight(layer, 'q').div_(t)
-            weights.bias(layer, 'q').div_(t)
+            weights.scale(layer, 'q', 1 / t)

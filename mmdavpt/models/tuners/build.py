@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 from mmdavpt.errors import did_you_mean
+from mmdavpt.models.option_checks import check_number
 from mmdavpt.registry import TUNERS
 
 from .tuner import BackboneSizes, Tuner
@@ -26,8 +27,8 @@ def build_tuners(
         unless ``name`` is given.
 
     Raises:
-        ValueError: If there is no list, if a type is unknown, or if two tuners
-            have the same name.
+        ValueError: If there is no list, if a type is unknown, if a rank or a
+            weight is too small, or if two tuners have the same name.
     """
     if isinstance(configs, (str, Mapping)):
         raise ValueError(
@@ -36,17 +37,20 @@ def build_tuners(
         )
     tuners = nn.ModuleDict()
     for config in configs:
-        arguments = dict(config)
+        arguments = dict(config) if isinstance(config, Mapping) else {}
         kind = arguments.pop('type', None)
-        name = arguments.pop('name', None)
         cls = TUNERS.get(kind) if isinstance(kind, str) else kind
         if not (isinstance(cls, type) and issubclass(cls, Tuner)):
             known = sorted(TUNERS.module_dict)
             raise ValueError(
-                f'`tuners` should give types out of {known}, but got {kind!r}'
+                '`tuners` should list configs as dict(type=...), with types '
+                f'out of {known}, but got {kind or config!r}'
                 + did_you_mean(kind, known)
             )
-        name = name or cls.__name__
+        for option, least in (('rank', 1), ('consistency_weight', 0)):
+            value = arguments.get(option, least)
+            check_number(f'`{option}` of {cls.__name__}', value, least)
+        name = arguments.pop('name', None) or cls.__name__
         if name in tuners:
             raise ValueError(
                 f'two tuners are called {name!r}; tell them apart with '

@@ -108,7 +108,7 @@ class E2VPT(SelectiveTuner):
 
 def _keep(scores: Tensor, tokens: float, pieces: float) -> Tensor:
     """Return which segments to keep, bool, (P, 16), from scores (P, 17)."""
-    # So that 0.3 of 10 is 3.
+    # So that 0.29 of 100, 28.999..., is 29.
     count = int(len(scores) * tokens + 1e-6)
     dropped = min(int(PIECES * pieces + 1e-6), PIECES - KEPT_PIECES)
     keep = torch.ones_like(scores[:, 1:], dtype=torch.bool)

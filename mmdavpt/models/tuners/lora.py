@@ -38,8 +38,8 @@ class LoRA(Tuner):
             False.
 
     Raises:
-        ValueError: If a target is unknown or given twice, if the rank is
-            below 1, or if the targets cannot share :math:`A`.
+        ValueError: If a target is unknown or given twice, or if the targets
+            cannot share :math:`A`.
     """
 
     def __init__(
@@ -51,8 +51,6 @@ class LoRA(Tuner):
         share_a: bool = False,
     ) -> None:
         super().__init__(sizes)
-        if rank < 1:
-            raise ValueError(f'`rank` should be at least 1, but got {rank}')
         self.parts = checked_parts('`targets`', targets)
         self.scale = 1.0 if alpha is None else alpha / rank
         if share_a and (len(self.parts) < 2 or not {*self.parts} <= {*'qkv'}):

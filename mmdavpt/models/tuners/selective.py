@@ -55,8 +55,8 @@ class SelectiveTuner(Tuner):
         self.selection, self._checked = selection, False
         settings.update(type=type(self).__name__, layers=sizes.num_layers)
         self.settings = settings
-        text = json.dumps(settings, sort_keys=True)
-        self._encoded = torch.tensor([*text.encode()], dtype=torch.uint8)
+        code = [*json.dumps(settings, sort_keys=True).encode()]
+        self._encoded = torch.tensor(code, dtype=torch.uint8, device='cpu')
         for name, value in self._read(selection).items():
             self.register_buffer(name, value)
 
@@ -76,16 +76,16 @@ class SelectiveTuner(Tuner):
                 ]
                 return {n.removeprefix(prefix): state[n] for n in buffers}
         raise UsageError(
-            f'{file} should be a selection with the settings {self.settings}, '
-            'or a checkpoint trained with it; make another by `mmdavpt select '
-            'CONFIG FILE`, or correct path and settings'
+            f'{file}{"" if osp.isfile(file) else " is missing; it"} should be '
+            f'a selection with the settings {self.settings}, or a checkpoint '
+            'trained with it; make another by `mmdavpt select CONFIG FILE`, '
+            'or correct path and settings'
         )
 
     def _made_for(self, backbone: nn.Module) -> Tensor:
         """Return the fingerprint of frozen weights and of watched shapes."""
-        shapes = str([tuple(p.shape) for p in self.watched(backbone)])
-        weights = frozen_weights(backbone)
-        return fingerprint({**weights, shapes: torch.zeros(0)})
+        key = str([tuple(p.shape) for p in self.watched(backbone)])
+        return fingerprint({**frozen_weights(backbone), key: torch.zeros(0)})
 
     def check_selection(self, backbone: nn.Module) -> None:
         """Check before training that the selection fits the frozen weights.

@@ -34,8 +34,8 @@ class SPT(SelectiveTuner):
     for a sparse :math:`D`, initially zero; but a matrix in which at least
     :math:`1 / \alpha` as many entries are chosen as a low-rank module has
     parameters gets that module instead. As released (ziplab/SPT, engine.py),
-    except that the budget is never exceeded, biases and norms stay frozen,
-    and the modules have no dropout.
+    except that the budget is never exceeded, biases, norms and [CLS] stay
+    frozen, and the modules have no dropout.
 
     Args:
         sizes (BackboneSizes): Sizes of the backbone.
@@ -150,10 +150,10 @@ class SPT(SelectiveTuner):
         masks = within_budget(scored, sizes, alpha, self.settings['budget'])
         for i, (layer, part) in enumerate(places):
             indices = masks[i].flatten().nonzero().flatten().cpu()
-            if len(indices) >= sizes[i] / alpha:
-                selected[f'indices_{layer}_{part}'] = indices[:0]  # a module
-            elif len(indices):
-                selected[f'indices_{layer}_{part}'] = indices
+            if len(indices):
+                kept = 0 if len(indices) >= sizes[i] / alpha else None
+                # None of them stands for a module.
+                selected[f'indices_{layer}_{part}'] = indices[:kept]
         if not selected:
             raise UsageError(
                 'SPT finds no weight with a gradient within its budget; raise '

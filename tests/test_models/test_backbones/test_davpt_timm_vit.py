@@ -435,7 +435,11 @@ def test_pretrained_weights_are_those_of_the_name():
     'name, options, message',
     [
         ('vit_smal_patch16_224', {}, "did you mean 'vit_small_patch16_224'"),
-        ('resnet18', {}, 'cannot build the model resnet18 .*dynamic_img_size'),
+        (
+            'resnet18',
+            {},
+            'build the model resnet18 .*dynamic_img.*or Eva',
+        ),
         (f'{SIGLIP}.none', {}, 'Invalid pretrained tag'),
         (SIGLIP, dict(embed_dims=8), 'options .*unexpected .*embed_dims'),
         ('deit_tiny_distilled_patch16_224', {}, 'a VisionTransformerDistil'),
@@ -446,6 +450,7 @@ def test_pretrained_weights_are_those_of_the_name():
         (DINOV3, dict(out_type='cls'), '`out_type` should be one of'),
         (DINOV3, dict(out_indices=[3]), 'should list some of 3 layers'),
         (DINOV3, dict(out_indices=[]), 'should list some of 3 layers'),
+        (DINOV3, dict(out_indices=[1, 1]), 'each once, but got .1, 1.'),
         (SIGLIP, dict(num_heads=3), 'should be divisible'),
         (DINOV3, dict(pool_prompts=True), '`pool_prompts` needs'),
         (DINOV3, dict(num_prompts=-1), '`num_prompts` should be'),

@@ -278,6 +278,11 @@ def test_checkpointing_changes_no_gradient(out_type):
         torch.testing.assert_close(results[1][name], grad)
 
 
+def test_out_indices_are_given_once():
+    with pytest.raises(ValueError, match='3 layers, each once, but got'):
+        build(out_indices=[0, 0, 2])
+
+
 @pytest.mark.parametrize('given', [[0, -1], (0, -1)])
 def test_out_indices_of_a_config_are_not_changed(given):
     before = copy.copy(given)

@@ -57,6 +57,13 @@ def test_even_grids_are_pooled_as_by_mmsegmentation(size):
         assert torch.equal(ours, theirs)
 
 
+def test_norm_of_a_pyramid():
+    norms = [dict(type='GN', num_groups=2), None]
+    for norm, kind in zip(norms, ('GroupNorm', 'SyncBatchNorm'), strict=True):
+        modules = FeaturePyramid(8, norm).modules()
+        assert [type(m).__name__ for m in modules].count(kind) == 1
+
+
 def test_odd_grids_keep_their_last_row_and_column():
     inputs = [torch.zeros(1, 8, 5, 5) for _ in range(4)]
     inputs[3][..., 4, 4] = 1

@@ -56,6 +56,22 @@ def proxy_nca(s, target, guided, alpha, margin):
     return sum(terms) / max(len(terms), 1)
 
 
+def softmax(s, target, guided, temperature):
+    """The cross-entropy sample by sample."""
+    terms = []
+    for row, t in zip(s, target, strict=True):
+        if t == -1:
+            continue
+        own = row[t] if guided[t] else 0.0
+        others = sum(
+            math.exp((v - own) / temperature)
+            for p, v in enumerate(row)
+            if guided[p] and p != t
+        )
+        terms.append(math.log(1 + others))
+    return sum(terms) / max(len(terms), 1)
+
+
 def triplet(s, target, guided, margin):
     """The hinge pair by pair."""
     terms = [

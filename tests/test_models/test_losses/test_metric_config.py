@@ -1,7 +1,10 @@
 """Configs of guidance metrics: defaults, mistakes, a user's own."""
 
+import logging
+
 import pytest
 import torch
+from mmengine.registry import DefaultScope
 from torch import nn
 
 from mmdavpt.errors import UsageError
@@ -62,6 +65,18 @@ def test_a_name_is_no_metric(name):
 def test_invalid_arguments(metric, error, message):
     with pytest.raises(error, match=message):
         DAVPTLoss(metric=metric)
+
+
+def test_the_default_scope_causes_no_warning(monkeypatch):
+    levels = []
+
+    def record(msg, logger=None, level=logging.INFO):
+        levels.append(level)
+
+    monkeypatch.setattr('mmengine.logging.print_log', record)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        DAVPTLoss()
+    assert levels and max(levels) < logging.WARNING
 
 
 def test_a_users_own_metric_trains(runner_from, tmp_path):

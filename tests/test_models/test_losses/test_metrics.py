@@ -11,6 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from mmdavpt.models.losses import (
     proxy_anchor_loss,
     proxy_nca_loss,
+    softmax_loss,
     triplet_loss,
 )
 
@@ -38,6 +39,10 @@ PAIRS = {
     'proxy_nca': (
         functools.partial(proxy_nca_loss, alpha=8.0, margin=0.15),
         functools.partial(reference.proxy_nca, alpha=8.0, margin=0.15),
+    ),
+    'softmax': (
+        functools.partial(softmax_loss, temperature=0.4),
+        functools.partial(reference.softmax, temperature=0.4),
     ),
     'triplet': (
         functools.partial(triplet_loss, margin=0.15),
@@ -99,6 +104,24 @@ def test_matches_slow_reference(name, batch):
     )
     loss.backward()
     assert torch.isfinite(s.grad).all()
+
+
+def test_softmax_by_hand():
+    similarity = torch.tensor([[0.3, 0.1, 0.9], [0.0, 0.2, 0.5]])
+    guided = torch.tensor([True, True, False])
+    loss = softmax_loss(similarity, torch.tensor([0, 0]), guided, 0.1)
+    # log(1 + e^-2) and log(1 + e^2)
+    assert loss.item() == pytest.approx((0.126928 + 2.126928) / 2, abs=1e-5)
+
+
+def test_softmax_is_cross_entropy_over_the_guided_prompts():
+    similarity, target, guided = example()
+    logits = (similarity / 0.1).masked_fill(~guided, -torch.inf)
+    expected = torch.nn.functional.cross_entropy(
+        logits[target >= 0], target[target >= 0]
+    )
+    found = softmax_loss(similarity, target, guided)
+    torch.testing.assert_close(found, expected)
 
 
 def test_order_of_samples_does_not_matter(loss_fn):

@@ -15,7 +15,7 @@ from . import reference
 
 B, N, P, C = 7, 5, 4, 8
 
-METRICS = ('ProxyAnchor', 'ProxyNCA', 'Triplet')
+METRICS = ('ProxyAnchor', 'ProxyNCA', 'Triplet', 'Softmax')
 #: Option to pairs of other options and its values; 'metric.x' is an argument
 #: of the metric.
 VALUES = {
@@ -30,7 +30,14 @@ VALUES = {
         for name in METRICS[:2]
     ],
     'metric.margin': [
-        (dict(metric=dict(type=name)), [0.1, 0.2, -0.1]) for name in METRICS
+        (dict(metric=dict(type=name)), [0.1, 0.2, -0.1])
+        for name in METRICS[:3]
+    ],
+    'metric.temperature': [
+        (dict(metric=dict(type='Softmax')), [0.05, 0.1, 1.0])
+    ],
+    'center': [
+        (dict(metric=dict(type=name)), [False, True]) for name in METRICS
     ],
     'metric.positive_mean': [
         (dict(metric=dict(type='ProxyAnchor')), POSITIVE_MEANS)

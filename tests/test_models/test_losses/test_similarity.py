@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mmdavpt.models.losses import cosine_similarity_matrix
+from mmdavpt.models.losses.similarity import centered
 
 from .reference import similarities
 
@@ -16,6 +17,23 @@ def test_hand_worked():
     torch.testing.assert_close(
         cosine_similarity_matrix(x, prompts, prompt_scale=5.0), 5 * expected
     )
+
+
+def test_centered_by_hand():
+    x = torch.tensor([[1.0, 2.0], [3.0, 6.0], [torch.nan, 9.0]])
+    mask = torch.tensor([[True], [True], [False]])
+    expected = torch.tensor([[-1.0, -2.0], [1.0, 2.0], [torch.nan, 5.0]])
+    assert centered(x, mask).allclose(expected, equal_nan=True)
+    assert torch.equal(centered(x[:2], ~mask[:2]), x[:2])
+    assert centered(x.half(), mask).dtype == torch.float32
+
+
+def test_centered_vectors_do_not_depend_on_a_common_offset():
+    torch.manual_seed(0)
+    x = torch.randn(5, 4, dtype=torch.float64)
+    mask = torch.tensor([1, 1, 0, 1, 1], dtype=torch.bool).unsqueeze(1)
+    torch.testing.assert_close(centered(x + 7, mask), centered(x, mask))
+    assert centered(x, mask)[mask[:, 0]].mean(0).abs().max() < 1e-12
 
 
 def test_matches_slow_reference():

@@ -212,6 +212,7 @@ class PlainPass:
             prompt_raw=x[0, prompts],
             prompt_input=normed[0, prompts],
             prompt_query=query[0, prompts],
+            prompt_key=key[0, prompts],
             cls_input=normed[:, 0],
             cls_query=query[:, 0],
             patch_raw=x[:, patches],

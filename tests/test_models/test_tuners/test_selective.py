@@ -11,6 +11,7 @@ from mmdavpt.errors import UsageError
 from mmdavpt.models import DAVPTTimmViT, DAVPTVisionTransformer
 from mmdavpt.models.export import fold_tuners
 from mmdavpt.models.tuners import PARTS
+from mmdavpt.models.tuners.e2vpt import _keep
 from mmdavpt.models.tuners.spt import within_budget
 
 from ..test_backbones.test_davpt_vit import build, gradients, images
@@ -390,6 +391,11 @@ def test_pruning_by_hand(file):
         assert torch.equal(tuner.prompts(i, x), x * expected)
 
 
+def test_a_fraction_of_prompts_is_a_whole_number():
+    keep = _keep(torch.rand(100, 17), tokens=0.29, pieces=0)
+    assert (~keep).all(1).sum() == 29
+
+
 @pytest.mark.parametrize('tokens, pieces', [(0.9, 0.9), (0.6, 0), (0, 0.3)])
 def test_some_of_all_prompts_is_kept(tokens, pieces, file):
     config = dict(E2VPT, prune_tokens=tokens, prune_pieces=pieces)
@@ -442,7 +448,7 @@ def test_a_checkpoint_contains_the_selection(config, file, tmp_path):
     state = {f'backbone.{k}': v for k, v in vit.state_dict().items()}
     torch.save(dict(state_dict=state), checkpoint)
     file.unlink()
-    with pytest.raises(UsageError, match='should be a selection'):
+    with pytest.raises(UsageError, match='missing; it should be a selection'):
         build(tuners=[dict(config, selection=str(file))])
     again = build(tuners=[dict(config, selection=str(checkpoint))])
     again.load_state_dict(vit.state_dict())
@@ -472,6 +478,13 @@ def test_other_settings_are_refused(change, kwargs, file):
         build(tuners=[config], **kwargs)
     with pytest.raises(UsageError, match='should be a selection'):
         build(tuners=[dict(E2VPT, selection=str(file))])
+
+
+def test_a_selection_is_read_for_another_device(file):
+    config = select(SPT, file)
+    with torch.device('meta'):
+        vit = build(tuners=[config], perturb=False)
+    assert len(vit.tuners.SPT.values)
 
 
 def test_other_weights_are_refused(file):

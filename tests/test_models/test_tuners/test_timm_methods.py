@@ -13,6 +13,9 @@ from .timm_reference import TimmPass
 DINOV2 = 'vit_small_patch14_reg4_dinov2'
 ROTARY = 'vit_small_patch16_rope_mixed_224'
 SEPARATE = 'eva02_base_patch14_224'
+UNBIASED = 'vit_small_patch16_dinov3'
+#: Its biases are parameters next to the fused projection, but not for keys.
+OWN_BIASES = 'vit_small_patch16_dinov3_qkvb'
 TEMPERATURE = dict(type='AttentionTemperature')
 SHARED = dict(
     type='LoRA', rank=2, alpha=4, targets=('q', 'k', 'v'), share_a=True
@@ -33,7 +36,9 @@ def test_methods_equal_the_plain_pass(name, tuner):
         assert grad.abs().max() > 1e-9, key
 
 
-@pytest.mark.parametrize('name', [DINOV2, ROTARY])
+@pytest.mark.parametrize(
+    'name', [DINOV2, ROTARY, SEPARATE, UNBIASED, OWN_BIASES]
+)
 def test_folded_methods_compute_the_same(name):
     tuned = build(name, tuners=[TEMPERATURE, SHARED]).eval()
     folded, plain = (build(name).eval() for _ in range(2))
@@ -46,10 +51,15 @@ def test_folded_methods_compute_the_same(name):
     assert (plain(images(tuned))[0] - out).abs().max() > 1e-4
 
 
-def test_temperature_is_not_folded_without_a_bias():
-    vit = build('vit_small_patch16_dinov3_qkvb', tuners=[TEMPERATURE])
-    with pytest.raises(UsageError, match="'q' of the backbone has no bias"):
-        fold_tuners(vit)
+def test_biases_next_to_the_projection_are_folded():
+    tuned = build(OWN_BIASES, bias=('q', 'v')).eval()
+    folded = build(OWN_BIASES).eval()
+    folded.load_state_dict(fold_tuners(tuned))
+    torch.testing.assert_close(
+        folded(images(tuned))[0], tuned(images(tuned))[0], rtol=0, atol=1e-10
+    )
+    with pytest.raises(UsageError, match="'k' of the backbone has no bias"):
+        fold_tuners(build(OWN_BIASES, bias=('k',)))
 
 
 def test_temperature_rejects_models_that_normalize_queries():

@@ -111,6 +111,7 @@ class TimmPass(PlainPass):
             prompt_raw=x[0, prompts],
             prompt_input=normed[0, prompts],
             prompt_query=query[0, prompts],
+            prompt_key=key[0, prompts],
             cls_input=cls_input,
             cls_query=cls_query,
             patch_raw=x[:, patches],

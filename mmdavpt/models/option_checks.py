@@ -1,4 +1,4 @@
-"""Checks of the options of the guidance loss and its metrics."""
+"""Checks of options: choices and numbers."""
 
 import math
 from collections.abc import Iterable

@@ -174,3 +174,18 @@ def test_presets_are_documented_with_their_sources():
         for word in words:
             assert word in documented[:700]
     assert all(f"- '{name}':" in DAVPTLoss.__doc__ for name in PRESETS)
+
+
+@pytest.mark.parametrize('kind', ['prompt_query', 'cls_query', 'saliency'])
+def test_centered_similarities_ignore_a_common_offset(kind):
+    tokens, target, guided = random_batch(0)
+    moved = {
+        layer: {**named, kind: named[kind] + 3}
+        for layer, named in tokens.items()
+    }
+    for center in (True, False):
+        loss = DAVPTLoss(center=center)
+        one, other = (
+            sum(loss(t, target, guided).values()) for t in (tokens, moved)
+        )
+        assert torch.isclose(one, other) == center

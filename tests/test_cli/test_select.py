@@ -59,7 +59,10 @@ def failure(command, arguments, capsys):
     return capsys.readouterr().err.splitlines()[-1]
 
 
-@pytest.mark.parametrize('task', ['classification', 'segmentation'])
+@pytest.mark.parametrize(
+    'task',
+    ['classification', pytest.param('segmentation', marks=pytest.mark.slow)],
+)
 def test_both_methods_in_one_model(task, tmp_path, capsys):
     """Select for SPT, train, prune, train again, resume and test."""
     config = write_config(tmp_path, task, [SPT, E2VPT])

@@ -139,7 +139,11 @@ def train(cfg):
 
 
 @pytest.mark.parametrize(
-    'backbone, labels', [('mmpretrain', 'random'), ('dinov2', 'present')]
+    'backbone, labels',
+    [
+        pytest.param('mmpretrain', 'random', marks=pytest.mark.slow),
+        ('dinov2', 'present'),
+    ],
 )
 @pytest.mark.parametrize('head', HEADS)
 def test_a_guided_run_trains_and_resumes(head, backbone, labels, tmp_path):

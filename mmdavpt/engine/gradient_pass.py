@@ -27,7 +27,7 @@ def select_parameters(
     start, or those of the checkpoint that the runner loads.
 
     Args:
-        runner (Runner): A runner that has not started.
+        runner (Runner): A runner, before its training starts.
         max_batches (int, optional): The number of batches. Defaults to None,
             that of the tuner.
 

@@ -32,7 +32,7 @@ def read_masks(
         tuple[list[Sample], str]: The samples, and the folder of the images.
 
     Raises:
-        UsageError: If there is no folder of images.
+        UsageError: If the folder of images is missing.
     """
     voc = osp.join(source, 'SegmentationClass')
     folder = voc if osp.isdir(voc) else source

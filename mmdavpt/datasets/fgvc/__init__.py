@@ -2,5 +2,3 @@
 
 from .dataset import FGVC
 from .sets import SETS, SPLITS, FGVCSet, default_root, set_from
-
-__all__ = ['FGVC', 'FGVCSet', 'SETS', 'SPLITS', 'default_root', 'set_from']

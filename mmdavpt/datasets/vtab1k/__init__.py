@@ -2,5 +2,3 @@
 
 from .dataset import VTAB1k
 from .tasks import SPLITS, TASKS, VTABTask, folder_of, task_from
-
-__all__ = ['SPLITS', 'TASKS', 'VTAB1k', 'VTABTask', 'folder_of', 'task_from']

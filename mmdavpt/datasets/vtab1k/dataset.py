@@ -58,9 +58,7 @@ class VTAB1k(BaseDataset):
         self.split = split
         self.check_size = check_size
         super().__init__(
-            ann_file='',
-            data_root=osp.expanduser(data_root),
-            **kwargs,
+            ann_file='', data_root=osp.expanduser(data_root), **kwargs
         )
 
     def load_data_list(self) -> list[dict]:

@@ -79,6 +79,8 @@ _ROWS = {
 TASKS: dict[str, VTABTask] = {
     row[0]: VTABTask(group, *row) for group in _ROWS for row in _ROWS[group]
 }
+#: Group to the names of its tasks.
+GROUPS = {group: [row[0] for row in rows] for group, rows in _ROWS.items()}
 
 
 def task_from(name: str) -> VTABTask:

@@ -124,11 +124,7 @@ class TimmLayer(LayerView):
         attn = self.layer.attn
         own = [getattr(attn, f'{part}_bias', None) for part in 'kv']
         own = [bias for bias in own if isinstance(bias, nn.Parameter)]
-        return [
-            *super().prompt_parameters(),
-            *attn.k_norm.parameters(),
-            *own,
-        ]
+        return [*super().prompt_parameters(), *attn.k_norm.parameters(), *own]
 
     def project(self, x: Tensor, parts: str = 'qkv') -> Tensor:
         """Project normalized tokens: see :class:`.LayerView`."""

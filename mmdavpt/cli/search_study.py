@@ -28,9 +28,9 @@ from .protocol import selection_warning, with_protocol
 
 #: What is the same for all studies.
 SHARED = dict(study_name='search', direction='maximize', load_if_exists=True)
-#: The score of a trial is the best one on its validation images.
-SAVE_BEST = 'default_hooks.checkpoint.save_best'
+#: Options of a trial.
 NO_TEST = dict.fromkeys(('test_dataloader', 'test_evaluator', 'test_cfg'))
+optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 def list_studies(args: Namespace) -> list[Run]:
@@ -46,13 +46,12 @@ def list_studies(args: Namespace) -> list[Run]:
         UsageError: If the search space is malformed or does not fit a row, or
             a row has no validation images that differ from its test images.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    args.cfg_options[SAVE_BEST] = 'auto'
+    # The score of a trial is the best one on its validation images.
+    args.cfg_options['default_hooks.checkpoint.save_best'] = 'auto'
     studies = list_runs(select_rows(read_table(args.table), args.rows), args)
     for study in studies:
         try:
-            space = json.loads(Path(args.space).read_text('utf-8'))
-            study.settings['space'] = space
+            study.settings['space'] = json.loads(Path(args.space).read_text())
             row = sample_row(study, optuna.create_study().ask())
         except (AttributeError, OSError, TypeError, ValueError) as error:
             raise UsageError(f'--space {args.space}: {error}') from None
@@ -126,10 +125,12 @@ def train_trial(study: Run, trial: Trial, verbose: bool = False) -> str | None:
     settings['cfg_options'] = study.settings['cfg_options'] | NO_TEST
     run = Run(row, study.folder / f'trial_{trial.number}', settings)
     failure = train_and_test(run, PruneHook(trial), verbose=verbose)
-    if failure != STOPPED:
-        # Without a score it failed; a pruned trial is finished already.
-        score = None if failure else run.record()['metrics']['best val']
+    # A pruned trial is finished already.
+    if failure is None:
+        score = run.record()['metrics']['best val']
         trial.study.tell(trial, score, skip_if_finished=True)
+    elif failure != STOPPED:
+        trial.study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
     return failure
 
 

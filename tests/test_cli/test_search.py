@@ -4,6 +4,7 @@ import itertools
 import json
 import multiprocessing
 import os
+import re
 import shlex
 import signal
 import sys
@@ -120,7 +121,7 @@ def test_malformed_space_is_one_sentence(
     with pytest.raises(SystemExit):
         command()
     error = capsys.readouterr().err
-    assert pytest.importorskip('re').search(sentence, error), error
+    assert re.search(sentence, error), error
     assert error.count('\n') == 1 and not trained
 
 
@@ -272,7 +273,7 @@ def test_processes_share_the_trials(command, read, trained):
     assert ours.recv() == 'trial_0'
     assert command('--trials', '3') == 0
     assert trained == ['trial_1', 'trial_2']
-    ours.send('go on')
+    ours.send('continue')
     process.join()
     assert process.exitcode == 0
     states = [trial['state'] for trial in read()['trials']]
@@ -281,12 +282,12 @@ def test_processes_share_the_trials(command, read, trained):
 
 
 def complete(study, count, score):
-    """Add finished trials with one score at each tenth of the training."""
+    """Add finished trials with one score all through the training."""
     for _ in range(count):
         trial = study.ask()
         for percent in range(0, 101, 5):
             trial.report(score, percent)
-        study.tell(trial, score)
+        study.tell(trial, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -362,7 +363,7 @@ def test_killed_run_resumes_to_the_same_score(
     after = study_module.PruneHook.after_val_epoch
 
     class Killed(BaseException):
-        """What no handler of errors catches."""
+        """A death that no handler catches."""
 
     def die(hook, runner, *args, **kwargs):
         if hook.trial.number == 1 and runner.iter == 6:

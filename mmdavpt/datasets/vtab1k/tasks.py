@@ -55,6 +55,8 @@ TASKS: dict[str, Benchmark] = {
     for group, rows in _ROWS.items()
     for name, also, title, k, n in rows
 }
+#: Group to the names of its tasks.
+GROUPS = {group: [row[0] for row in rows] for group, rows in _ROWS.items()}
 
 
 def task_from(name: str) -> Benchmark:

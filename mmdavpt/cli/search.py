@@ -43,7 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = options.parse_arguments(add_arguments, argv)
     with exit_with_sentence():
         if find_spec('optuna') is None:
-            raise UsageError('optuna is missing: pip install mmdavpt[search]')
+            raise UsageError(
+                'optuna is missing: pip install "mmdavpt[search]"'
+            )
         from .search_study import describe, list_studies, run_trial
 
         studies = list_studies(args)

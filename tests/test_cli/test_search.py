@@ -100,7 +100,7 @@ def test_missing_optuna_is_one_sentence(command, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, 'optuna', None)
     with pytest.raises(SystemExit):
         command()
-    assert 'pip install mmdavpt[search]\n' in capsys.readouterr().err
+    assert 'pip install "mmdavpt[search]"\n' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

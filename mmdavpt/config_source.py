@@ -13,6 +13,7 @@ from pprint import pformat
 from typing import TYPE_CHECKING
 
 from .errors import UsageError, did_you_mean
+from .shipped import locate_config
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -60,7 +61,8 @@ def base_files(path: str | Path) -> list[Path]:
     """
     from mmengine.config import Config
 
-    bases = [Path(path).parent / b for b in Config._get_base_files(str(path))]
+    bases = map(locate_config, Config._get_base_files(str(path)))
+    bases = [Path(path).parent / base for base in bases]
     found = [b for b in bases if b.suffix == '.py' and b.is_file()]
     return [*found, *(b for base in found for b in base_files(base))]
 

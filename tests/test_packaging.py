@@ -168,5 +168,5 @@ def test_package_has_the_recommended_configs(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     for path in (ROOT / 'configs/recommended').glob('*.py'):
-        copy = tmp_path / 'mmdavpt/recommended' / path.name
+        copy = tmp_path / 'mmdavpt/.mim/configs/recommended' / path.name
         assert copy.read_text() == path.read_text()

@@ -22,6 +22,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from mmdavpt.errors import UsageError
+from mmdavpt.shipped import locate_config
 
 from . import options
 from .experiment_report import report_table
@@ -80,7 +81,7 @@ class Run:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of experiments."""
     add = parser.add_argument
-    add('table', help='a CSV file such as configs/experiments/vtab.csv')
+    add('table', type=locate_config, help='a CSV file (configs/README.md)')
     add('--rows', nargs='+', help='names, parts of names or globs (all rows)')
     add('--seeds', nargs='+', type=int, default=[0], help='random seeds (0)')
     add('--work-dir', default='work_dirs', help='root of all runs (work_dirs)')

@@ -80,6 +80,7 @@ setup(
             *CONVERTERS,
             'hypothesis',
             'interrogate',
+            'mypy',
             'open-clip-torch',
             'pytest',
             'pytest-xdist',

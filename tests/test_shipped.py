@@ -1,5 +1,7 @@
 """Names of the shipped configs, in mmengine, MMPretrain and the commands."""
 
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -123,3 +125,17 @@ def test_bash_completes(tmp_path):
         ['bash', '-c', script], capture_output=True, text=True, cwd=ROOT
     )
     assert done.stdout.split() == ['select', 'select_parameters']
+
+
+def test_the_program_in_the_readme_of_the_configs(tmp_path):
+    text = (ROOT / 'configs/README.md').read_text(encoding='utf-8')
+    (program,) = re.findall('```python\n(.*?)```', text, re.S)
+    done = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-c', program],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
+    )
+    assert done.returncode == 0, done.stderr
+    assert 'davpt_vit-b-dinov2' in done.stdout

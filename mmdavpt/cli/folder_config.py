@@ -17,8 +17,7 @@ from mmdavpt.models.pretrained import read_settings
 from mmdavpt.registry import TUNERS
 from mmdavpt.shipped import CONFIGS
 
-from .folder_layout import FolderLayout, read_layout
-from .folder_splits import find_task
+from .folder_layout import FolderLayout, find_task, read_layout
 
 RECOMMENDED = CONFIGS / 'recommended'
 #: Flags to the variables of the recommended configs that they set.

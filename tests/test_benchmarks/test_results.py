@@ -69,6 +69,19 @@ def test_committed_page_is_up_to_date(capsys):
     assert results.main(['--check']) == 0, capsys.readouterr().out
 
 
+def test_committed_runs_have_all_fields():
+    fields = {'metrics', 'train_time', 'accelerator_memory_max', 'file_size'}
+    fields |= {'num_trainable_params', 'config', 'commit', 'protocol'}
+    fields |= {'backbone_fingerprint', 'normalization', 'settings'}
+    for file in results.ROOT.glob('benchmarks/*/results/*/*.json'):
+        run = json.loads(file.read_text(encoding='utf-8'))
+        # The searches were run before these fields were added.
+        is_search = file.parent.name.endswith('_search')
+        later = set() if is_search else {'num_train_images', 'tuned'}
+        assert not (fields | later) - run.keys(), file
+        assert '"/' not in file.read_text(encoding='utf-8'), file
+
+
 def test_main_table_by_hand(root):
     # Differences 1 and 3: mean 2, interval 2 ± 12.7.
     assert text_of(root, 'main: arena/birds *, 5 images') == [

@@ -7,7 +7,7 @@ from setuptools import find_packages, setup
 #: Packages for tools/dataset_converters: TFRecord and HDF5 files.
 CONVERTERS = ['google-crc32c>=1.5', 'h5py', 'protobuf>=4.22']
 #: Files of configs and tools that a wheel has.
-KINDS = ['csv', 'md', 'py', 'sh', 'yml']
+KINDS = ['csv', 'json', 'md', 'py', 'sh', 'yml']
 HERE = osp.dirname(osp.abspath(__file__))
 
 
@@ -74,6 +74,8 @@ setup(
         'onnx': ['onnx', 'onnxscript'],
         # Its layers' internals may change in a minor release.
         'peft': ['peft>=0.21,<0.22'],
+        # Its storages and samplers may change in a major release.
+        'search': ['optuna>=5,<6'],
         'tensorboard': ['tensorboard'],
         'wandb': ['wandb'],
         'dev': [
@@ -82,6 +84,7 @@ setup(
             'interrogate',
             'mypy',
             'open-clip-torch',
+            'optuna>=5,<6',
             'pytest',
             'pytest-xdist',
             'ruff',

@@ -90,7 +90,7 @@ def test_wheel_holds_all_configs_and_tools(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     for folder in ('configs', 'tools'):
         for path in (ROOT / folder).rglob('*.*'):
-            if path.suffix in ('.py', '.csv', '.sh', '.yml'):
+            if path.suffix in ('.py', '.csv', '.json', '.sh', '.yml'):
                 name = path.relative_to(ROOT).as_posix()
                 assert f'mmdavpt/.mim/{name}' in names
     others = {

@@ -177,28 +177,6 @@ def open_clip_tower(quick_gelu=False, name=None):
     return state, tokens, here
 
 
-def torchvision_vit():
-    from torchvision.models import VisionTransformer
-
-    vit = perturb(
-        VisionTransformer(
-            image_size=32,
-            patch_size=8,
-            num_layers=3,
-            num_heads=4,
-            hidden_dim=32,
-            mlp_dim=64,
-        )
-    )
-
-    def tokens(x):
-        x = vit._process_input(x)
-        cls = vit.class_token.expand(x.shape[0], -1, -1)
-        return vit.encoder(torch.cat([cls, x], 1))
-
-    return vit.state_dict(), tokens, HERE
-
-
 def mmseg_vit(patch_bias=False, pre_norm=False):
     from mmseg.models import VisionTransformer
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
 
 #: Slurm sends SIGTERM before it preempts a job, and the signal that
@@ -147,15 +147,21 @@ def exit_cleanly_on_signal(alone: bool = True) -> Iterator[None]:
 
 
 class StopInValidation(Hook):
-    """Stop within a validation, which may outlast the grace period."""
+    """Stop within a validation, which may outlast the grace period.
+
+    Validations of averaged weights are finished.
+    """
 
     def __init__(self) -> None:
         self._common = 0
 
     def before_val_epoch(self, runner: Runner) -> None:
         """Agree on how many batches all ranks have."""
+        # EMA hooks swap the weights and their averages until its end, and a
+        # checkpoint from in between would store the two swapped.
+        averaged = any(isinstance(hook, EMAHook) for hook in runner.hooks)
         # Ranks must ask together, and some have one batch fewer.
-        least = torch.tensor(len(runner.val_dataloader))
+        least = torch.tensor(0 if averaged else len(runner.val_dataloader))
         all_reduce(least, 'min')
         self._common = int(least)
 

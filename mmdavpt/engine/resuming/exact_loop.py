@@ -22,7 +22,7 @@ from .seeding import (
     seed_of_run,
     with_seeded_batches,
 )
-from .stopping import StopInValidation, Stopped, StopRequest, stop_message
+from .stopping import StopInValidation, Stopped, StopRequest
 
 #: Keys of the message hub, which every checkpoint contains.
 VALIDATED, PASS = 'last_validation', 'pass_of_training_set'
@@ -92,7 +92,12 @@ class ExactLoop:
                 if begun:
                     save_stopped(self.runner, number)
                 else:
-                    self.runner.logger.warning(stop_message(number))
+                    self.runner.logger.warning(
+                        'The training was stopped by '
+                        f'{signal.Signals(number).name} outside an iteration, '
+                        'so there is nothing to save; start it again with '
+                        '--resume to continue.'
+                    )
                 self.runner.call_hook('after_run')
                 raise
         self.runner.call_hook('after_train')

@@ -127,16 +127,7 @@ MMPRETRAIN = Family(
         + list(ADDED)
     ),
 )
-MMSEG = MMPRETRAIN._replace(
-    name='mmseg',
-    marker=r'layers\.0\.attn\.attn\.in_proj_weight',
-    names={
-        'ln_pre': 'pre_norm',
-        'layers.*.attn.attn.in_proj': 'layers.*.attn.qkv',
-        'layers.*.attn.attn.out_proj': 'layers.*.attn.proj',
-    },
-)
-FAMILIES = (TIMM, MMPRETRAIN, MMSEG, OPENCLIP)
+FAMILIES = (TIMM, MMPRETRAIN, OPENCLIP)
 
 #: Parts of a prefix that mark the ViT to use if a file holds several.
 PREFERRED_TOWERS = ('base_encoder', 'teacher', 'visual')

@@ -146,8 +146,7 @@ class AddsObject(Hook):
 
 
 def test_a_checkpoint_that_is_not_read_safely_is_refused(tmp_path):
-    hooks = [dict(type=AddsObject), dict(type='mmdavpt.PromptMappingHook')]
-    said = rehearse(toy.classification(tmp_path, {'custom_hooks': hooks}))
+    said = rehearse(toy.classification(tmp_path), AddsObject())
     assert 'rehearsal of the checkpoint failed: ' in said
     assert 'contains more than tensors' in said
     assert 'set MMDAVPT_ALLOW_PICKLE=1' in said

@@ -118,7 +118,7 @@ def runs(tmp_path):
     def command(*flags):
         return experiment.main([table, '--work-dir', str(work), *flags])
 
-    command.folder = work / 'toys'
+    command.folder, command.table = work / 'toys', table
     return command
 
 

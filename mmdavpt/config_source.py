@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 
+#: The recommended configs: those of a clone, or of the installed package.
+RECOMMENDED = Path(__file__).parents[1] / 'configs/recommended'
+if not RECOMMENDED.is_dir():
+    RECOMMENDED = Path(__file__).parent / 'recommended'
+
+
 def find_variables(source: str) -> dict[str, ast.expr]:
     """Return the variables that a config assigns once, at its top level.
 

@@ -4,7 +4,7 @@ from .families import Normalization
 from .load import checked_init_cfg, load_pretrained
 from .naming import to_mmpretrain
 from .reading import read_checkpoint
-from .settings import BackboneSettings, read_settings
+from .settings import BackboneSettings, read_settings, timm_settings
 from .timm_loading import load_into_timm
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     'load_pretrained',
     'read_checkpoint',
     'read_settings',
+    'timm_settings',
     'to_mmpretrain',
 ]

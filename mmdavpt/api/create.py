@@ -1,0 +1,91 @@
+"""Create a model from the name of its weights and of a method."""
+
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import timm
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+from mmdavpt.config_source import RECOMMENDED, load_with_variables
+from mmdavpt.errors import UsageError, did_you_mean
+from mmdavpt.models import DAVPTTimmViT
+from mmdavpt.models.pretrained import read_settings, timm_settings
+from mmdavpt.models.tuners import check_method
+
+from .tuned_model import TunedModel, describe_model
+
+
+def create_model(
+    name: str,
+    method: str = 'davpt',
+    num_classes: int = 2,
+    task: str = 'classification',
+    pretrained: bool | str = True,
+    **settings: Any,
+) -> TunedModel:
+    """Create a model with a frozen backbone that a method tunes.
+
+    It is the model of ``configs/recommended/TASK.py`` with other values of
+    the variables at its top.
+
+    Args:
+        name (str): A Vision Transformer of timm, with or without a tag of
+            its weights; or a file or address of weights (docs/weights.md).
+        method (str): One of the config's methods, such as 'davpt', 'vpt',
+            'lora' or 'linear', or a type of tuner. Defaults to 'davpt'.
+        num_classes (int): The number of classes, unless ``classes`` names
+            them. Defaults to 2.
+        task (str): 'classification' or 'segmentation'. Defaults to
+            'classification'.
+        pretrained (bool | str): Whether to load the weights that ``name``
+            stands for; or a file or address of weights for the model of timm.
+            Defaults to True.
+        **settings: Other variables of the config, such as ``classes``,
+            ``num_prompts``, ``size``, ``lr`` or, for segmentation, ``head``.
+
+    Returns:
+        TunedModel: The model in training mode.
+
+    Raises:
+        UsageError: If an argument is unknown, or the weights do not fit.
+    """
+    path = RECOMMENDED / f'{task}.py'
+    if not path.is_file():
+        raise UsageError(
+            f"task should be 'classification' or 'segmentation', not {task!r}"
+        )
+    cfg = Config.fromfile(path)
+    check_method(method, cfg.methods)
+    own, weights = name.removeprefix('timm://'), name
+    if timm.is_model(own.partition('.')[0]):
+        with torch.device('meta'):  # without memory
+            found = timm_settings(DAVPTTimmViT(own, num_prompts=0).vit, own)
+        weights = f'timm://{own}' if pretrained is True else pretrained
+    elif '://' in name or Path(name).expanduser().is_file():
+        found = read_settings(name, settings.pop('arch', None))
+    else:
+        hint = did_you_mean(name, timm.list_models())
+        raise UsageError(f'{name} is neither a model of timm nor a file{hint}')
+    size = max(1, round(cfg.size / found.patch_size)) * found.patch_size
+    variables = dict(
+        found.variables(cfg.archs),
+        method=method,
+        classes=[str(number) for number in range(num_classes)],
+        weights=weights or name,
+        size=size,
+    )
+    try:
+        cfg = load_with_variables(path, variables | settings)
+    except AssertionError as error:  # a wrong size or head
+        raise UsageError(str(error)) from error
+    if not pretrained:
+        cfg.model.backbone.init_cfg = None
+    model = TunedModel(describe_model(cfg, dict(classes=cfg.classes)))
+    # mmengine would print three lines for each parameter.
+    silent = patch.object(model.model, '_dump_init_info', lambda *args: None)
+    with DefaultScope.overwrite_default_scope(cfg.default_scope), silent:
+        model.model.init_weights()
+    return model

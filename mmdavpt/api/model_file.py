@@ -95,8 +95,14 @@ def load_model(
         weights = weights or (str(near) if near.is_file() else None)
         # mmengine would import any other name, and call it.
         name = 'mmengine.registry.registry.get_object_from_string'
-        with patch(name, lambda key: None):
-            model = _build(meta['spec'], weights)
+        try:
+            with patch(name, lambda key: None):
+                model = _build(meta['spec'], weights)
+        except KeyError as error:
+            found = str(error.args[0]).partition(' is not in ')[0]
+            raise UsageError(
+                f'{source} names {found}, which is not registered'
+            ) from error
     model.model.load_state_dict(content['state_dict'], strict=False)
     return model.eval()
 

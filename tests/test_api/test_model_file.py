@@ -95,7 +95,9 @@ def test_other_frozen_weights_are_refused(tmp_path):
     name = next(n for n in inner if n.endswith('ffn.layers.1.weight'))
     inner[name] = inner[name] + 1e-6
     torch.save(state, tmp_path / 'vit-tiny_glyphs.pth')
-    with pytest.raises(UsageError, match='tuned on frozen weights with finger'):
+    with pytest.raises(
+        UsageError, match='tuned on frozen weights with finger'
+    ):
         mmdavpt.load_model(tmp_path / 'a.safetensors')
 
 
@@ -122,7 +124,7 @@ def test_mistaken_files(tmp_path):
     meta, weights = read(path)
     weights.pop('head.fc.weight')
     save_file(weights, path, dict(format='pt', meta=json.dumps(meta)))
-    with pytest.raises(UsageError, match=r'is missing head\.fc\.weight'):
+    with pytest.raises(UsageError, match=r'it lacks head\.fc\.weight'):
         mmdavpt.load_model(path)
 
 

@@ -93,7 +93,8 @@ def test_losses_equal_those_of_a_pipeline():
         else:
             given = masks
             samples = [
-                SegDataSample(gt_sem_seg=PixelData(data=m[None])) for m in masks
+                SegDataSample(gt_sem_seg=PixelData(data=m[None]))
+                for m in masks
             ]
         model.fit_mapping([(images, given)])
         losses = copy.deepcopy(model)(images, given)
@@ -125,7 +126,9 @@ def test_fit_mapping_clusters_the_class_means():
     model = create()
     images, labels, _ = batch()
     state = torch.get_rng_state()
-    model.fit_mapping((images[i : i + 2], labels[i : i + 2]) for i in (0, 2, 4))
+    model.fit_mapping(
+        (images[i : i + 2], labels[i : i + 2]) for i in (0, 2, 4)
+    )
     assert torch.equal(torch.get_rng_state(), state)
     inner = model.model
     data = inner.data_preprocessor(dict(inputs=[*images.flip(1)]))

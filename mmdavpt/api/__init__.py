@@ -3,5 +3,3 @@
 from .create import create_model
 from .model_file import load_model, save_model
 from .tuned_model import trainable_parameters
-
-__all__ = ['create_model', 'load_model', 'save_model', 'trainable_parameters']

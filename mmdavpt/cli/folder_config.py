@@ -20,8 +20,7 @@ from mmdavpt.errors import UsageError, first_few, warn
 from mmdavpt.models.pretrained import read_settings
 from mmdavpt.models.tuners import check_method
 
-from .folder_layout import FolderLayout, read_layout
-from .folder_splits import find_task
+from .folder_layout import FolderLayout, find_task, read_layout
 
 #: Flags to the variables of the recommended configs that they set.
 FLAGS = dict(

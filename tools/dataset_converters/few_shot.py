@@ -1,13 +1,13 @@
 """Draw a small training set from a folder of images with a folder per class.
 
-    python tools/dataset_converters/few_shot.py data/birds100 data/birds50 \
-        --classes 50 --images 10 --val 10
+    python tools/dataset_converters/few_shot.py data/birds100 data/birds25 \
+        --classes 25 --images 5 10 20 --val 10
 
 SOURCE has train/CLASS/IMAGE and test/CLASS/IMAGE. OUT gets links to the
-images in train/ (``--images`` of each class), val/ (``--val`` others of the
-training images) and test/ (all of the classes). Classes with fewer images
-are left out. More ``--images`` with the
-same ``--seed`` keep the validation images and add to the training images.
+images in val/ (``--val`` training images of each class), train/ (the largest
+number of ``--images``, of the others) and test/ (all of the classes); smaller
+numbers, which are parts of it, are in train_5/, train_10/. Classes with fewer
+images are left out.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('source', type=Path)
     parser.add_argument('out', type=Path)
     parser.add_argument('--classes', type=int, default=50)
-    parser.add_argument('--images', type=int, default=10)
+    parser.add_argument('--images', type=int, nargs='+', default=[10])
     parser.add_argument('--val', type=int, default=10)
     parser.add_argument('--seed', type=int, default=0)
     args = parser.parse_args(argv)
@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> None:
         folder.name: sorted(path.name for path in folder.iterdir())
         for folder in train.iterdir()
     }
-    needed = args.images + args.val
+    needed = max(args.images) + args.val
     enough = [name for name, images in found.items() if len(images) >= needed]
     if len(enough) < args.classes:
         sys.exit(
@@ -66,8 +66,10 @@ def main(argv: list[str] | None = None) -> None:
         )
     for name in sorted(draw(enough, args.classes, rng)):
         order = draw(found[name], len(found[name]), rng)
-        chosen = dict(val=order[: args.val], train=order[args.val : needed])
-        for split, images in chosen.items():
+        val, rest = order[: args.val], order[args.val :]
+        chosen = {f'train_{number}': rest[:number] for number in args.images}
+        chosen['train'] = chosen.pop(f'train_{max(args.images)}')
+        for split, images in {**chosen, 'val': val}.items():
             folder = args.out / split / name
             link([train / name / image for image in images], folder)
         test = sorted((args.source / 'test' / name).iterdir())

@@ -14,8 +14,10 @@ TOKEN_NAMES = frozenset(
         'prompt_input',
         'prompt_query',
         'prompt_key',
+        'prompt_value',
         'cls_input',
         'cls_query',
+        'cls_output',
         'patch_raw',
         'patch_input',
         'patch_query',
@@ -24,6 +26,8 @@ TOKEN_NAMES = frozenset(
         'saliency',
     ]
 )
+#: What a layer's attention makes of LN1 of a token.
+PROJECTIONS = ('query', 'key', 'value')
 #: Tokens that need the queries of all patches, not of [CLS] alone.
 OF_PATCH_QUERIES = frozenset(['patch_query', 'patch_output'])
 #: Keys that the queries of prompts can attend to for the saliency.
@@ -39,9 +43,11 @@ class TokenRequest:
         names (frozenset[str]): Out of ``TOKEN_NAMES``:
 
             - ``prompt_raw``, ``prompt_input``, ``prompt_query``,
-              ``prompt_key``: the prompts, LN1 of them, and its query and key
-              projections, with shape (P, C).
+              ``prompt_key``, ``prompt_value``: the prompts, LN1 of them, and
+              its query, key and value projections, with shape (P, C).
             - ``cls_input``, ``cls_query``: the same for [CLS], (B, C).
+            - ``cls_output``: attention output of [CLS], heads concatenated,
+              (B, C).
             - ``patch_raw``, ``patch_input``, ``patch_query``, ``patch_key``:
               the same for the patches, and their keys, (B, N, C).
             - ``patch_output``: attention output of the patches, heads
@@ -108,6 +114,7 @@ def take_tokens(
     tokens = dict(
         cls_input=states.normed[:, 0],
         cls_query=states.query[:, 0],
+        cls_output=states.attended[:, 0],
         patch_raw=states.x[:, patch_start:],
         patch_input=states.normed[:, patch_start:],
         patch_query=states.query[:, patch_start:],
@@ -117,13 +124,16 @@ def take_tokens(
     )
     if not has_cls:
         mean = tokens['patch_input'].mean(dim=1)
-        tokens.update(cls_input=mean, cls_query=layer.project(mean, 'q'))
-    if names & {'prompt_input', 'prompt_query', 'prompt_key', 'saliency'}:
+        query = layer.project(mean, 'q')
+        output = tokens['patch_output'].mean(dim=1)
+        tokens.update(cls_input=mean, cls_query=query, cls_output=output)
+    needed = names | ({'prompt_query'} if 'saliency' in names else set())
+    if needed & {f'prompt_{part}' for part in ('input', *PROJECTIONS)}:
         tokens['prompt_input'] = layer.norm1(prompts)
-    if 'prompt_key' in names:
-        tokens['prompt_key'] = layer.project(tokens['prompt_input'], 'k')
-    if names & {'prompt_query', 'saliency'}:
-        tokens['prompt_query'] = layer.project(tokens['prompt_input'], 'q')
+    for part in PROJECTIONS:
+        if f'prompt_{part}' in needed:
+            projected = layer.project(tokens['prompt_input'], part[0])
+            tokens[f'prompt_{part}'] = projected
     if 'saliency' in names:
         seen = (
             slice(None)

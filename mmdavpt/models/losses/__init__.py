@@ -7,18 +7,3 @@ from .similarity import cosine_similarity_matrix
 from .softmax import Softmax, softmax_loss
 from .symmetric_kl import symmetric_kl
 from .triplet import Triplet, triplet_loss
-
-__all__ = [
-    'PRESETS',
-    'DAVPTLoss',
-    'ProxyAnchor',
-    'ProxyNCA',
-    'Softmax',
-    'Triplet',
-    'cosine_similarity_matrix',
-    'proxy_anchor_loss',
-    'proxy_nca_loss',
-    'softmax_loss',
-    'symmetric_kl',
-    'triplet_loss',
-]

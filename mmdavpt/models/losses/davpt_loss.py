@@ -102,9 +102,9 @@ class DAVPTLoss(nn.Module):
               of the patches' attention output, LN1 output, query or key;
             - 'patch_raw': mean of the block's patches before LN1 (released).
         prompt (str, optional): The prompt as 'query' (paper), as LN1
-            output ('input'), as 'key' or 'raw' (released).
-        cls (str, optional): The [CLS] token as 'query' (paper, released) or
-            as LN1 output ('input').
+            output ('input'), as 'key', as 'value' or 'raw' (released).
+        cls (str, optional): The [CLS] token as 'query' (paper, released), as
+            LN1 output ('input') or as attention output ('output').
         token_weight (float): :math:`\beta`. Defaults to 0.01.
         cls_weight (float): :math:`\lambda`. Defaults to 0.01.
         prompt_scale (float, optional): Factor on the unit prompts.
@@ -183,10 +183,10 @@ class DAVPTLoss(nn.Module):
     def required_tokens(self) -> frozenset[str]:
         """frozenset[str]: Names of the tokens that :meth:`forward` reads.
 
-        Out of 'prompt_raw', 'prompt_input', 'prompt_query' of shape (P, C);
-        'cls_input', 'cls_query' of shape (B, C); 'patch_raw', 'patch_input',
-        'patch_query', 'patch_key', 'patch_output' of shape (B, N, C); and
-        'saliency' of shape (B, C).
+        Out of 'prompt_raw', 'prompt_input', 'prompt_query', 'prompt_key',
+        'prompt_value' of shape (P, C); 'cls_input', 'cls_query',
+        'cls_output', 'saliency' of shape (B, C); 'patch_raw', 'patch_input',
+        'patch_query', 'patch_key', 'patch_output' of shape (B, N, C).
         """
         return frozenset(
             [f'prompt_{self.prompt}', *(t for _, t in self.terms.values())]

@@ -102,18 +102,22 @@ class TimmPass(PlainPass):
         saliency = self.attend(own, key[:, patches], value[:, patches])
         if self.vit.has_cls:
             cls_input, cls_query = normed[:, 0], query[:, 0]
+            cls_output = attended[:, 0]
         else:
             cls_input = normed[:, patches].mean(1)
             # The mean as if it were a prompt: normalized, not rotated.
             alone = self.linear(i, 'q', cls_input.unsqueeze(1))
             cls_query = self.position(i, 'q', alone, 1)[:, 0]
+            cls_output = attended[:, patches].mean(1)
         return dict(
             prompt_raw=x[0, prompts],
             prompt_input=normed[0, prompts],
             prompt_query=query[0, prompts],
             prompt_key=key[0, prompts],
+            prompt_value=value[0, prompts],
             cls_input=cls_input,
             cls_query=cls_query,
+            cls_output=cls_output,
             patch_raw=x[:, patches],
             patch_input=normed[:, patches],
             patch_query=query[:, patches],

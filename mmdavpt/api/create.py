@@ -1,7 +1,6 @@
 """Create a model from the name of its weights and of a method."""
 
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
 import timm
@@ -24,7 +23,7 @@ def create_model(
     num_classes: int = 2,
     task: str = 'classification',
     pretrained: bool | str = True,
-    **settings: Any,
+    **settings: object,
 ) -> TunedModel:
     """Create a model with a frozen backbone that a method tunes.
 

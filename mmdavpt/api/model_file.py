@@ -1,18 +1,21 @@
 """A model in one file: weights as safetensors, all else as JSON."""
 
 import copy
+from contextlib import nullcontext
 from pathlib import Path
 from unittest.mock import patch
 
 from mmengine.config import Config
 
 from mmdavpt.checkpoints import save_checkpoint
-from mmdavpt.checkpoints.plain import package_versions
 from mmdavpt.checkpoints.safe_loading import load_checked_file
 from mmdavpt.checkpoints.tuned import FINGERPRINT, strip_frozen
 from mmdavpt.errors import UsageError
 
 from .tuned_model import TunedModel, describe_model
+
+#: What mmengine looks up types with that are not registered.
+IMPORT = 'mmengine.registry.registry.get_object_from_string'
 
 
 def save_model(model: TunedModel, path: str, complete: bool = False) -> None:
@@ -41,7 +44,7 @@ def save_model(model: TunedModel, path: str, complete: bool = False) -> None:
         init['checkpoint'] = Path(source).name  # no path of this machine
     content = dict(
         state_dict=dict(model.model.state_dict()),
-        meta=dict(spec=spec, versions=package_versions()),
+        meta=dict(spec=spec),
     )
     if not complete:
         strip_frozen(content, model.model)
@@ -79,36 +82,27 @@ def load_model(
     """
     content = load_checked_file(str(checkpoint or source))
     meta = content.get('meta', {})
+    spec = meta.get('spec')
+    # mmengine would import any other name, and call it.
+    only_registered = patch(IMPORT, lambda key: None)
     if checkpoint is not None:
         cfg = source if isinstance(source, Config) else Config.fromfile(source)
-        model = _build(
-            describe_model(cfg, meta.get('dataset_meta') or {}), weights
-        )
-    elif 'spec' not in meta:
-        raise UsageError(
-            f'{source} is not a model file, which `save_model` writes; '
-            'give a config and its checkpoint'
-        )
-    else:
-        init = meta['spec']['model']['backbone'].get('init_cfg') or {}
-        near = Path(source).parent / init.get('checkpoint', '')
-        weights = weights or (str(near) if near.is_file() else None)
-        # mmengine would import any other name, and call it.
-        name = 'mmengine.registry.registry.get_object_from_string'
-        try:
-            with patch(name, lambda key: None):
-                model = _build(meta['spec'], weights)
-        except KeyError as error:
-            found = str(error.args[0]).partition(' is not in ')[0]
-            raise UsageError(
-                f'{source} names {found}, which is not registered'
-            ) from error
+        spec = describe_model(cfg, meta.get('dataset_meta') or {})
+        only_registered = nullcontext()
+    elif not spec:
+        raise UsageError(f'{source} is no file of `save_model`; give a config')
+    backbone = spec['model'].get('backbone') or {}
+    name = (backbone.get('init_cfg') or {}).get('checkpoint', '')
+    near = Path(checkpoint or source).parent / name
+    if weights or near.is_file():
+        file = weights or str(near)
+        backbone['init_cfg'] = dict(type='Pretrained', checkpoint=file)
+    try:
+        with only_registered:
+            model = TunedModel(spec)
+    except KeyError as error:
+        name = str(error.args[0]).partition(' is not in ')[0]
+        sentence = f'{source} names {name}, which is not registered'
+        raise UsageError(sentence) from error
     model.model.load_state_dict(content['state_dict'], strict=False)
     return model.eval()
-
-
-def _build(spec: dict, weights: str | None) -> TunedModel:
-    if weights:
-        init = dict(type='Pretrained', checkpoint=weights)
-        spec['model']['backbone']['init_cfg'] = init
-    return TunedModel(spec)

@@ -1,8 +1,6 @@
 """Load and resize images by the test pipeline of a config."""
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
@@ -21,11 +19,11 @@ class ImageTransform:
     """A test pipeline without labels.
 
     Args:
-        pipeline (Sequence[Mapping[str, Any]]): The configs of its steps, in
+        pipeline (list[dict]): The configs of its steps, in
             the scope of their library.
     """
 
-    def __init__(self, pipeline: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(self, pipeline: list[dict]) -> None:
         # Sizes must be tuples, which JSON does not have.
         arguments = [
             {k: tuple(v) if isinstance(v, list) else v for k, v in s.items()}
@@ -47,17 +45,17 @@ class ImageTransform:
         """
         return self.sample(self.load(image))['inputs'].flip(0)
 
-    def sample(self, loaded: dict[str, Any]) -> dict[str, Any]:
+    def sample(self, loaded: dict) -> dict:
         """Return the input and the data sample of a loaded image.
 
         Args:
-            loaded (dict[str, Any]): What :meth:`load` returns.
+            loaded (dict): What :meth:`load` returns.
         """
         for step in self._steps:
             loaded = step(loaded)
         return loaded
 
-    def load(self, image: Picture) -> dict[str, Any]:
+    def load(self, image: Picture) -> dict:
         """Return ``img``, BGR, (H, W, 3), and its shapes.
 
         Args:

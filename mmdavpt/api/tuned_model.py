@@ -1,9 +1,6 @@
 """A tuned model as a plain module, for a user's own training loop."""
 
-import copy
-import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from mmengine.config import Config, ConfigDict
@@ -18,36 +15,32 @@ from torch import Tensor, nn
 
 from mmdavpt.checkpoints.plain import to_plain
 from mmdavpt.errors import UsageError
-from mmdavpt.randomness import isolated_randomness
 from mmdavpt.registry import MODELS
 
 from .transform import ImageTransform, Picture
 
 
-def describe_model(cfg: Config, meta: Mapping[str, Any]) -> dict[str, Any]:
+def describe_model(cfg: Config, meta: Mapping) -> dict:
     """Return what a config says about a model, as plain values.
 
     Args:
         cfg (Config): The config of a run.
-        meta (Mapping[str, Any]): The metainfo of its dataset: ``classes`` and
+        meta (Mapping): The metainfo of its dataset: ``classes`` and
             perhaps ``palette``.
 
     Returns:
-        dict[str, Any]: ``scope``, ``model``, ``pipeline`` (of the test),
+        dict: ``scope``, ``model``, ``pipeline`` (of the test),
         ``optim_wrapper``, ``classes`` and ``palette``.
     """
-    model = copy.deepcopy(cfg.model)
-    if 'data_preprocessor' in cfg:
-        model.setdefault('data_preprocessor', cfg.data_preprocessor)
-    dataset = cfg.get('test_dataloader', cfg.val_dataloader).dataset
-    steps = dataset.pipeline
-    labels = re.compile('(^|[.])Load(Masks|Annotations)$')
+    steps = cfg.get('test_dataloader', cfg.val_dataloader).dataset.pipeline
+    labels = ('LoadMasks', 'LoadAnnotations')
     spec = dict(
         scope=cfg.default_scope,
-        model=model,
-        pipeline=[step for step in steps if not labels.search(step.type)],
+        model=dict(data_preprocessor=cfg.get('data_preprocessor')) | cfg.model,
+        pipeline=[step for step in steps if not step.type.endswith(labels)],
         optim_wrapper=cfg.get('optim_wrapper'),
-        **{key: meta.get(key) for key in ('classes', 'palette')},
+        classes=meta.get('classes'),
+        palette=meta.get('palette'),
     )
     return to_plain(spec)
 
@@ -60,7 +53,7 @@ class TunedModel(nn.Module):
     segmentation, with 255 for pixels without a class.
 
     Args:
-        spec (Mapping[str, Any]): See :func:`describe_model`.
+        spec (Mapping): See :func:`describe_model`.
 
     Attributes:
         model (nn.Module): The model of MMPretrain or MMSegmentation.
@@ -69,11 +62,11 @@ class TunedModel(nn.Module):
             uint8 tensor of the size that the config tests at.
     """
 
-    def __init__(self, spec: Mapping[str, Any]) -> None:
+    def __init__(self, spec: Mapping) -> None:
         super().__init__()
         self.spec = spec
         self.segments = spec['scope'] == 'mmseg'
-        cfg = ConfigDict(copy.deepcopy(spec['model']))
+        cfg = ConfigDict(spec['model'])  # a copy
         with DefaultScope.overwrite_default_scope(spec['scope']):
             # BN on one process; torch's `convert_sync_batchnorm` converts it.
             self.model = revert_sync_batchnorm(MODELS.build(cfg))
@@ -94,16 +87,14 @@ class TunedModel(nn.Module):
             Tensor | dict[str, Tensor]: ``loss``, to call ``backward`` on, and
             its parts; or logits (B, K) or (B, K, H, W).
         """
-        batch = self.preprocessor(
-            self._pack(images, labels), labels is not None
-        )
-        if labels is not None:
+        batch, train = self._pack(images, labels), labels is not None
+        batch = self.model.data_preprocessor(batch, train)
+        if train:
             return self.model.parse_losses(self.model.loss(**batch))[1]
         if not self.segments:
             return self.model(batch['inputs'], mode='tensor')
-        size = tuple(batch['inputs'].shape[2:])
-        meta = dict(img_shape=size, ori_shape=size, pad_shape=size)
-        return self.model.inference(batch['inputs'], [meta] * len(images))
+        found = self.model.predict(batch['inputs'])
+        return torch.stack([sample.seg_logits.data for sample in found])
 
     def fit_mapping(
         self, loader: Iterable[tuple[Tensor, Tensor]], seed: int = 0
@@ -115,27 +106,22 @@ class TunedModel(nn.Module):
                 training set; of each rank's own part.
             seed (int): Of k-means++ and of drawn labels. Defaults to 0.
         """
-        if self.model.guidance is None:
-            return
-        self.model.guidance.seed = seed
-        with isolated_randomness(seed):
-            batches = (self._pack(*batch) for batch in loader)
-            self.model.observe_training_set(batches)
-        self.refresh_mapping()
+        batches = (self._pack(*batch) for batch in loader)
+        self.model.fit_mapping(batches, seed)
 
     def refresh_mapping(self) -> None:
         """Map classes to prompts by what an epoch observed; call it after."""
         self.model.refresh_mapping()
 
     @torch.no_grad()
-    def predict(self, images: Iterable[Picture]) -> list[dict[str, Any]]:
+    def predict(self, images: Iterable[Picture]) -> list[dict]:
         """Predict images as ``mmdavpt test`` does.
 
         Args:
             images (Iterable[Picture]): Files, arrays or PIL images.
 
         Returns:
-            list[dict[str, Any]]: For classification ``label`` (int), ``name``,
+            list[dict]: For classification ``label`` (int), ``name``,
             ``score`` and ``scores`` (K, ); for segmentation ``mask``, classes
             of pixels, an int64 tensor, (H, W).
         """
@@ -144,27 +130,23 @@ class TunedModel(nn.Module):
         results = []
         for image in images:
             sample = self.transform.sample(self.transform.load(image))
-            batch = self.preprocessor(pseudo_collate([sample]))
-            [found] = self.model(**batch, mode='predict')
+            [found] = self.model.test_step(pseudo_collate([sample]))
             if self.segments:
                 results.append(dict(mask=found.pred_sem_seg.data[0].cpu()))
                 continue
             scores = found.pred_score.cpu()
-            label = scores.argmax().item()
-            name, score = self.classes[label], scores[label].item()
-            found = dict(label=label, name=name, score=score, scores=scores)
-            results.append(found)
+            label, score = scores.argmax().item(), scores.max().item()
+            named = dict(label=label, name=self.classes[label], score=score)
+            results.append(dict(named, scores=scores))
         self.train(training)
         return results
 
-    @property
-    def preprocessor(self) -> nn.Module:
-        """nn.Module: What normalizes images, on the device of the model.
-
-        Only mmengine's own ``to`` tells it the device.
-        """
-        device = next(self.model.parameters()).device
-        return self.model.data_preprocessor.to(device)
+    def _apply(self, fn: Callable, recurse: bool = True) -> 'TunedModel':
+        """Tell the preprocessor the device, as mmengine's ``to`` does."""
+        super()._apply(fn, recurse)
+        device = next(self.parameters()).device
+        self.model.data_preprocessor.to(device)
+        return self
 
     def _pack(self, images: Tensor, labels: Tensor | None = None) -> dict:
         """Return a batch as the pipelines of a config give it."""
@@ -186,7 +168,7 @@ class TunedModel(nn.Module):
         return dict(batch, data_samples=samples)
 
 
-def trainable_parameters(model: nn.Module) -> list[dict[str, Any]]:
+def trainable_parameters(model: nn.Module) -> list[dict]:
     """Return the trained parameters in groups, for an optimizer.
 
     Rates and weight decays are those of the config: no decay of biases and
@@ -196,10 +178,10 @@ def trainable_parameters(model: nn.Module) -> list[dict[str, Any]]:
         model (nn.Module): A :class:`TunedModel`, or DDP around one.
 
     Returns:
-        list[dict[str, Any]]: Groups of ``params``, ``lr``, ``weight_decay``.
+        list[dict]: Groups of ``params``, ``lr``, ``weight_decay``.
     """
     model = getattr(model, 'module', model)
-    cfg = ConfigDict(copy.deepcopy(model.spec['optim_wrapper']))
+    cfg = ConfigDict(model.spec['optim_wrapper'])
     groups = build_optim_wrapper(model.model, cfg).optimizer.param_groups
     keys = ('params', 'lr', 'weight_decay')
     return [{key: group[key] for key in keys} for group in groups]

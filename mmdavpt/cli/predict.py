@@ -3,9 +3,11 @@
     mmdavpt predict birds.safetensors photos 'more/**/*.jpg'
     mmdavpt predict CONFIG CHECKPOINT photos --out predicted
 
-The first form takes a model file, which `mmdavpt.save_model` writes. Results
-are predictions.json and, for classification, predictions.csv; for
-segmentation label maps in `masks`, and pictures in `overlays`.
+The first form takes a model file of `mmdavpt.save_model`. Images are
+files, folders and quoted patterns. The folder --out, by default predictions,
+gets predictions.json and, for classification, predictions.csv with the --top-k
+classes of each image, by default 5; for segmentation, label maps in masks and
+pictures in overlays.
 """
 
 import argparse
@@ -18,21 +20,9 @@ from .messages import run_command
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of a prediction."""
     options.add_config_arguments(parser, 'a model file, or a config')
-    parser.add_argument(
-        'inputs',
-        nargs='+',
-        help='the checkpoint of a config, then images, folders and quoted '
-        'patterns such as "photos/**/*.jpg"',
-    )
-    parser.add_argument(
-        '--out', default='predictions', help='folder of the results'
-    )
-    parser.add_argument(
-        '--top-k',
-        type=options.positive,
-        default=5,
-        help='how many classes of an image to write, by default 5',
-    )
+    parser.add_argument('inputs', nargs='+', help='[CHECKPOINT] and images')
+    parser.add_argument('--out', default='predictions', help='folder')
+    parser.add_argument('--top-k', type=options.positive, default=5)
     parser.add_argument('--weights', help='file of the frozen weights')
     options.add_shared(parser, '--verbose')
 

@@ -4,7 +4,6 @@ import csv
 import os.path as osp
 from collections.abc import Iterable, Mapping
 from glob import escape, glob
-from typing import Any
 
 import cv2
 import mmcv
@@ -83,14 +82,14 @@ def write_predictions(
     print(f'{len(rows)} images; results in {out}', flush=True)
 
 
-def find_polygons(mask: np.ndarray) -> list[dict[str, Any]]:
+def find_polygons(mask: np.ndarray) -> list[dict]:
     """Return the outlines of the regions of a mask.
 
     Args:
         mask (np.ndarray): Classes of pixels, (H, W).
 
     Returns:
-        list[dict[str, Any]]: ``label``, ``polygon`` and ``holes``. Points are
+        list[dict]: ``label``, ``polygon`` and ``holes``. Points are
         centers (x, y) of pixels of the region.
     """
     found = []

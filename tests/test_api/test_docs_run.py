@@ -48,6 +48,17 @@ def test_blocks_run(tmp_path, monkeypatch, one_process, capsys):
     assert "dict_keys(['mask'])" in capsys.readouterr().out
 
 
+def test_the_loop_of_the_readme_runs(tmp_path, monkeypatch):
+    use_tiny_models(monkeypatch)
+    text = (ROOT / 'README.md').read_text(encoding='utf-8')
+    blocks = re.findall(r'```python\n(.*?)```', text, re.S)
+    [block] = [b for b in blocks if 'create_model' in b]
+    batch = torch.rand(6, 3, 224, 224), torch.arange(6) % 3
+    names = dict(loader=[batch], epochs=1)
+    exec(block, names)
+    assert names['model'].model.guidance.initialized
+
+
 def check_lightning_shape(names):
     """Train for a step as Lightning calls its hooks."""
     block = next(b for b in BLOCKS if 'training_step' in b)

@@ -187,9 +187,9 @@ def test_tensors_that_are_no_buffers_follow_the_model():
 
 
 def test_the_preprocessor_follows_the_model():
-    """Only mmengine's own `to` would tell it."""
+    """Only mmengine's own `to` tells it."""
     model = torch.nn.Sequential(create('linear')).to('meta')[0]
-    assert model.model.data_preprocessor.device.type == 'cpu'
+    assert model.model.data_preprocessor.device.type == 'meta'
     assert model(batch()[0]).is_meta
 
 

@@ -53,9 +53,7 @@ def create_model(
     """
     path = RECOMMENDED / f'{task}.py'
     if not path.is_file():
-        raise UsageError(
-            f"task should be 'classification' or 'segmentation', not {task!r}"
-        )
+        raise UsageError('task should be classification or segmentation')
     cfg = Config.fromfile(path)
     check_method(method, cfg.methods)
     own, weights = name.removeprefix('timm://'), name

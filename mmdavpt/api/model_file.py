@@ -49,10 +49,7 @@ def save_model(model: TunedModel, path: str, complete: bool = False) -> None:
     if not complete:
         strip_frozen(content, model.model)
         if FINGERPRINT in content['state_dict'] and not source:
-            raise UsageError(
-                'the frozen weights of this model come from no file, so a '
-                'tuned-only file could not be loaded; use complete=True'
-            )
+            raise UsageError('without pretrained weights use complete=True')
     save_checkpoint(content, str(path))
 
 

@@ -152,10 +152,7 @@ class TunedModel(nn.Module):
         """Return a batch as the pipelines of a config give it."""
         if images.is_floating_point():
             if images.min() < 0 or images.max() > 1:
-                raise UsageError(
-                    'images should be uint8 or floats in [0, 1], since the '
-                    'model normalizes them; remove `Normalize`'
-                )
+                raise UsageError('images should be in [0, 1]; drop Normalize')
             images = images * 255
         batch = dict(inputs=[*images.flip(1)])  # BGR, as OpenCV loads
         if labels is None:

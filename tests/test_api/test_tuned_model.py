@@ -118,7 +118,7 @@ def test_images_are_normalized_once_and_as_rgb():
     expected = inner.head(features)
     torch.testing.assert_close(model(images), expected)
     torch.testing.assert_close(model(images / 255), expected)
-    with pytest.raises(UsageError, match='remove `Normalize`'):
+    with pytest.raises(UsageError, match='drop Normalize'):
         model((images - mean) / std)
 
 

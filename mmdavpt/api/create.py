@@ -25,28 +25,19 @@ def create_model(
     pretrained: bool | str = True,
     **settings: object,
 ) -> TunedModel:
-    """Create a model with a frozen backbone that a method tunes.
-
-    It is the model of ``configs/recommended/TASK.py`` with other values of
-    the variables at its top.
+    """Create the model of a recommended config (docs/api.md).
 
     Args:
-        name (str): A Vision Transformer of timm, with or without a tag of
-            its weights; or a file or address of weights (docs/weights.md).
-        method (str): One of the config's methods, such as 'davpt', 'vpt',
-            'lora' or 'linear', or a type of tuner. Defaults to 'davpt'.
-        num_classes (int): The number of classes, unless ``classes`` names
-            them. Defaults to 2.
-        task (str): 'classification' or 'segmentation'. Defaults to
-            'classification'.
-        pretrained (bool | str): Whether to load the weights that ``name``
-            stands for; or a file or address of weights for the model of timm.
-            Defaults to True.
-        **settings: Other variables of the config, such as ``classes``,
-            ``num_prompts``, ``size``, ``lr`` or, for segmentation, ``head``.
+        name (str): A Vision Transformer of timm, or a file or address.
+        method (str): Such as 'vpt', or a tuner. Defaults to 'davpt'.
+        num_classes (int): Unless ``classes`` names them. Defaults to 2.
+        task (str): Or 'segmentation'. Defaults to 'classification'.
+        pretrained (bool | str): Whether to load the weights of ``name``; or
+            another source for the model of timm. Defaults to True.
+        **settings: Other variables of the config, such as ``classes``.
 
     Returns:
-        TunedModel: The model in training mode.
+        TunedModel: In training mode.
 
     Raises:
         UsageError: If an argument is unknown, or the weights do not fit.

@@ -69,6 +69,8 @@ setup(
         'onnx': ['onnx', 'onnxscript'],
         # Its layers' internals may change in a minor release.
         'peft': ['peft>=0.21,<0.22'],
+        # Its storages and samplers may change in a major release.
+        'search': ['optuna>=5,<6'],
         'tensorboard': ['tensorboard'],
         'wandb': ['wandb'],
         'dev': [
@@ -76,6 +78,7 @@ setup(
             'hypothesis',
             'interrogate',
             'open-clip-torch',
+            'optuna>=5,<6',
             'pytest',
             'pytest-xdist',
             'ruff',

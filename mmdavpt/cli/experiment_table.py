@@ -47,7 +47,8 @@ def read_table(path: str | Path) -> dict[str, Experiment]:
     Args:
         path (str | Path): A CSV file. ``base`` is a path relative to it. An
             empty cell changes nothing; all others are values as in
-            ``--cfg-options``.
+            ``--cfg-options``. A config is a table of one row, named after
+            the file, without changes.
 
     Returns:
         dict[str, Experiment]: Name to row, in the table's order.
@@ -59,6 +60,10 @@ def read_table(path: str | Path) -> dict[str, Experiment]:
     path = Path(path)
     if not path.is_file():
         raise UsageError(f'the experiment table {path} does not exist')
+    if path.suffix == '.py':
+        return {path.stem: Experiment(path.stem, path, {})}
+    if path.suffix == '.py':
+        return {path.stem: Experiment(path.stem, path, {})}
     with open(path, encoding='utf-8', newline='') as file:
         lines = list(csv.DictReader(file))
     found = {}

@@ -23,6 +23,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from mmdavpt.errors import UsageError
+from mmdavpt.shipped import locate_config
 
 from . import options
 from .experiment_report import report_table, vtab_table
@@ -92,7 +93,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_table_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of commands that train the rows of a table."""
     add = parser.add_argument
-    add('table', help='a config, or a CSV file as in configs/experiments')
+    text = 'a config, or a CSV file as in configs/experiments'
+    add('table', type=locate_config, help=text)
     add('--rows', nargs='+', help='names, parts of names or globs (all rows)')
     add('--seeds', nargs='+', type=int, default=[0], help='random seeds (0)')
     add('--work-dir', default='work_dirs', help='root of all runs (work_dirs)')

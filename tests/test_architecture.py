@@ -21,11 +21,13 @@ from tests.source_tree import (
 
 #: Folder to the folders and modules that it must not import.
 FORBIDDEN = {
-    'models': ('engine', 'checks', 'cli'),
-    'mapping': ('models', 'engine', 'checks', 'cli'),
-    'checkpoints': ('models', 'mapping', 'engine', 'checks', 'cli'),
-    'datasets': ('models', 'engine', 'checks', 'cli'),
-    'engine': ('checks', 'cli'),
+    'models': ('engine', 'checks', 'cli', 'api'),
+    'mapping': ('models', 'engine', 'checks', 'cli', 'api'),
+    'checkpoints': ('models', 'mapping', 'engine', 'checks', 'cli', 'api'),
+    'datasets': ('models', 'engine', 'checks', 'cli', 'api'),
+    'engine': ('checks', 'cli', 'api'),
+    'checks': ('cli', 'api'),
+    'api': ('checks', 'cli'),
 }
 MODULES = modules()
 

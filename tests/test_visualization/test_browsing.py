@@ -10,6 +10,7 @@ from PIL import Image
 
 from mmdavpt.errors import UsageError
 from mmdavpt.models.guidance import draw_class_labels
+from mmdavpt.visualization.figures import ACCENT, PALE
 from tools import browse_dataset
 from tools.browsing.samples import (
     Sample,
@@ -20,7 +21,6 @@ from tools.browsing.samples import (
     read_samples,
 )
 from tools.browsing.sheet import overlay, resize_labels, samples_figure
-from tools.visualization.figures import ACCENT, PALE
 
 from ..toy import classification, segmentation
 

@@ -7,7 +7,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from .figures import (
+from mmdavpt.visualization.figures import (
     INK,
     PALE,
     readable_names,

@@ -15,6 +15,9 @@ from matplotlib.font_manager import (
 
 #: Colours of everything that is not data.
 INK, PALE, ACCENT = '#222222', '#9a9a9a', '#c8321e'
+#: Colors that color-blind people tell apart (Okabe and Ito), and markers.
+COLORS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9']
+MARKERS = 'os^Dv'
 
 
 def save_figure(figure: Figure, path: str, dpi: int = 120) -> None:

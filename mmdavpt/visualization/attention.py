@@ -1,0 +1,155 @@
+"""Attention of [CLS] and of prompts over an image (Figure 3, appendix I)."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from mmdavpt.errors import UsageError
+from mmdavpt.models.backbones import (
+    PromptedBackbone,
+    TokenRequest,
+    view_of,
+)
+
+from .figures import INK, readable_names
+
+
+class LayerAttention(NamedTuple):
+    """Attention of one query per image, of each head.
+
+    The weights of all keys sum to 1; the rest is on [CLS], registers and
+    prefixes of tuners.
+
+    Attributes:
+        patches (Tensor): Weights of the patches, (B, heads, h, w).
+        prompts (Tensor): Weights of the layer's P prompts, (B, heads, P).
+    """
+
+    patches: Tensor
+    prompts: Tensor
+
+
+@torch.no_grad()
+def layer_attention(
+    backbone: PromptedBackbone,
+    images: Tensor,
+    layer: int = -1,
+    prompt: int | Tensor | None = None,
+) -> LayerAttention:
+    r"""Return the attention weights of [CLS] or of a prompt in a layer.
+
+    .. math::
+        \mathrm{softmax}(q k^T / \sqrt{d}) \text{ of each head}
+
+    The fast path never computes them, so they are recomputed from the
+    queries and keys of this layer, which equal those of the concatenated
+    form. Call it in eval mode, else dropout of tuners acts.
+
+    Args:
+        backbone (PromptedBackbone): The backbone.
+        images (Tensor): Normalized images, (B, 3, H, W).
+        layer (int): The layer; negative numbers count from the last one that
+            is run. Defaults to -1.
+        prompt (int | Tensor, optional): The prompt whose query attends, one
+            for all images or int64, (B, ), such as those of their classes.
+            Defaults to None: [CLS]; without [CLS], the mean of the patches,
+            as in guidance.
+
+    Raises:
+        UsageError: If there is no such layer, or no such prompt in it.
+    """
+    used = range(backbone.num_used_layers)
+    if layer not in range(-len(used), len(used)):
+        raise UsageError(
+            f'`layer` should be one of the {len(used)} layers that are run, '
+            f'but got {layer}'
+        )
+    layer = used[layer]
+    names = {'query', 'key', 'cls_query' if prompt is None else 'query'}
+    if prompt is not None and backbone.prompts.counts[layer]:
+        names.add('prompt_query')
+    request = TokenRequest((layer,), frozenset(names))
+    tokens = backbone.forward_with_tokens(images, request)[1].guided[layer]
+    _, grid, _ = backbone.embed(images, backbone.acting_tuners())
+    keys, rows = tokens['key'], tokens['query']
+    first_patch = keys.shape[1] - grid[0] * grid[1]
+    # Prompts are among the tokens, else before them.
+    start = backbone.num_extra_tokens
+    own = rows[:, start : rows.shape[1] - grid[0] * grid[1]]
+    end = first_patch if own.shape[1] else keys.shape[1] - rows.shape[1]
+    if not own.shape[1] and 'prompt_query' in tokens:
+        own = tokens['prompt_query'].expand(len(images), -1, -1)
+    count = own.shape[1] or backbone.prompts.counts[layer]
+    query = tokens.get('cls_query')
+    if prompt is not None:
+        index = torch.as_tensor(prompt, device=own.device).expand(len(images))
+        if not count or index.min() < 0 or index.max() >= count:
+            raise UsageError(
+                f'`prompt` should be one of the {count} prompts of layer '
+                f'{layer}, counted from 0, but got {prompt}'
+            )
+        query = own[range(len(images)), index]
+    heads = view_of(backbone.layers[layer]).num_heads
+    query, keys = (x.unflatten(-1, (heads, -1)) for x in (query, keys))
+    scores = torch.einsum('bhd,bkhd->bhk', query, keys)
+    weights = (scores * query.shape[-1] ** -0.5).softmax(dim=-1)
+    return LayerAttention(
+        weights[..., first_patch:].unflatten(-1, grid),
+        weights[..., end - count : end],
+    )
+
+
+def attention_figure(
+    pictures: Sequence[np.ndarray],
+    maps: Mapping[str, Sequence[np.ndarray]],
+    labels: Sequence[str] | None = None,
+) -> Figure:
+    """Draw maps over their images: a row per image, a column per map.
+
+    Columns can be layers, heads, queries or methods. The colors of each map
+    end at its own maximum; the line below it is the sum over the image.
+
+    Args:
+        pictures (Sequence[np.ndarray]): M images, uint8, RGB, (H, W, 3).
+        maps (Mapping[str, Sequence[np.ndarray]]): Title of each column to M
+            maps, (h, w).
+        labels (Sequence[str], optional): M names, left of the images.
+
+    Raises:
+        ValueError: If a column does not have a map for each image.
+    """
+    for title, column in maps.items():
+        if len(column) != len(pictures):
+            raise ValueError(
+                f'the column {title!r} has {len(column)} maps, but there are '
+                f'{len(pictures)} images'
+            )
+    labels, families = readable_names(labels or [''] * len(pictures))
+    style = dict(color=INK, fontfamily=families, parse_math=False)
+    size = 1.9 * (len(maps) + 1), 2.15 * len(pictures) + 0.4
+    figure = Figure(figsize=size, layout='constrained')
+    axes = figure.subplots(len(pictures), len(maps) + 1, squeeze=False)
+    for row, picture, label in zip(axes, pictures, labels, strict=True):
+        for ax in row:
+            ax.imshow(picture)
+            ax.set(xticks=[], yticks=[])
+            ax.spines[:].set_visible(False)
+        row[0].set_xlabel(label, wrap=True, **style)
+    for i, (title, column) in enumerate(maps.items(), 1):
+        axes[0, i].set_title(title, fontsize=10, wrap=True, **style)
+        for ax, values in zip(axes[:, i], column, strict=True):
+            values = np.asarray(values)
+            height, width = pictures[0].shape[:2]
+            ax.imshow(
+                values,
+                extent=(-0.5, width - 0.5, height - 0.5, -0.5),
+                cmap='inferno',
+                alpha=0.65,
+                vmin=0,
+            )
+            ax.set_xlabel(f'sum {values.sum():.2f}', fontsize=9, color=INK)
+    return figure

@@ -1,6 +1,7 @@
 """Attention of [CLS] and of prompts over an image (Figure 3, appendix I)."""
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import NamedTuple
 
 import numpy as np
@@ -138,12 +139,14 @@ def attention_figure(
             ax.imshow(picture)
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set_visible(False)
-        row[0].set_xlabel(label, wrap=True, **style)
+        row[0].set_xlabel(fill(label, 24), **style)
     for i, (title, column) in enumerate(maps.items(), 1):
-        axes[0, i].set_title(title, fontsize=10, wrap=True, **style)
-        for ax, values in zip(axes[:, i], column, strict=True):
+        axes[0, i].set_title(fill(title, 24), fontsize=10, **style)
+        for ax, values, picture in zip(
+            axes[:, i], column, pictures, strict=True
+        ):
             values = np.asarray(values)
-            height, width = pictures[0].shape[:2]
+            height, width = picture.shape[:2]
             ax.imshow(
                 values,
                 extent=(-0.5, width - 0.5, height - 0.5, -0.5),

@@ -35,10 +35,12 @@ def read_scalars(run: str | Path) -> dict[str, Curve]:
             except ValueError:  # a killed run leaves a part of a line
                 continue
             step = record.get('iter', record.get('step', 0))
-            if 'iter' in record and 'epoch' in record:
-                ends[record['epoch']] = step
-            elif 'data_time' in record:  # of a validation, in epochs
+            if 'iter' in record:  # of training
+                ends[record.get('epoch')] = step
+            elif record.pop('data_time', None) is not None:
+                # A validation counts epochs; its time is its own.
                 step = ends.get(step, step)
+                record.pop('time', None)
             for name in record.keys() - COUNTERS:
                 found.setdefault(name, {})[step] = record[name]
     return {

@@ -2,9 +2,13 @@
 
 import os
 import os.path as osp
+import re
 import warnings
+from base64 import b64encode
 from collections.abc import Sequence
+from io import StringIO
 
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.font_manager import (
     FontProperties,
@@ -18,6 +22,10 @@ INK, PALE, ACCENT = '#222222', '#9a9a9a', '#c8321e'
 #: Colors that color-blind people tell apart (Okabe and Ito), and markers.
 COLORS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9']
 MARKERS = 'os^Dv'
+_DARK = (
+    'svg{color:#1c2024}text{fill:currentColor}'
+    '@media(prefers-color-scheme:dark){svg{color:#e4e7ea}}'
+)
 
 
 def save_figure(figure: Figure, path: str, dpi: int = 120) -> None:
@@ -33,6 +41,27 @@ def save_figure(figure: Figure, path: str, dpi: int = 120) -> None:
     """
     os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
     figure.savefig(path, dpi=dpi, facecolor='white')
+
+
+def to_svg(figure: Figure) -> str:
+    """Return a figure as an SVG data URI that follows light and dark pages.
+
+    Text stays text, in fonts of the browser; black and ``INK`` become white
+    on dark pages.
+
+    Args:
+        figure (Figure): The figure.
+    """
+    buffer = StringIO()
+    with rc_context({'svg.fonttype': 'none'}), warnings.catch_warnings():
+        # The browser has fonts that matplotlib lacks.
+        warnings.filterwarnings('ignore', 'Glyph .* missing from')
+        style = dict(transparent=True, dpi=150, metadata={'Date': None})
+        figure.savefig(buffer, format='svg', **style)
+    svg = re.sub(f'#000000|{INK}', 'currentColor', buffer.getvalue())
+    svg = svg.replace('<defs>', f'<style>{_DARK}</style><defs>', 1)
+    content = b64encode(svg.encode()).decode()
+    return f'data:image/svg+xml;base64,{content}'
 
 
 def readable_names(names: Sequence[str]) -> tuple[list[str], list[str]]:

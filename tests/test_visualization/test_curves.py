@@ -23,7 +23,7 @@ def test_curves_by_hand(tmp_path):
         tmp_path,
         '1',
         dict(loss=3.0, time=1.0, epoch=1, iter=5, step=5),
-        {'accuracy/top1': 10.0, 'data_time': 0.1, 'step': 1},
+        {'accuracy/top1': 10.0, 'data_time': 0.1, 'time': 7.0, 'step': 1},
         dict(moved_classes=4, step=5),
         dict(loss=2.5, epoch=2, iter=8, step=8),
         dict(loss=9.0, epoch=2, iter=10, step=10),
@@ -40,7 +40,6 @@ def test_curves_by_hand(tmp_path):
     )
     assert read_scalars(tmp_path) == {
         'accuracy/top1': ((5, 10), (10.0, 30.0)),
-        'data_time': ((5, 10), (0.1, 0.1)),
         'loss': ((5, 8, 10), (3.0, 2.5, 2.0)),
         'moved_classes': ((5, 10), (4, 0)),
         'time': ((5,), (1.0,)),

@@ -44,7 +44,7 @@ def draw_sample(data: CheckedDataset, sample: dict) -> dict:
     shares = 100 * counts / labels.size
     legend = [(*style, n) for style, n in zip(styles, shares, strict=True)]
     legend.sort(key=lambda entry: (entry[0] != UNKNOWN, -entry[2]))
-    return dict(drawn, labels=_encode(picture, 'png'), legend=legend)
+    return dict(drawn, labels=encode(picture, 'png'), legend=legend)
 
 
 def _draw_image(pixels: np.ndarray | None) -> str:
@@ -54,7 +54,7 @@ def _draw_image(pixels: np.ndarray | None) -> str:
     pixels = np.clip(pixels, 0, 255).astype(np.uint8)
     if pixels.ndim == 3:  # BGR, BGRA, or one channel
         pixels = pixels[..., 2::-1] if pixels.shape[2] > 2 else pixels[..., 0]
-    return _encode(Image.fromarray(np.ascontiguousarray(pixels)), 'jpeg')
+    return encode(Image.fromarray(np.ascontiguousarray(pixels)), 'jpeg')
 
 
 def style_of(value: int, data: CheckedDataset) -> tuple[Sequence[int], str]:
@@ -83,8 +83,13 @@ def _load(
         return None
 
 
-def _encode(picture: Image.Image, kind: str) -> str:
-    """Return a small picture as a data URI."""
+def encode(picture: Image.Image, kind: str) -> str:
+    """Return a small picture as a data URI.
+
+    Args:
+        picture (Image.Image): The picture, made small in place.
+        kind (str): 'jpeg' or 'png'.
+    """
     picture.thumbnail((SIDE, SIDE))  # indexed colors are not mixed
     buffer = io.BytesIO()
     picture.save(buffer, kind)

@@ -1,0 +1,53 @@
+"""Compare finished trainings on one HTML page.
+
+    mmdavpt report work_dirs/birds work_dirs/birds-vpt --out report.html
+
+tests the last checkpoint of each run again, so call it where they were
+trained. The page needs no other file and no network.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import options
+from .messages import exit_with_sentence
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of a report."""
+    parser.add_argument(
+        'runs',
+        nargs='+',
+        metavar='RUN',
+        type=options.existing_path,
+        help='work folders of trainings with the same classes',
+    )
+    parser.add_argument(
+        '--out', default='report.html', help='the page (report.html)'
+    )
+    parser.add_argument(
+        '--images',
+        type=options.positive,
+        default=6,
+        help='how many of the best and of the worst images to show (6)',
+    )
+    options.add_shared(parser, '--verbose')
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write a report as the command line says.
+
+    Args:
+        argv (Sequence[str], optional): The arguments. Defaults to
+            ``sys.argv[1:]``.
+    """
+    args = options.parse_arguments(add_arguments, argv)
+    from .console import quiet_console
+
+    with quiet_console(args.verbose), exit_with_sentence(OSError):
+        from .run_report.page import write_page
+
+        page = write_page([Path(run) for run in args.runs], args.images)
+        Path(args.out).write_text(page, encoding='utf-8')
+    print(f'report: {args.out}')

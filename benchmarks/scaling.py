@@ -22,7 +22,7 @@ from matplotlib.figure import Figure  # noqa: E402
 from benchmarks.speed import communication, growth, report  # noqa: E402
 from benchmarks.speed.cases import Case  # noqa: E402
 from mmdavpt.cli.messages import exit_with_sentence  # noqa: E402
-from mmdavpt.visualization.figures import save_figure  # noqa: E402
+from tools.visualization.figures import save_figure  # noqa: E402
 
 PARTS = ('classes', 'prompts', 'size', 'processes', 'bytes')
 #: Bytes per second between machines (200 Gbit/s), the slowest link of a ring.

@@ -73,9 +73,9 @@ def guidance_remark(samples: Sequence, split: str, guidance) -> str:
 def draw_sheets(args: argparse.Namespace) -> list[str]:
     """Draw the samples that the command line names; return the files."""
     from mmdavpt.cli.common import load_config
-    from mmdavpt.visualization.figures import save_figure
     from tools.browsing.samples import head_of, read_samples
     from tools.browsing.sheet import samples_figure
+    from tools.visualization.figures import save_figure
 
     cfg = load_config(args.config, args.cfg_options, args.protocol)
     samples, metainfo = read_samples(cfg, args.split, args.number, args.seed)

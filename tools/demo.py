@@ -40,11 +40,10 @@ from mmdavpt.cli.console import quiet_console  # noqa: E402
 from mmdavpt.cli.evaluation import use_tta  # noqa: E402
 from mmdavpt.cli.messages import exit_with_sentence  # noqa: E402
 from mmdavpt.models import count_parameters  # noqa: E402
-from mmdavpt.visualization import mapping_figure  # noqa: E402
-from mmdavpt.visualization.figures import save_figure  # noqa: E402
 from tools.dataset_converters.glyph_writers import (  # noqa: E402
     write_scenes_ade20k,
 )
+from tools.visualization.mapping import draw_mapping  # noqa: E402
 from tools.visualization.segmentation import draw_predictions  # noqa: E402
 
 GLYPHS = ROOT / 'configs' / 'glyphs'
@@ -71,7 +70,7 @@ class MappingRecorder(Hook):
             ('before training', self.before),
             ('after training', self.after),
         ]
-        save_figure(mapping_figure(class_names, mappings), str(path))
+        draw_mapping(class_names, mappings, str(path))
 
 
 def print_title(text: str) -> None:

@@ -27,8 +27,10 @@ from mmdavpt.engine.hooks.checkpoint_fit_hook import (
     CheckpointFitHook,
     model_of,
 )
-from mmdavpt.engine.hooks.distinct_names_hook import DistinctNamesHook
-from mmdavpt.engine.hooks.missing_labels_hook import MissingLabelsHook
+from mmdavpt.engine.hooks.evaluation_hooks import (
+    DistinctNamesHook,
+    MissingLabelsHook,
+)
 from mmdavpt.engine.strategies import check_engine
 from mmdavpt.errors import UsageError, warn
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -16,7 +17,7 @@ from mmdavpt.models.backbones import (
     view_of,
 )
 
-from .figures import INK, readable_names
+from .figures import INK
 
 
 class LayerAttention(NamedTuple):
@@ -63,31 +64,31 @@ def layer_attention(
     Raises:
         UsageError: If there is no such layer, or no such prompt in it.
     """
-    used = range(backbone.num_used_layers)
-    if layer not in range(-len(used), len(used)):
+    used = backbone.num_used_layers
+    if layer not in range(-used, used):
         raise UsageError(
-            f'`layer` should be one of the {len(used)} layers that are run, '
-            f'but got {layer}'
+            f'`layer` should be one of the {used} layers that are run, but '
+            f'got {layer}'
         )
-    layer = used[layer]
-    names = {'query', 'key', 'cls_query' if prompt is None else 'query'}
-    if prompt is not None and backbone.prompts.counts[layer]:
-        names.add('prompt_query')
-    request = TokenRequest((layer,), frozenset(names))
+    layer %= used
+    count = backbone.prompts.counts[layer]
+    names = frozenset(['query', 'key', 'cls_query', 'prompt_query'])
+    request = TokenRequest(
+        (layer,), names if count else names - {'prompt_query'}
+    )
     tokens = backbone.forward_with_tokens(images, request)[1].guided[layer]
     _, grid, _ = backbone.embed(images, backbone.acting_tuners())
-    keys, rows = tokens['key'], tokens['query']
-    first_patch = keys.shape[1] - grid[0] * grid[1]
-    # Prompts are among the tokens, else before them.
+    keys, rows, query = tokens['key'], tokens['query'], tokens['cls_query']
+    first_patch, own = keys.shape[1] - grid[0] * grid[1], None
+    end = keys.shape[1] - rows.shape[1]
     start = backbone.num_extra_tokens
-    own = rows[:, start : rows.shape[1] - grid[0] * grid[1]]
-    end = first_patch if own.shape[1] else keys.shape[1] - rows.shape[1]
-    if not own.shape[1] and 'prompt_query' in tokens:
+    among = rows[:, start : rows.shape[1] - grid[0] * grid[1]]
+    if among.shape[1]:  # prompts are tokens, else a prefix
+        end, count, own = first_patch, among.shape[1], among
+    elif count:
         own = tokens['prompt_query'].expand(len(images), -1, -1)
-    count = own.shape[1] or backbone.prompts.counts[layer]
-    query = tokens.get('cls_query')
     if prompt is not None:
-        index = torch.as_tensor(prompt, device=own.device).expand(len(images))
+        index = torch.as_tensor(prompt, device=keys.device).expand(len(images))
         if not count or index.min() < 0 or index.max() >= count:
             raise UsageError(
                 f'`prompt` should be one of the {count} prompts of layer '
@@ -107,7 +108,7 @@ def layer_attention(
 def attention_figure(
     pictures: Sequence[np.ndarray],
     maps: Mapping[str, Sequence[np.ndarray]],
-    labels: Sequence[str] | None = None,
+    labels: Sequence[str],
 ) -> Figure:
     """Draw maps over their images: a row per image, a column per map.
 
@@ -118,41 +119,27 @@ def attention_figure(
         pictures (Sequence[np.ndarray]): M images, uint8, RGB, (H, W, 3).
         maps (Mapping[str, Sequence[np.ndarray]]): Title of each column to M
             maps, (h, w).
-        labels (Sequence[str], optional): M names, left of the images.
+        labels (Sequence[str]): Texts below the images.
 
     Raises:
-        ValueError: If a column does not have a map for each image.
+        ValueError: If a column or the labels do not have one per image.
     """
-    for title, column in maps.items():
-        if len(column) != len(pictures):
-            raise ValueError(
-                f'the column {title!r} has {len(column)} maps, but there are '
-                f'{len(pictures)} images'
-            )
-    labels, families = readable_names(labels or [''] * len(pictures))
-    style = dict(color=INK, fontfamily=families, parse_math=False)
     size = 1.9 * (len(maps) + 1), 2.15 * len(pictures) + 0.4
-    figure = Figure(figsize=size, layout='constrained')
-    axes = figure.subplots(len(pictures), len(maps) + 1, squeeze=False)
-    for row, picture, label in zip(axes, pictures, labels, strict=True):
-        for ax in row:
+    with rc_context({'text.parse_math': False, 'text.color': INK}):
+        figure = Figure(figsize=size, layout='constrained')
+        axes = figure.subplots(len(pictures), len(maps) + 1, squeeze=False)
+        for ax, picture in zip(axes.T.flat, [*pictures] * axes.shape[1]):
             ax.imshow(picture)
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set_visible(False)
-        row[0].set_xlabel(fill(label, 24), **style)
-    for i, (title, column) in enumerate(maps.items(), 1):
-        axes[0, i].set_title(fill(title, 24), fontsize=10, **style)
-        for ax, values, picture in zip(
-            axes[:, i], column, pictures, strict=True
-        ):
-            values = np.asarray(values)
-            height, width = picture.shape[:2]
-            ax.imshow(
-                values,
-                extent=(-0.5, width - 0.5, height - 0.5, -0.5),
-                cmap='inferno',
-                alpha=0.65,
-                vmin=0,
-            )
-            ax.set_xlabel(f'sum {values.sum():.2f}', fontsize=9, color=INK)
+        for ax, label in zip(axes[:, 0], labels, strict=True):
+            ax.set_xlabel(fill(label, 24))
+        for i, (title, column) in enumerate(maps.items(), 1):
+            axes[0, i].set_title(fill(title, 24), fontsize=10)
+            for ax, values in zip(axes[:, i], column, strict=True):
+                # Over the whole image, whatever the number of patches.
+                extent = ax.images[0].get_extent()
+                style = dict(extent=extent, cmap='inferno', alpha=0.65)
+                ax.imshow(values, vmin=0, **style)
+                ax.set_xlabel(f'sum {np.sum(values):.2f}', fontsize=9)
     return figure

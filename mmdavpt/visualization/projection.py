@@ -44,7 +44,6 @@ def projection_figure(
     samples: np.ndarray,
     labels: Sequence[int],
     mapping: Sequence[int] | None = None,
-    patches: np.ndarray | None = None,
     method: str = 'pca',
 ) -> Figure:
     """Draw prompts, samples and the mean of each class in one plane.
@@ -53,38 +52,32 @@ def projection_figure(
 
     Args:
         prompts (np.ndarray): Prompts of a layer, (P, C).
-        samples (np.ndarray): Tokens of the same layer, such as [CLS],
-            (M, C).
+        samples (np.ndarray): Tokens of the same layer, such as [CLS]
+            or patches, (M, C).
         labels (Sequence[int]): The class of each sample, (M, ).
         mapping (Sequence[int], optional): The prompt of each class, (K, );
             -1 for none. Defaults to None: unguided, all classes alike.
-        patches (np.ndarray, optional): Patches, drawn in the background,
-            (N, C). Defaults to None.
         method (str): See :func:`project_2d`. Defaults to 'pca'.
     """
     labels = np.asarray(labels)
     classes = np.unique(labels)
     means = np.stack([samples[labels == k].mean(axis=0) for k in classes])
-    patches = samples[:0] if patches is None else patches
-    parts = [prompts, samples, means, patches]
+    parts = [prompts, samples, means]
     ends = np.cumsum([len(part) for part in parts])[:-1]
-    points = np.split(project_2d(np.concatenate(parts), method), ends)
-    prompts, samples, means, patches = points
+    points = project_2d(np.concatenate(parts), method)
+    prompts, samples, means = np.split(points, ends)
     figure = Figure(figsize=(6.4, 5), layout='constrained')
     ax = figure.subplots()
-    ax.scatter(*patches.T, s=4, color=PALE, alpha=0.4, label=' patches')
     for k, mean in zip(classes, means, strict=True):
         p = -1 if mapping is None else int(mapping[k])
-        color = COLORS[p % len(COLORS)] if p >= 0 else PALE
-        marker = MARKERS[p // len(COLORS) % len(MARKERS)]
-        style = dict(color=color, marker=marker)
+        style = dict(color=COLORS[p % len(COLORS)] if p >= 0 else PALE)
+        style['marker'] = MARKERS[p // len(COLORS) % len(MARKERS)]
         ax.scatter(*samples[labels == k].T, s=8, alpha=0.5, **style)
         ax.scatter(*mean, s=55, edgecolor=INK, linewidth=0.8, **style)
         if p >= 0:
-            ax.plot(*zip(mean, prompts[p], strict=True), color, lw=0.8)
+            ax.plot(*zip(mean, prompts[p], strict=True), lw=0.8, **style)
     ax.scatter(*prompts.T, s=170, marker='*', color=INK)
     for p, point in enumerate(prompts):
         ax.annotate(f'{p}', point, (5, 4), textcoords='offset points')
-    name = 't-SNE' if method == 'tsne' else 'principal component'
-    ax.set(xlabel=f'{name} 1', ylabel=f'{name} 2')
+    ax.set(xlabel=f'{method.upper()} 1', ylabel=f'{method.upper()} 2')
     return figure

@@ -10,7 +10,6 @@ from PIL import Image
 
 from mmdavpt.errors import UsageError
 from mmdavpt.models.guidance import draw_class_labels
-from mmdavpt.visualization.figures import ACCENT, PALE
 from tools import browse_dataset
 from tools.browsing.samples import (
     Sample,
@@ -21,6 +20,7 @@ from tools.browsing.samples import (
     read_samples,
 )
 from tools.browsing.sheet import overlay, resize_labels, samples_figure
+from tools.visualization.figures import ACCENT, PALE
 
 from ..toy import classification, segmentation
 

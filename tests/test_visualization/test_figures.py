@@ -4,9 +4,9 @@ import warnings
 
 import pytest
 
-from mmdavpt.visualization import figures
-from mmdavpt.visualization.figures import readable_names
-from mmdavpt.visualization.mapping import mapping_figure
+from tools.visualization import figures
+from tools.visualization.figures import readable_names
+from tools.visualization.mapping import mapping_figure
 
 NAMES = ['cat', '犬', '山\u3000川']
 

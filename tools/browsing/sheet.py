@@ -8,8 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from mmdavpt.visualization.figures import ACCENT, INK, PALE, readable_names
-
+from ..visualization.figures import ACCENT, INK, PALE, readable_names
 from ..visualization.segmentation import colour_segmentation, legend_patches
 from .samples import Sample
 

@@ -7,7 +7,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from mmdavpt.visualization.figures import (
+from .figures import (
     INK,
     PALE,
     readable_names,

@@ -42,12 +42,11 @@ import numpy as np  # noqa: E402
 
 from mmdavpt.checkpoints import read_run_checkpoint  # noqa: E402
 from mmdavpt.cli.messages import exit_with_sentence  # noqa: E402
-from mmdavpt.visualization import (  # noqa: E402
-    mapping_figure,
+from tools.visualization.mapping import (  # noqa: E402
+    draw_mapping,
     moved_classes,
     prompt_groups,
 )
-from mmdavpt.visualization.figures import save_figure  # noqa: E402
 
 
 class SavedMapping(NamedTuple):
@@ -148,12 +147,12 @@ def main(argv: Sequence[str] | None = None) -> None:
             )
     if args.out:
         titles = [Path(path).stem for path in args.checkpoints]
-        figure = mapping_figure(
+        draw_mapping(
             names,
             [(t, s.mapping) for t, s in zip(titles, saved, strict=True)],
+            args.out,
             num_prompts=max(s.num_prompts for s in saved),
         )
-        save_figure(figure, args.out)
         print(f'picture: {args.out}')
 
 

@@ -2,22 +2,32 @@
 
 import os.path as osp
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from jinja2 import Environment
 
-from mmdavpt.errors import UsageError, printable
-from mmdavpt.visualization.figures import COLORS, MARKERS
+from mmdavpt.errors import UsageError
+from mmdavpt.visualization import curve_figure
+from mmdavpt.visualization.figures import COLORS, MARKERS, to_svg
 
+from ..data_report.page import render
 from ..experiment_report import mean_costs
-from .pictures import draw_figures, draw_image
+from .pictures import (
+    describe_mapping,
+    draw_attention,
+    draw_image,
+    draw_projection,
+)
 from .tested_run import TestedRun
 
 TEMPLATE = Path(__file__).with_name('page.html.jinja')
-#: Options that name a run only.
+#: Logged scalars that are no results, and options that name a run only.
+NO_CURVES = {'base_lr', 'data_time', 'time', 'memory'}
 NAMES_ONLY = {'experiment_name', 'work_dir', 'load_from', 'resume'}
+#: The markers of figures as text.
+SIGNS = dict(zip(MARKERS, '●■▲◆▼', strict=True))
 
 
 def write_page(folders: Sequence[Path], images: int = 6) -> str:
@@ -35,47 +45,56 @@ def write_page(folders: Sequence[Path], images: int = 6) -> str:
     for folder, name in zip(folders, run_names(folders), strict=True):
         with TemporaryDirectory() as scratch:
             runs[name] = TestedRun(folder, scratch)
-    first = next(iter(runs.values()))
-    for name, run in runs.items():
-        if (run.class_names, len(run.hook.outcomes)) != (
-            first.class_names,
-            len(first.hook.outcomes),
-        ):
+    first, *others = runs.values()
+    for run in others:
+        labels, expected = (
+            [o.label for o in r.hook.outcomes] for r in (run, first)
+        )
+        if run.class_names != first.class_names or labels != expected:
             raise UsageError(
-                f'{name} was tested on other classes or images than '
-                f'{next(iter(runs))}; compare runs on the same data'
+                'the runs were tested on different classes or images; '
+                'compare runs on the same data'
             )
     order = np.argsort([o.score for o in first.hook.outcomes], kind='stable')
     worst, best = order[:images].tolist(), order[::-1][:images].tolist()
-    environment = Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True
+    curves = {
+        name: curve_figure(
+            name, {n: r.scalars.get(name, ((), ())) for n, r in runs.items()}
+        )
+        for name in sorted({k for run in runs.values() for k in run.scalars})
+        if name not in NO_CURVES
+    }
+    figures = dict(
+        Curves=curves,
+        Attention={'': draw_attention(runs, [*worst[:2], *best[:2]])},
+        Projection={name: draw_projection(r) for name, r in runs.items()},
     )
-    page = environment.from_string(TEMPLATE.read_text('utf-8')).render(
+    return render(
+        TEMPLATE,
         runs=runs,
+        first=first,
+        # Of curves; as many as there are, then again from the first.
         styles=[
-            (COLORS[i % len(COLORS)], '●■▲◆▼'[i % len(MARKERS)])
+            (COLORS[i % len(COLORS)], SIGNS[MARKERS[i % len(MARKERS)]])
             for i in range(len(runs))
         ],
-        metrics=sorted(set().union(*(r.metrics for r in runs.values()))),
+        metrics=sorted({name for r in runs.values() for name in r.metrics}),
         costs=mean_costs({n: {0: run.record} for n, run in runs.items()}),
         scores=sorted(
-            zip(
-                first.class_names,
-                first.hook.matrix.sum(axis=1).tolist(),
-                zip(*(run.scores() for run in runs.values()), strict=True),
-                strict=True,
-            ),
-            key=lambda row: np.nan_to_num(row[2][0], nan=np.inf),
+            zip(*(run.scores() for run in runs.values()), count()),
+            key=lambda row: np.nan_to_num(row[0], nan=np.inf),
         ),
-        is_segmentation=first.is_segmentation,
         images={
             'Worst images': [draw_image(runs, i) for i in worst],
             'Best images': [draw_image(runs, i) for i in best],
         },
-        figures=draw_figures(runs, [*worst[:2], *best[:2]]),
+        figures={
+            title: {name: to_svg(fig) for name, fig in drawn.items() if fig}
+            for title, drawn in figures.items()
+        },
+        mappings={n: describe_mapping(run) for n, run in runs.items()},
         differences=config_differences([r.cfg for r in runs.values()]),
     )
-    return printable(page)
 
 
 def run_names(folders: Sequence[Path]) -> list[str]:

@@ -12,22 +12,21 @@ from mmdavpt.checkpoints.reading import read_run_checkpoint
 from mmdavpt.models.backbones import PromptedBackbone, TokenRequest
 from mmdavpt.visualization import (
     attention_figure,
-    confusion_figure,
-    curve_figure,
     layer_attention,
-    mapping_figure,
     projection_figure,
 )
-from mmdavpt.visualization.figures import to_svg
 
-from ..data_report.thumbnails import encode
+from ..data_report.page import encode
 from .tested_run import TestedRun
 
-#: Logged scalars that are no results.
-NO_CURVES = {'base_lr', 'data_time', 'time', 'memory'}
-#: How many images a projection shows, and classes a mapping with pictures.
-MOST_POINTS, MOST_PICTURES = 200, 60
+#: How many images a projection shows.
+MOST_POINTS = 200
 Runs = Mapping[str, TestedRun]
+
+
+def draw(picture: np.ndarray) -> str:
+    """Return a small picture, uint8, RGB, (H, W, 3), as a data URI."""
+    return encode(Image.fromarray(np.ascontiguousarray(picture)), 'png')
 
 
 def draw_image(runs: Runs, index: int) -> dict:
@@ -38,129 +37,115 @@ def draw_image(runs: Runs, index: int) -> dict:
         index (int): Index of the image in their dataset.
 
     Returns:
-        dict: 'file' of the image; 'pictures', pairs of title and data URI;
-        and 'outcomes', one of each run.
+        dict: 'file' of the image; 'pictures', titles and data URIs; and
+        'outcomes', one of each run.
     """
     first, *_ = runs.values()
     batch, _, picture = first.load(index)
-    drawn = [('image', picture)]
+    drawn = dict(image=draw(picture))
     if first.is_segmentation:
         size = len(first.class_names)
-        colors = first.dataset.metainfo.get('palette')
-        if colors is None:
-            colors = np.random.default_rng(0).integers(256, size=(size, 3))
+        drawn_at_random = np.random.default_rng(0).integers(
+            256, size=(size, 3)
+        )
+        colors = first.dataset.metainfo.get('palette') or drawn_at_random
         colors = np.array([*colors, (128, 128, 128)], dtype=np.uint8)
         for name, run in runs.items():
             with torch.no_grad():
                 (sample,) = run.model.test_step(run.load(index)[0])
+            labels, found = sample.gt_sem_seg, sample.pred_sem_seg
             labels, found = (
-                colors[sample.get(key).data[0].cpu().clamp(max=size)]
-                for key in ('gt_sem_seg', 'pred_sem_seg')
+                draw(colors[x.data[0].cpu().clamp(max=size)])
+                for x in (labels, found)
             )
-            drawn += [(f'prediction of {name}', found)]
-        drawn.insert(1, ('labels', labels))
+            drawn |= {'labels': labels, f'prediction of {name}': found}
     return dict(
         file=batch['data_samples'][0].get('img_path') or f'image {index}',
-        pictures=[(t, encode(Image.fromarray(p), 'png')) for t, p in drawn],
+        pictures=drawn,
         outcomes=[run.hook.outcomes[index] for run in runs.values()],
     )
 
 
-def draw_figures(
-    runs: Runs, shown: Sequence[int]
-) -> dict[str, list[tuple[str, str]]]:
-    """Return the title of each section to names and data URIs of figures.
+def describe_mapping(run: TestedRun) -> dict | None:
+    """Return the mapping of a guided run, and how it changed.
 
     Args:
-        runs (Mapping[str, TestedRun]): The runs by name.
-        shown (Sequence[int]): Indices of the images to draw attention over.
+        run (TestedRun): The run.
+
+    Returns:
+        dict | None: 'after', the prompt of each class; 'before', that of the
+        first checkpoint in its folder, 'first'; 'pictures', the best image
+        of each class as a data URI, '' without. None without guidance.
     """
-    curves = {}
-    for name in sorted(set().union(*(r.scalars for r in runs.values()))):
-        lines = {n: r.scalars.get(name, ((), ())) for n, r in runs.items()}
-        curves[name] = curve_figure(name, lines)
-    found = {
-        'Curves': {n: c for n, c in curves.items() if n not in NO_CURVES},
-        'Confusion matrix': {
-            name: confusion_figure(run.hook.matrix, run.class_names)
-            for name, run in runs.items()
-        },
-        'Attention': {'last layer with prompts': _attention(runs, shown)},
-        'Classes and prompts': {n: _mapping(r) for n, r in runs.items()},
-        'Projection': {n: _projection(r) for n, r in runs.items()},
-    }
-    return {
-        title: [(name, to_svg(fig)) for name, fig in figures.items() if fig]
-        for title, figures in found.items()
-    }
-
-
-def _last_layer(run: TestedRun) -> int:
-    """Return the last layer with prompts, or else the last one."""
-    counts = run.model.backbone.prompts.counts
-    return max((i for i, n in enumerate(counts) if n), default=-1)
-
-
-def _attention(runs: Runs, shown: Sequence[int]) -> Figure | None:
-    columns: dict[str, list] = {}
-    for (name, run), i in ((run, i) for run in runs.items() for i in shown):
-        backbone, guidance = run.model.backbone, run.model.guidance
-        if not isinstance(backbone, PromptedBackbone):
-            continue
-        task = backbone, run.load(i)[1], _last_layer(run)
-        maps, prompts = layer_attention(*task)
-        prompt, title = -1, f'{name}: the class’s prompt'
-        if guidance is not None:
-            prompt = int(guidance.mapping[run.hook.outcomes[i].label])
-        elif prompts.shape[-1]:
-            prompt = int(prompts.mean(dim=1).argmax())
-            title = f'{name}: the prompt that [CLS] attends to most'
-        columns.setdefault(f'{name}: [CLS]', []).append(maps)
-        if prompts.shape[-1]:
-            maps = layer_attention(*task, max(prompt, 0)).patches
-            maps = maps if prompt >= 0 else maps * 0
-            columns.setdefault(title, []).append(maps)
-    if not columns:
+    if run.model.guidance is None:
         return None
-    first, *_ = runs.values()
-    labels = [first.class_names[first.hook.outcomes[i].label] for i in shown]
-    return attention_figure(
-        [first.load(i)[2] for i in shown],
-        {
-            title: [maps[0].mean(dim=0).cpu().numpy() for maps in column]
-            for title, column in columns.items()
-        },
-        labels,
+    paths = Path(run.checkpoint).parent.glob('*_[0-9]*.pth')
+    first = min(paths, key=lambda path: int(path.stem.rpartition('_')[2]))
+    state = read_run_checkpoint(str(first))['state_dict']
+    pictures, order = [''] * len(run.class_names), run.hook.outcomes
+    if not run.is_segmentation:
+        for i in sorted(range(len(order)), key=lambda i: order[i].score):
+            pictures[order[i].label] = i
+        pictures = [i if i == '' else draw(run.load(i)[2]) for i in pictures]
+    return dict(
+        after=run.model.guidance.mapping.tolist(),
+        before=state['guidance.mapping'].tolist(),
+        first=first.stem,
+        pictures=pictures,
+        num_prompts=run.model.guidance.num_prompts,
     )
 
 
-def _mapping(run: TestedRun) -> Figure | None:
-    if run.model.guidance is None:
+def draw_attention(runs: Runs, shown: Sequence[int]) -> Figure | None:
+    """Draw attention in the last layer with prompts, mean over heads.
+
+    Args:
+        runs (Mapping[str, TestedRun]): The runs by name.
+        shown (Sequence[int]): Indices of the images.
+
+    Returns:
+        Figure | None: For each run [CLS] and the prompt of the class, without
+        guidance the prompt that [CLS] attends to most. None if no run has a
+        prompted backbone.
+    """
+    columns: dict[str, list] = {}
+    for name, run in runs.items():
+        if not isinstance(run.model.backbone, PromptedBackbone):
+            continue
+        for i in shown:
+            task = run.model.backbone, run.load(i)[1], _last_layer(run)
+            maps, prompts = layer_attention(*task)
+            columns.setdefault(f'{name}: [CLS]', []).append(maps)
+            if not prompts.shape[-1]:
+                continue
+            prompt, title = prompts.mean(dim=1).argmax(), 'strongest prompt'
+            if run.model.guidance is not None:
+                label, title = run.hook.outcomes[i].label, 'prompt of class'
+                prompt = run.model.guidance.mapping[label]
+            maps = layer_attention(*task, prompt.clamp(min=0)).patches
+            maps = maps * (prompt >= 0)  # nothing for a class without one
+            columns.setdefault(f'{name}: {title}', []).append(maps)
+    if not columns:
         return None
-    last = Path(run.checkpoint)
-    numbered = {
-        int(path.stem.rpartition('_')[2]): path
-        for path in last.parent.glob('*_[0-9]*.pth')
+    first, *_ = runs.values()
+    maps = {
+        title: [x[0].mean(dim=0).cpu().numpy() for x in column]
+        for title, column in columns.items()
     }
-    mappings = {last.stem: run.model.guidance.mapping.tolist()}
-    path = numbered[min(numbered)] if numbered else last
-    if path != last:
-        state = read_run_checkpoint(str(path))['state_dict']
-        mappings = {path.stem: state['guidance.mapping'].tolist(), **mappings}
-    best: dict[int, int] = {}
-    for i, outcome in sorted(
-        enumerate(run.hook.outcomes), key=lambda pair: pair[1].score
-    ):
-        best[outcome.label] = i
-    pictures, names = None, run.class_names
-    if not run.is_segmentation and len(best) == len(names) <= MOST_PICTURES:
-        pictures = [run.load(best[k])[2] for k in range(len(names))]
-    number = run.model.guidance.num_prompts
-    return mapping_figure(names, [*mappings.items()], number, pictures)
+    names = [first.class_names[first.hook.outcomes[i].label] for i in shown]
+    return attention_figure([first.load(i)[2] for i in shown], maps, names)
 
 
 @torch.no_grad()
-def _projection(run: TestedRun) -> Figure | None:
+def draw_projection(run: TestedRun) -> Figure | None:
+    """Draw prompts and [CLS] tokens of the last layer with prompts.
+
+    Args:
+        run (TestedRun): The run.
+
+    Returns:
+        Figure | None: None for a segmentation or without prompts.
+    """
     backbone, outcomes = run.model.backbone, run.hook.outcomes
     if run.is_segmentation or not len(getattr(backbone, 'prompts', ())):
         return None
@@ -178,3 +163,9 @@ def _projection(run: TestedRun) -> Figure | None:
         [outcomes[i].label for i in shown],
         run.model.guidance and run.model.guidance.mapping.tolist(),
     )
+
+
+def _last_layer(run: TestedRun) -> int:
+    """Return the last layer with prompts, or else the last one."""
+    counts = run.model.backbone.prompts.counts
+    return max((i for i, n in enumerate(counts) if n), default=-1)

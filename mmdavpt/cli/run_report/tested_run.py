@@ -57,10 +57,8 @@ class OutcomeHook(Hook):
                 truth, guess = sample.gt_label.cpu(), sample.pred_label.cpu()
                 score = sample.pred_score.cpu()[truth]
             else:
-                truth, guess = (
-                    sample.get(key).data.flatten().cpu()
-                    for key in ('gt_sem_seg', 'pred_sem_seg')
-                )
+                truth = sample.gt_sem_seg.data.flatten().cpu()
+                guess = sample.pred_sem_seg.data.flatten().cpu()
                 labeled = truth < len(self.matrix)
                 truth, guess = truth[labeled], guess[labeled]
                 score = (truth == guess).double().mean()
@@ -80,9 +78,11 @@ class TestedRun:
         cfg (Config): The config of the training.
         checkpoint (str): The checkpoint.
         scalars (dict[str, Curve]): See :func:`.read_scalars`.
-        record (dict): Costs, as in ``run.json``.
+        record (dict): ``run.json``, or else the costs that are known.
         model (nn.Module): The model, in eval mode.
         dataset (Dataset): The test set, or else the validation set.
+        class_names (list[str]): Its K classes.
+        is_segmentation (bool): Whether the model segments.
         metrics (dict[str, float]): Of that set.
         hook (OutcomeHook): Its outcomes.
 
@@ -90,17 +90,16 @@ class TestedRun:
         UsageError: If the folder has no log or no checkpoint of a training.
     """
 
+    __test__ = False  # for pytest
+
     def __init__(self, folder: Path, scratch: str) -> None:
-        logs = [
-            path
-            for path in sorted(folder.glob('*/vis_data/scalars.json'))
-            if '"lr"' in path.read_text('utf-8')
-        ]
+        logs = folder.glob('*/vis_data/scalars.json')
+        logs = [p for p in sorted(logs) if '"lr"' in p.read_text('utf-8')]
         self.checkpoint, _ = last_checkpoint(str(folder))
         if not logs or self.checkpoint is None:
             raise UsageError(
-                f'{folder} should be the work folder of a training, with a '
-                'log (*/vis_data/scalars.json) and a checkpoint, but has '
+                f'{folder} should be the work folder of a training, with logs '
+                f'(*/vis_data/scalars.json) and a checkpoint, but has '
                 f'{len(logs)} logs and the checkpoint {self.checkpoint}'
             )
         self.cfg = Config.fromfile(logs[-1].with_name('config.py'))
@@ -108,41 +107,29 @@ class TestedRun:
         for part in ('dataloader', 'evaluator', 'cfg'):
             cfg.setdefault(f'test_{part}', cfg.get(f'val_{part}'))
         cfg.test_dataloader.sampler.shuffle = False
-        # Neither the folder nor a logging service gets anything.
-        cfg.update(
-            work_dir=scratch, load_from=self.checkpoint, launcher='none'
-        )
-        cfg.update(experiment_name=scratch, resume=False, visualizer=None)
+        # Without a visualizer no service gets the test.
+        cfg.update(experiment_name=scratch, visualizer=None, launcher='none')
+        cfg.update(work_dir=scratch, load_from=self.checkpoint, resume=False)
         runner = build_runner(cfg, training=False)
         self.dataset = runner.test_loop.dataloader.dataset
-        self.hook = OutcomeHook(len(self.dataset.metainfo['classes']))
+        self.class_names = [*map(str, self.dataset.metainfo['classes'])]
+        self.hook = OutcomeHook(len(self.class_names))
         runner.register_hook(self.hook)
         metrics = runner.test()
         self.metrics = {k: v for k, v in metrics.items() if np.size(v) == 1}
         self.model = unwrap(runner.model).eval()
+        self.is_segmentation = hasattr(self.model, 'decode_head')
         self.scalars = read_scalars(folder)
-        self.record = self._costs() | _read_json(folder / 'run.json')
-
-    def _costs(self) -> dict[str, float]:
-        """Return the costs that can be told without ``run.json``."""
-        steps, times = self.scalars.get('time', ([0], [0]))
-        memory = max(self.scalars.get('memory', ((), [0]))[1])
-        trained = [n for n, _ in count_parameters(self.model).values()]
-        return dict(
-            num_trainable_params=sum(trained),
+        trained = sum(n for n, _ in count_parameters(self.model).values())
+        steps, times = self.scalars.get('time', ((0,), (0,)))
+        _, memory = self.scalars.get('memory', ((0,), (0,)))
+        self.record = dict(
+            num_trainable_params=trained,
             train_time=steps[-1] * np.mean(times),
-            accelerator_memory_max=memory * 2**20,
+            accelerator_memory_max=max(memory) * 2**20,
         )
-
-    @property
-    def is_segmentation(self) -> bool:
-        """bool: Whether the model segments."""
-        return hasattr(self.model, 'decode_head')
-
-    @property
-    def class_names(self) -> list[str]:
-        """list[str]: The names of the classes."""
-        return [str(name) for name in self.dataset.metainfo['classes']]
+        if (folder / 'run.json').is_file():
+            self.record = json.loads((folder / 'run.json').read_text('utf-8'))
 
     def scores(self) -> list[float]:
         """Return recall or IoU of each class in percent; NaN if absent."""
@@ -152,6 +139,19 @@ class TestedRun:
             total = total + matrix.sum(axis=0) - hits
         with np.errstate(invalid='ignore'):
             return (100 * hits / total).tolist()
+
+    def most_confused(self, most: int = 5) -> list[tuple[int, int, int]]:
+        """Return number, true and predicted class of frequent confusions.
+
+        Args:
+            most (int): How many. Defaults to 5.
+        """
+        wrong = self.hook.matrix * (
+            1 - np.eye(len(self.class_names), dtype=int)
+        )
+        order = np.argsort(-wrong, axis=None, kind='stable')[:most]
+        pairs = np.transpose(np.unravel_index(order, wrong.shape)).tolist()
+        return [(int(wrong[i, j]), i, j) for i, j in pairs if wrong[i, j]]
 
     def load(self, index: int) -> tuple[dict, Tensor, np.ndarray]:
         """Load an image as the model gets it.
@@ -164,20 +164,15 @@ class TestedRun:
             normalized image, (1, 3, H, W), and the picture to draw, uint8,
             RGB, (H, W, 3).
         """
-        batch, pre = pseudo_collate([self.dataset[index]]), self.model
-        pre = pre.data_preprocessor
+        pre, batch = self.model.data_preprocessor, [self.dataset[index]]
+        batch = pseudo_collate(batch)
         inputs = pre(batch, False)['inputs']
-        pixels = inputs[0].cpu()
+        pixels = inputs[0]
         if hasattr(pre, 'mean'):
-            pixels = pixels * pre.std.cpu() + pre.mean.cpu()
+            pixels = pixels * pre.std + pre.mean
         else:  # normalized by the pipeline
             pixels = pixels - pixels.amin()
             pixels = pixels * (255 / pixels.amax().clamp(min=1e-9))
-        pixels = pixels.clamp(0, 255).byte().permute(1, 2, 0).numpy()
+        pixels = pixels.clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
         rgb = getattr(pre, 'to_rgb', getattr(pre, 'channel_conversion', True))
         return batch, inputs, pixels if rgb else pixels[..., ::-1]
-
-
-def _read_json(path: Path) -> dict:
-    found = json.loads(path.read_text('utf-8')) if path.is_file() else {}
-    return {key: value for key, value in found.items() if value is not None}

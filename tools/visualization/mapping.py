@@ -7,10 +7,16 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .figures import ACCENT, INK, PALE, readable_names
+from .figures import (
+    ACCENT,
+    INK,
+    PALE,
+    readable_names,
+    save_figure,
+)
 
 # In inches.
-_LEFT, _COLUMN, _GAP, _PICTURE = 1.05, 4.65, 0.35, 0.7
+_LINE, _LETTER, _LEFT, _COLUMN, _GAP = 0.36, 0.31, 1.05, 4.65, 0.35
 _HEAD, _FOOT, _PAD = 0.55, 0.45, 0.07
 
 
@@ -58,7 +64,6 @@ def mapping_figure(
     class_names: Sequence[str],
     mappings: Sequence[tuple[str, Sequence[int]]],
     num_prompts: int | None = None,
-    pictures: Sequence[np.ndarray] | None = None,
 ) -> Figure:
     """Draw the classes of each prompt, one row per prompt.
 
@@ -71,8 +76,6 @@ def mapping_figure(
             (K, ), of each column, such as before and after training.
         num_prompts (int, optional): See :func:`prompt_groups`; at least the
             highest of all mappings. Defaults to None.
-        pictures (Sequence[np.ndarray], optional): An example of each class,
-            uint8, RGB, (H, W, 3). Defaults to None.
 
     Returns:
         Figure: The figure.
@@ -90,74 +93,54 @@ def mapping_figure(
     if num_prompts is None:
         num_prompts = max(int(v.max()) for v in values) + 1
     names, families = readable_names(class_names)
-    cell, line, style = _cell(names, pictures)
-    rows = _rows(values, num_prompts)
-    per_line = max(1, int(_COLUMN / cell))
-    heights = [
-        line * -(-max(1, *map(len, columns), 1) // per_line) + 2 * _PAD
-        for _, columns in rows
-    ]
-    tops = _HEAD + np.cumsum([0, *heights])
-    width, height = _LEFT + len(values) * (_COLUMN + _GAP), tops[-1] + _FOOT
+    rows = _rows(values, num_prompts, names)
     moved = _moved_by_column(values)
+    foot = _FOOT if len(values) > 1 else 2 * _PAD
+    width = _LEFT + len(values) * (_COLUMN + _GAP)
+    height = _HEAD + sum(_height(lines) for _, lines in rows) + foot
     with rc_context({'font.family': families}):
         figure = Figure(figsize=(width, height))
-        ax = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
+        ax = figure.add_axes((0, 0, 1, 1))
+        ax.set(xlim=(0, width), ylim=(height, 0))
         ax.set_axis_off()
-        ax.hlines(tops[:-1], 0, width, color='#dddddd', linewidth=1)
         for c, (title, _) in enumerate(mappings):
-            start = _LEFT + c * (_COLUMN + _GAP)
-            _write(ax, start, _HEAD / 2, title, size=13)
-            for (label, columns), top, h in zip(
-                rows, tops[:-1], heights, strict=True
-            ):
-                pale = dict(color=PALE, style='italic')
-                if c == 0:
-                    _write(ax, 0.1, top + h / 2, label, color=PALE)
-                if not columns[c] and label != 'no prompt':
-                    _write(ax, start, top + h / 2, 'unassigned', **pale)
-                for i, k in enumerate(columns[c]):
-                    x = start + i % per_line * cell
-                    y = top + _PAD + i // per_line * line
-                    bold = dict(color=ACCENT, weight='bold')
-                    look = style | (bold if k in moved[c] else {})
-                    _write(ax, x, y + line - 0.1, names[k], **look)
-                    if pictures is not None:
-                        box = x, y, _PICTURE, _PICTURE
-                        box = ax.inset_axes(box, transform=ax.transData)
-                        box.imshow(pictures[k])
-                        box.set_axis_off()
+            _write(ax, _start(c), _HEAD / 2, title, size=13)
+        top = _HEAD
+        for label, lines in rows:
+            _draw_row(ax, top, label, lines, names, moved)
+            top += _height(lines)
         if len(values) > 1:
-            number = len(set().union(*moved))
-            text = f'{number} of {len(names)} classes changed their prompt'
-            _write(ax, _LEFT, height - _FOOT / 2, text, color=ACCENT)
+            text = (
+                f'{len(set().union(*moved))} of {len(names)} classes changed '
+                'their prompt'
+            )
+            _write(ax, _LEFT, height - foot / 2, text, color=ACCENT)
     return figure
 
 
-def _cell(
-    names: Sequence[str], pictures: Sequence[np.ndarray] | None
-) -> tuple[float, float, dict]:
-    """Return width and height of a class, and the style of its name."""
-    # East Asian letters are about twice as wide.
-    letters = max(sum(1 + (c > '\u2e80') for c in name) for name in names)
-    side = 0.0 if pictures is None else _PICTURE
-    large = max(map(len, names)) <= 2
-    width = 0.36 if large else 0.095 * letters + 0.16
-    style = dict(va='baseline', size=17 if large else 10)
-    return max(width, side + 0.1), 0.36 + side, style
+def draw_mapping(
+    class_names: Sequence[str],
+    mappings: Sequence[tuple[str, Sequence[int]]],
+    path: str,
+    num_prompts: int | None = None,
+) -> None:
+    """Draw :func:`mapping_figure` into the file ``path``."""
+    save_figure(mapping_figure(class_names, mappings, num_prompts), path)
 
 
 def _rows(
-    values: Sequence[np.ndarray], num_prompts: int
-) -> list[tuple[str, list[list[int]]]]:
-    """Return the label of each row, and its classes by column."""
+    values: Sequence[np.ndarray], num_prompts: int, names: Sequence[str]
+) -> list[tuple[str, list[list[list[int]]]]]:
+    """Return the label of each row, and its lines of classes by column."""
     groups = [prompt_groups(v, num_prompts) for v in values]
     rows = [
-        (f'prompt {p}', [group[p] for group in groups])
+        (f'prompt {p}', [_break(group[p], names) for group in groups])
         for p in range(num_prompts)
     ]
     without = [np.flatnonzero(v == -1).tolist() for v in values]
-    return [*rows, ('no prompt', without)] if any(without) else rows
+    if any(without):
+        rows.append(('no prompt', [_break(w, names) for w in without]))
+    return rows
 
 
 def _moved_by_column(values: Sequence[np.ndarray]) -> list[set[int]]:
@@ -167,6 +150,68 @@ def _moved_by_column(values: Sequence[np.ndarray]) -> list[set[int]]:
         for classes in moved[i : i + 2]:
             classes.update(moved_classes(*pair))
     return moved
+
+
+def _height(columns: Sequence[Sequence]) -> float:
+    return max(1, *map(len, columns), 1) * _LINE + 2 * _PAD
+
+
+def _start(column: int) -> float:
+    return _LEFT + column * (_COLUMN + _GAP)
+
+
+def _advance(name: str) -> float:
+    """Return the width kept for a name, in inches."""
+    if len(name) <= 2:
+        return _LETTER
+    # East Asian letters are about twice as wide.
+    return 0.095 * sum(1 + (c > '\u2e80') for c in name) + 0.16
+
+
+def _break(classes: Sequence[int], names: Sequence[str]) -> list[list[int]]:
+    """Break classes into lines that fit a column."""
+    lines, used = [], _COLUMN
+    for k in classes:
+        if used + _advance(names[k]) > _COLUMN:
+            lines.append([])
+            used = 0.0
+        lines[-1].append(k)
+        used += _advance(names[k])
+    return lines
+
+
+def _draw_row(
+    ax: Axes,
+    top: float,
+    label: str,
+    columns: Sequence[Sequence[Sequence[int]]],
+    names: Sequence[str],
+    moved: Sequence[set],
+) -> None:
+    ax.axhline(top, color='#dddddd', linewidth=1)
+    middle = top + _height(columns) / 2
+    _write(ax, _LEFT - 0.15, middle, label, color=PALE, ha='right')
+    large = max(map(len, names)) <= 2
+    for c, lines in enumerate(columns):
+        if not lines and label != 'no prompt':
+            y = top + _PAD + _LINE / 2
+            _write(ax, _start(c), y, 'unassigned', color=PALE, style='italic')
+        for i, line in enumerate(lines):
+            x = _start(c)
+            for k in line:
+                _write(
+                    ax,
+                    # Single characters are centred, whatever their width.
+                    x + 0.4 * _LETTER if large else x,
+                    top + _PAD + (i + 0.72) * _LINE,
+                    names[k],
+                    size=17 if large else 10,
+                    ha='center' if large else 'left',
+                    va='baseline',
+                    color=ACCENT if k in moved[c] else INK,
+                    weight='bold' if k in moved[c] else 'normal',
+                )
+                x += _advance(names[k])
 
 
 def _write(ax: Axes, x: float, y: float, text: str, **style: object) -> None:

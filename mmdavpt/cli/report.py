@@ -26,12 +26,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--out', default='report.html', help='the page (report.html)'
     )
-    parser.add_argument(
-        '--images',
-        type=options.positive,
-        default=6,
-        help='how many of the best and of the worst images to show (6)',
-    )
     options.add_shared(parser, '--verbose')
 
 
@@ -48,6 +42,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     with quiet_console(args.verbose), exit_with_sentence(OSError):
         from .run_report.page import write_page
 
-        page = write_page([Path(run) for run in args.runs], args.images)
+        page = write_page([*map(Path, args.runs)])
         Path(args.out).write_text(page, encoding='utf-8')
     print(f'report: {args.out}')

@@ -1,6 +1,7 @@
 """Attention of [CLS] and of prompts over an image (Figure 3, appendix I)."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from textwrap import fill
 from typing import NamedTuple
 
@@ -71,22 +72,19 @@ def layer_attention(
             f'got {layer}'
         )
     layer %= used
-    count = backbone.prompts.counts[layer]
-    names = frozenset(['query', 'key', 'cls_query', 'prompt_query'])
-    request = TokenRequest(
-        (layer,), names if count else names - {'prompt_query'}
-    )
+    names = {'query', 'key', 'cls_query'}
+    if count := backbone.prompts.counts[layer]:
+        names.add('prompt_query')
+    request = TokenRequest((layer,), frozenset(names))
     tokens = backbone.forward_with_tokens(images, request)[1].guided[layer]
-    _, grid, _ = backbone.embed(images, backbone.acting_tuners())
     keys, rows, query = tokens['key'], tokens['query'], tokens['cls_query']
-    first_patch, own = keys.shape[1] - grid[0] * grid[1], None
-    end = keys.shape[1] - rows.shape[1]
-    start = backbone.num_extra_tokens
-    among = rows[:, start : rows.shape[1] - grid[0] * grid[1]]
-    if among.shape[1]:  # prompts are tokens, else a prefix
-        end, count, own = first_patch, among.shape[1], among
-    elif count:
-        own = tokens['prompt_query'].expand(len(images), -1, -1)
+    _, grid, _ = backbone.embed(images, backbone.acting_tuners())
+    first_patch = keys.shape[1] - grid[0] * grid[1]
+    own, end = tokens.get('prompt_query'), keys.shape[1] - rows.shape[1]
+    among = rows.shape[1] - grid[0] * grid[1] - backbone.num_extra_tokens
+    if among:  # prompts are tokens, else a prefix
+        own, end = rows[:, backbone.num_extra_tokens :], first_patch
+        count = among
     if prompt is not None:
         index = torch.as_tensor(prompt, device=keys.device).expand(len(images))
         if not count or index.min() < 0 or index.max() >= count:
@@ -94,7 +92,7 @@ def layer_attention(
                 f'`prompt` should be one of the {count} prompts of layer '
                 f'{layer}, counted from 0, but got {prompt}'
             )
-        query = own[range(len(images)), index]
+        query = own.expand(len(images), -1, -1)[range(len(images)), index]
     heads = view_of(backbone.layers[layer]).num_heads
     query, keys = (x.unflatten(-1, (heads, -1)) for x in (query, keys))
     scores = torch.einsum('bhd,bkhd->bhk', query, keys)
@@ -128,7 +126,7 @@ def attention_figure(
     with rc_context({'text.parse_math': False, 'text.color': INK}):
         figure = Figure(figsize=size, layout='constrained')
         axes = figure.subplots(len(pictures), len(maps) + 1, squeeze=False)
-        for ax, picture in zip(axes.T.flat, [*pictures] * axes.shape[1]):
+        for ax, picture in zip(axes.T.flat, cycle(pictures), strict=False):
             ax.imshow(picture)
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set_visible(False)

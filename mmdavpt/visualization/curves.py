@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 
 from .figures import COLORS, MARKERS
 
-#: Fields of the log that are not drawn.
-COUNTERS = {'epoch', 'iter', 'step'}
+#: Fields of the log that are no quantities.
+OTHERS = {'epoch', 'iter', 'step', 'base_lr', 'data_time'}
 Curve = tuple[Sequence[float], Sequence[float]]
 
 
@@ -41,7 +41,7 @@ def read_scalars(run: str | Path) -> dict[str, Curve]:
                 # A validation counts epochs; its time is its own.
                 step = ends.get(step, step)
                 record.pop('time', None)
-            for name in record.keys() - COUNTERS:
+            for name in record.keys() - OTHERS:
                 found.setdefault(name, {})[step] = record[name]
     return {
         name: tuple(zip(*sorted(values.items()), strict=True))
@@ -49,22 +49,23 @@ def read_scalars(run: str | Path) -> dict[str, Curve]:
     }
 
 
-def curve_figure(name: str, curves: Mapping[str, Curve]) -> Figure:
+def curve_figure(name: str, runs: Mapping[str, Mapping[str, Curve]]) -> Figure:
     """Draw one quantity over the iterations, for one or more runs.
 
     Args:
         name (str): The quantity.
-        curves (Mapping[str, Curve]): Run to iterations and values. A run
-            keeps its color and marker in all figures; one without values is
-            left out.
+        runs (Mapping[str, Mapping[str, Curve]]): Run to its scalars, see
+            :func:`read_scalars`. A run keeps its color and marker in all
+            figures; one without the quantity is left out.
     """
     with rc_context({'text.parse_math': False}):
         figure = Figure(figsize=(4.4, 2.9), layout='constrained')
         ax = figure.subplots()
-        for i, (run, (steps, values)) in enumerate(curves.items()):
-            color, marker = COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)]
-            size = 4 if len(steps) < 40 else 0
-            style = dict(color=color, marker=marker, markersize=size)
+        for i, (run, scalars) in enumerate(runs.items()):
+            steps, values = scalars.get(name, ((), ()))
+            style = dict(color=COLORS[i % len(COLORS)])
+            if len(steps) < 40:
+                style |= dict(marker=MARKERS[i % len(MARKERS)], markersize=4)
             # A label that starts with _ would be left out of a legend.
             ax.plot(steps, values, label=f' {run}', **style)
         ax.set(xlabel='iteration', ylabel=name)

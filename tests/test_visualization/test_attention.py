@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from matplotlib.colors import to_hex
 
 from mmdavpt.errors import UsageError
 from mmdavpt.visualization import attention_figure, layer_attention
@@ -143,7 +142,7 @@ def test_bad_layers_and_prompts_are_rejected(layer, prompt, message):
 
 
 def test_figure_has_a_column_per_map():
-    pictures = [np.zeros((8, 8, 3), np.uint8), np.ones((8, 8, 3), np.uint8)]
+    pictures = [np.zeros((8, 8, 3), np.uint8), np.ones((6, 4, 3), np.uint8)]
     maps = {
         'VPT': [np.full((2, 2), 0.1), np.full((2, 2), 0.2)],
         'DA-VPT $x$': [np.eye(2), np.eye(2)],
@@ -158,13 +157,16 @@ def test_figure_has_a_column_per_map():
         'sum 0.80',
         'sum 2.00',
     ]
-    drawn = axes[2].images[1]
+    assert (axes[3].images[0].get_array() == 1).all()
+    drawn = axes[5].images[1]
     assert np.array_equal(drawn.get_array(), np.eye(2))
-    assert drawn.get_extent() == [-0.5, 7.5, 7.5, -0.5]
+    assert drawn.get_extent() == axes[5].images[0].get_extent()
     assert drawn.get_clim() == (0, 1)
-    assert to_hex(axes[1].xaxis.label.get_color()) == '#222222'
 
 
 def test_columns_need_a_map_for_each_image():
-    with pytest.raises(ValueError, match="column 'x' has 0 maps, but there"):
-        attention_figure([np.zeros((2, 2, 3), np.uint8)], {'x': []})
+    pictures = [np.zeros((2, 2, 3), np.uint8)]
+    with pytest.raises(ValueError, match='zip'):
+        attention_figure(pictures, {'x': []}, [''])
+    with pytest.raises(ValueError, match='zip'):
+        attention_figure(pictures, {}, [])

@@ -70,22 +70,23 @@ def test_curves_of_a_run(tmp_path, make, steps):
 
 
 def test_runs_keep_their_style():
-    figure = curve_figure(
-        'loss', {'_a$x$': ([1, 2], [3, 4]), 'gone': ([], []), 'b': ([1], [9])}
-    )
+    many = (range(50), range(50))
+    runs = {
+        '_a$x$': dict(loss=([1, 2], [3, 4]), lr=many),
+        'without': {},
+        'b': dict(loss=([1], [9])),
+    }
+    figure = curve_figure('loss', runs)
     figure.canvas.draw()
-    first, _, third = figure.axes[0].lines
+    ax = figure.axes[0]
+    first, gone, third = ax.lines
     assert first.get_xydata().tolist() == [[1, 3], [2, 4]]
-    assert figure.axes[0].get_ylabel() == 'loss'
-    assert figure.axes[0].get_xlabel() == 'iteration'
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    assert labels == [' _a$x$', ' gone', ' b'] and first in handles
+    assert not len(gone.get_xdata())
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ('iteration', 'loss')
+    handles, labels = ax.get_legend_handles_labels()
+    assert labels == [' _a$x$', ' without', ' b'] and first in handles
     assert first.get_color() != third.get_color()
     assert first.get_marker() != third.get_marker()
-    assert (
-        curve_figure('loss', {'x': ([], []), 'y': ([], []), 'b': ([1], [9])})
-        .axes[0]
-        .lines[2]
-        .get_color()
-        == third.get_color()
-    )
+    (line, *_) = curve_figure('lr', runs).axes[0].lines
+    assert line.get_color() == first.get_color()
+    assert line.get_marker() == 'None'

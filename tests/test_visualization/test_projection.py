@@ -49,21 +49,11 @@ def test_unknown_methods_are_rejected():
 def test_classes_have_the_color_of_their_prompt():
     prompts = np.array([[0.0, 0.0], [4.0, 0.0]])
     samples = np.array([[0.0, 1.0], [0.0, 3.0], [4.0, 1.0], [9.0, 9.0]])
-    figure = projection_figure(
-        prompts,
-        samples,
-        [7, 7, 2, 5],
-        {
-            7: 0,
-            2: 1,
-            5: -1,
-        },
-        patches=np.ones((6, 2)),
-    )
+    mapping = {7: 0, 2: 1, 5: -1}
+    figure = projection_figure(prompts, samples, [7, 7, 2, 5], mapping)
     figure.canvas.draw()
     ax = figure.axes[0]
-    patches, *rest, stars = ax.collections
-    assert len(patches.get_offsets()) == 6
+    *rest, stars = ax.collections
     sizes = [len(points.get_offsets()) for points in rest]
     # Samples and mean of classes 2, 5 and 7.
     assert sizes == [1, 1, 1, 1, 2, 1]
@@ -80,5 +70,6 @@ def test_classes_have_the_color_of_their_prompt():
     middle = rest[4].get_offsets().mean(0)
     np.testing.assert_allclose(rest[5].get_offsets()[0], middle)
     assert [t.get_text() for t in ax.texts] == ['0', '1']
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ('PCA 1', 'PCA 2')
     alone = projection_figure(prompts, samples, [0, 0, 1, 1])
     assert not alone.axes[0].lines

@@ -7,35 +7,37 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
 
+from mmdavpt import visualization as vis
+from mmdavpt.checkpoints.reading import read_run_checkpoint
 from mmdavpt.errors import UsageError
-from mmdavpt.visualization import curve_figure
-from mmdavpt.visualization.figures import COLORS, MARKERS, to_svg
+from mmdavpt.models.backbones import PromptedBackbone, TokenRequest
+from mmdavpt.visualization.figures import COLORS, to_svg
 
-from ..data_report.page import render
+from ..data_report.page import encode, render
 from ..experiment_report import mean_costs
-from .pictures import (
-    describe_mapping,
-    draw_attention,
-    draw_image,
-    draw_projection,
-)
 from .tested_run import TestedRun
 
 TEMPLATE = Path(__file__).with_name('page.html.jinja')
-#: Logged scalars that are no results, and options that name a run only.
-NO_CURVES = {'base_lr', 'data_time', 'time', 'memory'}
+#: Options that name a run only.
 NAMES_ONLY = {'experiment_name', 'work_dir', 'load_from', 'resume'}
-#: The markers of figures as text.
-SIGNS = dict(zip(MARKERS, '●■▲◆▼', strict=True))
+#: The ``MARKERS`` of figures, as text.
+SIGNS = '●■▲◆▼'
+#: How many of the best and of the worst images are shown.
+IMAGES = 6
+#: How many images a projection shows.
+MOST_POINTS = 200
+Runs = Mapping[str, TestedRun]
 
 
-def write_page(folders: Sequence[Path], images: int = 6) -> str:
+def write_page(folders: Sequence[Path]) -> str:
     """Test finished trainings, and return their report as an HTML page.
 
     Args:
         folders (Sequence[Path]): Their work folders.
-        images (int): How many best and worst images to show. Defaults to 6.
 
     Raises:
         UsageError: If a folder is not that of a training, or if the runs
@@ -56,16 +58,11 @@ def write_page(folders: Sequence[Path], images: int = 6) -> str:
                 'compare runs on the same data'
             )
     order = np.argsort([o.score for o in first.hook.outcomes], kind='stable')
-    worst, best = order[:images].tolist(), order[::-1][:images].tolist()
-    curves = {
-        name: curve_figure(
-            name, {n: r.scalars.get(name, ((), ())) for n, r in runs.items()}
-        )
-        for name in sorted({k for run in runs.values() for k in run.scalars})
-        if name not in NO_CURVES
-    }
+    worst, best = order[:IMAGES].tolist(), order[::-1][:IMAGES].tolist()
+    scalars = {name: run.scalars for name, run in runs.items()}
+    names = sorted({k for of_run in scalars.values() for k in of_run})
     figures = dict(
-        Curves=curves,
+        Curves={n: vis.curve_figure(n, scalars) for n in names},
         Attention={'': draw_attention(runs, [*worst[:2], *best[:2]])},
         Projection={name: draw_projection(r) for name, r in runs.items()},
     )
@@ -73,11 +70,8 @@ def write_page(folders: Sequence[Path], images: int = 6) -> str:
         TEMPLATE,
         runs=runs,
         first=first,
-        # Of curves; as many as there are, then again from the first.
-        styles=[
-            (COLORS[i % len(COLORS)], SIGNS[MARKERS[i % len(MARKERS)]])
-            for i in range(len(runs))
-        ],
+        colors=COLORS,
+        signs=SIGNS,
         metrics=sorted({name for r in runs.values() for name in r.metrics}),
         costs=mean_costs({n: {0: run.record} for n, run in runs.items()}),
         scores=sorted(
@@ -104,8 +98,6 @@ def run_names(folders: Sequence[Path]) -> list[str]:
         folders (Sequence[Path]): The folders.
     """
     paths = [folder.resolve() for folder in folders]
-    if len({*paths}) < len(paths):
-        raise UsageError('each run should be listed once')
     root = paths[0].parent if len(paths) == 1 else osp.commonpath(paths)
     return [osp.relpath(path, root) for path in paths]
 
@@ -130,3 +122,152 @@ def _flatten(node: Mapping, path: str = '') -> Iterator[tuple[str, str]]:
             yield from _flatten(value, f'{path}{key}.')
         else:
             yield f'{path}{key}', repr(value)
+
+
+def draw(picture: np.ndarray) -> str:
+    """Return a small picture, uint8, RGB, (H, W, 3), as a data URI."""
+    return encode(Image.fromarray(np.ascontiguousarray(picture)), 'png')
+
+
+def draw_image(runs: Runs, index: int) -> dict:
+    """Draw an image, and for segmentation its labels and predictions.
+
+    Args:
+        runs (Mapping[str, TestedRun]): The runs by name.
+        index (int): Index of the image in their dataset.
+
+    Returns:
+        dict: 'file' of the image; 'pictures', titles and data URIs; and
+        'outcomes', one of each run.
+    """
+    first, *_ = runs.values()
+    batch, _, picture = first.load(index)
+    drawn = dict(image=draw(picture))
+    if first.is_segmentation:
+        size = len(first.class_names)
+        drawn_at_random = np.random.default_rng(0).integers(
+            256, size=(size, 3)
+        )
+        colors = first.dataset.metainfo.get('palette') or drawn_at_random
+        colors = np.array([*colors, (128, 128, 128)], dtype=np.uint8)
+        for name, run in runs.items():
+            with torch.no_grad():
+                (sample,) = run.model.test_step(run.load(index)[0])
+            labels, found = sample.gt_sem_seg, sample.pred_sem_seg
+            labels, found = (
+                draw(colors[x.data[0].cpu().clamp(max=size)])
+                for x in (labels, found)
+            )
+            drawn |= {'labels': labels, f'prediction of {name}': found}
+    return dict(
+        file=batch['data_samples'][0].get('img_path') or f'image {index}',
+        pictures=drawn,
+        outcomes=[run.hook.outcomes[index] for run in runs.values()],
+    )
+
+
+def describe_mapping(run: TestedRun) -> dict | None:
+    """Return the mapping of a guided run, and how it changed.
+
+    Args:
+        run (TestedRun): The run.
+
+    Returns:
+        dict | None: 'after', the prompt of each class; 'before', that of the
+        first checkpoint in its folder, 'first'; and 'pictures', class to
+        the data URI of an image, without those of a segmentation. None
+        without guidance.
+    """
+    if run.model.guidance is None:
+        return None
+    paths = Path(run.checkpoint).parent.glob('*_[0-9]*.pth')
+    first = min(paths, key=lambda path: int(path.stem.rpartition('_')[2]))
+    state = read_run_checkpoint(str(first))['state_dict']
+    labels = [o.label for o in run.hook.outcomes]
+    pictures = {
+        k: draw(run.load(labels.index(k))[2])
+        for k in {*labels}
+        if not run.is_segmentation
+    }
+    return dict(
+        after=run.model.guidance.mapping.tolist(),
+        before=state['guidance.mapping'].tolist(),
+        first=first.stem,
+        pictures=pictures,
+        num_prompts=run.model.guidance.num_prompts,
+    )
+
+
+def draw_attention(runs: Runs, shown: Sequence[int]) -> Figure | None:
+    """Draw attention in the last layer with prompts, mean over heads.
+
+    Args:
+        runs (Mapping[str, TestedRun]): The runs by name.
+        shown (Sequence[int]): Indices of the images.
+
+    Returns:
+        Figure | None: For each run [CLS] and the prompt of the class, without
+        guidance the prompt that [CLS] attends to most. None if no run has a
+        prompted backbone.
+    """
+    columns: dict[str, list] = {}
+    for name, run in runs.items():
+        if not isinstance(run.model.backbone, PromptedBackbone):
+            continue
+        for i in shown:
+            task = run.model.backbone, run.load(i)[1], _last_layer(run)
+            maps, prompts = vis.layer_attention(*task)
+            columns.setdefault(f'{name}: [CLS]', []).append(maps)
+            if not prompts.shape[-1]:
+                continue
+            prompt, title = prompts.mean(dim=1).argmax(), 'strongest prompt'
+            if run.model.guidance is not None:
+                label, title = run.hook.outcomes[i].label, 'prompt of class'
+                prompt = run.model.guidance.mapping[label]
+            maps = vis.layer_attention(*task, prompt.clamp(min=0)).patches
+            maps = maps * (prompt >= 0)  # nothing for a class without one
+            columns.setdefault(f'{name}: {title}', []).append(maps)
+    if not columns:
+        return None
+    first, *_ = runs.values()
+    maps = {
+        title: [x[0].mean(dim=0).cpu().numpy() for x in column]
+        for title, column in columns.items()
+    }
+    names = [first.class_names[first.hook.outcomes[i].label] for i in shown]
+    return vis.attention_figure([first.load(i)[2] for i in shown], maps, names)
+
+
+@torch.no_grad()
+def draw_projection(run: TestedRun) -> Figure | None:
+    """Draw prompts and [CLS] tokens of the last layer with prompts.
+
+    Args:
+        run (TestedRun): The run.
+
+    Returns:
+        Figure | None: None for a segmentation or without prompts.
+    """
+    backbone, outcomes = run.model.backbone, run.hook.outcomes
+    if run.is_segmentation or not len(getattr(backbone, 'prompts', ())):
+        return None
+    layer = _last_layer(run)
+    names = frozenset(['prompt_input', 'cls_input'])
+    request = TokenRequest((layer,), names)
+    shown = range(0, len(outcomes), max(1, len(outcomes) // MOST_POINTS))
+    tokens = [
+        backbone.forward_with_tokens(run.load(i)[1], request)[1].guided[layer]
+        for i in shown
+    ]
+    return vis.projection_figure(
+        tokens[0]['prompt_input'].cpu().numpy(),
+        torch.cat([t['cls_input'] for t in tokens]).cpu().numpy(),
+        [outcomes[i].label for i in shown],
+        run.model.guidance and run.model.guidance.mapping.tolist(),
+    )
+
+
+def _last_layer(run: TestedRun) -> int:
+    """Return the last layer with prompts, or else the last one."""
+    counts = run.model.backbone.prompts.counts
+    return max((i for i, n in enumerate(counts) if n), default=-1)

@@ -121,8 +121,8 @@ class TestedRun:
         self.is_segmentation = hasattr(self.model, 'decode_head')
         self.scalars = read_scalars(folder)
         trained = sum(n for n, _ in count_parameters(self.model).values())
-        steps, times = self.scalars.get('time', ((0,), (0,)))
-        _, memory = self.scalars.get('memory', ((0,), (0,)))
+        steps, times = self.scalars.pop('time', ((0,), (0,)))
+        _, memory = self.scalars.pop('memory', ((0,), (0,)))
         self.record = dict(
             num_trainable_params=trained,
             train_time=steps[-1] * np.mean(times),
@@ -168,11 +168,8 @@ class TestedRun:
         batch = pseudo_collate(batch)
         inputs = pre(batch, False)['inputs']
         pixels = inputs[0]
-        if hasattr(pre, 'mean'):
+        if hasattr(pre, 'mean'):  # else the pipeline normalizes, or nothing
             pixels = pixels * pre.std + pre.mean
-        else:  # normalized by the pipeline
-            pixels = pixels - pixels.amin()
-            pixels = pixels * (255 / pixels.amax().clamp(min=1e-9))
         pixels = pixels.clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
         rgb = getattr(pre, 'to_rgb', getattr(pre, 'channel_conversion', True))
         return batch, inputs, pixels if rgb else pixels[..., ::-1]

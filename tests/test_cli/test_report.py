@@ -191,11 +191,8 @@ def test_other_folders_are_rejected(pair, tmp_path, capsys):
 def test_runs_on_other_data_are_rejected(pair, monkeypatch):
     class Run:
         def __init__(self, folder, scratch):
-            labels = [0, 1] if folder.name == 'vpt' else [1, 1]
+            self.labels = [0, 1] if folder.name == 'vpt' else [1, 1]
             self.class_names = ['x', 'y']
-            self.hook = SimpleNamespace(
-                outcomes=[Outcome(k, 0, 0.5) for k in labels]
-            )
 
     monkeypatch.setattr(page, 'TestedRun', Run)
     with pytest.raises(UsageError, match='different classes or images'):

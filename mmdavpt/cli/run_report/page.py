@@ -14,7 +14,7 @@ from PIL import Image
 from mmdavpt import visualization as vis
 from mmdavpt.checkpoints.reading import read_run_checkpoint
 from mmdavpt.errors import UsageError
-from mmdavpt.models.backbones import PromptedBackbone, TokenRequest
+from mmdavpt.models.backbones import PromptedBackbone
 from mmdavpt.visualization.figures import COLORS, to_svg
 
 from ..data_report.page import encode, render
@@ -24,12 +24,8 @@ from .tested_run import TestedRun
 TEMPLATE = Path(__file__).with_name('page.html.jinja')
 #: Options that name a run only.
 NAMES_ONLY = {'experiment_name', 'work_dir', 'load_from', 'resume'}
-#: The ``MARKERS`` of figures, as text.
-SIGNS = '●■▲◆▼'
 #: How many of the best and of the worst images are shown.
 IMAGES = 6
-#: How many images a projection shows.
-MOST_POINTS = 200
 Runs = Mapping[str, TestedRun]
 
 
@@ -47,31 +43,25 @@ def write_page(folders: Sequence[Path]) -> str:
     for folder, name in zip(folders, run_names(folders), strict=True):
         with TemporaryDirectory() as scratch:
             runs[name] = TestedRun(folder, scratch)
-    first, *others = runs.values()
-    for run in others:
-        labels, expected = (
-            [o.label for o in r.hook.outcomes] for r in (run, first)
+    first, *_ = runs.values()
+    if len({(*r.class_names, *r.labels) for r in runs.values()}) > 1:
+        raise UsageError(
+            'the runs were tested on different classes or images; compare '
+            'runs on the same data'
         )
-        if run.class_names != first.class_names or labels != expected:
-            raise UsageError(
-                'the runs were tested on different classes or images; '
-                'compare runs on the same data'
-            )
     order = np.argsort([o.score for o in first.hook.outcomes], kind='stable')
-    worst, best = order[:IMAGES].tolist(), order[::-1][:IMAGES].tolist()
+    order = [i for i in order.tolist() if first.labels[i] >= 0]
+    worst, best = order[:IMAGES], order[::-1][:IMAGES]
     scalars = {name: run.scalars for name, run in runs.items()}
     names = sorted({k for of_run in scalars.values() for k in of_run})
     figures = dict(
         Curves={n: vis.curve_figure(n, scalars) for n in names},
         Attention={'': draw_attention(runs, [*worst[:2], *best[:2]])},
-        Projection={name: draw_projection(r) for name, r in runs.items()},
     )
     return render(
         TEMPLATE,
         runs=runs,
-        first=first,
         colors=COLORS,
-        signs=SIGNS,
         metrics=sorted({name for r in runs.values() for name in r.metrics}),
         costs=mean_costs({n: {0: run.record} for n, run in runs.items()}),
         scores=sorted(
@@ -145,10 +135,8 @@ def draw_image(runs: Runs, index: int) -> dict:
     drawn = dict(image=draw(picture))
     if first.is_segmentation:
         size = len(first.class_names)
-        drawn_at_random = np.random.default_rng(0).integers(
-            256, size=(size, 3)
-        )
-        colors = first.dataset.metainfo.get('palette') or drawn_at_random
+        colors = np.random.default_rng(0).integers(256, size=(size, 3))
+        colors = first.dataset.metainfo.get('palette') or colors
         colors = np.array([*colors, (128, 128, 128)], dtype=np.uint8)
         for name, run in runs.items():
             with torch.no_grad():
@@ -178,23 +166,22 @@ def describe_mapping(run: TestedRun) -> dict | None:
         the data URI of an image, without those of a segmentation. None
         without guidance.
     """
-    if run.model.guidance is None:
+    if run.guidance is None:
         return None
     paths = Path(run.checkpoint).parent.glob('*_[0-9]*.pth')
-    first = min(paths, key=lambda path: int(path.stem.rpartition('_')[2]))
+    first = min(paths, key=_number, default=Path(run.checkpoint))
     state = read_run_checkpoint(str(first))['state_dict']
-    labels = [o.label for o in run.hook.outcomes]
     pictures = {
-        k: draw(run.load(labels.index(k))[2])
-        for k in {*labels}
+        k: draw(run.load(run.labels.index(k))[2])
+        for k in {*run.labels}
         if not run.is_segmentation
     }
     return dict(
-        after=run.model.guidance.mapping.tolist(),
+        after=run.guidance.mapping.tolist(),
         before=state['guidance.mapping'].tolist(),
         first=first.stem,
         pictures=pictures,
-        num_prompts=run.model.guidance.num_prompts,
+        num_prompts=run.guidance.num_prompts,
     )
 
 
@@ -221,9 +208,9 @@ def draw_attention(runs: Runs, shown: Sequence[int]) -> Figure | None:
             if not prompts.shape[-1]:
                 continue
             prompt, title = prompts.mean(dim=1).argmax(), 'strongest prompt'
-            if run.model.guidance is not None:
-                label, title = run.hook.outcomes[i].label, 'prompt of class'
-                prompt = run.model.guidance.mapping[label]
+            if run.guidance is not None:
+                label, title = run.labels[i], 'prompt of class'
+                prompt = run.guidance.mapping[label]
             maps = vis.layer_attention(*task, prompt.clamp(min=0)).patches
             maps = maps * (prompt >= 0)  # nothing for a class without one
             columns.setdefault(f'{name}: {title}', []).append(maps)
@@ -234,40 +221,15 @@ def draw_attention(runs: Runs, shown: Sequence[int]) -> Figure | None:
         title: [x[0].mean(dim=0).cpu().numpy() for x in column]
         for title, column in columns.items()
     }
-    names = [first.class_names[first.hook.outcomes[i].label] for i in shown]
+    names = [first.class_names[first.labels[i]] for i in shown]
     return vis.attention_figure([first.load(i)[2] for i in shown], maps, names)
-
-
-@torch.no_grad()
-def draw_projection(run: TestedRun) -> Figure | None:
-    """Draw prompts and [CLS] tokens of the last layer with prompts.
-
-    Args:
-        run (TestedRun): The run.
-
-    Returns:
-        Figure | None: None for a segmentation or without prompts.
-    """
-    backbone, outcomes = run.model.backbone, run.hook.outcomes
-    if run.is_segmentation or not len(getattr(backbone, 'prompts', ())):
-        return None
-    layer = _last_layer(run)
-    names = frozenset(['prompt_input', 'cls_input'])
-    request = TokenRequest((layer,), names)
-    shown = range(0, len(outcomes), max(1, len(outcomes) // MOST_POINTS))
-    tokens = [
-        backbone.forward_with_tokens(run.load(i)[1], request)[1].guided[layer]
-        for i in shown
-    ]
-    return vis.projection_figure(
-        tokens[0]['prompt_input'].cpu().numpy(),
-        torch.cat([t['cls_input'] for t in tokens]).cpu().numpy(),
-        [outcomes[i].label for i in shown],
-        run.model.guidance and run.model.guidance.mapping.tolist(),
-    )
 
 
 def _last_layer(run: TestedRun) -> int:
     """Return the last layer with prompts, or else the last one."""
     counts = run.model.backbone.prompts.counts
     return max((i for i, n in enumerate(counts) if n), default=-1)
+
+
+def _number(checkpoint: Path) -> int:
+    return int(checkpoint.stem.rpartition('_')[2])

@@ -80,11 +80,13 @@ class TestedRun:
         scalars (dict[str, Curve]): See :func:`.read_scalars`.
         record (dict): ``run.json``, or else the costs that are known.
         model (nn.Module): The model, in eval mode.
+        guidance (PromptGuidance | None): Its guidance, if it has one.
         dataset (Dataset): The test set, or else the validation set.
         class_names (list[str]): Its K classes.
         is_segmentation (bool): Whether the model segments.
         metrics (dict[str, float]): Of that set.
         hook (OutcomeHook): Its outcomes.
+        labels (list[int]): Their labels.
 
     Raises:
         UsageError: If the folder has no log or no checkpoint of a training.
@@ -115,9 +117,10 @@ class TestedRun:
         self.class_names = [*map(str, self.dataset.metainfo['classes'])]
         self.hook = OutcomeHook(len(self.class_names))
         runner.register_hook(self.hook)
-        metrics = runner.test()
-        self.metrics = {k: v for k, v in metrics.items() if np.size(v) == 1}
+        self.metrics = runner.test()
+        self.labels = [outcome.label for outcome in self.hook.outcomes]
         self.model = unwrap(runner.model).eval()
+        self.guidance = getattr(self.model, 'guidance', None)
         self.is_segmentation = hasattr(self.model, 'decode_head')
         self.scalars = read_scalars(folder)
         trained = sum(n for n, _ in count_parameters(self.model).values())

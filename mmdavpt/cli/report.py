@@ -42,6 +42,5 @@ def main(argv: Sequence[str] | None = None) -> None:
     with quiet_console(args.verbose), exit_with_sentence(OSError):
         from .run_report.page import write_page
 
-        page = write_page([*map(Path, args.runs)])
-        Path(args.out).write_text(page, encoding='utf-8')
+        Path(args.out).write_text(write_page([*map(Path, args.runs)]), 'utf-8')
     print(f'report: {args.out}')

@@ -141,10 +141,9 @@ def draw_image(runs: Runs, index: int) -> dict:
         for name, run in runs.items():
             with torch.no_grad():
                 (sample,) = run.model.test_step(run.load(index)[0])
-            labels, found = sample.gt_sem_seg, sample.pred_sem_seg
             labels, found = (
                 draw(colors[x.data[0].cpu().clamp(max=size)])
-                for x in (labels, found)
+                for x in (sample.gt_sem_seg, sample.pred_sem_seg)
             )
             drawn |= {'labels': labels, f'prediction of {name}': found}
     return dict(

@@ -167,12 +167,11 @@ class TestedRun:
             normalized image, (1, 3, H, W), and the picture to draw, uint8,
             RGB, (H, W, 3).
         """
-        pre, batch = self.model.data_preprocessor, [self.dataset[index]]
-        batch = pseudo_collate(batch)
+        pre = self.model.data_preprocessor
+        batch = pseudo_collate([self.dataset[index]])
         inputs = pre(batch, False)['inputs']
-        pixels = inputs[0]
-        if hasattr(pre, 'mean'):  # else the pipeline normalizes, or nothing
-            pixels = pixels * pre.std + pre.mean
+        # Without, the pipeline normalizes, or nothing.
+        pixels = inputs[0] * getattr(pre, 'std', 1) + getattr(pre, 'mean', 0)
         pixels = pixels.clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
         rgb = getattr(pre, 'to_rgb', getattr(pre, 'channel_conversion', True))
         return batch, inputs, pixels if rgb else pixels[..., ::-1]

@@ -5,14 +5,12 @@ config.
 """
 
 import argparse
-import gc
 import os
 import os.path as osp
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
@@ -255,15 +253,3 @@ def run_prepared(
             'the run failed before its first iteration: '
             f'{describe(error, cfg._cfg_dict)}{where}'
         ) from error
-
-
-def leave_process_group() -> None:
-    """Destroy the process group, if there is one.
-
-    The runner and its wrapped model refer to each other and keep the group
-    alive; a group that lives until the interpreter shuts down can abort it.
-    """
-    gc.collect()
-    if dist.is_initialized():
-        dist.barrier()
-        dist.destroy_process_group()

@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdavpt.errors import UsageError, first_few
-
-#: The configs of a clone.
-CONFIGS = Path(__file__).parents[2] / 'configs'
+from mmdavpt.shipped import CONFIGS
 
 
 @contextmanager
@@ -68,7 +66,7 @@ def run_command(
     @record  # tells torchrun which process failed first, and how
     def run() -> Any:
         with quiet_console(args.verbose), exit_with_sentence():
-            from .common import leave_process_group
+            from .launch import leave_process_group
 
             result = work(args)
             leave_process_group()

@@ -10,9 +10,8 @@ from threadpoolctl import threadpool_limits
 
 from .normalization import normalize_rows
 
-#: Runs of k-means++, as scikit-learn's default; and the most products of a
-#: point with a centroid (S x P x C) that all runs may cost in one step.
-RUNS = 10
+#: The most products of a point with a centroid (S x P x C) that all runs of
+#: k-means++ may cost in one step.
 MAX_PRODUCTS = 2_500_000_000
 
 
@@ -22,10 +21,11 @@ def cluster(
     init: np.ndarray | None = None,
     normalize: str = 'l2',
     seed: int = 0,
+    runs: int = 10,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cluster class representations by k-means (section 3.4).
 
-    Without ``init`` the result is the best of ten runs from k-means++, fewer
+    Without ``init`` the result is the best of ``runs`` from k-means++, fewer
     where S x P x C is above 250 million, such as 10,000 classes, 200 prompts
     and 1024 channels. With ``init`` it is one run from there, and cluster
     ``p`` continues centroid ``p``. Memory is two copies of the
@@ -38,6 +38,7 @@ def cluster(
             (P, C). Defaults to None.
         normalize (str): See :func:`normalize_rows`. Defaults to 'l2'.
         seed (int): Seed of k-means++. Defaults to 0.
+        runs (int): Runs of k-means++. Defaults to 10.
 
     Returns:
         tuple[np.ndarray, np.ndarray]: Cluster of each representation, int64,
@@ -52,18 +53,22 @@ def cluster(
     x = normalize_rows(representations, normalize)
     # Two threads add in changing order, which can break ties differently.
     with threadpool_limits(limits=1):
-        assignment = _k_means(x, num_clusters, init, seed)
+        assignment = _k_means(x, num_clusters, init, seed, runs)
         assignment = fill_empty_clusters(x, assignment, num_clusters)
     return assignment, cluster_means(x, assignment, num_clusters)
 
 
 def _k_means(
-    x: np.ndarray, num_clusters: int, init: np.ndarray | None, seed: int
+    x: np.ndarray,
+    num_clusters: int,
+    init: np.ndarray | None,
+    seed: int,
+    runs: int,
 ) -> np.ndarray:
     """Run scikit-learn's k-means; a cluster may be empty."""
     if init is None:
         affordable = max(MAX_PRODUCTS // (x.size * num_clusters), 1)
-        start = dict(init='k-means++', n_init=min(affordable, RUNS))
+        start = dict(init='k-means++', n_init=min(affordable, runs))
     else:
         start = dict(init=np.asarray(init, dtype=np.float64), n_init=1)
     kmeans = KMeans(num_clusters, tol=0, random_state=seed, **start)

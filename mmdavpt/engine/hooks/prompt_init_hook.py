@@ -141,5 +141,6 @@ class PromptInitHook(Hook):
         if self.method == 'mean':  # (C, N) -> (P, C)
             return F.adaptive_avg_pool1d(tokens.t(), number).t()
         values = tokens.cpu().numpy()
-        _, centroids = cluster(values, number, None, 'none', self.seed)
+        # One run: any spread of real tokens serves, and ten take a minute.
+        _, centroids = cluster(values, number, None, 'none', self.seed, 1)
         return torch.as_tensor(centroids)

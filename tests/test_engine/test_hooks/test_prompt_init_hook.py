@@ -39,7 +39,8 @@ def expected_prompts(method, tokens, number=3):
     """Pool tokens (B, N, C) with loops: runs of positions, or k-means."""
     if method == 'kmeans':  # of all tokens, since these are few
         rows = tokens.flatten(0, 1).numpy()
-        return torch.tensor(cluster(rows, number, None, 'none', 0)[1]).float()
+        centroids = cluster(rows, number, None, 'none', 0, 1)[1]
+        return torch.tensor(centroids).float()
     length = tokens.shape[1]
     runs = [  # from N p / P to N (p + 1) / P, rounded outwards
         tokens[:, length * p // number : -(-length * (p + 1) // number)]

@@ -12,11 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from mmdavpt.errors import UsageError
-from mmdavpt.models.backbones import (
-    PromptedBackbone,
-    TokenRequest,
-    view_of,
-)
+from mmdavpt.models.backbones import PromptedBackbone, TokenRequest, view_of
 
 from .figures import INK
 

@@ -123,13 +123,12 @@ class PromptMappingHook(Hook):
             model.guidance.drop_new()
         check_same_mapping(model.guidance.mapping)
         if not isinstance(runner.train_loop, EpochBasedTrainLoop):
-            self._refresh_if_due(runner, model, runner.iter + 1)
+            self._refresh(runner, model, runner.iter + 1)
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Re-cluster in epoch-based loops."""
         if isinstance(runner.train_loop, EpochBasedTrainLoop):
-            model = unwrap(runner.model)
-            self._refresh_if_due(runner, model, runner.iter)
+            self._refresh(runner, unwrap(runner.model), runner.iter)
 
     def _fit_mapping(self, runner: Runner, model: nn.Module) -> None:
         """Call `model.fit_mapping`, but stop on a signal."""
@@ -146,10 +145,8 @@ class PromptMappingHook(Hook):
         stop.obey()
         model.refresh_mapping()
 
-    def _refresh_if_due(
-        self, runner: Runner, model: nn.Module, step: int
-    ) -> None:
-        """Re-cluster, and log how many classes moved after ``step``."""
+    def _refresh(self, runner: Runner, model: nn.Module, step: int) -> None:
+        """Re-cluster if it is due; log how many classes moved at a step."""
         done, epoch = self._progress(runner)
         if self.schedule.is_due(done + 1, epoch):
             moved = model.refresh_mapping()

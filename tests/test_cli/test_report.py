@@ -121,7 +121,7 @@ def test_outcomes_of_images_by_hand():
         pred_sem_seg=PixelData(data=guesses),
     )
     empty = SegDataSample(
-        gt_sem_seg=PixelData(data=truths * 0 + 255),
+        gt_sem_seg=PixelData(data=truths * 0 + 3),
         pred_sem_seg=PixelData(data=guesses),
     )
     hook.after_test_iter(outputs=[scene, empty])

@@ -117,7 +117,7 @@ def test_images_of_other_sizes_have_other_grids():
 
 
 def test_weights_of_all_keys_sum_to_one():
-    """What patches and prompts lack of 1 is on [CLS] alone."""
+    """[CLS] has the rest of 1."""
     vit = build()
     found = layer_attention(vit, images(), 1, 3)
     rest = 1 - found.patches.sum((2, 3)) - found.prompts.sum(2)

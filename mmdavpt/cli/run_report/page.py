@@ -23,7 +23,7 @@ from .tested_run import TestedRun
 
 TEMPLATE = Path(__file__).with_name('page.html.jinja')
 #: Options that name a run only.
-NAMES_ONLY = {'experiment_name', 'work_dir', 'load_from', 'resume'}
+NAMES_ONLY = {'experiment_name', 'work_dir', 'load_from'}
 #: How many of the best and of the worst images are shown.
 IMAGES = 6
 Runs = Mapping[str, TestedRun]

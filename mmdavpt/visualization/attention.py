@@ -44,19 +44,15 @@ def layer_attention(
     .. math::
         \mathrm{softmax}(q k^T / \sqrt{d}) \text{ of each head}
 
-    The fast path never computes them, so they are recomputed from the
-    queries and keys of this layer, which equal those of the concatenated
-    form. Call it in eval mode, else dropout of tuners acts.
+    They equal those of the concatenated form. Call it in eval mode.
 
     Args:
         backbone (PromptedBackbone): The backbone.
         images (Tensor): Normalized images, (B, 3, H, W).
-        layer (int): The layer; negative numbers count from the last one that
-            is run. Defaults to -1.
+        layer (int): A layer that is run. Defaults to -1, the last one.
         prompt (int | Tensor, optional): The prompt whose query attends, one
             for all images or int64, (B, ), such as those of their classes.
-            Defaults to None: [CLS]; without [CLS], the mean of the patches,
-            as in guidance.
+            Defaults to None: [CLS], or else the mean of the patches.
 
     Raises:
         UsageError: If there is no such layer, or no such prompt in it.
@@ -64,8 +60,8 @@ def layer_attention(
     used = backbone.num_used_layers
     if layer not in range(-used, used):
         raise UsageError(
-            f'`layer` should be one of the {used} layers that are run, but '
-            f'got {layer}'
+            f'`layer` should be one of the {used} layers that are run, but got'
+            f' {layer}'
         )
     layer %= used
     names = {'query', 'key', 'cls_query'}
@@ -79,8 +75,8 @@ def layer_attention(
     own, end = tokens.get('prompt_query'), keys.shape[1] - rows.shape[1]
     among = rows.shape[1] - grid[0] * grid[1] - backbone.num_extra_tokens
     if among:  # prompts are tokens, else a prefix
-        own, end = rows[:, backbone.num_extra_tokens :], first_patch
-        count = among
+        own = rows[:, backbone.num_extra_tokens :]
+        count, end = among, first_patch
     if prompt is not None:
         index = torch.as_tensor(prompt, device=keys.device).expand(len(images))
         if not count or index.min() < 0 or index.max() >= count:

@@ -21,7 +21,7 @@ from .test_folder_config import WEIGHTS, write_photos, write_scenes
 def fit(folder, size):
     """Train for an epoch; return the config and the checkpoint."""
     argv = [folder, *WEIGHTS, '--epochs', '1', '--size', size, '--batch', '4']
-    train.main([*argv, '--cfg-options', 'num_workers=0'])
+    train.main([*argv, '--cfg-options', 'num_workers=0', 'num_prompts=4'])
     work = f'work_dirs/{folder}'
     return f'{work}/{folder}.py', f'{work}/epoch_1.pth'
 

@@ -6,6 +6,8 @@ from setuptools import find_packages, setup
 
 #: Packages for tools/dataset_converters: TFRecord and HDF5 files.
 CONVERTERS = ['google-crc32c>=1.5', 'h5py', 'protobuf>=4.22']
+#: Packages for `mmdavpt export` to ONNX.
+ONNX = ['onnx', 'onnxruntime', 'onnxscript']
 HERE = osp.dirname(osp.abspath(__file__))
 
 
@@ -66,13 +68,14 @@ setup(
     ],
     extras_require={
         'converters': CONVERTERS,
-        'onnx': ['onnx', 'onnxscript'],
+        'onnx': ONNX,
         # Its layers' internals may change in a minor release.
         'peft': ['peft>=0.21,<0.22'],
         'tensorboard': ['tensorboard'],
         'wandb': ['wandb'],
         'dev': [
             *CONVERTERS,
+            *ONNX,
             'hypothesis',
             'interrogate',
             'open-clip-torch',

@@ -96,7 +96,7 @@ def export_model(
             worst = max(worst, gap.item())
             if not gap <= TOLERANCE:
                 raise UsageError(
-                    f'for images {[*images.shape]}, logits differ by {gap:.0e} '
+                    f'for images {[*images.shape]} logits differ by {gap:.0e} '
                     'of the largest; use another --format or a fixed size'
                 )
     return worst

@@ -7,26 +7,18 @@ With the wrong one, imports fail late with an unrelated message.
 from collections.abc import Mapping
 from importlib import metadata
 
-#: Original distributions -> the maintained one with the same import name.
-REPLACED = {
-    'mmcv': 'onedl-mmcv',
-    'mmcv-full': 'onedl-mmcv',
-    'mmcv-lite': 'onedl-mmcv',
-    'mmengine': 'onedl-mmengine',
-    'mmengine-lite': 'onedl-mmengine',
-    'mmsegmentation': 'onedl-mmsegmentation',
-    'mmpretrain': 'onedl-mmpretrain',
-    'mmcls': 'onedl-mmpretrain',
+#: Maintained distributions, each after those it needs -> the original ones
+#: with the same import name.
+ORIGINALS = {
+    'onedl-mmengine': ('mmengine', 'mmengine-lite'),
+    'onedl-mmcv': ('mmcv', 'mmcv-full', 'mmcv-lite'),
+    'onedl-mmsegmentation': ('mmsegmentation',),
+    'onedl-mmpretrain': ('mmpretrain', 'mmcls'),
 }
+REQUIRED = tuple(ORIGINALS)
+REPLACED = {old: new for new, olds in ORIGINALS.items() for old in olds}
 #: Other distributions that matter together.
 OTHERS = ('pycocotools', 'transformers')
-#: The maintained distributions, each after those it needs.
-REQUIRED = (
-    'onedl-mmengine',
-    'onedl-mmcv',
-    'onedl-mmsegmentation',
-    'onedl-mmpretrain',
-)
 
 
 def check_dependencies(versions: Mapping[str, str]) -> None:

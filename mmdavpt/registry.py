@@ -8,34 +8,24 @@ the prefix ``mmdavpt.`` is looked up.
 from mmengine import registry as parents
 from mmengine.registry import Registry
 
-MODELS = Registry('model', parent=parents.MODELS, locations=['mmdavpt.models'])
-HOOKS = Registry(
-    'hook', parent=parents.HOOKS, locations=['mmdavpt.engine.hooks']
+
+def _child_of(parent: Registry, module: str) -> Registry:
+    """Return a registry below one of mmengine, filled by a module."""
+    return Registry(
+        parent.name, parent=parent, locations=[f'mmdavpt.{module}']
+    )
+
+
+MODELS = _child_of(parents.MODELS, 'models')
+HOOKS = _child_of(parents.HOOKS, 'engine.hooks')
+DATASETS = _child_of(parents.DATASETS, 'datasets')
+TRANSFORMS = _child_of(parents.TRANSFORMS, 'datasets')
+RUNNERS = _child_of(parents.RUNNERS, 'engine.runner')
+OPTIM_WRAPPERS = _child_of(parents.OPTIM_WRAPPERS, 'engine.optimizers')
+OPTIM_WRAPPER_CONSTRUCTORS = _child_of(
+    parents.OPTIM_WRAPPER_CONSTRUCTORS, 'engine.optimizers'
 )
-DATASETS = Registry(
-    'dataset', parent=parents.DATASETS, locations=['mmdavpt.datasets']
-)
-TRANSFORMS = Registry(
-    'transform', parent=parents.TRANSFORMS, locations=['mmdavpt.datasets']
-)
-RUNNERS = Registry(
-    'runner', parent=parents.RUNNERS, locations=['mmdavpt.engine.runner']
-)
-OPTIM_WRAPPERS = Registry(
-    'optim wrapper',
-    parent=parents.OPTIM_WRAPPERS,
-    locations=['mmdavpt.engine.optimizers'],
-)
-OPTIM_WRAPPER_CONSTRUCTORS = Registry(
-    'optim wrapper constructor',
-    parent=parents.OPTIM_WRAPPER_CONSTRUCTORS,
-    locations=['mmdavpt.engine.optimizers'],
-)
-PARAM_SCHEDULERS = Registry(
-    'parameter scheduler',
-    parent=parents.PARAM_SCHEDULERS,
-    locations=['mmdavpt.engine.schedules'],
-)
+PARAM_SCHEDULERS = _child_of(parents.PARAM_SCHEDULERS, 'engine.schedules')
 #: Tuning methods; they have no counterpart in mmengine.
 TUNERS = Registry('tuner', locations=['mmdavpt.models.tuners'])
 

@@ -43,9 +43,9 @@ def test_original_distributions_are_rejected_with_commands(name):
     [
         (
             {**GOOD, 'mmcv': '2.2.0', 'mmengine': '0.10.4'},
-            'onedl-mmcv and onedl-mmengine, but mmcv 2.2.0, mmengine 0.10.4 '
-            'of the original.*`pip uninstall -y mmcv mmengine onedl-mmcv '
-            'onedl-mmengine`',
+            'onedl-mmengine and onedl-mmcv, but mmengine 0.10.4, mmcv 2.2.0 '
+            'of the original.*`pip uninstall -y mmengine mmcv onedl-mmengine '
+            'onedl-mmcv`',
         ),
         (
             {k: v for k, v in GOOD.items() if k != 'onedl-mmcv'},

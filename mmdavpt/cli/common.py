@@ -5,14 +5,12 @@ config.
 """
 
 import argparse
-import gc
 import os
 import os.path as osp
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
@@ -27,8 +25,10 @@ from mmdavpt.engine.hooks.checkpoint_fit_hook import (
     CheckpointFitHook,
     model_of,
 )
-from mmdavpt.engine.hooks.distinct_names_hook import DistinctNamesHook
-from mmdavpt.engine.hooks.missing_labels_hook import MissingLabelsHook
+from mmdavpt.engine.hooks.evaluation_hooks import (
+    DistinctNamesHook,
+    MissingLabelsHook,
+)
 from mmdavpt.engine.strategies import check_engine
 from mmdavpt.errors import UsageError, warn
 
@@ -253,15 +253,3 @@ def run_prepared(
             'the run failed before its first iteration: '
             f'{describe(error, cfg._cfg_dict)}{where}'
         ) from error
-
-
-def leave_process_group() -> None:
-    """Destroy the process group, if there is one.
-
-    The runner and its wrapped model refer to each other and keep the group
-    alive; a group that lives until the interpreter shuts down can abort it.
-    """
-    gc.collect()
-    if dist.is_initialized():
-        dist.barrier()
-        dist.destroy_process_group()

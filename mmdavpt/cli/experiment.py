@@ -24,7 +24,7 @@ from pathlib import Path
 from mmdavpt.errors import UsageError
 
 from . import options
-from .experiment_report import report_table
+from .experiment_report import report_table, vtab_table
 from .experiment_table import Experiment, build_config, read_table, select_rows
 from .messages import exit_with_sentence
 
@@ -88,7 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--list', action='store_true', help='print the rows and stop')
     add('--dry-run', action='store_true', help='build every config and stop')
     add('--report', action='store_true', help='only print the results so far')
-    add('--plot', metavar='PNG', help='picture: accuracy against costs')
+    add('--plot', metavar='PNG', help='draw the results, see configs/README')
     options.add_shared(parser, '--protocol', '--cfg-options', '--verbose')
 
 
@@ -120,11 +120,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         failures = run_all(pending, args.workers, args.verbose)
     records = finished(runs)
     print(report_table(records, {row.name: row.compare for row in rows}))
+    if records and any('task' in row.changes for row in rows):
+        print(f'\n{vtab_table(records)}')
     if args.plot and records:
-        from .experiment_plot import plot_costs
+        from .experiment_plot import plot_records
 
         with exit_with_sentence(OSError, ValueError):
-            plot_costs(records, args.plot)
+            plot_records(records, args.plot)
     return int(bool(failures))
 
 
@@ -227,6 +229,7 @@ def _train_and_test(run: Run) -> str | None:
     metrics = runner.test() if best is None else {'best val': best}
     run.write(
         **describe_run(runner),
+        tuned=run.row.tuned or None,
         # Without arrays such as a confusion matrix.
         metrics={k: float(v) for k, v in metrics.items() if np.size(v) == 1},
     )

@@ -1,9 +1,10 @@
-"""A plot of finished experiments: accuracy against cost."""
+"""A plot of finished experiments: accuracy against costs or images."""
 
+import re
 import statistics
 from collections.abc import Mapping
 
-from .experiment_report import Records, main_scores, mean_costs
+from .experiment_report import IMAGES, Records, main_scores, mean_costs
 
 
 def pareto_front(points: Mapping[str, tuple[float, float]]) -> list[str]:
@@ -22,10 +23,23 @@ def pareto_front(points: Mapping[str, tuple[float, float]]) -> list[str]:
     ]
 
 
-def plot_costs(records: Records, path: str) -> None:
-    """Plot the main metric against every known cost.
+def method_of(row: str) -> str:
+    """Return a row's name without its number of images per class.
 
-    Points are means over seeds, bars are standard deviations.
+    Args:
+        row (str): The name: 'VPT, 5 images' and 'VPT, 10 images per class'
+            are both 'VPT'.
+    """
+    return re.sub(r',? *\b\d+ images( per class)?', '', row)
+
+
+def plot_records(records: Records, path: str) -> None:
+    """Plot the main metric.
+
+    If rows differ in their number of training images, they are plotted
+    against it, with a line for each method. Otherwise, they are plotted
+    against every known cost, with the Pareto front. Points are means over
+    seeds, bars are standard deviations.
 
     Args:
         records (Mapping): Row to seed to the content of ``run.json``.
@@ -35,21 +49,28 @@ def plot_costs(records: Records, path: str) -> None:
 
     metric, values = main_scores(records)
     costs = mean_costs(records)
+    images = {k: v for k, v in costs.items() if k == IMAGES}
+    costs = images or costs
+    labels = {row: method_of(row) if images else row for row in records}
+    # A label looks the same in all panels.
+    order = [*dict.fromkeys(labels.values())]
     figure = Figure(figsize=(5 * len(costs) + 2, 5), layout='constrained')
     panels = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
     for axes, (title, of_row) in zip(panels, costs.items(), strict=True):
-        points = {}
-        for i, row in enumerate(records):
-            if row in of_row:
-                scores = [*values[row].values()]
-                points[row] = of_row[row], statistics.mean(scores)
-                bar = statistics.stdev(scores) if len(scores) > 1 else 0
-                # The same in all panels.
-                style = f'C{i % 10}{"os^Dv"[i // 10 % 5]}'
-                axes.errorbar(*points[row], bar, fmt=style, label=row)
-        front = [points[row] for row in pareto_front(points)]
-        label = dict(label='Pareto front', markersize=10, fillstyle='none')
-        axes.plot(*zip(*front, strict=True), 'ko--', **label)
+        points, lines = {}, {}
+        for row in sorted(of_row, key=of_row.get):
+            scores = [*values[row].values()]
+            points[row] = of_row[row], statistics.mean(scores)
+            bar = statistics.stdev(scores) if len(scores) > 1 else 0
+            lines.setdefault(labels[row], []).append((*points[row], bar))
+        for key in sorted(lines, key=order.index):
+            i = order.index(key)
+            style = f'C{i % 10}{"os^Dv"[i // 10 % 5]}-'
+            axes.errorbar(*zip(*lines[key], strict=True), fmt=style, label=key)
         axes.set(xscale='log', xlabel=title, ylabel=metric)
+        if not images:
+            front = [points[row] for row in pareto_front(points)]
+            label = dict(label='Pareto front', markersize=10, fillstyle='none')
+            axes.plot(*zip(*front, strict=True), 'ko--', **label)
     figure.legend(*panels[0].get_legend_handles_labels(), loc='outside right')
     figure.savefig(path, dpi=120)

@@ -73,8 +73,9 @@ def describe_run(runner: Runner) -> dict:
         on a CPU; ``file_size``, the bytes of a tuned-only file; and
         ``num_trainable_params``. What a result depends on: ``config``, which
         is next to ``run.json``, and its SHA-256; ``commit``; ``protocol``;
-        ``backbone_fingerprint``, None if no weight is frozen; and
-        ``normalization``, mean and std of pixels from 0 to 255, if any.
+        ``num_train_images``; ``backbone_fingerprint``, None if no weight is
+        frozen; and ``normalization``, mean and std of pixels from 0 to 255,
+        if any.
     """
     model, hub = unwrap(runner.model), runner.message_hub
     tuned = dict(model.state_dict())
@@ -92,6 +93,7 @@ def describe_run(runner: Runner) -> dict:
         config_sha256=sha256(config.read_bytes()).hexdigest(),
         commit=code_version(),
         protocol=runner.cfg.get('protocol'),
+        num_train_images=len(runner.train_dataloader.dataset),
         backbone_fingerprint=None if mark is None else short(mark),
         normalization={k: v.flatten().tolist() for k, v in pixels},
     )

@@ -9,11 +9,14 @@ from itertools import product
 MAIN_METRICS = ('mIoU', 'accuracy/top1')
 #: Titles of the statistics of :func:`paired_difference`.
 PAIRED = ('difference', '95 % interval', 't')
+#: Title of a cost that counts if rows differ in it.
+IMAGES = 'training images'
 #: Field of a run -> its title, and the divisor that makes its unit.
 COSTS = {
     'num_trainable_params': ('parameters', 1),
     'train_time': ('training time (s)', 1),
     'accelerator_memory_max': ('GPU memory (MiB)', 2**20),
+    'num_train_images': (IMAGES, 1),
 }
 #: Row to seed to the content of ``run.json``.
 Records = Mapping[str, Mapping[int, Mapping]]
@@ -32,14 +35,25 @@ def report_table(records: Records, compare: Mapping[str, str]) -> str:
     metric, values = main_scores(records)
     costs = mean_costs(records)
     titles = ['row', 'seeds', metric, 'compared with', *PAIRED, *costs]
-    lines = [titles, ['---'] * len(titles)]
+    lines = []
     for row, of_seed in values.items():
         base = compare[row]
         paired = paired_difference(of_seed, values.get(base, {}))
         first = [row, str(len(of_seed)), spread(list(of_seed.values()))]
         last = [f'{c[row]:,.0f}' if row in c else '' for c in costs.values()]
         lines.append([*first, base, *paired, *last])
-    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+    return to_markdown(titles, lines)
+
+
+def to_markdown(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table.
+
+    Args:
+        titles (Sequence[str]): Titles of the columns.
+        lines (Sequence[Sequence[str]]): Cells of each line.
+    """
+    table = [titles, ['---'] * len(titles), *lines]
+    return '\n'.join(f'| {" | ".join(line)} |' for line in table)
 
 
 def main_scores(records: Records) -> tuple[str, dict[str, dict[int, float]]]:
@@ -69,7 +83,47 @@ def mean_costs(records: Records) -> dict[str, dict[str, float]]:
         runs = records[row].values()
         if found := [run[field] / unit for run in runs if run.get(field)]:
             means.setdefault(title, {})[row] = statistics.mean(found)
+    if len({*means.get(IMAGES, {}).values()}) < 2:
+        means.pop(IMAGES, None)
     return means
+
+
+def vtab_table(records: Records) -> str:
+    """Return a Markdown table of both means over the tasks of VTAB-1k.
+
+    The paper reports the mean of the three group means, in which a specialized
+    task counts twice as much as a structured one; others report the mean of
+    the 19 tasks. A seed counts if it has finished all tasks.
+
+    Args:
+        records (Mapping): Row to seed to the content of ``run.json``. The
+            variable ``task`` is a row's task, and the row's name without it
+            is its method.
+
+    Returns:
+        str: The table; '' if no seed counts.
+    """
+    from mmdavpt.datasets.vtab1k.tasks import GROUPS, TASKS
+
+    found: dict[tuple[str, int], dict[str, float]] = {}
+    for row, scores in main_scores(records)[1].items():
+        for seed, score in scores.items():
+            task = records[row][seed]['settings']['changes'].get('task')
+            method = row.replace(str(task), '').rstrip('_-')
+            found.setdefault((method, seed), {})[str(task)] = score
+    means: dict[str, list[list[float]]] = {}
+    for (method, _), scores in found.items():
+        if scores.keys() == TASKS.keys():
+            groups = [[scores[task] for task in g] for g in GROUPS.values()]
+            of_group = [*map(statistics.mean, groups)]
+            both = map(statistics.mean, (of_group, scores.values()))
+            means.setdefault(method, []).append([*of_group, *both])
+    titles = 'method', 'seeds', *GROUPS, 'mean of groups', 'mean of tasks'
+    lines = [
+        [method, str(len(seeds)), *map(spread, zip(*seeds, strict=True))]
+        for method, seeds in means.items()
+    ]
+    return to_markdown(titles, lines) if lines else ''
 
 
 def spread(values: Sequence[float]) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 #: Columns that change nothing in the config.
-NOTES = ('row', 'base', 'compare', 'paper', 'released')
+NOTES = ('row', 'base', 'compare', 'paper', 'released', 'tuned')
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,15 @@ class Experiment:
             merged config; any other is a variable of the base config, set as
             if the file had been edited.
         compare (str): The row to compare it with; '' for none.
+        tuned (str): The settings that were chosen by a search, and on which
+            images; '' for none.
     """
 
     name: str
     base: Path
     changes: dict
     compare: str = ''
+    tuned: str = ''
 
 
 def read_table(path: str | Path) -> dict[str, Experiment]:
@@ -71,7 +74,8 @@ def read_table(path: str | Path) -> dict[str, Experiment]:
             k: parse_value(v) for k, v in line.items() if v and k not in NOTES
         }
         row, base = line['row'], path.parent / line['base']
-        found[row] = Experiment(row, base, changes, line.get('compare') or '')
+        notes = {key: line.get(key) or '' for key in ('compare', 'tuned')}
+        found[row] = Experiment(row, base, changes, **notes)
     return found
 
 

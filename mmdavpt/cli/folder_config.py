@@ -16,8 +16,7 @@ from mmdavpt.errors import UsageError, did_you_mean, first_few, warn
 from mmdavpt.models.pretrained import read_settings
 from mmdavpt.registry import TUNERS
 
-from .folder_layout import FolderLayout, read_layout
-from .folder_splits import find_task
+from .folder_layout import FolderLayout, find_task, read_layout
 from .messages import CONFIGS
 
 #: The recommended configs: those of a clone, or of the installed package.

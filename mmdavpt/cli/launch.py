@@ -1,6 +1,7 @@
 """Start distributed and mixed-precision runs, with and without a GPU."""
 
 import datetime
+import gc
 import os
 import subprocess
 from collections.abc import Iterable
@@ -160,3 +161,15 @@ def _first_slurm_node() -> str:
             f'`{" ".join(command)}` should name the first machine of the '
             f'Slurm job, but failed ({error}); set MASTER_ADDR to it'
         ) from error
+
+
+def leave_process_group() -> None:
+    """Destroy the process group, if there is one.
+
+    The runner and its wrapped model refer to each other and keep the group
+    alive; a group that lives until the interpreter shuts down can abort it.
+    """
+    gc.collect()
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()

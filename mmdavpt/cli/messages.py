@@ -68,7 +68,7 @@ def run_command(
     @record  # tells torchrun which process failed first, and how
     def run() -> Any:
         with quiet_console(args.verbose), exit_with_sentence():
-            from .common import leave_process_group
+            from .launch import leave_process_group
 
             result = work(args)
             leave_process_group()

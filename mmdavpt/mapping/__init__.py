@@ -7,17 +7,3 @@ from .kmeans import cluster
 from .loaders import first_pass_loader
 from .normalization import NORMALIZATIONS, normalize_rows
 from .result import MappingResult, describe
-
-__all__ = [
-    'MappingResult',
-    'NORMALIZATIONS',
-    'accumulate',
-    'assign_prompts',
-    'check_pixel_labels',
-    'class_means',
-    'cluster',
-    'describe',
-    'draw_guidance_label',
-    'first_pass_loader',
-    'normalize_rows',
-]

@@ -3,16 +3,15 @@
 import warnings
 
 import numpy as np
+from scipy.sparse import csr_matrix
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
-from .clusters import cluster_means, fill_empty_clusters
 from .normalization import normalize_rows
 
-#: Runs of k-means++, as scikit-learn's default; and the most products of a
-#: point with a centroid (S x P x C) that all runs may cost in one step.
-RUNS = 10
+#: The most products of a point with a centroid (S x P x C) that all runs of
+#: k-means++ may cost in one step.
 MAX_PRODUCTS = 2_500_000_000
 
 
@@ -22,10 +21,11 @@ def cluster(
     init: np.ndarray | None = None,
     normalize: str = 'l2',
     seed: int = 0,
+    runs: int = 10,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cluster class representations by k-means (section 3.4).
 
-    Without ``init`` the result is the best of ten runs from k-means++, fewer
+    Without ``init`` the result is the best of ``runs`` from k-means++, fewer
     where S x P x C is above 250 million, such as 10,000 classes, 200 prompts
     and 1024 channels. With ``init`` it is one run from there, and cluster
     ``p`` continues centroid ``p``. Memory is two copies of the
@@ -38,6 +38,7 @@ def cluster(
             (P, C). Defaults to None.
         normalize (str): See :func:`normalize_rows`. Defaults to 'l2'.
         seed (int): Seed of k-means++. Defaults to 0.
+        runs (int): Runs of k-means++. Defaults to 10.
 
     Returns:
         tuple[np.ndarray, np.ndarray]: Cluster of each representation, int64,
@@ -52,18 +53,22 @@ def cluster(
     x = normalize_rows(representations, normalize)
     # Two threads add in changing order, which can break ties differently.
     with threadpool_limits(limits=1):
-        assignment = _k_means(x, num_clusters, init, seed)
+        assignment = _k_means(x, num_clusters, init, seed, runs)
         assignment = fill_empty_clusters(x, assignment, num_clusters)
     return assignment, cluster_means(x, assignment, num_clusters)
 
 
 def _k_means(
-    x: np.ndarray, num_clusters: int, init: np.ndarray | None, seed: int
+    x: np.ndarray,
+    num_clusters: int,
+    init: np.ndarray | None,
+    seed: int,
+    runs: int,
 ) -> np.ndarray:
     """Run scikit-learn's k-means; a cluster may be empty."""
     if init is None:
         affordable = max(MAX_PRODUCTS // (x.size * num_clusters), 1)
-        start = dict(init='k-means++', n_init=min(affordable, RUNS))
+        start = dict(init='k-means++', n_init=min(affordable, runs))
     else:
         start = dict(init=np.asarray(init, dtype=np.float64), n_init=1)
     kmeans = KMeans(num_clusters, tol=0, random_state=seed, **start)
@@ -71,3 +76,49 @@ def _k_means(
         # Fewer distinct points than clusters: the caller fills empty ones.
         warnings.simplefilter('ignore', ConvergenceWarning)
         return kmeans.fit(x).labels_.astype(np.int64)
+
+
+def cluster_means(
+    x: np.ndarray, assignment: np.ndarray, num_clusters: int
+) -> np.ndarray:
+    """Return the mean of each cluster, zero for an empty one, shape (P, C)."""
+    sizes = np.bincount(assignment, minlength=num_clusters)
+    # A product with zeros and ones adds the rows of a cluster in their order.
+    members = csr_matrix(
+        (
+            np.ones(len(x)),
+            np.argsort(assignment, kind='stable'),
+            np.concatenate([[0], np.cumsum(sizes)]),
+        ),
+        shape=(num_clusters, len(x)),
+    )
+    return (members @ x) / np.maximum(sizes, 1)[:, None]
+
+
+def fill_empty_clusters(
+    x: np.ndarray, assignment: np.ndarray, num_clusters: int
+) -> np.ndarray:
+    """Give every empty cluster one member.
+
+    While a cluster is empty, the point farthest from the mean of its cluster
+    moves to the first empty one, if its cluster has more than one member. Of
+    equally far points the first moves, so the result is deterministic, also
+    when points coincide.
+
+    Args:
+        x (np.ndarray): Points, shape (S, C), with S >= ``num_clusters``.
+        assignment (np.ndarray): Cluster of each point, shape (S, ).
+        num_clusters (int): The number of clusters.
+
+    Returns:
+        np.ndarray: The new assignment, shape (S, ).
+    """
+    assignment = assignment.copy()
+    while True:
+        sizes = np.bincount(assignment, minlength=num_clusters)
+        if sizes.all():
+            return assignment
+        means = cluster_means(x, assignment, num_clusters)
+        distance = np.linalg.norm(x - means[assignment], axis=1)
+        distance[sizes[assignment] < 2] = -1
+        assignment[distance.argmax()] = sizes.argmin()

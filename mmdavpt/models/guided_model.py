@@ -154,9 +154,7 @@ class GuidedModelMixin:
 
     @torch.no_grad()
     def observe_training_set(
-        self,
-        loader: DataLoader,
-        stopped: Callable[[], object] = lambda: False,
+        self, loader: DataLoader, stopped: Callable[[], object] = lambda: False
     ) -> None:
         """Forget the mapping; observe the training set without prompts.
 

@@ -25,10 +25,7 @@ def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
 
 
 def check_number(
-    name: str,
-    value: object,
-    least: float = -math.inf,
-    positive: bool = False,
+    name: str, value: object, least: float = -math.inf, positive: bool = False
 ) -> None:
     """Check an option that is a number.
 

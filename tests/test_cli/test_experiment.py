@@ -20,6 +20,7 @@ from mmdavpt.cli.experiment_table import (
     read_table,
     select_rows,
 )
+from mmdavpt.datasets.vtab1k.tasks import TASKS
 from mmdavpt.errors import UsageError
 from mmdavpt.version import __version__
 from tests import toy
@@ -104,8 +105,8 @@ def runs(tmp_path):
     lines = [f'{key} = {value!r}\n' for key, value in cfg.items()]
     (tmp_path / 'toy.py').write_text(''.join(lines))
     (tmp_path / 'toys.csv').write_text(
-        'row,base,compare,model.guidance\n'
-        'VPT,toy.py,,None\nDA-VPT (all),toy.py,VPT,\n'
+        'row,base,compare,tuned,model.guidance\n'
+        'VPT,toy.py,,"lr, on val",None\nDA-VPT (all),toy.py,VPT,,\n'
     )
     table, work = str(tmp_path / 'toys.csv'), tmp_path / 'work'
 
@@ -132,6 +133,9 @@ def test_runs_are_trained_tested_and_not_repeated(runs, capsys, monkeypatch):
     )
     assert content['protocol'] == 'retrain'
     assert content['settings']['seed'] == 0
+    assert content['num_train_images'] == 24
+    assert content['tuned'] == 'lr, on val'
+    assert 'tuned' not in content['settings']['changes']
     model = torch.load(folder / 'epoch_2.pth', weights_only=False)
     model = model['state_dict']
     frozen = [k for k in model if 'head' not in k and 'prompts' not in k]
@@ -305,3 +309,21 @@ def test_run_that_chooses_its_epoch_is_not_tested(runs, capsys):
     content = json.loads(file.read_text())
     assert set(content['metrics']) == {'best val'}
     assert content['settings']['protocol'] == 'tune'
+
+
+def test_report_has_the_means_of_vtab(runs, capsys):
+    rows = [f'VPT_{task},toy.py,{task}' for task in TASKS]
+    table = runs.folder.parent.parent / 'toys.csv'
+    table.write_text('\n'.join(['row,base,task', *rows]))
+    for i, task in enumerate(TASKS):
+        row, folder = f'VPT_{task}', runs.folder / f'VPT_{task}/seed_0'
+        folder.mkdir(parents=True)
+        settings = dict(row=row, base='toy.py', changes=dict(task=task))
+        settings |= dict(seed=0, protocol=None, cfg_options={})
+        content = dict(settings=settings, metrics={'accuracy/top1': float(i)})
+        (folder / 'run.json').write_text(json.dumps(content))
+    assert runs('--report') == 0
+    # Means of 0 to 6, 7 to 10 and 11 to 18; of 3, 8.5 and 14.5; of 0 to 18.
+    assert '\n| VPT | 1 | 3.0 | 8.5 | 14.5 | 8.7 | 9.0 |\n' in (
+        capsys.readouterr().out
+    )

@@ -9,12 +9,18 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from scipy.stats import ttest_rel
 
-from mmdavpt.cli.experiment_plot import pareto_front, plot_costs
+from mmdavpt.cli.experiment_plot import (
+    method_of,
+    pareto_front,
+    plot_records,
+)
 from mmdavpt.cli.experiment_report import (
     mean_costs,
     paired_difference,
     report_table,
+    vtab_table,
 )
+from mmdavpt.datasets.vtab1k.tasks import GROUPS, TASKS
 
 
 def record(score, **costs):
@@ -128,18 +134,24 @@ def test_front_beats_everything_else(points):
         assert any(c <= cost and s >= score for c, s in front)
 
 
-def test_plot_by_hand(tmp_path, monkeypatch):
-    drawn = []
+@pytest.fixture
+def drawn(monkeypatch):
+    """Return a list of all figures that are saved."""
+    figures = []
     save = Figure.savefig
     monkeypatch.setattr(
         Figure,
         'savefig',
         lambda self, *args, **kw: (
-            drawn.append(self) or save(self, *args, **kw)
+            figures.append(self) or save(self, *args, **kw)
         ),
     )
+    return figures
+
+
+def test_plot_by_hand(tmp_path, drawn):
     path = tmp_path / 'costs.png'
-    plot_costs(COSTLY, str(path))
+    plot_records(COSTLY, str(path))
     assert path.read_bytes().startswith(b'\x89PNG')
     axes = drawn[0].axes
     assert [a.get_xlabel() for a in axes] == [*mean_costs(COSTLY)]
@@ -160,3 +172,117 @@ def test_plot_by_hand(tmp_path, monkeypatch):
     # A row looks the same in all panels: `bias` is the third.
     drawn = [axes[i].containers[-1].lines[0] for i in (0, 2)]
     assert {to_hex(line.get_color()) for line in drawn} == {to_hex('C2')}
+
+
+def test_images_count_only_if_rows_differ():
+    same = {row: {0: record(1.0, num_train_images=50)} for row in 'ab'}
+    assert mean_costs(same) == {}
+    other = dict(same, c={0: record(1.0, num_train_images=90)})
+    assert mean_costs(other) == {'training images': dict(a=50, b=50, c=90)}
+    title, *lines = report_table(other, dict.fromkeys('abc', '')).splitlines()
+    assert title.endswith(' | t | training images |')
+    assert lines[-1].endswith('|  | 90 |')
+
+
+@pytest.mark.parametrize(
+    'row, method',
+    [
+        ('VPT, 5 images', 'VPT'),
+        ('VPT, 5 images per class', 'VPT'),
+        ('VPT, 20 images, lr 1e-3', 'VPT, lr 1e-3'),
+        ('VPT 5 images', 'VPT'),
+        ('VPT 50', 'VPT 50'),
+        ('weights 0.5', 'weights 0.5'),
+    ],
+)
+def test_method_is_the_row_without_its_images(row, method):
+    assert method_of(row) == method
+
+
+def test_plot_against_images_by_hand(tmp_path, drawn):
+    scores = {
+        'VPT, 20 images': (500, [70.0, 74.0]),
+        'LoRA, 5 images': (125, [40.0]),
+        'VPT, 5 images': (125, [50.0, 53.0]),
+        'LoRA, 20 images': (500, [80.0]),
+        # A file of an earlier version.
+        'LoRA, 10 images': (None, [60.0]),
+    }
+    records = {
+        row: {
+            seed: record(score, num_train_images=n, train_time=5.0)
+            for seed, score in enumerate(values)
+        }
+        for row, (n, values) in scores.items()
+    }
+    path = tmp_path / 'images.png'
+    plot_records(records, str(path))
+    assert path.read_bytes().startswith(b'\x89PNG')
+    (axes,) = drawn[0].axes
+    assert axes.get_xlabel() == 'training images'
+    lines = {
+        bars.get_label(): bars.lines[0].get_xydata().tolist()
+        for bars in axes.containers
+    }
+    assert lines == {
+        'VPT': [[125, 51.5], [500, 72.0]],
+        'LoRA': [[125, 40.0], [500, 80.0]],
+    }
+    assert all(
+        bars.lines[0].get_linestyle() == '-' for bars in axes.containers
+    )
+    (legend,) = drawn[0].legends
+    assert [text.get_text() for text in legend.texts] == ['VPT', 'LoRA']
+
+
+def of_tasks(scores, method='VPT', seeds=(0,)):
+    """Return a record of every task of a method."""
+    return {
+        f'{method}_vtab-{task}': {
+            seed: dict(
+                record(score + seed), settings=dict(changes=dict(task=task))
+            )
+            for seed in seeds
+        }
+        for task, score in scores.items()
+    }
+
+
+def test_vtab_means_by_hand():
+    groups = dict(natural=7, specialized=4, structured=8)
+    assert {group: len(tasks) for group, tasks in GROUPS.items()} == groups
+    # 80, 60 and 40: the mean of groups is 60, and that of tasks
+    # (7 * 80 + 4 * 60 + 8 * 40) / 19 = 1120 / 19 = 58.95.
+    of_group = dict(natural=80.0, specialized=60.0, structured=40.0)
+    scores = {name: of_group[task.group] for name, task in TASKS.items()}
+    records = of_tasks(scores, seeds=(0, 2))
+    records |= of_tasks(scores, 'LoRA', seeds=(5,))
+    # One task more, with a seed that lacks the others; and one method that
+    # lacks a task; and a row of no task.
+    records['VPT_vtab-dtd'][7] = records['VPT_vtab-dtd'][0]
+    records |= of_tasks({k: scores[k] for k in [*scores][1:]}, 'bias')
+    records['other'] = {0: dict(record(1.0), settings=dict(changes={}))}
+    assert vtab_table(records).splitlines() == [
+        '| method | seeds | natural | specialized | structured '
+        '| mean of groups | mean of tasks |',
+        '| --- | --- | --- | --- | --- | --- | --- |',
+        '| VPT_vtab | 2 | 81.0 ± 1.4 | 61.0 ± 1.4 | 41.0 ± 1.4 '
+        '| 61.0 ± 1.4 | 59.9 ± 1.4 |',
+        '| LoRA_vtab | 1 | 85.0 | 65.0 | 45.0 | 65.0 | 63.9 |',
+    ]
+    del records['VPT_vtab-dtd'], records['LoRA_vtab-dtd']
+    assert vtab_table(records) == ''
+
+
+@given(st.lists(st.floats(0, 100), min_size=19, max_size=19))
+def test_vtab_means_are_those_of_a_plain_loop(scores):
+    of_task = dict(zip(TASKS, scores, strict=True))
+    sums = dict.fromkeys(('natural', 'specialized', 'structured'), 0.0)
+    for name, score in of_task.items():
+        sums[TASKS[name].group] += score
+    means = [sums['natural'] / 7, sums['specialized'] / 4]
+    means.append(sums['structured'] / 8)
+    means += [sum(means) / 3, sum(scores) / 19]
+    cells = vtab_table(of_tasks(of_task)).splitlines()[-1].split(' | ')[2:]
+    found = [float(cell.strip(' |')) for cell in cells]
+    assert found == pytest.approx(means, abs=0.0501)

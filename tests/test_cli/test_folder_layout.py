@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmdavpt.cli.folder_layout import read_layout
-from mmdavpt.cli.folder_splits import find_task
-from mmdavpt.cli.random_split import split_by_class
+from mmdavpt.cli.folder_layout import find_task, read_layout, split_by_class
 from mmdavpt.errors import UsageError
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mmdavpt.mapping.clusters import cluster_means, fill_empty_clusters
+from mmdavpt.mapping.kmeans import cluster_means, fill_empty_clusters
 
 
 def test_cluster_means_by_hand():

@@ -145,7 +145,7 @@ def write_vtab1k(args: argparse.Namespace) -> str:
     drawn = write_glyphs_vtab1k(
         args.out_dir, task.name, args.test, **single_options(args)
     )
-    complete = args.test in (None, task.test_size)
+    complete = args.test in (None, task.sizes['test'])
     sizes = task.sizes if complete else {**task.sizes, 'test': args.test}
     for split, number in drawn.items():
         report(split, number, sizes[split])

@@ -3,11 +3,7 @@
 import os.path as osp
 from collections.abc import Iterable, Iterator
 
-from mmdavpt.datasets.folder_files import (
-    is_hidden,
-    is_picture,
-    list_files,
-)
+from mmdavpt.datasets.folder_files import is_hidden, is_picture, list_files
 from mmdavpt.errors import first_few
 
 from .checked_dataset import CheckedDataset

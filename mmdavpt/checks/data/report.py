@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing.pool import ThreadPool
 
-from rich.console import Console
-from rich.progress import track
+from mmdavpt.progress import track
 
 from .checked_dataset import CheckedDataset
 from .find import find_in
@@ -119,15 +118,9 @@ def make_report(
         if not part.same_as
         for place in part.places(range(len(part.samples)))
     ]
-    console = Console(stderr=True)
     with ThreadPool(workers) as pool:
-        for _ in track(
-            pool.imap(lambda each: each[0].decode(each[1]), work, 16),
-            'reading files',
-            total=len(work),
-            console=console,
-            disable=not console.is_terminal,
-        ):
+        done = pool.imap(lambda each: each[0].decode(each[1]), work, 16)
+        for _ in track(done, 'reading files', len(work)):
             pass
     reports = tuple(_describe(part, parts) for part in parts)
     return DataReport(reports, (*findings, *find_leaks(parts))), parts

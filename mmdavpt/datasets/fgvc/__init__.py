@@ -1,6 +1,4 @@
 """Reader of the five fine-grained (FGVC) datasets."""
 
 from .dataset import FGVC
-from .sets import SETS, SPLITS, FGVCSet, default_root, set_from
-
-__all__ = ['FGVC', 'FGVCSet', 'SETS', 'SPLITS', 'default_root', 'set_from']
+from .sets import SETS, SPLITS, default_root, set_from

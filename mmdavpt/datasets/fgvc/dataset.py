@@ -2,17 +2,16 @@
 
 import os.path as osp
 
-from mmpretrain.datasets import BaseDataset
-
 from mmdavpt.errors import UsageError
 from mmdavpt.registry import DATASETS
 
+from ..benchmarks import BenchmarkDataset
 from .lists import ClassId, read_class_names, read_list
 from .sets import SPLITS, default_root, set_from
 
 
 @DATASETS.register_module()
-class FGVC(BaseDataset):
+class FGVC(BenchmarkDataset):
     """A fine-grained dataset with the lists that VPT introduced.
 
     ``train.json``, ``val.json`` and ``test.json`` in ``data_root`` hold
@@ -51,34 +50,23 @@ class FGVC(BaseDataset):
         data_prefix: str = '',
         **kwargs,
     ) -> None:
-        self.fgvc_set = set_from(name)
-        if split not in SPLITS:
-            raise UsageError(
-                f'the split should be one of {list(SPLITS)}, but got {split!r}'
-            )
-        self.split = split
-        self.check_size = check_size
-        self._searched = not data_prefix
-        super().__init__(
-            ann_file='',
-            data_root=osp.expanduser(data_root)
-            if data_root
-            else default_root(self.fgvc_set),
-            data_prefix=data_prefix,
-            **kwargs,
-        )
+        known, self._searched = set_from(name), not data_prefix
+        root = osp.expanduser(data_root or default_root(known))
+        kwargs.update(data_root=root, data_prefix=data_prefix)
+        super().__init__(known, split, check_size, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """Read the lists of the split and find the folder of its images."""
         if not osp.isdir(self.data_root):
             raise UsageError(
-                f'the folder {self.data_root} of {self.fgvc_set.title} does '
+                f'the folder {self.data_root} of {self.benchmark.title} does '
                 'not exist; link the data there, or set data_root '
                 '(docs/data.md shows the layout)'
             )
         train = self._read('train')
         class_ids = sorted(set(train.values()))
-        self._check_count('train', len(class_ids), 'classes')
+        path, number = self._list_path('train'), self.benchmark.num_classes
+        self.check_count(path, len(class_ids), number, 'classes')
         if 'classes' not in self._metainfo:
             names = read_class_names(self.data_root, class_ids)
             self._metainfo['classes'] = tuple(names)
@@ -100,8 +88,8 @@ class FGVC(BaseDataset):
         return osp.join(self.data_root, f'{part}.json')
 
     def _read(self, part: str) -> dict[str, ClassId]:
-        entries = read_list(self._list_path(part))
-        self._check_count(part, len(entries), 'images')
+        entries = read_list(path := self._list_path(part))
+        self.check_count(path, len(entries), self.benchmark.sizes[part])
         return entries
 
     def _read_evaluation(
@@ -125,23 +113,11 @@ class FGVC(BaseDataset):
                 )
         return entries
 
-    def _check_count(self, part: str, found: int, what: str) -> None:
-        """Compare a number of 'images' or 'classes' with the published one."""
-        known = self.fgvc_set
-        images = what == 'images'
-        expected = known.sizes[part] if images else known.num_classes
-        if self.check_size and found != expected:
-            raise UsageError(
-                f'{self._list_path(part)} has {found} {what}, but '
-                f'{known.title} has {expected}; use the complete list, or set '
-                'check_size=False to read a subset'
-            )
-
     def _image_dir(self, image: str) -> str:
         """Return the first folder that holds an image."""
         folders = [self.data_prefix['img_path']]
         if self._searched:
-            inner = self.fgvc_set.image_dirs
+            inner = self.benchmark.image_dirs
             folders = [osp.join(self.data_root, i).rstrip('/') for i in inner]
         for folder in folders:
             if osp.isfile(osp.join(folder, image)):

@@ -1,9 +1,6 @@
 """The five fine-grained (FGVC) datasets: names, sizes, folders."""
 
-import os.path as osp
-from dataclasses import dataclass
-
-from ..names import find_by_name
+from ..benchmarks import Benchmark, find_by_name, first_folder
 
 #: The splits of every dataset, and the lists that each is read from.
 SPLITS: dict[str, tuple[str, ...]] = {
@@ -14,40 +11,13 @@ SPLITS: dict[str, tuple[str, ...]] = {
 }
 
 
-@dataclass(frozen=True)
-class FGVCSet:
-    """A fine-grained dataset.
-
-    Attributes:
-        name (str): Its name in configs.
-        title (str): Its name in papers.
-        num_classes (int): Number of classes.
-        counts (tuple[int, int, int]): Number of images in 'train', 'val' and
-            'test'.
-        image_dirs (tuple[str, ...]): Folders that the image paths of the
-            lists may be relative to; '' is the folder of the dataset.
-        aliases (tuple[str, ...]): Other names of the dataset and its folder;
-            the first is the default folder.
-    """
-
-    name: str
-    title: str
-    num_classes: int
-    counts: tuple[int, int, int]
-    image_dirs: tuple[str, ...]
-    aliases: tuple[str, ...]
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        """dict[str, int]: Number of images of each split."""
-        train, val, test = self.counts
-        return dict(train=train, val=val, trainval=train + val, test=test)
-
-
+_IMAGES = ('', 'images')
+#: Name, title, number of classes and of images in 'train', 'val' and 'test',
+#: folders of images, and other names; the first is the default folder.
 _ROWS = (
-    ('cub', 'CUB-200-2011', 200, (5394, 600, 5794), ('', 'images'))
+    ('cub', 'CUB-200-2011', 200, (5394, 600, 5794), _IMAGES)
     + (('CUB_200_2011', 'CUB200', 'CUB-200', 'CUB-200-2011'),),
-    ('nabirds', 'NABirds', 555, (21536, 2393, 24633), ('', 'images'))
+    ('nabirds', 'NABirds', 555, (21536, 2393, 24633), _IMAGES)
     + (('nabirds', 'NABIRDS555', 'NABirds'),),
     ('flowers', 'Oxford Flowers', 102, (1020, 1020, 6149), ('', 'jpg'))
     + (('flowers102', 'FLOWERS102', 'OxfordFlowers', 'OxfordFlower'),),
@@ -58,13 +28,22 @@ _ROWS = (
     ('cars', 'Stanford Cars', 196, (7329, 815, 8041), ('', 'car_ims'))
     + (('StanfordCars', 'CARS196', 'Stanford-Cars'),),
 )
+
+
+def _sizes(train: int, val: int, test: int) -> dict[str, int]:
+    return dict(train=train, val=val, trainval=train + val, test=test)
+
+
 #: The datasets by name. Sizes are those of the lists that VPT published (Jia
 #: et al., "Visual Prompt Tuning", ECCV 2022); aliases in capitals are folders
 #: in DA-VPT's released code.
-SETS: dict[str, FGVCSet] = {row[0]: FGVCSet(*row) for row in _ROWS}
+SETS: dict[str, Benchmark] = {
+    name: Benchmark(name, title, k, _sizes(*sizes), aliases, 'FGVC', dirs)
+    for name, title, k, sizes, dirs, aliases in _ROWS
+}
 
 
-def set_from(name: str) -> FGVCSet:
+def set_from(name: str) -> Benchmark:
     """Return a fine-grained dataset by its name, title, folder or alias.
 
     Args:
@@ -76,16 +55,15 @@ def set_from(name: str) -> FGVCSet:
     return find_by_name(name, SETS.values(), 'the fine-grained dataset')
 
 
-def default_root(fgvc_set: FGVCSet, parent: str = 'data/fgvc') -> str:
+def default_root(fgvc_set: Benchmark, parent: str = 'data/fgvc') -> str:
     """Return the folder of a dataset: the first of its names that exists.
 
     Args:
-        fgvc_set (FGVCSet): The dataset.
+        fgvc_set (Benchmark): The dataset.
         parent (str): Folder of all datasets. Defaults to 'data/fgvc'.
 
     Returns:
         str: The folder; under its first name if none exists.
     """
     first, *others = fgvc_set.aliases
-    folders = [osp.join(parent, n) for n in (first, fgvc_set.name, *others)]
-    return next(filter(osp.isdir, folders), folders[0])
+    return first_folder(parent, (first, fgvc_set.name, *others))

@@ -1,5 +1,3 @@
 """Datasets of characters, drawn on the fly, that need no download."""
 
 from .dataset import GlyphADE20KDataset, GlyphDataset, GlyphSceneDataset
-
-__all__ = ['GlyphADE20KDataset', 'GlyphDataset', 'GlyphSceneDataset']

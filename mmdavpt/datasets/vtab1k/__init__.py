@@ -1,6 +1,4 @@
 """Reader of the 19 tasks of VTAB-1k."""
 
 from .dataset import VTAB1k
-from .tasks import SPLITS, TASKS, VTABTask, folder_of, task_from
-
-__all__ = ['SPLITS', 'TASKS', 'VTAB1k', 'VTABTask', 'folder_of', 'task_from']
+from .tasks import SPLITS, TASKS, folder_of, task_from

@@ -2,20 +2,19 @@
 
 import os.path as osp
 
-from mmpretrain.datasets import BaseDataset
-
 from mmdavpt.errors import UsageError
 from mmdavpt.registry import DATASETS
 
+from ..benchmarks import BenchmarkDataset
 from ..list_files import read_labels, read_list
-from .tasks import SPLITS, folder_of, task_from
+from .tasks import folder_of, task_from
 
 #: The optional file of class names in the folder of a task.
 CLASSES_FILE = 'classes.txt'
 
 
 @DATASETS.register_module()
-class VTAB1k(BaseDataset):
+class VTAB1k(BenchmarkDataset):
     """A task of VTAB-1k: 1,000 training images and all test images.
 
     The folder of the task in ``data_root`` holds ``train800.txt``,
@@ -50,35 +49,20 @@ class VTAB1k(BaseDataset):
         check_size: bool = True,
         **kwargs,
     ) -> None:
-        self.task = task_from(task)
-        if split not in SPLITS:
-            raise UsageError(
-                f'the split should be one of {list(SPLITS)}, but got {split!r}'
-            )
-        self.split = split
-        self.check_size = check_size
-        super().__init__(
-            ann_file='',
-            data_root=osp.expanduser(data_root),
-            **kwargs,
-        )
+        kwargs['data_root'] = osp.expanduser(data_root)
+        super().__init__(task_from(task), split, check_size, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """Find the folder of the task and read the list of the split."""
-        folder = folder_of(self.task, self.data_root)
+        task = self.benchmark
+        folder = folder_of(task, self.data_root)
         self.data_prefix['img_path'] = folder
         path = osp.join(folder, f'{self.split}.txt')
-        numbers = {str(k): k for k in range(self.task.num_classes)}
+        numbers = {str(k): k for k in range(task.num_classes)}
         entries = read_labels(path, numbers)
-        expected = self.task.sizes[self.split]
-        if self.check_size and len(entries) != expected:
-            raise UsageError(
-                f'{path} has {len(entries)} images, but {self.task.title} of '
-                f'VTAB-1k has {expected}; use the complete list, or set '
-                'check_size=False to read a subset'
-            )
+        self.check_count(path, len(entries), task.sizes[self.split])
         if 'classes' not in self._metainfo:
-            names = read_class_names(folder, self.task.num_classes)
+            names = read_class_names(folder, task.num_classes)
             self._metainfo['classes'] = tuple(names)
         return [
             dict(img_path=osp.join(folder, image), gt_label=label)

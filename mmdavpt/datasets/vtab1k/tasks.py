@@ -1,11 +1,10 @@
 """The 19 tasks of VTAB-1k: names, sizes, folders."""
 
 import os.path as osp
-from dataclasses import dataclass
 
 from mmdavpt.errors import UsageError
 
-from ..names import find_by_name
+from ..benchmarks import Benchmark, find_by_name, first_folder
 
 #: Number of images of every split but 'test'.
 TRAINING_SIZES: dict[str, int] = {
@@ -16,32 +15,7 @@ TRAINING_SIZES: dict[str, int] = {
 SPLITS: tuple[str, ...] = (*TRAINING_SIZES, 'test')
 
 
-@dataclass(frozen=True)
-class VTABTask:
-    """A task of VTAB-1k.
-
-    Attributes:
-        group (str): 'natural', 'specialized' or 'structured'.
-        name (str): Its name in configs and the name of its folder.
-        aliases (tuple[str, ...]): Other names of the task and its folder.
-        title (str): Its name in the paper's table.
-        num_classes (int): Number of classes.
-        test_size (int): Number of test images.
-    """
-
-    group: str
-    name: str
-    aliases: tuple[str, ...]
-    title: str
-    num_classes: int
-    test_size: int
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        """dict[str, int]: Number of images of each split."""
-        return {**TRAINING_SIZES, 'test': self.test_size}
-
-
+#: Name, other names, title, number of classes and of test images, by group.
 _ROWS = {
     'natural': (
         ('cifar', ('cifar100',), 'CIFAR-100', 100, 10000),
@@ -76,12 +50,16 @@ _ROWS = {
 #: in NOAH's copy of VTAB-1k, which others use as well; the numbers of classes
 #: and test images are those of VTAB (Zhai et al., "A Large-scale Study of
 #: Representation Learning with the Visual Task Adaptation Benchmark", 2019).
-TASKS: dict[str, VTABTask] = {
-    row[0]: VTABTask(group, *row) for group in _ROWS for row in _ROWS[group]
+TASKS: dict[str, Benchmark] = {
+    name: Benchmark(name, title, k, dict(TRAINING_SIZES, test=n), also, group)
+    for group, rows in _ROWS.items()
+    for name, also, title, k, n in rows
 }
+#: Group to the names of its tasks.
+GROUPS = {group: [row[0] for row in rows] for group, rows in _ROWS.items()}
 
 
-def task_from(name: str) -> VTABTask:
+def task_from(name: str) -> Benchmark:
     """Return a task of VTAB-1k by its name, title or alias.
 
     Args:
@@ -93,11 +71,11 @@ def task_from(name: str) -> VTABTask:
     return find_by_name(name, TASKS.values(), 'the task of VTAB-1k')
 
 
-def folder_of(task: VTABTask, data_root: str) -> str:
+def folder_of(task: Benchmark, data_root: str) -> str:
     """Return the folder of a task: the first of its names that exists.
 
     Args:
-        task (VTABTask): The task.
+        task (Benchmark): The task.
         data_root (str): Folder of all tasks.
 
     Returns:
@@ -107,10 +85,9 @@ def folder_of(task: VTABTask, data_root: str) -> str:
         UsageError: If there is none.
     """
     names = (task.name, *task.aliases)
-    for name in names:
-        folder = osp.join(data_root, name)
-        if osp.isdir(folder):
-            return folder
+    folder = first_folder(data_root, names)
+    if osp.isdir(folder):
+        return folder
     raise UsageError(
         f'{data_root} has no folder {" or ".join(map(repr, names))} for '
         f'{task.title} of VTAB-1k; link the data there, set data_root, or '

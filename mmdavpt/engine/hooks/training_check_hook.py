@@ -26,7 +26,7 @@ from mmdavpt.registry import HOOKS
 from mmdavpt.unwrap import unwrap
 
 from .checkpoint_fit_hook import model_of
-from .missing_labels_hook import samples_in
+from .evaluation_hooks import samples_in
 
 #: Key of the list in the message hub, which every checkpoint contains.
 BROKEN = 'broken_files'

@@ -5,16 +5,3 @@ from .guided_tokens import SALIENCY_KEYS, TOKEN_NAMES, TokenRequest
 from .layer_kinds import LAYER_VIEWS, view_of
 from .layer_view import LayerView
 from .prompted_backbone import PromptedBackbone
-
-__all__ = [
-    'BackboneTokens',
-    'DAVPTTimmViT',
-    'DAVPTVisionTransformer',
-    'LAYER_VIEWS',
-    'LayerView',
-    'PromptedBackbone',
-    'SALIENCY_KEYS',
-    'TOKEN_NAMES',
-    'TokenRequest',
-    'view_of',
-]

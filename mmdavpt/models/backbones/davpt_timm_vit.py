@@ -11,6 +11,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from mmdavpt.errors import UsageError, did_you_mean
+from mmdavpt.models.option_checks import check_choice
 from mmdavpt.models.pretrained import (
     Normalization,
     checked_init_cfg,
@@ -277,10 +278,7 @@ def _create(model_name: str, kwargs: dict[str, Any]) -> nn.Module:
 
 
 def _checked_out_type(out_type: str, vit: nn.Module) -> str:
-    if out_type not in OUT_TYPES:
-        raise ValueError(
-            f'`out_type` should be one of {OUT_TYPES}, but got {out_type!r}'
-        )
+    check_choice('`out_type`', out_type, OUT_TYPES)
     if out_type == 'cls_token' and vit.cls_token is None:
         raise ValueError(
             "the model has no [CLS]; set `out_type` to 'pooled', its own "

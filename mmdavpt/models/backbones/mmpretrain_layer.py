@@ -1,7 +1,5 @@
 """View of MMPretrain's ``TransformerEncoderLayer``."""
 
-from collections.abc import Mapping
-
 import torch.nn.functional as F
 from mmpretrain.models.utils import SwiGLUFFN
 from torch import Tensor, nn
@@ -19,17 +17,12 @@ class MMPretrainLayer(LayerView):
 
     Args:
         layer (nn.Module): The layer.
-        shifts (Mapping[str, Tensor], optional): See :class:`.LayerView`.
-        rope (Tensor, optional): Never given: the layer has none.
+        *args: See :class:`.LayerView`; the layer has no ``rope``.
+        **kwargs: See there.
     """
 
-    def __init__(
-        self,
-        layer: nn.Module,
-        shifts: Mapping[str, Tensor] | None = None,
-        rope: Tensor | None = None,
-    ) -> None:
-        super().__init__(layer, shifts, rope)
+    def __init__(self, layer: nn.Module, *args, **kwargs) -> None:
+        super().__init__(layer, *args, **kwargs)
         qkv = layer.attn.qkv
         self.projects_in_parts = is_plain_linear(qkv)
         self._bias = self.shifted(qkv.bias if self.projects_in_parts else None)

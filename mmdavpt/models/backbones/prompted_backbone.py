@@ -24,6 +24,7 @@ from .forward_pass import BackboneTokens, run_layers
 from .freezing import eval_frozen, freeze
 from .guided_tokens import TokenRequest
 from .layer_kinds import view_of
+from .layer_view import LayerView
 from .prompt_cache import PromptCache
 from .prompts import DeepPrompts, prompt_init_bound, prompts_per_layer
 
@@ -141,7 +142,7 @@ class PromptedBackbone(nn.Module):
         freeze(self, trainable)
 
     def _sizes(self) -> BackboneSizes:
-        view = view_of(self.layers[0])
+        view = self.view(0)
         return BackboneSizes(
             embed_dims=self.embed_dims,
             num_layers=self.num_used_layers,
@@ -189,6 +190,10 @@ class PromptedBackbone(nn.Module):
         """tuple[int, int]: Height and width of a patch in pixels."""
         return self.patch_projection.kernel_size
 
+    def view(self, layer: int) -> LayerView:
+        """Return the view of a layer, as it was pre-trained."""
+        return view_of(self.layers[layer])
+
     def linear(self, layer: int, part: str) -> tuple[nn.Module, slice]:
         """Return the module of a projection, and the rows of its weight.
 
@@ -196,7 +201,7 @@ class PromptedBackbone(nn.Module):
             layer (int): Index of the layer.
             part (str): One of :data:`~mmdavpt.models.tuners.PARTS`.
         """
-        return view_of(self.layers[layer]).linear(part)
+        return self.view(layer).linear(part)
 
     def all_tuners(self) -> list[Tuner]:
         """Return the tuners in the order in which they act."""

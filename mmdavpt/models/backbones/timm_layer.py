@@ -1,7 +1,5 @@
 """View of timm's ``Block`` and ``EvaBlock``."""
 
-from collections.abc import Mapping
-
 import torch
 import torch.nn.functional as F
 from timm.layers import GluMlp, Mlp, SwiGLU, apply_rot_embed_cat
@@ -53,19 +51,14 @@ class TimmLayer(LayerView):
 
     Args:
         layer (nn.Module): The layer.
-        shifts (Mapping[str, Tensor], optional): See :class:`.LayerView`.
-        rope (Tensor, optional): What the layer takes as ``rope``.
+        *args: See :class:`.LayerView`; ``rope`` is what the layer takes.
+        **kwargs: See there.
     """
 
-    def __init__(
-        self,
-        layer: nn.Module,
-        shifts: Mapping[str, Tensor] | None = None,
-        rope: Tensor | None = None,
-    ) -> None:
-        super().__init__(layer, shifts, rope)
+    def __init__(self, layer: nn.Module, *args, **kwargs) -> None:
+        super().__init__(layer, *args, **kwargs)
         attn = layer.attn
-        self.positions = rope is not None or not isinstance(
+        self.positions = self.rope is not None or not isinstance(
             attn.k_norm, nn.Identity
         )
         self.normalizes_queries = not isinstance(attn.q_norm, nn.Identity)
@@ -124,11 +117,7 @@ class TimmLayer(LayerView):
         attn = self.layer.attn
         own = [getattr(attn, f'{part}_bias', None) for part in 'kv']
         own = [bias for bias in own if isinstance(bias, nn.Parameter)]
-        return [
-            *super().prompt_parameters(),
-            *attn.k_norm.parameters(),
-            *own,
-        ]
+        return [*super().prompt_parameters(), *attn.k_norm.parameters(), *own]
 
     def project(self, x: Tensor, parts: str = 'qkv') -> Tensor:
         """Project normalized tokens: see :class:`.LayerView`."""

@@ -5,17 +5,3 @@ from .config import build_guidance, resolve_guided_layers
 from .labels import check_annotations, draw_class_labels, read_class_labels
 from .prompt_guidance import PromptGuidance
 from .regions import Regions, find_regions, patch_labels, tokens_of_regions
-
-__all__ = [
-    'ClassMapping',
-    'PromptGuidance',
-    'Regions',
-    'build_guidance',
-    'check_annotations',
-    'draw_class_labels',
-    'find_regions',
-    'patch_labels',
-    'read_class_labels',
-    'resolve_guided_layers',
-    'tokens_of_regions',
-]

@@ -1,5 +1,3 @@
 from .feature_pyramid import FeaturePyramid
 from .linear_head import LinearSegHead
 from .moment_probing import MomentProbingHead
-
-__all__ = ['FeaturePyramid', 'LinearSegHead', 'MomentProbingHead']

@@ -1,24 +1,9 @@
 """The guidance loss and its metrics."""
 
 from .davpt_loss import PRESETS, DAVPTLoss
-from .proxy_anchor import ProxyAnchor, proxy_anchor_loss
-from .proxy_nca import ProxyNCA, proxy_nca_loss
+from .proxy_anchor import ProxyAnchor
+from .proxy_nca import ProxyNCA
 from .similarity import cosine_similarity_matrix
-from .softmax import Softmax, softmax_loss
+from .softmax import Softmax
 from .symmetric_kl import symmetric_kl
-from .triplet import Triplet, triplet_loss
-
-__all__ = [
-    'PRESETS',
-    'DAVPTLoss',
-    'ProxyAnchor',
-    'ProxyNCA',
-    'Softmax',
-    'Triplet',
-    'cosine_similarity_matrix',
-    'proxy_anchor_loss',
-    'proxy_nca_loss',
-    'softmax_loss',
-    'symmetric_kl',
-    'triplet_loss',
-]
+from .triplet import Triplet

@@ -1,8 +1,6 @@
 """Base class and options of the guidance metrics of this package."""
 
-from collections.abc import Callable
-
-from torch import Tensor, nn
+from torch import nn
 
 from mmdavpt.models.option_checks import check_number
 
@@ -10,29 +8,36 @@ from mmdavpt.models.option_checks import check_number
 class Metric(nn.Module):
     """A guidance metric with options.
 
+    Its ``forward`` takes
+
+    - ``similarity``: :math:`s(x,p)` of samples and prompts, shape (B, P);
+    - ``target``: the prompt that each sample's class maps to, or -1, int64,
+      shape (B, ). A sample with -1 is neither positive nor negative. Values
+      are not checked, since reading them would stall an accelerator;
+    - ``guided``: whether each prompt is guided, bool, shape (P, );
+
+    and returns a scalar in float32 or better: a zero that keeps its graph if
+    there is no guided prompt, or no sample that takes part. It raises a
+    ``ValueError`` if a shape does not fit.
+
     Args:
-        **options: Further arguments of ``loss``.
+        **options: The options, which become attributes.
 
     Raises:
-        UsageError: If ``alpha`` or ``margin`` is out of range.
+        UsageError: If ``alpha``, ``temperature`` or ``margin`` is out of
+            range.
         TypeError: If one of them is not a number.
     """
-
-    loss: Callable[..., Tensor]
 
     def __init__(self, **options) -> None:
         super().__init__()
         name = type(self).__name__
-        alpha = options.get('alpha', 1)
-        check_number(f'alpha of {name}', alpha, positive=True)
+        for option in ('alpha', 'temperature'):
+            value = options.get(option, 1)
+            check_number(f'{option} of {name}', value, positive=True)
         check_number(f'margin of {name}', options.get('margin', 0))
         self.options = options
-
-    def forward(
-        self, similarity: Tensor, target: Tensor, guided: Tensor
-    ) -> Tensor:
-        """Return the loss of a batch, see the function of the metric."""
-        return self.loss(similarity, target, guided, **self.options)
+        vars(self).update(options)
 
     def extra_repr(self) -> str:
         """Show the options when the module is printed."""

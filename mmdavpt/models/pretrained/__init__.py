@@ -6,14 +6,3 @@ from .naming import to_mmpretrain
 from .reading import read_checkpoint
 from .settings import BackboneSettings, read_settings
 from .timm_loading import load_into_timm
-
-__all__ = [
-    'BackboneSettings',
-    'Normalization',
-    'checked_init_cfg',
-    'load_into_timm',
-    'load_pretrained',
-    'read_checkpoint',
-    'read_settings',
-    'to_mmpretrain',
-]

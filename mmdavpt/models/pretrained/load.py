@@ -3,9 +3,11 @@
 import inspect
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from math import isqrt
 
 import torch
 from mmengine.logging import print_log
+from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from mmdavpt.checkpoints.fit import compare_weights, describe_mismatch
@@ -14,7 +16,6 @@ from mmdavpt.models.added import is_added
 
 from .families import MMPRETRAIN, Normalization
 from .naming import NamedWeights, to_mmpretrain
-from .position_embedding import fit_position_embedding
 from .reading import read_checkpoint
 from .timm_architecture import QUICK_GELU, check_architecture, functions_of
 
@@ -216,3 +217,34 @@ def fit_to(
             '(docs/weights.md)'
         )
     return {key: value for key, value in weights.items() if key in target}
+
+
+def fit_position_embedding(
+    pos_embed: Tensor, num_extra_tokens: int, grid: tuple[int, int]
+) -> Tensor:
+    """Return position embeddings for a backbone's tokens and patch grid.
+
+    timm resizes the patches. The position of [CLS] is dropped if the backbone
+    has no [CLS], and is zero if the checkpoint has no position for it (timm's
+    ``no_embed_class``).
+
+    Args:
+        pos_embed (Tensor): Shape (1, [1+]h*w, C), from a square grid.
+        num_extra_tokens (int): 1 if the backbone has [CLS], else 0.
+        grid (tuple[int, int]): Rows and columns of the backbone's patches.
+
+    Returns:
+        Tensor: Shape (1, num_extra_tokens + rows * columns, C); unchanged if
+        the patches form no square.
+    """
+    count, patches = pos_embed.shape[1], grid[0] * grid[1]
+    if count == num_extra_tokens + patches and isqrt(patches) ** 2 != patches:
+        return pos_embed  # the same grid, which is not a square
+    prefix = 0 if isqrt(count) ** 2 == count else 1
+    if isqrt(count - prefix) ** 2 != count - prefix:
+        return pos_embed
+    resized = resample_abs_pos_embed(
+        pos_embed[:, prefix:], list(grid), num_prefix_tokens=0
+    )
+    cls = pos_embed[:, :1] if prefix else torch.zeros_like(resized[:, :1])
+    return torch.cat((cls[:, :num_extra_tokens], resized), dim=1)

@@ -6,46 +6,35 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from .naming import translate
-
-#: timm's names, each with those of transformers 4, which files have, and of
-#: version 5. What precedes a layer's number is written ``blocks``.
-OTHER_NAMES = {
-    'cls_token': 'embeddings.cls_token embeddings.class_embedding',
-    'pos_embed': 'embeddings.position_embeddings '
-    'embeddings.position_embedding',
-    'reg_token': 'embeddings.register_tokens',
-    'patch_embed.proj': 'embeddings.patch_embeddings '
-    'embeddings.patch_embeddings.projection embeddings.patch_embedding',
-    'norm_pre': 'pre_layrnorm',
-    'norm': 'norm layernorm post_layernorm',
-    'attn_pool.latent': 'head.probe',
-    'attn_pool.qkv': 'head.attention.in_proj',
-    'attn_pool.proj': 'head.attention.out_proj',
-    'attn_pool.norm': 'head.layernorm',
-    'attn_pool.mlp.fc1': 'head.mlp.fc1',
-    'attn_pool.mlp.fc2': 'head.mlp.fc2',
-    'blocks.*.norm1': 'blocks.*.layernorm_before blocks.*.layer_norm1',
-    'blocks.*.norm2': 'blocks.*.layernorm_after blocks.*.layer_norm2',
-    'blocks.*.attn.q_proj': 'blocks.*.attention.attention.query '
-    'blocks.*.attention.q_proj blocks.*.self_attn.q_proj',
-    'blocks.*.attn.k_proj': 'blocks.*.attention.attention.key '
-    'blocks.*.attention.k_proj blocks.*.self_attn.k_proj',
-    'blocks.*.attn.v_proj': 'blocks.*.attention.attention.value '
-    'blocks.*.attention.v_proj blocks.*.self_attn.v_proj',
-    'blocks.*.attn.proj': 'blocks.*.attention.output.dense '
-    'blocks.*.attention.o_proj blocks.*.self_attn.out_proj',
-    'blocks.*.gamma_1': 'blocks.*.layer_scale1.lambda1',
-    'blocks.*.gamma_2': 'blocks.*.layer_scale2.lambda1',
-    'blocks.*.mlp.fc1_g': 'blocks.*.mlp.gate_proj',
-    'blocks.*.mlp.fc1': 'blocks.*.intermediate.dense blocks.*.mlp.up_proj '
-    'blocks.*.mlp.weights_in',
-    'blocks.*.mlp.fc2': 'blocks.*.output.dense blocks.*.mlp.down_proj '
-    'blocks.*.mlp.weights_out',
-}
-NAMES = {old: new for new, olds in OTHER_NAMES.items() for old in olds.split()}
-#: What precedes the number of a layer.
-LAYERS = re.compile(r'(?:model\.|encoder\.)?layers?\.(?=\d)')
+#: Patterns of names, of transformers 4, which files have, and of version 5, to
+#: what timm calls it. The first ones that match a part of a name rename it.
+RENAMED = (
+    (r'^(model\.|encoder\.)?layers?\.(?=\d)', 'blocks.'),
+    (r'^embeddings\.(cls_token|class_embedding)', 'cls_token'),
+    (r'^embeddings\.position_embeddings?', 'pos_embed'),
+    (r'^embeddings\.register_tokens', 'reg_token'),
+    (r'^embeddings\.patch_embeddings?(\.projection)?', 'patch_embed.proj'),
+    (r'^pre_layrnorm', 'norm_pre'),
+    (r'^(post_)?layernorm', 'norm'),
+    (r'^head\.probe', 'attn_pool.latent'),
+    (r'^head\.attention\.in_proj_', 'attn_pool.qkv.'),
+    (r'^head\.attention\.out_proj', 'attn_pool.proj'),
+    (r'^head\.layernorm', 'attn_pool.norm'),
+    (r'^head\.mlp', 'attn_pool.mlp'),
+    (r'\.(layernorm_before|layer_norm1)', '.norm1'),
+    (r'\.(layernorm_after|layer_norm2)', '.norm2'),
+    (r'\.(attention\.output\.dense|attention\.o_proj)', '.attn.proj'),
+    (r'\.self_attn\.out_proj', '.attn.proj'),
+    (
+        r'\.(attention\.attention|attention|self_attn)'
+        r'\.([qkv])(uery|ey|alue|_proj)',
+        r'.attn.\2_proj',
+    ),
+    (r'\.layer_scale([12])\.lambda1', r'.gamma_\1'),
+    (r'\.mlp\.gate_proj', '.mlp.fc1_g'),
+    (r'\.(intermediate\.dense|mlp\.up_proj|mlp\.weights_in)', '.mlp.fc1'),
+    (r'\.(output\.dense|mlp\.down_proj|mlp\.weights_out)', '.mlp.fc2'),
+)
 #: Parts of a file that timm's models lack.
 UNUSED = ('embeddings.mask_token', 'embeddings.position_ids', 'pooler.')
 
@@ -74,15 +63,11 @@ def from_transformers(
     """
     stem = next(k for k in weights if 'embeddings.patch_embedding' in k)
     prefix = stem.partition('embeddings.')[0]
-    own = {
-        LAYERS.sub('blocks.', key.removeprefix(prefix), count=1): value
+    named = {
+        _renamed(key.removeprefix(prefix)): value
         for key, value in weights.items()
         if key.startswith(prefix)
-    }
-    named = {
-        translate(key, NAMES) or key: value
-        for key, value in own.items()
-        if not key.startswith(UNUSED)
+        and not key.removeprefix(prefix).startswith(UNUSED)
     }
     target = vit.state_dict()
     for key in [key for key in named if 'q_proj' in key]:
@@ -101,6 +86,12 @@ def from_transformers(
         named[key.replace('qkv', 'kv')] = others
     _fit_stem(named, vit)
     return named
+
+
+def _renamed(key: str) -> str:
+    for pattern, name in RENAMED:
+        key = re.sub(pattern, name, key)
+    return key
 
 
 def _fuse(

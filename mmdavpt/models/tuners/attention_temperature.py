@@ -1,17 +1,13 @@
 """Learnable temperatures of attention (Yoo et al., ICML 2023)."""
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 
 from mmdavpt.errors import UsageError
 from mmdavpt.registry import TUNERS
 
+from .frozen_weights import FrozenWeights
 from .tuner import BackboneSizes, Tuner
-
-if TYPE_CHECKING:
-    from mmdavpt.models.export import FrozenWeights
 
 #: Limits of a temperature, as published.
 LIMITS = (0.01, 10.0)
@@ -55,7 +51,7 @@ class AttentionTemperature(Tuner):
         t = self.temperature[layer]
         return y / (t + (t.clamp(*LIMITS) - t).detach())
 
-    def fold(self, weights: 'FrozenWeights') -> None:
+    def fold(self, weights: FrozenWeights) -> None:
         """Divide weight and bias of the queries, exactly."""
         for layer, t in enumerate(self.temperature.clamp(*LIMITS)):
             weights.scale(layer, 'q', 1 / t)

@@ -1,17 +1,14 @@
 """Learnable shifts of frozen biases (section 3.5)."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from mmdavpt.registry import TUNERS
 
+from .frozen_weights import FrozenWeights
 from .tuner import PARTS, BackboneSizes, Tuner
-
-if TYPE_CHECKING:
-    from mmdavpt.models.export import FrozenWeights
 
 
 @TUNERS.register_module()
@@ -43,7 +40,7 @@ class Bias(Tuner):
         """Return the shift of a part: see :meth:`.Tuner.bias`."""
         return getattr(self, part)[layer]
 
-    def fold(self, weights: 'FrozenWeights') -> None:
+    def fold(self, weights: FrozenWeights) -> None:
         """Add the shifts to the frozen biases, exactly."""
         for part in self.parts:
             for layer, shift in enumerate(getattr(self, part)):

@@ -1,17 +1,14 @@
 """Low-rank adaptation of projections (Hu et al., ICLR 2022)."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from mmdavpt.registry import TUNERS
 
 from .bias import checked_parts
+from .frozen_weights import FrozenWeights
 from .tuner import BackboneSizes, Tuner
-
-if TYPE_CHECKING:
-    from mmdavpt.models.export import FrozenWeights
 
 
 @TUNERS.register_module()
@@ -81,7 +78,7 @@ class LoRA(Tuner):
         down, up = self.down[self._a_of[part]][layer], self.up[part][layer]
         return y + self.scale * up(down(x))
 
-    def fold(self, weights: 'FrozenWeights') -> None:
+    def fold(self, weights: FrozenWeights) -> None:
         """Add the products to the frozen weights."""
         for part in self.parts:
             pairs = zip(

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from itertools import product
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -12,11 +11,9 @@ from mmdavpt.errors import UsageError
 from mmdavpt.registry import TUNERS
 
 from .bias import checked_parts
+from .frozen_weights import FrozenWeights
 from .selective import SelectiveTuner
 from .tuner import PARTS, BackboneSizes
-
-if TYPE_CHECKING:
-    from mmdavpt.models.export import FrozenWeights
 
 
 @TUNERS.register_module()
@@ -118,7 +115,7 @@ class SPT(SelectiveTuner):
             return y + self.low_rank[name](y if self.adapts else x)
         return y
 
-    def fold(self, weights: 'FrozenWeights') -> None:
+    def fold(self, weights: FrozenWeights) -> None:
         """Add the changes to the frozen weights, unless they are adapters."""
         if self.adapts and len(self.low_rank):
             super().fold(weights)

@@ -1,17 +1,13 @@
 """SSF: scale and shift features (Lian et al., NeurIPS 2022)."""
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 
 from mmdavpt.errors import UsageError
 from mmdavpt.registry import TUNERS
 
+from .frozen_weights import FrozenWeights
 from .tuner import PARTS, BackboneSizes, Tuner
-
-if TYPE_CHECKING:
-    from mmdavpt.models.export import FrozenWeights
 
 
 class ScaleShift(nn.Module):
@@ -97,7 +93,7 @@ class SSF(Tuner):
     def _after_norm(self, layer: int, which: str) -> ScaleShift:
         return self.final if which == 'final' else self.layers[layer][which]
 
-    def fold(self, weights: 'FrozenWeights') -> None:
+    def fold(self, weights: FrozenWeights) -> None:
         """Multiply and shift the frozen weights, exactly."""
         embedding = weights.embedding()
         self.embedding.fold(embedding.weight, embedding.bias)

@@ -2,14 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from mmdavpt.errors import UsageError
 
-if TYPE_CHECKING:
-    from mmdavpt.models.export import FrozenWeights
+from .frozen_weights import FrozenWeights
 
 #: The linear projections of a layer. ``fc1`` and ``fc2`` are the first and
 #: the last of its MLP.
@@ -215,7 +213,7 @@ class Tuner(nn.Module):
         """
         raise NotImplementedError
 
-    def fold(self, weights: 'FrozenWeights') -> None:
+    def fold(self, weights: FrozenWeights) -> None:
         """Change frozen weights so that the backbone can do without the tuner.
 
         Implement it if the algebra allows.

@@ -16,8 +16,12 @@ from mmdavpt.checks.data.report import (
     DatasetReport,
     make_report,
 )
-from mmdavpt.cli.data_report.page import make_bars, write_page
-from mmdavpt.cli.data_report.thumbnails import SIDE, draw_sample
+from mmdavpt.cli.data_report.page import (
+    SIDE,
+    draw_sample,
+    make_bars,
+    write_page,
+)
 from tests.test_checks.test_data.data_files import (
     CLS,
     config,

@@ -26,7 +26,9 @@ def read(root, task='svhn', split='test', check_size=False, **kwargs):
 
 
 def test_published_sizes():
-    assert {t.name: (t.num_classes, t.test_size) for t in TASKS.values()} == {
+    assert {
+        t.name: (t.num_classes, t.sizes['test']) for t in TASKS.values()
+    } == {
         'cifar': (100, 10000),
         'caltech101': (102, 6084),
         'dtd': (47, 1880),
@@ -202,4 +204,4 @@ def test_build_from_config_and_pickle(tmp_path):
     )
     again = pickle.loads(pickle.dumps(dataset))
     assert again.get_data_info(1) == dataset.get_data_info(1)
-    assert again.task is not None and again.task.name == 'svhn'
+    assert again.benchmark.name == 'svhn'

@@ -6,7 +6,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmdavpt.engine.hooks import PromptInitHook
-from mmdavpt.mapping.token_pools import TokenPool
+from mmdavpt.mapping import cluster
 from tests import toy
 
 
@@ -35,40 +35,79 @@ def init_hook(**kwargs):
     return dict(type='mmdavpt.PromptInitHook', **kwargs)
 
 
-@pytest.mark.parametrize(
-    'make, method',
-    [
-        (toy.classification, 'mean'),
-        (toy.classification, 'kmeans'),
-        (toy.segmentation, 'max'),
-        (toy.segmentation, 'random'),
-    ],
-)
+def expected_prompts(method, tokens, number=3):
+    """Pool tokens (B, N, C) with loops: runs of positions, or k-means."""
+    if method == 'kmeans':  # of all tokens, since these are few
+        rows = tokens.flatten(0, 1).numpy()
+        centroids = cluster(rows, number, None, 'none', 0, 1)[1]
+        return torch.tensor(centroids).float()
+    length = tokens.shape[1]
+    runs = [  # from N p / P to N (p + 1) / P, rounded outwards
+        tokens[:, length * p // number : -(-length * (p + 1) // number)]
+        for p in range(number)
+    ]
+    return torch.stack([run.mean(dim=(0, 1)) for run in runs])
+
+
+@pytest.mark.parametrize('batch_size', [1, 5])
+def test_mean_by_hand(batch_size):
+    """Two images of four tokens; the first prompt is of the first two."""
+    one = [[1.0, 0], [3, 0], [0, 2], [0, 8]]
+    two = [[5.0, 4], [7, 4], [2, 0], [2, 2]]
+    hook, found = PromptInitHook('mean'), []
+    for batch in torch.tensor([one, two]).split(batch_size):
+        hook._add(found, batch, 2)
+    tokens = torch.cat(found)
+    assert hook._prompts(tokens, 2).tolist() == [[4, 2], [1, 3]]
+    assert hook._prompts(tokens, 1).tolist() == [[2.5, 2.5]]
+    with pytest.raises(ValueError, match='5 prompts need at least as many'):
+        hook._prompts(tokens, 5)
+
+
+def test_kmeans_finds_the_clusters_of_a_sample(monkeypatch):
+    monkeypatch.setattr('mmdavpt.engine.hooks.prompt_init_hook.SAMPLE', 50)
+    centers = torch.tensor([[0.0, 9], [9, 0], [-9, -9]])
+    noise = torch.randn(6, 30, 2, generator=torch.manual_seed(0)) * 0.1
+    x = centers.repeat(1, 10, 1) + noise
+    hook, found = PromptInitHook('kmeans'), []
+    for batch in x.split(4):
+        hook._add(found, batch, 6)
+    tokens = torch.cat(found)
+    # ceil(50 / 6) different tokens of each image
+    assert [len(rows.unique(dim=0)) for rows in tokens.split(9)] == [9] * 6
+    for rows, image in zip(tokens.split(9), x, strict=True):
+        assert {*map(tuple, rows.tolist())} <= {*map(tuple, image.tolist())}
+    distance = torch.cdist(hook._prompts(tokens, 3).float(), centers)
+    assert distance.min(dim=0).values.max() < 0.1
+    with pytest.raises(ValueError, match='55 prompts need .* has 54'):
+        hook._prompts(tokens, 55)
+
+
+@pytest.mark.parametrize('method', ['mean', 'kmeans'])
+@pytest.mark.parametrize('make', [toy.classification, toy.segmentation])
 def test_prompts_are_pooled_layer_inputs(tmp_path, make, method):
     changes = {'train_cfg.max_epochs': 1}
     if make is toy.segmentation:
         changes = {'train_cfg.max_iters': 1}
     runner, first = run(tmp_path, make, [init_hook(method=method)], **changes)
     model = runner.model.eval()
-    pools = {'0': TokenPool(method), '1': TokenPool(method)}
     dataset = runner.train_dataloader.dataset
     samples = [dataset[i] for i in range(len(dataset))]
     batch = {k: [s[k] for s in samples] for k in samples[0]}
     with torch.no_grad():
         images = model.data_preprocessor(batch, training=True)['inputs']
         x, *_ = model.backbone.embed(images, {})
-        pools['0'].add(x[:, 1:])
-        pools['1'].add(model.backbone.layers[0](x)[:, 1:])
-    for layer in ('0', '1'):
-        made = first[layer]
-        torch.testing.assert_close(made, pools[layer].prompts(3))
+        inputs = {'0': x[:, 1:], '1': model.backbone.layers[0](x)[:, 1:]}
+    for layer, tokens in inputs.items():
+        expected = expected_prompts(method, tokens)
+        torch.testing.assert_close(first[layer], expected)
 
 
 @pytest.mark.parametrize('num_prompts', [3, (3, 0)])
 @pytest.mark.parametrize(
     'name, method',
     [
-        ('vit_small_patch14_reg4_dinov2', 'max'),  # with registers
+        ('vit_small_patch14_reg4_dinov2', 'mean'),  # with registers
         ('vit_small_patch16_dinov3', 'mean'),  # rotary
         ('vit_base_patch16_siglip_gap_224', 'kmeans'),  # without [CLS]
     ],
@@ -111,9 +150,7 @@ def test_prompts_are_inputs_of_timm_layers(
         vit.vit.forward_features(images['inputs'])
     assert [k for k in first if k.isdigit()] == ['0', '1'][: 2 - shallow]
     for layer in vit.prompts:
-        pool = TokenPool(method)
-        pool.add(inputs[int(layer)])
-        expected = pool.prompts(3)
+        expected = expected_prompts(method, inputs[int(layer)])
         torch.testing.assert_close(first[layer], expected, rtol=0, atol=1e-5)
 
 

@@ -8,13 +8,13 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 
 from mmdavpt.checkpoints import last_checkpoint
+from mmdavpt.engine.hooks import PromptInitHook
 from mmdavpt.engine.resuming.stopping import (
     SIGNALS,
     Stopped,
     exit_cleanly_on_signal,
 )
 from mmdavpt.engine.runner import DAVPTRunner
-from mmdavpt.mapping.token_pools import TokenPool
 from tests import toy
 from tests.test_engine.test_ranks.failures import SignalItself
 
@@ -47,7 +47,9 @@ def test_signal_before_the_first_iteration(tmp_path):
 
 def test_signal_during_prompt_initialization(tmp_path, monkeypatch):
     added = []
-    monkeypatch.setattr(TokenPool, 'add', lambda pool, x: added.append(x))
+    monkeypatch.setattr(
+        PromptInitHook, '_add', lambda hook, found, x, _: added.append(x)
+    )
     hook = dict(type='mmdavpt.PromptInitHook', max_images=20)
     runner = runner_of(tmp_path, SignalItself(), custom_hooks=[hook])
     with pytest.raises(Stopped):

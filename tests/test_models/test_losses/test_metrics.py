@@ -8,19 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from mmdavpt.models.losses import (
-    proxy_anchor_loss,
-    proxy_nca_loss,
-    softmax_loss,
-    triplet_loss,
-)
+from mmdavpt.models.losses import ProxyAnchor, ProxyNCA, Softmax, Triplet
 
 from . import reference
 
 #: Each loss with the slow reference of the same signature.
 PAIRS = {
     'proxy_anchor': (
-        functools.partial(proxy_anchor_loss, alpha=8.0, margin=0.15),
+        ProxyAnchor(alpha=8.0, margin=0.15),
         functools.partial(
             reference.proxy_anchor,
             alpha=8.0,
@@ -29,23 +24,21 @@ PAIRS = {
         ),
     ),
     'proxy_anchor_all': (
-        functools.partial(
-            proxy_anchor_loss, alpha=8.0, margin=0.15, positive_mean='all'
-        ),
+        ProxyAnchor(alpha=8.0, margin=0.15, positive_mean='all'),
         functools.partial(
             reference.proxy_anchor, alpha=8.0, margin=0.15, positive_mean='all'
         ),
     ),
     'proxy_nca': (
-        functools.partial(proxy_nca_loss, alpha=8.0, margin=0.15),
+        ProxyNCA(alpha=8.0, margin=0.15),
         functools.partial(reference.proxy_nca, alpha=8.0, margin=0.15),
     ),
     'softmax': (
-        functools.partial(softmax_loss, temperature=0.4),
+        Softmax(temperature=0.4),
         functools.partial(reference.softmax, temperature=0.4),
     ),
     'triplet': (
-        functools.partial(triplet_loss, margin=0.15),
+        Triplet(margin=0.15),
         functools.partial(reference.triplet, margin=0.15),
     ),
 }
@@ -109,7 +102,7 @@ def test_matches_slow_reference(name, batch):
 def test_softmax_by_hand():
     similarity = torch.tensor([[0.3, 0.1, 0.9], [0.0, 0.2, 0.5]])
     guided = torch.tensor([True, True, False])
-    loss = softmax_loss(similarity, torch.tensor([0, 0]), guided, 0.1)
+    loss = Softmax(0.1)(similarity, torch.tensor([0, 0]), guided)
     # log(1 + e^-2) and log(1 + e^2)
     assert loss.item() == pytest.approx((0.126928 + 2.126928) / 2, abs=1e-5)
 
@@ -120,7 +113,7 @@ def test_softmax_is_cross_entropy_over_the_guided_prompts():
     expected = torch.nn.functional.cross_entropy(
         logits[target >= 0], target[target >= 0]
     )
-    found = softmax_loss(similarity, target, guided)
+    found = Softmax()(similarity, target, guided)
     torch.testing.assert_close(found, expected)
 
 
@@ -268,8 +261,8 @@ class TestHandWorked:
         target = torch.tensor([0, 0])
         for positive_mean, num_positive in [('positive', 1), ('all', 2)]:
             torch.testing.assert_close(
-                proxy_anchor_loss(
-                    self.s, target, self.guided, 1.0, 0.0, positive_mean
+                ProxyAnchor(1.0, 0.0, positive_mean)(
+                    self.s, target, self.guided
                 ),
                 self.log(1 / self.e, 1) / num_positive
                 + self.log(1, 1 / self.e) / 2,
@@ -277,8 +270,8 @@ class TestHandWorked:
 
     def test_proxy_anchor_signs_of_the_margin(self):
         # One sample of prompt 0: exp(-2 (1 - .5)) and exp(2 (0 + .5)).
-        result = proxy_anchor_loss(
-            self.s[:1], torch.tensor([0]), self.guided, 2.0, 0.5
+        result = ProxyAnchor(2.0, 0.5)(
+            self.s[:1], torch.tensor([0]), self.guided
         )
         torch.testing.assert_close(
             result, self.log(1 / self.e) + self.log(self.e) / 2
@@ -288,26 +281,22 @@ class TestHandWorked:
         # Sample 0 of prompt 0: log(1 + e^-1) + log(1 + e^0).
         # Sample 1 of prompt 1: log(1 + e^1) + log(1 + e^0).
         torch.testing.assert_close(
-            proxy_nca_loss(
-                self.s, torch.tensor([0, 1]), self.guided, 1.0, 0.0
-            ),
+            ProxyNCA(1.0, 0.0)(self.s, torch.tensor([0, 1]), self.guided),
             (self.log(1 / self.e) + self.log(self.e)) / 2 + self.log(1),
         )
 
     def test_triplet(self):
         # Sample 0: 0 - 1 + .25 < 0. Sample 1: 0 - (-1) + .25 = 1.25.
-        result = triplet_loss(self.s, torch.tensor([0, 1]), self.guided, 0.25)
+        result = Triplet(0.25)(self.s, torch.tensor([0, 1]), self.guided)
         assert result.item() == 1.25 / 2
 
     def test_defaults_are_those_of_proxy_anchor(self):
         target = torch.tensor([0, 1])
         torch.testing.assert_close(
-            proxy_anchor_loss(self.s, target, self.guided),
-            proxy_anchor_loss(
-                self.s, target, self.guided, 32.0, 0.1, 'positive'
-            ),
+            ProxyAnchor()(self.s, target, self.guided),
+            ProxyAnchor(32.0, 0.1, 'positive')(self.s, target, self.guided),
         )
         torch.testing.assert_close(
-            proxy_nca_loss(self.s, target, self.guided),
-            proxy_nca_loss(self.s, target, self.guided, 32.0, 0.1),
+            ProxyNCA()(self.s, target, self.guided),
+            ProxyNCA(32.0, 0.1)(self.s, target, self.guided),
         )

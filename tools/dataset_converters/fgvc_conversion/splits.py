@@ -12,8 +12,8 @@ from fractions import Fraction
 from functools import partial
 from typing import Any
 
+from mmdavpt.datasets.benchmarks import Benchmark
 from mmdavpt.datasets.fgvc.lists import ClassId
-from mmdavpt.datasets.fgvc.sets import FGVCSet
 from mmdavpt.errors import UsageError
 
 from .original import Original
@@ -138,7 +138,7 @@ def _quotas(
 
 
 def make_lists(
-    fgvc_set: FGVCSet,
+    fgvc_set: Benchmark,
     original: Original,
     fraction: float | str | Fraction | None = None,
     seed: int | None = None,
@@ -147,7 +147,7 @@ def make_lists(
     """Split an original download into the three lists.
 
     Args:
-        fgvc_set (FGVCSet): The dataset.
+        fgvc_set (Benchmark): The dataset.
         original (Original): The download.
         fraction (float | str | Fraction, optional): Fraction of the training
             images to hold out. Defaults to None: 0.1.

@@ -5,7 +5,8 @@ import json
 import os
 import os.path as osp
 
-from mmdavpt.datasets.fgvc.sets import FGVCSet, set_from
+from mmdavpt.datasets.benchmarks import Benchmark
+from mmdavpt.datasets.fgvc.sets import set_from
 from mmdavpt.errors import UsageError
 
 from ..file_writing import replace_file
@@ -82,7 +83,7 @@ def write_splits(
     return dict(manifest, image_dir=image_dir)
 
 
-def _check_size(fgvc_set: FGVCSet, original: Original, folder: str) -> None:
+def _check_size(fgvc_set: Benchmark, original: Original, folder: str) -> None:
     found = dict(
         training=len(original.train),
         test=len(original.test),

@@ -4,7 +4,8 @@ import json
 import math
 import os.path as osp
 
-from mmdavpt.datasets.fgvc.sets import FGVCSet, set_from
+from mmdavpt.datasets.benchmarks import Benchmark
+from mmdavpt.datasets.fgvc.sets import set_from
 
 from ..file_writing import replace_text
 from .single_glyphs import (
@@ -24,11 +25,11 @@ FGVC_SPLITS = {
 }
 
 
-def fgvc_sizes(fgvc_set: FGVCSet, scale: float = 1.0) -> dict[str, int]:
+def fgvc_sizes(fgvc_set: Benchmark, scale: float = 1.0) -> dict[str, int]:
     """Return the published or smaller sizes of a dataset.
 
     Args:
-        fgvc_set (FGVCSet): The dataset.
+        fgvc_set (Benchmark): The dataset.
         scale (float): Fraction of the published sizes; at least one training
             image of each class remains, and one of any other split.
             Defaults to 1.0.

@@ -52,7 +52,7 @@ def write_glyphs_vtab1k(
     vtab_task = task_from(task)
     options = GlyphOptions(**options)
     classes = glyph_classes(vtab_task.num_classes, options.style)
-    sizes = vtab_task.sizes
+    sizes = dict(vtab_task.sizes)
     if num_test is not None:
         sizes['test'] = num_test
     folder = osp.join(out_dir, vtab_task.name)

@@ -7,10 +7,11 @@ from functools import partial
 
 from PIL import Image
 
+from mmdavpt.datasets.benchmarks import Benchmark
 from mmdavpt.datasets.image_files import BROKEN
 from mmdavpt.datasets.list_files import read_labels
 from mmdavpt.datasets.vtab1k.dataset import read_class_names
-from mmdavpt.datasets.vtab1k.tasks import SPLITS, TASKS, VTABTask, task_from
+from mmdavpt.datasets.vtab1k.tasks import SPLITS, TASKS, task_from
 from mmdavpt.errors import UsageError
 from mmdavpt.progress import track
 
@@ -20,14 +21,14 @@ from .writing import MANIFEST
 Lists = dict[str, dict[str, int]]
 
 
-def task_folders(folder: str) -> dict[str, VTABTask]:
+def task_folders(folder: str) -> dict[str, Benchmark]:
     """Return the folders of tasks: a folder itself, or those in it.
 
     Args:
         folder (str): Folder of a task, or of several tasks.
 
     Returns:
-        dict[str, VTABTask]: Task of each folder.
+        dict[str, Benchmark]: Task of each folder.
 
     Raises:
         UsageError: If there is none.
@@ -47,7 +48,7 @@ def task_folders(folder: str) -> dict[str, VTABTask]:
 
 def task_defects(
     folder: str,
-    task: VTABTask,
+    task: Benchmark,
     num_workers: int = 0,
     check_size: bool = True,
 ) -> list[str]:
@@ -59,7 +60,7 @@ def task_defects(
 
     Args:
         folder (str): Folder of the task.
-        task (VTABTask): The task.
+        task (Benchmark): The task.
         num_workers (int): Number of processes; 0 uses this process.
             Defaults to 0.
         check_size (bool): Whether to check the number of images against the
@@ -90,7 +91,7 @@ def task_defects(
 
 
 def _read_lists(
-    folder: str, task: VTABTask, check_size: bool
+    folder: str, task: Benchmark, check_size: bool
 ) -> tuple[Lists, list[str]]:
     """Return the readable lists, and the defects of all lists."""
     lists: Lists = {}

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from mmpretrain.datasets.categories import CIFAR100_CATEGORIES
 
-from mmdavpt.datasets.vtab1k.tasks import VTABTask
+from mmdavpt.datasets.benchmarks import Benchmark
 
 from .sources.example import Splits
 
@@ -84,11 +84,11 @@ FROM_KEY: dict[str, Callable[[str], str]] = {
 }
 
 
-def class_names(task: VTABTask, splits: Splits) -> list[str] | None:
+def class_names(task: Benchmark, splits: Splits) -> list[str] | None:
     """Return the class names of a task.
 
     Args:
-        task (VTABTask): The task.
+        task (Benchmark): The task.
         splits (Splits): Examples of its source.
 
     Returns:
@@ -107,11 +107,11 @@ def class_names(task: VTABTask, splits: Splits) -> list[str] | None:
     return [names[i] for i in labels] if set(names) == set(labels) else None
 
 
-def prepared_class_names(task: VTABTask, folder: str) -> list[str] | None:
+def prepared_class_names(task: Benchmark, folder: str) -> list[str] | None:
     """Return the class names of a dataset that TensorFlow Datasets prepared.
 
     Args:
-        task (VTABTask): The task.
+        task (Benchmark): The task.
         folder (str): Folder of a version.
 
     Returns:

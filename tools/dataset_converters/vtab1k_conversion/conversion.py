@@ -1,6 +1,7 @@
 """Convert a dataset to the folder of a VTAB-1k task."""
 
-from mmdavpt.datasets.vtab1k.tasks import VTABTask, task_from
+from mmdavpt.datasets.benchmarks import Benchmark
+from mmdavpt.datasets.vtab1k.tasks import task_from
 from mmdavpt.errors import UsageError
 from mmdavpt.version import __version__
 
@@ -51,7 +52,7 @@ def convert(
     kind: str = 'original',
     check_size: bool = True,
     num_workers: int = 0,
-) -> tuple[VTABTask, dict[str, int]]:
+) -> tuple[Benchmark, dict[str, int]]:
     """Write a task of VTAB-1k, see :func:`.write_task`.
 
     Args:
@@ -66,7 +67,7 @@ def convert(
             Defaults to 0.
 
     Returns:
-        tuple[VTABTask, dict[str, int]]: The task, and the number of images
+        tuple[Benchmark, dict[str, int]]: The task, and the number of images
         written now, of each split.
 
     Raises:
@@ -90,7 +91,7 @@ def convert(
 
 
 def _from_download(
-    task: VTABTask, folder: str
+    task: Benchmark, folder: str
 ) -> tuple[Splits, dict, list[str] | None]:
     """Read the original download and sort it by hash."""
     splits = SOURCES[task.name](folder)
@@ -109,7 +110,7 @@ def _from_download(
 
 
 def _from_prepared(
-    task: VTABTask, folder: str
+    task: Benchmark, folder: str
 ) -> tuple[Splits, dict, list[str] | None]:
     """Read files of TensorFlow Datasets, in their order."""
     version, splits = prepared_splits(task, folder)
@@ -120,7 +121,7 @@ def _from_prepared(
     return splits, origin, prepared_class_names(task, folder)
 
 
-def _check_labels(task: VTABTask, splits: Splits) -> None:
+def _check_labels(task: Benchmark, splits: Splits) -> None:
     labels = {e.label for examples in splits.values() for e in examples}
     wrong = labels - set(range(task.num_classes))
     if wrong:

@@ -12,7 +12,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from mmdavpt.datasets.vtab1k.tasks import TRAINING_SIZES, VTABTask
+from mmdavpt.datasets.benchmarks import Benchmark
+from mmdavpt.datasets.vtab1k.tasks import TRAINING_SIZES
 from mmdavpt.errors import UsageError
 
 from .sources.example import Example, Splits
@@ -171,11 +172,11 @@ def in_hash_order(split: str, examples: Sequence[Example]) -> list[Example]:
     return [by_hash[digest] for digest in sorted(by_hash)]
 
 
-def vtab1k_splits(task: VTABTask, splits: Splits) -> Splits:
+def vtab1k_splits(task: Benchmark, splits: Splits) -> Splits:
     """Select the images of VTAB-1k.
 
     Args:
-        task (VTABTask): The task.
+        task (Benchmark): The task.
         splits (Splits): The splits of TensorFlow Datasets, in its order.
 
     Returns:
@@ -191,11 +192,11 @@ def vtab1k_splits(task: VTABTask, splits: Splits) -> Splits:
     }
 
 
-def describe_splits(task: VTABTask, sizes: dict[str, int]) -> dict[str, str]:
+def describe_splits(task: Benchmark, sizes: dict[str, int]) -> dict[str, str]:
     """Describe each split in the notation of TensorFlow Datasets.
 
     Args:
-        task (VTABTask): The task.
+        task (Benchmark): The task.
         sizes (dict[str, int]): The number of examples of each split of
             TensorFlow Datasets.
 
@@ -211,11 +212,11 @@ def describe_splits(task: VTABTask, sizes: dict[str, int]) -> dict[str, str]:
     }
 
 
-def check_sizes(task: VTABTask, splits: Splits) -> None:
+def check_sizes(task: Benchmark, splits: Splits) -> None:
     """Check the numbers of images against the published ones.
 
     Args:
-        task (VTABTask): The task.
+        task (Benchmark): The task.
         splits (Splits): Result of :func:`vtab1k_splits`.
 
     Raises:

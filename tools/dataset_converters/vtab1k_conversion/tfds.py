@@ -15,7 +15,7 @@ from typing import NamedTuple, NoReturn
 
 from PIL import Image
 
-from mmdavpt.datasets.vtab1k.tasks import VTABTask
+from mmdavpt.datasets.benchmarks import Benchmark
 from mmdavpt.errors import UsageError
 
 from .sources import clevr, kitti
@@ -106,11 +106,11 @@ PREPARED: dict[str, Prepared] = {
 }
 
 
-def prepared_splits(task: VTABTask, folder: str) -> tuple[str, Splits]:
+def prepared_splits(task: Benchmark, folder: str) -> tuple[str, Splits]:
     """Read the splits of a task from a prepared dataset.
 
     Args:
-        task (VTABTask): The task.
+        task (Benchmark): The task.
         folder (str): Folder of a version, with ``dataset_info.json``.
 
     Returns:

@@ -6,8 +6,8 @@ import os
 import os.path as osp
 from functools import partial
 
+from mmdavpt.datasets.benchmarks import Benchmark
 from mmdavpt.datasets.vtab1k.dataset import CLASSES_FILE
-from mmdavpt.datasets.vtab1k.tasks import VTABTask
 from mmdavpt.errors import UsageError
 
 from ..checksums import write_checksums
@@ -21,7 +21,7 @@ CLAIMED = ('task', 'source', 'image_format', 'entries_sha256')
 
 
 def write_task(
-    task: VTABTask,
+    task: Benchmark,
     splits: Splits,
     out_dir: str,
     origin: dict[str, object],
@@ -35,7 +35,7 @@ def write_task(
     result has the same bytes. The checksums are written last.
 
     Args:
-        task (VTABTask): The task.
+        task (Benchmark): The task.
         splits (Splits): Images of each split of VTAB-1k.
         out_dir (str): Folder of all tasks; it is created if necessary.
         origin (dict[str, object]): Entries of the manifest about the source.
@@ -79,7 +79,7 @@ def _image(split: str, index: int) -> str:
 
 
 def _texts(
-    task: VTABTask,
+    task: Benchmark,
     splits: Splits,
     origin: dict[str, object],
     names: list[str] | None,

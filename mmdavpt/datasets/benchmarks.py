@@ -1,0 +1,123 @@
+"""Benchmark datasets: lookup by name, and the base of their readers."""
+
+import os.path as osp
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from mmpretrain.datasets import BaseDataset
+
+from mmdavpt.errors import UsageError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A published dataset.
+
+    Attributes:
+        name (str): Its name in configs.
+        title (str): Its name in papers.
+        num_classes (int): Number of classes.
+        sizes (dict[str, int]): Number of images of each split.
+        aliases (tuple[str, ...]): Other names of the dataset and its folder.
+        group (str): The group that it belongs to, such as 'natural'.
+        image_dirs (tuple[str, ...]): Folders that the image paths of the
+            lists may be relative to; '' is the folder of the dataset.
+    """
+
+    name: str
+    title: str
+    num_classes: int
+    sizes: dict[str, int]
+    aliases: tuple[str, ...]
+    group: str
+    image_dirs: tuple[str, ...] = ('',)
+
+
+def find_by_name(
+    name: object, known: Iterable[Benchmark], kind: str
+) -> Benchmark:
+    """Return the benchmark with a name; case and punctuation do not matter.
+
+    Args:
+        name (object): Name, title or alias of the benchmark.
+        known (Iterable[Benchmark]): The benchmarks.
+        kind (str): Name of the benchmarks in the message.
+
+    Raises:
+        UsageError: If none has the name.
+    """
+    names = {
+        _simplify(alias): item
+        for item in known
+        for alias in (item.name, item.title, *item.aliases)
+    }
+    if _simplify(name) in names:
+        return names[_simplify(name)]
+    choices = list(dict.fromkeys(item.name for item in names.values()))
+    raise UsageError(
+        f'{kind} should be one of {choices}, but got {name!r}'
+        + did_you_mean(name, choices)
+    )
+
+
+def _simplify(name: object) -> str:
+    return ''.join(c for c in str(name).lower() if c.isalnum())
+
+
+def first_folder(parent: str, names: Sequence[str]) -> str:
+    """Return the first of some folders that exists; if none does, the first.
+
+    Args:
+        parent (str): The folder that they are in.
+        names (Sequence[str]): Their names.
+    """
+    folders = [osp.join(parent, name) for name in names]
+    return next(filter(osp.isdir, folders), folders[0])
+
+
+class BenchmarkDataset(BaseDataset):
+    """Base of the readers of benchmarks.
+
+    Args:
+        benchmark (Benchmark): The benchmark.
+        split (str): One of its splits.
+        check_size (bool): Whether to check the numbers of images and classes
+            against the published ones.
+        **kwargs: See :class:`mmpretrain.datasets.BaseDataset`.
+
+    Raises:
+        UsageError: If the split is unknown.
+    """
+
+    def __init__(
+        self, benchmark: Benchmark, split: str, check_size: bool, **kwargs
+    ) -> None:
+        if split not in benchmark.sizes:
+            raise UsageError(
+                f'the split should be one of {list(benchmark.sizes)}, but got '
+                f'{split!r}'
+            )
+        self.benchmark, self.split = benchmark, split
+        self.check_size = check_size
+        super().__init__(ann_file='', **kwargs)
+
+    def check_count(
+        self, path: str, found: int, expected: int, what: str = 'images'
+    ) -> None:
+        """Compare a number with the published one.
+
+        Args:
+            path (str): The list that was read.
+            found (int): The number in it.
+            expected (int): The published number.
+            what (str): What is counted. Defaults to 'images'.
+
+        Raises:
+            UsageError: If they differ, unless ``check_size`` is not set.
+        """
+        if self.check_size and found != expected:
+            raise UsageError(
+                f'{path} has {found} {what}, but {self.benchmark.title} has '
+                f'{expected}; use the complete list, or set check_size=False '
+                'to read a subset'
+            )

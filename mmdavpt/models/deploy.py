@@ -2,13 +2,15 @@
 
 import copy
 import json
+from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.export import Dim, export
 
 from mmdavpt.checkpoints import atomic_write
+from mmdavpt.checkpoints.reading import read_safetensors
+from mmdavpt.checkpoints.writing import safetensors_bytes
 from mmdavpt.errors import UsageError
 
 from .backbones import DAVPTTimmViT
@@ -89,7 +91,7 @@ def export_model(
     worst = 0.0
     with atomic_write(path) as partial, torch.no_grad():
         exported = Deployed(_prepared(model, kind))
-        run = FORMATS[kind](exported, example, dims, partial, json.dumps(info))
+        run = FORMATS[kind](exported, example, dims, partial, info)
         for images in map(torch.randn, shapes):
             right = Deployed(model)(images)
             gap = (run(images) - right).abs().max() / right.abs().max()
@@ -133,34 +135,35 @@ def _prepared(model: nn.Module, kind: str) -> nn.Module:
     return vit.vit if in_timm else folded
 
 
-def _to_onnx(module, images, dims, path, metadata):
+def _to_onnx(module, images, dims, path, info):
     from onnxruntime import InferenceSession
 
     graph = export(module, images, dynamic_shapes=(dims,))
     program = torch.onnx.export(
         graph, output_names=['logits'], dynamo=True, verbose=False
     )
-    program.model.metadata_props['mmdavpt'] = metadata
+    program.model.metadata_props['mmdavpt'] = json.dumps(info)
     program.save(path, external_data=False)
     run = InferenceSession(path).run
     return lambda x: torch.from_numpy(run(None, {'images': x.numpy()})[0])
 
 
-def _to_program(module, images, dims, path, metadata):
+def _to_program(module, images, dims, path, info):
     with open(path, 'w+b') as file:
         torch.export.save(export(module, images, dynamic_shapes=(dims,)), file)
         file.seek(0)
         return torch.export.load(file).module()
 
 
-def _to_script(module, images, dims, path, metadata):
+def _to_script(module, images, dims, path, info):
     torch.jit.trace(module, images).save(path)
     return torch.jit.load(path)
 
 
-def _to_state(module, images, dims, path, metadata):
-    save_file(module[0].state_dict(), path, dict(mmdavpt=metadata))
-    module[0].load_state_dict(load_file(path))
+def _to_state(module, images, dims, path, info):
+    content = dict(state_dict=module[0].state_dict(), meta=info)
+    Path(path).write_bytes(safetensors_bytes(content))
+    module[0].load_state_dict(read_safetensors(path)[0])
     return module
 
 

@@ -230,7 +230,7 @@ def test_plain_weights_of_timm(tmp_path):
             plain(images), model(images), rtol=1e-4, atol=1e-5
         )
     with safe_open(path, 'pt') as file:
-        assert json.loads(file.metadata()['mmdavpt'])['classes'] == ['a']
+        assert json.loads(file.metadata()['meta'])['classes'] == ['a']
 
 
 def test_another_pooling_than_that_of_timm_is_found(tmp_path):

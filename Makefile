@@ -4,6 +4,7 @@ PYTHON ?= python3
 PYTEST_ARGS ?= -n 2
 
 VENV := .venv
+VERSIONS := 3.10 3.11 3.12
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 
@@ -11,13 +12,14 @@ STAMP := $(VENV)/.stamp
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test test-slow lint format demo clean distclean
+.PHONY: help venv test test-slow test-all lint format demo clean distclean
 
 help:
 	@echo 'make demo       train, test and draw on glyphs, in a few minutes'
 	@echo 'make test       the test suite (PYTEST_ARGS="-k glyph" for a part)'
 	@echo 'make test-slow  the slow tests: real model sizes'
-	@echo 'make lint       style, format, imports, docstring coverage'
+	@echo 'make test-all   the test suite on each of $(VERSIONS)'
+	@echo 'make lint       style, format, imports, types, docstring coverage'
 	@echo 'make format     format the code'
 	@echo 'make venv       set up $(VENV) (PYTHON=python3.11 chooses a version)'
 	@echo 'make clean      remove caches and build outputs'
@@ -35,10 +37,17 @@ test: $(STAMP)
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow -s
 
+# Each version has an environment of its own, .venv-VERSION.
+test-all:
+	for version in $(VERSIONS); do \
+		$(MAKE) test VENV=.venv-$$version PYTHON=python$$version || exit 1; \
+	done
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check --quiet . || \
 		{ echo 'run `make format`'; exit 1; }
+	$(BIN)/mypy --no-error-summary
 	$(BIN)/interrogate --quiet mmdavpt tools benchmarks || $(BIN)/interrogate -v mmdavpt tools benchmarks
 
 format: $(STAMP)
@@ -50,9 +59,9 @@ demo: $(STAMP)
 	OMP_NUM_THREADS=2 OMP_WAIT_POLICY=PASSIVE $(BIN)/python tools/demo.py
 
 clean:
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune \
 		-exec rm -rf {} +
 
 distclean: clean
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(VERSIONS:%=.venv-%)

@@ -8,6 +8,8 @@ from setuptools import find_packages, setup
 CONVERTERS = ['google-crc32c>=1.5', 'h5py', 'protobuf>=4.22']
 #: Packages for `mmdavpt export` to ONNX.
 ONNX = ['onnx', 'onnxruntime', 'onnxscript']
+#: Files of configs and tools that a wheel has.
+KINDS = ['csv', 'json', 'md', 'py', 'sh', 'yml']
 HERE = osp.dirname(osp.abspath(__file__))
 
 
@@ -37,13 +39,16 @@ setup(
     license='Apache-2.0',
     license_files=['LICENSE'],
     python_requires='>=3.10,<3.13',
-    packages=[
-        *find_packages(include=['mmdavpt', 'mmdavpt.*']),
-        'mmdavpt.recommended',
-    ],
-    # `mmdavpt train FOLDER` writes these with the settings of the folder.
-    package_dir={'mmdavpt.recommended': 'configs/recommended'},
-    package_data={'mmdavpt': ['**/*.jinja']},
+    packages=find_packages(include=['mmdavpt', 'mmdavpt.*']),
+    # In .mim are links to the folders of the clone; a wheel has their files.
+    package_data={
+        'mmdavpt': [
+            'py.typed',
+            '**/*.jinja',
+            '.mim/checkpoints/vit-tiny_glyphs.pth',
+            *(f'.mim/**/*.{kind}' for kind in KINDS),
+        ]
+    },
     entry_points={'console_scripts': ['mmdavpt = mmdavpt.cli.__main__:main']},
     install_requires=[
         'torch>=2.6,<3',
@@ -71,6 +76,8 @@ setup(
         'onnx': ONNX,
         # Its layers' internals may change in a minor release.
         'peft': ['peft>=0.21,<0.22'],
+        # Its storages and samplers may change in a major release.
+        'search': ['optuna>=5,<6'],
         'tensorboard': ['tensorboard'],
         'wandb': ['wandb'],
         'dev': [
@@ -78,7 +85,9 @@ setup(
             *ONNX,
             'hypothesis',
             'interrogate',
+            'mypy',
             'open-clip-torch',
+            'optuna>=5,<6',
             'pytest',
             'pytest-xdist',
             'ruff',

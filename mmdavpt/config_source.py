@@ -13,6 +13,7 @@ from pprint import pformat
 from typing import TYPE_CHECKING
 
 from .errors import UsageError, did_you_mean
+from .shipped import locate_config
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -27,7 +28,8 @@ def find_variables(source: str) -> dict[str, ast.expr]:
     Returns:
         dict[str, ast.expr]: Each name to the expression assigned to it.
     """
-    found, repeated = {}, set()
+    found: dict[str, ast.expr] = {}
+    repeated: set[str] = set()
     for node in ast.parse(source).body:
         targets = getattr(node, 'targets', [getattr(node, 'target', None)])
         if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value:
@@ -60,7 +62,8 @@ def base_files(path: str | Path) -> list[Path]:
     """
     from mmengine.config import Config
 
-    bases = [Path(path).parent / b for b in Config._get_base_files(str(path))]
+    names = map(locate_config, Config._get_base_files(str(path)))
+    bases = [Path(path).parent / name for name in names]
     found = [b for b in bases if b.suffix == '.py' and b.is_file()]
     return [*found, *(b for base in found for b in base_files(base))]
 
@@ -88,7 +91,7 @@ def replace_variables(source: str, variables: Mapping[str, object]) -> str:
     nodes = [(found[name], value) for name, value in variables.items()]
     nodes.sort(key=lambda n: (n[0].lineno, n[0].col_offset), reverse=True)
     for node, new in nodes:
-        first, last = node.lineno - 1, node.end_lineno - 1
+        first, last = node.lineno - 1, (node.end_lineno or 0) - 1
         before = lines[first][: node.col_offset]
         after = lines[last][node.end_col_offset :]
         value = format_literal(new, len(before)).encode()

@@ -35,7 +35,7 @@ def run_on_rank_0(work: Callable[[], Any]) -> Any:
             rank 0 raises the original error.
     """
     # Class and text of an error, and the result.
-    payload = [None, None, None]
+    payload: list[Any] = [None, None, None]
     if not is_main_process():
         broadcast_object_list(payload)
         kind, text, result = payload

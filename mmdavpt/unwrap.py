@@ -1,5 +1,7 @@
 """Unwrap distributed models."""
 
+from typing import cast
+
 from mmengine.model import is_model_wrapper
 from torch import nn
 
@@ -11,5 +13,5 @@ def unwrap(model: nn.Module) -> nn.Module:
         model (nn.Module): The model of a runner.
     """
     while is_model_wrapper(model):
-        model = model.module
+        model = cast(nn.Module, model.module)
     return model

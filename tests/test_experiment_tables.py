@@ -1,7 +1,10 @@
 """The experiment tables agree with the released settings and the paper."""
 
 import csv
+import itertools
+import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +13,10 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 
 from mmdavpt.cli.experiment_table import build_config, read_table
+from mmdavpt.cli.options import parse_value
 from mmdavpt.datasets.fgvc.sets import SETS
 from mmdavpt.datasets.vtab1k.tasks import TASKS
+from mmdavpt.models.guidance import resolve_guided_layers
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 TABLES = {
@@ -250,3 +255,70 @@ def test_setr_table_agrees_with_the_configs():
         paper = re.search(r'mIoU ([\d.]+), multi-scale ([\d.]+)', head)
         expected = f'| {paper[1]} / {paper[2]} |' if paper else '| none |'
         assert expected in row
+
+
+SPACES = {
+    path.stem: json.loads(path.read_text())
+    for path in (CONFIGS / 'experiments').glob('search_*.json')
+}
+
+
+def ends(values):
+    """Return the choices of a range or a list, or the ends of a range."""
+    if 'choices' in values:
+        return values['choices']
+    assert values['low'] < values['high'] and values['log'] is True
+    return [values['low'], values['high']]
+
+
+@pytest.mark.parametrize('name', SPACES)
+def test_every_value_of_a_search_space_makes_a_config(name):
+    if name in ('search_paper', 'search_released'):
+        row = TABLES['fgvc']['davpt_vit-b-in21k_cub']
+    else:
+        path = CONFIGS / 'recommended/classification.py'
+        (row,) = read_table(path).values()
+        assert row.name == 'classification' and not row.changes
+    columns = [ends(values) for values in SPACES[name].values()]
+    for values in itertools.zip_longest(*columns):
+        pairs = zip(SPACES[name], values, columns, strict=True)
+        new = {
+            key: parse_value(str(column[-1] if value is None else value))
+            for key, value, column in pairs
+        }
+        changed = replace(row, changes=row.changes | new)
+        cfg = build_config(changed)
+        assert cfg.optim_wrapper.optimizer.lr == new['lr']
+        if name != 'search_rates':
+            guidance, counts = cfg.model.guidance, cfg.model.backbone
+            counts = counts.num_prompts
+            counts = (counts,) * 12 if isinstance(counts, int) else counts
+            resolve_guided_layers(guidance.guided_layers, counts)
+
+
+def test_search_spaces_are_those_of_the_paper_and_the_released_code():
+    paper = {key: ends(v) for key, v in SPACES['search_paper'].items()}
+    assert paper == dict(
+        lr=[1e-3, 5e-4, 1e-4, 5e-5],
+        weight_decay=[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0],
+        first_guided=[10, 8, 6, 4, 2, 0],  # 12 guides no layer
+        guided_prompts=[5, 10, 20, 40],
+    )
+    for key, column in (
+        ('lr', 'lr'),
+        ('weight_decay', 'weight_decay'),
+        ('head_weight_decay', 'wd_head'),
+        ('num_prompts', 'num_prompts'),
+        ('guided_prompts', 'proxy_prompt_len'),
+        ('first_guided', 'proxy_prompt_start_idx'),
+        ('token_weight', 'vpt_loss_weight'),
+        ('cls_weight', 'cls_loss_weight'),
+    ):
+        found = {float(r[column]) for r in RELEASED.values() if r[column]}
+        values = SPACES['search_released'][key]
+        if 'choices' in values:
+            assert set(values['choices']) == found
+        else:
+            # A logarithmic range has no 0.
+            assert min(found - {0}) == values['low']
+            assert max(found) == values['high']

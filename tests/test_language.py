@@ -9,6 +9,7 @@ ROOT = Path(__file__).parents[1]
 PLACES = (
     *('mmdavpt', 'tools', 'benchmarks', 'configs', 'docs', 'tests'),
     *('README.md', 'CHANGELOG.md', 'checkpoints/README.md', 'Makefile'),
+    *('CONTRIBUTING.md', '.github'),
 )
 #: Pattern to what to write instead.
 BANNED = {

@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+import yaml
 
 import mmdavpt
 from mmdavpt.dependencies import (
@@ -168,5 +169,45 @@ def test_package_has_the_recommended_configs(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     for path in (ROOT / 'configs/recommended').glob('*.py'):
-        copy = tmp_path / 'mmdavpt/recommended' / path.name
+        copy = tmp_path / 'mmdavpt/.mim/configs/recommended' / path.name
         assert copy.read_text() == path.read_text()
+
+
+def test_citation_has_the_version():
+    citation = yaml.safe_load((ROOT / 'CITATION.cff').read_text())
+    assert citation['version'] == mmdavpt.__version__
+    assert citation['license'] == 'Apache-2.0'
+    (paper,) = citation['references']
+    assert paper['identifiers'][0]['value'] == 'arXiv:2505.23694'
+
+
+def test_pre_commit_runs_programs_of_make_lint():
+    config = yaml.safe_load((ROOT / '.pre-commit-config.yaml').read_text())
+    lint = (ROOT / 'Makefile').read_text().split('\nlint:')[1].split('\n\n')[0]
+    for repository in config['repos']:
+        assert repository['repo'] == 'local'  # needs no network
+        for hook in repository['hooks']:
+            program = hook['entry'].split()[0].removeprefix('.venv/bin/')
+            assert f'$(BIN)/{program} ' in lint
+    assert {'ruff', 'mypy', 'interrogate'} <= {
+        *re.findall(r'\$\(BIN\)/(\w+)', lint)
+    }
+
+
+def test_files_for_contributors_name_no_host_and_no_path_of_a_machine():
+    paths = [*(ROOT / '.github').rglob('*.md')]
+    names = ('CONTRIBUTING.md', 'CITATION.cff', '.pre-commit-config.yaml')
+    paths += [ROOT / name for name in (*names, 'model-index.yml')]
+    assert len(paths) == 7
+    for path in paths:
+        found = re.search(r'pypi|://|/home/|/work/', path.read_text())
+        assert not found, (path, found)
+
+
+def test_make_commands_of_contributing_exist():
+    text = (ROOT / 'CONTRIBUTING.md').read_text()
+    targets = set(re.findall(r'\bmake (?:\w+=\S+ )?([a-z-]+)', text))
+    makefile = (ROOT / 'Makefile').read_text()
+    assert {'lint', 'test', 'test-all', 'test-slow', 'venv'} <= targets
+    for target in targets:
+        assert re.search(rf'^{target}:', makefile, re.M), target

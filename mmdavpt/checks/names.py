@@ -19,6 +19,7 @@ from mmdavpt.config_source import (
     names_in,
 )
 from mmdavpt.errors import UsageError, did_you_mean, warn
+from mmdavpt.shipped import register_configs
 
 from .introspection import keys_read, walk
 
@@ -68,6 +69,7 @@ def read_config(
     Raises:
         UsageError: If it cannot be read, or sets a name that changes nothing.
     """
+    register_configs()
     try:
         if variables:
             cfg = load_with_variables(path, variables)

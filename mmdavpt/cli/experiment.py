@@ -2,10 +2,11 @@
 
     mmdavpt experiment configs/experiments/glyphs_paper.csv --seeds 0 1 2
 
-A row of a table is a config and its changes. Every row runs with every
-seed in its own folder, WORK_DIR/TABLE/ROW/seed_N, which holds the merged
-config (config.py), logs, checkpoints and the result (run.json). The same
-command continues after a stop: it skips finished runs and resumes others.
+A row of a table is a config and its changes; a config alone is one row.
+Every row runs with every seed in its own folder, WORK_DIR/TABLE/ROW/seed_N,
+which holds the merged config (config.py), logs, checkpoints and the result
+(run.json). The same command continues after a stop: it skips finished runs
+and resumes others.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import json
 import re
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +23,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from mmdavpt.errors import UsageError
+from mmdavpt.shipped import locate_config
 
 from . import options
 from .experiment_report import report_table, vtab_table
@@ -40,19 +42,21 @@ class Run:
         folder (Path): The work folder.
         settings (dict): What the result depends on: seed, protocol (None for
             the config's own), further ``cfg_options``, and those of the row.
+        name (str): The name of the result's file. Defaults to 'run.json'.
     """
 
     row: Experiment
     folder: Path
     settings: dict
+    name: str = 'run.json'
 
     def record(self) -> dict | None:
-        """Return ``run.json``; None if the run is not finished.
+        """Return the result; None if the run is not finished.
 
         Raises:
             UsageError: If the folder holds a run with other settings.
         """
-        file = self.folder / 'run.json'
+        file = self.folder / self.name
         if not file.is_file():
             return None
         content = json.loads(file.read_text(encoding='utf-8'))
@@ -65,7 +69,7 @@ class Run:
         return content if 'metrics' in content else None
 
     def write(self, **results) -> None:
-        """Write ``run.json``: the settings, and the results if there are any.
+        """Write the settings, and the results if there are any.
 
         Args:
             **results: JSON values.
@@ -73,22 +77,29 @@ class Run:
         from mmdavpt.checkpoints import atomic_write
 
         content = dict(settings=self.settings, **results)
-        with atomic_write(str(self.folder / 'run.json')) as partial:
+        with atomic_write(str(self.folder / self.name)) as partial:
             Path(partial).write_text(json.dumps(content, indent=1), 'utf-8')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of experiments."""
     add = parser.add_argument
-    add('table', help='a CSV file such as configs/experiments/vtab.csv')
+    add_table_arguments(parser)
+    add('--list', action='store_true', help='print the rows and stop')
+    add('--dry-run', action='store_true', help='build every config and stop')
+    add('--plot', metavar='PNG', help='draw the results, see configs/README')
+
+
+def add_table_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of commands that train the rows of a table."""
+    add = parser.add_argument
+    text = 'a config, or a CSV file as in configs/experiments'
+    add('table', type=locate_config, help=text)
     add('--rows', nargs='+', help='names, parts of names or globs (all rows)')
     add('--seeds', nargs='+', type=int, default=[0], help='random seeds (0)')
     add('--work-dir', default='work_dirs', help='root of all runs (work_dirs)')
     add('--workers', type=int, default=1, help='runs at the same time (1)')
-    add('--list', action='store_true', help='print the rows and stop')
-    add('--dry-run', action='store_true', help='build every config and stop')
     add('--report', action='store_true', help='only print the results so far')
-    add('--plot', metavar='PNG', help='draw the results, see configs/README')
     options.add_shared(parser, '--protocol', '--cfg-options', '--verbose')
 
 
@@ -117,7 +128,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 print(run.folder, 'pending' if run in pending else 'finished')
             return 0
         pending = [] if args.report else pending
-        failures = run_all(pending, args.workers, args.verbose)
+        work = partial(train_and_test, verbose=args.verbose)
+        failures = run_all(pending, args.workers, work)
     records = finished(runs)
     print(report_table(records, {row.name: row.compare for row in rows}))
     if records and any('task' in row.changes for row in rows):
@@ -154,20 +166,19 @@ def list_runs(
 
 
 def run_all(
-    runs: Sequence[Run], workers: int, verbose: bool = False
+    runs: Sequence[Run], workers: int, work: Callable[[Run], str | None]
 ) -> list[str]:
-    """Train and test runs; a failure does not prevent the others.
+    """Work on runs; a failure does not prevent the others.
 
     Args:
         runs (Sequence[Run]): Unfinished runs.
         workers (int): How many run at the same time, each in a process.
-        verbose (bool): See :func:`.quiet_console`. Defaults to False.
+        work (Callable): Returns the reason of a failure of a run, else None.
 
     Returns:
         list[str]: The failures.
     """
     failures = []
-    work = partial(train_and_test, verbose=verbose)
     with ProcessPoolExecutor(workers, get_context('spawn')) as pool:
         results = (pool.map if workers > 1 else map)(work, runs)
         for i, (run, failure) in enumerate(zip(runs, results, strict=True), 1):
@@ -180,11 +191,12 @@ def run_all(
     return failures
 
 
-def train_and_test(run: Run, verbose: bool = False) -> str | None:
+def train_and_test(run: Run, *hooks, verbose: bool = False) -> str | None:
     """Train a run as ``train.py`` does, test it, and write its metrics.
 
     Args:
         run (Run): An unfinished run.
+        *hooks (Hook): Further hooks of the runner.
         verbose (bool): See :func:`.quiet_console`. Defaults to False.
 
     Returns:
@@ -194,14 +206,14 @@ def train_and_test(run: Run, verbose: bool = False) -> str | None:
 
     with quiet_console(verbose):
         try:
-            return _train_and_test(run)
+            return _train_and_test(run, *hooks)
         except Exception as error:
             if not isinstance(error, UsageError):
                 traceback.print_exc()
             return f'{type(error).__name__}: {error}'
 
 
-def _train_and_test(run: Run) -> str | None:
+def _train_and_test(run: Run, *hooks) -> str | None:
     import numpy as np
 
     from . import common, train
@@ -220,7 +232,7 @@ def _train_and_test(run: Run) -> str | None:
     cfg = common.load_config(str(config), *changes)
     # mmengine's loggers and visualizers are global, one for each name.
     cfg.experiment_name = str(run.folder).replace('/', '_')
-    runner = train.train(cfg, args, [CostHook()])
+    runner = train.train(cfg, args, [CostHook(), *hooks])
     if runner is None:
         return STOPPED
     # With save_best, as under the protocol 'tune', a run is judged by its

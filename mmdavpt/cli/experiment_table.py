@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mmdavpt.config_source import load_with_variables
 from mmdavpt.errors import UsageError, did_you_mean
+from mmdavpt.shipped import locate_config, register_configs
 
 from .options import parse_value
 
@@ -45,9 +46,11 @@ def read_table(path: str | Path) -> dict[str, Experiment]:
     """Read an experiment table.
 
     Args:
-        path (str | Path): A CSV file. ``base`` is a path relative to it. An
+        path (str | Path): A CSV file. ``base`` is a path relative to it,
+            or ``mmdavpt::`` and the path of a shipped config. An
             empty cell changes nothing; all others are values as in
-            ``--cfg-options``.
+            ``--cfg-options``. A config is a table of one row, named after
+            the file, without changes.
 
     Returns:
         dict[str, Experiment]: Name to row, in the table's order.
@@ -59,6 +62,10 @@ def read_table(path: str | Path) -> dict[str, Experiment]:
     path = Path(path)
     if not path.is_file():
         raise UsageError(f'the experiment table {path} does not exist')
+    if path.suffix == '.py':
+        return {path.stem: Experiment(path.stem, path, {})}
+    if path.suffix == '.py':
+        return {path.stem: Experiment(path.stem, path, {})}
     with open(path, encoding='utf-8', newline='') as file:
         lines = list(csv.DictReader(file))
     found = {}
@@ -73,7 +80,7 @@ def read_table(path: str | Path) -> dict[str, Experiment]:
         changes = {
             k: parse_value(v) for k, v in line.items() if v and k not in NOTES
         }
-        row, base = line['row'], path.parent / line['base']
+        row, base = line['row'], path.parent / locate_config(line['base'])
         notes = {key: line.get(key) or '' for key in ('compare', 'tuned')}
         found[row] = Experiment(row, base, changes, **notes)
     return found
@@ -97,6 +104,7 @@ def build_config(experiment: Experiment, seed: int | None = None) -> 'Config':
     variables = {k: v for k, v in experiment.changes.items() if '.' not in k}
     if seed is not None:
         keys['randomness.seed'] = seed
+    register_configs()
     cfg = load_with_variables(experiment.base, variables)
     cfg.merge_from_dict(keys)
     return cfg

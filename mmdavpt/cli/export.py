@@ -59,10 +59,9 @@ def _export(args: argparse.Namespace) -> None:
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     install_safe_loading()
     model = MODELS.build(cfg.model).eval()
-    loaded = load_checkpoint(model, args.checkpoint, 'cpu')
+    meta = load_checkpoint(model, args.checkpoint, 'cpu').get('meta', {})
     info = describe_images(model, args.size)
-    names = loaded.get('meta', {}).get('dataset_meta', {}).get('classes')
-    info.update(output='logits', classes=names)
+    info['classes'] = meta.get('dataset_meta', {}).get('classes')
     path = args.out or args.checkpoint + SUFFIXES[args.format]
     try:
         gap = export_model(model, path, args.format, info, args.dynamic_size)

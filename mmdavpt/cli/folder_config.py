@@ -15,14 +15,11 @@ from mmdavpt.config_source import find_variables, replace_variables
 from mmdavpt.errors import UsageError, did_you_mean, first_few, warn
 from mmdavpt.models.pretrained import read_settings
 from mmdavpt.registry import TUNERS
+from mmdavpt.shipped import CONFIGS
 
 from .folder_layout import FolderLayout, find_task, read_layout
-from .messages import CONFIGS
 
-#: The recommended configs: those of a clone, or of the installed package.
 RECOMMENDED = CONFIGS / 'recommended'
-if not RECOMMENDED.is_dir():
-    RECOMMENDED = Path(__file__).parents[1] / 'recommended'
 #: Flags to the variables of the recommended configs that they set.
 FLAGS = dict(
     method='method',

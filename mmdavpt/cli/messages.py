@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdavpt.errors import UsageError, first_few
-
-#: The configs of a clone.
-CONFIGS = Path(__file__).parents[2] / 'configs'
+from mmdavpt.shipped import CONFIGS
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mmdavpt.errors import UsageError
+from mmdavpt.shipped import locate_config
 
 
 def parse_arguments(
@@ -54,7 +55,7 @@ def add_config_arguments(
     parser: argparse.ArgumentParser, text: str = 'path of the config'
 ) -> None:
     """Add a config and what changes its values."""
-    parser.add_argument('config', help=text)
+    parser.add_argument('config', type=locate_config, help=text)
     add_shared(parser, '--cfg-options')
 
 

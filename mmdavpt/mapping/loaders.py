@@ -1,5 +1,7 @@
 """Loaders of training images for passes before training."""
 
+from typing import Any
+
 import numpy as np
 from mmengine.runner import Runner
 from mmengine.runner.runner import _SlicedDataset
@@ -38,7 +40,8 @@ def sample_loader(
 
 def batch_size_of(dataloader: DataLoader) -> int:
     """Return the number of images of a batch on one rank."""
-    return dataloader.batch_size or dataloader.batch_sampler.batch_size
+    sampler: Any = dataloader.batch_sampler
+    return dataloader.batch_size or sampler.batch_size
 
 
 def _subset(dataloader: DataLoader) -> Subset:
@@ -47,7 +50,7 @@ def _subset(dataloader: DataLoader) -> Subset:
     mmengine's wrapper for ``num_batch_per_epoch`` may be longer than its
     dataset.
     """
-    dataset = dataloader.dataset
+    dataset: Any = dataloader.dataset
     length = len(dataset)
     if isinstance(dataset, _SlicedDataset):
         dataset = dataset._dataset

@@ -56,7 +56,7 @@ class RefreshSchedule:
                 'PromptMappingHook: interval=None never re-clusters, which '
                 f'contradicts begin={begin}; set `interval` or remove `begin`'
             )
-        self.interval = interval
+        self.interval = interval or 0  # unused if there is no first one
         self.first = interval if begin is None else begin or None
 
     def is_due(self, done: int, epoch: int = 1) -> bool:

@@ -81,11 +81,10 @@ def export_model(
     Raises:
         UsageError: If the model has no plain weights, or if logits differ.
     """
-    height, width = info['size']
-    dims, shapes = {0: Dim('batch')}, [(n, 3, height, width) for n in (1, 3)]
+    dims, shapes = {0: Dim('batch')}, [(n, 3, *info['size']) for n in (1, 3)]
     if dynamic_size:
         rows, columns = model.backbone.patch_size
-        shapes.append((1, 3, height + rows, width + 2 * columns))
+        shapes.append((1, 3, 3 * rows, 5 * columns))
         dims |= {2: rows * Dim('rows'), 3: columns * Dim('columns')}
     example = (torch.randn(2, *shapes[-1][1:]),)
     worst = 0.0

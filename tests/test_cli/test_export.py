@@ -47,7 +47,6 @@ def test_files_are_next_to_the_checkpoint(run, tmp_path, capsys):
         rgb=False,
         mean=[127.5] * 3,
         std=[64.0] * 3,
-        output='logits',
         classes=['a', 'ä', *'cdef'],
     )
 

@@ -93,11 +93,23 @@ def test_command_lists_and_runs_commands(monkeypatch, capsys):
         for path in CLI.glob('*.py')
         if '\ndef add_arguments(' in path.read_text()
     }
-    assert (
-        {'train', 'test', 'check'} <= defining == set(command.find_commands())
-    )
+    found = command.find_commands()
+    modules = {n for n, path in found.items() if path.parent == CLI}
+    assert {'train', 'test', 'check'} <= defining == modules
+    tools = {'dataset_converters/masks', 'dist_train', 'doctor'}
+    assert tools <= found.keys() and 'launch' not in found
+    assert 'dataset_converters/matlab_files' not in found
     command.main([])
-    assert '  train       Train a model' in capsys.readouterr().out
+    lines = {line.strip() for line in capsys.readouterr().out.splitlines()}
+    for line in (
+        'train             Train a model from a config, or from a folder of '
+        'images.',
+        'dist_train        Train with several processes: dist_train.sh CONFIG '
+        'GPUS [arguments of train.py]',
+        'check_data        Check all data: ``python tools/check_data.py '
+        'CONFIG``.',
+    ):
+        assert line in lines
     called = []
     monkeypatch.setattr(sys, 'argv', ['mmdavpt'])
     monkeypatch.setattr(train, 'main', called.append)

@@ -1,0 +1,57 @@
+"""Search the settings that validate best.
+
+    mmdavpt search work_dirs/birds/birds.py \\
+        --space configs/experiments/search_recommended.json
+
+Each row of a table has its own study, with the same number of trials, in
+WORK_DIR/TABLE/ROW/seed_N: study.json has the values and scores of all trials;
+trial_N is a run as of `mmdavpt experiment`. The same command continues after
+a stop; started several times, the processes share the trials. Test images
+are not read.
+"""
+
+import argparse
+from collections.abc import Sequence
+from functools import partial
+from importlib.util import find_spec
+
+from mmdavpt.errors import UsageError
+
+from . import options
+from .experiment import add_table_arguments, run_all
+from .messages import exit_with_sentence
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of a search."""
+    add, count = parser.add_argument, options.positive
+    add_table_arguments(parser)
+    add('--space', required=True, help='a JSON file (configs/README.md)')
+    add('--trials', type=count, default=20, help='trials of each row (20)')
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the missing trials, and print the best settings of each row.
+
+    Args:
+        argv (Sequence[str], optional): The arguments. Defaults to
+            ``sys.argv[1:]``.
+
+    Returns:
+        int: 1 if a trial failed, else 0.
+    """
+    args = options.parse_arguments(add_arguments, argv)
+    with exit_with_sentence():
+        if find_spec('optuna') is None:
+            raise UsageError(
+                'optuna is missing: pip install "mmdavpt[search]"'
+            )
+        from .search_study import describe, list_studies, run_trial
+
+        studies = list_studies(args)
+        # An interrupted command leaves every row with some trials.
+        turns = [] if args.report else studies * args.trials
+        work = partial(run_trial, trials=args.trials, verbose=args.verbose)
+        failures = run_all(turns, args.workers, work)
+        print('\n'.join(describe(study) for study in studies))
+    return int(bool(failures))

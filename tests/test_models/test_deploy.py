@@ -1,5 +1,6 @@
 """Every method exports with equal logits, or one sentence refuses it."""
 
+import copy
 import json
 import logging
 
@@ -15,10 +16,13 @@ from torch import nn
 from mmdavpt.errors import UsageError
 from mmdavpt.models import deploy
 from mmdavpt.models.deploy import Deployed, describe_images, export_model
+from mmdavpt.models.export import fold_model
 from mmdavpt.registry import MODELS
 
 from .. import toy
 from ..test_methods import METHODS
+from .test_tuners import fake_peft
+from .test_tuners.reference import Prompts
 
 CLASSIFIER = toy.classification
 TASKS = pytest.mark.parametrize('task', [CLASSIFIER, toy.segmentation])
@@ -204,14 +208,46 @@ def test_a_program_of_torch_export(task, tmp_path, caplog):
         assert export(model, path, 'torch', [48, 32]) < 1e-5
     assert not caplog.records
     program = torch.export.load(path)
-    # Prompts are constants; nothing of training is left.
-    used = program.graph_signature.inputs_to_parameters.values()
-    assert not [n for n in used if 'bias_delta' in n or 'guidance' in n]
+    signature = program.graph_signature
+    weights = {
+        **signature.inputs_to_parameters,
+        **signature.inputs_to_buffers,
+    }
+    names = ('guidance', 'auxiliary_head', 'bias_delta')
+    assert not [w for w in weights.values() if any(n in w for n in names)]
+    graph = copy.deepcopy(program.graph)
+    graph.eliminate_dead_code()
+    prompts = [
+        node
+        for node in graph.nodes
+        if '.prompts.' in weights.get(node.name, '')
+    ]
+    assert prompts and not any(node.users for node in prompts)  # constants
     images = torch.randn(5, 3, 48, 32)
     with torch.no_grad():
         torch.testing.assert_close(
             program.module()(images), Deployed(model)(images)
         )
+
+
+def test_prompts_that_a_tuner_changes(tmp_path):
+    tuners = [dict(type=Prompts)]
+    model = build(CLASSIFIER, tmp_path, {'model.backbone.tuners': tuners})
+    assert export(model, tmp_path / 'a', 'torchscript') < 1e-5
+
+
+def test_wrapped_modules_are_unwrapped(tmp_path, monkeypatch):
+    fake_peft.install(monkeypatch)
+    config = dict(peft_type='LORA', target_modules=['attn.qkv'])
+    tuners = [dict(type='Peft', config=config)]
+    changes = {'model.backbone.tuners': tuners}
+    model = build(CLASSIFIER, tmp_path, changes)
+    folded = fold_model(model)
+    assert not [m for m in folded.modules() if 'forward' in vars(m)]
+    assert export(model, tmp_path / 'a', 'torchscript') < 1e-5
+    no_prompts = {'model.guidance': None, 'model.backbone.num_prompts': 0}
+    model = build(CLASSIFIER, tmp_path, changes | no_prompts)
+    assert export(model, tmp_path / 'b', 'weights') < 1e-5
 
 
 def test_plain_weights_of_timm(tmp_path):

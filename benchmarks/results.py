@@ -26,10 +26,12 @@ if find_spec('mmdavpt') is None:
     sys.path.insert(0, str(ROOT))
 
 from mmdavpt.cli import experiment_report as report  # noqa: E402
-from mmdavpt.cli.experiment_plot import plot_records  # noqa: E402
 from mmdavpt.cli.experiment_table import read_table, select_rows  # noqa: E402
 from mmdavpt.cli.messages import exit_with_sentence  # noqa: E402
 from mmdavpt.errors import UsageError  # noqa: E402
+
+sys.path.insert(0, str(ROOT / 'tools' / 'analysis_tools'))
+from experiment_plot import plot_records  # noqa: E402
 
 PLACE = re.compile(
     r'(<!-- (?P<kind>\w+): (?P<table>\S+) ?(?P<rows>[^\n]*?) -->)(?P<line>\n?)'

@@ -1,16 +1,9 @@
-"""Rank-0 work and gathering, for code that all ranks run together."""
+"""Rank-0 work, for code that all ranks run together."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
-import torch
-from mmengine.dist import (
-    all_gather_object,
-    all_reduce,
-    broadcast_object_list,
-    get_world_size,
-    is_main_process,
-)
+from mmengine.dist import broadcast_object_list, is_main_process
 
 from .errors import UsageError
 
@@ -55,21 +48,3 @@ def run_on_rank_0(work: Callable[[], Any]) -> Any:
     finally:
         broadcast_object_list(payload)
     return payload[2]
-
-
-def gather_distinct(items: Iterable[str]) -> list[str]:
-    """Return the items of all ranks without repetitions.
-
-    Args:
-        items (Iterable[str]): Those of this rank, usually none: one number is
-            summed, and the items are sent only if it is not 0.
-
-    Returns:
-        list[str]: The same on all ranks, in the order of the ranks.
-    """
-    gathered = [list(items)]
-    if get_world_size() > 1:
-        number = torch.tensor(len(gathered[0]))
-        all_reduce(number)
-        gathered = all_gather_object(gathered[0]) if number else []
-    return list(dict.fromkeys(item for own in gathered for item in own))

@@ -1,7 +1,6 @@
-"""Whole trainings on several machines and with Slurm, all on this machine."""
+"""Whole trainings on several machines, all on this machine."""
 
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -14,28 +13,6 @@ import pytest
 from . import toy
 
 TOOLS = Path(__file__).resolve().parents[1] / 'tools'
-#: A Slurm that starts its tasks on this machine, and ends them all when one
-#: fails, as with --kill-on-bad-exit=1.
-SRUN = """
-import os, signal, subprocess, sys, time
-options = [a for a in sys.argv[1:] if a.startswith('--')]
-given = dict(a[2:].split('=', 1) for a in options if '=' in a)
-command = sys.argv[1 + next(
-    i for i, a in enumerate(sys.argv[1:]) if not a.startswith('-')):]
-assert given['kill-on-bad-exit'] == '1' and 'gres' not in given, given
-number = int(given['ntasks'])
-tasks = [subprocess.Popen(command, env=dict(
-    os.environ, SLURM_PROCID=str(i), SLURM_NTASKS=str(number),
-    SLURM_LOCALID='0', SLURM_JOB_ID=os.environ['JOB'],
-    SLURM_STEP_NODELIST='here[1-2]')) for i in range(number)]
-for number in (signal.SIGTERM, signal.SIGUSR1):
-    signal.signal(number, lambda n, f: [t.send_signal(n) for t in tasks])
-while any(t.poll() is None for t in tasks):
-    if any(t.poll() for t in tasks):
-        [t.kill() for t in tasks]
-    time.sleep(0.1)
-sys.exit(max(abs(t.returncode) for t in tasks))
-"""
 
 
 def free_port():
@@ -141,43 +118,3 @@ def test_a_lost_machine_ends_the_other(config, tmp_path):
     assert 'dist_launch.py: error: rank 0' in last
     assert last.endswith('resumes a training from its last checkpoint')
     assert nodes[1].wait() == -signal.SIGKILL
-
-
-@pytest.mark.slow
-def test_slurm_preempts_and_requeues(config, tmp_path):
-    """Two tasks train, get SIGTERM, save, and resume when requeued."""
-    for name, text in (
-        ('srun', f'#!{sys.executable}{SRUN}'),
-        ('scontrol', '#!/bin/sh\necho 127.0.0.1\necho other\n'),
-    ):
-        (tmp_path / name).write_text(text)
-        (tmp_path / name).chmod(0o755)
-    command = [TOOLS / 'slurm_train.sh', 'cpu', 'name', config]
-    variables = dict(
-        PATH=f'{tmp_path}:{os.environ["PATH"]}',
-        GPUS='2',
-        GRES='',
-        JOB=str(free_port() % 10000),
-    )
-    epochs = 'train_cfg.max_epochs='
-    first = start(
-        [*command, '--cfg-options', f'{epochs}10000'],
-        tmp_path / 'first.log',
-        **variables,
-    )
-    while not (tmp_path / 'work' / 'epoch_2.pth').is_file():
-        assert first.poll() is None, (tmp_path / 'first.log').read_text()
-        time.sleep(0.1)
-    first.send_signal(signal.SIGTERM)
-    assert first.wait() == 0, (tmp_path / 'first.log').read_text()[-3000:]
-    saved = (tmp_path / 'work').glob('epoch_*.pth')
-    goal = 2 + max(int(path.stem.split('_')[1]) for path in saved)
-    again = start(
-        [*command, '--resume', '--cfg-options', f'{epochs}{goal}'],
-        tmp_path / 'again.log',
-        **variables,
-    )
-    text = (tmp_path / 'again.log').read_text
-    assert again.wait() == 0, text()[-3000:]
-    assert re.search(r'resumed epoch: \d+, iter: [1-9]', text())
-    assert (tmp_path / 'work' / f'epoch_{goal}.pth').is_file()

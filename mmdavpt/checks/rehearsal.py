@@ -17,6 +17,7 @@ from mmengine.runner.amp import autocast
 from mmengine.runner.loops import _update_losses
 from torch import nn
 
+from mmdavpt.checkpoints import read_run_checkpoint
 from mmdavpt.engine.hooks import PromptMappingHook, TrainingCheckHook
 from mmdavpt.engine.no_trace import no_trace
 from mmdavpt.errors import UsageError, first_few
@@ -91,6 +92,8 @@ def rehearse(runner: Runner) -> None:
         with explained('checkpoint'):
             options = hooks[0].args if hooks else {}
             runner.save_checkpoint(folder, 'rehearsal.pth', **options)
+            # On 'meta', tensors are read and released one by one.
+            read_run_checkpoint(path.join(folder, 'rehearsal.pth'), 'meta')
 
 
 def _training_step(runner: Runner) -> None:

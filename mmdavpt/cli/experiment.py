@@ -87,7 +87,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_table_arguments(parser)
     add('--list', action='store_true', help='print the rows and stop')
     add('--dry-run', action='store_true', help='build every config and stop')
-    add('--plot', metavar='PNG', help='draw the results, see configs/README')
 
 
 def add_table_arguments(parser: argparse.ArgumentParser) -> None:
@@ -134,11 +133,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(report_table(records, {row.name: row.compare for row in rows}))
     if records and any('task' in row.changes for row in rows):
         print(f'\n{vtab_table(records)}')
-    if args.plot and records:
-        from .experiment_plot import plot_records
-
-        with exit_with_sentence(OSError, ValueError):
-            plot_records(records, args.plot)
     return int(bool(failures))
 
 

@@ -64,8 +64,6 @@ def read_table(path: str | Path) -> dict[str, Experiment]:
         raise UsageError(f'the experiment table {path} does not exist')
     if path.suffix == '.py':
         return {path.stem: Experiment(path.stem, path, {})}
-    if path.suffix == '.py':
-        return {path.stem: Experiment(path.stem, path, {})}
     with open(path, encoding='utf-8', newline='') as file:
         lines = list(csv.DictReader(file))
     found = {}

@@ -3,8 +3,6 @@
 import datetime
 import gc
 import os
-import subprocess
-from collections.abc import Iterable
 
 import torch
 from mmengine.config import Config, ConfigDict
@@ -16,14 +14,11 @@ from mmdavpt.errors import UsageError
 #: Seconds that a rank waits for another one: rank 0 may need that long to
 #: cluster many classes. When a rank dies the others end much sooner.
 TIMEOUT = 1800
-TORCHRUN_VARIABLES = ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT')
-#: Rank, number of ranks and rank on a machine in the environment.
-LAUNCHER_VARIABLES = dict(
-    slurm=('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID'),
-    mpi=tuple(f'OMPI_COMM_WORLD_{n}' for n in ('RANK', 'SIZE', 'LOCAL_RANK')),
-)
-STARTERS = dict(
-    pytorch='tools/dist_train.sh', slurm='tools/slurm_train.sh', mpi='mpirun'
+#: Each launcher to the variable that it sets, and how to start it.
+LAUNCHERS = dict(
+    pytorch=('RANK', 'tools/dist_train.sh'),
+    slurm=('SLURM_PROCID', 'tools/slurm_train.sh'),
+    mpi=('OMPI_COMM_WORLD_RANK', 'mpirun'),
 )
 
 
@@ -61,10 +56,10 @@ def enable_amp(cfg: Config) -> None:
 def prepare_launcher(cfg: Config, local_rank: int = 0) -> None:
     """Prepare a distributed run, also on a machine without a GPU.
 
-    The launcher's ranks and addresses go into torchrun's variables. mmengine
-    selects a CUDA device before anything else; without one, this function
-    creates a gloo process group, the distributed wrapper gets no device, and
-    SyncBN becomes BN, since torch's runs on GPUs only.
+    mmengine selects a CUDA device before anything else. Without one, this
+    function creates a gloo process group from torchrun's variables, the
+    distributed wrapper gets no device, and SyncBN becomes BN, since torch's
+    runs on GPUs only.
 
     A rank waits for another one for ``env_cfg.dist_cfg.timeout`` seconds, by
     default half an hour.
@@ -75,20 +70,29 @@ def prepare_launcher(cfg: Config, local_rank: int = 0) -> None:
             environment. Defaults to 0.
 
     Raises:
-        UsageError: If this process was not started by the launcher.
+        UsageError: If this process was not started by the launcher, or if
+            Slurm or MPI started it without a GPU.
     """
     launcher = cfg.get('launcher', 'none')
-    if launcher in LAUNCHER_VARIABLES:
-        set_torchrun_variables(launcher)
     os.environ.setdefault('LOCAL_RANK', str(local_rank))
     if launcher == 'none':
         return
-    _check_started_by(launcher, TORCHRUN_VARIABLES)
+    variable, starter = LAUNCHERS[launcher]
+    if variable not in os.environ:
+        raise UsageError(
+            f'--launcher {launcher} needs {variable} in the environment; '
+            f'start with {starter}, or leave --launcher out'
+        )
     env_cfg = cfg.setdefault('env_cfg', ConfigDict())
     dist_cfg = env_cfg.setdefault('dist_cfg', ConfigDict(backend='nccl'))
     timeout = dist_cfg.setdefault('timeout', TIMEOUT)
     if has_accelerator():
         return
+    if launcher != 'pytorch':
+        raise UsageError(
+            f'--launcher {launcher} needs GPUs; start with '
+            'tools/dist_train.sh, or leave --launcher out'
+        )
     if not torch.distributed.is_initialized():
         torch.distributed.init_process_group(
             'gloo', timeout=datetime.timedelta(seconds=timeout)
@@ -115,52 +119,6 @@ def use_cpu_wrapper(cfg: Config) -> None:
     for _, layer in walk(cfg.model):
         if layer.get('type') in ('SyncBN', 'MMSyncBN'):
             layer.type = 'BN'
-
-
-def set_torchrun_variables(launcher: str) -> None:
-    """Set torchrun's variables from those of Slurm or Open MPI.
-
-    Args:
-        launcher (str): 'slurm' or 'mpi'.
-
-    Raises:
-        UsageError: If this process was not started by the launcher, or the
-            machine of rank 0 is unknown.
-    """
-    names = LAUNCHER_VARIABLES[launcher]
-    _check_started_by(launcher, names)
-    ours = ('RANK', 'WORLD_SIZE', 'LOCAL_RANK')
-    os.environ.update(zip(ours, map(os.environ.get, names), strict=True))
-    if launcher == 'slurm':
-        # Jobs that share a machine have different numbers.
-        job = int(os.environ.get('SLURM_JOB_ID', 0))
-        os.environ.setdefault('MASTER_PORT', str(20000 + job % 10000))
-        if 'MASTER_ADDR' not in os.environ:
-            os.environ['MASTER_ADDR'] = _first_slurm_node()
-    os.environ.setdefault('MASTER_PORT', '29500')
-
-
-def _check_started_by(launcher: str, names: Iterable[str]) -> None:
-    absent = [name for name in names if name not in os.environ]
-    if absent:
-        raise UsageError(
-            f'--launcher {launcher} needs {", ".join(absent)} in the '
-            f'environment; start with {STARTERS[launcher]}, or leave '
-            '--launcher out'
-        )
-
-
-def _first_slurm_node() -> str:
-    nodes = os.environ.get('SLURM_STEP_NODELIST')
-    command = ['scontrol', 'show', 'hostnames']
-    command += [nodes or os.environ.get('SLURM_NODELIST', '')]
-    try:
-        return subprocess.check_output(command, text=True).split()[0]
-    except (OSError, subprocess.CalledProcessError, IndexError) as error:
-        raise UsageError(
-            f'`{" ".join(command)}` should name the first machine of the '
-            f'Slurm job, but failed ({error}); set MASTER_ADDR to it'
-        ) from error
 
 
 def leave_process_group() -> None:

@@ -101,18 +101,13 @@ def train(
         UsageError: If the config cannot be trained.
     """
     from mmdavpt.checks.rehearsal import RehearsalHook, RehearsalPassed
-    from mmdavpt.engine.resuming.stopping import (
-        Stopped,
-        exit_cleanly_on_signal,
-    )
+    from mmdavpt.engine.resuming.stopping import Stopped
 
     from . import common
 
     common.apply_command_line(cfg, args)
-    # A signal stops all processes together.
     with (
         suppress(Stopped, RehearsalPassed),
-        exit_cleanly_on_signal(alone=cfg.launcher == 'none'),
         common.run_prepared(cfg, args, training=True) as runner,
     ):
         if not args.no_check:

@@ -75,19 +75,6 @@ FILE_CHECKS = (
     (
         'warning',
         'image',
-        'bit_depth',
-        lambda r, _: (
-            r.bits > 8
-            and r.shape
-            and r.high < max(r.stored_high, 256)
-            and not _loses_range(r)
-        ),
-        'loading keeps the upper 8 of {first.bits} bits of {files}; scale '
-        'them yourself if the lower bits matter',
-    ),
-    (
-        'warning',
-        'image',
         'orientation',
         # Another turn changes the size, so a wrong label does not fit.
         lambda r, data: (

@@ -38,11 +38,7 @@ def check_engine(cfg: Config | dict) -> None:
         if OTHER_ENGINES.search(name) or (key == 'strategy' and given):
             path = f'{key}.type' if 'wrapper' in key else key
             raise UsageError(
-                f'`{path}` is {name}, but trainings run with DDP only: frozen '
-                'weights have no gradients or optimizer states that could be '
-                'sharded, and strict loading and the class mapping need the '
-                f'whole model from the start; remove `{path}` and start with '
-                'tools/dist_train.sh or tools/slurm_train.sh; to save memory, '
-                'use --amp, model.backbone.with_cp=True, or prompts in upper '
-                'layers only'
+                f'`{path}` is {name}, but trainings run with DDP only '
+                f'(docs/reliability.md says why); remove `{path}` and start '
+                'with tools/dist_train.sh or tools/slurm_train.sh'
             )

@@ -115,7 +115,6 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
                 self.backbone.patch_size,
                 guidance.num_classes,
                 (*guidance.excluded, self.decode_head.ignore_index),
-                guidance.min_coverage,
             )
         )
 

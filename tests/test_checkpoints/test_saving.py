@@ -302,28 +302,6 @@ def test_schedule_with_a_function_resumes(tmp_path, weights):
     assert here.get_last_value() == there.get_last_value()
 
 
-class Odd:
-    """An object that cannot be read without executing code."""
-
-
-def test_unreadable_first_checkpoint_is_logged(tmp_path, weights):
-    class Keep(Hook):
-        def after_train_iter(self, runner, *args, **kwargs):
-            runner.message_hub.update_info('odd', Odd(), resumed=True)
-
-    runner = runs.runner(run(tmp_path, weights, 2))
-    runner.register_hook(Keep())
-    (hook,) = [h for h in runner.hooks if isinstance(h, CheckpointHook)]
-    # Remote checkpoints are not fetched again.
-    hook.last_ckpt = 's3://bucket/epoch_1.pth'
-    hook._read_back_first(runner)
-    runner.train()
-    log = next(tmp_path.glob('*/*.log')).read_text()
-    assert log.count('cannot be read back') == 1
-    assert 'epoch_1.pth contains more than tensors' in log
-    assert names(tmp_path) == ['epoch_1.pth', 'epoch_2.pth']
-
-
 Pair = namedtuple('Pair', 'one other')
 
 

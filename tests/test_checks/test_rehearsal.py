@@ -136,6 +136,22 @@ class BreaksCheckpoints(Hook):
         checkpoint['hook'] = lambda: None
 
 
+class Odd:
+    """An object that cannot be read without executing code."""
+
+
+class AddsObject(Hook):
+    def before_save_checkpoint(self, runner, checkpoint):
+        checkpoint['odd'] = Odd()
+
+
+def test_a_checkpoint_that_is_not_read_safely_is_refused(tmp_path):
+    said = rehearse(toy.classification(tmp_path), AddsObject())
+    assert 'rehearsal of the checkpoint failed: ' in said
+    assert 'contains more than tensors' in said
+    assert 'set MMDAVPT_ALLOW_PICKLE=1' in said
+
+
 class HoldsLock(BaseMetric):
     def __init__(self):
         super().__init__()

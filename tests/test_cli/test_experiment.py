@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,6 +25,10 @@ from mmdavpt.datasets.vtab1k.tasks import TASKS
 from mmdavpt.errors import UsageError
 from mmdavpt.version import __version__
 from tests import toy
+
+TOOLS = Path(__file__).resolve().parents[2] / 'tools' / 'analysis_tools'
+sys.path.insert(0, str(TOOLS))
+import experiment_plot  # noqa: E402
 
 BASE = """
 _base_ = './base.py'
@@ -113,7 +118,7 @@ def runs(tmp_path):
     def command(*flags):
         return experiment.main([table, '--work-dir', str(work), *flags])
 
-    command.folder = work / 'toys'
+    command.folder, command.table = work / 'toys', table
     return command
 
 
@@ -294,11 +299,13 @@ def test_plot_of_finished_runs(runs, capsys, tmp_path):
     file.write_text(json.dumps({key: content[key] for key in old}))
     capsys.readouterr()
     picture = tmp_path / 'costs.png'
-    assert runs('--report', '--plot', str(picture)) == 0
+    assert runs('--report') == 0
     assert '| VPT | 1 | ' in capsys.readouterr().out
+    work = ['--work-dir', str(runs.folder.parent)]
+    experiment_plot.main([runs.table, str(picture), *work])
     assert picture.read_bytes().startswith(b'\x89PNG')
     with pytest.raises(SystemExit):
-        runs('--report', '--plot', 'costs.xyz')
+        experiment_plot.main([runs.table, 'costs.xyz', *work])
     assert "'xyz' is not supported" in capsys.readouterr().err
 
 

@@ -1,6 +1,8 @@
 """Statistics and the plot of finished experiments."""
 
 import math
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -9,11 +11,6 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from scipy.stats import ttest_rel
 
-from mmdavpt.cli.experiment_plot import (
-    method_of,
-    pareto_front,
-    plot_records,
-)
 from mmdavpt.cli.experiment_report import (
     mean_costs,
     paired_difference,
@@ -21,6 +18,14 @@ from mmdavpt.cli.experiment_report import (
     vtab_table,
 )
 from mmdavpt.datasets.vtab1k.tasks import GROUPS, TASKS
+
+TOOLS = Path(__file__).resolve().parents[2] / 'tools' / 'analysis_tools'
+sys.path.insert(0, str(TOOLS))
+from experiment_plot import (  # noqa: E402
+    method_of,
+    pareto_front,
+    plot_records,
+)
 
 
 def record(score, **costs):

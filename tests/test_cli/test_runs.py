@@ -4,7 +4,6 @@ import json
 import os
 import pickle
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -15,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mmdavpt.cli import common, test, train
+from mmdavpt.cli import test, train
 
 ROOT = Path(__file__).parents[2]
 ADE20K = str(ROOT / 'configs/setr_davpt_ade20k.py')
@@ -75,17 +74,6 @@ def test_missing_test_data_ends_in_one_line(capsys, tmp_path, monkeypatch):
     message = capsys.readouterr().err
     assert 'test_dataloader.dataset ' in message
     assert 'data/ade/ADEChallengeData2016' in message
-
-
-def test_signal_during_checks_ends_without_an_error(monkeypatch, capsys):
-    monkeypatch.setattr(
-        common,
-        'check_files',
-        lambda cfg, training: os.kill(os.getpid(), signal.SIGTERM),
-    )
-    train.main([ADE20K])
-    message = capsys.readouterr().err
-    assert 'SIGTERM' in message and '--resume' in message
 
 
 @pytest.mark.parametrize(

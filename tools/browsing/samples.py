@@ -10,7 +10,7 @@ from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import set_random_seed
 from torch import Tensor
 
-from mmdavpt.engine.fault_tolerance.checked_pipeline import check_files_of
+from mmdavpt.engine.checked_pipeline import check_files_of
 from mmdavpt.errors import UsageError
 from mmdavpt.models.guidance import draw_class_labels, read_class_labels
 
@@ -67,7 +67,7 @@ def read_samples(
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     set_random_seed(seed)
     dataset = DATASETS.build(loader.dataset)
-    check_files_of(dataset, replace=False)  # name broken files
+    check_files_of(dataset)  # name broken files
     if not len(dataset):
         raise UsageError(f'the {split} dataset has no images')
     order = np.random.default_rng(seed).permutation(len(dataset))

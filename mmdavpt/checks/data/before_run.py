@@ -9,8 +9,7 @@ import numpy as np
 from mmdavpt.errors import UsageError
 
 from .checked_dataset import CheckedDataset, Place
-from .find import MISSING, find_in
-from .finding import Finding
+from .find import find_in
 from .leaks import find_leaks
 from .open_datasets import open_datasets
 
@@ -26,9 +25,6 @@ MOST_DECODED = 64
 #: How many label files are decoded if some class has no pixel in the first.
 MOST_LABELS = 512
 
-#: Kinds of findings on files that a training may replace.
-REPLACEABLE = ('broken_files', *MISSING)
-
 
 def check_run_data(cfg: dict, training: bool) -> list[str]:
     """Check the data of a run, and before a training also its test data.
@@ -42,8 +38,7 @@ def check_run_data(cfg: dict, training: bool) -> list[str]:
         training (bool): Whether the run is a training, not a test.
 
     Returns:
-        list[str]: Warnings, also of broken files that the training will
-        replace, and of defects of test data.
+        list[str]: Warnings, before a training also of defects of test data.
 
     Raises:
         UsageError: If data that the run reads is missing, broken or wrong.
@@ -63,9 +58,13 @@ def check_run_data(cfg: dict, training: bool) -> list[str]:
         ]
     notes, errors = [], []
     for finding in [*found, *find_leaks(parts)]:
-        tolerated = _why_tolerated(finding, cfg, training)
-        stops = finding.severity == 'error' and not tolerated
-        (errors if stops else notes).append(finding.sentence + tolerated)
+        if finding.severity != 'error':
+            notes.append(finding.sentence)
+        elif training and 'test' in finding.split:
+            later = '; training does not read it, testing will'
+            notes.append(finding.sentence + later)
+        else:
+            errors.append(finding.sentence)
     if errors:
         more = f'; more errors: {len(errors) - 1}' if errors[1:] else ''
         raise UsageError(
@@ -106,17 +105,3 @@ def evenly_spread(number: int, most: int) -> list[int]:
     """
     most = min(number, most)
     return np.linspace(0, number - 1, most).round().astype(int).tolist()
-
-
-def _why_tolerated(finding: Finding, cfg: dict, training: bool) -> str:
-    """Return why an error does not stop a run; '' if it does."""
-    if finding.severity != 'error':
-        return ''
-    if training and 'test' in finding.split:
-        return '; training does not read it, testing will'
-    hooks = cfg.get('custom_hooks') or []
-    most = max((hook.get('max_broken_files', 0) for hook in hooks), default=0)
-    broken = finding.split == 'train' and finding.kind in REPLACEABLE
-    if broken and len(finding.files) <= most:
-        return '; max_broken_files allows it: other samples replace them'
-    return ''

@@ -34,7 +34,7 @@ def file_findings(data: CheckedDataset) -> Iterator[Finding]:
 
 FINDERS = (
     *(file_findings, labels.label_sizes, labels.labels_out_of_range),
-    *(labels.missing_classes, labels.imbalance),
+    labels.missing_classes,
 )
 
 

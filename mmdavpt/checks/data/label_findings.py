@@ -8,13 +8,6 @@ from mmdavpt.errors import first_few
 from .checked_dataset import CheckedDataset, and_more, listed
 from .finding import Finding
 
-#: How many times as many images the most frequent class has as another one, to
-#: be a warning. If there are two, always predicting one scores 95 %.
-IMBALANCED_IMAGES = 20
-
-#: The same for pixels: objects are rare by nature.
-IMBALANCED_PIXELS = 1000
-
 #: Decoded label files per class from which a class without a pixel is worth a
 #: warning if not all files were decoded.
 ENOUGH_LABELS = 8
@@ -64,22 +57,6 @@ def missing_classes(data: CheckedDataset) -> Iterator[Finding]:
     else:
         what += '; its scores are undefined, so add some'
     yield data.finding(f'class_without_{data.unit}', severity, what)
-
-
-def imbalance(data: CheckedDataset) -> Iterator[Finding]:
-    """Find training classes that are far rarer than others."""
-    present = {k: n for k, n in data.class_counts.items() if n}
-    often = max(present, key=present.get, default=None)
-    limit = IMBALANCED_PIXELS if data.labels else IMBALANCED_IMAGES
-    rare = [k for k, n in present.items() if present[often] >= limit * n]
-    if rare and data.complete and data.split == 'train':
-        what = (
-            f'the class {_names([often], data.classes)} has '
-            f'{present[often]:,} {data.unit}, at least {limit:,} times as '
-            f'many as {_names(rare, data.classes)}; look at the scores of '
-            'single classes, or weight them'
-        )
-        yield data.finding('imbalance', 'warning', what)
 
 
 def label_sizes(data: CheckedDataset) -> Iterator[Finding]:

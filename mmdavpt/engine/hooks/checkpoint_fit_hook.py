@@ -1,11 +1,10 @@
 """Compare a checkpoint with the model and the config that load it."""
 
-import inspect
 from collections.abc import Mapping, Sequence
 
 from mmengine.hooks import Hook
 from mmengine.model import BaseTTAModel
-from mmengine.optim import OptimWrapper, _ParamScheduler
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import nn
 
@@ -14,6 +13,12 @@ from mmdavpt.errors import UsageError, first_few
 from mmdavpt.unwrap import unwrap
 
 from ..class_counts import label_defect, metainfo_of
+
+#: Attributes of schedules that change in each step.
+PROGRESS = {
+    *('last_step', '_global_step', '_last_value'),
+    *('best', 'num_bad_epochs', 'cooldown_counter'),
+}
 
 
 class CheckpointFitHook(Hook):
@@ -122,17 +127,18 @@ def resume_note(runner: Runner, checkpoint: Mapping) -> str:
     if isinstance(schedules, list) and schedules and stored:
         both.append(('number of schedules', len(stored), len(schedules)))
         for i, (new, old) in enumerate(zip(schedules, stored, strict=False)):
-            for key in sorted(_fixed(new) & old.keys()):
-                name = f'param_scheduler.{i}.{key}'
-                both.append((name, old[key], getattr(new, key, None)))
+            both += [
+                (f'param_scheduler.{i}.{key}', old[key], getattr(new, key))
+                for key in sorted(old.keys() & vars(new).keys() - PROGRESS)
+            ]
     if isinstance(runner.optim_wrapper, OptimWrapper):
         groups = checkpoint['optimizer'].get('param_groups', ())
         built = runner.optim_wrapper.param_groups
         for old, new in zip(groups, built, strict=False):
-            for key in sorted(old.keys() & new.keys() - {'params'}):
-                # Schedules change some options, and keep their first values.
-                if f'initial_{key}' not in old and 'initial_' not in key:
-                    both.append((key, old[key], new[key]))
+            for key in ('lr', 'weight_decay'):
+                # Schedules change these, and keep their first values.
+                if f'initial_{key}' not in old:
+                    both.append((key, old.get(key), new.get(key)))
     different = [
         f'{name}={str(old)[:60]} instead of {str(new)[:60]}'
         for name, old, new in both
@@ -146,17 +152,6 @@ def resume_note(runner: Runner, checkpoint: Mapping) -> str:
         'the config, start from the checkpoint by `load_from`, without '
         '--resume'
     )
-
-
-def _fixed(schedule: _ParamScheduler) -> set[str]:
-    """Return the attributes that do not depend on a schedule's progress."""
-    arguments = {
-        name
-        for cls in type(schedule).__mro__[:-1]
-        if '__init__' in vars(cls)
-        for name in inspect.signature(cls).parameters
-    }
-    return (arguments | {'base_values'}) - {'last_step', 'optimizer'}
 
 
 def model_of(model: nn.Module) -> nn.Module:

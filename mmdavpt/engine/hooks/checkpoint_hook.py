@@ -11,7 +11,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 from torch import Tensor
 
-from mmdavpt.checkpoints import SaveError, read_run_checkpoint, write_pointer
+from mmdavpt.checkpoints import SaveError, write_pointer
 from mmdavpt.checkpoints.fingerprint import fingerprint
 from mmdavpt.checkpoints.frozen import check_restorable, frozen_weights
 from mmdavpt.checkpoints.plain import package_versions, to_plain
@@ -21,7 +21,7 @@ from mmdavpt.engine.resuming.checkpoint_records import (
     relocate_best_checkpoint,
     snapshot_records,
 )
-from mmdavpt.errors import UsageError, first_few
+from mmdavpt.errors import first_few
 from mmdavpt.ranks import run_on_rank_0
 from mmdavpt.registry import HOOKS
 
@@ -34,9 +34,8 @@ class DAVPTCheckpointHook(CheckpointHook):
     ``last_checkpoint`` names it. If a checkpoint cannot be written, for
     example because the disk is full, the hook keeps the old one, logs an
     error, and the training continues; if the last one of a training cannot be
-    written, the training ends with that error. The first checkpoint of each
-    start is read back, and an error is logged if that fails. If the first
-    validation comes before the first checkpoint, one is saved before it.
+    written, the training ends with that error. If the first validation comes
+    before the first checkpoint, one is saved before it.
     :class:`mmdavpt.engine.runner.DAVPTRunner` uses this hook for
     ``type='CheckpointHook'``.
 
@@ -52,7 +51,6 @@ class DAVPTCheckpointHook(CheckpointHook):
         super().__init__(*args, **kwargs)
         self.tuned_only = tuned_only
         self._unsaved: SaveError | None = None
-        self._read_back = False
         self._frozen: Tensor | None = None
 
     def before_train(self, runner: Runner) -> None:
@@ -153,29 +151,10 @@ class DAVPTCheckpointHook(CheckpointHook):
     def _after_saving(self, runner: Runner, outdated: list[int]) -> None:
         """Name the saved checkpoint as the last one, and delete old ones."""
         write_pointer(runner.work_dir, self.last_ckpt)
-        self._read_back_first(runner)
         for step in outdated:
             name = self.filename_tmpl.format(step)
             path = self.file_backend.join_path(self.out_dir, name)
             self._remove(runner, path)
-
-    def _read_back_first(self, runner: Runner) -> None:
-        """Read the first checkpoint of a start, and log whether that fails.
-
-        If it is unreadable, all later ones are too, and nobody would notice
-        until they are needed.
-        """
-        if self._read_back or '://' in self.last_ckpt:
-            return
-        self._read_back = True
-        try:
-            # On 'meta', tensors are read and released one by one.
-            read_run_checkpoint(self.last_ckpt, map_location='meta')
-        except UsageError as error:
-            runner.logger.error(
-                'The first checkpoint cannot be read back, so the checkpoints '
-                f'of this run cannot be resumed: {error}'
-            )
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         # mmengine deletes the old best before it saves the new one.

@@ -8,28 +8,21 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmpretrain.models import MultiLabelClsHead
 
+from mmdavpt.engine.checked_pipeline import check_files_of
 from mmdavpt.engine.class_counts import (
     check_classes,
     heads_of,
     label_defect,
     metainfo_of,
 )
-from mmdavpt.engine.fault_tolerance.checked_pipeline import (
-    check_files_of,
-    replaced_files,
-)
-from mmdavpt.errors import UsageError, first_few
-from mmdavpt.mapping.refresh_schedule import check_count
+from mmdavpt.errors import UsageError
 from mmdavpt.models.guidance import check_annotations, read_class_labels
-from mmdavpt.ranks import gather_distinct
 from mmdavpt.registry import HOOKS
 from mmdavpt.unwrap import unwrap
 
 from .checkpoint_fit_hook import model_of
 from .evaluation_hooks import samples_in
 
-#: Key of the list in the message hub, which every checkpoint contains.
-BROKEN = 'broken_files'
 ADVICE = (
     'check the images for NaN, or lower the learning rate, and continue from '
     'the last checkpoint with --resume'
@@ -44,26 +37,10 @@ class TrainingCheckHook(Hook):
     most of these mistakes train silently, or end as an index error in a
     kernel. It also refuses to save a checkpoint whose trained values are not
     finite.
-
-    Args:
-        max_broken_files (int): How many files of the training set may be
-            broken or missing, over all ranks and workers, before and after a
-            resume. Each sample with such a file is replaced by a random
-            other one; each file is logged once. Defaults to 0: stop.
-            Files of other sets always stop the run, since without them the
-            scores would change.
-
-    Raises:
-        UsageError: If the number is negative.
     """
 
     # Before hooks that use the labels.
     priority = 'HIGH'
-
-    def __init__(self, max_broken_files: int = 0) -> None:
-        name = 'TrainingCheckHook: `max_broken_files`'
-        check_count(name, max_broken_files, 0)
-        self.max_broken_files = max_broken_files
 
     def before_train(self, runner: Runner) -> None:
         """Compare the classes of data and heads; check files from now on.
@@ -74,7 +51,7 @@ class TrainingCheckHook(Hook):
         """
         training = runner.train_dataloader.dataset
         check_classes(unwrap(runner.model), training)
-        check_files_of(training, replace=self.max_broken_files > 0)
+        check_files_of(training)
         if runner.val_loop is not None:
             validation = runner.val_dataloader.dataset
             defect = label_defect(
@@ -82,26 +59,21 @@ class TrainingCheckHook(Hook):
             )
             if defect:
                 raise UsageError(defect)
-            check_files_of(validation, replace=False, scored=True)
+            check_files_of(validation, scored=True)
 
     def before_test(self, runner: Runner) -> None:
         """Check the files of the test set from now on."""
-        dataset = runner.test_dataloader.dataset
-        check_files_of(dataset, replace=False, scored=True)
+        check_files_of(runner.test_dataloader.dataset, scored=True)
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:
-        """Check the range of all labels, and count broken files.
+        """Check the range of all labels.
 
         Raises:
-            ValueError: If a label is out of range, with its image; or if
-                there are too many broken files.
+            ValueError: If a label is out of range, with its image.
         """
-        samples = data_batch['data_samples']
-        _check_labels(runner, samples)
-        if self.max_broken_files:
-            self._record_broken_files(runner, replaced_files(samples))
+        _check_labels(runner, data_batch['data_samples'])
 
     def before_val_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
@@ -164,29 +136,6 @@ class TrainingCheckHook(Hook):
                 f'{len(bad)} of this one are not after iteration '
                 f'{runner.iter + 1}, such as {bad[0]}, so it is not written; '
                 f'{ADVICE}'
-            )
-
-    def _record_broken_files(self, runner: Runner, found: list[str]) -> None:
-        """Count and log broken files whose samples were replaced.
-
-        All ranks call it together, so that a file counts once, whichever rank
-        meets it, and each checkpoint knows all of them.
-        """
-        hub, limit = runner.message_hub, self.max_broken_files
-        known = list(hub.runtime_info.get(BROKEN, []))
-        for file in gather_distinct(f for f in found if f not in known):
-            known.append(file)
-            hub.update_info(BROKEN, known)
-            if len(known) > limit:
-                raise UsageError(
-                    'the training set has more broken files than '
-                    f'max_broken_files={limit}: {file}, after '
-                    f'{first_few(known[:-1])}; copy them again, or remove '
-                    'them from the dataset'
-                )
-            runner.logger.warning(
-                f'{file}; its sample is replaced by another one '
-                f'({len(known)} of at most {limit} such files)'
             )
 
 

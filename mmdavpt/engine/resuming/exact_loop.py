@@ -2,17 +2,14 @@
 
 import os.path as osp
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from mmengine.dist import get_rank, get_world_size
-from mmengine.hooks import CheckpointHook, EMAHook
+from mmengine.hooks import CheckpointHook
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
 from mmdavpt.checkpoints import write_pointer
-from mmdavpt.engine.hooks.agreement_hook import weights_checksum
 from mmdavpt.mapping.loaders import batch_size_of
 from mmdavpt.ranks import run_on_rank_0
 
@@ -25,7 +22,7 @@ from .seeding import (
     seed_of_run,
     with_seeded_batches,
 )
-from .stopping import StopInValidation, Stopped, StopRequest, stop_message
+from .stopping import StopInValidation, Stopped, StopRequest
 
 #: Keys of the message hub, which every checkpoint contains.
 VALIDATED, PASS = 'last_validation', 'pass_of_training_set'
@@ -95,7 +92,12 @@ class ExactLoop:
                 if begun:
                     save_stopped(self.runner, number)
                 else:
-                    self.runner.logger.warning(stop_message(number))
+                    self.runner.logger.warning(
+                        'The training was stopped by '
+                        f'{signal.Signals(number).name} outside an iteration, '
+                        'so there is nothing to save; start it again with '
+                        '--resume to continue.'
+                    )
                 self.runner.call_hook('after_run')
                 raise
         self.runner.call_hook('after_train')
@@ -192,33 +194,10 @@ class ExactLoop:
         # Set first, since the validation ends with saving the best checkpoint.
         hub.update_info(VALIDATED, self._iter)
         try:
-            with restore_weights_if_stopped(self.runner):
-                self.runner.val_loop.run()
+            self.runner.val_loop.run()
         except Stopped:
             hub.update_info(VALIDATED, before)
             raise
-
-
-@contextmanager
-def restore_weights_if_stopped(runner: Runner) -> Iterator[None]:
-    """Swap weights and their averages back if a validation is cut off.
-
-    EMA hooks swap them before a validation and back after it. A checkpoint
-    from in between would store the two swapped.
-
-    Args:
-        runner (Runner): The runner that validates inside the block.
-    """
-    hooks = [hook for hook in runner.hooks if isinstance(hook, EMAHook)]
-    before = weights_checksum(runner.model) if hooks else 0
-    try:
-        yield
-    except Stopped:
-        # A hook that validates both has already swapped back for the second.
-        if hooks and weights_checksum(runner.model) != before:
-            for hook in reversed(hooks):
-                hook._swap_ema_parameters()
-        raise
 
 
 def save_stopped(runner: Runner, number: int) -> None:

@@ -2,15 +2,13 @@
 
 import os
 import signal
-import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
 
 #: Slurm sends SIGTERM before it preempts a job, and the signal that
@@ -38,16 +36,11 @@ class StopRequest:
     must be the first one, passed on by a launcher. Outside the main thread,
     where Python handles no signals, nothing is noted.
 
-    Args:
-        at_once (bool): Whether the first signal raises :class:`Stopped`
-            wherever the program is. Defaults to False: it is only noted.
-
     Attributes:
         signal (int): The number of the first signal, 0 before any.
     """
 
-    def __init__(self, at_once: bool = False) -> None:
-        self.at_once = at_once
+    def __init__(self) -> None:
         self.signal = 0
         self._noted = 0.0
         self._previous = {}
@@ -68,8 +61,6 @@ class StopRequest:
         now = time.monotonic()
         if not self.signal:
             self.signal, self._noted = number, now
-            if self.at_once:
-                raise Stopped
         elif now - self._noted > SAME_SIGNAL_SECONDS:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
@@ -105,57 +96,22 @@ def stop_request_of(runner: Runner) -> StopRequest:
     return getattr(runner.train_loop, 'stop', None) or StopRequest()
 
 
-def stop_message(number: int) -> str:
-    """Return the message for a stop with nothing to save.
-
-    Args:
-        number (int): The number of the signal.
-    """
-    return (
-        f'The training was stopped by {signal.Signals(number).name} outside '
-        'an iteration, so there is nothing to save; start it again with '
-        '--resume to continue.'
-    )
-
-
-@contextmanager
-def exit_cleanly_on_signal(alone: bool = True) -> Iterator[None]:
-    """Let a signal end the program at once with exit code 0.
-
-    For code that runs before and after a training.
-
-    Args:
-        alone (bool): Whether the program has one process. If one of several
-            ended without an error, the others would wait for it: there
-            signals keep their usual effect, which launchers notice. Defaults
-            to True.
-
-    Raises:
-        Stopped: On a signal, after a message on stderr; or if a training
-            inside raises it.
-    """
-    if not alone:
-        yield
-        return
-    with StopRequest(at_once=True) as request:
-        try:
-            yield
-        except Stopped:
-            if request.signal:
-                sys.stderr.write(f'{stop_message(request.signal)}\n')
-            raise
-
-
 class StopInValidation(Hook):
-    """Stop within a validation, which may outlast the grace period."""
+    """Stop within a validation, which may outlast the grace period.
+
+    Validations of averaged weights are finished.
+    """
 
     def __init__(self) -> None:
         self._common = 0
 
     def before_val_epoch(self, runner: Runner) -> None:
         """Agree on how many batches all ranks have."""
+        # EMA hooks swap the weights and their averages until its end, and a
+        # checkpoint from in between would store the two swapped.
+        averaged = any(isinstance(hook, EMAHook) for hook in runner.hooks)
         # Ranks must ask together, and some have one batch fewer.
-        least = torch.tensor(len(runner.val_dataloader))
+        least = torch.tensor(0 if averaged else len(runner.val_dataloader))
         all_reduce(least, 'min')
         self._common = int(least)
 

@@ -220,30 +220,6 @@ class DAVPTTimmViT(PromptedBackbone, BaseModule):
             return patches.transpose(1, 2).unflatten(2, grid)
         return self.vit.fc_norm(patches.mean(dim=1))
 
-    def get_layer_depth(
-        self, param_name: str, prefix: str = ''
-    ) -> tuple[int, int]:
-        """Get the layer-wise depth of a parameter.
-
-        Args:
-            param_name (str): Name of the parameter.
-            prefix (str): Prefix of the backbone's names. Defaults to ''.
-
-        Returns:
-            tuple[int, int]: Its depth, 0 before the layers, and the number of
-            depths. The prompts of a layer have that layer's depth.
-        """
-        parts = param_name.removeprefix(prefix).split('.')
-        depths = len(self.layers) + 2
-        if parts[:2] == ['vit', 'blocks']:
-            return int(parts[2]) + 1, depths
-        if parts[0] == 'prompts':
-            return int(parts[1]) + 1, depths
-        tail = ('norm', 'fc_norm', 'attn_pool')
-        if parts[0] != 'vit' or parts[1] in tail:
-            return depths - 1, depths
-        return 0, depths
-
 
 def _create(model_name: str, kwargs: dict[str, Any]) -> nn.Module:
     """Return timm's model for images of any size, without its classifier."""

@@ -30,8 +30,6 @@ TOKEN_NAMES = frozenset(
 PROJECTIONS = ('query', 'key', 'value')
 #: Tokens that need the queries of all patches, not of [CLS] alone.
 OF_PATCH_QUERIES = frozenset(['patch_query', 'patch_output'])
-#: Keys that the queries of prompts can attend to for the saliency.
-SALIENCY_KEYS = ('patches', 'all')
 
 
 @dataclass(frozen=True)
@@ -53,19 +51,15 @@ class TokenRequest:
             - ``patch_output``: attention output of the patches, heads
               concatenated, (B, N, C).
             - ``saliency``: attention output of the query of each sample's
-              target prompt, heads concatenated, (B, C).
+              target prompt over the patches, as with the released code's
+              ``mask: true``; heads concatenated, (B, C).
         targets (Tensor, optional): The prompt of each sample, int64, (B, );
             -1 for none. Needed for ``saliency``.
-        saliency_keys (str): ``'patches'``: queries of prompts attend to
-            patches only, as with the released code's ``mask: true``;
-            ``'all'``: they attend to prompts, [CLS] and patches. Defaults to
-            'patches'.
     """
 
     layers: tuple[int, ...]
     names: frozenset[str]
     targets: Tensor | None = None
-    saliency_keys: str = 'patches'
 
 
 class AttentionStates(NamedTuple):
@@ -135,14 +129,10 @@ def take_tokens(
             projected = layer.project(tokens['prompt_input'], part[0])
             tokens[f'prompt_{part}'] = projected
     if 'saliency' in names:
-        seen = (
-            slice(None)
-            if request.saliency_keys == 'all'
-            else slice(prefix + patch_start, None)
-        )
+        patch_values = states.values[:, prefix + patch_start :]
         # A sample without a target uses prompt 0; the loss ignores it.
         own = tokens['prompt_query'][request.targets.clamp(min=0)]
         tokens['saliency'] = layer.view.attend(
-            own.unsqueeze(1), states.keys[:, seen], states.values[:, seen]
+            own.unsqueeze(1), patch_keys, patch_values
         ).squeeze(1)
     return {name: tokens[name] for name in names}

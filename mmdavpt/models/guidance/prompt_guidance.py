@@ -6,11 +6,7 @@ from torch import Tensor
 
 from mmdavpt.errors import UsageError
 from mmdavpt.mapping import NORMALIZATIONS
-from mmdavpt.models.backbones import (
-    SALIENCY_KEYS,
-    BackboneTokens,
-    TokenRequest,
-)
+from mmdavpt.models.backbones import BackboneTokens, TokenRequest
 from mmdavpt.models.losses.gathering import gather_samples
 from mmdavpt.models.option_checks import check_choice
 from mmdavpt.registry import MODELS
@@ -37,8 +33,6 @@ class PromptGuidance(ClassMapping):
         normalize (str): How class representations are normalized for
             k-means, see :func:`mmdavpt.mapping.normalize_rows`.
             Defaults to 'l2'.
-        saliency_keys (str): Keys that the prompts' queries attend to:
-            'patches' or 'all'. Defaults to 'patches'.
         labels (str): Which classes of an image with pixel labels guide.
             Defaults to 'random'.
 
@@ -48,8 +42,6 @@ class PromptGuidance(ClassMapping):
               over its patches, both in the loss, where the patches' query or
               input replaces that of [CLS], and in the class representations
               (:mod:`mmdavpt.models.guidance.regions`).
-        min_coverage (float, optional): The part of a patch that its class
-            must cover with ``labels='present'``. Defaults to None, a half.
         gather (bool): Whether the loss of each rank sees the samples of all
             ranks, with gradient. The loss and its gradients are then those of
             one process on the whole batch. On one process it changes nothing.
@@ -74,13 +66,10 @@ class PromptGuidance(ClassMapping):
         loss: dict,
         background_class: int | None = None,
         normalize: str = 'l2',
-        saliency_keys: str = 'patches',
         labels: str = 'random',
-        min_coverage: float | None = None,
         gather: bool = False,
     ) -> None:
         check_choice('guidance.normalize', normalize, NORMALIZATIONS)
-        check_choice('guidance.saliency_keys', saliency_keys, SALIENCY_KEYS)
         check_choice('guidance.labels', labels, LABELS)
         excluded = () if background_class is None else (background_class,)
         if not set(excluded) <= set(range(num_classes)):
@@ -93,40 +82,15 @@ class PromptGuidance(ClassMapping):
         )
         self.guided_layers = tuple(guided_layers)
         self.loss = MODELS.build(loss)
-        self.saliency_keys = saliency_keys
         self.labels = labels
-        self.min_coverage = 0.5 if min_coverage is None else min_coverage
         self.gather = gather
         self.iteration = 0
-        self._check_coverage(min_coverage)
-        self._check_saliency()
-
-    def _check_saliency(self) -> None:
-        """Check that options of the saliency fit the tokens of the loss."""
         tokens = [token for _, token in self.loss.terms.values()]
-        if self.saliency_keys != 'patches' and 'saliency' not in tokens:
-            raise UsageError(
-                f'guidance.saliency_keys={self.saliency_keys!r} has no effect '
-                f'since the loss uses no saliency, but {tokens}; remove it'
-            )
-        if self.labels == 'present' and 'saliency' in tokens:
+        if labels == 'present' and 'saliency' in tokens:
             raise UsageError(
                 "guidance.labels='present' uses tokens of patches, but the "
                 "token of the loss is 'saliency'; set "
                 "guidance.loss.token='patch_output', or token_weight=0"
-            )
-
-    def _check_coverage(self, given: float | None) -> None:
-        """Check `min_coverage`."""
-        if given is not None and self.labels != 'present':
-            raise UsageError(
-                f'guidance.min_coverage={given} has no effect with '
-                f'guidance.labels={self.labels!r}; set guidance.labels='
-                "'present' or remove it"
-            )
-        if not 0 < self.min_coverage <= 1:
-            raise UsageError(
-                f'guidance.min_coverage should be in (0, 1], but got {given}'
             )
 
     def request(self, labels: Tensor | Regions) -> TokenRequest:
@@ -138,9 +102,7 @@ class PromptGuidance(ClassMapping):
             targets = None
         else:
             targets = self.targets(labels)
-        return TokenRequest(
-            self.guided_layers, names, targets, self.saliency_keys
-        )
+        return TokenRequest(self.guided_layers, names, targets)
 
     def forward(
         self, tokens: BackboneTokens, labels: Tensor

@@ -12,6 +12,9 @@ from torch import Tensor
 
 from mmdavpt.models.backbones import BackboneTokens
 
+#: The part of a patch that its class must cover.
+COVERAGE = 0.5
+
 
 class Regions(NamedTuple):
     """The regions of a batch.
@@ -32,12 +35,11 @@ def patch_labels(
     patch_size: tuple[int, int],
     num_classes: int,
     excluded: Iterable[int] = (),
-    min_coverage: float = 0.5,
 ) -> Tensor:
     """Return the class of each patch from its pixels.
 
     A patch has the class of most of its pixels, the lowest of equally many,
-    if that class covers at least ``min_coverage`` of them. If the size of the
+    if that class covers at least :data:`COVERAGE` of them. If the size of the
     image is not a multiple of the patch size, the backbone pads it on the
     right and bottom; padding has no class.
 
@@ -48,7 +50,6 @@ def patch_labels(
         num_classes (int): The number of classes ``K``.
         excluded (Iterable[int]): Classes without guidance, such as the
             background. Defaults to ().
-        min_coverage (float): In (0, 1]. Defaults to 0.5.
 
     Returns:
         Tensor: int64, (B, N), in the order of the patches; -1 for none.
@@ -72,10 +73,10 @@ def patch_labels(
     )
     counts.scatter_add_(2, bins, torch.ones_like(bins, dtype=torch.int32))
     most, label = counts[..., :num_classes].max(dim=2)
-    enough = most >= min_coverage * height * width
+    enough = most >= COVERAGE * height * width
     for k in excluded:
         enough &= label != k
-    return torch.where(enough & (most > 0), label, -1)
+    return torch.where(enough, label, -1)
 
 
 def find_regions(labels: Tensor) -> Regions:

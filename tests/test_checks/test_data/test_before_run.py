@@ -192,10 +192,6 @@ def test_lists_of_images(tmp_path):
     (tmp_path / 'a.jpg').unlink()
     with pytest.raises(UsageError, match='line 1 names .*a.jpg, which does'):
         check(**dataset)
-    hook = dict(type='mmdavpt.TrainingCheckHook', max_broken_files=2)
-    replaced = {**config(**dataset), 'custom_hooks': [hook]}
-    note = check_run_data(replaced, training=True)[-1]
-    assert 'a.jpg does not exist (1 more)' in note
     for content, message in (
         ('a.jpg apple', 'list.txt, line 1 ends in .apple., which'),
         ('', 'lists no images'),
@@ -227,26 +223,6 @@ def test_defects_of_test_data_only_warn_before_a_training(tmp_path):
     assert 'test_dataloader.dataset: ' in warning and 'truncated' in warning
     with pytest.raises(UsageError, match='1.jpg is truncated'):
         check_run_data(cfg, training=False)
-
-
-def test_broken_files_that_the_training_replaces(tmp_path):
-    hook = dict(type='mmdavpt.TrainingCheckHook', max_broken_files=2)
-    cfg = {
-        **config(**scenes(tmp_path / 'a')),
-        **config('val', **scenes(tmp_path / 'b')),
-        'custom_hooks': [dict(type='Other'), hook],
-    }
-    truncate(tmp_path / 'a/img/0.jpg')
-    (tmp_path / 'a/ann/2.png').write_bytes(b'')
-    (note,) = check_run_data(cfg, training=True)
-    assert '0.jpg is truncated' in note and '(1 more)' in note
-    truncate(tmp_path / 'a/img/3.jpg')  # one too many
-    with pytest.raises(UsageError, match='0.jpg is truncated'):
-        check_run_data(cfg, training=True)
-    hook['max_broken_files'] = 3
-    truncate(tmp_path / 'b/img/3.jpg')  # scores need every image
-    with pytest.raises(UsageError, match='val_dataloader.*3.jpg is trunc'):
-        check_run_data(cfg, training=True)
 
 
 def test_readers_of_this_package(tmp_path):

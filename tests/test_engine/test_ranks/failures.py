@@ -13,12 +13,6 @@ from mmengine.hooks import Hook
 from mmdavpt.engine.runner import DAVPTRunner
 from mmdavpt.errors import UsageError
 from tests import toy
-from tests.test_checks.test_data.data_files import truncate
-from tests.test_engine.test_fault_tolerance.test_checked_pipeline import (
-    folder_of_classes,
-)
-
-BROKEN = ('a/1.jpg', 'c/2.jpg', 'e/3.jpg')
 
 
 def runner_of(work_dir, changes, *hooks):
@@ -49,54 +43,6 @@ def end_of(runner):
     dist.all_reduce(total)
     assert int(total) == 2
     return type(info.value).__name__, str(info.value)
-
-
-def checks(**options):
-    """Return the change of a config that adds the checks of a training."""
-    return {
-        'custom_hooks': [
-            dict(type='mmdavpt.TrainingCheckHook', **options),
-            dict(type='mmdavpt.PromptMappingHook'),
-        ]
-    }
-
-
-def broken_files(rank, folder):
-    """Return the broken files, and the message for one too many."""
-    if rank == 0:
-        folder_of_classes(folder / 'data')
-        for name in BROKEN:
-            truncate(folder / 'data' / name)
-    dist.barrier()
-    dataset = dict(
-        type='mmpretrain.CustomDataset',
-        data_root=str(folder / 'data'),
-        # Those of the validation set, which reads no files.
-        classes=list(toy.CHARS),
-        pipeline=[
-            dict(type='LoadImageFromFile'),
-            dict(type='mmpretrain.PackInputs'),
-        ],
-    )
-    changes = {
-        'train_dataloader.dataset': dataset,
-        'train_dataloader.num_workers': 2,
-        'train_cfg.max_epochs': 1,
-        'model.guidance': None,
-    }
-    runner = runner_of(
-        folder / 'broken', {**changes, **checks(max_broken_files=3)}
-    )
-    runner.train()
-    return dict(
-        found=runner.message_hub.get_info('broken_files'),
-        too_many=end_of(
-            runner_of(
-                folder / 'too broken',
-                {**changes, **checks(max_broken_files=2)},
-            )
-        ),
-    )
 
 
 class Refuse(Hook):
@@ -164,7 +110,6 @@ def stopped_before(rank, folder):
 def run_all(rank, folder):
     """Return the results of all of these."""
     return dict(
-        broken=broken_files(rank, folder),
         refused=refused_saves(rank, folder),
         stopped=stopped_before(rank, folder),
     )

@@ -285,19 +285,6 @@ def test_bn_statistics_of_rank_0_are_evaluated(two_processes):
         assert batches == 7
 
 
-def test_broken_files_are_counted_over_ranks_and_workers(two_processes):
-    for results in two_processes:
-        got = results['failures']['broken']
-        assert sorted(
-            said.split('data/')[1].split(' ')[0] for said in got['found']
-        ) == list(failures.BROKEN)
-        kind, said = got['too_many']
-        assert kind == 'UsageError'
-        assert 'max_broken_files=2' in said
-    first, second = (r['failures']['broken'] for r in two_processes)
-    assert first == second
-
-
 def test_save_errors_reach_all_ranks(two_processes):
     first, second = (
         results['failures']['refused'] for results in two_processes

@@ -9,11 +9,7 @@ from mmengine.hooks import Hook
 
 from mmdavpt.checkpoints import last_checkpoint
 from mmdavpt.engine.hooks import PromptInitHook
-from mmdavpt.engine.resuming.stopping import (
-    SIGNALS,
-    Stopped,
-    exit_cleanly_on_signal,
-)
+from mmdavpt.engine.resuming.stopping import SIGNALS, Stopped
 from mmdavpt.engine.runner import DAVPTRunner
 from tests import toy
 from tests.test_engine.test_ranks.failures import SignalItself
@@ -118,29 +114,10 @@ def test_repeated_signals_do_not_interrupt_saving(tmp_path, counts, done):
         'default_hooks.checkpoint.out_dir': str(tmp_path / 'out'),
     }
     hook = SignalOften()
-    with pytest.raises(Stopped), exit_cleanly_on_signal():
+    with pytest.raises(Stopped):
         runner_of(tmp_path / 'run', hook, **changes).train()
     assert hook.ended  # what others began may be ended too
     last = str(tmp_path / 'out' / 'run' / 'stopped.pth')
     assert last_checkpoint(str(tmp_path / 'run')) == (last, [])
     said = f'after iteration {done} of 6 and saved in'
     assert said in log_of(tmp_path / 'run')
-
-
-@pytest.mark.parametrize('number', SIGNALS)
-def test_signal_outside_training_exits_at_once(capsys, number):
-    before = [signal.getsignal(n) for n in SIGNALS]
-    with pytest.raises(Stopped), exit_cleanly_on_signal():
-        os.kill(os.getpid(), number)
-        pytest.fail('the signal was ignored')
-    name = signal.Signals(number).name
-    assert f'was stopped by {name} outside' in capsys.readouterr().err
-    assert [signal.getsignal(n) for n in SIGNALS] == before
-    with exit_cleanly_on_signal(alone=False):
-        assert [signal.getsignal(n) for n in SIGNALS] == before
-
-
-def test_stopped_training_prints_no_second_message(capsys):
-    with pytest.raises(Stopped), exit_cleanly_on_signal():
-        raise Stopped
-    assert capsys.readouterr().err == ''

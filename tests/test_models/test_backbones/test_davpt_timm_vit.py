@@ -344,21 +344,6 @@ def test_only_what_tuning_adds_trains():
     assert all(p.requires_grad for p in full.parameters())
 
 
-def test_layer_depths():
-    vit = build(DINOV3)
-    depths = {
-        'b.vit.reg_token': 0,
-        'b.vit.blocks.0.norm1.weight': 1,
-        'b.prompts.2': 3,
-        'b.vit.norm.weight': 4,
-        'b.vit.fc_norm.weight': 4,
-        'b.vit.attn_pool.latent': 4,
-        'b.tuners.LoRA.up.q.0.weight': 4,
-    }
-    for name, depth in depths.items():
-        assert vit.get_layer_depth(name, 'b.') == (depth, 5)
-
-
 @pytest.mark.parametrize('prefix', ['backbone.vit.', 'vit.', ''])
 def test_weights_load_strictly(prefix, tmp_path):
     source = build(DINOV3, torch.float32)

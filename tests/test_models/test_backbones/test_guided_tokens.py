@@ -22,18 +22,17 @@ def test_guided_tokens_with_connected_prompts(propagate):
     torch.testing.assert_close(out[0], vit(images())[0])
 
 
-@pytest.mark.parametrize('saliency_keys', ['patches', 'all'])
 @pytest.mark.parametrize('layer', [0, 1, 2])
 @pytest.mark.parametrize('out_type', ['cls_token', 'featmap'])
-def test_guided_tokens_equal_a_plain_pass(layer, saliency_keys, out_type):
+def test_guided_tokens_equal_a_plain_pass(layer, out_type):
     vit = build(out_type=out_type)
     targets = torch.tensor([2, 0])
-    request = TokenRequest((layer,), TOKEN_NAMES, targets, saliency_keys)
+    request = TokenRequest((layer,), TOKEN_NAMES, targets)
     plain = vit(images())
     outs, tokens = vit.forward_with_tokens(images(), request)
     torch.testing.assert_close(outs, plain, rtol=0, atol=1e-12)
     assert set(tokens.guided) == {layer}
-    expected = PlainPass(vit, saliency_keys)(images(), targets)[1][layer]
+    expected = PlainPass(vit)(images(), targets)[1][layer]
     assert set(expected) == TOKEN_NAMES
     for name, value in expected.items():
         torch.testing.assert_close(

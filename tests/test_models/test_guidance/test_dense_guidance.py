@@ -6,6 +6,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
+from mmdavpt.models.guidance import regions
 from mmdavpt.registry import MODELS
 from tests import toy
 
@@ -130,11 +131,11 @@ def test_an_image_without_a_class_takes_no_part(tmp_path):
     assert not model.guidance.new_counts.any()
 
 
-def test_run_and_resume(tmp_path):
+def test_run_and_resume(tmp_path, monkeypatch):
+    monkeypatch.setattr(regions, 'COVERAGE', 0.1)  # letters are thin
     changes = {
         **PRESENT,
         'default_hooks.checkpoint.interval': 2,
-        'model.guidance.min_coverage': 0.1,  # letters are thin
     }
 
     def run(name, **more):
@@ -174,14 +175,6 @@ def test_random_and_present_differ(tmp_path):
         (
             {'model.guidance.loss.token': 'saliency'},
             "set guidance.loss.token='patch_output'",
-        ),
-        ({'model.guidance.min_coverage': 0.0}, r'should be in \(0, 1\]'),
-        (
-            {
-                'model.guidance.labels': 'random',
-                'model.guidance.min_coverage': 0.5,
-            },
-            "min_coverage=0.5 has no effect with guidance.labels='random'",
         ),
     ],
 )

@@ -278,20 +278,7 @@ def test_invalid_guided_layers(layers, counts, message):
             },
             'should be a DAVPTVisionTransformer or a DAVPTTimmViT, but',
         ),
-        (
-            toy.classification,
-            {'model.guidance.saliency_keys': 'x'},
-            'saliency_keys',
-        ),
         (toy.classification, {'model.guidance.normalize': 'x'}, 'normalize'),
-        (
-            toy.classification,
-            {
-                'model.guidance.saliency_keys': 'all',
-                'model.guidance.loss.token': 'patch_output',
-            },
-            'loss uses no saliency',
-        ),
         (
             toy.classification,
             {'model.guidance.normalise': 'l2'},

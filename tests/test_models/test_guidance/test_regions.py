@@ -21,9 +21,6 @@ def test_patch_labels_by_hand():
     )
     args = pixels, (2, 2), 4
     assert patch_labels(*args).tolist() == [[1, 2, 0, -1]]
-    assert patch_labels(*args, min_coverage=0.75).tolist() == [[1, 2, -1, -1]]
-    assert patch_labels(*args, min_coverage=1.0).tolist() == [[1, -1, -1, -1]]
-    assert patch_labels(*args, min_coverage=0.25).tolist() == [[1, 2, 0, 1]]
     assert patch_labels(*args, excluded=[2]).tolist() == [[1, -1, 0, -1]]
 
 
@@ -31,11 +28,9 @@ def test_padding_has_no_class():
     """A 3x3 image in 2x2 patches: half of a border patch is padding."""
     pixels = torch.ones(1, 3, 3, dtype=torch.int64)
     assert patch_labels(pixels, (2, 2), 2).tolist() == [[1, 1, 1, -1]]
-    full = patch_labels(pixels, (2, 2), 2, min_coverage=1.0)
-    assert full.tolist() == [[1, -1, -1, -1]]
 
 
-def slow_patch_labels(pixels, patch, classes, excluded, coverage):
+def slow_patch_labels(pixels, patch, classes, excluded):
     rows = []
     for image in pixels.tolist():
         row, height, width = [], len(image), len(image[0])
@@ -47,7 +42,7 @@ def slow_patch_labels(pixels, patch, classes, excluded, coverage):
                         if 0 <= image[y][x] < classes:
                             count[image[y][x]] += 1
                 best = count.index(max(count))
-                enough = count[best] >= coverage * patch[0] * patch[1]
+                enough = 2 * count[best] >= patch[0] * patch[1]
                 taken = enough and count[best] and best not in excluded
                 row.append(best if taken else -1)
         rows.append(row)
@@ -66,12 +61,9 @@ def test_patch_labels_equal_a_loop(data):
         0, classes + 2, (2, height, width), generator=generator
     )
     pixels[pixels > classes] = 255
-    coverage = data.draw(st.sampled_from([0.1, 0.5, 0.8, 1.0]))
     excluded = data.draw(st.sampled_from([(), (0,)]))
-    ours = patch_labels(pixels, patch, classes, excluded, coverage)
-    assert ours.tolist() == slow_patch_labels(
-        pixels, patch, classes, excluded, coverage
-    )
+    ours = patch_labels(pixels, patch, classes, excluded)
+    assert ours.tolist() == slow_patch_labels(pixels, patch, classes, excluded)
 
 
 def test_regions_by_hand():

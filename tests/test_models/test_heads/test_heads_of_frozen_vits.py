@@ -44,7 +44,6 @@ GUIDANCE = dict(
     random=dict(labels='random'),
     present=dict(
         labels='present',
-        min_coverage=0.1,
         loss=dict(
             type='mmdavpt.DAVPTLoss',
             token='patch_output',

@@ -286,7 +286,7 @@ def test_values_are_never_read_back():
     'kwargs, match',
     [
         (dict(token='cls'), "token of DAVPTLoss .*'cls'"),
-        (dict(prompt='value'), "prompt of DAVPTLoss .*'value'"),
+        (dict(prompt='output'), "prompt of DAVPTLoss .*'output'"),
         (dict(cls='raw'), "cls of DAVPTLoss .*'raw'"),
         (dict(preset='best'), "preset of DAVPTLoss .*'best'"),
         (dict(token_weight=-0.1), 'token_weight .*at least 0'),

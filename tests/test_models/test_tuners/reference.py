@@ -127,9 +127,8 @@ TUNERS = [
 class PlainPass:
     """Run a ViT whose MLPs are of GELU or SwiGLU, step by step."""
 
-    def __init__(self, vit, saliency_keys='patches'):
+    def __init__(self, vit):
         self.vit = vit
-        self.saliency_keys = saliency_keys
 
     def tuned(self, point, *args):
         *given, value = args
@@ -206,8 +205,7 @@ class PlainPass:
         last = x.shape[1]
         prompts, patches = slice(1, 1 + count), slice(1 + count, last)
         own = query[range(len(x)), 1 + targets].unsqueeze(1)
-        seen = patches if self.saliency_keys == 'patches' else slice(None)
-        saliency = self.attend(own, key[:, seen], value[:, seen])
+        saliency = self.attend(own, key[:, patches], value[:, patches])
         return dict(
             prompt_raw=x[0, prompts],
             prompt_input=normed[0, prompts],

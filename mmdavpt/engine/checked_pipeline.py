@@ -1,6 +1,5 @@
-"""Report images that cannot be read, or replace their samples."""
+"""Report files that a dataset cannot read."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from mmcv.transforms import LoadAnnotations
@@ -9,9 +8,6 @@ from mmengine.runner.runner import _SlicedDataset
 
 from mmdavpt.datasets.image_files import UNDECODABLE, decodes, file_defect
 from mmdavpt.errors import UsageError
-
-#: Metainfo key that lists replaced files.
-REPLACED = 'replaced_files'
 
 
 class CheckedPipeline(Compose):
@@ -22,15 +18,11 @@ class CheckedPipeline(Compose):
 
     Args:
         pipeline (Compose): The transforms.
-        replace (bool): Whether to replace a sample with a broken file by
-            another one of the dataset, drawn at random, whose metainfo
-            ``replaced_files`` lists the file. Defaults to False: raise.
     """
 
-    def __init__(self, pipeline: Compose, replace: bool = False) -> None:
+    def __init__(self, pipeline: Compose) -> None:
         super().__init__(None)
         self.transforms = pipeline.transforms
-        self.replace = replace
         names = [type(transform).__name__ for transform in self.transforms]
         #: Key of what will be loaded, if it is absent -> key of its file.
         self._loaded = {}
@@ -38,7 +30,6 @@ class CheckedPipeline(Compose):
             self._loaded['img'] = 'img_path'
         if any(isinstance(t, LoadAnnotations) for t in self.transforms):
             self._loaded['gt_seg_map'] = 'seg_map_path'
-        self._pending: list[str] = []
 
     def __call__(self, data: dict) -> dict | None:
         """Apply the transforms to a sample.
@@ -48,32 +39,27 @@ class CheckedPipeline(Compose):
 
         Returns:
             dict | None: The result of the transforms; None for a sample that
-            the dataset has to replace.
+            they drop.
 
         Raises:
             UsageError: If a file of the sample is broken.
         """
         files = self._files_of(data)
-        found = ((path, file_defect(path)) for path in files)
-        broken = next((f'{path} {why}' for path, why in found if why), None)
-        if broken:
-            return self._handle(broken)
+        for path in files:
+            if why := file_defect(path):
+                raise _broken(f'{path} {why}')
         try:
-            result = self._transform(data)
+            return self._transform(data)
         except UsageError:  # such as a mask with an unexpected value
             raise
         except UNDECODABLE as error:
-            broken = next((path for path in files if not decodes(path)), None)
-            if broken:
-                return self._handle(f'{broken} cannot be decoded')
+            for path in files:
+                if not decodes(path):
+                    raise _broken(f'{path} cannot be decoded') from error
             where = data.get('img_path', 'a sample without a file')
             raise RuntimeError(
                 f'the transforms fail on {where}: {error}'
             ) from error
-        if result is not None and self._pending:
-            result['data_samples'].set_metainfo({REPLACED: self._pending})
-            self._pending = []
-        return result
 
     def _transform(self, data: dict) -> dict | None:
         """Apply the transforms; compare the size of labels when they load.
@@ -99,15 +85,13 @@ class CheckedPipeline(Compose):
         ]
         return [p for p in paths if isinstance(p, str) and '://' not in p]
 
-    def _handle(self, broken: str) -> None:
-        """Note a broken file, or raise if it may not be replaced."""
-        if not self.replace:
-            raise UsageError(
-                f'{broken}; copy it again, or remove it from the dataset; '
-                'TrainingCheckHook(max_broken_files=N) tolerates up to N '
-                'broken files of the training set'
-            )
-        self._pending = [*self._pending, broken]
+
+def _broken(file: str) -> UsageError:
+    """Return the error for a broken file."""
+    return UsageError(
+        f'{file}; copy it again, or remove it from the dataset; `mmdavpt '
+        'check CONFIG --data-only` lists all broken files'
+    )
 
 
 def _check_size(data: dict) -> None:
@@ -124,13 +108,12 @@ def _check_size(data: dict) -> None:
         )
 
 
-def check_files_of(dataset: Any, replace: bool, scored: bool = False) -> None:
+def check_files_of(dataset: Any, scored: bool = False) -> None:
     """Let a dataset check the files it loads, also inside wrappers.
 
     Args:
         dataset (Dataset): Changed in place, before a loader iterates over it.
             Datasets without a pipeline of mmengine are left as they are.
-        replace (bool): See :class:`CheckedPipeline`.
         scored (bool): Whether a sample that its transforms drop is an error,
             instead of replaced by a random other one, as mmengine does unless
             ``test_mode`` is set. Defaults to False.
@@ -143,21 +126,8 @@ def check_files_of(dataset: Any, replace: bool, scored: bool = False) -> None:
         *getattr(dataset, 'datasets', ()),
     ):
         if inner is not None:
-            check_files_of(inner, replace, scored)
+            check_files_of(inner, scored)
     pipeline = getattr(dataset, 'pipeline', None)
     if isinstance(pipeline, Compose) and not hasattr(dataset, 'dataset'):
-        dataset.pipeline = CheckedPipeline(pipeline, replace)
+        dataset.pipeline = CheckedPipeline(pipeline)
         dataset.test_mode = scored or getattr(dataset, 'test_mode', False)
-
-
-def replaced_files(data_samples: Iterable[Any]) -> list[str]:
-    """Return the broken files that samples of a raw batch replace.
-
-    Args:
-        data_samples (Iterable[BaseDataElement]): The samples.
-    """
-    return [
-        file
-        for sample in data_samples
-        for file in sample.get(REPLACED, None) or ()
-    ]

@@ -1,10 +1,36 @@
-"""A plot of finished experiments: accuracy against costs or images."""
+"""Plot finished experiments: the main metric against costs or images.
 
+    python tools/analysis_tools/experiment_plot.py TABLE costs.png
+
+The other arguments are those of ``mmdavpt experiment``.
+"""
+
+import argparse
 import re
 import statistics
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
 
-from .experiment_report import IMAGES, Records, main_scores, mean_costs
+if find_spec('mmdavpt') is None:
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from mmdavpt.cli import options  # noqa: E402
+from mmdavpt.cli.experiment import (  # noqa: E402
+    add_table_arguments,
+    finished,
+    list_runs,
+)
+from mmdavpt.cli.experiment_report import (  # noqa: E402
+    IMAGES,
+    Records,
+    main_scores,
+    mean_costs,
+)
+from mmdavpt.cli.experiment_table import read_table, select_rows  # noqa: E402
+from mmdavpt.cli.messages import exit_with_sentence  # noqa: E402
+from mmdavpt.errors import UsageError  # noqa: E402
 
 
 def pareto_front(points: Mapping[str, tuple[float, float]]) -> list[str]:
@@ -74,3 +100,29 @@ def plot_records(records: Records, path: str) -> None:
             axes.plot(*zip(*front, strict=True), 'ko--', **label)
     figure.legend(*panels[0].get_legend_handles_labels(), loc='outside right')
     figure.savefig(path, dpi=120)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this tool."""
+    add_table_arguments(parser)
+    parser.add_argument('picture', help='the file to write, such as costs.png')
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Plot the finished runs of a table.
+
+    Args:
+        argv (Sequence[str], optional): The arguments. Defaults to
+            ``sys.argv[1:]``.
+    """
+    args = options.parse_arguments(add_arguments, argv)
+    with exit_with_sentence(OSError, ValueError):
+        rows = select_rows(read_table(args.table), args.rows)
+        records = finished(list_runs(rows, args))
+        if not records:
+            raise UsageError(f'no run of {args.table} is finished')
+        plot_records(records, args.picture)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,23 +1,15 @@
-"""Broken files are reported, or their samples replaced."""
+"""Broken files are reported."""
 
-import logging
 import pickle
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from mmengine.dataset import Compose
-from mmengine.logging import MessageHub
 from mmengine.runner.runner import _SlicedDataset
-from mmengine.structures import BaseDataElement
 from PIL import Image
 
-from mmdavpt.engine.fault_tolerance.checked_pipeline import (
-    CheckedPipeline,
-    check_files_of,
-    replaced_files,
-)
-from mmdavpt.engine.hooks import TrainingCheckHook
+from mmdavpt.engine.checked_pipeline import CheckedPipeline, check_files_of
 from mmdavpt.errors import UsageError
 from tests import toy
 from tests.test_checks.test_data.data_files import truncate
@@ -49,7 +41,7 @@ def spoil_middle(path):
     path.write_bytes(content)
 
 
-def training(tmp_path, **options):
+def training(tmp_path):
     dataset = folder_of_classes(tmp_path / 'data')
     return toy.classification(
         tmp_path / 'run',
@@ -58,7 +50,7 @@ def training(tmp_path, **options):
             'val_dataloader.dataset': dataset,
             'model.guidance': None,
             'custom_hooks': [
-                dict(type='mmdavpt.TrainingCheckHook', **options),
+                dict(type='mmdavpt.TrainingCheckHook'),
                 dict(type='mmdavpt.PromptMappingHook'),
             ],
         },
@@ -74,35 +66,8 @@ def test_broken_file_is_reported(runner_from, tmp_path, workers):
         runner_from(cfg).train()
 
 
-@pytest.mark.parametrize('workers', [0, 1])
-def test_broken_files_are_replaced_and_logged(runner_from, tmp_path, workers):
-    cfg = training(tmp_path, max_broken_files=2)
-    cfg['train_dataloader']['num_workers'] = workers
-    truncate(tmp_path / 'data/c/2.jpg')
-    (tmp_path / 'data/e/1.jpg').write_bytes(b'')
-    cfg['val_dataloader']['dataset'] = folder_of_classes(tmp_path / 'whole')
-    runner = runner_from(cfg)
-    runner.train()
-    found = runner.message_hub.get_info('broken_files')
-    assert sorted(name.split('data/')[1] for name in found) == [
-        'c/2.jpg is truncated: it is a JPEG without its end',
-        'e/1.jpg is empty (0 bytes)',
-    ]
-    log = next(tmp_path.rglob('*.log')).read_text()
-    assert log.count('c/2.jpg is truncated') == 1  # and not in each epoch
-    assert '(2 of at most 2 such files)' in log
-
-
-def test_too_many_broken_files_stop_training(runner_from, tmp_path):
-    cfg = training(tmp_path, max_broken_files=1)
-    for name in ('c/2', 'd/3'):
-        truncate(tmp_path / f'data/{name}.jpg')
-    with pytest.raises(UsageError, match='max_broken_files=1: .*, after '):
-        runner_from(cfg).train()
-
-
 def test_broken_validation_file_stops_training(runner_from, tmp_path):
-    cfg = training(tmp_path, max_broken_files=1)
+    cfg = training(tmp_path)
     cfg['val_dataloader']['dataset'] = folder_of_classes(tmp_path / 'val')
     truncate(tmp_path / 'val/c/2.jpg')
     with pytest.raises(UsageError, match='val/c/2.jpg is truncated'):
@@ -110,7 +75,7 @@ def test_broken_validation_file_stops_training(runner_from, tmp_path):
 
 
 def test_broken_test_file_stops_test(runner_from, tmp_path):
-    cfg = training(tmp_path, max_broken_files=1)
+    cfg = training(tmp_path)
     cfg.update(
         test_dataloader=cfg['val_dataloader'],
         test_cfg=dict(),
@@ -134,28 +99,11 @@ def test_defects_of_a_sample(tmp_path):
     path.unlink()
     with pytest.raises(UsageError, match='a.png does not exist'):
         watched(dict(sample))
-    # Drawn images are not loaded, even if they have a path.
+    # Remote files, and drawn images with a path, are not looked at.
+    watched.transforms = [lambda data: data]
+    assert watched(dict(img_path='s3://bucket/c.png'))
     drawn = CheckedPipeline(Compose([lambda data: data]))
     assert drawn(dict(sample, img=1))['img'] == 1
-
-
-class LoadImageElsewhere:
-    """Load images that are not in local files."""
-
-    def __call__(self, data):
-        return dict(data_samples=BaseDataElement())
-
-
-def test_sample_lists_the_files_it_replaces(tmp_path):
-    watched = CheckedPipeline(Compose([LoadImageElsewhere()]), replace=True)
-    # What is there already, or not local, is not looked at.
-    assert watched(dict(img=1, img_path=str(tmp_path / 'a.png')))
-    for name in ('a.png', 'b.png'):
-        assert watched(dict(img_path=str(tmp_path / name))) is None
-    for named in (['a.png does not exist', 'b.png does not exist'], []):
-        sample = watched(dict(img_path='s3://bucket/c.png'))['data_samples']
-        found = replaced_files([sample])
-        assert [said.split('/')[-1] for said in found] == named
 
 
 def test_transform_error_is_not_a_broken_file(tmp_path):
@@ -165,7 +113,7 @@ def test_transform_error_is_not_a_broken_file(tmp_path):
     def fails(data):
         raise TypeError('no such thing')
 
-    watched = CheckedPipeline(Compose([LOAD, fails]), replace=True)
+    watched = CheckedPipeline(Compose([LOAD, fails]))
     with pytest.raises(RuntimeError, match='fail on .*a.png: no such thing'):
         watched(dict(img_path=str(path)))
 
@@ -177,31 +125,10 @@ def test_wrapped_datasets_are_checked():
     # The transforms of a wrapper get samples that are loaded already.
     wrapper = SimpleNamespace(datasets=[inner[0], limited])
     outer = SimpleNamespace(dataset=wrapper, pipeline=Compose([LOAD]))
-    check_files_of(outer, replace=True)
+    check_files_of(outer)
     assert type(outer.pipeline) is Compose
     assert [isinstance(d.pipeline, CheckedPipeline) for d in inner] == [
         True,
         True,
         False,
     ]
-
-
-def test_replaced_files_of_a_batch():
-    class Sample(dict):
-        pass
-
-    samples = [Sample(replaced_files=['a is empty']), Sample()]
-    assert replaced_files(samples) == ['a is empty']
-
-
-def test_broken_file_is_counted_once():
-    hub = MessageHub('counts')
-    runner = SimpleNamespace(message_hub=hub, logger=logging.getLogger('x'))
-    hook = TrainingCheckHook(max_broken_files=1)
-    for found in (['a is empty', 'a is empty'], [], ['a is empty']):
-        hook._record_broken_files(runner, found)
-    assert hub.get_info('broken_files') == ['a is empty']
-    with pytest.raises(
-        UsageError, match='max_broken_files=1: b is empty, after a is empty'
-    ):
-        hook._record_broken_files(runner, ['b is empty'])

@@ -1,1 +1,0 @@
-"""Fault tolerance: report or skip broken files."""

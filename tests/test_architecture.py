@@ -21,11 +21,16 @@ from tests.source_tree import (
 
 #: Folder to the folders and modules that it must not import.
 FORBIDDEN = {
-    'models': ('engine', 'checks', 'cli'),
-    'mapping': ('models', 'engine', 'checks', 'cli'),
-    'checkpoints': ('models', 'mapping', 'engine', 'checks', 'cli'),
-    'datasets': ('models', 'engine', 'checks', 'cli'),
-    'engine': ('checks', 'cli'),
+    'models': ('engine', 'checks', 'visualization', 'cli'),
+    'mapping': ('models', 'engine', 'checks', 'visualization', 'cli'),
+    'checkpoints': (
+        *('models', 'mapping', 'engine', 'checks'),
+        *('visualization', 'cli'),
+    ),
+    'datasets': ('models', 'engine', 'checks', 'visualization', 'cli'),
+    'engine': ('checks', 'visualization', 'cli'),
+    'visualization': ('engine', 'checks', 'cli'),
+    'checks': ('visualization', 'cli'),
 }
 MODULES = modules()
 
@@ -95,7 +100,7 @@ def test_a_concept_has_one_folder(concept):
 
 @pytest.mark.parametrize(
     'library, folder',
-    [('sklearn', 'mapping'), ('safetensors', 'checkpoints')],
+    [('sklearn.cluster', 'mapping'), ('safetensors', 'checkpoints')],
 )
 def test_a_concept_uses_its_library_in_one_folder(library, folder):
     """Rule 6: k-means is in mapping/, file formats are in checkpoints/."""

@@ -188,22 +188,27 @@ class GuidedModelMixin:
             return tokens_of_regions(tokens, regions).cls, regions.labels
         return tokens.cls, torch.tensor(drawn, device=tokens.cls.device)
 
-    def refresh_mapping(self) -> None:
+    def refresh_mapping(self) -> int | None:
         """Cluster the statistics since the last mapping, and log the new one.
 
         Call it after an epoch. Without guidance it does nothing.
+
+        Returns:
+            int | None: How many classes moved to another prompt; None for
+            the first mapping and without guidance.
 
         Raises:
             ValueError: If a feature was not finite, or no class was seen.
         """
         if self.guidance is None:
-            return
+            return None
         result, moved = self.guidance.recluster()
         level, line = logging.INFO, describe(result, moved)
         if (result.mapping < 0).all():
             level = logging.WARNING
             line += ', since it needs at least two classes'
         print_log(line, logger='current', level=level)
+        return moved
 
     def forward_guided(
         self, inputs: Tensor, labels: Tensor | Regions | None

@@ -42,10 +42,8 @@ def write_page(report: DataReport, opened: Sequence[CheckedDataset]) -> str:
         for key in ('img_path', 'seg_map_path')
         if sample.get(key)
     }
-    template = Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True
-    ).from_string(TEMPLATE.read_text('utf-8'))
-    page = template.render(
+    return render(
+        TEMPLATE,
         total=report.total,
         datasets=[
             (report.name_of(part), part, make_bars(data))
@@ -57,7 +55,18 @@ def write_page(report: DataReport, opened: Sequence[CheckedDataset]) -> str:
         ],
         most_files=MOST_FILES,
     )
-    return printable(page)
+
+
+def render(template: Path, **values: object) -> str:
+    """Return an HTML page in which all values are escaped.
+
+    Args:
+        template (Path): A Jinja template.
+        **values: Its variables.
+    """
+    options = dict(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    page = Environment(**options).from_string(template.read_text('utf-8'))
+    return printable(page.render(**values))
 
 
 def make_bars(data: CheckedDataset) -> list[dict]:
@@ -122,7 +131,7 @@ def draw_sample(data: CheckedDataset, sample: dict) -> dict:
     shares = 100 * counts / labels.size
     legend = [(*style, n) for style, n in zip(styles, shares, strict=True)]
     legend.sort(key=lambda entry: (entry[0] != UNKNOWN, -entry[2]))
-    return dict(drawn, labels=_encode(picture, 'png'), legend=legend)
+    return dict(drawn, labels=encode(picture, 'png'), legend=legend)
 
 
 def _draw_image(pixels: np.ndarray | None) -> str:
@@ -132,7 +141,7 @@ def _draw_image(pixels: np.ndarray | None) -> str:
     pixels = np.clip(pixels, 0, 255).astype(np.uint8)
     if pixels.ndim == 3:  # BGR, BGRA, or one channel
         pixels = pixels[..., 2::-1] if pixels.shape[2] > 2 else pixels[..., 0]
-    return _encode(Image.fromarray(np.ascontiguousarray(pixels)), 'jpeg')
+    return encode(Image.fromarray(np.ascontiguousarray(pixels)), 'jpeg')
 
 
 def style_of(value: int, data: CheckedDataset) -> tuple[Sequence[int], str]:
@@ -161,8 +170,13 @@ def _load(
         return None
 
 
-def _encode(picture: Image.Image, kind: str) -> str:
-    """Return a small picture as a data URI."""
+def encode(picture: Image.Image, kind: str) -> str:
+    """Return a small picture as a data URI.
+
+    Args:
+        picture (Image.Image): The picture, made small in place.
+        kind (str): 'jpeg' or 'png'.
+    """
     picture.thumbnail((SIDE, SIDE))  # indexed colors are not mixed
     buffer = io.BytesIO()
     picture.save(buffer, kind)

@@ -32,6 +32,9 @@ class PromptMappingHook(Hook):
     For segmentation the hook also draws each sample's guidance label, one
     class of its cropped annotation per iteration (appendix A.2).
 
+    The visualizer logs how many classes each refresh moved to another prompt
+    as ``moved_classes``.
+
     With an unguided model (``guidance=None``) the hook does nothing.
 
     Args:
@@ -120,12 +123,12 @@ class PromptMappingHook(Hook):
             model.guidance.drop_new()
         check_same_mapping(model.guidance.mapping)
         if not isinstance(runner.train_loop, EpochBasedTrainLoop):
-            self._refresh_if_due(runner, model)
+            self._refresh(runner, model, runner.iter + 1)
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Re-cluster in epoch-based loops."""
         if isinstance(runner.train_loop, EpochBasedTrainLoop):
-            self._refresh_if_due(runner, unwrap(runner.model))
+            self._refresh(runner, unwrap(runner.model), runner.iter)
 
     def _fit_mapping(self, runner: Runner, model: nn.Module) -> None:
         """Call `model.fit_mapping`, but stop on a signal."""
@@ -142,10 +145,12 @@ class PromptMappingHook(Hook):
         stop.obey()
         model.refresh_mapping()
 
-    def _refresh_if_due(self, runner: Runner, model: nn.Module) -> None:
+    def _refresh(self, runner: Runner, model: nn.Module, step: int) -> None:
+        """Re-cluster if it is due; log how many classes moved at a step."""
         done, epoch = self._progress(runner)
         if self.schedule.is_due(done + 1, epoch):
-            model.refresh_mapping()
+            moved = model.refresh_mapping()
+            runner.visualizer.add_scalar('moved_classes', moved, step)
 
     def _progress(self, runner: Runner) -> tuple[int, int]:
         """Return epochs done, and 1; or iterations done, and per epoch."""

@@ -29,7 +29,7 @@ TOKEN_NAMES = frozenset(
 #: What a layer's attention makes of LN1 of a token.
 PROJECTIONS = ('query', 'key', 'value')
 #: Tokens that need the queries of all patches, not of [CLS] alone.
-OF_PATCH_QUERIES = frozenset(['patch_query', 'patch_output'])
+OF_PATCH_QUERIES = frozenset(['patch_query', 'patch_output', 'query'])
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,9 @@ class TokenRequest:
             - ``saliency``: attention output of the query of each sample's
               target prompt over the patches, as with the released code's
               ``mask: true``; heads concatenated, (B, C).
+
+            For figures, also ``query`` and ``key``, those of the layer's
+            whole attention: see :class:`AttentionStates`.
         targets (Tensor, optional): The prompt of each sample, int64, (B, );
             -1 for none. Needed for ``saliency``.
     """
@@ -106,6 +109,8 @@ def take_tokens(
     prefix = states.keys.shape[1] - states.x.shape[1]
     patch_keys = states.keys[:, prefix + patch_start :]
     tokens = dict(
+        query=states.query,
+        key=states.keys,
         cls_input=states.normed[:, 0],
         cls_query=states.query[:, 0],
         cls_output=states.attended[:, 0],

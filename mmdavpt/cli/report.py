@@ -1,0 +1,46 @@
+"""Compare finished trainings on one HTML page.
+
+    mmdavpt report work_dirs/birds work_dirs/birds-vpt --out report.html
+
+tests the last checkpoint of each run again, so call it where they were
+trained. The page needs no other file and no network.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import options
+from .messages import exit_with_sentence
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of a report."""
+    parser.add_argument(
+        'runs',
+        nargs='+',
+        metavar='RUN',
+        type=options.existing_path,
+        help='work folders of trainings with the same classes',
+    )
+    parser.add_argument(
+        '--out', default='report.html', help='the page (report.html)'
+    )
+    options.add_shared(parser, '--verbose')
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write a report as the command line says.
+
+    Args:
+        argv (Sequence[str], optional): The arguments. Defaults to
+            ``sys.argv[1:]``.
+    """
+    args = options.parse_arguments(add_arguments, argv)
+    from .console import quiet_console
+
+    with quiet_console(args.verbose), exit_with_sentence(OSError):
+        from .run_report.page import write_page
+
+        Path(args.out).write_text(write_page([*map(Path, args.runs)]), 'utf-8')
+    print(f'report: {args.out}')

@@ -1,0 +1,1 @@
+"""Compare finished trainings on an HTML page."""

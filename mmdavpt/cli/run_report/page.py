@@ -1,0 +1,234 @@
+"""Write the report of finished trainings as one HTML page."""
+
+import os.path as osp
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+
+from mmdavpt import visualization as vis
+from mmdavpt.checkpoints.reading import read_run_checkpoint
+from mmdavpt.errors import UsageError
+from mmdavpt.models.backbones import PromptedBackbone
+from mmdavpt.visualization.figures import COLORS, to_svg
+
+from ..data_report.page import encode, render
+from ..experiment_report import mean_costs
+from .tested_run import TestedRun
+
+TEMPLATE = Path(__file__).with_name('page.html.jinja')
+#: Options that name a run only.
+NAMES_ONLY = {'experiment_name', 'work_dir', 'load_from'}
+#: How many of the best and of the worst images are shown.
+IMAGES = 6
+Runs = Mapping[str, TestedRun]
+
+
+def write_page(folders: Sequence[Path]) -> str:
+    """Test finished trainings, and return their report as an HTML page.
+
+    Args:
+        folders (Sequence[Path]): Their work folders.
+
+    Raises:
+        UsageError: If a folder is not that of a training, or if the runs
+            have different classes or images.
+    """
+    runs = {}
+    for folder, name in zip(folders, run_names(folders), strict=True):
+        with TemporaryDirectory() as scratch:
+            runs[name] = TestedRun(folder, scratch)
+    first, *_ = runs.values()
+    if len({(*r.class_names, *r.labels) for r in runs.values()}) > 1:
+        raise UsageError(
+            'the runs were tested on different classes or images; compare '
+            'runs on the same data'
+        )
+    order = np.argsort([o.score for o in first.hook.outcomes], kind='stable')
+    order = [i for i in order.tolist() if first.labels[i] >= 0]
+    worst, best = order[:IMAGES], order[::-1][:IMAGES]
+    scalars = {name: run.scalars for name, run in runs.items()}
+    names = sorted({k for of_run in scalars.values() for k in of_run})
+    figures = dict(
+        Curves={n: vis.curve_figure(n, scalars) for n in names},
+        Attention={'': draw_attention(runs, [*worst[:2], *best[:2]])},
+    )
+    return render(
+        TEMPLATE,
+        runs=runs,
+        colors=COLORS,
+        metrics=sorted({name for r in runs.values() for name in r.metrics}),
+        costs=mean_costs({n: {0: run.record} for n, run in runs.items()}),
+        scores=sorted(
+            zip(*(run.scores() for run in runs.values()), count()),
+            key=lambda row: np.nan_to_num(row[0], nan=np.inf),
+        ),
+        images={
+            'Worst images': [draw_image(runs, i) for i in worst],
+            'Best images': [draw_image(runs, i) for i in best],
+        },
+        figures={
+            title: {name: to_svg(fig) for name, fig in drawn.items() if fig}
+            for title, drawn in figures.items()
+        },
+        mappings={n: describe_mapping(run) for n, run in runs.items()},
+        differences=config_differences([r.cfg for r in runs.values()]),
+    )
+
+
+def run_names(folders: Sequence[Path]) -> list[str]:
+    """Return short, distinct names of work folders.
+
+    Args:
+        folders (Sequence[Path]): The folders.
+    """
+    paths = [folder.resolve() for folder in folders]
+    root = paths[0].parent if len(paths) == 1 else osp.commonpath(paths)
+    return [osp.relpath(path, root) for path in paths]
+
+
+def config_differences(
+    configs: Sequence[Mapping],
+) -> list[tuple[str, list[str]]]:
+    """Return the options that differ, with the value of each config.
+
+    Args:
+        configs (Sequence[Mapping]): The configs.
+    """
+    flat = [dict(_flatten(cfg)) for cfg in configs]
+    keys = sorted(set().union(*flat) - NAMES_ONLY)
+    rows = [(key, [one.get(key, '') for one in flat]) for key in keys]
+    return [row for row in rows if len({*row[1]}) > 1]
+
+
+def _flatten(node: Mapping, path: str = '') -> Iterator[tuple[str, str]]:
+    for key, value in node.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flatten(value, f'{path}{key}.')
+        else:
+            yield f'{path}{key}', repr(value)
+
+
+def draw(picture: np.ndarray) -> str:
+    """Return a small picture, uint8, RGB, (H, W, 3), as a data URI."""
+    return encode(Image.fromarray(np.ascontiguousarray(picture)), 'png')
+
+
+def draw_image(runs: Runs, index: int) -> dict:
+    """Draw an image, and for segmentation its labels and predictions.
+
+    Args:
+        runs (Mapping[str, TestedRun]): The runs by name.
+        index (int): Index of the image in their dataset.
+
+    Returns:
+        dict: 'file' of the image; 'pictures', titles and data URIs; and
+        'outcomes', one of each run.
+    """
+    first, *_ = runs.values()
+    batch, _, picture = first.load(index)
+    drawn = dict(image=draw(picture))
+    if first.is_segmentation:
+        size = len(first.class_names)
+        colors = np.random.default_rng(0).integers(256, size=(size, 3))
+        colors = first.dataset.metainfo.get('palette') or colors
+        colors = np.array([*colors, (128, 128, 128)], dtype=np.uint8)
+        for name, run in runs.items():
+            with torch.no_grad():
+                (sample,) = run.model.test_step(run.load(index)[0])
+            labels, found = (
+                draw(colors[x.data[0].cpu().clamp(max=size)])
+                for x in (sample.gt_sem_seg, sample.pred_sem_seg)
+            )
+            drawn |= {'labels': labels, f'prediction of {name}': found}
+    return dict(
+        file=batch['data_samples'][0].get('img_path') or f'image {index}',
+        pictures=drawn,
+        outcomes=[run.hook.outcomes[index] for run in runs.values()],
+    )
+
+
+def describe_mapping(run: TestedRun) -> dict | None:
+    """Return the mapping of a guided run, and how it changed.
+
+    Args:
+        run (TestedRun): The run.
+
+    Returns:
+        dict | None: 'after', the prompt of each class; 'before', that of the
+        first checkpoint in its folder, 'first'; and 'pictures', class to
+        the data URI of an image, without those of a segmentation. None
+        without guidance.
+    """
+    if run.guidance is None:
+        return None
+    paths = Path(run.checkpoint).parent.glob('*_[0-9]*.pth')
+    first = min(paths, key=_number, default=Path(run.checkpoint))
+    state = read_run_checkpoint(str(first))['state_dict']
+    pictures = {
+        k: draw(run.load(run.labels.index(k))[2])
+        for k in {*run.labels}
+        if not run.is_segmentation
+    }
+    return dict(
+        after=run.guidance.mapping.tolist(),
+        before=state['guidance.mapping'].tolist(),
+        first=first.stem,
+        pictures=pictures,
+        num_prompts=run.guidance.num_prompts,
+    )
+
+
+def draw_attention(runs: Runs, shown: Sequence[int]) -> Figure | None:
+    """Draw attention in the last layer with prompts, mean over heads.
+
+    Args:
+        runs (Mapping[str, TestedRun]): The runs by name.
+        shown (Sequence[int]): Indices of the images.
+
+    Returns:
+        Figure | None: For each run [CLS] and the prompt of the class, without
+        guidance the prompt that [CLS] attends to most. None if no run has a
+        prompted backbone.
+    """
+    columns: dict[str, list] = {}
+    for name, run in runs.items():
+        if not isinstance(run.model.backbone, PromptedBackbone):
+            continue
+        for i in shown:
+            task = run.model.backbone, run.load(i)[1], _last_layer(run)
+            maps, prompts = vis.layer_attention(*task)
+            columns.setdefault(f'{name}: [CLS]', []).append(maps)
+            if not prompts.shape[-1]:
+                continue
+            prompt, title = prompts.mean(dim=1).argmax(), 'strongest prompt'
+            if run.guidance is not None:
+                label, title = run.labels[i], 'prompt of class'
+                prompt = run.guidance.mapping[label]
+            maps = vis.layer_attention(*task, prompt.clamp(min=0)).patches
+            maps = maps * (prompt >= 0)  # nothing for a class without one
+            columns.setdefault(f'{name}: {title}', []).append(maps)
+    if not columns:
+        return None
+    first, *_ = runs.values()
+    maps = {
+        title: [x[0].mean(dim=0).cpu().numpy() for x in column]
+        for title, column in columns.items()
+    }
+    names = [first.class_names[first.labels[i]] for i in shown]
+    return vis.attention_figure([first.load(i)[2] for i in shown], maps, names)
+
+
+def _last_layer(run: TestedRun) -> int:
+    """Return the last layer with prompts, or else the last one."""
+    counts = run.model.backbone.prompts.counts
+    return max((i for i, n in enumerate(counts) if n), default=-1)
+
+
+def _number(checkpoint: Path) -> int:
+    return int(checkpoint.stem.rpartition('_')[2])

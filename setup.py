@@ -6,6 +6,8 @@ from setuptools import find_packages, setup
 
 #: Packages for tools/dataset_converters: TFRecord and HDF5 files.
 CONVERTERS = ['google-crc32c>=1.5', 'h5py', 'protobuf>=4.22']
+#: Packages for `mmdavpt export` to ONNX.
+ONNX = ['onnx', 'onnxruntime', 'onnxscript']
 #: Files of configs and tools that a wheel has.
 KINDS = ['csv', 'json', 'md', 'py', 'sh', 'yml']
 HERE = osp.dirname(osp.abspath(__file__))
@@ -71,7 +73,7 @@ setup(
     ],
     extras_require={
         'converters': CONVERTERS,
-        'onnx': ['onnx', 'onnxscript'],
+        'onnx': ONNX,
         # Its layers' internals may change in a minor release.
         'peft': ['peft>=0.21,<0.22'],
         # Its storages and samplers may change in a major release.
@@ -80,6 +82,7 @@ setup(
         'wandb': ['wandb'],
         'dev': [
             *CONVERTERS,
+            *ONNX,
             'hypothesis',
             'interrogate',
             'mypy',

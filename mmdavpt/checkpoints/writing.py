@@ -75,7 +75,7 @@ def save_checkpoint(content: dict, path: str) -> None:
         SaveError: If writing fails.
     """
     if path.endswith('.safetensors'):
-        data = _safetensors_bytes(content)
+        data = safetensors_bytes(content)
     else:
         # In memory first, as mmengine does: PyTorch reports a full disk only
         # as an internal error of its archive.
@@ -96,7 +96,12 @@ def partial_files(folder: str) -> list[str]:
     return sorted(str(path) for path in Path(folder).glob(f'*{PARTIAL}'))
 
 
-def _safetensors_bytes(content: dict) -> bytes:
+def safetensors_bytes(content: dict) -> bytes:
+    """Return the content of a ``.safetensors`` file.
+
+    Args:
+        content (dict): ``state_dict``, and ``meta``, which becomes JSON.
+    """
     weights = {
         # safetensors accepts no shared memory and no gaps.
         name: value.detach().cpu().contiguous().clone()

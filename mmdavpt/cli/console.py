@@ -23,7 +23,7 @@ from mmdavpt.errors import warn
 HARMLESS = (
     *('deprecated', 'requires_grad=False', 'prefix is not set in metric'),
     *('avg_non_ignore', 'draw is False', 'MKL_NUM_THREADS', 'pin_memory'),
-    'For binary segmentation, we suggest',
+    *('For binary segmentation, we suggest', 'trace to be incorrect'),
 )
 LIBRARIES = ('mmengine', 'mmcv', 'mmseg', 'mmpretrain')
 #: Modules between a caller and this one.

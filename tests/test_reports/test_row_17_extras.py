@@ -86,6 +86,8 @@ def test_packages_without_an_extra_or_without_a_package(extras, monkeypatch):
         except ImportError as error:
             return error
 
+    for name in ('onnxscript', 'onnxscript.ir'):
+        monkeypatch.setitem(sys.modules, name, None)
     assert 'mmdavpt[onnx]' in missing_package(fail('onnxscript.ir'))
     assert missing_package(fail('no_such_package')) is None
     assert missing_package(ImportError('cannot import name')) is None

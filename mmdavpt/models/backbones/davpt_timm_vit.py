@@ -111,6 +111,7 @@ class DAVPTTimmViT(PromptedBackbone, BaseModule):
             kwargs['img_size'] = img_size
         self.vit = _create(model_name, kwargs)
         self.embed_dims = self.vit.embed_dim
+        self.img_size = self.vit.patch_embed.img_size
         self.num_extra_tokens = self.vit.num_prefix_tokens
         self.final_norm = final_norm and not isinstance(
             self.vit.norm, nn.Identity

@@ -35,7 +35,8 @@ class PromptCache(nn.Module):
       rarely leaves all three unchanged; if it might, call ``eval()`` after it.
 
     It is a module so that whatever is called on the backbone reaches it; it
-    has no state that is saved, copied or pickled.
+    has no state that is saved or pickled, and copies only what :meth:`freeze`
+    made.
     """
 
     def __init__(self) -> None:
@@ -57,6 +58,8 @@ class PromptCache(nn.Module):
             linear layer, or where a tuner other than :class:`.Bias` changes
             prompts, keys or values, whose result may depend on anything.
         """
+        if self._buffers:
+            return {int(layer): kept for layer, kept in self._buffers.items()}
         if torch.is_grad_enabled() or vit.prompts.training or _is_traced():
             return {}
         sources = _sources(vit, acting)
@@ -67,6 +70,15 @@ class PromptCache(nn.Module):
         if kept is None or kept[0] != key or not kept[1].equal(values):
             kept = self._kept = key, values, _project_all(vit, acting)
         return kept[2]
+
+    def freeze(self, vit: nn.Module) -> None:
+        """Make the results constants, for a backbone that will be exported.
+
+        Args:
+            vit (nn.Module): See :meth:`get`. It should not change any more.
+        """
+        for i, kept in _project_all(vit, vit.acting_tuners()).items():
+            self.register_buffer(str(i), kept, persistent=False)
 
     def train(self, mode: bool = True) -> 'PromptCache':
         """Set the mode, and drop the cache."""
@@ -152,5 +164,6 @@ def _project_all(vit: nn.Module, acting: Acting) -> dict[int, Tensor]:
     for name, prompts in vit.prompts.items():
         i = int(name)
         layer = TunedLayer(vit.layers[i], LayerTuners(i, acting))
+        prompts = layer.tuners.apply('prompts', prompts)
         projected[i] = project_prompts(layer, prompts)
     return projected

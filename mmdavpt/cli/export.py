@@ -1,0 +1,72 @@
+"""Export a trained model for programs without mmdavpt.
+
+    mmdavpt export work_dirs/birds/birds.py work_dirs/birds/epoch_100.pth
+
+writes an ONNX file whose logits equal the model's, and a JSON file with the
+class names and how to make the images. docs/deployment.md describes both, and
+the formats: onnx; torch, a program of `torch.export`; torchscript; and
+weights, for the same model of timm or MMPretrain without mmdavpt.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmdavpt.errors import UsageError
+
+from . import options
+from .messages import run_command
+
+#: The end of a file's name for each format.
+SUFFIXES = dict(
+    onnx='.onnx', torch='.pt2', torchscript='.pt', weights='.safetensors'
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of an export."""
+    options.add_config_arguments(parser)
+    options.add_shared(parser, '--verbose')
+    add, size = parser.add_argument, 'height and width of images'
+    add('checkpoint', help='path of the checkpoint')
+    add('--format', choices=SUFFIXES, default='onnx', help='by default onnx')
+    add('--out', help='file to write; by default next to the checkpoint')
+    add('--size', nargs=2, type=options.positive, metavar='N', help=size)
+    add('--dynamic-size', action='store_true', help='allow other sizes too')
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Export as the command line says.
+
+    Args:
+        argv (Sequence[str], optional): The arguments. Defaults to
+            ``sys.argv[1:]``.
+    """
+    run_command(_export, options.parse_arguments(add_arguments, argv))
+
+
+def _export(args: argparse.Namespace) -> None:
+    from mmengine.registry import init_default_scope
+    from mmengine.runner import load_checkpoint
+
+    from mmdavpt.models.deploy import describe_images, export_model
+    from mmdavpt.registry import MODELS
+
+    from .common import describe, install_safe_loading, load_config
+
+    cfg = load_config(args.config, args.cfg_options)
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    install_safe_loading()
+    model = MODELS.build(cfg.model).eval()
+    meta = load_checkpoint(model, args.checkpoint, 'cpu').get('meta', {})
+    info = describe_images(model, args.size)
+    info['classes'] = meta.get('dataset_meta', {}).get('classes')
+    path = args.out or args.checkpoint + SUFFIXES[args.format]
+    try:
+        gap = export_model(model, path, args.format, info, args.dynamic_size)
+    except Exception as error:
+        reason = describe(error, {})[:300]
+        raise UsageError(f'{args.format} export failed: {reason}') from error
+    Path(path).with_suffix('.json').write_text(json.dumps(info, indent=2))
+    print(f'{path} is written; its logits differ by {gap:.0e} at most')

@@ -16,6 +16,7 @@ from functools import partial
 from importlib.util import find_spec
 
 from mmdavpt.errors import UsageError
+from mmdavpt.shipped import locate_config
 
 from . import options
 from .experiment import add_table_arguments, run_all
@@ -26,7 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of a search."""
     add, count = parser.add_argument, options.positive
     add_table_arguments(parser)
-    add('--space', required=True, help='a JSON file (configs/README.md)')
+    text = 'a JSON file, or mmdavpt:: and its path (configs/README.md)'
+    add('--space', required=True, type=locate_config, help=text)
     add('--trials', type=count, default=20, help='trials of each row (20)')
 
 
@@ -43,9 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = options.parse_arguments(add_arguments, argv)
     with exit_with_sentence():
         if find_spec('optuna') is None:
-            raise UsageError(
-                'optuna is missing: pip install "mmdavpt[search]"'
-            )
+            raise UsageError('needs optuna: pip install "mmdavpt[search]"')
         from .search_study import describe, list_studies, run_trial
 
         studies = list_studies(args)

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from mmdavpt.cli import experiment, search, train
+from mmdavpt.shipped import CONFIGS
 from tests import toy
 
 optuna = pytest.importorskip('optuna')
@@ -137,6 +138,14 @@ def test_test_images_cannot_choose(command, config, capsys, trained):
     config(val_dataloader=None, protocols=protocols, protocol='tune')
     assert command('--trials', '1') == 0
     assert trained == ['trial_0']
+
+
+def test_shipped_space_is_named(command, config, read):
+    config(lr=1.0)
+    name = 'experiments/search_rates.json'
+    assert command('--space', f'mmdavpt::{name}', '--report') == 0
+    space = json.loads((CONFIGS / name).read_text())
+    assert read()['settings']['space'] == space
 
 
 def test_study_has_the_trials_and_the_best(command, read, trained, capsys):

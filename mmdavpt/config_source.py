@@ -13,10 +13,14 @@ from pprint import pformat
 from typing import TYPE_CHECKING
 
 from .errors import UsageError, did_you_mean
-from .shipped import locate_config
+from .shipped import CONFIGS, locate_config
 
 if TYPE_CHECKING:
     from mmengine.config import Config
+
+
+#: The recommended configs.
+RECOMMENDED = CONFIGS / 'recommended'
 
 
 def find_variables(source: str) -> dict[str, ast.expr]:

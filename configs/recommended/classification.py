@@ -36,6 +36,8 @@ std = [58.395, 57.12, 57.375]
 # or the type of another tuner (docs/tuners.md)
 method = 'davpt'
 num_prompts = 20  # of each layer
+# Prompts start as centers of the layer's tokens; None: random, as in VPT.
+prompt_init = 'kmeans'
 token_weight = 0.01  # beta of eq. 5, the guidance of tokens
 cls_weight = 0.01  # lambda of eq. 5, the guidance of [CLS]
 
@@ -205,6 +207,15 @@ custom_hooks = [
     dict(type='mmdavpt.PromptMappingHook', seed=seed),  # after every epoch
     dict(type='mmdavpt.ParameterTableHook'),
 ]
+if prompt_init and methods.get(method, tuner)['num_prompts']:
+    custom_hooks += [
+        dict(
+            type='mmdavpt.PromptInitHook',
+            method=prompt_init,
+            max_images=200,
+            seed=seed,
+        )
+    ]
 default_hooks = dict(
     logger=dict(type='LoggerHook', interval=50),
     # Keep two: the old one is deleted before the new one is complete.

@@ -11,15 +11,17 @@ from pathlib import Path
 from mmengine.config import Config
 
 from mmdavpt.checks.names import own_variables
-from mmdavpt.config_source import find_variables, replace_variables
-from mmdavpt.errors import UsageError, did_you_mean, first_few, warn
+from mmdavpt.config_source import (
+    RECOMMENDED,
+    find_variables,
+    replace_variables,
+)
+from mmdavpt.errors import UsageError, first_few, warn
 from mmdavpt.models.pretrained import read_settings
-from mmdavpt.registry import TUNERS
-from mmdavpt.shipped import CONFIGS
+from mmdavpt.models.tuners import check_method
 
 from .folder_layout import FolderLayout, find_task, read_layout
 
-RECOMMENDED = CONFIGS / 'recommended'
 #: Flags to the variables of the recommended configs that they set.
 FLAGS = dict(
     method='method',
@@ -68,7 +70,7 @@ def write_config(args: argparse.Namespace, command: list[str]) -> str:
     own = own_variables(str(recommended)) & options.keys()
     given = {key: options.pop(key) for key in own} | given
     cfg = Config.fromfile(recommended)
-    _check_method(given.get('method', cfg.method), cfg.methods)
+    check_method(given.get('method', cfg.method), cfg.methods, '--method')
     layout = read_layout(args.config, task, given.get('seed', cfg.seed))
     _check_outside(work_dir, args.config, layout)
     settings = {} if only_data else _weights_settings(args, cfg)
@@ -129,15 +131,6 @@ def _check_outside(work_dir: Path, folder: str, layout: FolderLayout) -> None:
         )
 
 
-def _check_method(method: str, methods: Mapping[str, dict]) -> None:
-    if method not in methods and TUNERS.get(method) is None:
-        known = [*dict.fromkeys([*methods, *TUNERS.module_dict])]
-        raise UsageError(
-            f'--method {method} is unknown; it should be one of '
-            f'{", ".join(known)}{did_you_mean(method, known)}'
-        )
-
-
 def _weights_settings(args: argparse.Namespace, cfg: Config) -> dict:
     """Return the variables that follow from the weights."""
     arch, by_name = args.arch, isinstance(args.arch, str)
@@ -156,24 +149,12 @@ def _weights_settings(args: argparse.Namespace, cfg: Config) -> dict:
             f'{found.arch["embed_dims"]} channels with '
             f'{found.arch["num_heads"]} heads; omit --arch'
         )
-    names = [name for name, sizes in cfg.archs.items() if sizes == found.arch]
-    settings = dict(
-        arch=names[0] if names else found.arch,
-        weights=weights,
-        patch_size=found.patch_size,
-        backbone_options=found.options,
-        timm_model=found.timm_model,
-    )
     if found.normalization is None:
         warn(
             f'{weights} does not state the mean and std of its images, so the '
             "config has ImageNet's; set `mean` and `std` if they are others"
         )
-        return settings
-    for key in ('mean', 'std'):
-        values = getattr(found.normalization, key)
-        settings[key] = [round(value, 4) for value in values]
-    return settings
+    return dict(found.variables(cfg.archs), weights=weights)
 
 
 def _fitting_size(given: int | None, default: int, patch: int) -> int:

@@ -1,7 +1,7 @@
 """Guidance and the class-to-prompt mapping of classifier and segmentor."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from mmengine.logging import print_log
@@ -130,14 +130,14 @@ class GuidedModelMixin:
         if note:
             print_log(note, logger='current', level=logging.WARNING)
 
-    def fit_mapping(self, loader: DataLoader, seed: int = 0) -> None:
+    def fit_mapping(self, loader: Iterable[dict], seed: int = 0) -> None:
         """Make the first mapping from a pass over the training set.
 
-        The pass reads the dataset of the loader once, in order, and leaves
-        the random state as it was. Without guidance it does nothing.
+        The pass reads the dataset of a ``DataLoader`` once, in order, and
+        leaves the random state as it was. Without guidance it does nothing.
 
         Args:
-            loader (DataLoader): The training loader.
+            loader (Iterable[dict]): The training loader, or batches.
             seed (int): Seed of the pass, of k-means++ and of drawn guidance
                 labels. Defaults to 0.
 
@@ -149,17 +149,19 @@ class GuidedModelMixin:
             return
         self.guidance.seed = seed
         with isolated_randomness(seed):
-            self.observe_training_set(first_pass_loader(loader, seed))
+            if isinstance(loader, DataLoader):
+                loader = first_pass_loader(loader, seed)
+            self.observe_training_set(loader)
         self.refresh_mapping()
 
     @torch.no_grad()
     def observe_training_set(
-        self, loader: DataLoader, stopped: Callable[[], object] = lambda: False
+        self, loader: Iterable, stopped: Callable[[], object] = lambda: False
     ) -> None:
         """Forget the mapping; observe the training set without prompts.
 
         Args:
-            loader (DataLoader): See :func:`.first_pass_loader`.
+            loader (Iterable[dict]): See :func:`.first_pass_loader`.
             stopped (Callable[[], object]): Called after each batch; the pass
                 ends if it returns true. Defaults to never.
         """

@@ -254,7 +254,8 @@ def test_train_and_test_a_segmentor(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write_scenes(tmp_path / 'scenes')
     argv = ['scenes', *WEIGHTS, '--epochs', '1', '--size', '16']
-    train.main([*argv, '--batch', '2', '--cfg-options', 'num_workers=0'])
+    argv += ['--batch', '2', '--cfg-options', 'num_workers=0']
+    train.main([*argv, 'num_prompts=2'])  # 4 images have 4 tokens
     capsys.readouterr()
     test.main(['work_dirs/scenes/scenes.py', 'work_dirs/scenes/epoch_1.pth'])
     assert capsys.readouterr().out.splitlines()[-1].startswith('mIoU-SS ')

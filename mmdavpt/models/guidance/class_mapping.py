@@ -1,6 +1,6 @@
 """The class-to-prompt mapping and class statistics, in buffers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from mmengine.dist import all_reduce
@@ -70,12 +70,16 @@ class ClassMapping(nn.Module):
         self.register_buffer('class_sums', torch.zeros(per_class))
         self.register_buffer('class_counts', counts)
         self.register_buffer('initialized', torch.tensor(False))
-        # What this rank observed since `collect` was last called.
-        self.register_buffer(
-            'new_sums', torch.zeros(per_class), persistent=False
-        )
-        self.register_buffer('new_counts', counts.clone(), persistent=False)
+        # What this rank observed since `collect` was last called. No buffers:
+        # PyTorch's DDP would replace them by those of rank 0.
+        self.new_sums = torch.zeros(per_class)
+        self.new_counts = counts.clone()
         self._checked_version = -1
+
+    def _apply(self, fn: Callable, recurse: bool = True) -> 'ClassMapping':
+        """Move or convert the tensors that are no buffers, too."""
+        self.new_sums, self.new_counts = fn(self.new_sums), fn(self.new_counts)
+        return super()._apply(fn, recurse)
 
     def check_initialized(self) -> None:
         """Check that there is a mapping.
@@ -214,4 +218,5 @@ class ClassMapping(nn.Module):
         """Forget the mapping, the centroids and all statistics."""
         for buffer in self.buffers(recurse=False):
             buffer.zero_()
+        self.drop_new()
         self.mapping.fill_(-1)

@@ -127,7 +127,38 @@ MMPRETRAIN = Family(
         + list(ADDED)
     ),
 )
-FAMILIES = (TIMM, MMPRETRAIN, OPENCLIP)
+MMSEG = MMPRETRAIN._replace(
+    name='mmseg',
+    marker=r'layers\.0\.attn\.attn\.in_proj_weight',
+    names={
+        'ln_pre': 'pre_norm',
+        'layers.*.attn.attn.in_proj': 'layers.*.attn.qkv',
+        'layers.*.attn.attn.out_proj': 'layers.*.attn.proj',
+    },
+)
+_LAYER = 'encoder.layers.encoder_layer_*'
+TORCHVISION = Family(
+    name='torchvision',
+    marker=r'encoder\.layers\.encoder_layer_0\.self_attention\.in_proj_weight',
+    names={
+        'class_token': 'cls_token',
+        'encoder.pos_embedding': 'pos_embed',
+        'conv_proj': 'patch_embed.projection',
+        'encoder.ln': 'ln1',
+        f'{_LAYER}.ln_1': 'layers.*.ln1',
+        f'{_LAYER}.ln_2': 'layers.*.ln2',
+        f'{_LAYER}.self_attention.in_proj': 'layers.*.attn.qkv',
+        f'{_LAYER}.self_attention.out_proj': 'layers.*.attn.proj',
+        f'{_LAYER}.mlp.0': 'layers.*.ffn.layers.0.0',
+        f'{_LAYER}.mlp.3': 'layers.*.ffn.layers.1',
+        # torchvision before 0.13
+        f'{_LAYER}.mlp.linear_1': 'layers.*.ffn.layers.0.0',
+        f'{_LAYER}.mlp.linear_2': 'layers.*.ffn.layers.1',
+    },
+    backbone='class_token|conv_proj|encoder',
+    norm_eps=1e-6,
+)
+FAMILIES = (TIMM, MMPRETRAIN, MMSEG, OPENCLIP, TORCHVISION)
 
 #: Parts of a prefix that mark the ViT to use if a file holds several.
 PREFERRED_TOWERS = ('base_encoder', 'teacher', 'visual')

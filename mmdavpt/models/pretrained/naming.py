@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from mmdavpt.errors import UsageError
@@ -11,6 +12,7 @@ from mmdavpt.errors import UsageError
 from .families import (
     FAMILIES,
     IMAGENET,
+    MMSEG,
     OPENCLIP,
     PREFERRED_TOWERS,
     TIMM,
@@ -122,6 +124,11 @@ def to_mmpretrain(
             surplus.append(place + key)
         else:
             left_out.append(place + key)
+    if family is MMSEG and 'pre_norm.weight' not in named:
+        # mmseg's projection has no bias by default, which equals zeros.
+        # mmpretrain's has none either if a norm follows it.
+        channels = len(named['layers.0.attn.qkv.weight']) // 3
+        named.setdefault('patch_embed.projection.bias', torch.zeros(channels))
     if family is TIMM and 'pre_norm.weight' in named:
         origin = origin._replace(norm_eps=OPENCLIP.norm_eps)  # CLIP of timm
     return NamedWeights(origin, named, surplus, left_out)

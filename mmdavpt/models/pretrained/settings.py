@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mmdavpt.errors import UsageError
 
-from .families import Normalization
+from .families import Normalization, normalization_of
 from .load import fit_to
 from .naming import NamedWeights, to_mmpretrain
 from .reading import read_checkpoint
@@ -36,6 +36,24 @@ class BackboneSettings(NamedTuple):
     options: dict[str, Any]
     normalization: Normalization | None
     timm_model: str | None = None
+
+    def variables(self, archs: Mapping[str, dict]) -> dict[str, Any]:
+        """Return the variables of a recommended config.
+
+        Args:
+            archs (Mapping[str, dict]): Names to sizes, as in the config.
+        """
+        names = [name for name, sizes in archs.items() if sizes == self.arch]
+        settings = dict(
+            arch=names[0] if names else self.arch,
+            patch_size=self.patch_size,
+            backbone_options=self.options,
+            timm_model=self.timm_model,
+        )
+        for key in ('mean', 'std') if self.normalization else ():
+            values = getattr(self.normalization, key)
+            settings[key] = [round(value, 4) for value in values]
+        return settings
 
 
 def read_settings(
@@ -70,13 +88,29 @@ def read_settings(
     except UsageError as error:
         if not isinstance(model, (Eva, TimmViT)):
             raise UsageError(f'{checkpoint}: {error}') from error
+    name = model.pretrained_cfg['architecture']
+    return timm_settings(model, name, normalization)
+
+
+def timm_settings(
+    model: nn.Module, name: str, normalization: Normalization | None = None
+) -> BackboneSettings:
+    """Return the settings of ``DAVPTTimmViT`` for a model of timm.
+
+    Args:
+        model (nn.Module): The ``VisionTransformer`` or ``Eva``.
+        name (str): Its name in timm.
+        normalization (Normalization, optional): That of its weights. Defaults
+            to None, that of timm for this model.
+    """
     sizes = dict(
         embed_dims=model.embed_dim,
         num_layers=len(model.blocks),
         num_heads=model.blocks[0].attn.num_heads,
     )
     patch = model.patch_embed.patch_size[0]
-    name = model.pretrained_cfg['architecture']
+    declared = normalization_of(model.pretrained_cfg, f'timm ({name})')
+    normalization = normalization or declared
     return BackboneSettings(sizes, patch, {}, normalization, name)
 
 

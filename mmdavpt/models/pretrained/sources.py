@@ -1,11 +1,15 @@
 """Fetch pre-trained weights from timm's registry, Hugging Face or a URL."""
 
 import re
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from unittest.mock import patch
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import timm
-from huggingface_hub import hf_hub_download
+from huggingface_hub import constants, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError
 from torch import nn
 
@@ -65,7 +69,9 @@ def timm_model(name: str) -> nn.Module:
 
 @contextmanager
 def hub_errors(source: str, advice: str) -> Iterator[None]:
-    """Report what the Hugging Face Hub and its cache do not have.
+    """Fetch from the Hugging Face Hub; if it is out of reach, from the cache.
+
+    The Hub's client would repeat each request for half a minute.
 
     Args:
         source (str): The address, for the message.
@@ -75,8 +81,28 @@ def hub_errors(source: str, advice: str) -> Iterator[None]:
         UsageError: If the block fails: the file is unknown, or neither the
             Hub nor the cache has it.
     """
+    offline = constants.HF_HUB_OFFLINE
+    reason = None if offline else _unreachable(constants.ENDPOINT)
     try:
-        yield
+        with patch.object(
+            constants, 'HF_HUB_OFFLINE', offline or bool(reason)
+        ):
+            yield
     # timm raises these for unknown tags, missing weights and network errors.
     except (OSError, RuntimeError, ValueError, HfHubHTTPError) as error:
+        if reason and isinstance(error, OSError):  # not in the cache
+            error = reason
         raise UsageError(fetch_failed(source, error, advice)) from error
+
+
+def _unreachable(url: str) -> Exception | None:
+    """Return why a server does not answer within ten seconds, if so."""
+    try:
+        urlopen(Request(url, method='HEAD'), timeout=10).close()
+    except HTTPError:
+        return None  # it answered
+    except OSError as error:
+        # Certificates are left to the client, which has its own.
+        cause = getattr(error, 'reason', error)
+        return None if isinstance(cause, ssl.SSLError) else error
+    return None

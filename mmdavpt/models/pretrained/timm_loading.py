@@ -11,6 +11,7 @@ from mmdavpt.errors import UsageError
 from .families import Normalization, normalization_of
 from .load import check_values, load_and_log
 from .reading import read_checkpoint
+from .transformers_names import from_transformers, is_of_transformers
 
 
 def load_into_timm(
@@ -23,7 +24,8 @@ def load_into_timm(
     """Load a checkpoint completely into a model of timm, or raise an error.
 
     timm itself renames what the original authors published, and resizes
-    position embeddings and patches.
+    position embeddings and patches. Names of Hugging Face transformers are
+    translated here.
 
     Args:
         vit (nn.Module): timm's model, without classifier.
@@ -101,6 +103,8 @@ def _without_prefix(
 
 def _renamed(weights: dict[str, Tensor], vit: nn.Module) -> dict[str, Tensor]:
     """Return the weights with timm's names and the model's sizes."""
+    if is_of_transformers(weights):
+        weights = from_transformers(weights, vit)
     rename = sys.modules[type(vit).__module__].checkpoint_filter_fn
     options = {}
     if 'adapt_layer_scale' in inspect.signature(rename).parameters:

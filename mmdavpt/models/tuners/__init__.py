@@ -3,7 +3,7 @@ from .adapter import Adapter
 from .adaptformer import AdaptFormer
 from .attention_temperature import AttentionTemperature
 from .bias import Bias
-from .build import build_tuners
+from .build import build_tuners, check_method
 from .e2vpt import E2VPT
 from .lora import LoRA
 from .mosa import MoSA
@@ -37,4 +37,5 @@ __all__ = [
     'Tuner',
     'acting',
     'build_tuners',
+    'check_method',
 ]

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from mmdavpt.errors import did_you_mean
+from mmdavpt.errors import UsageError, did_you_mean
 from mmdavpt.models.option_checks import check_number
 from mmdavpt.registry import TUNERS
 
@@ -58,3 +58,24 @@ def build_tuners(
             )
         tuners[name] = cls(sizes, **arguments)
     return tuners
+
+
+def check_method(
+    method: str, methods: Iterable[str], option: str = 'method'
+) -> None:
+    """Check the name of a tuning method.
+
+    Args:
+        method (str): The name: a method, or a registered type of tuner.
+        methods (Iterable[str]): Those of a recommended config.
+        option (str): How users set it, for the message. Defaults to 'method'.
+
+    Raises:
+        UsageError: If it is unknown.
+    """
+    if method not in methods and TUNERS.get(method) is None:
+        known = [*dict.fromkeys([*methods, *TUNERS.module_dict])]
+        raise UsageError(
+            f'{option} {method} is unknown; it should be one of '
+            f'{", ".join(known)}{did_you_mean(method, known)}'
+        )

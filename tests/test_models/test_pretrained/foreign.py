@@ -177,6 +177,56 @@ def open_clip_tower(quick_gelu=False, name=None):
     return state, tokens, here
 
 
+def torchvision_vit():
+    from torchvision.models import VisionTransformer
+
+    vit = perturb(
+        VisionTransformer(
+            image_size=32,
+            patch_size=8,
+            num_layers=3,
+            num_heads=4,
+            hidden_dim=32,
+            mlp_dim=64,
+        )
+    )
+
+    def tokens(x):
+        x = vit._process_input(x)
+        cls = vit.class_token.expand(x.shape[0], -1, -1)
+        return vit.encoder(torch.cat([cls, x], 1))
+
+    return vit.state_dict(), tokens, HERE
+
+
+def mmseg_vit(patch_bias=False, pre_norm=False):
+    from mmseg.models import VisionTransformer
+
+    vit = perturb(
+        VisionTransformer(
+            **SIZE,
+            embed_dims=32,
+            num_layers=3,
+            num_heads=4,
+            mlp_ratio=2,
+            final_norm=True,
+            output_cls_token=True,
+            patch_bias=patch_bias,
+            pre_norm=pre_norm,
+            norm_cfg=dict(type='LN', eps=1e-6),
+        )
+    )
+    state = {f'backbone.{k}': v for k, v in vit.state_dict().items()}
+    state['decode_head.conv_seg.weight'] = torch.zeros(1)
+
+    def tokens(x):
+        features, cls = vit(x)[0]
+        return torch.cat([cls[:, None], features.flatten(2).mT], 1)
+
+    here = dict(HERE, pre_norm=True) if pre_norm else HERE
+    return dict(state_dict=state, meta={}), tokens, here
+
+
 def mmpretrain_vit():
     from mmpretrain.models import VisionTransformer
 

@@ -27,6 +27,10 @@ MAKERS = {
     'timm CLIP': foreign.timm_clip,
     'OpenCLIP': foreign.open_clip_tower,
     'OpenAI CLIP': partial(foreign.open_clip_tower, quick_gelu=True),
+    'torchvision': foreign.torchvision_vit,
+    'mmseg': foreign.mmseg_vit,
+    'mmseg, patch bias': partial(foreign.mmseg_vit, patch_bias=True),
+    'mmseg, pre-norm': partial(foreign.mmseg_vit, pre_norm=True),
     'mmpretrain': foreign.mmpretrain_vit,
 }
 

@@ -150,7 +150,7 @@ def test_list_missing_weights(tmp_path):
         ('plain', 'patch_embed.proj.weight'),
         ('mae', 'patch_embed.proj.weight'),
         ('open_clip_tower', 'visual.conv1.weight'),
-        ('mmpretrain_vit', 'module.backbone.patch_embed.projection.weight'),
+        ('mmseg_vit', 'backbone.patch_embed.projection.weight'),
     ],
 )
 def test_report_damaged_patch_embedding(tmp_path, maker, key, shape):

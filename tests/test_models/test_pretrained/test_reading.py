@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 
+import huggingface_hub
 import numpy as np
 import pytest
 import torch
@@ -230,6 +231,7 @@ def test_report_failed_download_from_hugging_face(monkeypatch):
         raise LocalEntryNotFoundError('Please check your connection.\nmore')
 
     monkeypatch.setattr(sources, 'hf_hub_download', download)
+    monkeypatch.setattr(sources, '_unreachable', lambda url: None)
     with pytest.raises(UsageError) as error:
         read('hf://timm/vit/model.safetensors')
     assert str(error.value) == (
@@ -278,8 +280,18 @@ def test_report_failed_download_of_timm(monkeypatch):
         raise OSError('no route to host')
 
     monkeypatch.setattr(timm, 'create_model', create_model)
+    monkeypatch.setattr(sources, '_unreachable', lambda url: None)
     with pytest.raises(UsageError, match='no route to host.*save timm.create'):
         read('timm://test_vit')
+
+
+def test_nothing_is_repeated_without_a_network(monkeypatch):
+    monkeypatch.setattr(sources.constants, 'ENDPOINT', 'http://127.0.0.1:9')
+    monkeypatch.setattr(huggingface_hub.utils._http.time, 'sleep', pytest.fail)
+    for source in ('timm://test_vit.r160_in1k', 'hf://a/b/model.safetensors'):
+        with pytest.raises(UsageError, match='Connection refused.*elsewhere'):
+            read(source)
+    assert not sources.constants.HF_HUB_OFFLINE
 
 
 def test_download_urls_once(tmp_path, monkeypatch):

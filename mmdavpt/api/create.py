@@ -1,0 +1,79 @@
+"""Create a model from the name of its weights and of a method."""
+
+from pathlib import Path
+from unittest.mock import patch
+
+import timm
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+from mmdavpt.config_source import RECOMMENDED, load_with_variables
+from mmdavpt.errors import UsageError, did_you_mean
+from mmdavpt.models import DAVPTTimmViT
+from mmdavpt.models.pretrained import read_settings, timm_settings
+from mmdavpt.models.tuners import check_method
+
+from .tuned_model import TunedModel, describe_model
+
+
+def create_model(
+    name: str,
+    method: str = 'davpt',
+    num_classes: int = 2,
+    task: str = 'classification',
+    pretrained: bool | str = True,
+    **settings: object,
+) -> TunedModel:
+    """Create the model of a recommended config (docs/api.md).
+
+    Args:
+        name (str): A Vision Transformer of timm, or a file or address.
+        method (str): Such as 'vpt', or a tuner. Defaults to 'davpt'.
+        num_classes (int): Unless ``classes`` names them. Defaults to 2.
+        task (str): Or 'segmentation'. Defaults to 'classification'.
+        pretrained (bool | str): Whether to load the weights of ``name``; or
+            another source for the model of timm. Defaults to True.
+        **settings: Other variables of the config, such as ``classes``.
+
+    Returns:
+        TunedModel: In training mode.
+
+    Raises:
+        UsageError: If an argument is unknown, or the weights do not fit.
+    """
+    path = RECOMMENDED / f'{task}.py'
+    if not path.is_file():
+        raise UsageError('task should be classification or segmentation')
+    cfg = Config.fromfile(path)
+    check_method(method, cfg.methods)
+    own, weights = name.removeprefix('timm://'), name
+    if timm.is_model(own.partition('.')[0]):
+        with torch.device('meta'):  # without memory
+            found = timm_settings(DAVPTTimmViT(own, num_prompts=0).vit, own)
+        weights = f'timm://{own}' if pretrained is True else pretrained
+    elif '://' in name or Path(name).expanduser().is_file():
+        found = read_settings(name, settings.pop('arch', None))
+    else:
+        hint = did_you_mean(name, timm.list_models())
+        raise UsageError(f'{name} is neither a model of timm nor a file{hint}')
+    size = max(1, round(cfg.size / found.patch_size)) * found.patch_size
+    variables = dict(
+        found.variables(cfg.archs),
+        method=method,
+        classes=[str(number) for number in range(num_classes)],
+        weights=weights or name,
+        size=size,
+    )
+    try:
+        cfg = load_with_variables(path, variables | settings)
+    except AssertionError as error:  # a wrong size or head
+        raise UsageError(str(error)) from error
+    if not pretrained:
+        cfg.model.backbone.init_cfg = None
+    model = TunedModel(describe_model(cfg, dict(classes=cfg.classes)))
+    # mmengine would print three lines for each parameter.
+    silent = patch.object(model.model, '_dump_init_info', lambda *args: None)
+    with DefaultScope.overwrite_default_scope(cfg.default_scope), silent:
+        model.model.init_weights()
+    return model

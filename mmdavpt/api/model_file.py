@@ -1,0 +1,105 @@
+"""A model in one file: weights as safetensors, all else as JSON."""
+
+import copy
+from contextlib import nullcontext
+from pathlib import Path
+from unittest.mock import patch
+
+from mmengine.config import Config
+
+from mmdavpt.checkpoints import save_checkpoint
+from mmdavpt.checkpoints.safe_loading import load_checked_file
+from mmdavpt.checkpoints.tuned import FINGERPRINT, strip_frozen
+from mmdavpt.errors import UsageError
+
+from .tuned_model import TunedModel, describe_model
+
+#: What mmengine looks up types with that are not registered.
+IMPORT = 'mmengine.registry.registry.get_object_from_string'
+
+
+def save_model(model: TunedModel, path: str, complete: bool = False) -> None:
+    """Save a model file.
+
+    It contains the config of the model and its test pipeline (image size,
+    mean and std), class names, and the weights: all of them, or the tuned
+    ones and a fingerprint of the others. It contains no path.
+
+    Args:
+        model (TunedModel): The model.
+        path (str): A file that ends in ``.safetensors``.
+        complete (bool): Whether to save the frozen weights, too. Defaults to
+            False.
+
+    Raises:
+        UsageError: If the name ends differently, or if the frozen weights
+            have no source to load them from.
+        SaveError: If it cannot be written.
+    """
+    if not str(path).endswith('.safetensors'):
+        raise UsageError(f'a model file ends in .safetensors, but got {path}')
+    spec = copy.deepcopy(model.spec)
+    init = spec['model']['backbone'].get('init_cfg') or {}
+    if '://' not in (source := init.get('checkpoint', '')):
+        init['checkpoint'] = Path(source).name  # no path of this machine
+    content = dict(
+        state_dict=dict(model.model.state_dict()),
+        meta=dict(spec=spec),
+    )
+    if not complete:
+        strip_frozen(content, model.model)
+        if FINGERPRINT in content['state_dict'] and not source:
+            raise UsageError('without pretrained weights use complete=True')
+    save_checkpoint(content, str(path))
+
+
+def load_model(
+    source: str | Path | Config,
+    checkpoint: str | None = None,
+    weights: str | None = None,
+) -> TunedModel:
+    """Load a model file, or a config with a checkpoint, for prediction.
+
+    Nothing is unpickled, and a model file can name registered types only.
+
+    Args:
+        source (str | Path | Config): A model file, or a config.
+        checkpoint (str, optional): The checkpoint of a config. Defaults to
+            None.
+        weights (str, optional): File or address of the frozen weights.
+            Defaults to None: the address in the file, or a file of that name
+            in its folder or the current one.
+
+    Returns:
+        TunedModel: The model in evaluation mode.
+
+    Raises:
+        UsageError: If a file cannot be read, or if the frozen weights differ
+            from those of the training.
+    """
+    content = load_checked_file(str(checkpoint or source))
+    meta = content.get('meta', {})
+    spec = meta.get('spec')
+    # mmengine would import any other name, and call it.
+    only_registered = patch(IMPORT, lambda key: None)
+    if checkpoint is not None:
+        cfg = source if isinstance(source, Config) else Config.fromfile(source)
+        spec = describe_model(cfg, meta.get('dataset_meta') or {})
+        only_registered = nullcontext()
+    elif not spec:
+        raise UsageError(f'{source} is no file of `save_model`; give a config')
+    backbone = spec['model'].get('backbone') or {}
+    name = (backbone.get('init_cfg') or {}).get('checkpoint', '')
+    near = Path(checkpoint or source).parent / name
+    if weights or near.is_file():
+        file = weights or str(near)
+        backbone['init_cfg'] = dict(type='Pretrained', checkpoint=file)
+    try:
+        with only_registered:
+            model = TunedModel(spec)
+    except KeyError as error:
+        name = str(error.args[0]).partition(' is not in ')[0]
+        sentence = f'{source} names {name}, which is not registered'
+        raise UsageError(sentence) from error
+    model.model.load_state_dict(content['state_dict'], strict=False)
+    return model.eval()

@@ -1,0 +1,77 @@
+"""Load and resize images by the test pipeline of a config."""
+
+import os
+
+import numpy as np
+from mmcv.transforms import LoadImageFromFile
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from mmdavpt.datasets.image_files import UNDECODABLE
+from mmdavpt.errors import UsageError
+from mmdavpt.registry import TRANSFORMS
+
+#: A file, an RGB array of type uint8 and shape (H, W, 3), or a PIL image.
+Picture = str | os.PathLike | np.ndarray | Image.Image
+
+
+class ImageTransform:
+    """A test pipeline without labels.
+
+    Args:
+        pipeline (list[dict]): The configs of its steps, in
+            the scope of their library.
+    """
+
+    def __init__(self, pipeline: list[dict]) -> None:
+        # Sizes must be tuples, which JSON does not have.
+        arguments = [
+            {k: tuple(v) if isinstance(v, list) else v for k, v in s.items()}
+            for s in pipeline
+        ]
+        steps = [TRANSFORMS.build(step) for step in arguments]
+        loaders = [s for s in steps if isinstance(s, LoadImageFromFile)]
+        self._loader = (loaders or [LoadImageFromFile()])[0]
+        self._steps = [step for step in steps if step not in loaders]
+
+    def __call__(self, image: Picture) -> Tensor:
+        """Return an image as a model takes it in a loop.
+
+        Args:
+            image (Picture): The image.
+
+        Returns:
+            Tensor: RGB from 0 to 255, uint8, (3, h, w), not normalized.
+        """
+        return self.sample(self.load(image))['inputs'].flip(0)
+
+    def sample(self, loaded: dict) -> dict:
+        """Return the input and the data sample of a loaded image.
+
+        Args:
+            loaded (dict): What :meth:`load` returns.
+        """
+        for step in self._steps:
+            loaded = step(loaded)
+        return loaded
+
+    def load(self, image: Picture) -> dict:
+        """Return ``img``, BGR, (H, W, 3), and its shapes.
+
+        Args:
+            image (Picture): The image.
+
+        Raises:
+            UsageError: If it cannot be read, or is not RGB.
+        """
+        if isinstance(image, str | os.PathLike):
+            try:
+                return self._loader(dict(img_path=os.fspath(image)))
+            except UNDECODABLE as error:
+                raise UsageError(f'{image} cannot be read: {error}') from error
+        if isinstance(image, Image.Image):
+            image = np.asarray(ImageOps.exif_transpose(image).convert('RGB'))
+        if image.shape[2:] != (3,) or image.dtype != np.uint8:
+            raise UsageError('an array should be RGB, uint8, (H, W, 3)')
+        pixels, size = np.ascontiguousarray(image[..., ::-1]), image.shape[:2]
+        return dict(img=pixels, img_shape=size, ori_shape=size)

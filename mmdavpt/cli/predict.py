@@ -1,0 +1,55 @@
+"""Predict images, folders and patterns of names.
+
+    mmdavpt predict birds.safetensors photos 'more/**/*.jpg'
+    mmdavpt predict CONFIG CHECKPOINT photos --out predicted
+
+The first form takes a model file of `mmdavpt.save_model`. Images are
+files, folders and quoted patterns. The folder --out, by default predictions,
+gets predictions.json and, for classification, predictions.csv with the --top-k
+classes of each image, by default 5; for segmentation, label maps in masks and
+pictures in overlays.
+"""
+
+import argparse
+from collections.abc import Sequence
+
+from . import options
+from .messages import run_command
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of a prediction."""
+    options.add_config_arguments(parser, 'a model file, or a config')
+    parser.add_argument('inputs', nargs='+', help='[CHECKPOINT] and images')
+    parser.add_argument('--out', default='predictions', help='folder')
+    parser.add_argument('--top-k', type=options.positive, default=5)
+    parser.add_argument('--weights', help='file of the frozen weights')
+    options.add_shared(parser, '--verbose')
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Predict as the command line says.
+
+    Args:
+        argv (Sequence[str], optional): The arguments. Defaults to
+            ``sys.argv[1:]``.
+    """
+    run_command(_predict, options.parse_arguments(add_arguments, argv))
+
+
+def _predict(args: argparse.Namespace) -> None:
+    import torch
+
+    from mmdavpt.api import load_model
+
+    from .common import load_config
+    from .prediction_files import find_images, write_predictions
+
+    checkpoint, source, inputs = None, args.config, args.inputs
+    if not source.endswith('.safetensors'):
+        checkpoint, *inputs = inputs
+        source = load_config(source, args.cfg_options)
+    images = find_images(inputs)
+    model = load_model(source, checkpoint, args.weights)
+    model.to('cuda' if torch.cuda.is_available() else 'cpu')
+    write_predictions(model, images, args.out, args.top_k)

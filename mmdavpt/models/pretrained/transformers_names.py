@@ -1,0 +1,126 @@
+"""Translate names of Hugging Face transformers to timm's."""
+
+import re
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+#: Patterns of names, of transformers 4, which files have, and of version 5, to
+#: what timm calls it. The first ones that match a part of a name rename it.
+RENAMED = (
+    (r'^(model\.|encoder\.)?layers?\.(?=\d)', 'blocks.'),
+    (r'^embeddings\.(cls_token|class_embedding)', 'cls_token'),
+    (r'^embeddings\.position_embeddings?', 'pos_embed'),
+    (r'^embeddings\.register_tokens', 'reg_token'),
+    (r'^embeddings\.patch_embeddings?(\.projection)?', 'patch_embed.proj'),
+    (r'^pre_layrnorm', 'norm_pre'),
+    (r'^(post_)?layernorm', 'norm'),
+    (r'^head\.probe', 'attn_pool.latent'),
+    (r'^head\.attention\.in_proj_', 'attn_pool.qkv.'),
+    (r'^head\.attention\.out_proj', 'attn_pool.proj'),
+    (r'^head\.layernorm', 'attn_pool.norm'),
+    (r'^head\.mlp', 'attn_pool.mlp'),
+    (r'\.(layernorm_before|layer_norm1)', '.norm1'),
+    (r'\.(layernorm_after|layer_norm2)', '.norm2'),
+    (r'\.(attention\.output\.dense|attention\.o_proj)', '.attn.proj'),
+    (r'\.self_attn\.out_proj', '.attn.proj'),
+    (
+        r'\.(attention\.attention|attention|self_attn)'
+        r'\.([qkv])(uery|ey|alue|_proj)',
+        r'.attn.\2_proj',
+    ),
+    (r'\.layer_scale([12])\.lambda1', r'.gamma_\1'),
+    (r'\.mlp\.gate_proj', '.mlp.fc1_g'),
+    (r'\.(intermediate\.dense|mlp\.up_proj|mlp\.weights_in)', '.mlp.fc1'),
+    (r'\.(output\.dense|mlp\.down_proj|mlp\.weights_out)', '.mlp.fc2'),
+)
+#: Parts of a file that timm's models lack.
+UNUSED = ('embeddings.mask_token', 'embeddings.position_ids', 'pooler.')
+
+
+def is_of_transformers(weights: Mapping[str, Tensor]) -> bool:
+    """Return whether weights have names of transformers.
+
+    Args:
+        weights (Mapping[str, Tensor]): Weights of a file, by name.
+    """
+    return any('embeddings.patch_embedding' in key for key in weights)
+
+
+def from_transformers(
+    weights: Mapping[str, Tensor], vit: nn.Module
+) -> dict[str, Tensor]:
+    """Return the weights of a vision model with timm's names.
+
+    ``ViTModel``, ``Dinov2Model``, ``Dinov2WithRegistersModel``,
+    ``DINOv3ViTModel``, ``CLIPVisionModel`` and ``SiglipVisionModel``, also
+    inside of models with a head or a text tower. Unknown names are kept.
+
+    Args:
+        weights (Mapping[str, Tensor]): Weights of a file, by name.
+        vit (nn.Module): timm's model.
+    """
+    stem = next(k for k in weights if 'embeddings.patch_embedding' in k)
+    prefix = stem.partition('embeddings.')[0]
+    named = {
+        _renamed(key.removeprefix(prefix)): value
+        for key, value in weights.items()
+        if key.startswith(prefix)
+        and not key.removeprefix(prefix).startswith(UNUSED)
+    }
+    target = vit.state_dict()
+    for key in [key for key in named if 'q_proj' in key]:
+        _fuse(named, key, target)
+    for key in [key for key in named if '.fc1_g.' in key]:
+        fused = key.replace('fc1_g', 'fc1')
+        gate, value = named.pop(key), named.pop(fused)
+        if fused in target:
+            named[fused] = torch.cat([gate, value])
+        else:
+            named[key] = gate
+            named[key.replace('fc1_g', 'fc1_x')] = value
+    for key in [key for key in named if key.startswith('attn_pool.qkv.')]:
+        queries, others = named.pop(key).tensor_split([vit.embed_dim])
+        named[key.replace('qkv', 'q')] = queries
+        named[key.replace('qkv', 'kv')] = others
+    _fit_stem(named, vit)
+    return named
+
+
+def _renamed(key: str) -> str:
+    for pattern, name in RENAMED:
+        key = re.sub(pattern, name, key)
+    return key
+
+
+def _fuse(
+    named: dict[str, Tensor], key: str, target: Mapping[str, Tensor]
+) -> None:
+    """Fuse the weights of queries, keys and values, and their biases."""
+    parts = [
+        named.pop(key.replace('q_proj', f'{part}_proj'), None)
+        for part in 'qkv'
+    ]
+    queries, values = (
+        key.replace('q_proj.bias', f'{part}_bias') for part in 'qv'
+    )
+    if queries in target:  # EvaAttention has no bias of keys
+        named[queries], named[values] = parts[0], parts[2]
+    else:
+        named[key.replace('q_proj', 'qkv')] = torch.cat(parts)
+
+
+def _fit_stem(named: dict[str, Tensor], vit: nn.Module) -> None:
+    """Give [CLS] and position embeddings timm's shapes."""
+    if 'cls_token' in named:
+        named['cls_token'] = named['cls_token'].reshape(1, 1, -1)
+    positions = named.pop('pos_embed.weight', named.get('pos_embed'))
+    if positions is None:
+        return
+    positions = positions.reshape(1, -1, vit.embed_dim)
+    if vit.no_embed_class and 'cls_token' in named:
+        # timm has no position of [CLS], so it is part of it.
+        named['cls_token'] = named['cls_token'] + positions[:, :1]
+        positions = positions[:, 1:]
+    named['pos_embed'] = positions

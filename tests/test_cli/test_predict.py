@@ -1,0 +1,153 @@
+"""The command `predict`: equal to `test`, and its files."""
+
+import csv
+import json
+import pickle
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+import mmdavpt
+from mmdavpt.cli import predict, test, train
+from mmdavpt.cli.prediction_files import find_images, find_polygons
+from mmdavpt.errors import UsageError
+
+from .test_folder_config import WEIGHTS, write_photos, write_scenes
+
+
+def fit(folder, size):
+    """Train for an epoch; return the config and the checkpoint."""
+    argv = [folder, *WEIGHTS, '--epochs', '1', '--size', size, '--batch', '4']
+    train.main([*argv, '--cfg-options', 'num_workers=0', 'num_prompts=4'])
+    work = f'work_dirs/{folder}'
+    return f'{work}/{folder}.py', f'{work}/epoch_1.pth'
+
+
+def test_classification(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_photos(tmp_path / 'colors')
+    config, checkpoint = fit('colors', '32')
+    options = ['--cfg-options', 'batch_size=1']  # for equal bits
+    test.main([config, checkpoint, '--out', 'tested.pkl', *options])
+    tested = {
+        Path(sample['img_path']).relative_to('colors').as_posix(): sample[
+            'pred_score'
+        ].numpy()
+        for sample in pickle.loads(Path('tested.pkl').read_bytes())
+    }
+    assert len(tested) == 3
+
+    predict.main([config, checkpoint, 'colors', '--top-k', '9'])
+    rows = json.loads(Path('predictions/predictions.json').read_text())
+    assert len(rows) == 12
+    found = {row['image']: row['predictions'] for row in rows}
+    for name, scores in tested.items():
+        assert [p['score'] for p in found[name]] == sorted(scores)[::-1]
+        for p in found[name]:
+            assert p['score'] == scores[p['label']]
+            assert p['name'] == ['blue', 'green', 'red'][p['label']]
+    with open('predictions/predictions.csv', newline='') as file:
+        table = list(csv.DictReader(file))
+    assert len(table) == 36
+    for line in table:
+        best = found[line['image']][int(line['rank']) - 1]
+        assert (line['class'], float(line['score'])) == (
+            best['name'],
+            best['score'],
+        )
+
+    model = mmdavpt.load_model(config, checkpoint)
+    mmdavpt.save_model(model, 'colors.safetensors')
+    argv = ['colors.safetensors', 'colors/**/1.JPG', 'colors/red/0.JPG']
+    capsys.readouterr()
+    predict.main([*argv, '--out', 'second', '--weights', WEIGHTS[1]])
+    assert capsys.readouterr().out.endswith('4 images; results in second\n')
+    second = json.loads(Path('second/predictions.json').read_text())
+    assert all(row['predictions'] == found[row['image']] for row in second)
+
+
+def test_segmentation(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_scenes(tmp_path / 'scenes')
+    config, checkpoint = fit('scenes', '16')
+    test.main([config, checkpoint, '--out', 'tested'])
+    predict.main([config, checkpoint, 'scenes/val/images/4.jpg'])
+    mask = np.asarray(Image.open('predictions/masks/4.jpg.png'))
+    expected = np.asarray(Image.open('tested/4.png'))
+    assert mask.shape == (20, 30)
+    assert np.array_equal(mask, expected)
+    overlay = np.asarray(Image.open('predictions/overlays/4.jpg.png'))
+    image = cv2.imread('scenes/val/images/4.jpg')[..., ::-1]
+    model = mmdavpt.load_model(config, checkpoint)
+    colors = np.array(model.spec['palette'], np.uint8)
+    assert np.array_equal(overlay, image // 2 + colors[mask] // 2)
+    [row] = json.loads(Path('predictions/predictions.json').read_text())
+    assert row['image'] == '4.jpg'
+    drawn = draw(row['predictions'], mask.shape)
+    assert np.array_equal(drawn, mask)
+
+
+def draw(regions, shape):
+    """Return the mask of polygons, drawn by OpenCV."""
+    mask = np.full(shape, 255, np.uint8)
+    for region in regions:
+        part = np.zeros(shape, np.uint8)
+        cv2.fillPoly(part, [np.array(region['polygon'])], 1)
+        for hole in region['holes']:
+            inside = np.zeros(shape, np.uint8)
+            cv2.fillPoly(inside, [np.array(hole)], 1)
+            cv2.polylines(inside, [np.array(hole)], True, 0)
+            part[inside > 0] = 0
+        mask[part > 0] = region['label']
+    return mask
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_polygons_draw_the_mask_again(seed):
+    rng = np.random.default_rng(seed)
+    noise = cv2.GaussianBlur(rng.normal(size=(40, 50)), (0, 0), 2)
+    mask = np.digitize(noise, np.quantile(noise, [0.3, 0.6]))
+    regions = find_polygons(mask)
+    assert np.array_equal(draw(regions, mask.shape), mask)
+
+
+def test_a_ring_has_a_hole():
+    mask = np.zeros((5, 5), np.int64)
+    mask[1:4, 1:4] = 2
+    mask[2, 2] = 0
+    outer, center, ring = find_polygons(mask)
+    if outer['polygon'] == [[2, 2]]:
+        outer, center = center, outer
+    assert center == dict(label=0, polygon=[[2, 2]], holes=[])
+    assert outer['label'] == 0 and len(outer['holes']) == 1
+    assert sorted(ring['polygon']) == [[1, 1], [1, 3], [3, 1], [3, 3]]
+    assert sorted(ring['holes'][0]) == [[1, 2], [2, 1], [2, 3], [3, 2]]
+
+
+def test_inputs(tmp_path):
+    for name in ('a/x.png', 'a/.hidden/y.png', 'a/b/x.jpg', 'a/notes.txt'):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    folder = str(tmp_path / 'a')
+    assert [*find_images([folder])] == ['b/x.jpg', 'x.png']
+    assert [*find_images([f'{folder}/*.png', folder])] == ['x.png', 'b/x.jpg']
+    assert [*find_images([f'{folder}/b/x.jpg'])] == ['x.jpg']
+    for wrong in (f'{folder}/*.bmp', f'{folder}/c'):
+        with pytest.raises(UsageError, match='names no image'):
+            find_images([wrong])
+    with pytest.raises(UsageError, match='name images'):
+        find_images([])
+
+
+def test_mistakes_are_one_sentence(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path('a.safetensors').write_bytes(b'nothing')
+    Image.new('RGB', (8, 8)).save('a.png')
+    with pytest.raises(SystemExit):
+        predict.main(['a.safetensors', 'a.png'])
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and 'cannot be read' in lines[0]

@@ -58,7 +58,9 @@ def _export(args: argparse.Namespace) -> None:
     cfg = load_config(args.config, args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     install_safe_loading()
-    model = MODELS.build(cfg.model).eval()
+    # As a runner does: most classifiers have theirs outside of the model.
+    parts = dict(data_preprocessor=cfg.get('data_preprocessor')) | cfg.model
+    model = MODELS.build(parts).eval()
     meta = load_checkpoint(model, args.checkpoint, 'cpu').get('meta', {})
     info = describe_images(model, args.size)
     info['classes'] = meta.get('dataset_meta', {}).get('classes')

@@ -127,7 +127,7 @@ def search_table(results: Results) -> str:
     for row, scores in values.items():
         settings = next(iter(results.shown[row].values()))['settings']
         method = settings['changes'].get('method', '')
-        setting = row.removeprefix(method).strip(' ,')
+        setting = row.removeprefix(method).strip(' ,') or row
         mean = sum(scores.values()) / len(scores)
         methods.setdefault(method, {})[setting] = mean
     lines = []

@@ -376,7 +376,12 @@ custom_hooks = [
 ]
 if prompt_init and methods.get(method, tuner)['num_prompts']:
     custom_hooks += [
-        dict(type='mmdavpt.PromptInitHook', method=prompt_init, max_images=200)
+        dict(
+            type='mmdavpt.PromptInitHook',
+            method=prompt_init,
+            max_images=200,
+            seed=seed,
+        )
     ]
 default_hooks = dict(
     logger=dict(type='LoggerHook', interval=50),

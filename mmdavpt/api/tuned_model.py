@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from mmdavpt.checkpoints.plain import to_plain
 from mmdavpt.errors import UsageError
+from mmdavpt.models.prompt_init import init_prompts
 from mmdavpt.registry import MODELS
 
 from .transform import ImageTransform, Picture
@@ -95,6 +96,28 @@ class TunedModel(nn.Module):
             return self.model(batch['inputs'], mode='tensor')
         found = self.model.predict(batch['inputs'])
         return torch.stack([sample.seg_logits.data for sample in found])
+
+    def init_prompts(
+        self, loader: Iterable[tuple[Tensor, Tensor]], num_images: int = 200
+    ) -> None:
+        """Start prompts as centers of their layer's tokens, before training.
+
+        The recommended configs do the same. The other ranks of a distributed
+        training take the values of rank 0, as DDP does at its start.
+
+        Args:
+            loader (Iterable[tuple[Tensor, Tensor]]): Images and labels of the
+                training set.
+            num_images (int): About how many images to read. Defaults to 200.
+        """
+        batches, read = [], 0
+        for images, labels in loader:
+            batches.append(self._pack(images, labels))
+            read += len(images)
+            if read >= num_images:
+                break
+        if len(self.model.backbone.prompts):
+            init_prompts(self.model, batches, read)
 
     def fit_mapping(
         self, loader: Iterable[tuple[Tensor, Tensor]], seed: int = 0

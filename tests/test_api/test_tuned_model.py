@@ -17,6 +17,7 @@ from torch import multiprocessing as mp
 import mmdavpt
 from mmdavpt.config_source import RECOMMENDED
 from mmdavpt.errors import UsageError
+from mmdavpt.mapping import cluster
 
 from .tiny_timm import use_tiny_models
 
@@ -120,6 +121,26 @@ def test_images_are_normalized_once_and_as_rgb():
     torch.testing.assert_close(model(images / 255), expected)
     with pytest.raises(UsageError, match='drop Normalize'):
         model((images - mean) / std)
+
+
+def test_prompts_start_as_tokens_of_the_first_images():
+    images, labels, _ = batch()
+    batches = [(images[:2], labels[:2]), (images[2:4], labels[2:4])]
+    model, other = create(), create()
+    state = torch.get_rng_state()
+    model.init_prompts([*batches, (images[4:], labels[4:])], num_images=3)
+    assert torch.equal(torch.get_rng_state(), state)
+    other.init_prompts(batches)
+    prompts = model.model.backbone.prompts
+    for layer, same in other.model.backbone.prompts.items():
+        assert torch.equal(prompts[layer], same)
+    data = model.model.data_preprocessor(dict(inputs=[*images[:4].flip(1)]))
+    tokens = [*model.model.backbone.eval().layer_inputs(data['inputs'])]
+    with torch.no_grad():  # all tokens, since these are few
+        for layer, same in prompts.items():
+            rows = tokens[int(layer)].flatten(0, 1).numpy()
+            _, centers = cluster(rows, len(same), None, 'none', 0, 1)
+            torch.testing.assert_close(same, torch.tensor(centers).float())
 
 
 def test_fit_mapping_clusters_the_class_means():

@@ -7,6 +7,7 @@ from mmengine.runner import Runner
 
 from mmdavpt.engine.hooks import PromptInitHook
 from mmdavpt.mapping import cluster
+from mmdavpt.models.prompt_init import _add, _make_prompts
 from tests import toy
 
 
@@ -54,33 +55,35 @@ def test_mean_by_hand(batch_size):
     """Two images of four tokens; the first prompt is of the first two."""
     one = [[1.0, 0], [3, 0], [0, 2], [0, 8]]
     two = [[5.0, 4], [7, 4], [2, 0], [2, 2]]
-    hook, found = PromptInitHook('mean'), []
+    found = []
     for batch in torch.tensor([one, two]).split(batch_size):
-        hook._add(found, batch, 2)
+        _add(found, batch, 2, 'mean')
     tokens = torch.cat(found)
-    assert hook._prompts(tokens, 2).tolist() == [[4, 2], [1, 3]]
-    assert hook._prompts(tokens, 1).tolist() == [[2.5, 2.5]]
+    assert _make_prompts(tokens, 2, 'mean', 0).tolist() == [[4, 2], [1, 3]]
+    assert _make_prompts(tokens, 1, 'mean', 0).tolist() == [[2.5, 2.5]]
     with pytest.raises(ValueError, match='5 prompts need at least as many'):
-        hook._prompts(tokens, 5)
+        _make_prompts(tokens, 5, 'mean', 0)
 
 
 def test_kmeans_finds_the_clusters_of_a_sample(monkeypatch):
-    monkeypatch.setattr('mmdavpt.engine.hooks.prompt_init_hook.SAMPLE', 50)
+    monkeypatch.setattr('mmdavpt.models.prompt_init.SAMPLE', 50)
     centers = torch.tensor([[0.0, 9], [9, 0], [-9, -9]])
     noise = torch.randn(6, 30, 2, generator=torch.manual_seed(0)) * 0.1
     x = centers.repeat(1, 10, 1) + noise
-    hook, found = PromptInitHook('kmeans'), []
+    found = []
     for batch in x.split(4):
-        hook._add(found, batch, 6)
+        _add(found, batch, 6, 'kmeans')
     tokens = torch.cat(found)
     # ceil(50 / 6) different tokens of each image
     assert [len(rows.unique(dim=0)) for rows in tokens.split(9)] == [9] * 6
     for rows, image in zip(tokens.split(9), x, strict=True):
         assert {*map(tuple, rows.tolist())} <= {*map(tuple, image.tolist())}
-    distance = torch.cdist(hook._prompts(tokens, 3).float(), centers)
+    distance = torch.cdist(
+        _make_prompts(tokens, 3, 'kmeans', 0).float(), centers
+    )
     assert distance.min(dim=0).values.max() < 0.1
     with pytest.raises(ValueError, match='55 prompts need .* has 54'):
-        hook._prompts(tokens, 55)
+        _make_prompts(tokens, 55, 'kmeans', 0)
 
 
 @pytest.mark.parametrize('method', ['mean', 'kmeans'])

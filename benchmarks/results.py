@@ -60,8 +60,9 @@ def read_results(root: Path, name: str, pattern: str = '') -> Results:
         pattern (str): Name, part of a name or glob. Defaults to all rows.
 
     Raises:
-        UsageError: If a run is of no row, has other settings than its row, or
-            occurs twice.
+        UsageError: If a run is of no row, has other settings than its row,
+            occurs twice, or has another protocol or other options than the
+            other runs.
     """
     table = root / 'benchmarks' / name
     files = sorted((table.parent / 'results' / table.name).glob('*.json'))
@@ -71,17 +72,30 @@ def read_results(root: Path, name: str, pattern: str = '') -> Results:
     csv = table.with_suffix('.csv')
     rows = read_table(csv if csv.is_file() else in_configs)
     every: dict[str, dict[int, dict]] = {row: {} for row in rows}
+    shared: dict[str, Path] = {}
     for file in files:
         run = json.loads(file.read_text(encoding='utf-8'))
-        row, seed = run['settings']['row'], run['settings']['seed']
-        changes = without_folders(rows[row].changes) if row in rows else None
-        if run['settings']['changes'] != changes or seed in every[row]:
+        settings = run['settings']
+        row, seed = settings['row'], settings['seed']
+        found, expected = (settings['base'], settings['changes']), None
+        if row in rows:
+            own = json.loads(json.dumps(without_folders(rows[row].changes)))
+            expected = rows[row].base.name, own
+        if found != expected or seed in every[row]:
             raise UsageError(
                 f'{file} should be the only run of seed {seed} with the '
                 f'settings of row {row!r} of {csv.name}; delete the file, or '
                 'restore the row'
             )
         every[row][seed] = run
+        common = settings.get('protocol'), settings.get('cfg_options')
+        shared.setdefault(json.dumps(common, sort_keys=True), file)
+    if len(shared) > 1:
+        raise UsageError(
+            'all runs of a table should have the same --protocol and '
+            f'--cfg-options, but {" and ".join(map(str, shared.values()))} '
+            'have not'
+        )
     compare = {}
     for row in rows:
         _, comma, condition = row.partition(', ')

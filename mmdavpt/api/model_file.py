@@ -6,11 +6,14 @@ from pathlib import Path
 from unittest.mock import patch
 
 from mmengine.config import Config
+from mmengine.runner.checkpoint import _load_checkpoint_to_model
 
 from mmdavpt.checkpoints import save_checkpoint
+from mmdavpt.checkpoints.fit import GUIDANCE, check_fit
 from mmdavpt.checkpoints.safe_loading import load_checked_file
 from mmdavpt.checkpoints.tuned import FINGERPRINT, strip_frozen
 from mmdavpt.errors import UsageError
+from mmdavpt.models.guided_model import GuidedModelMixin
 
 from .tuned_model import TunedModel, describe_model
 
@@ -74,8 +77,8 @@ def load_model(
         TunedModel: The model in evaluation mode.
 
     Raises:
-        UsageError: If a file cannot be read, or if the frozen weights differ
-            from those of the training.
+        UsageError: If a file cannot be read, does not have exactly the
+            weights of the model, or was tuned on other frozen weights.
     """
     content = load_checked_file(str(checkpoint or source))
     meta = content.get('meta', {})
@@ -101,5 +104,9 @@ def load_model(
         name = str(error.args[0]).partition(' is not in ')[0]
         sentence = f'{source} names {name}, which is not registered'
         raise UsageError(sentence) from error
-    model.model.load_state_dict(content['state_dict'], strict=False)
+    state = content.get('state_dict', content)
+    # Ours compare a state that says where it comes from.
+    if state is content or not isinstance(model.model, GuidedModelMixin):
+        check_fit(model.model, state, str(checkpoint or source), [GUIDANCE])
+    _load_checkpoint_to_model(model.model, content)
     return model.eval()

@@ -47,21 +47,15 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _export(args: argparse.Namespace) -> None:
-    from mmengine.registry import init_default_scope
-    from mmengine.runner import load_checkpoint
-
+    from mmdavpt.api import load_model
     from mmdavpt.models.deploy import describe_images, export_model
-    from mmdavpt.registry import MODELS
 
-    from .common import describe, install_safe_loading, load_config
+    from .common import describe, load_config
 
     cfg = load_config(args.config, args.cfg_options)
-    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
-    install_safe_loading()
-    model = MODELS.build(cfg.model).eval()
-    meta = load_checkpoint(model, args.checkpoint, 'cpu').get('meta', {})
-    info = describe_images(model, args.size)
-    info['classes'] = meta.get('dataset_meta', {}).get('classes')
+    tuned = load_model(cfg, args.checkpoint)
+    model, classes = tuned.model, tuned.spec['classes']
+    info = dict(describe_images(model, args.size), classes=classes)
     path = args.out or args.checkpoint + SUFFIXES[args.format]
     try:
         gap = export_model(model, path, args.format, info, args.dynamic_size)

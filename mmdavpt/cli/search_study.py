@@ -28,6 +28,8 @@ from .protocol import selection_warning, with_protocol
 
 #: What is the same for all studies.
 SHARED = dict(study_name='search', direction='maximize', load_if_exists=True)
+#: The metric that chooses.
+SAVE_BEST = 'default_hooks.checkpoint.save_best'
 #: Options of a trial.
 NO_TEST = dict.fromkeys(('test_dataloader', 'test_evaluator', 'test_cfg'))
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -46,8 +48,6 @@ def list_studies(args: Namespace) -> list[Run]:
         UsageError: If the search space is malformed or does not fit a row, or
             a row has no validation images that differ from its test images.
     """
-    # The score of a trial is the best one on its validation images.
-    args.cfg_options['default_hooks.checkpoint.save_best'] = 'auto'
     studies = list_runs(select_rows(read_table(args.table), args.rows), args)
     for study in studies:
         try:
@@ -56,7 +56,12 @@ def list_studies(args: Namespace) -> list[Run]:
         except (AttributeError, OSError, TypeError, ValueError) as error:
             raise UsageError(f'--space {args.space}: {error}') from None
         cfg = with_protocol(build_config(row), args.protocol)
-        cfg.merge_from_dict(args.cfg_options)
+        # The score of a trial is the best one on its validation images.
+        # 'auto' is the first metric, which of an IoUMetric is aAcc.
+        metric = 'mIoU' if cfg.get('default_scope') == 'mmseg' else 'auto'
+        options = {SAVE_BEST: metric} | args.cfg_options
+        study.settings['cfg_options'] = options
+        cfg.merge_from_dict(options)
         if cfg.get('val_dataloader') is None or selection_warning(cfg):
             raise UsageError(
                 f'{row.base} has no validation images that are not its test '

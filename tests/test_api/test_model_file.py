@@ -7,12 +7,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import mmdavpt
 from mmdavpt.errors import UsageError
+from mmdavpt.registry import MODELS
 
+from .. import toy
 from .test_tuned_model import batch, create, tiny_models  # noqa: F401
 
 GLYPHS = Path(__file__).parents[2] / 'checkpoints/vit-tiny_glyphs.pth'
@@ -126,6 +130,34 @@ def test_mistaken_files(tmp_path):
     save_file(weights, path, dict(format='pt', meta=json.dumps(meta)))
     with pytest.raises(UsageError, match=r'it lacks head\.fc\.weight'):
         mmdavpt.load_model(path)
+
+
+@pytest.mark.parametrize('plain', [False, True])
+@pytest.mark.parametrize('wrapped', [False, True])
+def test_a_checkpoint_must_have_all_weights(tmp_path, plain, wrapped):
+    """mmengine and torch would keep random weights."""
+    cfg = Config(toy.classification(tmp_path / 'run'))
+    if plain:
+        cfg.model.type = 'mmpretrain.ImageClassifier'
+        del cfg.model['guidance']
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = MODELS.build(cfg.model).eval()
+    state, path = model.state_dict(), str(tmp_path / 'a.pth')
+    torch.save(dict(state_dict=state) if wrapped else state, path)
+    images = torch.rand(2, 3, 32, 32)
+    loaded = mmdavpt.load_model(cfg, path)
+    torch.testing.assert_close(
+        loaded.model.head.fc.weight, model.head.fc.weight, rtol=0, atol=0
+    )
+    torch.save(
+        dict(state_dict={f'module.{k}': v for k, v in state.items()}), path
+    )
+    again = mmdavpt.load_model(cfg, path)
+    assert torch.equal(again(images), loaded(images))
+    state.pop('head.fc.weight')
+    torch.save(dict(state_dict=state) if wrapped else state, path)
+    with pytest.raises(UsageError, match=r'is missing head\.fc\.weight'):
+        mmdavpt.load_model(cfg, path)
 
 
 @pytest.mark.parametrize(

@@ -140,9 +140,9 @@ def test_differences_within_a_line(root):
 def test_best_setting_of_each_method_is_bold(root):
     (root / 'benchmarks/arena/birds.csv').write_text(
         'row,base,method,lr\n'
-        'vpt lr 1e-2,b.py,vpt,0.01\nvpt lr 1e-3,b.py,vpt,0.001\n'
-        'full lr 1e-2,b.py,full,0.01\nfull lr 1e-3,b.py,full,0.001\n'
-        'full lr 1,b.py,full,1\n'
+        'vpt lr 1e-2,birds.py,vpt,0.01\nvpt lr 1e-3,birds.py,vpt,0.001\n'
+        'full lr 1e-2,birds.py,full,0.01\nfull lr 1e-3,birds.py,full,0.001\n'
+        'full lr 1,birds.py,full,1\n'
     )
     for file in (root / 'benchmarks/arena/results/birds').iterdir():
         file.unlink()
@@ -206,6 +206,25 @@ def test_place_without_end_or_kind_is_an_error(root, page):
 def test_run_that_is_not_of_the_table_is_an_error(root, run):
     write(root, run, 'extra.json')
     with pytest.raises(UsageError, match='should be the only run of seed'):
+        results.read_results(root, 'arena/birds')
+
+
+def test_run_of_another_config_is_an_error(root):
+    run = run_of('vpt, 5 images', 50.0, seed=2)
+    run['settings']['base'] = 'cars.py'
+    write(root, run)
+    with pytest.raises(UsageError, match='should be the only run of seed 2'):
+        results.read_results(root, 'arena/birds')
+
+
+@pytest.mark.parametrize(
+    'other', [dict(protocol='tune'), dict(cfg_options={'max_epochs': 1})]
+)
+def test_runs_with_other_options_are_not_one_table(root, other):
+    run = run_of('vpt, 5 images', 50.0, seed=2)
+    run['settings'] |= other
+    write(root, run)
+    with pytest.raises(UsageError, match='same --protocol and --cfg-options'):
         results.read_results(root, 'arena/birds')
 
 

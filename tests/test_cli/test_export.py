@@ -51,6 +51,19 @@ def test_files_are_next_to_the_checkpoint(run, tmp_path, capsys):
     )
 
 
+def test_normalization_outside_of_the_model_is_described(run, tmp_path):
+    # The recommended config, all of FGVC and VTAB-1k, and MMPretrain's own.
+    config, checkpoint, _ = run
+    cfg = Config.fromfile(config)
+    cfg.data_preprocessor = dict(cfg.model.pop('data_preprocessor'))
+    cfg.data_preprocessor.to_rgb = True
+    cfg.dump(config)
+    export([config, checkpoint, '--format', 'torchscript'])
+    info = json.loads((tmp_path / 'epoch_2.pth.json').read_text())
+    assert info['rgb'] is True
+    assert info['mean'] == [127.5] * 3 and info['std'] == [64.0] * 3
+
+
 def test_out_and_size(run, tmp_path):
     config, checkpoint, _ = run
     out = tmp_path / 'other' / 'm.pt'

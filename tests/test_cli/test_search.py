@@ -11,6 +11,8 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+import torch
+from mmseg.evaluation import IoUMetric
 
 from mmdavpt.cli import experiment, search, train
 from mmdavpt.shipped import CONFIGS
@@ -146,6 +148,20 @@ def test_shipped_space_is_named(command, config, read):
     assert command('--space', f'mmdavpt::{name}', '--report') == 0
     space = json.loads((CONFIGS / name).read_text())
     assert read()['settings']['space'] == space
+
+
+def test_segmentation_is_chosen_by_miou(command, config, read, trained):
+    # mmengine's 'auto' is the first metric: of an IoUMetric, aAcc.
+    metrics = IoUMetric.total_area_to_metrics(*torch.ones(4, 2))
+    assert next(iter(metrics)) == 'aAcc' and 'IoU' in metrics
+    key = 'default_hooks.checkpoint.save_best'
+    for scope, expected in (('mmpretrain', 'auto'), ('mmseg', 'mIoU')):
+        config(default_scope=scope)
+        assert command('--trials', '1', work=scope) == 0
+        assert read(scope)['settings']['cfg_options'] == {key: expected}
+    given = f'{key}=mDice'
+    assert command('--trials', '1', '--cfg-options', given, work='dice') == 0
+    assert read('dice')['settings']['cfg_options'] == {key: 'mDice'}
 
 
 def test_study_has_the_trials_and_the_best(command, read, trained, capsys):

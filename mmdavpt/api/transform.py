@@ -70,6 +70,8 @@ class ImageTransform:
             except UNDECODABLE as error:
                 raise UsageError(f'{image} cannot be read: {error}') from error
         if isinstance(image, Image.Image):
+            if image.mode[0] in 'IF':  # PIL would cut values at 255
+                raise UsageError(f'a PIL image of mode {image.mode} is no RGB')
             image = np.asarray(ImageOps.exif_transpose(image).convert('RGB'))
         if image.shape[2:] != (3,) or image.dtype != np.uint8:
             raise UsageError('an array should be RGB, uint8, (H, W, 3)')

@@ -63,7 +63,8 @@ def main_scores(records: Records) -> tuple[str, dict[str, dict[int, float]]]:
         records (Mapping): Row to seed to the content of ``run.json``.
     """
     runs = [run for of_seed in records.values() for run in of_seed.values()]
-    found = set().union(*(run['metrics'] for run in runs))
+    # In the order of the runs: that of a set would differ in each process.
+    found = dict.fromkeys(name for run in runs for name in run['metrics'])
     metric = next(name for name in (*MAIN_METRICS, *found) if name in found)
     return metric, {
         row: {seed: run['metrics'][metric] for seed, run in of_seed.items()}

@@ -267,6 +267,9 @@ def test_transform_is_the_test_pipeline(tmp_path):
         assert np.array_equal(transform(given).numpy(), expected)
     with pytest.raises(UsageError, match='should be RGB'):
         transform(pixels[..., 0])
+    deep = Image.fromarray(pixels[..., 0].astype(np.uint16) * 256)
+    with pytest.raises(UsageError, match='mode I;16 is no RGB'):
+        transform(deep)
     (tmp_path / 'b.png').write_bytes(b'no image')
     with pytest.raises(UsageError, match=r'b\.png cannot be read'):
         transform(tmp_path / 'b.png')

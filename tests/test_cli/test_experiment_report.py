@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from scipy.stats import ttest_rel
 
 from mmdavpt.cli.experiment_report import (
+    main_scores,
     mean_costs,
     paired_difference,
     report_table,
@@ -30,6 +31,15 @@ from experiment_plot import (  # noqa: E402
 
 def record(score, **costs):
     return dict(metrics={'mIoU': score, 'aAcc': 0.0}, **costs)
+
+
+def test_main_metric_does_not_depend_on_hashes():
+    names = [f'single-label/{name}' for name in ('recall', 'f1', 'precision')]
+    for order in (names, names[::-1], [*names[1:], names[0]]):
+        runs = {0: dict(metrics=dict.fromkeys(order, 1.0))}
+        assert main_scores(dict(a=runs)) == (order[0], dict(a={0: 1.0}))
+    runs[1] = dict(metrics={'x': 0.0, 'accuracy/top1': 2.0, 'mIoU': 3.0})
+    assert main_scores(dict(a={1: runs[1]}))[0] == 'mIoU'
 
 
 def test_report_by_hand():

@@ -1,5 +1,6 @@
 """Create a model from the name of its weights and of a method."""
 
+import warnings
 from pathlib import Path
 from unittest.mock import patch
 
@@ -11,7 +12,12 @@ from mmengine.registry import DefaultScope
 from mmdavpt.config_source import RECOMMENDED, load_with_variables
 from mmdavpt.errors import UsageError, did_you_mean
 from mmdavpt.models import DAVPTTimmViT
-from mmdavpt.models.pretrained import read_settings, timm_settings
+from mmdavpt.models.pretrained import (
+    UNDECLARED,
+    BackboneSettings,
+    read_settings,
+    timm_settings,
+)
 from mmdavpt.models.tuners import check_method
 
 from .tuned_model import TunedModel, describe_model
@@ -47,22 +53,13 @@ def create_model(
         raise UsageError('task should be classification or segmentation')
     cfg = Config.fromfile(path)
     check_method(method, cfg.methods)
-    own, weights = name.removeprefix('timm://'), name
-    if timm.is_model(own.partition('.')[0]):
-        with torch.device('meta'):  # without memory
-            found = timm_settings(DAVPTTimmViT(own, num_prompts=0).vit, own)
-        weights = f'timm://{own}' if pretrained is True else pretrained
-    elif '://' in name or Path(name).expanduser().is_file():
-        found = read_settings(name, settings.pop('arch', None))
-    else:
-        hint = did_you_mean(name, timm.list_models())
-        raise UsageError(f'{name} is neither a model of timm nor a file{hint}')
+    found, weights = _find_weights(name, pretrained, settings)
     size = max(1, round(cfg.size / found.patch_size)) * found.patch_size
     variables = dict(
         found.variables(cfg.archs),
         method=method,
         classes=[str(number) for number in range(num_classes)],
-        weights=weights or name,
+        weights=weights,
         size=size,
     )
     try:
@@ -77,3 +74,22 @@ def create_model(
     with DefaultScope.overwrite_default_scope(cfg.default_scope), silent:
         model.model.init_weights()
     return model
+
+
+def _find_weights(
+    name: str, pretrained: bool | str, settings: dict
+) -> tuple[BackboneSettings, str]:
+    """Return the backbone's settings, and where its weights are."""
+    own = name.removeprefix('timm://')
+    if timm.is_model(own.partition('.')[0]):
+        with torch.device('meta'):  # without memory
+            found = timm_settings(DAVPTTimmViT(own, num_prompts=0).vit, own)
+        weights = f'timm://{own}' if pretrained is True else pretrained
+        return found, weights or name
+    if '://' not in name and not Path(name).expanduser().is_file():
+        hint = did_you_mean(name, timm.list_models())
+        raise UsageError(f'{name} is neither a model of timm nor a file{hint}')
+    found = read_settings(name, settings.pop('arch', None))
+    if found.normalization is None and not settings.keys() >= {'mean', 'std'}:
+        warnings.warn(UNDECLARED.format(name), stacklevel=3)
+    return found, name

@@ -62,5 +62,5 @@ def _export(args: argparse.Namespace) -> None:
     except Exception as error:
         reason = describe(error, {})[:300]
         raise UsageError(f'{args.format} export failed: {reason}') from error
-    Path(path).with_suffix('.json').write_text(json.dumps(info, indent=2))
+    Path(f'{path}.json').write_text(json.dumps(info, indent=2))
     print(f'{path} is written; its logits differ by {gap:.0e} at most')

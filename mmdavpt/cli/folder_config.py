@@ -17,7 +17,7 @@ from mmdavpt.config_source import (
     replace_variables,
 )
 from mmdavpt.errors import UsageError, first_few, warn
-from mmdavpt.models.pretrained import read_settings
+from mmdavpt.models.pretrained import UNDECLARED, read_settings
 from mmdavpt.models.tuners import check_method
 
 from .folder_layout import FolderLayout, find_task, read_layout
@@ -150,10 +150,7 @@ def _weights_settings(args: argparse.Namespace, cfg: Config) -> dict:
             f'{found.arch["num_heads"]} heads; omit --arch'
         )
     if found.normalization is None:
-        warn(
-            f'{weights} does not state the mean and std of its images, so the '
-            "config has ImageNet's; set `mean` and `std` if they are others"
-        )
+        warn(UNDECLARED.format(weights))
     return dict(found.variables(cfg.archs), weights=weights)
 
 

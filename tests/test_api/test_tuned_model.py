@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ from mmdavpt.mapping import cluster
 
 from .tiny_timm import use_tiny_models
 
+ROOT = Path(__file__).parents[2]
 DINO = 'vit_small_patch14_dinov2'
 SIZE = 28
 
@@ -121,6 +124,17 @@ def test_images_are_normalized_once_and_as_rgb():
     torch.testing.assert_close(model(images / 255), expected)
     with pytest.raises(UsageError, match='drop Normalize'):
         model((images - mean) / std)
+
+
+def test_weights_that_do_not_state_their_normalization():
+    name = str(ROOT / 'checkpoints/vit-tiny_glyphs.pth')
+    sizes = dict(num_classes=3, size=32, arch=dict(num_heads=3))
+    with pytest.warns(UserWarning, match="config has ImageNet's; set `mean`"):
+        mmdavpt.create_model(name, **sizes)
+    given = dict(mean=[127.5] * 3, std=[64.0] * 3)
+    with warnings.catch_warnings():
+        warnings.filterwarnings('error', '.*does not state')
+        mmdavpt.create_model(name, **sizes, **given)
 
 
 def test_prompts_start_as_tokens_of_the_first_images():

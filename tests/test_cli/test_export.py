@@ -42,7 +42,7 @@ def test_files_are_next_to_the_checkpoint(run, tmp_path, capsys):
     with torch.no_grad():
         logits = torch.jit.load(f'{checkpoint}.pt')(images)
         torch.testing.assert_close(logits, model(images))
-    assert json.loads((tmp_path / 'epoch_2.pth.json').read_text()) == dict(
+    assert json.loads((tmp_path / 'epoch_2.pth.pt.json').read_text()) == dict(
         size=[32, 32],
         rgb=False,
         mean=[127.5] * 3,
@@ -59,7 +59,7 @@ def test_normalization_outside_of_the_model_is_described(run, tmp_path):
     cfg.data_preprocessor.to_rgb = True
     cfg.dump(config)
     export([config, checkpoint, '--format', 'torchscript'])
-    info = json.loads((tmp_path / 'epoch_2.pth.json').read_text())
+    info = json.loads((tmp_path / 'epoch_2.pth.pt.json').read_text())
     assert info['rgb'] is True
     assert info['mean'] == [127.5] * 3 and info['std'] == [64.0] * 3
 
@@ -71,7 +71,7 @@ def test_out_and_size(run, tmp_path):
     export([config, checkpoint, '--format', 'torchscript', *options])
     images = torch.randn(2, 3, 40, 48)
     assert torch.jit.load(out)(images).shape == (2, 6)
-    info = json.loads(out.with_suffix('.json').read_text())
+    info = json.loads((tmp_path / 'other' / 'm.pt.json').read_text())
     assert info['size'] == [40, 48]
 
 

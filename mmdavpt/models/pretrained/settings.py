@@ -17,6 +17,12 @@ from .naming import NamedWeights, to_mmpretrain
 from .reading import read_checkpoint
 from .timm_architecture import functions_of
 
+#: Of weights whose images the recommended configs normalize by a guess.
+UNDECLARED = (
+    '{} does not state the mean and std of its images, so the config has '
+    "ImageNet's; set `mean` and `std` if they are others"
+)
+
 
 class BackboneSettings(NamedTuple):
     """Arguments of a backbone for its weights.

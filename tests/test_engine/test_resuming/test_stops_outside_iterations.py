@@ -8,9 +8,9 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 
 from mmdavpt.checkpoints import last_checkpoint
-from mmdavpt.engine.hooks import PromptInitHook
 from mmdavpt.engine.resuming.stopping import SIGNALS, Stopped
 from mmdavpt.engine.runner import DAVPTRunner
+from mmdavpt.models import prompt_init
 from tests import toy
 from tests.test_engine.test_ranks.failures import SignalItself
 
@@ -44,7 +44,7 @@ def test_signal_before_the_first_iteration(tmp_path):
 def test_signal_during_prompt_initialization(tmp_path, monkeypatch):
     added = []
     monkeypatch.setattr(
-        PromptInitHook, '_add', lambda hook, found, x, _: added.append(x)
+        prompt_init, '_add', lambda found, x, *_: added.append(x)
     )
     hook = dict(type='mmdavpt.PromptInitHook', max_images=20)
     runner = runner_of(tmp_path, SignalItself(), custom_hooks=[hook])

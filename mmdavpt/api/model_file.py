@@ -90,7 +90,9 @@ def load_model(
         spec = describe_model(cfg, meta.get('dataset_meta') or {})
         only_registered = nullcontext()
     elif not spec:
-        raise UsageError(f'{source} is no file of `save_model`; give a config')
+        raise UsageError(
+            f'{source} was not written by `save_model`; give a config'
+        )
     backbone = spec['model'].get('backbone') or {}
     name = (backbone.get('init_cfg') or {}).get('checkpoint', '')
     near = Path(checkpoint or source).parent / name

@@ -77,7 +77,9 @@ def write_predictions(
             table.append((image, rank, f['name'], f['score']))
     dump(rows, f'{out}/predictions.json', ensure_ascii=False, indent=1)
     if not model.segments:
-        with open(f'{out}/predictions.csv', 'w', newline='') as file:
+        with open(
+            f'{out}/predictions.csv', 'w', encoding='utf-8', newline=''
+        ) as file:
             csv.writer(file).writerows(table)
     print(f'{len(rows)} images; results in {out}', flush=True)
 

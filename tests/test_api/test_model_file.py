@@ -119,7 +119,7 @@ def test_complete_files_need_no_weights(tmp_path):
 
 def test_mistaken_files(tmp_path):
     save_file(dict(x=torch.zeros(1)), tmp_path / 'a.safetensors')
-    with pytest.raises(UsageError, match='is no file of `save_model`'):
+    with pytest.raises(UsageError, match='was not written by `save_model`'):
         mmdavpt.load_model(tmp_path / 'a.safetensors')
     with pytest.raises(UsageError, match='does not exist'):
         mmdavpt.load_model(tmp_path / 'b.safetensors')

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mmdavpt.errors import UsageError
 from mmdavpt.models.backbones import PromptedBackbone, TokenRequest, view_of
+from mmdavpt.models.backbones.guided_tokens import attention_scores
 
 from .figures import INK
 
@@ -86,9 +87,7 @@ def layer_attention(
             )
         query = own.expand(len(images), -1, -1)[range(len(images)), index]
     heads = view_of(backbone.layers[layer]).num_heads
-    query, keys = (x.unflatten(-1, (heads, -1)) for x in (query, keys))
-    scores = torch.einsum('bhd,bkhd->bhk', query, keys)
-    weights = (scores * query.shape[-1] ** -0.5).softmax(dim=-1)
+    weights = attention_scores(query, keys, heads).softmax(dim=-1)
     return LayerAttention(
         weights[..., first_patch:].unflatten(-1, grid),
         weights[..., end - count : end],

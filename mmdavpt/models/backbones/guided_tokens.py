@@ -1,8 +1,10 @@
 """Tokens that guided layers return to the loss (sections 3.2 and 3.3)."""
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from .tuned_layer import TunedLayer
@@ -18,6 +20,7 @@ TOKEN_NAMES = frozenset(
         'cls_input',
         'cls_query',
         'cls_output',
+        'cls_attention',
         'patch_raw',
         'patch_input',
         'patch_query',
@@ -46,6 +49,8 @@ class TokenRequest:
             - ``cls_input``, ``cls_query``: the same for [CLS], (B, C).
             - ``cls_output``: attention output of [CLS], heads concatenated,
               (B, C).
+            - ``cls_attention``: logarithm of the attention weights of [CLS]
+              on the prompts, averaged over the heads, (B, P).
             - ``patch_raw``, ``patch_input``, ``patch_query``, ``patch_key``:
               the same for the patches, and their keys, (B, N, C).
             - ``patch_output``: attention output of the patches, heads
@@ -85,6 +90,22 @@ class AttentionStates(NamedTuple):
     attended: Tensor
 
 
+def attention_scores(query: Tensor, keys: Tensor, num_heads: int) -> Tensor:
+    r"""Return :math:`q k^T / \sqrt{d}` of each head, before the softmax.
+
+    Args:
+        query (Tensor): One query per image, (B, C).
+        keys (Tensor): With shape (B, K, C).
+        num_heads (int): The number of heads.
+
+    Returns:
+        Tensor: With shape (B, heads, K).
+    """
+    query, keys = (x.unflatten(-1, (num_heads, -1)) for x in (query, keys))
+    scale = query.shape[-1] ** -0.5
+    return torch.einsum('bhd,bkhd->bhk', query, keys) * scale
+
+
 def take_tokens(
     layer: TunedLayer,
     states: AttentionStates,
@@ -92,6 +113,7 @@ def take_tokens(
     patch_start: int,
     request: TokenRequest,
     has_cls: bool = True,
+    prompt_start: int = 0,
 ) -> dict[str, Tensor]:
     """Return the requested tokens by name.
 
@@ -104,6 +126,8 @@ def take_tokens(
         has_cls (bool): Whether the first token is [CLS]. Without, the mean of
             the patches takes its place, and its query is not rotated.
             Defaults to True.
+        prompt_start (int): Index of the first prompt among the keys.
+            Defaults to 0.
     """
     names = request.names
     prefix = states.keys.shape[1] - states.x.shape[1]
@@ -133,6 +157,15 @@ def take_tokens(
         if f'prompt_{part}' in needed:
             projected = layer.project(tokens['prompt_input'], part[0])
             tokens[f'prompt_{part}'] = projected
+    if 'cls_attention' in names:
+        scores = attention_scores(
+            tokens['cls_query'], states.keys, layer.view.num_heads
+        )
+        dtype = torch.promote_types(scores.dtype, torch.float32)
+        logs = scores.log_softmax(-1, dtype=dtype)
+        logs = logs[..., prompt_start : prompt_start + len(prompts)]
+        # log of the mean over heads
+        tokens['cls_attention'] = logs.logsumexp(1) - math.log(logs.shape[1])
     if 'saliency' in names:
         patch_values = states.values[:, prefix + patch_start :]
         # A sample without a target uses prompt 0; the loss ignores it.

@@ -111,6 +111,10 @@ def _prompted_attention(
     tokens = {}
     if request is not None:
         states = AttentionStates(x, normed, query, keys, values, attended)
+        # The prompts are the last keys before the patches or, as a prefix,
+        # before [CLS].
+        end = keys.shape[1] - x.shape[1]
+        end += 0 if task.prompts is not None else task.patch_start
         tokens = take_tokens(
             layer,
             states,
@@ -118,6 +122,7 @@ def _prompted_attention(
             task.patch_start,
             request,
             task.has_cls,
+            end - len(task.own_prompts),
         )
 
     if task.cls_only:

@@ -55,6 +55,7 @@ class PromptGuidance(ClassMapping):
         iteration (int): The number of batches for which the model drew
             guidance labels itself. It is not part of the state: a training
             loop without a hook that resumes sets it.
+        scale (float): Factor of all terms, see :class:`.GuidanceFadeHook`.
     """
 
     def __init__(
@@ -85,12 +86,15 @@ class PromptGuidance(ClassMapping):
         self.labels = labels
         self.gather = gather
         self.iteration = 0
+        self.scale = 1.0
         tokens = [token for _, token in self.loss.terms.values()]
-        if labels == 'present' and 'saliency' in tokens:
+        of_image = {'saliency', 'cls_attention'}.intersection(tokens)
+        if labels == 'present' and of_image:
             raise UsageError(
                 "guidance.labels='present' uses tokens of patches, but the "
-                "token of the loss is 'saliency'; set "
-                "guidance.loss.token='patch_output', or token_weight=0"
+                f'loss uses {", ".join(of_image)}; set '
+                "guidance.loss.token='patch_output', or token_weight=0, and "
+                "guidance.loss.cls='query'"
             )
 
     def request(self, labels: Tensor | Regions) -> TokenRequest:
@@ -114,16 +118,17 @@ class PromptGuidance(ClassMapping):
             labels (Tensor): The class of each sample, int64, (B, ); -1 for a
                 sample that takes no part.
         """
-        guided = self.guided_prompts()
-        if not self.gather:
-            return self.loss(tokens.guided, self.targets(labels), guided)
-        prompts = self.loss.prompts(tokens.guided)
-        samples, labels = gather_samples(
-            self.loss.samples(tokens.guided), labels
+        samples = self.loss.samples(tokens.guided)
+        if self.gather:
+            samples, labels = gather_samples(samples, labels)
+        losses = self.loss.compare(
+            samples,
+            self.loss.prompts(tokens.guided),
+            self.targets(labels),
+            self.guided_prompts(),
         )
-        return self.loss.compare(
-            samples, prompts, self.targets(labels), guided
-        )
+        # Times 1 changes no bit.
+        return {name: loss * self.scale for name, loss in losses.items()}
 
     def reset(self) -> None:
         """Forget the mapping, all statistics, and the drawn batches."""

@@ -104,7 +104,11 @@ class DAVPTLoss(nn.Module):
         prompt (str, optional): The prompt as 'query' (paper), as LN1
             output ('input'), as 'key', as 'value' or 'raw' (released).
         cls (str, optional): The [CLS] token as 'query' (paper, released), as
-            LN1 output ('input') or as attention output ('output').
+            LN1 output ('input') or as attention output ('output'); or, with
+            'attention', the logarithms of its attention weights on the
+            prompts, averaged over the heads, in place of cosines:
+            ``dict(type='Softmax', temperature=1)`` then maximizes the share
+            of the own prompt among the guided ones.
         token_weight (float): :math:`\beta`. Defaults to 0.01.
         cls_weight (float): :math:`\lambda`. Defaults to 0.01.
         prompt_scale (float, optional): Factor on the unit prompts.
@@ -164,6 +168,11 @@ class DAVPTLoss(nn.Module):
                     f'{name}={given!r} has no effect with {name}_weight=0; '
                     f'remove {name}, or set a positive {name}_weight'
                 )
+        if self.cls == 'attention' and (self.token_weight or self.center):
+            raise UsageError(
+                "cls='attention' of DAVPTLoss compares no vectors; set "
+                'token_weight=0 and center=False'
+            )
         if not self.terms:
             raise UsageError(
                 'token_weight and cls_weight of DAVPTLoss are both 0; set one '
@@ -185,7 +194,8 @@ class DAVPTLoss(nn.Module):
 
         Out of 'prompt_raw', 'prompt_input', 'prompt_query', 'prompt_key',
         'prompt_value' of shape (P, C); 'cls_input', 'cls_query',
-        'cls_output', 'saliency' of shape (B, C); 'patch_raw', 'patch_input',
+        'cls_output', 'saliency' of shape (B, C); 'cls_attention' of
+        shape (B, P); 'patch_raw', 'patch_input',
         'patch_query', 'patch_key', 'patch_output' of shape (B, N, C).
         """
         return frozenset(
@@ -291,7 +301,7 @@ class DAVPTLoss(nn.Module):
         # reach the prompts even with a zero gradient.
         takes_part = (target >= 0).unsqueeze(1)
         losses = {}
-        for (name, (weight, _)), term in zip(
+        for (name, (weight, token)), term in zip(
             self.terms.items(), samples.unbind(1), strict=True
         ):
             layers = []
@@ -300,7 +310,9 @@ class DAVPTLoss(nn.Module):
                 if self.center:
                     x = centered(x, takes_part)
                     p = centered(p, guided.unsqueeze(1))
-                s = cosine_similarity_matrix(x, p, self.prompt_scale)
+                s = x  # (B, P)
+                if token != 'cls_attention':
+                    s = cosine_similarity_matrix(x, p, self.prompt_scale)
                 layers.append(self.metric(s, target, guided))
             losses[name] = weight * torch.stack(layers).mean()
         return losses

@@ -176,6 +176,14 @@ def test_random_and_present_differ(tmp_path):
             {'model.guidance.loss.token': 'saliency'},
             "set guidance.loss.token='patch_output'",
         ),
+        (
+            {
+                'model.guidance.loss.token': None,
+                'model.guidance.loss.token_weight': 0,
+                'model.guidance.loss.cls': 'attention',
+            },
+            'cls_attention',
+        ),
     ],
 )
 def test_invalid_options(tmp_path, changes, message):

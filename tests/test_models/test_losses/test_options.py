@@ -1,11 +1,13 @@
 """Each option changes the loss; the presets match their formulas."""
 
 import inspect
+import math
 from itertools import combinations
 
 import pytest
 import torch
 
+from mmdavpt.errors import UsageError
 from mmdavpt.models.losses import PRESETS, DAVPTLoss
 from mmdavpt.models.losses.davpt_loss import CLS, PROMPTS, TOKENS
 from mmdavpt.models.losses.proxy_anchor import POSITIVE_MEANS
@@ -22,7 +24,10 @@ VALUES = {
     'metric': [({}, [dict(type=name) for name in METRICS])],
     'token': [({}, TOKENS)],
     'prompt': [({}, PROMPTS)],
-    'cls': [({}, CLS)],
+    'cls': [
+        ({}, [name for name in CLS if name != 'attention']),
+        (dict(token_weight=0, metric=dict(type='Softmax')), CLS),
+    ],
     'token_weight': [({}, [0.01, 0, 0.02])],
     'cls_weight': [({}, [0.01, 0, 0.02])],
     'metric.alpha': [
@@ -74,6 +79,7 @@ def random_batch(seed):
         layer: {
             **{f'prompt_{k}': draw(P, C) for k in PROMPTS},
             **{f'cls_{k}': draw(B, C) for k in CLS},
+            'cls_attention': draw(B, P),
             **{k: draw(B, N, C) for k in TOKENS if k != 'saliency'},
             'saliency': draw(B, C),
         }
@@ -189,3 +195,28 @@ def test_centered_similarities_ignore_a_common_offset(kind):
             sum(loss(t, target, guided).values()) for t in (tokens, moved)
         )
         assert torch.isclose(one, other) == center
+
+
+def test_attention_on_the_own_prompt_by_hand():
+    """Two samples; the share of the own among the guided prompts."""
+    attention = torch.tensor([[0.2, 0.1, 0.6], [0.3, 0.3, 0.1]])
+    tokens = {
+        0: {'cls_attention': attention.log(), 'prompt_query': torch.ones(3, 2)}
+    }
+    loss = DAVPTLoss(
+        metric=dict(type='Softmax', temperature=1.0),
+        cls='attention',
+        token_weight=0,
+        cls_weight=0.5,
+    )
+    guided = torch.tensor([True, True, False])
+    value = loss(tokens, torch.tensor([0, 1]), guided)['loss_guidance_cls']
+    # 0.5 * mean(-log(0.2 / 0.3), -log(0.3 / 0.6))
+    assert value.item() == pytest.approx(0.25 * math.log(3), rel=1e-6)
+
+
+@pytest.mark.parametrize('wrong', [dict(token_weight=0.1), dict(center=True)])
+def test_attention_compares_no_vectors(wrong):
+    given = dict(token_weight=0, cls='attention')
+    with pytest.raises(UsageError, match='compares no vectors'):
+        DAVPTLoss(**{**given, **wrong})

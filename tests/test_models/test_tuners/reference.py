@@ -172,6 +172,17 @@ class PlainPass:
         scores = query @ key.mT / query.shape[-1] ** 0.5
         return (scores.softmax(-1) @ value).transpose(1, 2).flatten(2)
 
+    def log_attention(self, query, key, prompts):
+        """Log of the mean over heads of the weights (B, P) of prompts."""
+        heads = self.vit.layers[0].attn.num_heads
+        weights = 0
+        for q, k in zip(
+            query.chunk(heads, -1), key.chunk(heads, -1), strict=True
+        ):
+            scores = (k @ q.unsqueeze(-1))[..., 0] / q.shape[-1] ** 0.5
+            weights = weights + scores.softmax(-1)[:, prompts] / heads
+        return weights.log()
+
     def layer(self, i, x):
         """Return the output and what attention computed of all tokens."""
         layer = self.vit.layers[i]
@@ -215,6 +226,7 @@ class PlainPass:
             cls_input=normed[:, 0],
             cls_query=query[:, 0],
             cls_output=attended[:, 0],
+            cls_attention=self.log_attention(query[:, 0], key, prompts),
             patch_raw=x[:, patches],
             patch_input=normed[:, patches],
             patch_query=query[:, patches],

@@ -118,6 +118,7 @@ class TimmPass(PlainPass):
             cls_input=cls_input,
             cls_query=cls_query,
             cls_output=cls_output,
+            cls_attention=self.log_attention(cls_query, key, prompts),
             patch_raw=x[:, patches],
             patch_input=normed[:, patches],
             patch_query=query[:, patches],

@@ -7,7 +7,7 @@
 The page is prose with places such as `<!-- main: arena/birds *, 5 images -->`
 ... `<!-- end -->`, and only the text between is rewritten. A place has a kind
 (see `KINDS`), a table, and maybe a pattern of rows as in `mmdavpt experiment
---rows`. The table arena/birds is benchmarks/arena/birds.csv, or birds.csv in
+--rows`; `ROWS - ROW` compares them with that row. The table arena/birds is benchmarks/arena/birds.csv, or birds.csv in
 configs/experiments/; its runs are benchmarks/arena/results/birds/*.json,
 which the third command copies from a work folder.
 """
@@ -102,6 +102,10 @@ def read_results(root: Path, name: str, pattern: str = '') -> Results:
         base = rows[row].compare or f'vpt{comma}{condition}'
         compare[row] = '' if base == row or base not in rows else base
     every = {row: of_seed for row, of_seed in every.items() if of_seed}
+    pattern, minus, base = pattern.partition(' - ')
+    if minus:
+        base = rows[base].name  # a KeyError if there is no such row
+        compare = {row: '' if row == base else base for row in rows}
     names = [r.name for r in select_rows(rows, [pattern] if pattern else None)]
     shown = {row: every[row] for row in names if row in every}
     return Results(shown, every, compare)
@@ -120,22 +124,25 @@ def vtab_table(results: Results) -> str:
 def search_table(results: Results) -> str:
     """Return the score of each setting, one line for each `method`.
 
-    The best setting of a method is bold.
+    The best setting of a method, among those with all seeds, is bold.
     """
     metric, values = report.main_scores(results.shown)
-    methods: dict[str, dict[str, float]] = {}
+    methods: dict[str, list[tuple[str, float, str]]] = {}
+    fewer = _fewer_seeds(results)
     for row, scores in values.items():
         settings = next(iter(results.shown[row].values()))['settings']
         method = settings['changes'].get('method', '')
         setting = row.removeprefix(method).strip(' ,') or row
         mean = sum(scores.values()) / len(scores)
-        methods.setdefault(method, {})[setting] = mean
+        methods.setdefault(method, []).append((setting, mean, fewer[row]))
     lines = []
-    for method, means in methods.items():
-        best, texts = max(means.values()), []
-        for setting, mean in means.items():
-            mark = '**' if mean == best else ''
-            texts.append(f'{mark}{setting}: {mean:.1f}{mark}')
+    for method, found in methods.items():
+        complete = [mean for _, mean, note in found if not note]
+        best = max(complete or [mean for _, mean, _ in found])
+        texts = []
+        for setting, mean, note in found:
+            text = f'{setting}: {mean:.1f}'
+            texts.append((f'**{text}**' if mean == best else text) + note)
         lines.append([method, '; '.join(texts)])
     return report.to_markdown(['method', f'{metric} of each setting'], lines)
 
@@ -148,11 +155,12 @@ def pivot_table(results: Results) -> str:
     """
     metric = report.main_scores(results.shown)[0]
     methods: dict[str, dict[str, str]] = {}
+    fewer = _fewer_seeds(results)
     for row, of_seed in results.shown.items():
         scores = [run['metrics'][metric] for run in of_seed.values()]
         interval = _paired(results, row)[1]
         method, _, condition = row.rpartition(', ')
-        cell = f'{report.spread(scores)} {interval}'.strip()
+        cell = f'{report.spread(scores)} {interval}'.strip() + fewer[row]
         methods.setdefault(method, {})[condition] = cell
     conditions = [*dict.fromkeys(c for m in methods.values() for c in m)]
     lines = [
@@ -171,6 +179,16 @@ def difference(results: Results) -> str:
 def plot(results: Results) -> str:
     """Return the title of a picture; `fill` draws it."""
     return f'{sum(map(len, results.shown.values()))} runs'
+
+
+def _fewer_seeds(results: Results) -> dict[str, str]:
+    """Return a note for each row with fewer seeds than another one."""
+    counts = {row: len(of_seed) for row, of_seed in results.shown.items()}
+    most = max(counts.values())
+    return {
+        row: f' ({count} of {most} seeds)' if count < most else ''
+        for row, count in counts.items()
+    }
 
 
 def _paired(results: Results, row: str) -> tuple[str, str, str]:

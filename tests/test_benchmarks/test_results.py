@@ -99,8 +99,8 @@ def test_pivot_by_hand(root):
     assert text_of(root, 'pivot: arena/birds') == [
         f'| {TOP1} | 5 images | 10 images |',
         '| --- | --- | --- |',
-        '| vpt | 51.0 ± 1.4 | 60.0 |',
-        '| lora | 53.0 ± 2.8 [-10.7, +14.7] | 61.5 |',
+        '| vpt | 51.0 ± 1.4 | 60.0 (1 of 2 seeds) |',
+        '| lora | 53.0 ± 2.8 [-10.7, +14.7] | 61.5 (1 of 2 seeds) |',
     ]
     # The row to compare with need not be shown.
     assert text_of(root, 'pivot: arena/birds lora, 5 images') == [
@@ -120,6 +120,13 @@ def test_compare_names_the_row_of_the_table(root):
         'lora, 10 images': 'vpt, 10 images',
         'lora, 10 images, wide': 'vpt, 10 images',
     }
+
+
+def test_a_place_can_name_the_row_to_compare_with(root):
+    place = 'difference: arena/birds vpt, 5 images - lora, 5 images'
+    assert text_of(root, place) == ['-2.0 ± 1.4 [-14.7, +10.7]']
+    with pytest.raises(KeyError, match='lora, 7'):
+        text_of(root, 'difference: arena/birds vpt, 5 images - lora, 7')
 
 
 def test_differences_within_a_line(root):
@@ -156,8 +163,9 @@ def test_best_setting_of_each_method_is_bold(root):
         for seed, score in enumerate(scores):
             write(root, run_of(row, score, seed, lr=lr))
     assert text_of(root, 'search: arena/birds')[2:] == [
-        '| vpt | lr 1e-2: 71.5; **lr 1e-3: 72.0** |',
-        '| full | **lr 1e-2: 30.0**; **lr 1e-3: 30.0**; lr 1: 4.0 |',
+        '| vpt | **lr 1e-2: 71.5**; lr 1e-3: 72.0 (1 of 2 seeds) |',
+        '| full | **lr 1e-2: 30.0** (1 of 2 seeds); **lr 1e-3: 30.0** '
+        '(1 of 2 seeds); lr 1: 4.0 (1 of 2 seeds) |',
     ]
 
 

@@ -7,9 +7,10 @@
 The page is prose with places such as `<!-- main: arena/birds *, 5 images -->`
 ... `<!-- end -->`, and only the text between is rewritten. A place has a kind
 (see `KINDS`), a table, and maybe a pattern of rows as in `mmdavpt experiment
---rows`; `ROWS - ROW` compares them with that row. The table arena/birds is benchmarks/arena/birds.csv, or birds.csv in
-configs/experiments/; its runs are benchmarks/arena/results/birds/*.json,
-which the third command copies from a work folder.
+--rows`; `ROWS - ROW` compares them with that row. The table arena/birds is
+benchmarks/arena/birds.csv, or birds.csv in configs/experiments/; its runs are
+benchmarks/arena/results/birds/*.json, which the third command copies from a
+work folder.
 """
 
 import argparse

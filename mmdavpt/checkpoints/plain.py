@@ -41,6 +41,5 @@ def to_plain(value: Any) -> Any:
 
 def package_versions() -> dict[str, str]:
     """Return the versions of the packages that write a checkpoint, by name."""
-    return installed_versions() | dict(
-        mmdavpt=__version__, torch=str(torch.__version__)
-    )
+    own = dict(mmdavpt=__version__, torch=str(torch.__version__))
+    return installed_versions() | own

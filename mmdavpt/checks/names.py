@@ -76,9 +76,8 @@ def read_config(
         else:
             cfg = Config.fromfile(path)
     except Exception as error:
-        raise UsageError(
-            f'the config {path} cannot be read: {_reason(error)}'
-        ) from error
+        why = _reason(error)
+        raise UsageError(f'the config {path} cannot be read: {why}') from error
     if path.endswith('.py'):
         check_variables(path, cfg)
     return cfg
@@ -161,9 +160,8 @@ def set_option(
     try:
         cfg.merge_from_dict({key: copy.deepcopy(value)})
     except Exception as error:
-        raise UsageError(
-            f'--cfg-options {key}: {str(error) or type(error).__name__}'
-        ) from error
+        why = str(error) or type(error).__name__
+        raise UsageError(f'--cfg-options {key}: {why}') from error
 
 
 def _hint(name: str, cfg: Config, value: Any) -> str:

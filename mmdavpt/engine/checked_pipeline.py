@@ -57,9 +57,8 @@ class CheckedPipeline(Compose):
                 if not decodes(path):
                     raise _broken(f'{path} cannot be decoded') from error
             where = data.get('img_path', 'a sample without a file')
-            raise RuntimeError(
-                f'the transforms fail on {where}: {error}'
-            ) from error
+            why = f'the transforms fail on {where}: {error}'
+            raise RuntimeError(why) from error
 
     def _transform(self, data: dict) -> dict | None:
         """Apply the transforms; compare the size of labels when they load.
@@ -121,10 +120,8 @@ def check_files_of(dataset: Any, scored: bool = False) -> None:
     if isinstance(dataset, _SlicedDataset):
         # It forwards reading attributes, but not setting them.
         dataset = dataset._dataset
-    for inner in (
-        getattr(dataset, 'dataset', None),
-        *getattr(dataset, 'datasets', ()),
-    ):
+    several = getattr(dataset, 'datasets', ())
+    for inner in (getattr(dataset, 'dataset', None), *several):
         if inner is not None:
             check_files_of(inner, scored)
     pipeline = getattr(dataset, 'pipeline', None)

@@ -53,10 +53,8 @@ class DAVPTRunner(Runner):
         """
         check_engine(cfg)
         cfg = copy.deepcopy(cfg)
-        if cfg.get('data_preprocessor') is not None:
-            cfg['model'].setdefault(
-                'data_preprocessor', cfg['data_preprocessor']
-            )
+        if (preprocessor := cfg.get('data_preprocessor')) is not None:
+            cfg['model'].setdefault('data_preprocessor', preprocessor)
         return super().from_cfg(cfg)
 
     def train(self) -> nn.Module:
@@ -81,9 +79,8 @@ class DAVPTRunner(Runner):
         run instead, so that its comments stay.
         """
         source = osp.abspath(self.cfg.filename or 'config.py')
-        inside = self.cfg.filename and osp.samefile(
-            osp.dirname(source), self.work_dir
-        )
+        folder = osp.dirname(source)
+        inside = self.cfg.filename and osp.samefile(folder, self.work_dir)
         if inside or self.keeps_config:
             self.cfg.dump(osp.join(self.log_dir, osp.basename(source)))
         else:
@@ -164,10 +161,8 @@ class DAVPTRunner(Runner):
         """
         hooks = dict(hooks or {})
         hook = hooks.get('checkpoint', dict(type='CheckpointHook', interval=1))
-        if isinstance(hook, dict) and hook.get('type') in (
-            'CheckpointHook',
-            CheckpointHook,
-        ):
+        theirs = ('CheckpointHook', CheckpointHook)
+        if isinstance(hook, dict) and hook.get('type') in theirs:
             hook = dict(hook, type='mmdavpt.DAVPTCheckpointHook')
         super().register_default_hooks(dict(hooks, checkpoint=hook))
 

@@ -61,9 +61,8 @@ def assign_prompts(
     if len(known) > num_prompts:
         if centroids is not None and not np.any(centroids, axis=1).all():
             centroids = None
-        mapping[known], means = cluster(
-            points, num_prompts, centroids, normalize, seed
-        )
+        options = (num_prompts, centroids, normalize, seed)
+        mapping[known], means = cluster(points, *options)
     else:
         one_each = classes if len(classes) <= num_prompts else known
         mapping[one_each] = np.arange(len(one_each))
@@ -97,16 +96,13 @@ def _seen_classes(
 
 
 def _assign_by_index(
-    mapping: np.ndarray,
-    classes: np.ndarray,
-    never_seen: np.ndarray,
-    num_prompts: int,
+    mapping: np.ndarray, classes: np.ndarray, never_seen: np.ndarray, most: int
 ) -> None:
     """Assign classes without a prompt to the nearest by index, in place."""
     used = np.unique(mapping[mapping >= 0])
     for k in never_seen[mapping[never_seen] < 0]:
         position = int(np.searchsorted(classes, k))
-        target = position * num_prompts // len(classes)
+        target = position * most // len(classes)
         mapping[k] = used[np.abs(used - target).argmin()]
 
 
@@ -115,9 +111,5 @@ def _result(
 ) -> MappingResult:
     """Count the classes of each prompt."""
     sizes = np.bincount(mapping[mapping >= 0], minlength=len(centroids))
-    return MappingResult(
-        mapping,
-        centroids,
-        sizes.astype(np.int64),
-        tuple(int(k) for k in never_seen),
-    )
+    sizes, never_seen = sizes.astype(np.int64), tuple(map(int, never_seen))
+    return MappingResult(mapping, centroids, sizes, never_seen)

@@ -7,11 +7,7 @@ from mmdavpt.errors import UsageError
 from ..benchmarks import Benchmark, find_by_name, first_folder
 
 #: Number of images of every split but 'test'.
-TRAINING_SIZES: dict[str, int] = {
-    'train800': 800,
-    'val200': 200,
-    'train800val200': 1000,
-}
+TRAINING_SIZES = dict(train800=800, val200=200, train800val200=1000)
 SPLITS: tuple[str, ...] = (*TRAINING_SIZES, 'test')
 
 

@@ -3,14 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 from mmengine.hooks import Hook
-from mmengine.model import BaseTTAModel
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
-from torch import nn
 
 from mmdavpt.checkpoints.fit import GUIDANCE, check_fit
 from mmdavpt.errors import UsageError, first_few
-from mmdavpt.unwrap import unwrap
+from mmdavpt.unwrap import model_of
 
 from ..class_counts import label_defect, metainfo_of
 
@@ -152,9 +150,3 @@ def resume_note(runner: Runner, checkpoint: Mapping) -> str:
         'the config, start from the checkpoint by `load_from`, without '
         '--resume'
     )
-
-
-def model_of(model: nn.Module) -> nn.Module:
-    """Return the model inside distributed and test-time wrappers."""
-    model = unwrap(model)
-    return model_of(model.module) if isinstance(model, BaseTTAModel) else model

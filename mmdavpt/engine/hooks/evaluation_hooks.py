@@ -110,6 +110,10 @@ class DistinctNamesHook(Hook):
             setattr(writer, method, _renaming(getattr(writer, method), names))
 
 
+#: Hooks of every test.
+TEST_HOOKS = (DistinctNamesHook, MissingLabelsHook)
+
+
 def _renaming(write: Callable, names: dict[str, str]) -> Callable:
     """Wrap a method whose last argument by place is a list of samples."""
 

@@ -215,9 +215,8 @@ def save_stopped(runner: Runner, number: int) -> None:
     hooks = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
     folder = hooks[0].out_dir if hooks else runner.work_dir
     path = osp.join(folder, STOPPED)
-    runner.save_checkpoint(
-        folder, STOPPED, meta=dict(epoch=runner.epoch, iter=runner.iter)
-    )
+    meta = dict(epoch=runner.epoch, iter=runner.iter)
+    runner.save_checkpoint(folder, STOPPED, meta=meta)
     run_on_rank_0(lambda: write_pointer(runner.work_dir, path))
     runner.logger.warning(
         f'The training was stopped by {signal.Signals(number).name} after '

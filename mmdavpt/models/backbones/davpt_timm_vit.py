@@ -102,9 +102,8 @@ class DAVPTTimmViT(PromptedBackbone, BaseModule):
         **kwargs,
     ) -> None:
         if pretrained and init_cfg is None:
-            init_cfg = dict(
-                type='Pretrained', checkpoint=f'timm://{model_name}'
-            )
+            source = f'timm://{model_name}'
+            init_cfg = dict(type='Pretrained', checkpoint=source)
         super().__init__(checked_init_cfg(init_cfg))
         self.model_name = model_name
         if img_size is not None:
@@ -113,9 +112,8 @@ class DAVPTTimmViT(PromptedBackbone, BaseModule):
         self.embed_dims = self.vit.embed_dim
         self.img_size = self.vit.patch_embed.img_size
         self.num_extra_tokens = self.vit.num_prefix_tokens
-        self.final_norm = final_norm and not isinstance(
-            self.vit.norm, nn.Identity
-        )
+        has_norm = not isinstance(self.vit.norm, nn.Identity)
+        self.final_norm = final_norm and has_norm
         self.out_type = _checked_out_type(out_type, self.vit)
         self.out_indices = out_indices
         if pool_prompts and out_type != 'avg_featmap':
@@ -182,9 +180,8 @@ class DAVPTTimmViT(PromptedBackbone, BaseModule):
         Weights that tuning added are unchanged.
         """
         options = {k: v for k, v in self.init_cfg.items() if k != 'type'}
-        self.normalization = load_into_timm(
-            self.vit, self.model_name, **options
-        )
+        loaded = self.vit, self.model_name
+        self.normalization = load_into_timm(*loaded, **options)
 
     def embed(self, images: Tensor, acting: Acting) -> EmbeddedImages:
         """Return the input of the first layer, with shape (B, E+N, C)."""

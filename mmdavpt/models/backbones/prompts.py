@@ -33,14 +33,10 @@ def prompts_per_layer(
     Raises:
         ValueError: If the length or a number does not fit.
     """
-    counts = (
-        tuple(num_prompts)
-        if isinstance(num_prompts, Sequence)
-        else (num_prompts,) * num_layers
-    )
-    if len(counts) != num_layers or any(
-        not isinstance(n, int) or n < 0 for n in counts
-    ):
+    several = isinstance(num_prompts, Sequence)
+    counts = tuple(num_prompts) if several else (num_prompts,) * num_layers
+    valid = all(isinstance(n, int) and n >= 0 for n in counts)
+    if len(counts) != num_layers or not valid:
         raise ValueError(
             '`num_prompts` should be a number of at least 0, or one such '
             f'number for each of the {num_layers} layers that are used, but '
@@ -66,11 +62,9 @@ class DeepPrompts(nn.ParameterDict):
     ) -> None:
         super().__init__(
             {
-                str(layer): nn.Parameter(
-                    torch.empty(count, embed_dims).uniform_(-bound, bound)
-                )
-                for layer, count in enumerate(counts)
-                if count > 0
+                str(i): torch.empty(n, embed_dims).uniform_(-bound, bound)
+                for i, n in enumerate(counts)
+                if n > 0
             }
         )
         self.counts = tuple(counts)

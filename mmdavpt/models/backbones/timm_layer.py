@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mmdavpt.errors import UsageError, first_few
 
-from .layer_view import Change, LayerView, is_plain_linear
+from .layer_view import Change, LayerView, is_plain_linear, split_heads
 
 BLOCKS = (Block, EvaBlock)
 ATTENTIONS = (Attention, AttentionRope, EvaAttention)
@@ -58,9 +58,8 @@ class TimmLayer(LayerView):
     def __init__(self, layer: nn.Module, *args, **kwargs) -> None:
         super().__init__(layer, *args, **kwargs)
         attn = layer.attn
-        self.positions = self.rope is not None or not isinstance(
-            attn.k_norm, nn.Identity
-        )
+        normalizes_keys = not isinstance(attn.k_norm, nn.Identity)
+        self.positions = self.rope is not None or normalizes_keys
         self.normalizes_queries = not isinstance(attn.q_norm, nn.Identity)
         self.fused = attn.qkv is not None
         self.projects_in_parts = all(
@@ -164,11 +163,7 @@ class TimmLayer(LayerView):
     def attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """Return the attention output: see :class:`.LayerView`."""
         attn = self.layer.attn
-        # (B, N, C) -> (B, heads, N, C / heads)
-        heads = [
-            x.unflatten(-1, (attn.num_heads, -1)).transpose(-3, -2)
-            for x in (queries, keys, values)
-        ]
+        heads = split_heads(attn.num_heads, queries, keys, values)
         dropout = attn.attn_drop.p if attn.training else 0.0
         out = F.scaled_dot_product_attention(*heads, dropout_p=dropout)
         return out.transpose(-3, -2).flatten(-2)

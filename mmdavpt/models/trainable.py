@@ -30,9 +30,8 @@ def select_trainable(module: nn.Module, patterns: Sequence[str]) -> None:
                 f'{list(parameters)[-4:]}'
             )
     for name, parameter in parameters.items():
-        parameter.requires_grad_(
-            any(fnmatchcase(name, pattern) for pattern in patterns)
-        )
+        trains = any(fnmatchcase(name, pattern) for pattern in patterns)
+        parameter.requires_grad_(trains)
 
 
 def count_parameters(model: nn.Module) -> dict[str, tuple[int, int]]:
@@ -54,11 +53,9 @@ def count_parameters(model: nn.Module) -> dict[str, tuple[int, int]]:
             parts = rest.split('.')
             group = '.'.join([group, *parts[: 1 + (parts[0] == 'tuners')]])
         trainable, frozen = groups.get(group, (0, 0))
-        size, trains = parameter.numel(), parameter.requires_grad
-        groups[group] = (
-            trainable + size * trains,
-            frozen + size * (not trains),
-        )
+        trained = parameter.numel() * parameter.requires_grad
+        rest = parameter.numel() - trained
+        groups[group] = trainable + trained, frozen + rest
     return groups
 
 

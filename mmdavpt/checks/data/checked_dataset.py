@@ -111,11 +111,9 @@ class CheckedDataset:
         """Pixels of each label, or the labels, of each sample."""
         if self.labels:
             return [record.values for record in self.labels]
-        labels = (sample.get('gt_label') for sample in self.samples)
-        return [
-            () if k is None else tuple(np.atleast_1d(k).tolist())
-            for k in labels
-        ]
+        labels = [sample.get('gt_label') for sample in self.samples]
+        known = [() if label is None else label for label in labels]
+        return [tuple(np.atleast_1d(label).tolist()) for label in known]
 
     @property
     def counts(self) -> Counter:

@@ -53,11 +53,9 @@ def find_in(
         *folder_findings(data, used),
         *(finding for finder in FINDERS for finding in finder(data)),
     ]
+    broken = [f for f in found if f.kind == 'broken_files']
     if MISSING & {finding.kind for finding in found}:
         # Say only once that files do not exist.
-        found = [
-            f
-            for f in found
-            if f.kind != 'broken_files' or any(map(osp.exists, f.files))
-        ]
+        lost = [f for f in broken if not any(map(osp.exists, f.files))]
+        found = [finding for finding in found if finding not in lost]
     return sorted(found, key=lambda finding: finding.severity != 'error')

@@ -71,11 +71,11 @@ def label_sizes(data: CheckedDataset) -> Iterator[Finding]:
         label, image = pairs[0]
         (w, h), (width, height) = label.loaded_size, image.loaded_size
         turned = ': loading turns the image by its orientation tag'
+        turned *= image.orientation > 4
         what = (
             f'{label.path} has {w}×{h} pixels, but its image {image.path} has '
             f'{width}×{height}{and_more(pairs)}; make labels fit their images'
-            + turned
-            * (image.orientation > 4)
+            f'{turned}'
         )
         files = [record for pair in pairs for record in pair]
         yield data.finding('label_size', 'error', what, files)
@@ -97,5 +97,4 @@ def _value_map(data: CheckedDataset) -> str:
 
 def _names(classes: Iterable[int], names: tuple[str, ...]) -> str:
     """Return classes with their numbers, such as 'cat (1)'."""
-    numbered = (f'{names[k]} ({k})' for k in classes)
-    return first_few(numbered, 5)
+    return first_few((f'{names[k]} ({k})' for k in classes), 5)

@@ -18,16 +18,12 @@ def find_leaks(parts: Sequence[CheckedDataset]) -> list[Finding]:
         parts (Sequence[CheckedDataset]): The datasets of all splits. Of val
             and test sets with the same images, the first is compared.
     """
-    images = {
-        record.path: record
-        for part in parts
-        if part.split == 'train'
-        for record in part.images
-    }
-    others = {}
+    images, others = {}, {}
     for part in parts:
-        if part.split != 'train':
-            paths = tuple(record.path for record in part.images)
+        paths = tuple(record.path for record in part.images)
+        if part.split == 'train':
+            images |= zip(paths, part.images, strict=True)
+        else:
             others.setdefault(paths, part)
     return [
         replace(finding, split=f'train and {other.split}')
@@ -43,19 +39,16 @@ def _compare(images: dict, other: CheckedDataset) -> Iterator[Finding]:
         what = f'{other.path} reads {listed(same)} of the training set, so its'
         what += ' scores say nothing about new images'
         yield other.finding('same_files', 'warning', what, same)
-    pairs = [
-        (record, digests[record.digest])
-        for record in other.images
-        if record.digest in digests and record.path not in images
-    ]
-    if pairs:
-        copies = [copy for copy, _ in pairs]
-        noticeable = len(pairs) >= NOTICEABLE * len(other.images)
-        yield other.finding(
-            'leak',
-            'error' if noticeable else 'warning',
+    copies = [r for r in other.images if r.path not in images]
+    copies = [record for record in copies if record.digest in digests]
+    if copies:
+        noticeable = len(copies) >= NOTICEABLE * len(other.images)
+        severity = 'error' if noticeable else 'warning'
+        sources = [digests[record.digest] for record in copies]
+        what = (
             f'the training set also has {listed(copies)} of {other.path}, the '
-            f'first as {pairs[0][1].path}, so scores are too high; remove '
-            'them from one of the two',
-            [record for pair in pairs for record in pair],
+            f'first as {sources[0].path}, so scores are too high; remove '
+            'them from one of the two'
         )
+        files = [r for pair in zip(copies, sources, strict=True) for r in pair]
+        yield other.finding('leak', severity, what, files)

@@ -37,16 +37,10 @@ def open_datasets(
     for split, node in nodes.items():
         first = next(other for other in nodes if nodes[other] == node)
         if first != split:
-            opened += [
-                replace(
-                    part,
-                    split=split,
-                    path=part.path.replace(first, split, 1),
-                    same_as=part.path,
-                )
-                for part in opened
-                if part.split == first
-            ]
+            for part in [part for part in opened if part.split == first]:
+                path = part.path.replace(first, split, 1)
+                new = dict(split=split, path=path, same_as=part.path)
+                opened.append(replace(part, **new))
             continue
         try:
             opened += open_split(cfg, split)

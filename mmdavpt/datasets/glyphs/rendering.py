@@ -23,9 +23,8 @@ SCENE_EM = (0.4, 0.65)
 
 @lru_cache(maxsize=4096)
 def _font(face: str, pixels: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(
-        font_path(face), pixels, layout_engine=ImageFont.Layout.BASIC
-    )
+    engine = ImageFont.Layout.BASIC
+    return ImageFont.truetype(font_path(face), pixels, layout_engine=engine)
 
 
 @lru_cache(maxsize=16384)
@@ -34,14 +33,9 @@ def _em_square(char: str, face: str, pixels: int) -> Image.Image:
 
     The baseline is fixed, so 'o' stays smaller and lower than 'O'.
     """
-    canvas = Image.new('L', (2 * pixels, 2 * pixels))
-    ImageDraw.Draw(canvas).text(
-        (pixels, pixels * 1.35),
-        char,
-        font=_font(face, pixels),
-        fill=255,
-        anchor='ms',
-    )
+    canvas, place = Image.new('L', (2 * pixels, 2 * pixels)), pixels * 1.35
+    style = dict(font=_font(face, pixels), fill=255, anchor='ms')
+    ImageDraw.Draw(canvas).text((pixels, place), char, **style)
     return canvas
 
 
@@ -69,21 +63,10 @@ def _placed_mask(
     zoom = pixels / em
     cos, sin = float(np.cos(angle)) * zoom, float(np.sin(angle)) * zoom
     cx, cy = centre
-    height, width = size
-    coefficients = (
-        cos,
-        sin,
-        pixels - cos * cx - sin * cy,
-        -sin,
-        cos,
-        pixels + sin * cx - cos * cy,
-    )
-    mask = source.transform(
-        (width, height),
-        Image.Transform.AFFINE,
-        coefficients,
-        Image.Resampling.BILINEAR,
-    )
+    first = (cos, sin, pixels - cos * cx - sin * cy)
+    second = (-sin, cos, pixels + sin * cx - cos * cy)
+    kind, mode = Image.Transform.AFFINE, Image.Resampling.BILINEAR
+    mask = source.transform(size[::-1], kind, (*first, *second), mode)
     return np.asarray(mask, dtype=np.float32) / 255
 
 
@@ -92,9 +75,8 @@ def _smooth_field(
 ) -> np.ndarray:
     """Return smooth noise in [-1, 1], float32, with shape (H, W, 3)."""
     coarse = (rng.random((cells, cells, 3)) * 255).astype(np.uint8)
-    fine = Image.fromarray(coarse).resize(
-        size[::-1], resample=Image.Resampling.BICUBIC
-    )
+    mode = Image.Resampling.BICUBIC
+    fine = Image.fromarray(coarse).resize(size[::-1], resample=mode)
     return np.asarray(fine, dtype=np.float32) / 127.5 - 1
 
 
@@ -122,10 +104,8 @@ def _finish(
 ) -> np.ndarray:
     """Add the noise of single pixels; return uint8, BGR, (H, W, 3)."""
     noise = rng.random(image.shape, dtype=np.float32) * 2 - 1
-    image = image + style.noise * noise
-    return np.ascontiguousarray(
-        (np.clip(image, 0, 1) * 255).astype(np.uint8)[..., ::-1]
-    )
+    image = np.clip(image + style.noise * noise, 0, 1) * 255
+    return np.ascontiguousarray(image.astype(np.uint8)[..., ::-1])
 
 
 def _greys(rng: np.random.Generator, style: GlyphStyle):
@@ -182,9 +162,7 @@ def _stray_strokes(
     return np.asarray(canvas, dtype=np.float32) / 255
 
 
-def _grid_cells(
-    rng: np.random.Generator,
-) -> tuple[int, int, list[tuple[int, int]]]:
+def _grid_cells(rng: np.random.Generator) -> tuple[int, int, list[tuple]]:
     """Return the rows and columns of a grid, and a cell for each glyph."""
     fewest, most = SCENE_GLYPHS
     count = fewest + int(rng.random() * (most - fewest + 1))
@@ -233,10 +211,8 @@ def render_scene(
         )
         label = int(rng.random() * len(chars))
         face = faces[int(rng.random() * len(faces))]
-        pixels = _uniform(rng, *SCENE_EM) * min(size)
-        mask = _placed_mask(
-            rng, chars[label], face, style, size, centre, pixels
-        )
+        em = _uniform(rng, *SCENE_EM) * min(size)
+        mask = _placed_mask(rng, chars[label], face, style, size, centre, em)
         image += mask[..., None] * (_colour(rng, ink, style.colour) - image)
         annotation[mask > 0.1] = 0
         annotation[mask > 0.5] = label + 2

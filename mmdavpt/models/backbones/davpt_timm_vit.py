@@ -180,8 +180,8 @@ class DAVPTTimmViT(PromptedBackbone, BaseModule):
         Weights that tuning added are unchanged.
         """
         options = {k: v for k, v in self.init_cfg.items() if k != 'type'}
-        loaded = self.vit, self.model_name
-        self.normalization = load_into_timm(*loaded, **options)
+        vit, name = self.vit, self.model_name
+        self.normalization = load_into_timm(vit, name, **options)
 
     def embed(self, images: Tensor, acting: Acting) -> EmbeddedImages:
         """Return the input of the first layer, with shape (B, E+N, C)."""

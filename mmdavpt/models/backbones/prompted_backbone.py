@@ -1,6 +1,5 @@
 """Prompts and tuners over any frozen Vision Transformer."""
 
-from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -47,8 +46,9 @@ class EmbeddedImages(NamedTuple):
 class PromptedBackbone(nn.Module):
     """Base of the prompted backbones: what does not depend on the library.
 
-    A subclass builds the frozen ViT, sets the attributes below, and calls
-    :meth:`add_tuning` last in its constructor.
+    A subclass builds the frozen ViT, sets the attributes below, defines the
+    methods without a body, and calls :meth:`add_tuning` last in its
+    constructor.
 
     Attributes:
         layers (Sequence[nn.Module]): Layers of a class in
@@ -65,7 +65,6 @@ class PromptedBackbone(nn.Module):
             outputs.
     """
 
-    @abstractmethod
     def embed(self, images: Tensor, acting: Acting) -> EmbeddedImages:
         """Return the input of the first layer.
 
@@ -74,7 +73,6 @@ class PromptedBackbone(nn.Module):
             acting (Acting): Tuners, of which 'embed' acts here.
         """
 
-    @abstractmethod
     def format_output(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
         """Return a feature of kind ``out_type``.
 
@@ -84,16 +82,13 @@ class PromptedBackbone(nn.Module):
         """
 
     @property
-    @abstractmethod
     def output_norm(self) -> nn.Module:
         """nn.Module: The norm after the last layer."""
 
     @property
-    @abstractmethod
     def patch_projection(self) -> nn.Module:
         """nn.Module: The convolution that embeds patches."""
 
-    @abstractmethod
     def pool(self, x: Tensor) -> Tensor:
         """Return the feature of a model without [CLS], (B, C).
 
@@ -101,11 +96,9 @@ class PromptedBackbone(nn.Module):
             x (Tensor): See :meth:`format_output`.
         """
 
-    @abstractmethod
     def stem(self) -> tuple[list[nn.Module], list[nn.Parameter]]:
         """Return the modules and further parameters before the layers."""
 
-    @abstractmethod
     def tail(self) -> dict[nn.Module, bool]:
         """Return the modules after the layers, and whether they run."""
 
@@ -126,11 +119,9 @@ class PromptedBackbone(nn.Module):
         """
         self.out_indices = _resolve(self.out_indices, len(self.layers))
         self.num_used_layers = max(self.out_indices) + 1
-        self.prompts = DeepPrompts(
-            prompts_per_layer(num_prompts, self.num_used_layers),
-            self.embed_dims,
-            prompt_init_bound(self.patch_size, self.embed_dims),
-        )
+        counts = prompts_per_layer(num_prompts, self.num_used_layers)
+        bound = prompt_init_bound(self.patch_size, self.embed_dims)
+        self.prompts = DeepPrompts(counts, self.embed_dims, bound)
         self.prompt_cache = PromptCache()
         self.propagate = propagate
         self.gate_logits = gate_logits(propagate, self.prompts.counts)

@@ -138,6 +138,17 @@ def load_and_log(
     )
 
 
+def both_shapes(
+    target: Mapping[str, Tensor],
+    weights: Mapping[str, Tensor],
+    names: Iterable[str],
+) -> list[str]:
+    """Return names of weights with their shape in the model and in a file."""
+    pairs = {n: (target[n].shape, weights[n].shape) for n in names}
+    form = '{} (should be {}, but is {})'.format
+    return [form(n, tuple(a), tuple(b)) for n, (a, b) in pairs.items()]
+
+
 def check_values(weights: Mapping[str, Tensor]) -> None:
     """Refuse weights that are no finite floating point numbers.
 
@@ -188,26 +199,19 @@ def fit_to(
             weights[new] = weights.pop(key)
     check_values(weights)
     position = weights.get('pos_embed', torch.empty(0))
-    own = (
-        named.family is MMPRETRAIN
-        and position.shape == target['pos_embed'].shape
-    )
+    same = position.shape == target['pos_embed'].shape
+    own = named.family is MMPRETRAIN and same
     if position.ndim == 3 and not own:  # our own may have any grid
-        weights['pos_embed'] = fit_position_embedding(
-            position,
-            module.num_extra_tokens,
-            tuple(module.patch_embed.init_out_size),
-        )
+        grid = tuple(module.patch_embed.init_out_size)
+        sizes = (module.num_extra_tokens, grid)
+        weights['pos_embed'] = fit_position_embedding(position, *sizes)
     missing, unexpected, mismatched = compare_weights(target, weights)
+    missing = [k for k in missing if not k.startswith('ln2.')]
+    surplus = [k for k in unexpected if not k.startswith(OPTIONAL_PARTS)]
     problems = describe_mismatch(
-        [k for k in missing if not k.startswith('ln2.') and not is_added(k)],
-        named.surplus
-        + [k for k in unexpected if not k.startswith(OPTIONAL_PARTS)],
-        [
-            f'{key} (should be {tuple(target[key].shape)}, but is '
-            f'{tuple(weights[key].shape)})'
-            for key in mismatched
-        ],
+        [key for key in missing if not is_added(key)],
+        named.surplus + surplus,
+        both_shapes(target, weights, mismatched),
     )
     if problems:
         raise UsageError(

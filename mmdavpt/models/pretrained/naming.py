@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import NamedTuple
 
 import torch
@@ -52,12 +53,10 @@ def find_backbone(
         UsageError: If there is no Vision Transformer, or if there are several
             and none is known to be the one to use.
     """
-    found = [
-        (family, match[1] or '')
-        for family in FAMILIES
-        for key in keys
-        if (match := re.fullmatch(rf'(.+\.)?{family.marker}', key))
-    ]
+    found = []
+    for family, key in product(FAMILIES, keys):
+        if match := re.fullmatch(rf'(.+\.)?{family.marker}', key):
+            found.append((family, match[1] or ''))
     places = ' and '.join(repr(place) for _, place in found)
     if prefix is not None:
         prefix = prefix if prefix.endswith('.') or not prefix else f'{prefix}.'
@@ -105,11 +104,8 @@ def to_mmpretrain(
     """
     family, place = find_backbone(list(weights), prefix)
     left_out = [key for key in weights if not key.startswith(place)]
-    inside = {
-        key.removeprefix(place): value
-        for key, value in weights.items()
-        if key.startswith(place)
-    }
+    keys = [key for key in weights if key.startswith(place)]
+    inside = {key.removeprefix(place): weights[key] for key in keys}
     origin = _with_method(family, inside, weights, place)
     if family in (TIMM, OPENCLIP):
         inside = to_timm_names(inside)

@@ -101,7 +101,7 @@ def _training_step(runner: Runner) -> None:
             if isinstance(hook, PromptMappingHook):
                 _guide_temporarily(model)
             if isinstance(hook, (PromptMappingHook, TrainingCheckHook)):
-                hook.before_train_iter(runner, 0, batch.data)
+                hook.before_train_iter(runner, batch.data)
         model.train_step(batch.data, optim_wrapper=runner.optim_wrapper)
         if torch.cuda.is_available():
             torch.cuda.synchronize()  # errors of a GPU come late

@@ -9,11 +9,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
-from mmdavpt.checkpoints import (
-    atomic_write,
-    install_safe_loading,
-    last_checkpoint,
-)
+from mmdavpt import checkpoints
 from mmdavpt.ranks import run_on_rank_0
 from mmdavpt.registry import RUNNERS
 
@@ -35,7 +31,7 @@ class DAVPTRunner(Runner):
     keeps_config = False
 
     def __init__(self, *args, **kwargs) -> None:
-        install_safe_loading()
+        checkpoints.install_safe_loading()
         super().__init__(*args, **kwargs)
 
     @classmethod
@@ -132,7 +128,8 @@ class DAVPTRunner(Runner):
             if '://' in str(out_dir):  # remote storages replace atomically
                 save(out_dir, filename, *args, **kwargs)
                 return
-            with atomic_write(osp.join(out_dir, filename)) as partial:
+            path = osp.join(out_dir, filename)
+            with checkpoints.atomic_write(path) as partial:
                 save(out_dir, osp.basename(partial), *args, **kwargs)
 
         run_on_rank_0(work)
@@ -145,7 +142,7 @@ class DAVPTRunner(Runner):
                 is intact.
         """
         if self._resume and self._load_from is None and not self._has_loaded:
-            self._load_from, notes = last_checkpoint(self.work_dir)
+            self._load_from, notes = checkpoints.last_checkpoint(self.work_dir)
             for note in notes:
                 self.logger.warning(note)
             self._resume = self._load_from is not None

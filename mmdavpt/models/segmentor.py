@@ -13,13 +13,7 @@ from mmdavpt.errors import UsageError
 from mmdavpt.mapping.refresh_schedule import check_count
 from mmdavpt.registry import MODELS
 
-from .guidance import (
-    Regions,
-    build_guidance,
-    draw_class_labels,
-    find_regions,
-    patch_labels,
-)
+from . import guidance as guiding
 from .guided_model import GuidedModelMixin
 from .slide import WINDOW_BATCH, slide_logits
 
@@ -59,7 +53,7 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
         number = (self.test_cfg or {}).get('window_batch')
         check_count('`test_cfg.window_batch`', number, 1)
         backbone, classes = self.backbone, self.num_classes
-        self.guidance = build_guidance(guidance, backbone, classes)
+        self.guidance = guiding.build_guidance(guidance, backbone, classes)
 
     def loss(
         self, inputs: Tensor, data_samples: list[SegDataSample]
@@ -97,7 +91,7 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
             losses = {k: v for k, v in losses.items() if 'acc_seg' not in k}
         return super().parse_losses(losses)
 
-    def regions(self, data_samples: list[SegDataSample]) -> Regions:
+    def regions(self, data_samples: list[SegDataSample]) -> guiding.Regions:
         """Return the regions of all present classes.
 
         Args:
@@ -108,7 +102,8 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
         pixels = torch.cat([s.gt_sem_seg.data for s in data_samples])
         size, number = self.backbone.patch_size, guidance.num_classes
         excluded = (*guidance.excluded, self.decode_head.ignore_index)
-        return find_regions(patch_labels(pixels, size, number, excluded))
+        labels = guiding.patch_labels(pixels, size, number, excluded)
+        return guiding.find_regions(labels)
 
     def guidance_labels(self, data_samples: list[SegDataSample]) -> Tensor:
         """Return the drawn class of each sample, int64, with shape (B, ).
@@ -131,7 +126,7 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
     ) -> list[int]:
         """Draw one class of each sample's annotation, -1 for none."""
         guidance = self.guidance
-        return draw_class_labels(
+        return guiding.draw_class_labels(
             data_samples,
             guidance.num_classes,
             guidance.excluded,

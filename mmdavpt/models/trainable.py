@@ -1,11 +1,23 @@
-"""Select, count and list trainable parameters."""
+"""Select, count and list trainable parameters; name those that tuning adds."""
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from torch import nn
 
-from .added import is_added
+#: The attributes of a backbone that tuning adds. All code that separates them
+#: from pre-trained weights (freezing, strict loading, tuned-only files,
+#: parameter counts, checks, export) uses this.
+ADDED = ('prompts', 'bias_delta', 'gate_logits', 'tuners')
+
+
+def is_added(name: str) -> bool:
+    """Return whether tuning added a parameter or buffer of a backbone.
+
+    Args:
+        name (str): Its name, relative to the backbone.
+    """
+    return name.partition('.')[0] in ADDED
 
 
 def select_trainable(module: nn.Module, patterns: Sequence[str]) -> None:

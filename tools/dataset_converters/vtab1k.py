@@ -79,7 +79,7 @@ if __name__ == '__main__':
     parse_args()  # answer before slow imports
 
 from mmdavpt.cli.messages import exit_with_sentence  # noqa: E402
-from mmdavpt.datasets.vtab1k.tasks import TASKS  # noqa: E402
+from mmdavpt.datasets.vtab1k import TASKS  # noqa: E402
 from tools.dataset_converters.vtab1k_conversion.checking import (  # noqa: E402
     task_defects,
     task_folders,

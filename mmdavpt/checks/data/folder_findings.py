@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator
 from mmdavpt.datasets.folder_files import is_hidden, is_picture, list_files
 from mmdavpt.errors import first_few
 
-from .checked_dataset import CheckedDataset
-from .finding import Finding
+from .checked_dataset import CheckedDataset, Finding
 
 
 def folder_findings(

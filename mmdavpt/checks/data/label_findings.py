@@ -5,8 +5,7 @@ from collections.abc import Iterable, Iterator
 from mmdavpt.datasets.mask_values import suggest_value_map
 from mmdavpt.errors import first_few
 
-from .checked_dataset import CheckedDataset, and_more, listed
-from .finding import Finding
+from .checked_dataset import CheckedDataset, Finding, and_more, listed
 
 #: Decoded label files per class from which a class without a pixel is worth a
 #: warning if not all files were decoded.

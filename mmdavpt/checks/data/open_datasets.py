@@ -13,8 +13,7 @@ from mmengine.registry import DATASETS, DefaultScope
 from mmdavpt.checks.introspection import arguments_of, find_types, walk
 from mmdavpt.errors import UsageError
 
-from .checked_dataset import CheckedDataset, checked_dataset
-from .finding import Finding
+from .checked_dataset import CheckedDataset, Finding, checked_dataset
 from .list_findings import class_list_findings, list_findings
 
 

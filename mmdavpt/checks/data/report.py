@@ -8,10 +8,8 @@ from multiprocessing.pool import ThreadPool
 
 from mmdavpt.progress import track
 
-from .checked_dataset import CheckedDataset
-from .find import find_in
-from .finding import Finding
-from .leaks import find_leaks
+from .checked_dataset import CheckedDataset, Finding
+from .find import find_in, find_leaks
 from .open_datasets import open_datasets
 
 

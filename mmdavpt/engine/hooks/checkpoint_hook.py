@@ -17,10 +17,7 @@ from mmdavpt.checkpoints.frozen import check_restorable, frozen_weights
 from mmdavpt.checkpoints.plain import package_versions, to_plain
 from mmdavpt.checkpoints.tuned import strip_frozen, tunable_model
 from mmdavpt.checkpoints.writing import partial_files
-from mmdavpt.engine.resuming.checkpoint_records import (
-    relocate_best_checkpoint,
-    snapshot_records,
-)
+from mmdavpt.engine.resuming import checkpoint_records
 from mmdavpt.errors import first_few
 from mmdavpt.ranks import run_on_rank_0
 from mmdavpt.registry import HOOKS
@@ -61,7 +58,7 @@ class DAVPTCheckpointHook(CheckpointHook):
                 the frozen weights.
         """
         super().before_train(runner)
-        relocate_best_checkpoint(self)
+        checkpoint_records.relocate_best_checkpoint(self)
         names = sorted(path.name for path in Path(self.out_dir).glob('*.pth'))
         if names and not runner._resume and is_main_process():
             runner.logger.warning(
@@ -175,7 +172,7 @@ class DAVPTCheckpointHook(CheckpointHook):
     @contextmanager
     def _continue_if_save_fails(self, runner: Runner) -> Iterator[None]:
         """Undo the records of a checkpoint that cannot be saved, and log."""
-        restore = snapshot_records(self, runner.message_hub)
+        restore = checkpoint_records.snapshot_records(self, runner.message_hub)
         try:
             yield
         except SaveError as error:

@@ -20,7 +20,7 @@ class MissingLabelsHook(Hook):
     """
 
     def before_test_iter(
-        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
+        self, runner: Runner, batch_idx: int, data_batch: dict
     ) -> None:
         """Look for labels in the first batch.
 

@@ -8,13 +8,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmpretrain.models import MultiLabelClsHead
 
+from mmdavpt.engine import class_counts
 from mmdavpt.engine.checked_pipeline import check_files_of
-from mmdavpt.engine.class_counts import (
-    check_classes,
-    heads_of,
-    label_defect,
-    metainfo_of,
-)
 from mmdavpt.errors import UsageError
 from mmdavpt.models.guidance import check_annotations, read_class_labels
 from mmdavpt.registry import HOOKS
@@ -49,12 +44,13 @@ class TrainingCheckHook(Hook):
                 set, heads and validation set differ.
         """
         training = runner.train_dataloader.dataset
-        check_classes(unwrap(runner.model), training)
+        class_counts.check_classes(unwrap(runner.model), training)
         check_files_of(training)
         if runner.val_loop is not None:
             validation = runner.val_dataloader.dataset
-            metas = metainfo_of(training), metainfo_of(validation)
-            if defect := label_defect(*metas):
+            both = (training, validation)
+            metas = [class_counts.metainfo_of(dataset) for dataset in both]
+            if defect := class_counts.label_defect(*metas):
                 raise UsageError(defect)
             check_files_of(validation, scored=True)
 
@@ -62,9 +58,7 @@ class TrainingCheckHook(Hook):
         """Check the files of the test set from now on."""
         check_files_of(runner.test_dataloader.dataset, scored=True)
 
-    def before_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
-    ) -> None:
+    def before_train_iter(self, runner: Runner, data_batch: dict, **_) -> None:
         """Check the range of all labels.
 
         Raises:
@@ -72,9 +66,7 @@ class TrainingCheckHook(Hook):
         """
         _check_labels(runner, data_batch['data_samples'])
 
-    def before_val_iter(
-        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
-    ) -> None:
+    def before_val_iter(self, runner: Runner, data_batch: dict, **_) -> None:
         """Check the range of labels, which metrics would count as mistakes.
 
         Raises:
@@ -87,11 +79,7 @@ class TrainingCheckHook(Hook):
     before_test_iter = before_val_iter
 
     def after_train_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: dict | None = None,
-        outputs: dict | None = None,
+        self, runner: Runner, data_batch: dict, outputs: dict, **_
     ) -> None:
         """Check that the loss is finite.
 
@@ -132,7 +120,7 @@ class TrainingCheckHook(Hook):
 
 def _check_labels(runner: Runner, samples: Sequence) -> None:
     """Raise if a label of a batch is missing or out of range."""
-    for name, head in heads_of(model_of(runner.model)).items():
+    for name, head in class_counts.heads_of(model_of(runner.model)).items():
         if name == 'head' and not isinstance(head, MultiLabelClsHead):
             if hasattr(head, 'num_classes'):
                 read_class_labels(samples, head.num_classes)

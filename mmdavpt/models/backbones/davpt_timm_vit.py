@@ -12,11 +12,7 @@ from torch import Tensor, nn
 
 from mmdavpt.errors import UsageError, did_you_mean
 from mmdavpt.models.option_checks import check_choice
-from mmdavpt.models.pretrained import (
-    Normalization,
-    checked_init_cfg,
-    load_into_timm,
-)
+from mmdavpt.models.pretrained import checked_init_cfg, load_into_timm
 from mmdavpt.models.tuners import Acting
 from mmdavpt.registry import MODELS
 
@@ -122,7 +118,6 @@ class DAVPTTimmViT(PromptedBackbone, BaseModule):
                 f'{out_type!r}'
             )
         self.pool_prompts = pool_prompts
-        self.normalization: Normalization | None = None
         self.add_tuning(
             num_prompts, propagate, bias, tuners, trainable, with_cp
         )

@@ -8,10 +8,10 @@ from torch.utils.checkpoint import checkpoint
 
 from mmdavpt.models.tuners import LayerTuners
 
-from .connections import mix_prompts
 from .guided_tokens import TokenRequest
 from .layer_kinds import view_of
 from .prompted_layer import LayerTask, prompted_layer
+from .prompts import mix_prompts
 
 
 class BackboneTokens(NamedTuple):

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from mmengine.logging import print_log
 from torch import nn
 
-from mmdavpt.models.added import is_added
-from mmdavpt.models.trainable import select_trainable
+from mmdavpt.models.trainable import is_added, select_trainable
 
 
 def freeze(vit: nn.Module, trainable: Sequence[str]) -> None:

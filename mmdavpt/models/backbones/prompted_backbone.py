@@ -7,25 +7,21 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mmdavpt.models.tuners import (
-    PARTS,
-    Acting,
-    BackboneSizes,
-    Bias,
-    SelectiveTuner,
-    Tuner,
-    acting,
-    build_tuners,
-)
+from mmdavpt.models import tuners as tuning
+from mmdavpt.models.pretrained import Normalization
 
-from .connections import gate_logits
 from .forward_pass import BackboneTokens, run_layers
 from .freezing import eval_frozen, freeze
 from .guided_tokens import TokenRequest
 from .layer_kinds import view_of
 from .layer_view import LayerView
 from .prompt_cache import PromptCache
-from .prompts import DeepPrompts, prompt_init_bound, prompts_per_layer
+from .prompts import (
+    DeepPrompts,
+    gate_logits,
+    prompt_init_bound,
+    prompts_per_layer,
+)
 
 
 class EmbeddedImages(NamedTuple):
@@ -63,9 +59,13 @@ class PromptedBackbone(nn.Module):
         final_norm (bool): Whether the last layer has a norm after it.
         pool_prompts (bool): Whether the last feature includes the prompt
             outputs.
+        normalization (Normalization | None): That of the images that the
+            weights were trained on, once they are loaded.
     """
 
-    def embed(self, images: Tensor, acting: Acting) -> EmbeddedImages:
+    normalization: Normalization | None = None
+
+    def embed(self, images: Tensor, acting: tuning.Acting) -> EmbeddedImages:
         """Return the input of the first layer.
 
         Args:
@@ -127,20 +127,20 @@ class PromptedBackbone(nn.Module):
         self.gate_logits = gate_logits(propagate, self.prompts.counts)
         self.with_cp = with_cp
         sizes = self._sizes()
-        self.bias_delta = Bias(sizes, bias) if bias else None
-        self.tuners = build_tuners(tuners, sizes)
+        self.bias_delta = tuning.Bias(sizes, bias) if bias else None
+        self.tuners = tuning.build_tuners(tuners, sizes)
         self.adapt_tuners()
         freeze(self, trainable)
 
-    def _sizes(self) -> BackboneSizes:
+    def _sizes(self) -> tuning.BackboneSizes:
         view = self.view(0)
-        return BackboneSizes(
+        return tuning.BackboneSizes(
             embed_dims=self.embed_dims,
             num_layers=self.num_used_layers,
             num_heads=view.num_heads,
             patch_size=self.patch_size,
             final_norm=self.normalizes_output,
-            parts={part: view.dims(part) for part in PARTS},
+            parts={part: view.dims(part) for part in tuning.PARTS},
             normalizes_queries=view.normalizes_queries,
         )
 
@@ -194,14 +194,14 @@ class PromptedBackbone(nn.Module):
         """
         return self.view(layer).linear(part)
 
-    def all_tuners(self) -> list[Tuner]:
+    def all_tuners(self) -> list[tuning.Tuner]:
         """Return the tuners in the order in which they act."""
         bias = [] if self.bias_delta is None else [self.bias_delta]
         return [*bias, *self.tuners.values()]
 
-    def acting_tuners(self) -> Acting:
+    def acting_tuners(self) -> tuning.Acting:
         """Return which tuners act at which point."""
-        return acting(self.all_tuners())
+        return tuning.acting(self.all_tuners())
 
     def train(self, mode: bool = True) -> 'PromptedBackbone':
         """Set the mode; modules that are frozen stay in eval mode.
@@ -215,7 +215,7 @@ class PromptedBackbone(nn.Module):
         if mode:
             eval_frozen(self)
             for tuner in self.tuners.values():
-                if isinstance(tuner, SelectiveTuner):
+                if isinstance(tuner, tuning.SelectiveTuner):
                     tuner.check_selection(self)
         return self
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mmdavpt.checkpoints.fit import compare_weights, describe_mismatch
 from mmdavpt.errors import UsageError, first_few
-from mmdavpt.models.added import is_added
+from mmdavpt.models.trainable import is_added
 
 from .families import MMPRETRAIN, Normalization
 from .naming import NamedWeights, to_mmpretrain

@@ -117,12 +117,11 @@ def check_fit(
             'load pre-trained weights into the backbone, use model.backbone.'
             "init_cfg=dict(type='Pretrained', checkpoint=FILE)"
         )
-    problems = describe_mismatch(
-        *(
-            [n for n in names if not any(fnmatchcase(n, p) for p in allowed)]
-            for names in mismatch
-        )
-    )
+
+    def refused(name: str) -> bool:
+        return not any(fnmatchcase(name, pattern) for pattern in allowed)
+
+    problems = describe_mismatch(*([*filter(refused, m)] for m in mismatch))
     if problems:
         raise UsageError(
             f'{source} should have exactly the {len(own)} weights of this '

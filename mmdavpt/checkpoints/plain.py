@@ -29,11 +29,8 @@ def to_plain(value: Any) -> Any:
         if isinstance(value, kind):
             return kind(to_plain(item) for item in value)
     if isinstance(value, dict):
-        return {
-            to_plain(key): to_plain(item)
-            for key, item in value.items()
-            if not callable(item)
-        }
+        items = [item for item in value.items() if not callable(item[1])]
+        return {to_plain(key): to_plain(item) for key, item in items}
     if isinstance(value, PurePath):
         return str(value)
     return value.item() if isinstance(value, np.generic) else value

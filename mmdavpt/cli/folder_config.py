@@ -161,11 +161,8 @@ def _count(layout: FolderLayout) -> str:
     """Return the number of classes, and of images of each split."""
     validate = 'validate' if 'test' in layout.images else 'validate and test'
     verbs = dict(train='images train', val=validate, test='test')
-    counts = [
-        f'{layout.images[split]} {verb}'
-        for split, verb in verbs.items()
-        if split in layout.images
-    ]
+    splits = [split for split in verbs if split in layout.images]
+    counts = [f'{layout.images[split]} {verbs[split]}' for split in splits]
     return f'{len(layout.settings["classes"])} classes; {", ".join(counts)}'
 
 

@@ -254,19 +254,15 @@ def _segmentation(folder: str) -> tuple[dict, dict, dict]:
         }
     masks = [mask for split in pairs.values() for mask in split.values()]
     settings, classes_of = read_mask_classes(Path(folder), masks)
-    samples = {
-        split: {image: classes_of[mask] for image, mask in pair.items()}
-        for split, pair in pairs.items()
-    }
-    return data, samples, settings
+    for pair in pairs.values():
+        pair.update({image: classes_of[mask] for image, mask in pair.items()})
+    return data, pairs, settings
 
 
 def _mask_suffix(images: str, labels: str) -> str:
     """Return what the names of all masks add to those of the images."""
-    stems, masks = (
-        {osp.splitext(file)[0] for file in list_files(root)[0]}
-        for root in (images, labels)
-    )
+    files = [list_files(root)[0] for root in (images, labels)]
+    stems, masks = ({osp.splitext(f)[0] for f in found} for found in files)
     first = min(stems, default='')
     suffixes = [m.removeprefix(first) for m in masks if m.startswith(first)]
     fitting = [s for s in suffixes if all(i + s in masks for i in stems)]

@@ -206,16 +206,12 @@ class FGVC(BenchmarkDataset):
         labels = {class_id: label for label, class_id in enumerate(class_ids)}
         entries: dict[str, ClassId] = {}
         for part in SPLITS[self.split]:
-            if part == 'train':
-                entries.update(train)
-            else:
-                entries.update(self._read_evaluation(part, train))
+            is_train = part == 'train'
+            entries |= train if is_train else self._read_other(part, train)
         folder = self._image_dir(next(iter(entries)))
         self.data_prefix['img_path'] = folder
-        return [
-            dict(img_path=osp.join(folder, image), gt_label=labels[class_id])
-            for image, class_id in entries.items()
-        ]
+        found = {image: labels[k] for image, k in entries.items()}
+        return self.to_samples(folder, found)
 
     def _list_path(self, part: str) -> str:
         return osp.join(self.data_root, f'{part}.json')
@@ -225,9 +221,7 @@ class FGVC(BenchmarkDataset):
         self.check_count(path, len(entries), self.benchmark.sizes[part])
         return entries
 
-    def _read_evaluation(
-        self, part: str, train: dict[str, ClassId]
-    ) -> dict[str, ClassId]:
+    def _read_other(self, part: str, train: dict) -> dict[str, ClassId]:
         """Read 'val' or 'test'; compare it with the training list."""
         entries, path = self._read(part), self._list_path(part)
         known = set(train.values())

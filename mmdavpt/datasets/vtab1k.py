@@ -149,10 +149,7 @@ class VTAB1k(BenchmarkDataset):
         if 'classes' not in self._metainfo:
             names = read_class_names(folder, task.num_classes)
             self._metainfo['classes'] = tuple(names)
-        return [
-            dict(img_path=osp.join(folder, image), gt_label=label)
-            for image, label in entries.items()
-        ]
+        return self.to_samples(folder, entries)
 
 
 def read_class_names(folder: str, num_classes: int) -> list[str]:

@@ -77,11 +77,8 @@ class CheckedPipeline(Compose):
 
     def _files_of(self, data: dict) -> list[str]:
         """Return the local files that the transforms load for a sample."""
-        paths = [
-            data.get(path_key)
-            for key, path_key in self._loaded.items()
-            if key not in data
-        ]
+        missing = [key for key in self._loaded if key not in data]
+        paths = [data.get(self._loaded[key]) for key in missing]
         return [p for p in paths if isinstance(p, str) and '://' not in p]
 
 

@@ -65,28 +65,24 @@ def init_prompts(
     model.train(was_training)
     for layer, kept in found.items():
         tokens, number = torch.cat(kept), len(prompts[layer])
-        prompts[layer].copy_(_make_prompts(tokens, number, method, seed))
+        prompts[layer].copy_(_to_prompts(tokens, number, method, seed))
 
 
-def _add(
-    found: list[Tensor], tokens: Tensor, images: int, method: str
-) -> None:
+def _add(found: list[Tensor], tokens: Tensor, count: int, method: str) -> None:
     """Add the tokens of a batch, (B, N, C), to those that are kept.
 
     These are rows of tokens to cluster; or the mean over all images, of
     which each batch adds its part.
     """
     if method == 'mean':
-        found[:] = [sum(found, tokens.sum(dim=0) / images)]
+        found[:] = [sum(found, tokens.sum(dim=0) / count)]
         return
     positions = torch.randperm(tokens.shape[1])
-    positions = positions[: math.ceil(SAMPLE / images)].sort().values
+    positions = positions[: math.ceil(SAMPLE / count)].sort().values
     found.append(tokens[:, positions].flatten(0, 1))
 
 
-def _make_prompts(
-    tokens: Tensor, number: int, method: str, seed: int
-) -> Tensor:
+def _to_prompts(tokens: Tensor, number: int, method: str, seed: int) -> Tensor:
     """Make prompts, (P, C), of the tokens that were kept."""
     if len(tokens) < number:
         raise ValueError(

@@ -60,12 +60,11 @@ def missing_classes(data: CheckedDataset) -> Iterator[Finding]:
 
 def label_sizes(data: CheckedDataset) -> Iterator[Finding]:
     """Find labels of another size than their image."""
-    pairs = [
-        (label, image)
-        for image, label in zip(data.images, data.labels, strict=False)
-        if image.loaded_size and label.loaded_size
-        if image.loaded_size != label.loaded_size
-    ]
+    pairs = []
+    for image, label in zip(data.images, data.labels, strict=False):
+        sizes = (image.loaded_size, label.loaded_size)
+        if all(sizes) and sizes[0] != sizes[1]:
+            pairs.append((label, image))
     if pairs:
         label, image = pairs[0]
         (w, h), (width, height) = label.loaded_size, image.loaded_size

@@ -42,11 +42,9 @@ def eval_frozen(vit: nn.Module) -> None:
     modules, parameters = vit.stem()
     parameters += [p for module in modules for p in module.parameters()]
     frozen = [] if any(p.requires_grad for p in parameters) else modules
-    frozen += [
-        module
-        for module in (*vit.layers, *vit.tail())
-        if not any(p.requires_grad for p in module.parameters())
-    ]
+    for module in (*vit.layers, *vit.tail()):
+        if not any(p.requires_grad for p in module.parameters()):
+            frozen.append(module)
     for module in frozen:
         module.eval()
 

@@ -158,12 +158,9 @@ def check_values(weights: Mapping[str, Tensor]) -> None:
     Raises:
         UsageError: If some are not.
     """
-    bad = [
-        name
-        for name, value in weights.items()
-        if not value.is_floating_point() or not torch.isfinite(value).all()
-    ]
-    if bad:
+    good = [k for k, v in weights.items() if v.is_floating_point()]
+    good = {key for key in good if torch.isfinite(weights[key]).all()}
+    if bad := [key for key in weights if key not in good]:
         raise UsageError(
             'the checkpoint should hold finite floating point numbers, but '
             f'does not in {first_few(bad)}; it is damaged or quantized, so '

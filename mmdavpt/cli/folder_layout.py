@@ -216,8 +216,8 @@ def _classification(folder: str) -> tuple[dict, dict, dict]:
         dataset = ImageFolder(folder, name, **options)
         samples[split], root = {}, dataset.img_prefix
         for sample in dataset.load_data_list():
-            name = osp.relpath(sample['img_path'], root)
-            samples[split][name] = [sample['gt_label']]
+            image = osp.relpath(sample['img_path'], root)
+            samples[split][image] = [sample['gt_label']]
         data[split] = dict(data_prefix=name)
         classes = classes or list(dataset.CLASSES)
         if len(classes) < 2:

@@ -51,6 +51,11 @@ class TokenRequest:
     names: frozenset[str]
     targets: Tensor | None = None
 
+    @property
+    def needs_all_queries(self) -> bool:
+        """bool: Whether the queries of all patches are needed."""
+        return bool(self.names & OF_PATCH_QUERIES)
+
 
 class AttentionStates(NamedTuple):
     """Intermediate results of a layer's attention over T tokens.

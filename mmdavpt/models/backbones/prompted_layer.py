@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mmdavpt.models.tuners import LayerTuners
 
-from . import guided_tokens
+from .guided_tokens import AttentionStates, TokenRequest, take_tokens
 from .tuned_layer import UNTUNED, TunedLayer
 
 
@@ -44,7 +44,7 @@ class LayerTask(NamedTuple):
     tuners: LayerTuners = UNTUNED
     patch_start: int = 1
     cls_only: bool = False
-    request: guided_tokens.TokenRequest | None = None
+    request: TokenRequest | None = None
     own_prompts: Tensor | None = None
     rope: Tensor | None = None
     has_cls: bool = True
@@ -95,7 +95,7 @@ def _prompted_attention(
         if prompts is None:
             prompts = project_prompts(layer, task.prompts)
         prefix.append(prompts)
-    all_rows = request and request.names & guided_tokens.OF_PATCH_QUERIES
+    all_rows = request is not None and request.needs_all_queries
     rows = 1 if task.cls_only and not all_rows else x.shape[1]
 
     normed = layer.norm1(x)
@@ -104,10 +104,9 @@ def _prompted_attention(
     attended = layer.view.attend(query, keys, values)
     tokens = {}
     if request is not None:
-        states = (x, normed, query, keys, values, attended)
-        states = guided_tokens.AttentionStates(*states)
+        states = AttentionStates(x, normed, query, keys, values, attended)
         given = (states, task.own_prompts, start, request, task.has_cls)
-        tokens = guided_tokens.take_tokens(layer, *given)
+        tokens = take_tokens(layer, *given)
 
     if task.cls_only:
         x, attended = x[:, :1], attended[:, :1]

@@ -26,7 +26,7 @@ def snapshot_records(hook: CheckpointHook, hub: MessageHub) -> Callable:
     records = {k: v for k, v in info.items() if k.startswith(RECORDS)}
 
     def restore() -> None:
-        for key in [k for k in info if k.startswith(RECORDS)]:
+        for key in [k for k in hub.runtime_info if k.startswith(RECORDS)]:
             hub.pop_info(key)
         for key, value in records.items():
             hub.update_info(key, value)

@@ -161,9 +161,9 @@ class ExactLoop:
 
     def _validation_is_due(self) -> bool:
         done, total = self.progress
-        due = done % self.val_interval == 0 or done == total
-        begun = done > 0 and done >= self.val_begin
-        return self.runner.val_loop is not None and begun and due
+        if self.runner.val_loop is None or done < max(1, self.val_begin):
+            return False
+        return done % self.val_interval == 0 or done == total
 
     def _validate_if_due(self) -> None:
         """Validate, also if the checkpoint preceded a validation that is lost.

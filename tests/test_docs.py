@@ -75,10 +75,13 @@ def test_every_registered_name_is_documented():
 
 
 @pytest.mark.parametrize(
-    'page', sorted(DOCS.glob('*.md')), ids=lambda p: p.name
+    'page',
+    [DOCS.parent / 'README.md', *sorted(DOCS.glob('*.md'))],
+    ids=lambda p: p.name,
 )
-def test_links_exist(page):
+def test_links_exist_and_nothing_is_left_open(page):
     text = page.read_text(encoding='utf-8')
+    assert not re.findall(r'@[A-Z]+@', text)
     for target in re.findall(r'\]\(([^)#][^)]*)\)', text):
         if '://' in target:
             continue

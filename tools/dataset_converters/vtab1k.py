@@ -2,8 +2,8 @@
 
     python tools/dataset_converters/vtab1k.py --list
     python tools/dataset_converters/vtab1k.py cifar downloads/cifar-100-python
-    python tools/dataset_converters/vtab1k.py eurosat --from tfds \\
-        ~/tensorflow_datasets/eurosat/rgb/2.0.0
+    python tools/dataset_converters/vtab1k.py eurosat \\
+        ~/tensorflow_datasets/eurosat/rgb/2.0.0 --from tfds
     python tools/dataset_converters/vtab1k.py --verify data/vtab-1k
 
 The source is the original download of the task's dataset, unpacked into one

@@ -11,23 +11,9 @@ from .tuned_layer import TunedLayer
 
 #: Tokens that a guided layer can return, all before the output projection.
 TOKEN_NAMES = frozenset(
-    [
-        'prompt_raw',
-        'prompt_input',
-        'prompt_query',
-        'prompt_key',
-        'prompt_value',
-        'cls_input',
-        'cls_query',
-        'cls_output',
-        'cls_attention',
-        'patch_raw',
-        'patch_input',
-        'patch_query',
-        'patch_key',
-        'patch_output',
-        'saliency',
-    ]
+    'prompt_raw prompt_input prompt_query prompt_key prompt_value '
+    'cls_input cls_query cls_output cls_attention saliency '
+    'patch_raw patch_input patch_query patch_key patch_output'.split()
 )
 #: What a layer's attention makes of LN1 of a token.
 PROJECTIONS = ('query', 'key', 'value')
@@ -68,6 +54,11 @@ class TokenRequest:
     layers: tuple[int, ...]
     names: frozenset[str]
     targets: Tensor | None = None
+
+    @property
+    def needs_all_queries(self) -> bool:
+        """bool: Whether the queries of all patches are needed."""
+        return bool(self.names & OF_PATCH_QUERIES)
 
 
 class AttentionStates(NamedTuple):
@@ -113,7 +104,7 @@ def take_tokens(
     patch_start: int,
     request: TokenRequest,
     has_cls: bool = True,
-    prompt_start: int = 0,
+    prompt_end: int = 0,
 ) -> dict[str, Tensor]:
     """Return the requested tokens by name.
 
@@ -126,8 +117,8 @@ def take_tokens(
         has_cls (bool): Whether the first token is [CLS]. Without, the mean of
             the patches takes its place, and its query is not rotated.
             Defaults to True.
-        prompt_start (int): Index of the first prompt among the keys.
-            Defaults to 0.
+        prompt_end (int): Index after the last prompt among the keys. Needed
+            for ``cls_attention``.
     """
     names = request.names
     prefix = states.keys.shape[1] - states.x.shape[1]
@@ -163,7 +154,7 @@ def take_tokens(
         )
         dtype = torch.promote_types(scores.dtype, torch.float32)
         logs = scores.log_softmax(-1, dtype=dtype)
-        logs = logs[..., prompt_start : prompt_start + len(prompts)]
+        logs = logs[..., prompt_end - len(prompts) : prompt_end]
         # log of the mean over heads
         tokens['cls_attention'] = logs.logsumexp(1) - math.log(logs.shape[1])
     if 'saliency' in names:

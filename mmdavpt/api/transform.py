@@ -1,5 +1,6 @@
 """Load and resize images by the test pipeline of a config."""
 
+import inspect
 import os
 
 import numpy as np
@@ -29,10 +30,10 @@ class ImageTransform:
             {k: tuple(v) if isinstance(v, list) else v for k, v in s.items()}
             for s in pipeline
         ]
-        steps = [TRANSFORMS.build(step) for step in arguments]
+        steps = {TRANSFORMS.build(step): step for step in arguments}
         loaders = [s for s in steps if isinstance(s, LoadImageFromFile)]
         self._loader = (loaders or [LoadImageFromFile()])[0]
-        self._steps = [step for step in steps if step not in loaders]
+        self._steps = {s: steps[s] for s in steps if s not in loaders}
 
     def __call__(self, image: Picture) -> Tensor:
         """Return an image as a model takes it in a loop.
@@ -44,6 +45,23 @@ class ImageTransform:
             Tensor: RGB from 0 to 255, uint8, (3, h, w), not normalized.
         """
         return self.sample(self.load(image))['inputs'].flip(0)
+
+    def describe(self) -> list[dict]:
+        """Return the steps between loading and packing, such as a resize.
+
+        Returns:
+            list[dict]: ``type``, and all arguments with their values.
+        """
+        steps = []
+        for step, given in self._steps.items():
+            parameters = inspect.signature(type(step)).parameters
+            defaults = {
+                name: p.default
+                for name, p in parameters.items()
+                if p.default is not p.empty
+            }
+            steps.append(defaults | given | dict(type=type(step).__name__))
+        return [step for step in steps if 'Pack' not in step['type']]
 
     def sample(self, loaded: dict) -> dict:
         """Return the input and the data sample of a loaded image.

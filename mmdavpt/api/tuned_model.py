@@ -1,6 +1,7 @@
 """A tuned model as a plain module, for a user's own training loop."""
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 
 import torch
 from mmengine.config import Config, ConfigDict
@@ -19,6 +20,7 @@ from mmdavpt.models.prompt_init import init_prompts
 from mmdavpt.registry import MODELS
 
 from .transform import ImageTransform, Picture
+from .video import frames_of
 
 
 def describe_model(cfg: Config, meta: Mapping) -> dict:
@@ -137,11 +139,14 @@ class TunedModel(nn.Module):
         self.model.refresh_mapping()
 
     @torch.no_grad()
-    def predict(self, images: Iterable[Picture]) -> list[dict]:
+    def predict(self, images: Iterable[Picture], every: int = 1) -> list[dict]:
         """Predict images as ``mmdavpt test`` does.
 
         Args:
-            images (Iterable[Picture]): Files, arrays or PIL images.
+            images (Iterable[Picture]): Files, arrays or PIL images. A video
+                gives a result for each frame.
+            every (int): Which frames of videos, see :func:`.frames_of`.
+                Defaults to 1: all.
 
         Returns:
             list[dict]: For classification ``label`` (int), ``name``,
@@ -151,7 +156,8 @@ class TunedModel(nn.Module):
         training = self.training
         self.eval()
         results = []
-        for image in images:
+        frames = chain.from_iterable(frames_of(x, every) for x in images)
+        for _, image in frames:
             sample = self.transform.sample(self.transform.load(image))
             [found] = self.model.test_step(pseudo_collate([sample]))
             if self.segments:

@@ -17,6 +17,7 @@ from mmdavpt.unwrap import unwrap
 from mmdavpt.visualization import read_scalars
 
 from ..common import build_runner
+from ..protocol import validates_test_images
 
 
 class Outcome(NamedTuple):
@@ -82,6 +83,7 @@ class TestedRun:
         model (nn.Module): The model, in eval mode.
         guidance (PromptGuidance | None): Its guidance, if it has one.
         dataset (Dataset): The test set, or else the validation set.
+        is_validation (bool): Whether that is the validation set.
         class_names (list[str]): Its K classes.
         is_segmentation (bool): Whether the model segments.
         metrics (dict[str, float]): Of that set.
@@ -108,6 +110,7 @@ class TestedRun:
         cfg = self.cfg.copy()
         for part in ('dataloader', 'evaluator', 'cfg'):
             cfg.setdefault(f'test_{part}', cfg.get(f'val_{part}'))
+        self.is_validation = validates_test_images(cfg)
         cfg.test_dataloader.sampler.shuffle = False
         # Without a visualizer no service gets the test.
         cfg.update(experiment_name=scratch, visualizer=None, launcher='none')

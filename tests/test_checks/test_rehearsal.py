@@ -1,5 +1,6 @@
 """The rehearsal names the step, the files and the reason of a failure."""
 
+import re
 import threading
 
 import numpy as np
@@ -54,6 +55,30 @@ def cfg(tmp_path):
 
 def test_sound_run_passes(cfg):
     assert rehearse(cfg) == ''
+
+
+@pytest.mark.parametrize(
+    'make, changes, sentence',
+    [
+        # Two epochs of three iterations.
+        (toy.classification, {}, 'has 6 opt.* set max_epochs to 17 or more'),
+        (
+            toy.classification,
+            {'optim_wrapper.accumulative_counts': 2},
+            'has 3 opt.* set max_epochs to 34 or more, for 50 steps',
+        ),
+        (toy.classification, {'train_cfg.max_epochs': 17}, None),
+        (toy.segmentation, {}, 'has 4 opt.* set max_iters to 50 or more'),
+        (toy.segmentation, {'train_cfg.max_iters': 50}, None),
+    ],
+)
+def test_short_trainings_are_named(tmp_path, make, changes, sentence, caplog):
+    cfg = make(tmp_path / 'run', changes)
+    assert rehearse(cfg) == ''
+    [log] = tmp_path.glob('run/*/*.log')
+    found = re.findall('the whole training .*', log.read_text())
+    assert len(found) == (sentence is not None)
+    assert all(re.search(sentence, line) for line in found)
 
 
 def without(pipeline, name):

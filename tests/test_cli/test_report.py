@@ -85,6 +85,7 @@ def test_report_of_two_classifiers(pair, tmp_path, capsys):
     assert not re.search(r'url\(|@import|src="http', text)
     for name in (*NAMES, 'a<b>', 'vpt'):
         assert name in found.text, name
+    assert '24 validation images (the config has no other' in found.text
     assert '1,234' in found.text and '62' in found.text
     drawn = sum(figures(found), [])
     assert {'loss_guidance_token', 'moved_classes', 'loss'} <= {*drawn}
@@ -97,8 +98,13 @@ def test_report_of_two_classifiers(pair, tmp_path, capsys):
 
 def test_report_of_a_segmentation(tmp_path):
     changes = {'default_hooks.checkpoint.interval': 2}
+    val = toy.segmentation('')['val_dataloader']
+    other = dict(val, dataset=dict(val['dataset'], seed=2))
+    changes |= dict(test_dataloader=other, test_cfg={})
+    changes['test_evaluator'] = toy.segmentation('')['val_evaluator']
     run = train(tmp_path / 'seg', toy.segmentation, changes)
     found = Page(page.write_page([run]))
+    assert '4 test images of' in found.text
     assert 'IoU of each class' in found.text
     assert 'background' in found.text and 'mIoU' in found.text
     # Four images, each among the worst and the best: three pictures.

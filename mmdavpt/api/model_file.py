@@ -21,6 +21,9 @@ from .tuned_model import TunedModel, describe_model
 #: What mmengine looks up types with that are not registered.
 IMPORT = 'mmengine.registry.registry.get_object_from_string'
 
+#: What to do without the file of the frozen weights.
+PASS_FILE = 'pass weights=FILE, on the command line --weights FILE'
+
 
 def save_model(model: TunedModel, path: str, complete: bool = False) -> None:
     """Save a model file.
@@ -114,6 +117,5 @@ def load_model(
     try:
         _load_checkpoint_to_model(model.model, content)
     except UsageError as error:  # weights that do not exist, or do not fit
-        advice = 'pass weights=FILE, on the command line --weights FILE'
-        raise UsageError(str(error).replace(SET_PATH, advice)) from error
+        raise UsageError(str(error).replace(SET_PATH, PASS_FILE)) from error
     return model.eval()

@@ -1,6 +1,5 @@
 """Load and resize images by the test pipeline of a config."""
 
-import inspect
 import os
 
 import numpy as np
@@ -14,6 +13,8 @@ from mmdavpt.registry import TRANSFORMS
 
 #: A file, an RGB array of type uint8 and shape (H, W, 3), or a PIL image.
 Picture = str | os.PathLike | np.ndarray | Image.Image
+#: Types of values that JSON has.
+PLAIN = str | int | float | tuple
 
 
 class ImageTransform:
@@ -30,10 +31,10 @@ class ImageTransform:
             {k: tuple(v) if isinstance(v, list) else v for k, v in s.items()}
             for s in pipeline
         ]
-        steps = {TRANSFORMS.build(step): step for step in arguments}
+        steps = [TRANSFORMS.build(step) for step in arguments]
         loaders = [s for s in steps if isinstance(s, LoadImageFromFile)]
         self._loader = (loaders or [LoadImageFromFile()])[0]
-        self._steps = {s: steps[s] for s in steps if s not in loaders}
+        self._steps = [step for step in steps if step not in loaders]
 
     def __call__(self, image: Picture) -> Tensor:
         """Return an image as a model takes it in a loop.
@@ -50,18 +51,14 @@ class ImageTransform:
         """Return the steps between loading and packing, such as a resize.
 
         Returns:
-            list[dict]: ``type``, and all arguments with their values.
+            list[dict]: ``type``, and the values of plain arguments.
         """
-        steps = []
-        for step, given in self._steps.items():
-            parameters = inspect.signature(type(step)).parameters
-            defaults = {
-                name: p.default
-                for name, p in parameters.items()
-                if p.default is not p.empty
-            }
-            steps.append(defaults | given | dict(type=type(step).__name__))
-        return [step for step in steps if 'Pack' not in step['type']]
+        return [
+            {k: v for k, v in vars(step).items() if isinstance(v, PLAIN)}
+            | dict(type=type(step).__name__)
+            for step in self._steps
+            if not type(step).__name__.startswith('Pack')
+        ]
 
     def sample(self, loaded: dict) -> dict:
         """Return the input and the data sample of a loaded image.

@@ -1,7 +1,6 @@
 """A tuned model as a plain module, for a user's own training loop."""
 
 from collections.abc import Callable, Iterable, Mapping
-from itertools import chain
 
 import torch
 from mmengine.config import Config, ConfigDict
@@ -156,19 +155,21 @@ class TunedModel(nn.Module):
         training = self.training
         self.eval()
         results = []
-        frames = chain.from_iterable(frames_of(x, every) for x in images)
-        for _, image in frames:
-            sample = self.transform.sample(self.transform.load(image))
-            [found] = self.model.test_step(pseudo_collate([sample]))
-            if self.segments:
-                results.append(dict(mask=found.pred_sem_seg.data[0].cpu()))
-                continue
-            scores = found.pred_score.cpu()
-            label, score = scores.argmax().item(), scores.max().item()
-            named = dict(label=label, name=self.classes[label], score=score)
-            results.append(dict(named, scores=scores))
+        for image in images:
+            for _, picture in frames_of(image, every):
+                sample = self.transform.sample(self.transform.load(picture))
+                [found] = self.model.test_step(pseudo_collate([sample]))
+                results.append(self._result(found))
         self.train(training)
         return results
+
+    def _result(self, found: DataSample | SegDataSample) -> dict:
+        if self.segments:
+            return dict(mask=found.pred_sem_seg.data[0].cpu())
+        scores = found.pred_score.cpu()
+        label, score = scores.argmax().item(), scores.max().item()
+        named = dict(label=label, name=self.classes[label], score=score)
+        return dict(named, scores=scores)
 
     def _apply(self, fn: Callable, recurse: bool = True) -> 'TunedModel':
         """Tell the preprocessor the device, as mmengine's ``to`` does."""

@@ -3,7 +3,6 @@
 import mimetypes
 import os
 from collections.abc import Iterator
-from itertools import count
 
 import cv2
 
@@ -39,10 +38,10 @@ def frames_of(image: Picture, every: int = 1) -> Iterator[tuple[str, Picture]]:
         yield '', image
         return
     video = cv2.VideoCapture(os.fspath(image))
-    for number in count():
-        if not video.grab():
-            break
+    number = 0
+    while video.grab():
         if number % every == 0:
             yield f'#{number:06d}', video.retrieve()[1][..., ::-1]
+        number += 1
     if not number:
         raise UsageError(f'{image} cannot be read: OpenCV decodes no frame')

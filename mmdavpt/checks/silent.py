@@ -206,9 +206,8 @@ def short_training(runner: Runner) -> str | None:
     unit = 'iters' if isinstance(loop, IterBasedTrainLoop) else 'epochs'
     enough = math.ceil(getattr(loop, f'max_{unit}') * FEW_STEPS / steps)
     return (
-        f'the whole training has {steps} optimizer steps, too few to learn '
-        f'much: set max_{unit} to {enough} or more, for {FEW_STEPS} steps, or '
-        'use smaller batches'
+        f'the training has only {steps} optimizer steps; for {FEW_STEPS}, set '
+        f'max_{unit}={enough} or more, or use smaller batches'
     )
 
 

@@ -59,7 +59,5 @@ def _predict(args: argparse.Namespace) -> int:
     images = find_images(inputs)
     model = load_model(source, checkpoint, args.weights)
     model.to('cuda' if torch.cuda.is_available() else 'cpu')
-    skipped = write_predictions(
-        model, images, args.out, args.top_k, args.every
-    )
-    return int(skipped > 0)
+    settings = args.out, args.top_k, args.every
+    return int(write_predictions(model, images, *settings) > 0)

@@ -32,6 +32,7 @@ SHARED = dict(study_name='search', direction='maximize', load_if_exists=True)
 SAVE_BEST = 'default_hooks.checkpoint.save_best'
 #: Options of a trial.
 NO_TEST = dict.fromkeys(('test_dataloader', 'test_evaluator', 'test_cfg'))
+NO_VAL = dict.fromkeys(('val_dataloader', 'val_evaluator', 'val_cfg'))
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
@@ -219,10 +220,9 @@ def final_training(study: Run, row: Experiment) -> list[str]:
     options = row.changes | study.settings['cfg_options']
     options.pop(SAVE_BEST)  # the images that chose now train
     parts = [dict(cfg.get(f'{s}_data') or {}) for s in ('train', 'val')]
-    if all([part.pop('ann_file', None) for part in parts]):
-        if parts[0] == parts[1]:  # lists of one folder
-            keys = [f'val_{key}' for key in ('dataloader', 'evaluator', 'cfg')]
-            options |= dict(train_data=parts[0], **dict.fromkeys(keys))
+    listed = all([part.pop('ann_file', None) for part in parts])
+    if listed and parts[0] == parts[1]:  # parts of one folder
+        options |= dict(train_data=parts[0], **NO_VAL)
     command = ['mmdavpt', 'train', str(row.base)]
     command += ['--work-dir', str(study.folder / 'best')]
     if 'retrain' in (cfg.get('protocols') or ()):

@@ -61,14 +61,14 @@ def test_sound_run_passes(cfg):
     'make, changes, sentence',
     [
         # Two epochs of three iterations.
-        (toy.classification, {}, 'has 6 opt.* set max_epochs to 17 or more'),
+        (toy.classification, {}, 'only 6 opt.* set max_epochs=17 or more'),
         (
             toy.classification,
             {'optim_wrapper.accumulative_counts': 2},
-            'has 3 opt.* set max_epochs to 34 or more, for 50 steps',
+            'only 3 opt.* steps; for 50, set max_epochs=34 or more',
         ),
         (toy.classification, {'train_cfg.max_epochs': 17}, None),
-        (toy.segmentation, {}, 'has 4 opt.* set max_iters to 50 or more'),
+        (toy.segmentation, {}, 'only 4 opt.* set max_iters=50 or more'),
         (toy.segmentation, {'train_cfg.max_iters': 50}, None),
     ],
 )
@@ -76,7 +76,7 @@ def test_short_trainings_are_named(tmp_path, make, changes, sentence, caplog):
     cfg = make(tmp_path / 'run', changes)
     assert rehearse(cfg) == ''
     [log] = tmp_path.glob('run/*/*.log')
-    found = re.findall('the whole training .*', log.read_text())
+    found = re.findall('the training has only .*', log.read_text())
     assert len(found) == (sentence is not None)
     assert all(re.search(sentence, line) for line in found)
 

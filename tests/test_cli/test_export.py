@@ -81,7 +81,7 @@ def test_the_test_pipeline_is_described_and_the_docs_follow_it(
     info = json.loads((tmp_path / 'epoch_2.pth.pt.json').read_text())
     resize, crop = info['resize']
     assert resize == dict(steps[1], edge='short')
-    assert crop['type'] == 'CenterCrop' and crop['crop_size'] == 32
+    assert crop['type'] == 'CenterCrop' and crop['crop_size'] == [32, 32]
 
     text = (Path(__file__).parents[2] / 'docs/deployment.md').read_text()
     [block] = re.findall('```python\n(.*?)```', text, re.S)

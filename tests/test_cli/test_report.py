@@ -93,7 +93,10 @@ def test_report_of_two_classifiers(pair, tmp_path, capsys):
     assert 'vpt: strongest prompt' in drawn
     assert 'model.guidance.type' not in found.text
     assert 'model.guidance' in found.text  # a difference
-    assert found.text.count('had another prompt in epoch_1') == 1
+    assert {'epoch_1', 'epoch_2', 'prompt 2'} <= {*drawn}
+    [changed] = [text for text in drawn if 'changed their prompt' in text]
+    assert re.match(r'\d of 6 classes', changed)
+    assert drawn.count('[CLS]') == 0 and 'a<b>: [CLS]' in drawn
 
 
 def test_report_of_a_segmentation(tmp_path):
@@ -109,7 +112,7 @@ def test_report_of_a_segmentation(tmp_path):
     assert 'background' in found.text and 'mIoU' in found.text
     # Four images, each among the worst and the best: three pictures.
     assert found.text.count('prediction of seg') == 8
-    assert {'decode.loss_ce'} <= {*sum(figures(found), [])}
+    assert {'decode.loss_ce', 'prompt 0'} <= {*sum(figures(found), [])}
     assert 'Config differences' not in found.text
 
 

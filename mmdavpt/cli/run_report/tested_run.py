@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 from mmengine.config import Config
-from mmengine.dataset import pseudo_collate
 from mmengine.hooks import Hook
 from torch import Tensor
 
@@ -14,7 +13,7 @@ from mmdavpt.checkpoints import last_checkpoint
 from mmdavpt.errors import UsageError
 from mmdavpt.models import count_parameters
 from mmdavpt.unwrap import unwrap
-from mmdavpt.visualization import read_scalars
+from mmdavpt.visualization import load_picture, read_scalars
 
 from ..common import build_runner
 from ..protocol import validates_test_images
@@ -160,21 +159,9 @@ class TestedRun:
         return [(int(wrong[i, j]), i, j) for i, j in pairs if wrong[i, j]]
 
     def load(self, index: int) -> tuple[dict, Tensor, np.ndarray]:
-        """Load an image as the model gets it.
+        """Load an image as the model gets it, see :func:`.load_picture`.
 
         Args:
             index (int): Its index in the dataset.
-
-        Returns:
-            tuple[dict, Tensor, np.ndarray]: The raw batch of it, the
-            normalized image, (1, 3, H, W), and the picture to draw, uint8,
-            RGB, (H, W, 3).
         """
-        pre = self.model.data_preprocessor
-        batch = pseudo_collate([self.dataset[index]])
-        inputs = pre(batch, False)['inputs']
-        # Without, the pipeline normalizes, or nothing.
-        pixels = inputs[0] * getattr(pre, 'std', 1) + getattr(pre, 'mean', 0)
-        pixels = pixels.clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
-        rgb = getattr(pre, 'to_rgb', getattr(pre, 'channel_conversion', True))
-        return batch, inputs, pixels if rgb else pixels[..., ::-1]
+        return load_picture(self.model, self.dataset, index)

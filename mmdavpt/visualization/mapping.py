@@ -1,6 +1,6 @@
 """Which classes share a prompt, with example images, at several times."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from textwrap import fill
 
@@ -22,17 +22,15 @@ def mapping_figure(
 ) -> Figure:
     """Draw the classes of each prompt: a row per prompt, a column per time.
 
-    A class whose prompt changes to the next mapping is colored in both.
+    A class whose prompt changes from one time to the next is colored.
 
     Args:
-        class_names (Sequence[str]): The name of each class; single characters
-            are drawn large.
+        class_names (Sequence[str]): The name of each class.
         mappings (Sequence[tuple[str, Sequence[int]]]): Title and mapping,
             (K, ), of each column; -1 is a class without a prompt.
         pictures (Mapping[int, np.ndarray], optional): Class to an image of
             it, uint8, RGB, (H, W, 3). Defaults to None: only names.
-        num_prompts (int): The number of prompts. Defaults to 0: up to the
-            highest in the mappings, which are drawn in any case.
+        num_prompts (int): How many to draw at least. Defaults to 0.
 
     Raises:
         ValueError: If a mapping does not fit the names.
@@ -44,53 +42,59 @@ def mapping_figure(
                 f'are {len(class_names)} class names'
             )
     values = np.stack([mapping for _, mapping in mappings])
-    changes = values[1:] != values[:-1]
-    moved = np.zeros(values.shape, dtype=bool)
-    moved[1:] |= changes
-    moved[:-1] |= changes
-    pictures, picture = pictures or {}, 0.6 if pictures else 0.0
+    rows = [*range(max(num_prompts, values.max() + 1))]
+    rows += [-1] * bool(values.min() < 0)
+    pictures, picture = pictures or {}, 0.6 * bool(pictures)
     letters = max(map(len, class_names)) <= 2 and not pictures
     wide, high, size = (0.31, 0.36, 17) if letters else (0.98, 0.36, 8)
     high, across = high + picture, int(_COLUMN / wide)
-    # Letters of other scripts are up to twice as wide.
-    texts = [
-        fill(name, 14 if name.isascii() else 7, max_lines=2, placeholder='…')
-        for name in class_names
-    ]
-    rows = [*range(max(num_prompts, values.max() + 1))]
-    rows += [-1] * bool(values.min() < 0)
     most = [(values == p).sum(axis=1).max() for p in rows]
     heights = [max(1, -(-n // across)) * high + 2 * _PAD for n in most]
     tops = np.cumsum([_HEAD, *heights])
-    extent = _left(len(values)), tops[-1] + 0.45
-    ax = Figure(figsize=extent).add_axes((0, 0, 1, 1))
-    ax.set(xlim=(0, extent[0]), ylim=(extent[1], 0))
-    ax.set_axis_off()
-    ax.set_autoscale_on(False)  # pictures would change the limits
-    write = partial(ax.text, color=INK, va='center', parse_math=False)
+    ax, write = _canvas(_left(len(values)), tops[-1] + 0.45)
     for c, (title, _) in enumerate(mappings):
         write(_left(c), _HEAD / 2, title, size=13)
-        for p, top, height in zip(rows, tops, heights, strict=False):
-            middle = top + height / 2
-            if not c:
-                ax.axhline(top, color=PALE, linewidth=0.5)
-                label = f'prompt {p}' if p >= 0 else 'no prompt'
-                write(_LEFT - 0.15, middle, label, color=PALE, ha='right')
-            classes = np.flatnonzero(values[c] == p)
-            if not len(classes) and p >= 0:
-                write(_left(c), middle, 'unassigned', color=PALE)
-            for i, k in enumerate(classes):
-                x = _left(c) + i % across * wide
-                y = top + _PAD + i // across * high
-                if k in pictures:
-                    _draw(ax, pictures[k], x, y, picture)
-                color = ACCENT if moved[c, k] else INK
-                style = dict(va='top', size=size, color=color)
-                write(x, y + picture + 0.03, texts[k], **style)
+    for p, top, height in zip(rows, tops, heights, strict=False):
+        ax.axhline(top, color=PALE, linewidth=0.5)
+        label, y = f'prompt {p}' if p >= 0 else 'no prompt', top + height / 2
+        write(_LEFT - 0.15, y, label, color=PALE, ha='right')
+        for c in np.flatnonzero((values != p).all(axis=1) & (p >= 0)):
+            write(_left(c), y, 'unassigned', color=PALE)
+    changes = values[1:] != values[:-1]
+    for c, k, i in _cells(values):
+        x = _left(c) + i % across * wide
+        y = tops[rows.index(values[c, k])] + _PAD + i // across * high
+        if k in pictures:
+            _draw(ax, pictures[k], x, y, picture)
+        # To the next mapping, or from the one before.
+        moved = changes[max(c - 1, 0) : c + 1, k].any()
+        style = dict(va='top', size=size, color=ACCENT if moved else INK)
+        write(x, y + picture + 0.03, _wrap(class_names[k]), **style)
     if len(values) > 1:
-        text = f'{changes.any(0).sum()} of {len(texts)} classes changed their'
-        write(_LEFT, tops[-1] + 0.22, f'{text} prompt', color=ACCENT)
+        text = f'{changes.any(0).sum()} of {len(changes[0])} classes changed'
+        write(_LEFT, tops[-1] + 0.22, f'{text} their prompt', color=ACCENT)
     return ax.figure
+
+
+def _cells(values: np.ndarray) -> Iterator[tuple[int, int, int]]:
+    """Yield column, class, and its number among those of its prompt."""
+    for c, k in np.ndindex(values.shape):
+        yield c, k, int((values[c, :k] == values[c, k]).sum())
+
+
+def _wrap(name: str) -> str:
+    # Letters of other scripts are up to twice as wide.
+    width = 12 if name.isascii() else 8
+    return fill(name, width, max_lines=2, placeholder='…')
+
+
+def _canvas(width: float, height: float) -> tuple[Axes, partial]:
+    """Return axes in inches, from the upper left, and what writes there."""
+    ax = Figure(figsize=(width, height)).add_axes((0, 0, 1, 1))
+    ax.set(xlim=(0, width), ylim=(height, 0))
+    ax.set_axis_off()
+    ax.set_autoscale_on(False)  # pictures would change the limits
+    return ax, partial(ax.text, color=INK, va='center', parse_math=False)
 
 
 def _left(column: int) -> float:

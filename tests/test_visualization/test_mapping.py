@@ -111,7 +111,13 @@ def test_many_classes_break_into_lines_within_their_column():
 
 
 def test_texts_do_not_overlap():
-    names = ['W' * 40, 'Black_footed_Albatross', '大' * 30, 'i', 'ÀÉ ' * 9]
+    names = [
+        'STOP SIGN AHEAD',
+        'Black_footed_Albatross',
+        '大' * 30,
+        'i',
+        'm' * 40,
+    ]
     with rc_context({'font.family': ['DejaVu Sans', 'Noto Sans CJK SC']}):
         figure = mapping_figure(names * 4, [('now', [0, 1] * 10)])
         figure.canvas.draw()

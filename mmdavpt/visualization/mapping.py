@@ -1,6 +1,6 @@
 """Which classes share a prompt, with example images, at several times."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from textwrap import fill
 
@@ -38,8 +38,7 @@ def mapping_figure(
     for title, mapping in mappings:
         if len(mapping) != len(class_names):
             raise ValueError(
-                f'the mapping {title!r} has {len(mapping)} classes, but there '
-                f'are {len(class_names)} class names'
+                f'{title} maps {len(mapping)} classes, not {len(class_names)}'
             )
     values = np.stack([mapping for _, mapping in mappings])
     rows = [*range(max(num_prompts, values.max() + 1))]
@@ -61,7 +60,8 @@ def mapping_figure(
         for c in np.flatnonzero((values != p).all(axis=1) & (p >= 0)):
             write(_left(c), y, 'unassigned', color=PALE)
     changes = values[1:] != values[:-1]
-    for c, k, i in _cells(values):
+    for c, k in np.ndindex(values.shape):
+        i = (values[c, :k] == values[c, k]).sum()  # before it in the row
         x = _left(c) + i % across * wide
         y = tops[rows.index(values[c, k])] + _PAD + i // across * high
         if k in pictures:
@@ -74,12 +74,6 @@ def mapping_figure(
         text = f'{changes.any(0).sum()} of {len(changes[0])} classes changed'
         write(_LEFT, tops[-1] + 0.22, f'{text} their prompt', color=ACCENT)
     return ax.figure
-
-
-def _cells(values: np.ndarray) -> Iterator[tuple[int, int, int]]:
-    """Yield column, class, and its number among those of its prompt."""
-    for c, k in np.ndindex(values.shape):
-        yield c, k, int((values[c, :k] == values[c, k]).sum())
 
 
 def _wrap(name: str) -> str:

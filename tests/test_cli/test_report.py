@@ -21,6 +21,7 @@ from mmdavpt.cli.run_report import page
 from mmdavpt.cli.run_report.tested_run import Outcome, OutcomeHook, TestedRun
 from mmdavpt.engine.runner import DAVPTRunner
 from mmdavpt.errors import UsageError
+from mmdavpt.visualization import load_picture
 from tests import toy
 
 from .test_data_report.test_page import Page
@@ -165,10 +166,8 @@ def test_pictures_are_what_the_model_sees(kind):
         preprocess.to_rgb = True
     else:
         preprocess.channel_conversion = kind == 'raw'
-    run = object.__new__(TestedRun)
-    run.model = SimpleNamespace(data_preprocessor=preprocess)
-    run.dataset = [dict(inputs=bgr)]
-    picture = run.load(0)[2]
+    model = SimpleNamespace(data_preprocessor=preprocess)
+    picture = load_picture(model, [dict(inputs=bgr)], 0)[2]
     red = [250, 20, 10] if kind != 'raw' else [10, 20, 250]
     assert picture.tolist() == [[red] * 2] * 2
 

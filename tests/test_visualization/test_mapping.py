@@ -111,13 +111,8 @@ def test_many_classes_break_into_lines_within_their_column():
 
 
 def test_texts_do_not_overlap():
-    names = [
-        'STOP SIGN AHEAD',
-        'Black_footed_Albatross',
-        '大' * 30,
-        'i',
-        'm' * 40,
-    ]
+    names = ['STOP SIGN AHEAD', 'Black_footed_Albatross', 'i', 'n' * 40]
+    names.append('大' * 30)
     with rc_context({'font.family': ['DejaVu Sans', 'Noto Sans CJK SC']}):
         figure = mapping_figure(names * 4, [('now', [0, 1] * 10)])
         figure.canvas.draw()
@@ -160,9 +155,7 @@ def test_draw_mapping_writes_a_file(tmp_path):
 
 
 def test_bad_figures_are_rejected():
-    with pytest.raises(
-        ValueError, match="'now' has 3 classes, but there are 2"
-    ):
+    with pytest.raises(ValueError, match='now maps 3 classes, not 2'):
         mapping_figure('AB', [('now', [0, 1, 0])])
     # A prompt is drawn, whatever the number.
     assert 'prompt 1' in words(mapping_figure('AB', [('now', [0, 1])], {}, 1))

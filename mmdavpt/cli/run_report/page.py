@@ -136,7 +136,7 @@ def draw_image(runs: Runs, index: int) -> dict:
         'outcomes', one of each run.
     """
     first, *_ = runs.values()
-    batch, _, picture = first.load(index)
+    batch, _, picture = vis.load_picture(first.model, first.dataset, index)
     drawn = dict(image=draw(picture))
     if first.is_segmentation:
         size = len(first.class_names)
@@ -145,7 +145,8 @@ def draw_image(runs: Runs, index: int) -> dict:
         colors = np.array([*colors, (128, 128, 128)], dtype=np.uint8)
         for name, run in runs.items():
             with torch.no_grad():
-                (sample,) = run.model.test_step(run.load(index)[0])
+                raw, *_ = vis.load_picture(run.model, run.dataset, index)
+                (sample,) = run.model.test_step(raw)
             labels, found = (
                 draw(colors[x.data[0].cpu().clamp(max=size)])
                 for x in (sample.gt_sem_seg, sample.pred_sem_seg)

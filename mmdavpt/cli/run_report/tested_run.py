@@ -7,13 +7,12 @@ from typing import NamedTuple
 import numpy as np
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from torch import Tensor
 
 from mmdavpt.checkpoints import last_checkpoint
 from mmdavpt.errors import UsageError
 from mmdavpt.models import count_parameters
 from mmdavpt.unwrap import unwrap
-from mmdavpt.visualization import load_picture, read_scalars
+from mmdavpt.visualization import read_scalars
 
 from ..common import build_runner
 from ..protocol import validates_test_images
@@ -157,11 +156,3 @@ class TestedRun:
         order = np.argsort(-wrong, axis=None, kind='stable')[:most]
         pairs = np.transpose(np.unravel_index(order, wrong.shape)).tolist()
         return [(int(wrong[i, j]), i, j) for i, j in pairs if wrong[i, j]]
-
-    def load(self, index: int) -> tuple[dict, Tensor, np.ndarray]:
-        """Load an image as the model gets it, see :func:`.load_picture`.
-
-        Args:
-            index (int): Its index in the dataset.
-        """
-        return load_picture(self.model, self.dataset, index)

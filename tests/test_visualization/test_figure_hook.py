@@ -76,14 +76,14 @@ def test_unguided_models_have_no_mapping(tmp_path):
 
 
 def test_other_backbones_are_refused(tmp_path):
-    arch = dict(toy.ARCH)
-    changes = {
-        'model.guidance': None,
-        'model.type': 'ImageClassifier',
-        'model.backbone': dict(
-            type='VisionTransformer', arch=arch, img_size=32, patch_size=8
-        ),
-        'custom_hooks': [],
-    }
+    model = dict(toy.classification('')['model'], type='ImageClassifier')
+    del model['guidance']
+    model['backbone'] = dict(
+        type='VisionTransformer',
+        arch=dict(toy.ARCH),
+        img_size=32,
+        patch_size=8,
+    )
+    changes = dict(model=model, custom_hooks=[])
     with pytest.raises(UsageError, match='a prompted ViT, not a VisionTrans'):
         train(tmp_path, toy.classification, {}, **changes)

@@ -5,7 +5,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 
@@ -112,11 +111,10 @@ def test_many_classes_break_into_lines_within_their_column():
 
 def test_texts_do_not_overlap():
     names = ['STOP SIGN AHEAD', 'Black_footed_Albatross', 'i', 'n' * 40]
-    names.append('大' * 30)
-    with rc_context({'font.family': ['DejaVu Sans', 'Noto Sans CJK SC']}):
-        figure = mapping_figure(names * 4, [('now', [0, 1] * 10)])
-        figure.canvas.draw()
-        boxes = [t.get_window_extent() for t in figure.axes[0].texts]
+    names.append('ÀÉ ' * 9)
+    figure = mapping_figure(names * 4, [('now', [0, 1] * 10)])
+    figure.canvas.draw()
+    boxes = [t.get_window_extent() for t in figure.axes[0].texts]
     for i, box in enumerate(boxes):
         assert not any(box.overlaps(other) for other in boxes[:i])
 

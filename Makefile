@@ -12,7 +12,7 @@ STAMP := $(VENV)/.stamp
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test test-slow test-all lint format demo clean distclean
+.PHONY: help venv test test-slow test-all lint format docs demo clean distclean
 
 help:
 	@echo 'make demo       train, test and draw on glyphs, in a few minutes'
@@ -21,6 +21,7 @@ help:
 	@echo 'make test-all   the test suite on each of $(VERSIONS)'
 	@echo 'make lint       style, format, imports, types, docstring coverage'
 	@echo 'make format     format the code'
+	@echo 'make docs       the documentation in site/index.html'
 	@echo 'make venv       set up $(VENV) (PYTHON=python3.11 chooses a version)'
 	@echo 'make clean      remove caches and build outputs'
 	@echo 'make distclean  remove $(VENV) too'
@@ -54,14 +55,24 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix --quiet .
 	$(BIN)/ruff format --quiet .
 
+# mkdocs needs neither torch nor this package.
+docs: .venv-docs/.stamp
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
+	@echo 'Open site/index.html.'
+
+.venv-docs/.stamp: requirements/docs.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
 # Waiting threads sleep: spinning ones halve the speed of a busy machine.
 demo: $(STAMP)
 	OMP_NUM_THREADS=2 OMP_WAIT_POLICY=PASSIVE $(BIN)/python tools/demo.py
 
 clean:
-	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune \
 		-exec rm -rf {} +
 
 distclean: clean
-	rm -rf $(VENV) $(VERSIONS:%=.venv-%)
+	rm -rf $(VENV) .venv-docs $(VERSIONS:%=.venv-%)

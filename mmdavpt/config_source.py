@@ -88,9 +88,8 @@ def replace_variables(source: str, variables: Mapping[str, object]) -> str:
     found = find_variables(source)
     for name in variables:
         if name not in found:
-            raise UsageError(
-                f'it sets no variable {name!r}{did_you_mean(name, found)}'
-            )
+            hint = did_you_mean(name, found)
+            raise UsageError(f'it sets no variable {name!r}{hint}')
     lines = source.encode().splitlines(keepends=True)  # columns count bytes
     nodes = [(found[name], value) for name, value in variables.items()]
     nodes.sort(key=lambda n: (n[0].lineno, n[0].col_offset), reverse=True)

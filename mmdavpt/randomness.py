@@ -20,9 +20,8 @@ def isolated_randomness(seed: int) -> Iterator[None]:
     """
     python_state, numpy_state = random.getstate(), np.random.get_state()
     # Only the current device: the default forks those of all devices.
-    devices = (
-        [torch.cuda.current_device()] if torch.cuda.is_available() else []
-    )
+    has_gpu = torch.cuda.is_available()
+    devices = [torch.cuda.current_device()] if has_gpu else []
     with torch.random.fork_rng(devices):
         random.seed(seed)
         np.random.seed(seed % 2**32)

@@ -21,15 +21,13 @@ DATASETS = _child_of(parents.DATASETS, 'datasets')
 TRANSFORMS = _child_of(parents.TRANSFORMS, 'datasets')
 RUNNERS = _child_of(parents.RUNNERS, 'engine.runner')
 OPTIM_WRAPPERS = _child_of(parents.OPTIM_WRAPPERS, 'engine.optimizers')
-OPTIM_WRAPPER_CONSTRUCTORS = _child_of(
-    parents.OPTIM_WRAPPER_CONSTRUCTORS, 'engine.optimizers'
-)
+CONSTRUCTORS = parents.OPTIM_WRAPPER_CONSTRUCTORS
+OPTIM_WRAPPER_CONSTRUCTORS = _child_of(CONSTRUCTORS, 'engine.optimizers')
 PARAM_SCHEDULERS = _child_of(parents.PARAM_SCHEDULERS, 'engine.schedules')
 #: Tuning methods; they have no counterpart in mmengine.
 TUNERS = Registry('tuner', locations=['mmdavpt.models.tuners'])
 
 #: Metrics of the guidance loss: modules called with ``similarity`` (B, P),
 #: ``target`` (B, ) and ``guided`` (P, ) that return a scalar.
-GUIDANCE_METRICS = Registry(
-    'guidance metric', locations=['mmdavpt.models.losses']
-)
+LOSSES = 'mmdavpt.models.losses'
+GUIDANCE_METRICS = Registry('guidance metric', locations=[LOSSES])

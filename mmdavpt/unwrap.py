@@ -2,7 +2,7 @@
 
 from typing import cast
 
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from torch import nn
 
 
@@ -15,3 +15,9 @@ def unwrap(model: nn.Module) -> nn.Module:
     while is_model_wrapper(model):
         model = cast(nn.Module, model.module)
     return model
+
+
+def model_of(model: nn.Module) -> nn.Module:
+    """Return the model inside distributed and test-time wrappers."""
+    model = unwrap(model)
+    return model_of(model.module) if isinstance(model, BaseTTAModel) else model

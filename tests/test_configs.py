@@ -16,8 +16,8 @@ from mmdavpt.checks.preflight import preflight
 from mmdavpt.cli.common import load_config
 from mmdavpt.cli.experiment_table import build_config, read_table
 from mmdavpt.cli.protocol import selection_warning, with_protocol
-from mmdavpt.models.added import ADDED
 from mmdavpt.models.pretrained.timm_architecture import build_on_meta
+from mmdavpt.models.trainable import ADDED
 
 ROOT = Path(__file__).parents[1] / 'configs'
 DOCS = ROOT.parent / 'docs/config.md'

@@ -16,8 +16,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import RUNNERS, init_default_scope
 
-from mmdavpt.cli.folder_config import RECOMMENDED
-from mmdavpt.config_source import replace_variables
+from mmdavpt.config_source import RECOMMENDED, replace_variables
 from mmdavpt.models import DAVPTVisionTransformer
 from mmdavpt.models.export import fold_tuners
 from mmdavpt.registry import MODELS

@@ -105,7 +105,11 @@ def test_the_package_itself_imports_no_library():
 
 def test_changelog_has_an_entry_for_the_version():
     assert re.fullmatch(r'\d+\.\d+\.\d+', mmdavpt.__version__)
-    assert f'## {mmdavpt.__version__}\n' in (ROOT / 'CHANGELOG.md').read_text()
+    text = (ROOT / 'CHANGELOG.md').read_text()
+    date = str(
+        yaml.safe_load((ROOT / 'CITATION.cff').read_text())['date-released']
+    )
+    assert f'## {mmdavpt.__version__} - {date}\n' in text
 
 
 def test_pinned_versions_cover_the_requirements_without_an_index():

@@ -45,7 +45,6 @@ def fetch_url(url: str) -> str:
         try:
             torch.hub.download_url_to_file(url, path, progress=False)
         except (OSError, RuntimeError, ValueError) as error:
-            raise UsageError(
-                fetch_failed(url, error, 'download it')
-            ) from error
+            why = fetch_failed(url, error, 'download it')
+            raise UsageError(why) from error
     return path

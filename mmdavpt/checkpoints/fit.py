@@ -59,15 +59,12 @@ def describe_mismatch(
         unexpected (Sequence[str]): Names.
         mismatched (Sequence[str]): Names.
     """
-    return ' and '.join(
-        f'{problem} {first_few(names)}'
-        for problem, names in (
-            ('is missing', missing),
-            ('has a mismatched shape of', mismatched),
-            ('has unexpected', unexpected),
-        )
-        if names
-    )
+    found = {
+        'is missing': missing,
+        'has a mismatched shape of': mismatched,
+        'has unexpected': unexpected,
+    }
+    return ' and '.join(f'{k} {first_few(v)}' for k, v in found.items() if v)
 
 
 def state_mismatch(model: nn.Module, state: Mapping[str, Tensor]) -> Mismatch:
@@ -85,15 +82,9 @@ def state_mismatch(model: nn.Module, state: Mapping[str, Tensor]) -> Mismatch:
     optional = set()
     if given.pop(FINGERPRINT, None) is not None:
         optional = resume_only(model) | frozen_weights(model).keys()
-    missing, unexpected, mismatched = compare_weights(
-        model.state_dict(), given
-    )
-    missing = [
-        name
-        for name in missing
-        if name not in optional and not name.endswith('num_batches_tracked')
-    ]
-    return missing, unexpected, mismatched
+    missing, *others = compare_weights(model.state_dict(), given)
+    needed = [n for n in missing if not n.endswith('num_batches_tracked')]
+    return [name for name in needed if name not in optional], *others
 
 
 def check_fit(
@@ -126,12 +117,11 @@ def check_fit(
             'load pre-trained weights into the backbone, use model.backbone.'
             "init_cfg=dict(type='Pretrained', checkpoint=FILE)"
         )
-    problems = describe_mismatch(
-        *(
-            [n for n in names if not any(fnmatchcase(n, p) for p in allowed)]
-            for names in mismatch
-        )
-    )
+
+    def refused(name: str) -> bool:
+        return not any(fnmatchcase(name, pattern) for pattern in allowed)
+
+    problems = describe_mismatch(*([*filter(refused, m)] for m in mismatch))
     if problems:
         raise UsageError(
             f'{source} should have exactly the {len(own)} weights of this '

@@ -15,11 +15,8 @@ def frozen_weights(model: nn.Module) -> dict[str, Tensor]:
     Args:
         model (nn.Module): The model, without wrapper.
     """
-    return {
-        name: parameter.detach()
-        for name, parameter in model.named_parameters()
-        if not parameter.requires_grad
-    }
+    named = model.named_parameters()
+    return {name: p.detach() for name, p in named if not p.requires_grad}
 
 
 def reload_pretrained(model: nn.Module) -> list[str]:
@@ -61,11 +58,9 @@ def check_restorable(model: nn.Module) -> None:
         UsageError: If the config does not provide some of the frozen weights.
     """
     modules = _pretrained_modules(model)
-    lost = [
-        name
-        for name in frozen_weights(model)
-        if not any(name.startswith(f'{prefix}.') for prefix in modules)
-    ]
+    kept = tuple(f'{prefix}.' for prefix in modules)
+    frozen = frozen_weights(model)
+    lost = [name for name in frozen if not name.startswith(kept)]
     if lost:
         raise UsageError(
             f'tuned_only=True would drop {first_few(lost)}, which are frozen, '
@@ -75,10 +70,8 @@ def check_restorable(model: nn.Module) -> None:
     for name, module in modules.items():
         reloaded = copy.deepcopy(module).cpu()
         reloaded.load_pretrained_weights()
-        if not same_values(
-            fingerprint(frozen_weights(module)),
-            fingerprint(frozen_weights(reloaded)),
-        ):
+        frozen = map(frozen_weights, (module, reloaded))
+        if not same_values(*map(fingerprint, frozen)):
             raise UsageError(
                 f'tuned_only=True would drop the frozen weights of {name}, '
                 f'but they differ from {module.init_cfg["checkpoint"]}, which '

@@ -100,14 +100,8 @@ def _iteration(path: str, notes: list[str]) -> int | None:
     except UsageError as error:
         notes.append(str(error))
         return None
-    meta = content.get('meta')
-    resumable = (
-        isinstance(meta, dict)
-        and isinstance(meta.get('iter'), int)
-        and isinstance(meta.get('epoch'), int)
-        and all(
-            isinstance(content.get(key), dict)
-            for key in ('state_dict', 'message_hub', 'optimizer')
-        )
-    )
-    return meta['iter'] if resumable else None
+    parts = ('meta', 'state_dict', 'message_hub', 'optimizer')
+    if not all(isinstance(content.get(part), dict) for part in parts):
+        return None
+    progress = [content['meta'].get(key) for key in ('iter', 'epoch')]
+    return progress[0] if {*map(type, progress)} == {int} else None

@@ -29,11 +29,8 @@ def to_plain(value: Any) -> Any:
         if isinstance(value, kind):
             return kind(to_plain(item) for item in value)
     if isinstance(value, dict):
-        return {
-            to_plain(key): to_plain(item)
-            for key, item in value.items()
-            if not callable(item)
-        }
+        items = [item for item in value.items() if not callable(item[1])]
+        return {to_plain(key): to_plain(item) for key, item in items}
     if isinstance(value, PurePath):
         return str(value)
     return value.item() if isinstance(value, np.generic) else value
@@ -41,6 +38,5 @@ def to_plain(value: Any) -> Any:
 
 def package_versions() -> dict[str, str]:
     """Return the versions of the packages that write a checkpoint, by name."""
-    return installed_versions() | dict(
-        mmdavpt=__version__, torch=str(torch.__version__)
-    )
+    own = dict(mmdavpt=__version__, torch=str(torch.__version__))
+    return installed_versions() | own

@@ -26,9 +26,7 @@ VARIABLE = 'MMDAVPT_ALLOW_PICKLE'
 ENVIRONMENT_ADVICE = f'set {VARIABLE}=1 in the environment of this command'
 
 #: NumPy's types of numbers, such as the best score of a run.
-NUMBERS = tuple(
-    type(np.dtype(code)) for code in np.typecodes['AllInteger'] + '?efd'
-)
+NUMBERS = [type(np.dtype(c)) for c in np.typecodes['AllInteger'] + '?efd']
 
 
 def _getattr_of_logs(owner: Any, name: str) -> Any:
@@ -78,9 +76,7 @@ def read_torch(
             return content
         try:
             with torch.serialization.safe_globals(_safe_globals()):
-                return torch.load(
-                    path, map_location=map_location, weights_only=True
-                )
+                return torch.load(path, map_location, weights_only=True)
         except (pickle.UnpicklingError, RuntimeError) as error:
             if 'TorchScript' in str(error) or (
                 isinstance(error, pickle.UnpicklingError)
@@ -183,9 +179,8 @@ def read_run_checkpoint(path: str, map_location: Any = 'cpu') -> dict:
         meta = meta if isinstance(meta, dict) else {}  # another program's
         return dict(state_dict=weights, meta=meta)
     _check_sums(path)
-    content = read_torch(
-        path, os.environ.get(VARIABLE) == '1', map_location=map_location
-    )
+    trusted = os.environ.get(VARIABLE) == '1'
+    content = read_torch(path, trusted, map_location=map_location)
     if not isinstance(content, dict):
         raise UsageError(
             f'{path} should contain a dict with a state_dict, but contains '

@@ -228,11 +228,10 @@ def quietly(cfg: Config) -> Iterator[None]:
     Args:
         cfg (Config): The merged config.
     """
+    scope = cfg.get('default_scope') or 'mmengine'
     with (
         patch.object(MMLogger.get_current_instance(), 'disabled', True),
-        DefaultScope.overwrite_default_scope(
-            cfg.get('default_scope') or 'mmengine'
-        ),
+        DefaultScope.overwrite_default_scope(scope),
         isolated_randomness(0),
         warnings.catch_warnings(record=True),
         redirect_stdout(io.StringIO()),

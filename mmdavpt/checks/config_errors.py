@@ -50,10 +50,9 @@ def path_of(node: Any, nodes: Sequence[tuple[str, dict]]) -> str | None:
         nodes (Sequence[tuple[str, dict]]): The dicts of the config by path.
     """
     paths = [path for path, own in nodes if own is node]
-    if isinstance(node, dict):
-        for path, own in nodes:
-            if own and path and all(node.get(k) == v for k, v in own.items()):
-                paths.append(path)
+    for path, own in nodes if isinstance(node, dict) else ():
+        if own and path and all(node.get(k) == v for k, v in own.items()):
+            paths.append(path)
     return paths[0] if paths else None
 
 

@@ -56,14 +56,12 @@ def own_variables(path: str) -> set[str]:
     return names - runner_keys()
 
 
-def read_config(
-    path: str, variables: Mapping[str, Any] | None = None
-) -> Config:
+def read_config(path: str, changes: Mapping[str, Any] | None = None) -> Config:
     """Read a config file and the files that it inherits from.
 
     Args:
         path (str): Path of the file.
-        variables (Mapping[str, Any], optional): Other values of its
+        changes (Mapping[str, Any], optional): Other values of its
             :func:`own_variables`. Defaults to None.
 
     Raises:
@@ -71,14 +69,13 @@ def read_config(
     """
     register_configs()
     try:
-        if variables:
-            cfg = load_with_variables(path, variables)
+        if changes:
+            cfg = load_with_variables(path, changes)
         else:
             cfg = Config.fromfile(path)
     except Exception as error:
-        raise UsageError(
-            f'the config {path} cannot be read: {_reason(error)}'
-        ) from error
+        why = _reason(error)
+        raise UsageError(f'the config {path} cannot be read: {why}') from error
     if path.endswith('.py'):
         check_variables(path, cfg)
     return cfg
@@ -115,11 +112,9 @@ def check_variables(path: str, cfg: Config) -> None:
     assigned = names_in(tree, ast.Store) - counters
     unused = assigned - names_in(tree) - runner_keys() - {'_base_'}
     inherits = '_base_' in assigned
-    inherited = {
-        name
-        for base in (base_files(path) if unused and inherits else ())
-        for name in find_variables(base.read_text(encoding='utf-8'))
-    }
+    inherited = set()
+    for base in base_files(path) if unused and inherits else ():
+        inherited |= find_variables(base.read_text('utf-8')).keys()
     for name in sorted(unused):
         hint = _hint(name, cfg, cfg.get(name) if inherits else None)
         sentence = f'the config {path} sets `{name}`, which changes nothing'
@@ -161,9 +156,8 @@ def set_option(
     try:
         cfg.merge_from_dict({key: copy.deepcopy(value)})
     except Exception as error:
-        raise UsageError(
-            f'--cfg-options {key}: {str(error) or type(error).__name__}'
-        ) from error
+        why = str(error) or type(error).__name__
+        raise UsageError(f'--cfg-options {key}: {why}') from error
 
 
 def _hint(name: str, cfg: Config, value: Any) -> str:

@@ -7,12 +7,9 @@ from tempfile import TemporaryDirectory
 import torch
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.model import BaseModel, MMDistributedDataParallel
-from mmengine.runner import (
-    EpochBasedTrainLoop,
-    IterBasedTrainLoop,
-    Runner,
-    ValLoop,
-)
+from mmengine.runner import EpochBasedTrainLoop as ByEpoch
+from mmengine.runner import IterBasedTrainLoop as ByIteration
+from mmengine.runner import Runner, ValLoop
 from mmengine.runner.amp import autocast
 from mmengine.runner.loops import _update_losses
 from torch import nn
@@ -69,9 +66,8 @@ def can_rehearse(runner: Runner) -> bool:
         runner (Runner): The runner. Loops of other libraries and wrappers that
             shard weights are not supported.
     """
-    return isinstance(
-        runner.train_loop, (EpochBasedTrainLoop, IterBasedTrainLoop)
-    ) and isinstance(runner.model, (BaseModel, MMDistributedDataParallel))
+    known = isinstance(runner.model, (BaseModel, MMDistributedDataParallel))
+    return known and isinstance(runner.train_loop, (ByEpoch, ByIteration))
 
 
 def rehearse(runner: Runner) -> None:
@@ -108,7 +104,7 @@ def _training_step(runner: Runner) -> None:
             if isinstance(hook, PromptMappingHook):
                 _guide_temporarily(model)
             if isinstance(hook, (PromptMappingHook, TrainingCheckHook)):
-                hook.before_train_iter(runner, 0, batch.data)
+                hook.before_train_iter(runner, batch.data)
         model.train_step(batch.data, optim_wrapper=runner.optim_wrapper)
         if torch.cuda.is_available():
             torch.cuda.synchronize()  # errors of a GPU come late

@@ -103,11 +103,10 @@ def _find_defect(data: Any, split: str) -> str | None:
     """Return what is wrong with the labels or sizes of a batch."""
     data = data if isinstance(data, dict) else {}
     images, samples = data.get('inputs', ()), data.get('data_samples') or ()
-    pairs = [
-        (sample, tuple(image.shape[-2:]))
-        for sample, image in zip(samples, images, strict=False)
-        if isinstance(sample, BaseDataElement) and torch.is_tensor(image)
-    ]
+    pairs = []
+    for sample, image in zip(samples, images, strict=False):
+        if isinstance(sample, BaseDataElement) and torch.is_tensor(image):
+            pairs.append((sample, tuple(image.shape[-2:])))
     for sample, size in pairs:
         if 'gt_sem_seg' not in sample:
             continue

@@ -32,22 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_folder_arguments(parser)
     options.add_shared(parser, '--protocol')
     options.add_run_arguments(parser)
-    parser.add_argument(
-        '--data-only', action='store_true', help='make only the data report'
-    )
-    parser.add_argument(
-        '--splits',
-        nargs='+',
-        choices=SPLITS,
-        default=SPLITS,
-        help='the datasets to check (all that the config has)',
-    )
-    parser.add_argument(
-        '--workers',
-        type=options.positive,
-        default=2,
-        help='threads that decode (2)',
-    )
+    add, count = parser.add_argument, options.positive
+    add('--data-only', action='store_true', help='make only the data report')
+    text = 'the datasets to check (all that the config has)'
+    add('--splits', nargs='+', choices=SPLITS, default=SPLITS, help=text)
+    add('--workers', type=count, default=2, help='threads that decode (2)')
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -74,9 +63,8 @@ def _check(args: argparse.Namespace) -> bool:
     common.apply_command_line(cfg, args)
     splits = [s for s in args.splits if cfg.get(f'{s}_dataloader')]
     if not splits:
-        raise UsageError(
-            f'{args.config} has no dataset for {" or ".join(args.splits)}'
-        )
+        wanted = ' or '.join(args.splits)
+        raise UsageError(f'{args.config} has no dataset for {wanted}')
     if not args.data_only:
         preflight(cfg, training=True)
     text, failed = report_data(cfg, splits, args.workers)

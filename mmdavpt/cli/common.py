@@ -21,16 +21,11 @@ from mmdavpt.checks.config_errors import describe
 from mmdavpt.checks.data.before_run import check_run_data
 from mmdavpt.checks.names import own_variables, read_config, set_option
 from mmdavpt.checks.preflight import preflight
-from mmdavpt.engine.hooks.checkpoint_fit_hook import (
-    CheckpointFitHook,
-    model_of,
-)
-from mmdavpt.engine.hooks.evaluation_hooks import (
-    DistinctNamesHook,
-    MissingLabelsHook,
-)
+from mmdavpt.engine.hooks.checkpoint_fit_hook import CheckpointFitHook
+from mmdavpt.engine.hooks.evaluation_hooks import TEST_HOOKS
 from mmdavpt.engine.strategies import check_engine
 from mmdavpt.errors import UsageError, warn
+from mmdavpt.unwrap import model_of
 
 from .evaluation import draw_predictions, use_tta, write_predictions
 from .launch import enable_amp, prepare_launcher
@@ -68,9 +63,8 @@ def load_config(
     chosen = options.pop('protocol', None)
     variables = own_variables(path)
     own = {k: options.pop(k) for k in variables & options.keys()}
-    cfg = with_protocol(
-        read_config(path, own), chosen if protocol is None else protocol
-    )
+    chosen = chosen if protocol is None else protocol
+    cfg = with_protocol(read_config(path, own), chosen)
     for key, value in options.items():
         if key.split('.')[0] == 'protocols':
             raise UsageError(
@@ -141,17 +135,15 @@ def set_resume(cfg: Config, checkpoint: str) -> None:
         cfg.load_from = checkpoint
         return
     last, notes = last_checkpoint(cfg.work_dir)
+    cfg.resume = last is not None
+    if cfg.resume:
+        cfg.load_from = last
+    else:
+        begin = cfg.get('load_from') or 'the beginning'
+        none = f'{cfg.work_dir} has no last_checkpoint'
+        notes = [f'{none}, so the training starts from {begin}']
     for note in notes:
         warn(f'--resume: {note}')
-    if last is not None:
-        cfg.load_from = last
-        return
-    cfg.resume = False
-    begin = cfg.get('load_from') or 'the beginning'
-    warn(
-        f'--resume: {cfg.work_dir} has no last_checkpoint, '
-        f'so the training starts from {begin}'
-    )
 
 
 def check_files(cfg: Config, training: bool) -> None:
@@ -191,12 +183,10 @@ def build_runner(cfg: Config, training: bool) -> Runner:
         cfg.runner_type = kind
     install_safe_loading()  # also for a runner_type of mmengine
     runner = RUNNERS.build(cfg)
-    runner.register_hook(
-        CheckpointFitHook(training, cfg.get('load_allowed', ()))
-    )
-    if not training:
-        runner.register_hook(DistinctNamesHook())
-        runner.register_hook(MissingLabelsHook())
+    allowed = cfg.get('load_allowed', ())
+    runner.register_hook(CheckpointFitHook(training, allowed))
+    for hook in () if training else TEST_HOOKS:
+        runner.register_hook(hook())
     # The hook compares, and knows which weights a training or a test may lack.
     model_of(runner.model).load_allowed = None
     if training and (warning := selection_warning(cfg)):

@@ -5,6 +5,7 @@ installed by :func:`quiet_console` and removed at its end.
 """
 
 import logging
+import re
 import sys
 import traceback
 import warnings
@@ -109,12 +110,9 @@ def is_shown(record: logging.LogRecord) -> bool:
         return record.levelno > logging.WARNING or not harmless
     # Metrics, checkpoints, early stops, the place where a run resumes; not
     # the name of the run again.
-    shown = any(
-        s in module for s in ('.hooks.', '.evaluation.', '.evaluator.')
-    )
-    return text.startswith('resumed epoch') or (
-        shown and 'Exp name' not in text
-    )
+    shown = re.search(r'\.(hooks|evaluation|evaluator)\.', module)
+    named_again = 'Exp name' in text
+    return text.startswith('resumed epoch') or bool(shown and not named_again)
 
 
 def callers() -> list[str]:

@@ -104,7 +104,7 @@ def vtab_table(records: Records) -> str:
     Returns:
         str: The table; '' if no seed counts.
     """
-    from mmdavpt.datasets.vtab1k.tasks import GROUPS, TASKS
+    from mmdavpt.datasets.vtab1k import GROUPS, TASKS
 
     found: dict[tuple[str, int], dict[str, float]] = {}
     for row, scores in main_scores(records)[1].items():

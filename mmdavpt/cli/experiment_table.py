@@ -69,15 +69,12 @@ def read_table(path: str | Path) -> dict[str, Experiment]:
     found = {}
     for line in lines:
         if not line.get('row') or not line.get('base'):
-            raise UsageError(
-                f'every row of {path} needs a `row` and a `base`, but got '
-                f'{line}'
-            )
+            needed = f'every row of {path} needs a `row` and a `base`'
+            raise UsageError(f'{needed}, but got {line}')
         if line['row'] in found:
             raise UsageError(f'{path} has two rows named {line["row"]!r}')
-        changes = {
-            k: parse_value(v) for k, v in line.items() if v and k not in NOTES
-        }
+        given = {k: v for k, v in line.items() if v and k not in NOTES}
+        changes = {key: parse_value(value) for key, value in given.items()}
         row, base = line['row'], path.parent / locate_config(line['base'])
         notes = {key: line.get(key) or '' for key in ('compare', 'tuned')}
         found[row] = Experiment(row, base, changes, **notes)

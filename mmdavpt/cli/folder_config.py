@@ -10,12 +10,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from mmdavpt import config_source
 from mmdavpt.checks.names import own_variables
-from mmdavpt.config_source import (
-    RECOMMENDED,
-    find_variables,
-    replace_variables,
-)
 from mmdavpt.errors import UsageError, first_few, warn
 from mmdavpt.models.pretrained import UNDECLARED, read_settings
 from mmdavpt.models.tuners import check_method
@@ -23,13 +19,8 @@ from mmdavpt.models.tuners import check_method
 from .folder_layout import FolderLayout, find_task, read_layout
 
 #: Flags to the variables of the recommended configs that they set.
-FLAGS = dict(
-    method='method',
-    size='size',
-    batch='batch_size',
-    epochs='max_epochs',
-    weights='weights',
-)
+FLAGS = dict(method='method', size='size', weights='weights')
+FLAGS |= dict(batch='batch_size', epochs='max_epochs')
 
 
 def write_config(args: argparse.Namespace, command: list[str]) -> str:
@@ -65,7 +56,7 @@ def write_config(args: argparse.Namespace, command: list[str]) -> str:
     if only_data:  # a training writes its own config, with its weights
         path = work_dir / 'data_report' / f'{name}.py'
     task = args.task or find_task(args.config)
-    recommended = RECOMMENDED / f'{task}.py'
+    recommended = config_source.RECOMMENDED / f'{task}.py'
     options = args.cfg_options or {}
     own = own_variables(str(recommended)) & options.keys()
     given = {key: options.pop(key) for key in own} | given
@@ -82,10 +73,10 @@ def write_config(args: argparse.Namespace, command: list[str]) -> str:
     if args.work_dir:
         settings['work_dir'] = args.work_dir
     files = {n: '\n'.join([*v, '']) for n, v in layout.lists.items()}
-    files[path.name] = _with_docstring(
-        replace_variables(recommended.read_text('utf-8'), settings),
-        _describe(layout, args.config, path, command),
-    )
+    source = recommended.read_text('utf-8')
+    source = config_source.replace_variables(source, settings)
+    docstring = _describe(layout, args.config, path, command)
+    files[path.name] = _with_docstring(source, docstring)
     _write(path, files, alone=args.launcher in (None, 'none'))
     _announce(layout, path)
     return str(path)
@@ -105,7 +96,7 @@ def _announce(layout: FolderLayout, path: Path) -> None:
 
 def _settings_of(source: str) -> dict[str, str]:
     """Return the expressions of the variables of a config."""
-    variables = find_variables(source)
+    variables = config_source.find_variables(source)
     return {name: ast.unparse(value) for name, value in variables.items()}
 
 
@@ -170,11 +161,8 @@ def _count(layout: FolderLayout) -> str:
     """Return the number of classes, and of images of each split."""
     validate = 'validate' if 'test' in layout.images else 'validate and test'
     verbs = dict(train='images train', val=validate, test='test')
-    counts = [
-        f'{layout.images[split]} {verb}'
-        for split, verb in verbs.items()
-        if split in layout.images
-    ]
+    splits = [split for split in verbs if split in layout.images]
+    counts = [f'{layout.images[split]} {verbs[split]}' for split in splits]
     return f'{len(layout.settings["classes"])} classes; {", ".join(counts)}'
 
 
@@ -185,14 +173,14 @@ def _describe(
     dropped = ('--resume', '--check-only', '--no-check')
     typed = shlex.join(c for c in command if c not in dropped)
     split = f'Split: {" and ".join(layout.lists)}, drawn at random\n'
+    split *= bool(layout.lists)
     return (
         f'Train on {folder}: {_count(layout)}.\n\n'
         f'Written by: mmdavpt train {typed}\n'
         f'Command: mmdavpt train {path}\n'
         '    trains again, with any settings that you change below; --resume\n'
         '    continues, and mmdavpt test tests a checkpoint.\n'
-        + split
-        * bool(layout.lists)
+        f'{split}'
     )
 
 

@@ -57,10 +57,8 @@ def find_splits(folder: Path) -> dict[str, str]:
     for kind in ('train', 'val', 'test'):
         own = [name for name in names if name.lower().startswith(kind)]
         if len(own) > 1:
-            raise UsageError(
-                f'{folder} has {own[0]} and {own[1]}; remove or rename one of '
-                'them'
-            )
+            both = f'{folder} has {own[0]} and {own[1]}'
+            raise UsageError(f'{both}; remove or rename one of them')
         if own:
             found[kind] = own[0]
     return found
@@ -145,9 +143,8 @@ def split_by_class(
         if not train.intersection(images):
             val.discard(images[0])
             train.add(images[0])
-    return [i for i in classes if i not in val], [
-        i for i in classes if i in val
-    ]
+    train = [image for image in classes if image not in val]
+    return train, [image for image in classes if image in val]
 
 
 @dataclass(frozen=True)
@@ -193,9 +190,8 @@ def read_layout(folder: str, task: str, seed: int = 0) -> FolderLayout:
     if 'val' not in data:
         whole = '' if '' in samples else 'train'
         arguments, images = data.pop(whole), samples.pop(whole)
-        for split, names in zip(
-            ('train', 'val'), split_by_class(images, seed), strict=True
-        ):
+        parts = split_by_class(images, seed)
+        for split, names in zip(('train', 'val'), parts, strict=True):
             samples[split], lists[f'{split}.txt'] = names, names
             ann_file = '{{ fileDirname }}/' + f'{split}.txt'
             data[split] = dict(arguments, ann_file=ann_file)
@@ -215,18 +211,13 @@ def _classification(folder: str) -> tuple[dict, dict, dict]:
     for split, name in (find_splits(Path(folder)) or {'': ''}).items():
         if split == 'test' and not folders_in(Path(folder, name)):
             continue  # images to predict, without classes
-        dataset = ImageFolder(
-            data_root=folder,
-            data_prefix=name,
-            metainfo=dict(classes=classes) if classes else None,
-            lazy_init=True,
-        )
-        samples[split] = {
-            osp.relpath(sample['img_path'], dataset.img_prefix): [
-                sample['gt_label']
-            ]
-            for sample in dataset.load_data_list()
-        }
+        metainfo = dict(classes=classes) if classes else None
+        options = dict(metainfo=metainfo, lazy_init=True)
+        dataset = ImageFolder(folder, name, **options)
+        samples[split], root = {}, dataset.img_prefix
+        for sample in dataset.load_data_list():
+            image = osp.relpath(sample['img_path'], root)
+            samples[split][image] = [sample['gt_label']]
         data[split] = dict(data_prefix=name)
         classes = classes or list(dataset.CLASSES)
         if len(classes) < 2:
@@ -263,19 +254,15 @@ def _segmentation(folder: str) -> tuple[dict, dict, dict]:
         }
     masks = [mask for split in pairs.values() for mask in split.values()]
     settings, classes_of = read_mask_classes(Path(folder), masks)
-    samples = {
-        split: {image: classes_of[mask] for image, mask in pair.items()}
-        for split, pair in pairs.items()
-    }
-    return data, samples, settings
+    for pair in pairs.values():
+        pair.update({image: classes_of[mask] for image, mask in pair.items()})
+    return data, pairs, settings
 
 
 def _mask_suffix(images: str, labels: str) -> str:
     """Return what the names of all masks add to those of the images."""
-    stems, masks = (
-        {osp.splitext(file)[0] for file in list_files(root)[0]}
-        for root in (images, labels)
-    )
+    files = [list_files(root)[0] for root in (images, labels)]
+    stems, masks = ({osp.splitext(f)[0] for f in found} for found in files)
     first = min(stems, default='')
     suffixes = [m.removeprefix(first) for m in masks if m.startswith(first)]
     fitting = [s for s in suffixes if all(i + s in masks for i in stems)]

@@ -116,10 +116,9 @@ def read_mask_classes(
     settings['palette'] = [list(c) for c in colors] or palette(len(classes))
     if classes[0].lower() == 'background':
         settings['background_class'] = 0
-    return settings, {
-        mask: sorted({class_of[value] for value in own} - {IGNORED})
-        for mask, own in values.items()
-    }
+    for mask, own in values.items():
+        values[mask] = sorted({class_of[value] for value in own} - {IGNORED})
+    return settings, values
 
 
 def _values(mask: str, colored: bool) -> list[int]:

@@ -116,6 +116,5 @@ def check_checkpoint_exists(path: str, use: str) -> None:
     files = [*folder.glob('*.pth'), *folder.glob('*.safetensors')]
     names = sorted(file.name for file in files)
     has = first_few(names, 5) if names else 'no checkpoint'
-    raise UsageError(
-        f'{use} {path} does not exist; its folder {folder} has {has}'
-    )
+    where = f'its folder {folder} has {has}'
+    raise UsageError(f'{use} {path} does not exist; {where}')

@@ -66,39 +66,7 @@ def add_folder_arguments(parser: argparse.ArgumentParser) -> None:
         'They go to the top of the config that is written to the work '
         'folder; change them there to train from the config.',
     )
-    group.add_argument(
-        '--task',
-        choices=('classification', 'segmentation'),
-        help='by default segmentation if there are folders of images and of '
-        'labels, else classification with one folder for each class',
-    )
-    group.add_argument(
-        '--arch',
-        type=parse_value,
-        metavar='s|b|l',
-        help='ViT-S, ViT-B or ViT-L; by default that of the weights, or b',
-    )
-    group.add_argument(
-        '--weights',
-        metavar='FILE|timm://NAME',
-        help='pre-trained weights of a ViT (docs/weights.md); by default '
-        'DINOv2 from timm',
-    )
-    group.add_argument(
-        '--method',
-        help='davpt, davpt-plus, vpt, linear, mp, mp-plus, full, bias, lora, '
-        'adaptformer, or a type of tuner such as SSF (docs/tuners.md); by '
-        'default davpt; mp and mp-plus classify only',
-    )
-    group.add_argument('--epochs', type=positive, help='by default 100')
-    group.add_argument(
-        '--size',
-        type=positive,
-        help='side of the images (224) or crops (448) in pixels',
-    )
-    group.add_argument(
-        '--batch', type=positive, help='images of each GPU, by default 32 or 8'
-    )
+    add_shared(group, *(f'--{name}' for name in FOLDER))
 
 
 def check_folder_arguments(args: argparse.Namespace) -> None:
@@ -110,9 +78,7 @@ def check_folder_arguments(args: argparse.Namespace) -> None:
     Raises:
         UsageError: If they are.
     """
-    parser = argparse.ArgumentParser()
-    add_folder_arguments(parser)
-    for name in vars(parser.parse_args([])):
+    for name in FOLDER:
         if getattr(args, name) is not None:
             raise UsageError(
                 f'--{name} is for a folder of images, but {args.config} is a '
@@ -135,14 +101,15 @@ def positive(text: str) -> int:
 
 
 def add_shared(parser: argparse._ActionsContainer, *names: str) -> None:
-    """Add arguments of :data:`SHARED`.
+    """Add arguments of :data:`HELP`.
 
     Args:
         parser (argparse._ActionsContainer): A parser, or a group of one.
         *names (str): Their names.
     """
     for name in names:
-        parser.add_argument(name, **SHARED[name])
+        options = OPTIONS.get(name, {})
+        parser.add_argument(name, help=HELP[name], **options)
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -239,36 +206,42 @@ class _Literal(ast.NodeTransformer):
         raise ValueError
 
 
+#: Settings for a folder.
+FOLDER = ('task', 'arch', 'weights', 'method', 'epochs', 'size', 'batch')
 #: Arguments that several commands share.
-SHARED = {
-    '--cfg-options': dict(
-        nargs='+',
-        type=key_and_value,
-        action='extend',
-        metavar='KEY=VALUE',
-        help='override values of the config by dotted keys, such as '
-        'model.backbone.num_prompts=10; a value is a Python literal, '
-        'dict(...), a text, or a list as [a,b] or a,b',
-    ),
-    '--protocol': dict(
-        metavar='NAME',
-        help='which images train and which choose the epoch, if the config '
-        'has `protocols`: tune, retrain or released (configs/README.md)',
-    ),
-    '--work-dir': dict(
-        help='folder of logs and checkpoints; by default ./work_dirs/CONFIG, '
-        'or CONFIG_PROTOCOL with --protocol',
-    ),
-    '--launcher': dict(
-        choices=('none', 'pytorch', 'slurm', 'mpi'),
-        help='the launcher of this process; dist_*.sh and slurm_*.sh set it',
-    ),
-    '--no-check': dict(
-        action='store_true',
-        help='skip the checks of config and data before the run',
-    ),
-    '--verbose': dict(
-        action='store_true',
-        help='show on the terminal all that libraries log and print',
-    ),
+HELP = {
+    '--task': 'by default segmentation if there are folders of images and of '
+    'labels, else classification with one folder for each class',
+    '--arch': 'ViT-S, ViT-B or ViT-L; by default that of the weights, or b',
+    '--weights': 'pre-trained weights of a ViT (docs/weights.md); by default '
+    'DINOv2 from timm',
+    '--method': 'davpt, davpt-plus, vpt, linear, mp, mp-plus, full, bias, '
+    'lora, adaptformer, or a type of tuner such as SSF (docs/tuners.md); by '
+    'default davpt; mp and mp-plus classify only',
+    '--epochs': 'by default 100',
+    '--size': 'side of the images (224) or crops (448) in pixels',
+    '--batch': 'images of each GPU, by default 32 or 8',
+    '--cfg-options': 'override values of the config by dotted keys, such as '
+    'model.backbone.num_prompts=10; a value is a Python literal, dict(...), '
+    'a text, or a list as [a,b] or a,b',
+    '--protocol': 'which images train and which choose the epoch, if the '
+    'config has `protocols`: tune, retrain or released (configs/README.md)',
+    '--work-dir': 'folder of logs and checkpoints; by default '
+    './work_dirs/CONFIG, or CONFIG_PROTOCOL with --protocol',
+    '--launcher': 'the launcher of this process; dist_*.sh and slurm_*.sh '
+    'set it',
+    '--no-check': 'skip the checks of config and data before the run',
+    '--verbose': 'show on the terminal all that libraries log and print',
+}
+#: What else defines them.
+OPTIONS = {
+    '--task': dict(choices=('classification', 'segmentation')),
+    '--arch': dict(type=parse_value, metavar='s|b|l'),
+    '--weights': dict(metavar='FILE|timm://NAME'),
+    **dict.fromkeys(('--epochs', '--size', '--batch'), dict(type=positive)),
+    '--cfg-options': dict(nargs='+', type=key_and_value, action='extend')
+    | dict(metavar='KEY=VALUE'),
+    '--protocol': dict(metavar='NAME'),
+    '--launcher': dict(choices=('none', 'pytorch', 'slurm', 'mpi')),
+    **dict.fromkeys(('--no-check', '--verbose'), dict(action='store_true')),
 }

@@ -16,16 +16,10 @@ from .messages import exit_with_sentence
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of a report."""
-    parser.add_argument(
-        'runs',
-        nargs='+',
-        metavar='RUN',
-        type=options.existing_path,
-        help='work folders of trainings with the same classes',
-    )
-    parser.add_argument(
-        '--out', default='report.html', help='the page (report.html)'
-    )
+    add, kind = parser.add_argument, options.existing_path
+    text = 'work folders of trainings with the same classes'
+    add('runs', nargs='+', metavar='RUN', type=kind, help=text)
+    add('--out', default='report.html', help='the page (report.html)')
     options.add_shared(parser, '--verbose')
 
 

@@ -21,11 +21,10 @@ from .messages import run_command
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of a selection."""
     options.add_config_arguments(parser)
-    parser.add_argument('file', help='file to write, ending in .pth')
-    parser.add_argument(
-        '--checkpoint', help='checkpoint of the training, which E2VPT needs'
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add('file', help='file to write, ending in .pth')
+    add('--checkpoint', help='checkpoint of the training, which E2VPT needs')
+    add(
         '--batches',
         type=options.positive,
         help='number of training batches; by default as published: 8 for '

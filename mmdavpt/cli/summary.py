@@ -29,11 +29,9 @@ class SummaryHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Log the summary."""
-        lines = summarize(runner, self.config)
-        runner.logger.info(
-            'Summary:\n'
-            + '\n'.join(f'{name:<13}{text}' for name, text in lines.items())
-        )
+        lines = summarize(runner, self.config).items()
+        text = '\n'.join(f'{name:<13}{value}' for name, value in lines)
+        runner.logger.info(f'Summary:\n{text}')
 
     def _after_iter(self, *args, **kwargs) -> None:
         self.started = True
@@ -55,9 +53,8 @@ def summarize(runner: Runner, config: str) -> dict[str, str]:
     model = unwrap(runner.model)
     device = next((p.device for p in model.parameters()), 'no device')
     processes = f', {runner.world_size} processes' * (runner.world_size > 1)
-    lines = dict(
-        config=config, model=f'{type(model).__name__} on {device}{processes}'
-    )
+    where = f'{device}{processes}'
+    lines = dict(config=config, model=f'{type(model).__name__} on {where}')
     if runner._load_from is not None:
         done = 'resumed from' if runner._resume else 'weights of'
         lines['checkpoint'] = f'{done} {runner._load_from}'

@@ -75,11 +75,9 @@ def summary_line(metrics: Mapping, tta: bool) -> str:
     import numpy as np
 
     order = ('mIoU', 'top1', 'top5', 'mAcc', 'aAcc')
-    found = {
-        key.split('/')[-1]: float(value)
-        for key, value in metrics.items()
-        if value is not None and np.size(value) == 1
-    }
+    known = {k: v for k, v in metrics.items() if v is not None}
+    known = {k.split('/')[-1]: v for k, v in known.items() if np.size(v) == 1}
+    found = {key: float(value) for key, value in known.items()}
     names = [n for n in order if n in found] + sorted({*found} - {*order})
     line = ' | '.join(f'{name} {found[name]:.2f}' for name in names)
     line = line.replace('mIoU ', 'mIoU-MS ' if tta else 'mIoU-SS ')

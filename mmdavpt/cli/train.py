@@ -34,11 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='resume from this checkpoint; without CKPT, from the last one '
         'in the work folder, if there is one',
     )
-    parser.add_argument(
-        '--amp',
-        action='store_true',
-        help='mixed precision: float16 on a GPU, bfloat16 on a CPU',
-    )
+    text = 'mixed precision: float16 on a GPU, bfloat16 on a CPU'
+    parser.add_argument('--amp', action='store_true', help=text)
     options.add_shared(parser, '--protocol')
     options.add_run_arguments(parser)
     check = parser.add_mutually_exclusive_group()

@@ -1,7 +1,7 @@
 """Benchmark datasets: lookup by name, and the base of their readers."""
 
 import os.path as osp
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mmpretrain.datasets import BaseDataset
@@ -46,11 +46,10 @@ def find_by_name(
     Raises:
         UsageError: If none has the name.
     """
-    names = {
-        _simplify(alias): item
-        for item in known
-        for alias in (item.name, item.title, *item.aliases)
-    }
+    names = {}
+    for item in known:
+        own = (item.name, item.title, *item.aliases)
+        names |= dict.fromkeys(map(_simplify, own), item)
     if _simplify(name) in names:
         return names[_simplify(name)]
     choices = list(dict.fromkeys(item.name for item in names.values()))
@@ -121,3 +120,14 @@ class BenchmarkDataset(BaseDataset):
                 f'{expected}; use the complete list, or set check_size=False '
                 'to read a subset'
             )
+
+    @staticmethod
+    def to_samples(folder: str, labels: Mapping[str, int]) -> list[dict]:
+        """Return the samples of images in a folder.
+
+        Args:
+            folder (str): The folder.
+            labels (Mapping[str, int]): Paths below it to labels.
+        """
+        pairs = [(osp.join(folder, path), k) for path, k in labels.items()]
+        return [dict(img_path=path, gt_label=k) for path, k in pairs]

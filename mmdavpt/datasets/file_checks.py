@@ -19,33 +19,23 @@ def _loses_range(record: FileRecord) -> bool:
 #: first record and ``{more}``, as ' (2 more)'.
 FILE_CHECKS = (
     (
-        'error',
-        'file',
-        'broken_files',
-        lambda r, _: r.defect,
+        *('error', 'file', 'broken_files', lambda r, _: r.defect),
         '{first.path} {first.defect}{more}; copy broken files again, or leave '
         'them out',
     ),
     (
-        'error',
-        'label file',
-        'rejected_labels',
-        lambda r, _: r.rejected,
+        *('error', 'label file', 'rejected_labels', lambda r, _: r.rejected),
         '{first.rejected}{more}',
     ),
     (
-        'error',
-        'label file',
-        'color_labels',
+        *('error', 'label file', 'color_labels'),
         lambda r, _: len(r.shape) > 2,
         '{files} should have one number per pixel, the class, but are loaded '
         'with the shape {first.shape}; use mmdavpt.LoadMasks, with color_map '
         'if the colors are the classes',
     ),
     (
-        'error',
-        'label file',
-        'wide_labels',
+        *('error', 'label file', 'wide_labels'),
         lambda r, data: (
             len(r.shape) == 2
             and r.stored_high > 255
@@ -56,26 +46,19 @@ FILE_CHECKS = (
         'mmdavpt.LoadMasks',
     ),
     (
-        'error',
-        'label file',
-        'lossy_labels',
+        *('error', 'label file', 'lossy_labels'),
         lambda r, _: r.format in ('JPEG', 'MPO'),
         'JPEG changes the labels of {files} at borders; save the originals '
         'as PNG',
     ),
     (
-        'error',
-        'image',
-        'lost_range',
-        lambda r, _: _loses_range(r),
+        *('error', 'image', 'lost_range', lambda r, _: _loses_range(r)),
         'loading {files} destroys them: values of {first.bits} bits up to '
         '{first.stored_high:g} become {first.high:g} or less; scale them to '
         '8 bits',
     ),
     (
-        'warning',
-        'image',
-        'orientation',
+        *('warning', 'image', 'orientation'),
         # Another turn changes the size, so a wrong label does not fit.
         lambda r, data: (
             data.labels

@@ -111,17 +111,16 @@ def read_file(path: str, load: Callable[[], dict | None]) -> FileRecord:
         loaded = load()
     except UsageError as error:
         record.rejected = str(error)
-        return record
     except UNDECODABLE as error:
         reason = str(error).strip().split('\n')[0] or type(error).__name__
         record.defect = f'cannot be decoded ({reason})'
-        return record
-    if not loaded:
-        record.defect = 'cannot be decoded'
-    elif 'gt_seg_map' in loaded:
-        _read_labels(record, loaded['gt_seg_map'])
     else:
-        _read_pixels(record, loaded['img'])
+        if not loaded:
+            record.defect = 'cannot be decoded'
+        elif 'gt_seg_map' in loaded:
+            _read_labels(record, loaded['gt_seg_map'])
+        else:
+            _read_pixels(record, loaded['img'])
     return record
 
 

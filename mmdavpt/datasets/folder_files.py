@@ -16,9 +16,7 @@ from mmdavpt.errors import UsageError
 from .image_files import pillow_opens
 
 #: What macOS, Windows and network disks write without a dot in front.
-SYSTEM_NAMES = frozenset(
-    ('__MACOSX', '@eaDir', 'lost+found', 'Thumbs.db', 'desktop.ini')
-)
+SYSTEM_NAMES = '__MACOSX @eaDir lost+found Thumbs.db desktop.ini'.split()
 
 
 def is_hidden(name: str) -> bool:

@@ -92,11 +92,8 @@ class FolderReader(BaseDataset):
         )
         unused = unused and f'; not used: {unused}'
         if not found:
-            raise UsageError(
-                f'{root} should have images{self.expected}, but has none'
-                f'{unused}'
-            )
+            wanted = f'{root} should have images{self.expected}'
+            raise UsageError(f'{wanted}, but has none{unused}')
         if unused:
-            MMLogger.get_current_instance().warning(
-                f'{root}: {len(found)} images{unused}'
-            )
+            logger = MMLogger.get_current_instance()
+            logger.warning(f'{root}: {len(found)} images{unused}')

@@ -89,12 +89,10 @@ class ImageFolder(FolderReader, CustomDataset):
         self._number_folders(folders)
         outside = [image for image in images if '/' not in image]
         self.skip('in no folder of a class', root, outside)
-        samples = [
-            (image, self.folder_to_idx[normalize_name(folder)])
-            for image in images
-            for folder, slash, _ in [image.partition('/')]
-            if slash
-        ]
+        inside = [image for image in images if '/' in image]
+        folders = [normalize_name(i.partition('/')[0]) for i in inside]
+        numbers = [self.folder_to_idx[folder] for folder in folders]
+        samples = [*zip(inside, numbers, strict=True)]
         # By folder: sorting whole paths would put 'a b/' before 'a/'.
         samples.sort(key=lambda s: normalize_name(s[0].partition('/')[0]))
         self.report_skipped(root, samples)

@@ -26,9 +26,8 @@ def read_lines(path: str) -> list[str]:
     try:
         return list_from_file(path)
     except OSError as error:
-        raise UsageError(
-            f'the list {path} cannot be read ({error.strerror})'
-        ) from error
+        why = error.strerror
+        raise UsageError(f'the list {path} cannot be read ({why})') from error
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b'\n') + 1
         raise UsageError(
@@ -50,9 +49,7 @@ def read_list(path: str) -> list[tuple[str, str]]:
     """
     lines = enumerate(read_lines(path), 1)
     plain = [(number, line.lstrip(BOM).strip()) for number, line in lines]
-    found = [
-        (f'{path}, line {number}', line) for number, line in plain if line
-    ]
+    found = [(f'{path}, line {n}', line) for n, line in plain if line]
     if not found:
         raise UsageError(f'the list {path} is empty')
     return found
@@ -78,10 +75,8 @@ def class_names(classes: str | Sequence[str]) -> tuple[str, ...]:
     names = []
     for name in classes:
         if not isinstance(name, str) or not name.strip() or name in names:
-            what = 'twice' if name in names else 'as one'
-            raise UsageError(
-                f'classes should be different names, but has {name!r} {what}'
-            )
+            what = f'has {name!r} {"twice" if name in names else "as one"}'
+            raise UsageError(f'classes should be different names, but {what}')
         names.append(normalize_name(name))
     return tuple(names)
 
@@ -126,10 +121,8 @@ def read_labels(path: str, numbers: Mapping[str, int]) -> dict[str, int]:
     labels, places = {}, {}
     for place, line in read_list(path):
         image, label = split_label(line, numbers)
-        if places.setdefault(image, place) != place:
-            raise UsageError(
-                f'{place}: {image} is listed before, in {places[image]}'
-            )
+        if (first := places.setdefault(image, place)) != place:
+            raise UsageError(f'{place}: {image} is listed before, in {first}')
         folder = osp.dirname(osp.normpath(image)).partition('/')[0]
         name = normalize_name(folder) if label is None else label
         number = numbers.get(name)
@@ -142,16 +135,12 @@ def read_labels(path: str, numbers: Mapping[str, int]) -> dict[str, int]:
                 )
             number = int(label)
         if number is None or numbers and number >= len(numbers):
+            given = f'{image!r}' + f' with {label!r}' * (label is not None)
             raise UsageError(
                 f'{place} should be a path that begins with the folder of a '
                 'class, or a path, a space or tab, and the name or number '
                 f'(from 0) of one of the {len(numbers)} classes, but is '
-                + (
-                    repr(image)
-                    if label is None
-                    else f'{image!r} with {label!r}'
-                )
-                + did_you_mean(name, numbers)
+                f'{given}{did_you_mean(name, numbers)}'
             )
         labels[image] = number
     return labels

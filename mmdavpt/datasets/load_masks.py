@@ -140,9 +140,8 @@ def read_values(image: Image.Image, path: str, colors: bool) -> np.ndarray:
     image = ImageOps.exif_transpose(image)
     bands = image.getbands()
     if bands[-1] == 'A' and image.getextrema()[-1][0] < 255:
-        raise UsageError(
-            f'{path} has transparent pixels; save it without transparency'
-        )
+        advice = 'save it without transparency'
+        raise UsageError(f'{path} has transparent pixels; {advice}')
     if colors:
         if image.mode[0] in 'IF':
             raise UsageError(

@@ -75,24 +75,20 @@ class SegmentationFolder(FolderReader, BaseSegDataset):
         images = self._by_name(roots['img_path'], self.img_suffix)
         names = self._listed(images) if self.ann_file else sorted(images)
         if 'seg_map_path' in roots:
-            masks = self._by_name(
-                roots['seg_map_path'], self.seg_map_suffix, 'pillow'
-            )
+            root, suffix = roots['seg_map_path'], self.seg_map_suffix
+            masks = self._by_name(root, suffix, 'pillow')
             self._check_partners(names, images, masks)
         self.report_skipped(self.data_root or roots['img_path'], names)
-        common = dict(
-            label_map=self.label_map, reduce_zero_label=self.reduce_zero_label
-        )
-        return [
-            dict(img_path=images[name])
-            | ({} if masks is None else dict(seg_map_path=masks[name]))
-            | dict(common, seg_fields=[])
-            for name in names
-        ]
+        samples = [dict(img_path=images[name]) for name in names]
+        for name, sample in zip(names, samples, strict=True):
+            if masks is not None:
+                sample['seg_map_path'] = masks[name]
+            sample['label_map'] = self.label_map
+            sample['reduce_zero_label'] = self.reduce_zero_label
+            sample['seg_fields'] = []
+        return samples
 
-    def _by_name(
-        self, root: str, suffix: str, *backend: str
-    ) -> dict[str, str]:
+    def _by_name(self, root: str, suffix: str, *backend: str) -> dict:
         """Return the common name of each image or mask to its path."""
         found, unnamed = {}, []
         for file in self.find_images(root, *backend)[0]:
@@ -123,10 +119,9 @@ class SegmentationFolder(FolderReader, BaseSegDataset):
                     f'{self.data_prefix["img_path"]}'
                     + did_you_mean(line, images)
                 )
-            if places.setdefault(name, place) != place:
-                raise UsageError(
-                    f'{place}: {line} is listed before, in {places[name]}'
-                )
+            if (first := places.setdefault(name, place)) != place:
+                where = f'listed before, in {first}'
+                raise UsageError(f'{place}: {line} is {where}')
         return list(places)
 
     def _check_partners(

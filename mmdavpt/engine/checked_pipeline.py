@@ -57,9 +57,8 @@ class CheckedPipeline(Compose):
                 if not decodes(path):
                     raise _broken(f'{path} cannot be decoded') from error
             where = data.get('img_path', 'a sample without a file')
-            raise RuntimeError(
-                f'the transforms fail on {where}: {error}'
-            ) from error
+            why = f'the transforms fail on {where}: {error}'
+            raise RuntimeError(why) from error
 
     def _transform(self, data: dict) -> dict | None:
         """Apply the transforms; compare the size of labels when they load.
@@ -78,11 +77,8 @@ class CheckedPipeline(Compose):
 
     def _files_of(self, data: dict) -> list[str]:
         """Return the local files that the transforms load for a sample."""
-        paths = [
-            data.get(path_key)
-            for key, path_key in self._loaded.items()
-            if key not in data
-        ]
+        missing = [key for key in self._loaded if key not in data]
+        paths = [data.get(self._loaded[key]) for key in missing]
         return [p for p in paths if isinstance(p, str) and '://' not in p]
 
 
@@ -121,10 +117,8 @@ def check_files_of(dataset: Any, scored: bool = False) -> None:
     if isinstance(dataset, _SlicedDataset):
         # It forwards reading attributes, but not setting them.
         dataset = dataset._dataset
-    for inner in (
-        getattr(dataset, 'dataset', None),
-        *getattr(dataset, 'datasets', ()),
-    ):
+    several = getattr(dataset, 'datasets', ())
+    for inner in (getattr(dataset, 'dataset', None), *several):
         if inner is not None:
             check_files_of(inner, scored)
     pipeline = getattr(dataset, 'pipeline', None)

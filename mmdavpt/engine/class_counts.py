@@ -38,15 +38,13 @@ def classes_of_heads(model: nn.Module) -> dict[str, int]:
     Args:
         model (nn.Module): The model, without wrapper.
     """
-    return {
-        name: head.num_classes
-        for name, head in heads_of(model).items()
-        if isinstance(getattr(head, 'num_classes', None), int)
-        and not (
-            isinstance(head, BaseDecodeHead)
-            and type(head).loss_by_feat is not BaseDecodeHead.loss_by_feat
-        )
-    }
+    found, plain = {}, BaseDecodeHead.loss_by_feat
+    for name, head in heads_of(model).items():
+        decodes = isinstance(head, BaseDecodeHead)
+        other = decodes and type(head).loss_by_feat is not plain
+        if isinstance(getattr(head, 'num_classes', None), int) and not other:
+            found[name] = head.num_classes
+    return found
 
 
 def metainfo_of(dataset: Any) -> Mapping:

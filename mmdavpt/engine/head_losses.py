@@ -46,7 +46,5 @@ def _values(loss: nn.Module, head: nn.Module) -> list[float]:
     logits = nn.functional.one_hot(labels, channels).movedim(-1, 1) * 8.0 - 4
     logits = logits[:, -head.out_channels :]
     ignored = dict(weight=None, ignore_index=head.ignore_index)
-    return [
-        loss(sign * logits, labels, **ignored).mean().item()
-        for sign in (1, -1)
-    ]
+    both = (loss(x, labels, **ignored) for x in (logits, -logits))
+    return [value.mean().item() for value in both]

@@ -20,12 +20,8 @@ from mmdavpt.randomness import isolated_randomness
 from mmdavpt.unwrap import unwrap
 
 #: Draws that an object makes from one of its own change it in place.
-GENERATORS = (
-    random.Random,
-    np.random.Generator,
-    np.random.RandomState,
-    torch.Generator,
-)
+GENERATORS = (random.Random, torch.Generator)
+GENERATORS += (np.random.Generator, np.random.RandomState)
 
 
 @contextmanager
@@ -58,12 +54,12 @@ def no_trace(runner: Runner) -> Iterator[None]:
     original = [_copied(attributes) for attributes in restored]
     # Of frozen weights too: some models move them, such as momentum encoders.
     # On the CPU, to leave a GPU's memory to the trial step.
-    values = [
-        (tensor, tensor.detach().to('cpu', copy=True))
-        for tensor in [*parameters, *model.buffers()]
-    ]
+    tensors = [*parameters, *model.buffers()]
+    values = [tensor.detach().to('cpu', copy=True) for tensor in tensors]
     try:
-        _separate(wrappers, loggers, hubs)
+        _separate(wrappers, hubs)
+        for logger in loggers:
+            logger.disabled = True
         with (
             isolated_randomness(runner.seed),
             redirect_stdout(io.StringIO()),
@@ -76,7 +72,7 @@ def no_trace(runner: Runner) -> Iterator[None]:
             attributes.update(before)
     # Not after an error: a GPU may be out of order.
     with torch.no_grad():
-        for tensor, value in values:
+        for tensor, value in zip(tensors, values, strict=True):
             tensor.copy_(value)
     for parameter in parameters:
         parameter.grad = None
@@ -109,9 +105,8 @@ def isolated_dataset(dataset: Dataset) -> Dataset:
     """
     clone = copy.copy(dataset)
     for name, value in vars(dataset).items():
-        if name in ('pipeline', 'transform', 'transforms') or isinstance(
-            value, GENERATORS
-        ):
+        transforms = name in ('pipeline', 'transform', 'transforms')
+        if transforms or isinstance(value, GENERATORS):
             value = copy.deepcopy(value)
         elif isinstance(value, Dataset):
             value = isolated_dataset(value)
@@ -121,11 +116,7 @@ def isolated_dataset(dataset: Dataset) -> Dataset:
     return clone
 
 
-def _separate(
-    wrappers: list[OptimWrapper],
-    loggers: list[MMLogger],
-    hubs: list[MessageHub],
-) -> None:
+def _separate(wrappers: list[OptimWrapper], hubs: list[MessageHub]) -> None:
     """Replace objects that would change in place by copies."""
     for wrapper in wrappers:
         optimizer = wrapper.optimizer
@@ -134,8 +125,6 @@ def _separate(
         wrapper._accumulative_counts = 1
         if hasattr(wrapper, 'loss_scaler'):
             wrapper.loss_scaler = copy.deepcopy(wrapper.loss_scaler)
-    for logger in loggers:
-        logger.disabled = True
     for hub in hubs:
         for name in ('_log_scalars', '_runtime_info', '_resumed_keys'):
             setattr(hub, name, copy.deepcopy(getattr(hub, name)))

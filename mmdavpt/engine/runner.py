@@ -9,11 +9,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
-from mmdavpt.checkpoints import (
-    atomic_write,
-    install_safe_loading,
-    last_checkpoint,
-)
+from mmdavpt import checkpoints
 from mmdavpt.ranks import run_on_rank_0
 from mmdavpt.registry import RUNNERS
 
@@ -35,7 +31,7 @@ class DAVPTRunner(Runner):
     keeps_config = False
 
     def __init__(self, *args, **kwargs) -> None:
-        install_safe_loading()
+        checkpoints.install_safe_loading()
         super().__init__(*args, **kwargs)
 
     @classmethod
@@ -53,10 +49,8 @@ class DAVPTRunner(Runner):
         """
         check_engine(cfg)
         cfg = copy.deepcopy(cfg)
-        if cfg.get('data_preprocessor') is not None:
-            cfg['model'].setdefault(
-                'data_preprocessor', cfg['data_preprocessor']
-            )
+        if (preprocessor := cfg.get('data_preprocessor')) is not None:
+            cfg['model'].setdefault('data_preprocessor', preprocessor)
         return super().from_cfg(cfg)
 
     def train(self) -> nn.Module:
@@ -81,9 +75,8 @@ class DAVPTRunner(Runner):
         run instead, so that its comments stay.
         """
         source = osp.abspath(self.cfg.filename or 'config.py')
-        inside = self.cfg.filename and osp.samefile(
-            osp.dirname(source), self.work_dir
-        )
+        folder = osp.dirname(source)
+        inside = self.cfg.filename and osp.samefile(folder, self.work_dir)
         if inside or self.keeps_config:
             self.cfg.dump(osp.join(self.log_dir, osp.basename(source)))
         else:
@@ -135,7 +128,8 @@ class DAVPTRunner(Runner):
             if '://' in str(out_dir):  # remote storages replace atomically
                 save(out_dir, filename, *args, **kwargs)
                 return
-            with atomic_write(osp.join(out_dir, filename)) as partial:
+            path = osp.join(out_dir, filename)
+            with checkpoints.atomic_write(path) as partial:
                 save(out_dir, osp.basename(partial), *args, **kwargs)
 
         run_on_rank_0(work)
@@ -148,7 +142,7 @@ class DAVPTRunner(Runner):
                 is intact.
         """
         if self._resume and self._load_from is None and not self._has_loaded:
-            self._load_from, notes = last_checkpoint(self.work_dir)
+            self._load_from, notes = checkpoints.last_checkpoint(self.work_dir)
             for note in notes:
                 self.logger.warning(note)
             self._resume = self._load_from is not None
@@ -164,10 +158,8 @@ class DAVPTRunner(Runner):
         """
         hooks = dict(hooks or {})
         hook = hooks.get('checkpoint', dict(type='CheckpointHook', interval=1))
-        if isinstance(hook, dict) and hook.get('type') in (
-            'CheckpointHook',
-            CheckpointHook,
-        ):
+        theirs = ('CheckpointHook', CheckpointHook)
+        if isinstance(hook, dict) and hook.get('type') in theirs:
             hook = dict(hook, type='mmdavpt.DAVPTCheckpointHook')
         super().register_default_hooks(dict(hooks, checkpoint=hook))
 

@@ -48,7 +48,5 @@ class WarmUpCosineLR(CosineAnnealingLR):
     def _get_value(self) -> list[float]:
         """Return the learning rate of each parameter group."""
         factor = warm_up_cosine(self.last_step, self.T_max, self.warm_up)
-        return [
-            self.eta_min + factor * (base - self.eta_min)
-            for base in self.base_values
-        ]
+        low = self.eta_min
+        return [low + factor * (base - low) for base in self.base_values]

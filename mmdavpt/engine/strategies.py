@@ -8,9 +8,9 @@ from mmengine.config import Config
 from mmdavpt.errors import UsageError
 
 #: In the names of mmengine's runners and wrappers of these engines.
-OTHER_ENGINES = re.compile(
-    'FlexibleRunner|FullySharded|FSDP|DeepSpeed|Col+os+alAI'
-)
+OTHER_ENGINES = 'FlexibleRunner|FullySharded|FSDP|DeepSpeed|Col+os+alAI'
+#: The keys that choose an engine.
+KEYS = ('runner_type', 'strategy', 'model_wrapper_cfg', 'optim_wrapper')
 
 
 def check_engine(cfg: Config | dict) -> None:
@@ -26,16 +26,11 @@ def check_engine(cfg: Config | dict) -> None:
         UsageError: If it names ``FlexibleRunner``, a strategy for it, or a
             wrapper of FSDP, DeepSpeed or ColossalAI.
     """
-    for key in (
-        'runner_type',
-        'strategy',
-        'model_wrapper_cfg',
-        'optim_wrapper',
-    ):
+    for key in KEYS:
         given = cfg.get(key)
         kind = given.get('type') if isinstance(given, Mapping) else given
         name = getattr(kind, '__name__', str(kind))
-        if OTHER_ENGINES.search(name) or (key == 'strategy' and given):
+        if re.search(OTHER_ENGINES, name) or (key == 'strategy' and given):
             path = f'{key}.type' if 'wrapper' in key else key
             raise UsageError(
                 f'`{path}` is {name}, but trainings run with DDP only '

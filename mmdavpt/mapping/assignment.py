@@ -1,6 +1,7 @@
 """Rules that assign every class to a prompt (section 3.4)."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -8,7 +9,54 @@ from mmdavpt.errors import first_few
 
 from .kmeans import cluster
 from .normalization import normalize_rows
-from .result import MappingResult
+
+
+@dataclass(frozen=True, eq=False)
+class MappingResult:
+    """A class-to-prompt mapping.
+
+    Attributes:
+        mapping (np.ndarray): Prompt of each class, -1 for a class without
+            guidance, int64, shape (K, ).
+        centroids (np.ndarray): Centroid of each prompt among the normalized
+            class representations, zero for an unassigned prompt and for one
+            whose only class was never seen, float64, shape (P, C).
+        sizes (np.ndarray): Number of classes per prompt, 0 for an unassigned
+            prompt, int64, shape (P, ).
+        never_seen (tuple[int, ...]): Classes that have a prompt although no
+            sample of them was ever seen.
+    """
+
+    mapping: np.ndarray
+    centroids: np.ndarray
+    sizes: np.ndarray
+    never_seen: tuple[int, ...] = ()
+
+
+def describe(result: MappingResult, moved: int | None) -> str:
+    """Return the log line of a re-clustering.
+
+    Args:
+        result (MappingResult): The new mapping.
+        moved (int, optional): Classes that changed prompt; None for the
+            first mapping.
+
+    Returns:
+        str: One line.
+    """
+    if (result.mapping < 0).all():
+        return 'Mapping: no class has a prompt, the guidance is off'
+    sizes = result.sizes.tolist()
+    unassigned, never = sizes.count(0), result.never_seen
+    moves = f'{moved} class{"" if moved == 1 else "es"} moved'
+    parts = [
+        f'{sum(sizes)} classes on {len(sizes) - unassigned} prompts',
+        f'{unassigned} unassigned' if unassigned else '',
+        f'cluster sizes {sizes}',
+        'first mapping' if moved is None else moves,
+        f'never seen: {first_few(never, 10)}' if never else '',
+    ]
+    return 'Mapping: ' + ', '.join(filter(None, parts))
 
 
 def assign_prompts(
@@ -61,9 +109,8 @@ def assign_prompts(
     if len(known) > num_prompts:
         if centroids is not None and not np.any(centroids, axis=1).all():
             centroids = None
-        mapping[known], means = cluster(
-            points, num_prompts, centroids, normalize, seed
-        )
+        options = (num_prompts, centroids, normalize, seed)
+        mapping[known], means = cluster(points, *options)
     else:
         one_each = classes if len(classes) <= num_prompts else known
         mapping[one_each] = np.arange(len(one_each))
@@ -97,16 +144,13 @@ def _seen_classes(
 
 
 def _assign_by_index(
-    mapping: np.ndarray,
-    classes: np.ndarray,
-    never_seen: np.ndarray,
-    num_prompts: int,
+    mapping: np.ndarray, classes: np.ndarray, never_seen: np.ndarray, most: int
 ) -> None:
     """Assign classes without a prompt to the nearest by index, in place."""
     used = np.unique(mapping[mapping >= 0])
     for k in never_seen[mapping[never_seen] < 0]:
         position = int(np.searchsorted(classes, k))
-        target = position * num_prompts // len(classes)
+        target = position * most // len(classes)
         mapping[k] = used[np.abs(used - target).argmin()]
 
 
@@ -115,9 +159,5 @@ def _result(
 ) -> MappingResult:
     """Count the classes of each prompt."""
     sizes = np.bincount(mapping[mapping >= 0], minlength=len(centroids))
-    return MappingResult(
-        mapping,
-        centroids,
-        sizes.astype(np.int64),
-        tuple(int(k) for k in never_seen),
-    )
+    sizes, never_seen = sizes.astype(np.int64), tuple(map(int, never_seen))
+    return MappingResult(mapping, centroids, sizes, never_seen)

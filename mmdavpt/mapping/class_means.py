@@ -32,13 +32,8 @@ def accumulate(
     labelled = labels >= 0
     index = labels.clamp(min=0)
     features = features.to(sums.dtype)
-    sums.index_add_(
-        0,
-        index,
-        torch.where(
-            labelled.unsqueeze(1), features, torch.zeros_like(features)
-        ),
-    )
+    features = torch.where(labelled.unsqueeze(1), features, 0)
+    sums.index_add_(0, index, features)
     counts.index_add_(0, index, labelled.to(counts.dtype))
 
 

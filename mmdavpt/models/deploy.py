@@ -138,9 +138,8 @@ def _to_onnx(module, images, dims, path, info):
     from onnxruntime import InferenceSession
 
     graph = export(module, images, dynamic_shapes=(dims,))
-    program = torch.onnx.export(
-        graph, output_names=['logits'], dynamo=True, verbose=False
-    )
+    options = dict(output_names=['logits'], dynamo=True, verbose=False)
+    program = torch.onnx.export(graph, **options)
     program.model.metadata_props['mmdavpt'] = json.dumps(info)
     program.save(path, external_data=False)
     run = InferenceSession(path).run
@@ -167,6 +166,5 @@ def _to_state(module, images, dims, path, info):
 
 
 #: Formats: what writes a file, and returns what runs it.
-FORMATS = dict(
-    onnx=_to_onnx, torch=_to_program, torchscript=_to_script, weights=_to_state
-)
+FORMATS = dict(onnx=_to_onnx, torch=_to_program)
+FORMATS |= dict(torchscript=_to_script, weights=_to_state)

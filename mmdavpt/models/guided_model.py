@@ -22,6 +22,11 @@ from .guidance import PromptGuidance, Regions, tokens_of_regions
 from .losses import symmetric_kl
 from .pretrained import Normalization
 
+#: Advice for weights that do not fit.
+ADVICE = (
+    'use the config of its training, or list the patterns of weights that may '
+    "differ in the model's `load_allowed`"
+)
 #: The ``loss`` of a base class of heads to what computes it of logits.
 BY_LOGITS = {ClsHead.loss: '_get_loss', BaseDecodeHead.loss: 'loss_by_feat'}
 
@@ -88,24 +93,15 @@ class GuidedModelMixin:
     load_allowed: Sequence[str] | None = (GUIDANCE,)
 
     def _load_from_state_dict(
-        self, state_dict: dict, prefix: str, local_metadata: dict, *args
+        self, state_dict: dict, prefix: str, metadata: dict, *args
     ) -> None:
         # Here, and not in a tool, so that every way of loading supports them.
         fill_frozen(self, state_dict, prefix)
-        source = local_metadata.get(SOURCE)
+        source = metadata.get(SOURCE)
         if source is not None and self.load_allowed is not None:
             # mmengine would keep random weights and only log their names.
-            check_fit(
-                self,
-                state_dict,
-                source,
-                self.load_allowed,
-                'use the config of its training, or list the patterns of '
-                "weights that may differ in the model's `load_allowed`",
-            )
-        super()._load_from_state_dict(
-            state_dict, prefix, local_metadata, *args
-        )
+            check_fit(self, state_dict, source, self.load_allowed, ADVICE)
+        super()._load_from_state_dict(state_dict, prefix, metadata, *args)
 
     def init_weights(self) -> None:
         """Initialize the weights; warn if images are normalized differently.
@@ -123,11 +119,8 @@ class GuidedModelMixin:
                     f'or model.init_cfg, which is {cfg}'
                 )
         super().init_weights()
-        note = normalization_note(
-            self.data_preprocessor,
-            getattr(self.backbone, 'normalization', None),
-        )
-        if note:
+        declared = getattr(self.backbone, 'normalization', None)
+        if note := normalization_note(self.data_preprocessor, declared):
             print_log(note, logger='current', level=logging.WARNING)
 
     def fit_mapping(self, loader: Iterable[dict], seed: int = 0) -> None:
@@ -234,9 +227,8 @@ class GuidedModelMixin:
             return self.extract_feat(inputs), {}
         guidance = self.guidance
         guidance.check_initialized()
-        features, tokens = self.backbone.forward_with_tokens(
-            inputs, guidance.request(labels)
-        )
+        request = guidance.request(labels)
+        features, tokens = self.backbone.forward_with_tokens(inputs, request)
         if isinstance(labels, Regions):
             tokens, labels = tokens_of_regions(tokens, labels), labels.labels
         losses = guidance(tokens, labels)
@@ -303,13 +295,10 @@ def check_finite(features: Tensor, data_samples: Sequence) -> None:
         ValueError: If one is not, with the path of its image.
     """
     finite = torch.isfinite(features).all(dim=1)
-    if finite.all():
-        return
-    paths = [
-        data_samples[i].get('img_path', 'an image without a path')
-        for i in (~finite).nonzero().flatten().tolist()
-    ]
-    raise ValueError(
-        f'the backbone gives NaN or infinite features for {paths}; check '
-        'these images, or the pre-trained weights if all are affected'
-    )
+    wrong = [data_samples[i] for i in (~finite).nonzero().flatten().tolist()]
+    if wrong:
+        paths = [s.get('img_path', 'an image without a path') for s in wrong]
+        raise ValueError(
+            f'the backbone gives NaN or infinite features for {paths}; check '
+            'these images, or the pre-trained weights if all are affected'
+        )

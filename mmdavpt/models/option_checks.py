@@ -18,10 +18,8 @@ def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
     Raises:
         UsageError: If it has another one.
     """
-    if value not in (choices := tuple(choices)):
-        raise UsageError(
-            f'{name} should be one of {choices}, but got {value!r}'
-        )
+    if value not in (known := tuple(choices)):
+        raise UsageError(f'{name} should be one of {known}, but got {value!r}')
 
 
 def check_number(

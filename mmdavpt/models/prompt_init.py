@@ -68,19 +68,17 @@ def init_prompts(
         prompts[layer].copy_(_make_prompts(tokens, number, method, seed))
 
 
-def _add(
-    found: list[Tensor], tokens: Tensor, images: int, method: str
-) -> None:
+def _add(found: list[Tensor], tokens: Tensor, count: int, method: str) -> None:
     """Add the tokens of a batch, (B, N, C), to those that are kept.
 
     These are rows of tokens to cluster; or the mean over all images, of
     which each batch adds its part.
     """
     if method == 'mean':
-        found[:] = [sum(found, tokens.sum(dim=0) / images)]
+        found[:] = [sum(found, tokens.sum(dim=0) / count)]
         return
     positions = torch.randperm(tokens.shape[1])
-    positions = positions[: math.ceil(SAMPLE / images)].sort().values
+    positions = positions[: math.ceil(SAMPLE / count)].sort().values
     found.append(tokens[:, positions].flatten(0, 1))
 
 

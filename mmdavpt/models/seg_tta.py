@@ -11,6 +11,9 @@ from mmdavpt.registry import MODELS
 
 from .losses.masked import full_precision
 
+#: What a loader of ``TestTimeAug`` gives: a list of augmentations per key.
+Augmented = dict[str, list] | Sequence[list]
+
 
 @MODELS.register_module()
 class RunningSegTTAModel(SegTTAModel):
@@ -29,9 +32,7 @@ class RunningSegTTAModel(SegTTAModel):
             segmentor's. Defaults to None.
     """
 
-    def test_step(
-        self, data: dict[str, list] | Sequence[list]
-    ) -> list[SegDataSample]:
+    def test_step(self, data: Augmented) -> list[SegDataSample]:
         """Return one merged prediction for each image.
 
         Args:
@@ -56,9 +57,8 @@ class RunningSegTTAModel(SegTTAModel):
                 continue
             for total, sample in zip(sums, samples, strict=True):
                 total.add_(self._scores(sample))
-        for sample, total, (path, annotation) in zip(
-            samples, sums, firsts, strict=True
-        ):
+        found = zip(samples, sums, firsts, strict=True)
+        for sample, total, (path, annotation) in found:
             labels = self._labels(total.div_(number))
             if self.module.out_channels > 1:
                 total.log_()
@@ -84,9 +84,7 @@ class RunningSegTTAModel(SegTTAModel):
         return (scores > self.module.decode_head.threshold).to(scores)
 
 
-def _augmentations(
-    data: dict[str, list] | Sequence[list],
-) -> Iterator[dict[str, list] | list]:
+def _augmentations(data: Augmented) -> Iterator[dict[str, list] | list]:
     """Yield the batch of each augmentation."""
     if isinstance(data, dict):
         for values in zip(*data.values(), strict=True):

@@ -13,13 +13,7 @@ from mmdavpt.errors import UsageError
 from mmdavpt.mapping.refresh_schedule import check_count
 from mmdavpt.registry import MODELS
 
-from .guidance import (
-    Regions,
-    build_guidance,
-    draw_class_labels,
-    find_regions,
-    patch_labels,
-)
+from . import guidance as guiding
 from .guided_model import GuidedModelMixin
 from .slide import WINDOW_BATCH, slide_logits
 
@@ -58,9 +52,8 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
         super().__init__(*args, **kwargs)
         number = (self.test_cfg or {}).get('window_batch')
         check_count('`test_cfg.window_batch`', number, 1)
-        self.guidance = build_guidance(
-            guidance, self.backbone, self.num_classes
-        )
+        backbone, classes = self.backbone, self.num_classes
+        self.guidance = guiding.build_guidance(guidance, backbone, classes)
 
     def loss(
         self, inputs: Tensor, data_samples: list[SegDataSample]
@@ -79,14 +72,12 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
             else self.guidance_labels(data_samples).to(inputs.device)
         )
         features, losses = self.forward_guided(inputs, labels)
-        of_head = self.head_losses(
-            self.decode_head, inputs, features, data_samples, self.train_cfg
-        )
+        given = (inputs, features, data_samples, self.train_cfg)
+        of_head = self.head_losses(self.decode_head, *given)
         losses.update(add_prefix(of_head, 'decode'))
         if self.with_auxiliary_head:
-            losses.update(
-                self._auxiliary_head_forward_train(features, data_samples)
-            )
+            auxiliary = self._auxiliary_head_forward_train
+            losses.update(auxiliary(features, data_samples))
         return losses
 
     def parse_losses(self, losses: dict) -> tuple[Tensor, dict]:
@@ -100,7 +91,7 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
             losses = {k: v for k, v in losses.items() if 'acc_seg' not in k}
         return super().parse_losses(losses)
 
-    def regions(self, data_samples: list[SegDataSample]) -> Regions:
+    def regions(self, data_samples: list[SegDataSample]) -> guiding.Regions:
         """Return the regions of all present classes.
 
         Args:
@@ -109,14 +100,10 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
         """
         guidance = self.guidance
         pixels = torch.cat([s.gt_sem_seg.data for s in data_samples])
-        return find_regions(
-            patch_labels(
-                pixels,
-                self.backbone.patch_size,
-                guidance.num_classes,
-                (*guidance.excluded, self.decode_head.ignore_index),
-            )
-        )
+        size, number = self.backbone.patch_size, guidance.num_classes
+        excluded = (*guidance.excluded, self.decode_head.ignore_index)
+        labels = guiding.patch_labels(pixels, size, number, excluded)
+        return guiding.find_regions(labels)
 
     def guidance_labels(self, data_samples: list[SegDataSample]) -> Tensor:
         """Return the drawn class of each sample, int64, with shape (B, ).
@@ -139,7 +126,7 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
     ) -> list[int]:
         """Draw one class of each sample's annotation, -1 for none."""
         guidance = self.guidance
-        return draw_class_labels(
+        return guiding.draw_class_labels(
             data_samples,
             guidance.num_classes,
             guidance.excluded,
@@ -167,9 +154,8 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
             shape = torch.Size(size)
             # Some heads prefer `pad_shape`, others a `torch.Size`.
             own = dict(img_shape=shape, pad_shape=shape)
-            return self._window_logits(
-                features, {**batch_img_metas[image], **own}
-            )
+            meta = {**batch_img_metas[image], **own}
+            return self._window_logits(features, meta)
 
         return slide_logits(
             inputs,
@@ -183,12 +169,9 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
 
     def _window_logits(self, features: Any, meta: dict) -> Tensor:
         """Return the logits of one window, as large as the window."""
-        head = self.decode_head
-        kind = type(head)
-        if (
-            kind.predict is BaseDecodeHead.predict
-            and kind.predict_by_feat is BaseDecodeHead.predict_by_feat
-        ):
+        head, base = self.decode_head, BaseDecodeHead
+        own = type(head).predict, type(head).predict_by_feat
+        if own == (base.predict, base.predict_by_feat):
             logits = head(features)
             # Resizing to the same size would only copy.
             if logits.shape[2:] == meta['img_shape']:

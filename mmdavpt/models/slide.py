@@ -96,26 +96,21 @@ def slide_logits(
             split by window.
     """
     batch_size, _, *size = inputs.shape
-    height, width = (
-        min(*sides) for sides in zip(crop_size, size, strict=True)
-    )
+    height, width = map(min, crop_size, size)
     tops, lefts = map(window_starts, size, crop_size, stride)
     windows = list(product(range(batch_size), tops, lefts))
     logits = inputs.new_zeros(batch_size, num_channels, *size)
     for first in range(0, len(windows), window_batch):
         encoded = windows[first : first + window_batch]
-        features = encode(
-            torch.stack([_cut(inputs, *w, height, width) for w in encoded])
-        )
+        cuts = [_cut(inputs, *window, height, width) for window in encoded]
+        features = encode(torch.stack(cuts))
         for i, window in enumerate(encoded):
             one = decode(_row(features, i), window[0], (height, width))
             _check_single(one, features)
             _cut(logits, *window, height, width).add_(one[0])
         del features  # before the next windows are encoded
-    counts = torch.outer(
-        cover_counts(size[0], tops, height),
-        cover_counts(size[1], lefts, width),
-    )
+    rows = cover_counts(size[0], tops, height)
+    counts = torch.outer(rows, cover_counts(size[1], lefts, width))
     return logits.div_(counts.to(logits))
 
 
@@ -128,9 +123,7 @@ def _cut(
 
 def _row(features: Any, index: int) -> Any:
     """Return the features of one window, as a batch of one."""
-    return tree_map_only(
-        Tensor, lambda feature: feature[index : index + 1], features
-    )
+    return tree_map_only(Tensor, lambda x: x[index : index + 1], features)
 
 
 def _check_single(logits: Tensor, features: Any) -> None:

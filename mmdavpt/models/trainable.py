@@ -1,11 +1,23 @@
-"""Select, count and list trainable parameters."""
+"""Select, count and list trainable parameters; name those that tuning adds."""
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from torch import nn
 
-from .added import is_added
+#: The attributes of a backbone that tuning adds. All code that separates them
+#: from pre-trained weights (freezing, strict loading, tuned-only files,
+#: parameter counts, checks, export) uses this.
+ADDED = ('prompts', 'bias_delta', 'gate_logits', 'tuners')
+
+
+def is_added(name: str) -> bool:
+    """Return whether tuning added a parameter or buffer of a backbone.
+
+    Args:
+        name (str): Its name, relative to the backbone.
+    """
+    return name.partition('.')[0] in ADDED
 
 
 def select_trainable(module: nn.Module, patterns: Sequence[str]) -> None:
@@ -30,9 +42,8 @@ def select_trainable(module: nn.Module, patterns: Sequence[str]) -> None:
                 f'{list(parameters)[-4:]}'
             )
     for name, parameter in parameters.items():
-        parameter.requires_grad_(
-            any(fnmatchcase(name, pattern) for pattern in patterns)
-        )
+        trains = any(fnmatchcase(name, pattern) for pattern in patterns)
+        parameter.requires_grad_(trains)
 
 
 def count_parameters(model: nn.Module) -> dict[str, tuple[int, int]]:
@@ -54,11 +65,9 @@ def count_parameters(model: nn.Module) -> dict[str, tuple[int, int]]:
             parts = rest.split('.')
             group = '.'.join([group, *parts[: 1 + (parts[0] == 'tuners')]])
         trainable, frozen = groups.get(group, (0, 0))
-        size, trains = parameter.numel(), parameter.requires_grad
-        groups[group] = (
-            trainable + size * trains,
-            frozen + size * (not trains),
-        )
+        trained = parameter.numel() * parameter.requires_grad
+        rest = parameter.numel() - trained
+        groups[group] = trainable + trained, frozen + rest
     return groups
 
 

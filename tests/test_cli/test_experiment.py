@@ -21,7 +21,7 @@ from mmdavpt.cli.experiment_table import (
     read_table,
     select_rows,
 )
-from mmdavpt.datasets.vtab1k.tasks import TASKS
+from mmdavpt.datasets.vtab1k import TASKS
 from mmdavpt.errors import UsageError
 from mmdavpt.version import __version__
 from tests import toy

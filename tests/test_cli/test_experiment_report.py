@@ -18,7 +18,7 @@ from mmdavpt.cli.experiment_report import (
     report_table,
     vtab_table,
 )
-from mmdavpt.datasets.vtab1k.tasks import GROUPS, TASKS
+from mmdavpt.datasets.vtab1k import GROUPS, TASKS
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools' / 'analysis_tools'
 sys.path.insert(0, str(TOOLS))

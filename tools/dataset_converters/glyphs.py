@@ -99,8 +99,8 @@ if __name__ == '__main__':
     parse_args()  # answer before slow imports
 
 from mmdavpt.cli.messages import exit_with_sentence  # noqa: E402
-from mmdavpt.datasets.fgvc.sets import set_from  # noqa: E402
-from mmdavpt.datasets.vtab1k.tasks import task_from  # noqa: E402
+from mmdavpt.datasets.fgvc import set_from  # noqa: E402
+from mmdavpt.datasets.vtab1k import task_from  # noqa: E402
 from tools.dataset_converters.glyph_writers import (  # noqa: E402
     write_glyphs_fgvc,
     write_glyphs_vtab1k,

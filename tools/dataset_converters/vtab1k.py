@@ -2,8 +2,8 @@
 
     python tools/dataset_converters/vtab1k.py --list
     python tools/dataset_converters/vtab1k.py cifar downloads/cifar-100-python
-    python tools/dataset_converters/vtab1k.py eurosat --from tfds \\
-        ~/tensorflow_datasets/eurosat/rgb/2.0.0
+    python tools/dataset_converters/vtab1k.py eurosat \\
+        ~/tensorflow_datasets/eurosat/rgb/2.0.0 --from tfds
     python tools/dataset_converters/vtab1k.py --verify data/vtab-1k
 
 The source is the original download of the task's dataset, unpacked into one
@@ -79,7 +79,7 @@ if __name__ == '__main__':
     parse_args()  # answer before slow imports
 
 from mmdavpt.cli.messages import exit_with_sentence  # noqa: E402
-from mmdavpt.datasets.vtab1k.tasks import TASKS  # noqa: E402
+from mmdavpt.datasets.vtab1k import TASKS  # noqa: E402
 from tools.dataset_converters.vtab1k_conversion.checking import (  # noqa: E402
     task_defects,
     task_folders,

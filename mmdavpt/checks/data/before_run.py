@@ -9,8 +9,7 @@ import numpy as np
 from mmdavpt.errors import UsageError
 
 from .checked_dataset import CheckedDataset, Place
-from .find import find_in
-from .leaks import find_leaks
+from .find import find_in, find_leaks
 from .open_datasets import open_datasets
 
 #: Maximum number of samples of a dataset whose headers are read.

@@ -11,7 +11,28 @@ from mmengine.dataset import BaseDataset
 
 from mmdavpt.datasets.file_record import FileRecord, read_file, read_header
 
-from .finding import Finding
+
+@dataclass(frozen=True)
+class Finding:
+    """A defect or an oddity of the data.
+
+    Args:
+        severity (str): 'error' if a training or a test would fail or give a
+            wrong number, else 'warning'.
+        kind (str): Identifier for programs, such as 'class_without_images'.
+        split (str): 'train', 'val', 'test', or 'train and val' for what
+            concerns both.
+        sentence (str): What is wrong, what was expected, and what to do.
+        files (tuple[str, ...]): The files concerned, first ones first.
+            Defaults to ().
+    """
+
+    severity: str
+    kind: str
+    split: str
+    sentence: str
+    files: tuple[str, ...] = ()
+
 
 #: A list of records, and the index of one of them.
 Place = tuple[list[FileRecord], int]
@@ -111,11 +132,9 @@ class CheckedDataset:
         """Pixels of each label, or the labels, of each sample."""
         if self.labels:
             return [record.values for record in self.labels]
-        labels = (sample.get('gt_label') for sample in self.samples)
-        return [
-            () if k is None else tuple(np.atleast_1d(k).tolist())
-            for k in labels
-        ]
+        labels = [sample.get('gt_label') for sample in self.samples]
+        known = [() if label is None else label for label in labels]
+        return [tuple(np.atleast_1d(label).tolist()) for label in known]
 
     @property
     def counts(self) -> Counter:

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator
 from mmdavpt.datasets.folder_files import is_hidden, is_picture, list_files
 from mmdavpt.errors import first_few
 
-from .checked_dataset import CheckedDataset
-from .finding import Finding
+from .checked_dataset import CheckedDataset, Finding
 
 
 def folder_findings(
@@ -55,11 +54,8 @@ def _unknown_files(folder: str, known: set[str]) -> set[str]:
 def _hidden_folders(folder: str, data: CheckedDataset) -> Iterator[tuple]:
     """Yield what to say of hidden folders that are read as data."""
     classes = getattr(data.dataset, 'folder_to_idx', None) or {}
-    roles = {
-        osp.join(folder, name): f'class {k}'
-        for name, k in classes.items()
-        if is_hidden(name)
-    }
+    hidden = {name: k for name, k in classes.items() if is_hidden(name)}
+    roles = {osp.join(folder, n): f'class {k}' for n, k in hidden.items()}
     for place in dict.fromkeys(osp.dirname(r.path) for r in data.images):
         names = place.removeprefix(folder).strip('/').split('/')
         if hidden := [k for k, name in enumerate(names, 1) if is_hidden(name)]:

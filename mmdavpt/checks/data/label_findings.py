@@ -5,8 +5,7 @@ from collections.abc import Iterable, Iterator
 from mmdavpt.datasets.mask_values import suggest_value_map
 from mmdavpt.errors import first_few
 
-from .checked_dataset import CheckedDataset, and_more, listed
-from .finding import Finding
+from .checked_dataset import CheckedDataset, Finding, and_more, listed
 
 #: Decoded label files per class from which a class without a pixel is worth a
 #: warning if not all files were decoded.
@@ -61,21 +60,20 @@ def missing_classes(data: CheckedDataset) -> Iterator[Finding]:
 
 def label_sizes(data: CheckedDataset) -> Iterator[Finding]:
     """Find labels of another size than their image."""
-    pairs = [
-        (label, image)
-        for image, label in zip(data.images, data.labels, strict=False)
-        if image.loaded_size and label.loaded_size
-        if image.loaded_size != label.loaded_size
-    ]
+    pairs = []
+    for image, label in zip(data.images, data.labels, strict=False):
+        sizes = (image.loaded_size, label.loaded_size)
+        if all(sizes) and sizes[0] != sizes[1]:
+            pairs.append((label, image))
     if pairs:
         label, image = pairs[0]
         (w, h), (width, height) = label.loaded_size, image.loaded_size
         turned = ': loading turns the image by its orientation tag'
+        turned *= image.orientation > 4
         what = (
             f'{label.path} has {w}×{h} pixels, but its image {image.path} has '
             f'{width}×{height}{and_more(pairs)}; make labels fit their images'
-            + turned
-            * (image.orientation > 4)
+            f'{turned}'
         )
         files = [record for pair in pairs for record in pair]
         yield data.finding('label_size', 'error', what, files)
@@ -97,5 +95,4 @@ def _value_map(data: CheckedDataset) -> str:
 
 def _names(classes: Iterable[int], names: tuple[str, ...]) -> str:
     """Return classes with their numbers, such as 'cat (1)'."""
-    numbered = (f'{names[k]} ({k})' for k in classes)
-    return first_few(numbered, 5)
+    return first_few((f'{names[k]} ({k})' for k in classes), 5)

@@ -16,7 +16,7 @@ from mmdavpt.datasets.list_defects import (
 )
 from mmdavpt.errors import UsageError, first_few
 
-from .finding import Finding
+from .checked_dataset import Finding
 
 
 def list_findings(dataset: Any, split: str) -> list[Finding]:

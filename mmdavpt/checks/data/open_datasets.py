@@ -13,8 +13,7 @@ from mmengine.registry import DATASETS, DefaultScope
 from mmdavpt.checks.introspection import arguments_of, find_types, walk
 from mmdavpt.errors import UsageError
 
-from .checked_dataset import CheckedDataset, checked_dataset
-from .finding import Finding
+from .checked_dataset import CheckedDataset, Finding, checked_dataset
 from .list_findings import class_list_findings, list_findings
 
 
@@ -37,16 +36,10 @@ def open_datasets(
     for split, node in nodes.items():
         first = next(other for other in nodes if nodes[other] == node)
         if first != split:
-            opened += [
-                replace(
-                    part,
-                    split=split,
-                    path=part.path.replace(first, split, 1),
-                    same_as=part.path,
-                )
-                for part in opened
-                if part.split == first
-            ]
+            for part in [part for part in opened if part.split == first]:
+                path = part.path.replace(first, split, 1)
+                new = dict(split=split, path=path, same_as=part.path)
+                opened.append(replace(part, **new))
             continue
         try:
             opened += open_split(cfg, split)

@@ -8,10 +8,8 @@ from multiprocessing.pool import ThreadPool
 
 from mmdavpt.progress import track
 
-from .checked_dataset import CheckedDataset
-from .find import find_in
-from .finding import Finding
-from .leaks import find_leaks
+from .checked_dataset import CheckedDataset, Finding
+from .find import find_in, find_leaks
 from .open_datasets import open_datasets
 
 
@@ -73,19 +71,16 @@ class DataReport:
     def all_findings(self) -> list[Finding]:
         """The findings of all datasets and across them, errors first."""
         found = [f for part in self.datasets for f in part.findings]
-        return sorted(
-            [*found, *self.findings], key=lambda f: f.severity != 'error'
-        )
+        found += self.findings
+        return sorted(found, key=lambda finding: finding.severity != 'error')
 
     @property
     def total(self) -> str:
         """The number of findings, such as '1 error, no warnings'."""
         found = [finding.severity for finding in self.all_findings]
-        numbers = {kind: found.count(kind) for kind in ('error', 'warning')}
-        return ', '.join(
-            f'{number or "no"} {kind}{"s" * (number != 1)}'
-            for kind, number in numbers.items()
-        )
+        counts = [(found.count(kind), kind) for kind in ('error', 'warning')]
+        parts = [f'{n or "no"} {kind}{"s" * (n != 1)}' for n, kind in counts]
+        return ', '.join(parts)
 
     def name_of(self, part: DatasetReport) -> str:
         """Return the split of a dataset; its path if others have this split.
@@ -112,12 +107,10 @@ def make_report(
         that could be built.
     """
     parts, findings = open_datasets(cfg, splits)
-    work = [
-        (part, place)
-        for part in parts
-        if not part.same_as
-        for place in part.places(range(len(part.samples)))
-    ]
+    work = []
+    for part in (part for part in parts if not part.same_as):
+        places = part.places(range(len(part.samples)))
+        work += [(part, place) for place in places]
     with ThreadPool(workers) as pool:
         done = pool.imap(lambda each: each[0].decode(each[1]), work, 16)
         for _ in track(done, 'reading files', len(work)):

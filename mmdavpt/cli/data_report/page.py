@@ -42,19 +42,15 @@ def write_page(report: DataReport, opened: Sequence[CheckedDataset]) -> str:
         for key in ('img_path', 'seg_map_path')
         if sample.get(key)
     }
-    return render(
-        TEMPLATE,
-        total=report.total,
-        datasets=[
-            (report.name_of(part), part, make_bars(data))
-            for part, data in zip(report.datasets, opened, strict=True)
-        ],
-        findings=[
-            (finding, [*islice(_draw(finding.files, samples), MOST_PICTURES)])
-            for finding in report.all_findings
-        ],
-        most_files=MOST_FILES,
-    )
+    values = dict(total=report.total, most_files=MOST_FILES)
+    values |= dict(datasets=[], findings=[])
+    for part, data in zip(report.datasets, opened, strict=True):
+        named = (report.name_of(part), part, make_bars(data))
+        values['datasets'].append(named)
+    for finding in report.all_findings:
+        drawn = islice(_draw(finding.files, samples), MOST_PICTURES)
+        values['findings'].append((finding, [*drawn]))
+    return render(TEMPLATE, **values)
 
 
 def render(template: Path, **values: object) -> str:

@@ -46,10 +46,9 @@ def write_text(report: DataReport) -> str:
         if counts := part.images_per_class or part.pixels_per_class:
             unit = 'images' if part.images_per_class else 'pixels'
             notes.append(f'{name}: {unit} per class: {_summary(counts)}')
-    findings = [
-        f'{f.severity}: {f.split}: {f.sentence}'.replace('\n', '\\n')
-        for f in report.all_findings
-    ]
+    found = report.all_findings
+    findings = [f'{f.severity}: {f.split}: {f.sentence}' for f in found]
+    findings = [text.replace('\n', '\\n') for text in findings]
     lines = [line.rstrip() for line in table.get_string().split('\n')]
     blocks = ['\n'.join(block) for block in (lines, notes, findings)]
     return printable('\n\n'.join(filter(None, [*blocks, report.total])))

@@ -7,15 +7,14 @@ from functools import lru_cache
 import matplotlib
 from matplotlib.ft2font import FT2Font
 
-_DEJAVU = [
-    f'DejaVu{family}{style}'
-    for family, styles in (
-        ('Sans', ('', '-Bold', '-Oblique', '-BoldOblique')),
-        ('SansMono', ('', '-Bold', '-Oblique', '-BoldOblique')),
-        ('Serif', ('', '-Bold', '-Italic', '-BoldItalic')),
-    )
-    for style in styles
-]
+
+def _dejavu(family: str, slanted: str) -> list[str]:
+    styles = ('', '-Bold', f'-{slanted}', f'-Bold{slanted}')
+    return [f'DejaVu{family}{style}' for style in styles]
+
+
+_DEJAVU = _dejavu('Sans', 'Oblique') + _dejavu('SansMono', 'Oblique')
+_DEJAVU += _dejavu('Serif', 'Italic')
 _STIX = [f'STIXGeneral{style}' for style in ('', 'Bol', 'Italic', 'BolIta')]
 
 #: Faces with Latin, Greek and Cyrillic letters.

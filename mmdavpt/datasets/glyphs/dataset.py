@@ -81,13 +81,9 @@ class GlyphDataset(BaseDataset):
     def get_data_info(self, idx: int) -> dict[str, Any]:
         """Draw an image and return its data info; ``img`` is uint8, BGR."""
         info = super().get_data_info(idx)
-        info['img'] = render_glyph(
-            self.chars[info['gt_label']],
-            self.faces,
-            (self.seed, info['glyph_index']),
-            self.size,
-            self.style,
-        )
+        char, seed = self.chars[info['gt_label']], info['glyph_index']
+        drawn = (self.faces, (self.seed, seed), self.size, self.style)
+        info['img'] = render_glyph(char, *drawn)
         info['img_shape'] = info['ori_shape'] = self.size
         return info
 
@@ -151,27 +147,20 @@ class GlyphSceneDataset(BaseSegDataset):
 
     def load_data_list(self) -> list[dict]:
         """List the scenes; they are drawn on access."""
+        common = dict(label_map=self.label_map)
+        common['reduce_zero_label'] = self.reduce_zero_label
+        names = [f'scene_{index:06d}' for index in range(self.num_images)]
         return [
-            dict(
-                scene_index=index,
-                img_path=f'scene_{index:06d}',
-                reduce_zero_label=self.reduce_zero_label,
-                label_map=self.label_map,
-                seg_fields=[],
-            )
-            for index in range(self.num_images)
+            dict(scene_index=index, img_path=name, **common, seg_fields=[])
+            for index, name in enumerate(names)
         ]
 
     def get_data_info(self, idx: int) -> dict[str, Any]:
         """Draw a scene and return its data info with ``gt_seg_map``."""
         info = super().get_data_info(idx)
-        info['img'], annotation = render_scene(
-            SCENE_CHARS,
-            self.faces,
-            (self.seed, info['scene_index']),
-            self.size,
-            self.style,
-        )
+        seed = (self.seed, info['scene_index'])
+        drawn = (self.faces, seed, self.size, self.style)
+        info['img'], annotation = render_scene(SCENE_CHARS, *drawn)
         # As loaded: 0 (nothing) becomes 255 and all others decrease by one;
         # then the selected classes are renumbered and the others ignored.
         lookup = np.arange(-1, 255).astype(np.uint8)

@@ -23,9 +23,8 @@ SCENE_EM = (0.4, 0.65)
 
 @lru_cache(maxsize=4096)
 def _font(face: str, pixels: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(
-        font_path(face), pixels, layout_engine=ImageFont.Layout.BASIC
-    )
+    engine = ImageFont.Layout.BASIC
+    return ImageFont.truetype(font_path(face), pixels, layout_engine=engine)
 
 
 @lru_cache(maxsize=16384)
@@ -34,103 +33,97 @@ def _em_square(char: str, face: str, pixels: int) -> Image.Image:
 
     The baseline is fixed, so 'o' stays smaller and lower than 'O'.
     """
-    canvas = Image.new('L', (2 * pixels, 2 * pixels))
-    ImageDraw.Draw(canvas).text(
-        (pixels, pixels * 1.35),
-        char,
-        font=_font(face, pixels),
-        fill=255,
-        anchor='ms',
-    )
+    canvas, place = Image.new('L', (2 * pixels, 2 * pixels)), pixels * 1.35
+    style = dict(font=_font(face, pixels), fill=255, anchor='ms')
+    ImageDraw.Draw(canvas).text((pixels, place), char, **style)
     return canvas
 
 
-def _uniform(rng: np.random.Generator, low: float, high: float) -> float:
-    return low + (high - low) * rng.random()
+class _Painter:
+    """Draws the parts of one image, with its own random numbers."""
 
+    def __init__(
+        self, seed: Sequence[int], size: tuple[int, int], style: GlyphStyle
+    ) -> None:
+        self.rng = np.random.default_rng(list(seed))
+        self.size, self.style = tuple(size), style
 
-def _placed_mask(
-    rng: np.random.Generator,
-    char: str,
-    face: str,
-    style: GlyphStyle,
-    size: tuple[int, int],
-    centre: tuple[float, float],
-    em: float,
-) -> np.ndarray:
-    """Return the ink of one glyph, float32 in [0, 1], with shape (H, W)."""
-    # Drawing at the next power of two keeps the cache small and never
-    # enlarges a drawing.
-    pixels = 16
-    while pixels < em:
-        pixels *= 2
-    source = _em_square(char, face, pixels)
-    angle = np.deg2rad(_uniform(rng, -style.rotation, style.rotation))
-    zoom = pixels / em
-    cos, sin = float(np.cos(angle)) * zoom, float(np.sin(angle)) * zoom
-    cx, cy = centre
-    height, width = size
-    coefficients = (
-        cos,
-        sin,
-        pixels - cos * cx - sin * cy,
-        -sin,
-        cos,
-        pixels + sin * cx - cos * cy,
-    )
-    mask = source.transform(
-        (width, height),
-        Image.Transform.AFFINE,
-        coefficients,
-        Image.Resampling.BILINEAR,
-    )
-    return np.asarray(mask, dtype=np.float32) / 255
+    def uniform(self, low: float, high: float) -> float:
+        return low + (high - low) * self.rng.random()
 
+    def choice(self, items: Sequence[str]) -> int:
+        return int(self.rng.random() * len(items))
 
-def _smooth_field(
-    rng: np.random.Generator, size: tuple[int, int], cells: int
-) -> np.ndarray:
-    """Return smooth noise in [-1, 1], float32, with shape (H, W, 3)."""
-    coarse = (rng.random((cells, cells, 3)) * 255).astype(np.uint8)
-    fine = Image.fromarray(coarse).resize(
-        size[::-1], resample=Image.Resampling.BICUBIC
-    )
-    return np.asarray(fine, dtype=np.float32) / 127.5 - 1
+    def greys(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Return the ranges of gray levels of ink and of paper."""
+        ink, paper = self.style.ink, self.style.paper
+        swapped = self.rng.random() < self.style.swap
+        return (paper, ink) if swapped else (ink, paper)
 
+    def colour(self, grey: tuple[float, float]) -> np.ndarray:
+        level, spread = self.uniform(*grey), self.style.colour
+        random = 2 * self.rng.random(3) - 1
+        return (level + spread * random).astype(np.float32)
 
-def _colour(
-    rng: np.random.Generator, grey: tuple[float, float], spread: float
-) -> np.ndarray:
-    level = _uniform(rng, *grey)
-    return (level + spread * (2 * rng.random(3) - 1)).astype(np.float32)
+    def paper(self, grey: tuple[float, float]) -> np.ndarray:
+        """Return textured paper, float32, with shape (H, W, 3)."""
+        cells = 3 + int(self.rng.random() * 6)
+        # Smooth noise in [-1, 1].
+        coarse = (self.rng.random((cells, cells, 3)) * 255).astype(np.uint8)
+        mode = Image.Resampling.BICUBIC
+        fine = Image.fromarray(coarse).resize(self.size[::-1], resample=mode)
+        noise = np.asarray(fine, dtype=np.float32) / 127.5 - 1
+        return self.style.texture * noise + self.colour(grey)
 
+    def glyph(
+        self, char: str, face: str, centre: tuple[float, float], em: float
+    ) -> np.ndarray:
+        """Return the ink of one glyph, float32 in [0, 1], shape (H, W)."""
+        # Drawing at the next power of two keeps the cache small and never
+        # enlarges a drawing.
+        pixels = 16
+        while pixels < em:
+            pixels *= 2
+        source, most = _em_square(char, face, pixels), self.style.rotation
+        angle = np.deg2rad(self.uniform(-most, most))
+        zoom = pixels / em
+        cos, sin = float(np.cos(angle)) * zoom, float(np.sin(angle)) * zoom
+        cx, cy = centre
+        first = (cos, sin, pixels - cos * cx - sin * cy)
+        second = (-sin, cos, pixels + sin * cx - cos * cy)
+        kind, mode = Image.Transform.AFFINE, Image.Resampling.BILINEAR
+        mask = source.transform(self.size[::-1], kind, first + second, mode)
+        return np.asarray(mask, dtype=np.float32) / 255
 
-def _paper(
-    rng: np.random.Generator,
-    style: GlyphStyle,
-    size: tuple[int, int],
-    grey: tuple[float, float],
-) -> np.ndarray:
-    """Return textured paper, float32, with shape (H, W, 3)."""
-    cells = 3 + int(rng.random() * 6)
-    paper = style.texture * _smooth_field(rng, size, cells)
-    return paper + _colour(rng, grey, style.colour)
+    def stray_strokes(self) -> np.ndarray:
+        """Return stray lines of ink, float32 in [0, 1], shape (H, W)."""
+        canvas = Image.new('L', self.size[::-1])
+        draw = ImageDraw.Draw(canvas)
+        for _ in range(self.style.strokes):
+            ends = self.rng.random(4) * np.array(2 * self.size[::-1])
+            draw.line([int(v) for v in ends], fill=160, width=1)
+        return np.asarray(canvas, dtype=np.float32) / 255
 
+    def add_ink(
+        self, image: np.ndarray, mask: np.ndarray, grey: tuple[float, float]
+    ) -> None:
+        image += mask[..., None] * (self.colour(grey) - image)
 
-def _finish(
-    rng: np.random.Generator, image: np.ndarray, style: GlyphStyle
-) -> np.ndarray:
-    """Add the noise of single pixels; return uint8, BGR, (H, W, 3)."""
-    noise = rng.random(image.shape, dtype=np.float32) * 2 - 1
-    image = image + style.noise * noise
-    return np.ascontiguousarray(
-        (np.clip(image, 0, 1) * 255).astype(np.uint8)[..., ::-1]
-    )
+    def finish(self, image: np.ndarray) -> np.ndarray:
+        """Add the noise of single pixels; return uint8, BGR, (H, W, 3)."""
+        noise = self.rng.random(image.shape, dtype=np.float32) * 2 - 1
+        image = np.clip(image + self.style.noise * noise, 0, 1) * 255
+        return np.ascontiguousarray(image.astype(np.uint8)[..., ::-1])
 
-
-def _greys(rng: np.random.Generator, style: GlyphStyle):
-    swapped = rng.random() < style.swap
-    return (style.paper, style.ink) if swapped else (style.ink, style.paper)
+    def grid_cells(self) -> tuple[int, int, list[tuple]]:
+        """Return the rows and columns of a grid, and a cell per glyph."""
+        fewest, most = SCENE_GLYPHS
+        count = fewest + int(self.rng.random() * (most - fewest + 1))
+        columns = int(np.ceil(np.sqrt(count)))
+        rows = int(np.ceil(count / columns))
+        order = np.argsort(self.rng.random(rows * columns), kind='stable')
+        cells = [divmod(int(cell), columns) for cell in order[:count]]
+        return rows, columns, cells
 
 
 def render_glyph(
@@ -153,45 +146,18 @@ def render_glyph(
     Returns:
         np.ndarray: uint8, BGR, with shape (H, W, 3).
     """
-    rng = np.random.default_rng(list(seed))
+    painter = _Painter(seed, size, style)
     height, width = size
-    face = faces[int(rng.random() * len(faces))]
-    ink, paper = _greys(rng, style)
-    image = _paper(rng, style, size, paper)
-    em = _uniform(rng, *style.size) * min(size)
-    centre = (
-        width * (0.5 + _uniform(rng, -style.shift, style.shift)),
-        height * (0.5 + _uniform(rng, -style.shift, style.shift)),
-    )
-    mask = _placed_mask(rng, char, face, style, size, centre, em)
-    mask = np.maximum(mask, _stray_strokes(rng, style, size))
-    image += mask[..., None] * (_colour(rng, ink, style.colour) - image)
-    return _finish(rng, image, style)
-
-
-def _stray_strokes(
-    rng: np.random.Generator, style: GlyphStyle, size: tuple[int, int]
-) -> np.ndarray:
-    """Return stray lines of ink, float32 in [0, 1], with shape (H, W)."""
-    height, width = size
-    canvas = Image.new('L', (width, height))
-    draw = ImageDraw.Draw(canvas)
-    for _ in range(style.strokes):
-        ends = rng.random(4) * np.array([width, height, width, height])
-        draw.line([int(v) for v in ends], fill=160, width=1)
-    return np.asarray(canvas, dtype=np.float32) / 255
-
-
-def _grid_cells(
-    rng: np.random.Generator,
-) -> tuple[int, int, list[tuple[int, int]]]:
-    """Return the rows and columns of a grid, and a cell for each glyph."""
-    fewest, most = SCENE_GLYPHS
-    count = fewest + int(rng.random() * (most - fewest + 1))
-    columns = int(np.ceil(np.sqrt(count)))
-    rows = int(np.ceil(count / columns))
-    cells = np.argsort(rng.random(rows * columns), kind='stable')[:count]
-    return rows, columns, [divmod(int(cell), columns) for cell in cells]
+    face = faces[painter.choice(faces)]
+    ink, paper = painter.greys()
+    image = painter.paper(paper)
+    em = painter.uniform(*style.size) * min(size)
+    x = width * (0.5 + painter.uniform(-style.shift, style.shift))
+    y = height * (0.5 + painter.uniform(-style.shift, style.shift))
+    mask = painter.glyph(char, face, (x, y), em)
+    mask = np.maximum(mask, painter.stray_strokes())
+    painter.add_ink(image, mask, ink)
+    return painter.finish(image)
 
 
 def render_scene(
@@ -220,24 +186,20 @@ def render_scene(
         convention: 0 is nothing (the half-inked edge of a glyph), 1 the
         paper, 2 and more the characters.
     """
-    rng = np.random.default_rng(list(seed))
+    painter = _Painter(seed, size, style)
     height, width = size
-    ink, paper = _greys(rng, style)
-    image = _paper(rng, style, size, paper)
+    ink, paper = painter.greys()
+    image = painter.paper(paper)
     annotation = np.ones(size, dtype=np.uint8)
-    rows, columns, cells = _grid_cells(rng)
+    rows, columns, cells = painter.grid_cells()
     for row, column in cells:
-        centre = (
-            width * (column + _uniform(rng, 0.35, 0.65)) / columns,
-            height * (row + _uniform(rng, 0.35, 0.65)) / rows,
-        )
-        label = int(rng.random() * len(chars))
-        face = faces[int(rng.random() * len(faces))]
-        pixels = _uniform(rng, *SCENE_EM) * min(size)
-        mask = _placed_mask(
-            rng, chars[label], face, style, size, centre, pixels
-        )
-        image += mask[..., None] * (_colour(rng, ink, style.colour) - image)
+        x = width * (column + painter.uniform(0.35, 0.65)) / columns
+        y = height * (row + painter.uniform(0.35, 0.65)) / rows
+        label = painter.choice(chars)
+        face = faces[painter.choice(faces)]
+        em = painter.uniform(*SCENE_EM) * min(size)
+        mask = painter.glyph(chars[label], face, (x, y), em)
+        painter.add_ink(image, mask, ink)
         annotation[mask > 0.1] = 0
         annotation[mask > 0.5] = label + 2
-    return _finish(rng, image, style), annotation
+    return painter.finish(image), annotation

@@ -40,15 +40,8 @@ STYLES: dict[str, GlyphStyle] = {
     'clean': GlyphStyle(),
     'inverted': GlyphStyle(swap=1.0, texture=0.15, noise=0.1),
     'rough': GlyphStyle(
-        ink=(0.0, 0.6),
-        paper=(0.4, 1.0),
-        swap=0.5,
-        colour=0.25,
-        texture=0.3,
-        noise=0.2,
-        rotation=20.0,
-        shift=0.12,
-        strokes=2,
+        **dict(ink=(0.0, 0.6), paper=(0.4, 1.0), swap=0.5, colour=0.25),
+        **dict(texture=0.3, noise=0.2, rotation=20.0, shift=0.12, strokes=2),
     ),
 }
 

@@ -3,14 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 from mmengine.hooks import Hook
-from mmengine.model import BaseTTAModel
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
-from torch import nn
 
 from mmdavpt.checkpoints.fit import GUIDANCE, check_fit
 from mmdavpt.errors import UsageError, first_few
-from mmdavpt.unwrap import unwrap
+from mmdavpt.unwrap import model_of
 
 from ..class_counts import label_defect, metainfo_of
 
@@ -38,9 +36,7 @@ class CheckpointFitHook(Hook):
     # After hooks that complete a checkpoint.
     priority = 'LOWEST'
 
-    def __init__(
-        self, training: bool, allowed: str | Sequence[str] = ()
-    ) -> None:
+    def __init__(self, training: bool, allowed: Sequence[str] = ()) -> None:
         self.training = training
         allowed = [allowed] if isinstance(allowed, str) else allowed
         self.allowed = (GUIDANCE, *allowed)
@@ -51,12 +47,10 @@ class CheckpointFitHook(Hook):
         Raises:
             UsageError: If the checkpoint is of another kind of optimizer.
         """
+        missing: set[str] = set()
         optimizer = getattr(runner.optim_wrapper, 'optimizer', None)
-        missing = {
-            option
-            for group in getattr(optimizer, 'param_groups', ())
-            for option in optimizer.defaults.keys() - group.keys()
-        }
+        for group in getattr(optimizer, 'param_groups', ()):
+            missing |= optimizer.defaults.keys() - group.keys()
         if missing:
             raise UsageError(
                 f'{runner._load_from} is of a training with another optimizer '
@@ -139,11 +133,9 @@ def resume_note(runner: Runner, checkpoint: Mapping) -> str:
                 # Schedules change these, and keep their first values.
                 if f'initial_{key}' not in old:
                     both.append((key, old.get(key), new.get(key)))
-    different = [
-        f'{name}={str(old)[:60]} instead of {str(new)[:60]}'
-        for name, old, new in both
-        if old != new
-    ]
+    pairs = [(name, old, new) for name, old, new in both if old != new]
+    form = '{}={:.60} instead of {:.60}'.format
+    different = [form(name, str(old), str(new)) for name, old, new in pairs]
     if not different:
         return ''
     return (
@@ -152,9 +144,3 @@ def resume_note(runner: Runner, checkpoint: Mapping) -> str:
         'the config, start from the checkpoint by `load_from`, without '
         '--resume'
     )
-
-
-def model_of(model: nn.Module) -> nn.Module:
-    """Return the model inside distributed and test-time wrappers."""
-    model = unwrap(model)
-    return model_of(model.module) if isinstance(model, BaseTTAModel) else model

@@ -17,10 +17,7 @@ from mmdavpt.checkpoints.frozen import check_restorable, frozen_weights
 from mmdavpt.checkpoints.plain import package_versions, to_plain
 from mmdavpt.checkpoints.tuned import strip_frozen, tunable_model
 from mmdavpt.checkpoints.writing import partial_files
-from mmdavpt.engine.resuming.checkpoint_records import (
-    relocate_best_checkpoint,
-    snapshot_records,
-)
+from mmdavpt.engine.resuming import checkpoint_records
 from mmdavpt.errors import first_few
 from mmdavpt.ranks import run_on_rank_0
 from mmdavpt.registry import HOOKS
@@ -61,7 +58,7 @@ class DAVPTCheckpointHook(CheckpointHook):
                 the frozen weights.
         """
         super().before_train(runner)
-        relocate_best_checkpoint(self)
+        checkpoint_records.relocate_best_checkpoint(self)
         names = sorted(path.name for path in Path(self.out_dir).glob('*.pth'))
         if names and not runner._resume and is_main_process():
             runner.logger.warning(
@@ -111,21 +108,24 @@ class DAVPTCheckpointHook(CheckpointHook):
             raise self._unsaved
         super().after_train(runner)
 
+    def _path_of(self, step: int) -> str:
+        name = self.filename_tmpl.format(step)
+        return self.file_backend.join_path(self.out_dir, name)
+
     def _save_checkpoint_with_step(
         self, runner: Runner, step: int, meta: dict
     ) -> None:
         """Save, then update ``last_checkpoint``, then delete the oldest."""
         with self._continue_if_save_fails(runner):
             outdated = self._outdated_steps(runner, step)
-            name = self.filename_tmpl.format(step)
-            self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
+            self.last_ckpt = self._path_of(step)
             runner.message_hub.update_info('last_ckpt', self.last_ckpt)
             if is_main_process() and '://' not in self.out_dir:
                 for path in partial_files(self.out_dir):
                     self._remove(runner, path)
             runner.save_checkpoint(
                 self.out_dir,
-                name,
+                self.filename_tmpl.format(step),
                 self.file_client_args,
                 save_optimizer=self.save_optimizer,
                 save_param_scheduler=self.save_param_scheduler,
@@ -142,19 +142,16 @@ class DAVPTCheckpointHook(CheckpointHook):
         if self.max_keep_ckpts <= 0:
             return []
         kept = [s for s in self.keep_ckpt_ids if s != step] + [step]
-        self.keep_ckpt_ids = deque(kept[-self.max_keep_ckpts :])
-        runner.message_hub.update_info(
-            'keep_ckpt_ids', list(self.keep_ckpt_ids)
-        )
+        newest = kept[-self.max_keep_ckpts :]
+        self.keep_ckpt_ids = deque(newest)
+        runner.message_hub.update_info('keep_ckpt_ids', newest)
         return kept[: -self.max_keep_ckpts]
 
     def _after_saving(self, runner: Runner, outdated: list[int]) -> None:
         """Name the saved checkpoint as the last one, and delete old ones."""
         write_pointer(runner.work_dir, self.last_ckpt)
         for step in outdated:
-            name = self.filename_tmpl.format(step)
-            path = self.file_backend.join_path(self.out_dir, name)
-            self._remove(runner, path)
+            self._remove(runner, self._path_of(step))
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         # 'auto' is the first metric, which of an IoUMetric is aAcc.
@@ -167,10 +164,8 @@ class DAVPTCheckpointHook(CheckpointHook):
             self._continue_if_save_fails(runner),
         ):
             super()._save_best_checkpoint(runner, metrics)
-        best = [
-            getattr(self, 'best_ckpt_path', None),
-            *getattr(self, 'best_ckpt_path_dict', {}).values(),
-        ]
+        best = [*getattr(self, 'best_ckpt_path_dict', {}).values()]
+        best.append(getattr(self, 'best_ckpt_path', None))
         # The last checkpoint may still name the old best.
         if self._unsaved is None:
             for path in outdated:
@@ -180,7 +175,7 @@ class DAVPTCheckpointHook(CheckpointHook):
     @contextmanager
     def _continue_if_save_fails(self, runner: Runner) -> Iterator[None]:
         """Undo the records of a checkpoint that cannot be saved, and log."""
-        restore = snapshot_records(self, runner.message_hub)
+        restore = checkpoint_records.snapshot_records(self, runner.message_hub)
         try:
             yield
         except SaveError as error:

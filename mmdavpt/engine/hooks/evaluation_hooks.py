@@ -20,7 +20,7 @@ class MissingLabelsHook(Hook):
     """
 
     def before_test_iter(
-        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
+        self, runner: Runner, batch_idx: int, data_batch: dict
     ) -> None:
         """Look for labels in the first batch.
 
@@ -29,18 +29,16 @@ class MissingLabelsHook(Hook):
         """
         if batch_idx:
             return
-        scoring = [
-            type(metric).__name__
-            for metric in runner.test_evaluator.metrics
-            if not isinstance(metric, DumpResults)
-            and not getattr(metric, 'format_only', False)
-        ]
+        metrics = runner.test_evaluator.metrics
+        scoring = [m for m in metrics if not isinstance(m, DumpResults)]
+        scoring = [m for m in scoring if not getattr(m, 'format_only', False)]
         samples = samples_in(data_batch)
         names = [name for sample in samples for name in sample.keys()]
         if scoring and samples and not any(n.startswith('gt_') for n in names):
+            name = type(scoring[0]).__name__
             raise UsageError(
-                f'the test images have no labels, which {scoring[0]} needs; '
-                'add LoadAnnotations to the pipeline if there are any, or '
+                f'the test images have no labels, which {name} needs; add '
+                'LoadAnnotations to the pipeline if there are any, or '
                 'only write predictions: for segmentation with --out FOLDER '
                 '--cfg-options test_evaluator.format_only=True, for '
                 'classification with --out FILE.pkl --cfg-options '
@@ -91,11 +89,8 @@ class DistinctNamesHook(Hook):
 
     def before_test(self, runner: Runner) -> None:
         """Rename the images that the writers of predictions see."""
-        writers = [
-            (hook, '_draw_samples')
-            for hook in runner.hooks
-            if isinstance(hook, VisualizationHook) and hook.enable
-        ]
+        drawing = [h for h in runner.hooks if isinstance(h, VisualizationHook)]
+        writers = [(hook, '_draw_samples') for hook in drawing if hook.enable]
         for metric in runner.test_evaluator.metrics:
             if getattr(metric, 'output_dir', None) is not None:
                 writers.append((metric, 'process'))
@@ -108,6 +103,10 @@ class DistinctNamesHook(Hook):
         names = distinct_names([*dict.fromkeys(paths)])
         for writer, method in writers if names else ():
             setattr(writer, method, _renaming(getattr(writer, method), names))
+
+
+#: Hooks of every test.
+TEST_HOOKS = (DistinctNamesHook, MissingLabelsHook)
 
 
 def _renaming(write: Callable, names: dict[str, str]) -> Callable:

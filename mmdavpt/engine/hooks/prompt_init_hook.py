@@ -50,9 +50,8 @@ class PromptInitHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Make the prompts, unless those of a checkpoint were loaded."""
         if runner._resume or runner._load_from is not None:
-            runner.logger.info(
-                'PromptInitHook: the prompts of the checkpoint are kept.'
-            )
+            note = 'PromptInitHook: the prompts of the checkpoint are kept.'
+            runner.logger.info(note)
             return
         model = unwrap(runner.model)
         if not hasattr(getattr(model, 'backbone', None), 'layer_inputs'):
@@ -73,14 +72,13 @@ class PromptInitHook(Hook):
 
     def _set_prompts(self, runner: Runner, model: nn.Module) -> None:
         stop = stop_request_of(runner)
-        loader = sample_loader(
-            runner.train_dataloader, self.max_images, self.seed
-        )
+        number, seed = self.max_images, self.seed
+        loader = sample_loader(runner.train_dataloader, number, seed)
         init_prompts(
             model,
             track(ignore_signals_in_workers(loader), 'tokens'),
             len(loader.dataset),
             self.method,
-            self.seed,
+            seed,
             lambda: bool(stop.signal),
         )

@@ -8,19 +8,13 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmpretrain.models import MultiLabelClsHead
 
+from mmdavpt.engine import class_counts
 from mmdavpt.engine.checked_pipeline import check_files_of
-from mmdavpt.engine.class_counts import (
-    check_classes,
-    heads_of,
-    label_defect,
-    metainfo_of,
-)
 from mmdavpt.errors import UsageError
 from mmdavpt.models.guidance import check_annotations, read_class_labels
 from mmdavpt.registry import HOOKS
-from mmdavpt.unwrap import unwrap
+from mmdavpt.unwrap import model_of, unwrap
 
-from .checkpoint_fit_hook import model_of
 from .evaluation_hooks import samples_in
 
 ADVICE = (
@@ -50,14 +44,13 @@ class TrainingCheckHook(Hook):
                 set, heads and validation set differ.
         """
         training = runner.train_dataloader.dataset
-        check_classes(unwrap(runner.model), training)
+        class_counts.check_classes(unwrap(runner.model), training)
         check_files_of(training)
         if runner.val_loop is not None:
             validation = runner.val_dataloader.dataset
-            defect = label_defect(
-                metainfo_of(training), metainfo_of(validation)
-            )
-            if defect:
+            both = (training, validation)
+            metas = [class_counts.metainfo_of(dataset) for dataset in both]
+            if defect := class_counts.label_defect(*metas):
                 raise UsageError(defect)
             check_files_of(validation, scored=True)
 
@@ -65,9 +58,7 @@ class TrainingCheckHook(Hook):
         """Check the files of the test set from now on."""
         check_files_of(runner.test_dataloader.dataset, scored=True)
 
-    def before_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
-    ) -> None:
+    def before_train_iter(self, runner: Runner, data_batch: dict, **_) -> None:
         """Check the range of all labels.
 
         Raises:
@@ -75,29 +66,20 @@ class TrainingCheckHook(Hook):
         """
         _check_labels(runner, data_batch['data_samples'])
 
-    def before_val_iter(
-        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
-    ) -> None:
+    def before_val_iter(self, runner: Runner, data_batch: dict, **_) -> None:
         """Check the range of labels, which metrics would count as mistakes.
 
         Raises:
             ValueError: If a label is out of range, with its image.
         """
-        labelled = [
-            sample
-            for sample in samples_in(data_batch)
-            if 'gt_label' in sample or 'gt_sem_seg' in sample
-        ]
+        samples = samples_in(data_batch)
+        labelled = [s for s in samples if 'gt_label' in s or 'gt_sem_seg' in s]
         _check_labels(runner, labelled)
 
     before_test_iter = before_val_iter
 
     def after_train_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: dict | None = None,
-        outputs: dict | None = None,
+        self, runner: Runner, data_batch: dict, outputs: dict, **_
     ) -> None:
         """Check that the loss is finite.
 
@@ -108,10 +90,9 @@ class TrainingCheckHook(Hook):
         if math.isfinite(loss):
             return
         terms = {name: value.item() for name, value in outputs.items()}
-        paths = [
-            sample.get('img_path', 'an image without a path')
-            for sample in data_batch['data_samples']
-        ]
+        unknown = 'an image without a path'
+        samples = data_batch['data_samples']
+        paths = [sample.get('img_path', unknown) for sample in samples]
         raise UsageError(
             f'the loss should be finite, but is {loss} in iteration '
             f'{runner.iter + 1} ({terms}) for the images {paths}; {ADVICE}'
@@ -124,12 +105,10 @@ class TrainingCheckHook(Hook):
             UsageError: If a trained parameter or a buffer is not finite.
         """
         model, state = unwrap(runner.model), checkpoint['state_dict']
-        trained = [n for n, p in model.named_parameters() if p.requires_grad]
-        bad = [
-            name
-            for name in trained + [name for name, _ in model.named_buffers()]
-            if name in state and not torch.isfinite(state[name]).all()
-        ]
+        names = [n for n, p in model.named_parameters() if p.requires_grad]
+        names += [name for name, _ in model.named_buffers()]
+        names = [name for name in names if name in state]
+        bad = [n for n in names if not torch.isfinite(state[n]).all()]
         if bad:
             raise UsageError(
                 'a checkpoint should have finite weights, but '
@@ -141,11 +120,9 @@ class TrainingCheckHook(Hook):
 
 def _check_labels(runner: Runner, samples: Sequence) -> None:
     """Raise if a label of a batch is missing or out of range."""
-    for name, head in heads_of(model_of(runner.model)).items():
-        one_class = hasattr(head, 'num_classes') and not isinstance(
-            head, MultiLabelClsHead
-        )
-        if name == 'head' and one_class:
-            read_class_labels(samples, head.num_classes)
+    for name, head in class_counts.heads_of(model_of(runner.model)).items():
+        if name == 'head' and not isinstance(head, MultiLabelClsHead):
+            if hasattr(head, 'num_classes'):
+                read_class_labels(samples, head.num_classes)
         elif name.startswith('decode_head'):
             check_annotations(samples, head.num_classes, head.ignore_index)

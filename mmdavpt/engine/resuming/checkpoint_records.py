@@ -14,9 +14,7 @@ OWN = ('last_ckpt', 'keep_ckpt_ids', 'best_ckpt_path', 'best_ckpt_path_dict')
 RECORDS = ('keep_ckpt_ids', 'last_ckpt', 'best_ckpt', 'best_score')
 
 
-def snapshot_records(
-    hook: CheckpointHook, hub: MessageHub
-) -> Callable[[], None]:
+def snapshot_records(hook: CheckpointHook, hub: MessageHub) -> Callable:
     """Return a function that restores the current records.
 
     Args:
@@ -24,11 +22,8 @@ def snapshot_records(
         hub (MessageHub): The message hub of its runner.
     """
     own = {key: copy(vars(hook)[key]) for key in OWN if key in vars(hook)}
-    records = {
-        key: value
-        for key, value in hub.runtime_info.items()
-        if key.startswith(RECORDS)
-    }
+    info = hub.runtime_info
+    records = {k: v for k, v in info.items() if k.startswith(RECORDS)}
 
     def restore() -> None:
         for key in [k for k in hub.runtime_info if k.startswith(RECORDS)]:

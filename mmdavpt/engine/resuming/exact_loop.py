@@ -14,14 +14,7 @@ from mmdavpt.mapping.loaders import batch_size_of
 from mmdavpt.ranks import run_on_rank_0
 
 from ..workers import ignore_signals_in_workers
-from .seeding import (
-    STEP,
-    VALIDATION,
-    SeededBatchSampler,
-    seed_generators,
-    seed_of_run,
-    with_seeded_batches,
-)
+from . import seeding
 from .stopping import StopInValidation, Stopped, StopRequest
 
 #: Keys of the message hub, which every checkpoint contains.
@@ -49,12 +42,10 @@ class ExactLoop:
         self, runner: Runner, dataloader: DataLoader | dict, *args, **kwargs
     ) -> None:
         if isinstance(dataloader, dict):
-            seed = seed_of_run(runner)
-            dataloader = ignore_signals_in_workers(
-                runner.build_dataloader(
-                    with_seeded_batches(dataloader, seed), seed=seed
-                )
-            )
+            seed = seeding.seed_of_run(runner)
+            dataloader = seeding.with_seeded_batches(dataloader, seed)
+            dataloader = runner.build_dataloader(dataloader, seed=seed)
+            ignore_signals_in_workers(dataloader)
         super().__init__(runner, dataloader, *args, **kwargs)
         self.batches_done = 0
         self.stop = StopRequest()
@@ -63,7 +54,8 @@ class ExactLoop:
     @property
     def seeded(self) -> bool:
         """bool: Whether the loader can start anywhere in a pass."""
-        return isinstance(self.dataloader.batch_sampler, SeededBatchSampler)
+        sampler = self.dataloader.batch_sampler
+        return isinstance(sampler, seeding.SeededBatchSampler)
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -109,7 +101,7 @@ class ExactLoop:
         Raises:
             Stopped: On a signal.
         """
-        self._seed(STEP)
+        self._seed(seeding.STEP)
         super().run_iter(*args)
         # No checkpoint contains the gradients that wait for further batches.
         if self.runner.optim_wrapper.should_update():
@@ -120,7 +112,8 @@ class ExactLoop:
         raise NotImplementedError
 
     def _seed(self, kind: int) -> None:
-        seed_generators(seed_of_run(self.runner), kind, self._iter, get_rank())
+        seed = seeding.seed_of_run(self.runner)
+        seeding.seed_generators(seed, kind, self._iter, get_rank())
 
     def _find_position(self) -> None:
         """Find where in the training set the checkpoint was saved."""
@@ -131,7 +124,7 @@ class ExactLoop:
         hub.update_info(PASS, [length, images])
         if not self.seeded:
             return
-        self.dataloader.batch_sampler.reseed(seed_of_run(self.runner))
+        self.dataloader.batch_sampler.reseed(seeding.seed_of_run(self.runner))
         if not same:
             self.runner.logger.warning(
                 'the checkpoint is from a run with another number of training '
@@ -168,12 +161,9 @@ class ExactLoop:
 
     def _validation_is_due(self) -> bool:
         done, total = self.progress
-        return (
-            self.runner.val_loop is not None
-            and done > 0
-            and done >= self.val_begin
-            and (done % self.val_interval == 0 or done == total)
-        )
+        if self.runner.val_loop is None or done < max(1, self.val_begin):
+            return False
+        return done % self.val_interval == 0 or done == total
 
     def _validate_if_due(self) -> None:
         """Validate, also if the checkpoint preceded a validation that is lost.
@@ -188,7 +178,7 @@ class ExactLoop:
     def _validate(self) -> None:
         # Before the validation is noted, so that a resumed run repeats it.
         self.runner.call_hook('save_before_validation')
-        self._seed(VALIDATION)
+        self._seed(seeding.VALIDATION)
         hub = self.runner.message_hub
         before = hub.runtime_info.get(VALIDATED, -1)
         # Set first, since the validation ends with saving the best checkpoint.
@@ -215,9 +205,8 @@ def save_stopped(runner: Runner, number: int) -> None:
     hooks = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
     folder = hooks[0].out_dir if hooks else runner.work_dir
     path = osp.join(folder, STOPPED)
-    runner.save_checkpoint(
-        folder, STOPPED, meta=dict(epoch=runner.epoch, iter=runner.iter)
-    )
+    meta = dict(epoch=runner.epoch, iter=runner.iter)
+    runner.save_checkpoint(folder, STOPPED, meta=meta)
     run_on_rank_0(lambda: write_pointer(runner.work_dir, path))
     runner.logger.warning(
         f'The training was stopped by {signal.Signals(number).name} after '

@@ -102,14 +102,10 @@ class SeededBatchSampler(Sampler):
         self.rank, self.world_size = get_dist_info()
         self.epoch = 0
         self.skip = 0
-        self.batches = (
-            BatchSampler(sampler, batch_size, drop_last)
-            if inner is None
-            else DATA_SAMPLERS.build(
-                inner,
-                default_args=dict(sampler=sampler, batch_size=batch_size),
-            )
-        )
+        self.batches = BatchSampler(sampler, batch_size, drop_last)
+        if inner is not None:
+            given = dict(sampler=sampler, batch_size=batch_size)
+            self.batches = DATA_SAMPLERS.build(inner, default_args=given)
 
     def reseed(self, seed: int) -> None:
         """Use another seed, also for the order of the images.
@@ -145,10 +141,8 @@ class SeededBatchSampler(Sampler):
                 if self.skip > 0:
                     self.skip -= 1
                     continue
-                places = [
-                    place * self.world_size + self.rank
-                    for place in range(first, done)
-                ]
+                size = self.world_size
+                places = [i * size + self.rank for i in range(first, done)]
                 key = (self.seed, SAMPLE, self.epoch)
                 yield SeededBatch(indices, key, places)
             if self.skip == 0 or done == 0:

@@ -4,7 +4,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Sequence
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
@@ -115,13 +114,7 @@ class StopInValidation(Hook):
         all_reduce(least, 'min')
         self._common = int(least)
 
-    def after_val_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: dict | None = None,
-        outputs: Sequence | None = None,
-    ) -> None:
+    def after_val_iter(self, runner: Runner, batch_idx: int, **_) -> None:
         """Stop if any rank received a signal.
 
         Raises:

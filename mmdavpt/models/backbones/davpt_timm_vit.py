@@ -12,11 +12,7 @@ from torch import Tensor, nn
 
 from mmdavpt.errors import UsageError, did_you_mean
 from mmdavpt.models.option_checks import check_choice
-from mmdavpt.models.pretrained import (
-    Normalization,
-    checked_init_cfg,
-    load_into_timm,
-)
+from mmdavpt.models.pretrained import checked_init_cfg, load_into_timm
 from mmdavpt.models.tuners import Acting
 from mmdavpt.registry import MODELS
 
@@ -102,9 +98,8 @@ class DAVPTTimmViT(PromptedBackbone, BaseModule):
         **kwargs,
     ) -> None:
         if pretrained and init_cfg is None:
-            init_cfg = dict(
-                type='Pretrained', checkpoint=f'timm://{model_name}'
-            )
+            source = f'timm://{model_name}'
+            init_cfg = dict(type='Pretrained', checkpoint=source)
         super().__init__(checked_init_cfg(init_cfg))
         self.model_name = model_name
         if img_size is not None:
@@ -113,9 +108,8 @@ class DAVPTTimmViT(PromptedBackbone, BaseModule):
         self.embed_dims = self.vit.embed_dim
         self.img_size = self.vit.patch_embed.img_size
         self.num_extra_tokens = self.vit.num_prefix_tokens
-        self.final_norm = final_norm and not isinstance(
-            self.vit.norm, nn.Identity
-        )
+        has_norm = not isinstance(self.vit.norm, nn.Identity)
+        self.final_norm = final_norm and has_norm
         self.out_type = _checked_out_type(out_type, self.vit)
         self.out_indices = out_indices
         if pool_prompts and out_type != 'avg_featmap':
@@ -124,7 +118,6 @@ class DAVPTTimmViT(PromptedBackbone, BaseModule):
                 f'{out_type!r}'
             )
         self.pool_prompts = pool_prompts
-        self.normalization: Normalization | None = None
         self.add_tuning(
             num_prompts, propagate, bias, tuners, trainable, with_cp
         )
@@ -182,9 +175,8 @@ class DAVPTTimmViT(PromptedBackbone, BaseModule):
         Weights that tuning added are unchanged.
         """
         options = {k: v for k, v in self.init_cfg.items() if k != 'type'}
-        self.normalization = load_into_timm(
-            self.vit, self.model_name, **options
-        )
+        vit, name = self.vit, self.model_name
+        self.normalization = load_into_timm(vit, name, **options)
 
     def embed(self, images: Tensor, acting: Acting) -> EmbeddedImages:
         """Return the input of the first layer, with shape (B, E+N, C)."""

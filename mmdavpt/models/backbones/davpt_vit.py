@@ -9,11 +9,7 @@ from mmpretrain.models import VisionTransformer
 from mmpretrain.models.utils import resize_pos_embed
 from torch import Tensor, nn
 
-from mmdavpt.models.pretrained import (
-    Normalization,
-    checked_init_cfg,
-    load_pretrained,
-)
+from mmdavpt.models.pretrained import checked_init_cfg, load_pretrained
 from mmdavpt.models.tuners import Acting
 from mmdavpt.registry import MODELS
 
@@ -110,7 +106,6 @@ class DAVPTVisionTransformer(PromptedBackbone, VisionTransformer):
                 # The parent sets NumPy scalars, which compilers cannot trace.
                 module.drop_prob = float(module.drop_prob)
         self._set_pooling(pool_norm, pool_prompts)
-        self.normalization: Normalization | None = None
         self.add_tuning(
             num_prompts, propagate, bias, tuners, trainable, with_cp
         )

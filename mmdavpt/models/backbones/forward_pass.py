@@ -8,10 +8,10 @@ from torch.utils.checkpoint import checkpoint
 
 from mmdavpt.models.tuners import LayerTuners
 
-from .connections import mix_prompts
 from .guided_tokens import TokenRequest
 from .layer_kinds import view_of
 from .prompted_layer import LayerTask, prompted_layer
+from .prompts import mix_prompts
 
 
 class BackboneTokens(NamedTuple):
@@ -66,9 +66,8 @@ class TokenSequence(NamedTuple):
     def with_prompts(self, prompts: Tensor) -> 'TokenSequence':
         """Return the sequence with these prompts, (B, P', C), instead."""
         parts = (self.x[:, : self.num_extra], prompts, self.patches)
-        return TokenSequence(
-            torch.cat(parts, dim=1), self.num_extra, prompts.shape[1]
-        )
+        x = torch.cat(parts, dim=1)
+        return TokenSequence(x, self.num_extra, prompts.shape[1])
 
 
 def run_layers(
@@ -122,9 +121,8 @@ def run_layers(
         if is_guided:
             guided[i] = layer_tokens
         if i in vit.out_indices:
-            outs.append(
-                vit.format_output(_strip_prompts(vit, i, tokens), grid)
-            )
+            kept = _strip_prompts(vit, i, tokens)
+            outs.append(vit.format_output(kept, grid))
     cls = None
     if vit.has_cls:
         cls = x[:, 0]

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from mmengine.logging import print_log
 from torch import nn
 
-from mmdavpt.models.added import is_added
-from mmdavpt.models.trainable import select_trainable
+from mmdavpt.models.trainable import is_added, select_trainable
 
 
 def freeze(vit: nn.Module, trainable: Sequence[str]) -> None:
@@ -43,11 +42,9 @@ def eval_frozen(vit: nn.Module) -> None:
     modules, parameters = vit.stem()
     parameters += [p for module in modules for p in module.parameters()]
     frozen = [] if any(p.requires_grad for p in parameters) else modules
-    frozen += [
-        module
-        for module in (*vit.layers, *vit.tail())
-        if not any(p.requires_grad for p in module.parameters())
-    ]
+    for module in (*vit.layers, *vit.tail()):
+        if not any(p.requires_grad for p in module.parameters()):
+            frozen.append(module)
     for module in frozen:
         module.eval()
 

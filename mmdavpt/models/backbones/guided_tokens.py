@@ -9,22 +9,9 @@ from .tuned_layer import TunedLayer
 
 #: Tokens that a guided layer can return, all before the output projection.
 TOKEN_NAMES = frozenset(
-    [
-        'prompt_raw',
-        'prompt_input',
-        'prompt_query',
-        'prompt_key',
-        'prompt_value',
-        'cls_input',
-        'cls_query',
-        'cls_output',
-        'patch_raw',
-        'patch_input',
-        'patch_query',
-        'patch_key',
-        'patch_output',
-        'saliency',
-    ]
+    'prompt_raw prompt_input prompt_query prompt_key prompt_value '
+    'cls_input cls_query cls_output saliency '
+    'patch_raw patch_input patch_query patch_key patch_output'.split()
 )
 #: What a layer's attention makes of LN1 of a token.
 PROJECTIONS = ('query', 'key', 'value')
@@ -63,6 +50,11 @@ class TokenRequest:
     layers: tuple[int, ...]
     names: frozenset[str]
     targets: Tensor | None = None
+
+    @property
+    def needs_all_queries(self) -> bool:
+        """bool: Whether the queries of all patches are needed."""
+        return bool(self.names & OF_PATCH_QUERIES)
 
 
 class AttentionStates(NamedTuple):

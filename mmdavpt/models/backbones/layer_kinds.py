@@ -2,9 +2,7 @@
 
 from collections.abc import Mapping
 
-from mmpretrain.models.backbones.vision_transformer import (
-    TransformerEncoderLayer,
-)
+from mmpretrain.models.backbones import vision_transformer as mmpretrain_vit
 from timm.models.eva import EvaBlock
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
@@ -15,7 +13,7 @@ from .timm_layer import TimmLayer
 
 #: A class of layers to the view of it.
 LAYER_VIEWS: dict[type[nn.Module], type[LayerView]] = {
-    TransformerEncoderLayer: MMPretrainLayer,
+    mmpretrain_vit.TransformerEncoderLayer: MMPretrainLayer,
     Block: TimmLayer,
     EvaBlock: TimmLayer,
 }

@@ -56,13 +56,11 @@ class LayerView(ABC):
         Args:
             bias (Tensor, optional): With shape (3C, ); None for zeros.
         """
-        own = {
-            part: self.shifts[part] for part in 'qkv' if part in self.shifts
-        }
+        own = [self.shifts[part] for part in 'qkv' if part in self.shifts]
         if not own:
             return bias
-        zero = torch.zeros_like(next(iter(own.values())))
-        shift = torch.cat([own.get(part, zero) for part in 'qkv'])
+        zero = torch.zeros_like(own[0])
+        shift = torch.cat([self.shifts.get(part, zero) for part in 'qkv'])
         return shift if bias is None else bias + shift
 
     @property
@@ -235,3 +233,9 @@ def is_plain_linear(module: nn.Module) -> bool:
         and not module._forward_hooks
         and not module._forward_pre_hooks
     )
+
+
+def split_heads(num_heads: int, *tokens: Tensor) -> list[Tensor]:
+    """Split channels: (B, N, C) to (B, heads, N, C / heads)."""
+    heads = (x.unflatten(-1, (num_heads, -1)) for x in tokens)
+    return [x.transpose(-3, -2) for x in heads]

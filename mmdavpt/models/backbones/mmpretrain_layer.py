@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from mmpretrain.models.utils import SwiGLUFFN
 from torch import Tensor, nn
 
-from .layer_view import Change, LayerView, is_plain_linear
+from .layer_view import Change, LayerView, is_plain_linear, split_heads
 
 
 class MMPretrainLayer(LayerView):
@@ -41,9 +41,8 @@ class MMPretrainLayer(LayerView):
             return attn.proj, slice(None)
         if isinstance(ffn, SwiGLUFFN):
             return ffn.w12 if part == 'fc1' else ffn.w3, slice(None)
-        return ffn.layers[0][0] if part == 'fc1' else ffn.layers[-2], slice(
-            None
-        )
+        first, *_, last, _ = ffn.layers
+        return first[0] if part == 'fc1' else last, slice(None)
 
     def project(self, x: Tensor, parts: str = 'qkv') -> Tensor:
         """Project normalized tokens: see :class:`.LayerView`."""
@@ -59,12 +58,9 @@ class MMPretrainLayer(LayerView):
     def attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """Return the attention output: see :class:`.LayerView`."""
         attn = self.layer.attn
-        out = attn.scaled_dot_product_attention(
-            _split_heads(queries, attn.num_heads),
-            _split_heads(keys, attn.num_heads),
-            _split_heads(values, attn.num_heads),
-            dropout_p=attn.attn_drop if attn.training else 0.0,
-        )
+        heads = split_heads(attn.num_heads, queries, keys, values)
+        dropout = attn.attn_drop if attn.training else 0.0
+        out = attn.scaled_dot_product_attention(*heads, dropout_p=dropout)
         # (B, heads, Q, C / heads) -> (B, Q, C)
         return out.transpose(-3, -2).flatten(-2)
 
@@ -92,8 +88,3 @@ class MMPretrainLayer(LayerView):
                 hidden = module(hidden)
             out = drop(self.run_linear('fc2', hidden, change))
         return ffn.dropout_layer(ffn.gamma2(out))
-
-
-def _split_heads(x: Tensor, num_heads: int) -> Tensor:
-    # (B, N, C) -> (B, heads, N, C / heads)
-    return x.unflatten(-1, (num_heads, -1)).transpose(-3, -2)

@@ -1,6 +1,5 @@
 """Prompts and tuners over any frozen Vision Transformer."""
 
-from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -8,25 +7,21 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mmdavpt.models.tuners import (
-    PARTS,
-    Acting,
-    BackboneSizes,
-    Bias,
-    SelectiveTuner,
-    Tuner,
-    acting,
-    build_tuners,
-)
+from mmdavpt.models import tuners as tuning
+from mmdavpt.models.pretrained import Normalization
 
-from .connections import gate_logits
 from .forward_pass import BackboneTokens, run_layers
 from .freezing import eval_frozen, freeze
 from .guided_tokens import TokenRequest
 from .layer_kinds import view_of
 from .layer_view import LayerView
 from .prompt_cache import PromptCache
-from .prompts import DeepPrompts, prompt_init_bound, prompts_per_layer
+from .prompts import (
+    DeepPrompts,
+    gate_logits,
+    prompt_init_bound,
+    prompts_per_layer,
+)
 
 
 class EmbeddedImages(NamedTuple):
@@ -47,8 +42,9 @@ class EmbeddedImages(NamedTuple):
 class PromptedBackbone(nn.Module):
     """Base of the prompted backbones: what does not depend on the library.
 
-    A subclass builds the frozen ViT, sets the attributes below, and calls
-    :meth:`add_tuning` last in its constructor.
+    A subclass builds the frozen ViT, sets the attributes below, defines the
+    methods without a body, and calls :meth:`add_tuning` last in its
+    constructor.
 
     Attributes:
         layers (Sequence[nn.Module]): Layers of a class in
@@ -63,10 +59,13 @@ class PromptedBackbone(nn.Module):
         final_norm (bool): Whether the last layer has a norm after it.
         pool_prompts (bool): Whether the last feature includes the prompt
             outputs.
+        normalization (Normalization | None): That of the images that the
+            weights were trained on, once they are loaded.
     """
 
-    @abstractmethod
-    def embed(self, images: Tensor, acting: Acting) -> EmbeddedImages:
+    normalization: Normalization | None = None
+
+    def embed(self, images: Tensor, acting: tuning.Acting) -> EmbeddedImages:
         """Return the input of the first layer.
 
         Args:
@@ -74,7 +73,6 @@ class PromptedBackbone(nn.Module):
             acting (Acting): Tuners, of which 'embed' acts here.
         """
 
-    @abstractmethod
     def format_output(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
         """Return a feature of kind ``out_type``.
 
@@ -84,16 +82,13 @@ class PromptedBackbone(nn.Module):
         """
 
     @property
-    @abstractmethod
     def output_norm(self) -> nn.Module:
         """nn.Module: The norm after the last layer."""
 
     @property
-    @abstractmethod
     def patch_projection(self) -> nn.Module:
         """nn.Module: The convolution that embeds patches."""
 
-    @abstractmethod
     def pool(self, x: Tensor) -> Tensor:
         """Return the feature of a model without [CLS], (B, C).
 
@@ -101,11 +96,9 @@ class PromptedBackbone(nn.Module):
             x (Tensor): See :meth:`format_output`.
         """
 
-    @abstractmethod
     def stem(self) -> tuple[list[nn.Module], list[nn.Parameter]]:
         """Return the modules and further parameters before the layers."""
 
-    @abstractmethod
     def tail(self) -> dict[nn.Module, bool]:
         """Return the modules after the layers, and whether they run."""
 
@@ -126,30 +119,28 @@ class PromptedBackbone(nn.Module):
         """
         self.out_indices = _resolve(self.out_indices, len(self.layers))
         self.num_used_layers = max(self.out_indices) + 1
-        self.prompts = DeepPrompts(
-            prompts_per_layer(num_prompts, self.num_used_layers),
-            self.embed_dims,
-            prompt_init_bound(self.patch_size, self.embed_dims),
-        )
+        counts = prompts_per_layer(num_prompts, self.num_used_layers)
+        bound = prompt_init_bound(self.patch_size, self.embed_dims)
+        self.prompts = DeepPrompts(counts, self.embed_dims, bound)
         self.prompt_cache = PromptCache()
         self.propagate = propagate
         self.gate_logits = gate_logits(propagate, self.prompts.counts)
         self.with_cp = with_cp
         sizes = self._sizes()
-        self.bias_delta = Bias(sizes, bias) if bias else None
-        self.tuners = build_tuners(tuners, sizes)
+        self.bias_delta = tuning.Bias(sizes, bias) if bias else None
+        self.tuners = tuning.build_tuners(tuners, sizes)
         self.adapt_tuners()
         freeze(self, trainable)
 
-    def _sizes(self) -> BackboneSizes:
+    def _sizes(self) -> tuning.BackboneSizes:
         view = self.view(0)
-        return BackboneSizes(
+        return tuning.BackboneSizes(
             embed_dims=self.embed_dims,
             num_layers=self.num_used_layers,
             num_heads=view.num_heads,
             patch_size=self.patch_size,
             final_norm=self.normalizes_output,
-            parts={part: view.dims(part) for part in PARTS},
+            parts={part: view.dims(part) for part in tuning.PARTS},
             normalizes_queries=view.normalizes_queries,
         )
 
@@ -203,14 +194,14 @@ class PromptedBackbone(nn.Module):
         """
         return self.view(layer).linear(part)
 
-    def all_tuners(self) -> list[Tuner]:
+    def all_tuners(self) -> list[tuning.Tuner]:
         """Return the tuners in the order in which they act."""
         bias = [] if self.bias_delta is None else [self.bias_delta]
         return [*bias, *self.tuners.values()]
 
-    def acting_tuners(self) -> Acting:
+    def acting_tuners(self) -> tuning.Acting:
         """Return which tuners act at which point."""
-        return acting(self.all_tuners())
+        return tuning.acting(self.all_tuners())
 
     def train(self, mode: bool = True) -> 'PromptedBackbone':
         """Set the mode; modules that are frozen stay in eval mode.
@@ -224,7 +215,7 @@ class PromptedBackbone(nn.Module):
         if mode:
             eval_frozen(self)
             for tuner in self.tuners.values():
-                if isinstance(tuner, SelectiveTuner):
+                if isinstance(tuner, tuning.SelectiveTuner):
                     tuner.check_selection(self)
         return self
 

@@ -14,12 +14,7 @@ from torch import Tensor, nn
 
 from mmdavpt.models.tuners import LayerTuners
 
-from .guided_tokens import (
-    OF_PATCH_QUERIES,
-    AttentionStates,
-    TokenRequest,
-    take_tokens,
-)
+from .guided_tokens import AttentionStates, TokenRequest, take_tokens
 from .tuned_layer import UNTUNED, TunedLayer
 
 
@@ -100,32 +95,25 @@ def _prompted_attention(
         if prompts is None:
             prompts = project_prompts(layer, task.prompts)
         prefix.append(prompts)
-    all_rows = request is not None and request.names & OF_PATCH_QUERIES
+    all_rows = request is not None and request.needs_all_queries
     rows = 1 if task.cls_only and not all_rows else x.shape[1]
 
     normed = layer.norm1(x)
-    query, keys, values = _queries_keys_values(
-        layer, normed, rows, prefix, task.patch_start
-    )
+    start = task.patch_start
+    query, keys, values = _attention_inputs(layer, normed, rows, prefix, start)
     attended = layer.view.attend(query, keys, values)
     tokens = {}
     if request is not None:
         states = AttentionStates(x, normed, query, keys, values, attended)
-        tokens = take_tokens(
-            layer,
-            states,
-            task.own_prompts,
-            task.patch_start,
-            request,
-            task.has_cls,
-        )
+        given = (states, task.own_prompts, start, request, task.has_cls)
+        tokens = take_tokens(layer, *given)
 
     if task.cls_only:
         x, attended = x[:, :1], attended[:, :1]
     return layer.add_attention(x, attended), tokens
 
 
-def _queries_keys_values(
+def _attention_inputs(
     layer: TunedLayer,
     normed: Tensor,
     rows: int,

@@ -1,4 +1,4 @@
-"""Deep prompts: the parameters and their initialization."""
+"""Deep prompts: parameters, initialization, connections between layers."""
 
 import math
 from collections.abc import Sequence
@@ -33,14 +33,10 @@ def prompts_per_layer(
     Raises:
         ValueError: If the length or a number does not fit.
     """
-    counts = (
-        tuple(num_prompts)
-        if isinstance(num_prompts, Sequence)
-        else (num_prompts,) * num_layers
-    )
-    if len(counts) != num_layers or any(
-        not isinstance(n, int) or n < 0 for n in counts
-    ):
+    several = isinstance(num_prompts, Sequence)
+    counts = tuple(num_prompts) if several else (num_prompts,) * num_layers
+    valid = all(isinstance(n, int) and n >= 0 for n in counts)
+    if len(counts) != num_layers or not valid:
         raise ValueError(
             '`num_prompts` should be a number of at least 0, or one such '
             f'number for each of the {num_layers} layers that are used, but '
@@ -66,11 +62,9 @@ class DeepPrompts(nn.ParameterDict):
     ) -> None:
         super().__init__(
             {
-                str(layer): nn.Parameter(
-                    torch.empty(count, embed_dims).uniform_(-bound, bound)
-                )
-                for layer, count in enumerate(counts)
-                if count > 0
+                str(i): torch.empty(n, embed_dims).uniform_(-bound, bound)
+                for i, n in enumerate(counts)
+                if n > 0
             }
         )
         self.counts = tuple(counts)
@@ -78,3 +72,70 @@ class DeepPrompts(nn.ParameterDict):
     def of_layer(self, layer: int) -> Tensor | None:
         """Return the prompts of a layer, (P, C), or None if it has none."""
         return self[str(layer)] if self.counts[layer] else None
+
+
+PROPAGATE = (False, True, 'sum', 'gate')
+#: GateVPT starts with gates that are all but closed (its ``GATE_INIT`` is
+#: 10, ryongithub/GatedPromptTuning, src/configs/config.py).
+GATE_INIT = -10.0
+
+
+def mix_prompts(
+    own: Tensor, incoming: Tensor, gate_logit: Tensor | None = None
+) -> Tensor:
+    r"""Mix prompts with the previous layer's prompt outputs.
+
+    .. math::
+        P + P_{out} \quad\text{or}\quad
+        \sigma(g)\, P_{out} + (1 - \sigma(g))\, P
+
+    Args:
+        own (Tensor): Prompts of the layer, or those that entered the
+            previous layer (GateVPT), :math:`P`, (B, P, C).
+        incoming (Tensor): Prompt outputs of the previous layer,
+            :math:`P_{out}`, (B, P, C).
+        gate_logit (Tensor, optional): :math:`g`, a scalar. None adds both.
+
+    Returns:
+        Tensor: With shape (B, P, C).
+    """
+    if gate_logit is None:
+        return own + incoming
+    return torch.lerp(own, incoming, gate_logit.sigmoid())
+
+
+def gate_logits(
+    propagate: bool | str, counts: Sequence[int]
+) -> nn.Parameter | None:
+    """Return the logits of the gates between layers, if there are any.
+
+    Args:
+        propagate (bool | str): Option of the backbone.
+        counts (Sequence[int]): The number of prompts of each layer.
+
+    Returns:
+        nn.Parameter | None: With shape (layers - 1, ): the k-th gate leads
+        from layer k to layer k + 1.
+
+    Raises:
+        ValueError: If the option is unknown, or if layers that are connected
+            have different numbers of prompts, except for gates with prompts
+            of the first layer alone.
+    """
+    if propagate not in PROPAGATE:
+        raise ValueError(
+            f'`propagate` should be one of {PROPAGATE}, but got {propagate!r}'
+        )
+    if propagate in (False, True):
+        return None
+    shallow = propagate == 'gate' and not any(counts[1:])
+    same = shallow or len(set(counts)) == 1
+    if not same or counts[0] == 0 or len(counts) < 2:
+        raise ValueError(
+            f'propagate={propagate!r} connects the prompts of two and more '
+            "layers, so all (or, with 'gate', only the first) should have the "
+            f'same number of prompts, at least one, but got {tuple(counts)}'
+        )
+    if propagate == 'sum':
+        return None
+    return nn.Parameter(torch.full((len(counts) - 1,), GATE_INIT))

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from mmdavpt.errors import UsageError, first_few
 
-from .layer_view import Change, LayerView, is_plain_linear
+from .layer_view import Change, LayerView, is_plain_linear, split_heads
 
-BLOCKS = (Block, EvaBlock)
-ATTENTIONS = (Attention, AttentionRope, EvaAttention)
-MLPS = (Mlp, GluMlp, SwiGLU)
+#: Classes of layers, of their attention and of their MLP.
+KINDS = (Block, EvaBlock, Attention, AttentionRope, EvaAttention)
+KINDS += (Mlp, GluMlp, SwiGLU)
 
 
 def check_layer(layer: nn.Module) -> None:
@@ -27,11 +27,9 @@ def check_layer(layer: nn.Module) -> None:
         UsageError: If it or its attention or MLP is of another kind.
     """
     attn, mlp = getattr(layer, 'attn', None), getattr(layer, 'mlp', None)
-    found = [
-        type(part).__name__
-        for part, kinds in ((layer, BLOCKS), (attn, ATTENTIONS), (mlp, MLPS))
-        if part is not None and type(part) not in kinds
-    ]
+    parts = [part for part in (layer, attn, mlp) if part is not None]
+    kinds = [type(p) for p in parts if type(p) not in KINDS]
+    found = [kind.__name__ for kind in kinds]
     if getattr(attn, 'gate', None) is not None:
         found.append('gated attention')
     if getattr(attn, 'num_kv_groups', 1) > 1:
@@ -58,14 +56,12 @@ class TimmLayer(LayerView):
     def __init__(self, layer: nn.Module, *args, **kwargs) -> None:
         super().__init__(layer, *args, **kwargs)
         attn = layer.attn
-        self.positions = self.rope is not None or not isinstance(
-            attn.k_norm, nn.Identity
-        )
+        normalizes_keys = not isinstance(attn.k_norm, nn.Identity)
+        self.positions = self.rope is not None or normalizes_keys
         self.normalizes_queries = not isinstance(attn.q_norm, nn.Identity)
         self.fused = attn.qkv is not None
-        self.projects_in_parts = all(
-            is_plain_linear(self.linear(part)[0]) for part in 'qkv'
-        )
+        modules = [self.linear(part)[0] for part in 'qkv']
+        self.projects_in_parts = all(map(is_plain_linear, modules))
 
     def __call__(self, x: Tensor) -> Tensor:
         """Run the layer as timm does."""
@@ -164,11 +160,7 @@ class TimmLayer(LayerView):
     def attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """Return the attention output: see :class:`.LayerView`."""
         attn = self.layer.attn
-        # (B, N, C) -> (B, heads, N, C / heads)
-        heads = [
-            x.unflatten(-1, (attn.num_heads, -1)).transpose(-3, -2)
-            for x in (queries, keys, values)
-        ]
+        heads = split_heads(attn.num_heads, queries, keys, values)
         dropout = attn.attn_drop.p if attn.training else 0.0
         out = F.scaled_dot_product_attention(*heads, dropout_p=dropout)
         return out.transpose(-3, -2).flatten(-2)

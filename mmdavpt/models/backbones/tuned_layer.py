@@ -48,10 +48,8 @@ class TunedLayer:
         projected = self.view.project(x, parts)
         if not (self.view.positions or self.tuners.changes('project', parts)):
             return projected
-        outs = []
-        for part, y in zip(
-            parts, projected.chunk(len(parts), dim=-1), strict=True
-        ):
+        outs, chunks = [], projected.chunk(len(parts), dim=-1)
+        for part, y in zip(parts, chunks, strict=True):
             y = self.tuners.project(part, x, y)
             if self.view.positions and part != 'v':
                 y = self.view.position(part, y, first_patch)
@@ -87,9 +85,5 @@ class TunedLayer:
 
     def _mlp_is_tuned(self) -> bool:
         changes, parts = self.tuners.changes, ('fc1', 'fc2')
-        return (
-            changes('norm')
-            or changes('mlp')
-            or changes('project', parts)
-            or changes('bias', parts)
-        )
+        inside = changes('project', parts) or changes('bias', parts)
+        return changes('norm') or changes('mlp') or inside

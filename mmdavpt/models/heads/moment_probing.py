@@ -66,10 +66,8 @@ class MomentProbingHead(ClsHead):
         init_cfg: dict | None = None,
         **kwargs,
     ) -> None:
-        init_cfg = init_cfg or dict(
-            type='TruncNormal', layer='Linear', std=0.02
-        )
-        super().__init__(init_cfg=init_cfg, **kwargs)
+        normal = dict(type='TruncNormal', layer='Linear', std=0.02)
+        super().__init__(init_cfg=init_cfg or normal, **kwargs)
         width, rest = divmod(hidden_dim, max(num_heads, 1))
         if num_heads < 2 or rest or width < 7:
             raise ValueError(
@@ -134,9 +132,8 @@ class MomentProbingHead(ClsHead):
         heads = self.norm(heads)  # (B, N, H, d)
         heads = (heads - heads.mean((1, 3), keepdim=True)).unbind(2)
         # Divided first, so that float16 does not overflow in the sum.
-        moments = [
-            one.mT @ (other / one.shape[1]) for one, other in pairwise(heads)
-        ]
+        number = patches.shape[1]
+        moments = [x.mT @ (y / number) for x, y in pairwise(heads)]
         moments = F.normalize(torch.stack(moments, dim=1), dim=2)
         return first, self.convs(moments).flatten(1)
 

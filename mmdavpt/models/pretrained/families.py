@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from mmdavpt.models.added import ADDED
+from mmdavpt.models.trainable import ADDED
 
 
 class Normalization(NamedTuple):

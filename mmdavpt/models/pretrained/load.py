@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mmdavpt.checkpoints.fit import compare_weights, describe_mismatch
 from mmdavpt.errors import UsageError, first_few
-from mmdavpt.models.added import is_added
+from mmdavpt.models.trainable import is_added
 
 from .families import MMPRETRAIN, Normalization
 from .naming import NamedWeights, to_mmpretrain
@@ -138,6 +138,17 @@ def load_and_log(
     )
 
 
+def both_shapes(
+    target: Mapping[str, Tensor],
+    weights: Mapping[str, Tensor],
+    names: Iterable[str],
+) -> list[str]:
+    """Return names of weights with their shape in the model and in a file."""
+    pairs = {n: (target[n].shape, weights[n].shape) for n in names}
+    form = '{} (should be {}, but is {})'.format
+    return [form(n, tuple(a), tuple(b)) for n, (a, b) in pairs.items()]
+
+
 def check_values(weights: Mapping[str, Tensor]) -> None:
     """Refuse weights that are no finite floating point numbers.
 
@@ -147,12 +158,9 @@ def check_values(weights: Mapping[str, Tensor]) -> None:
     Raises:
         UsageError: If some are not.
     """
-    bad = [
-        name
-        for name, value in weights.items()
-        if not value.is_floating_point() or not torch.isfinite(value).all()
-    ]
-    if bad:
+    good = [k for k, v in weights.items() if v.is_floating_point()]
+    good = {key for key in good if torch.isfinite(weights[key]).all()}
+    if bad := [key for key in weights if key not in good]:
         raise UsageError(
             'the checkpoint should hold finite floating point numbers, but '
             f'does not in {first_few(bad)}; it is damaged or quantized, so '
@@ -188,26 +196,19 @@ def fit_to(
             weights[new] = weights.pop(key)
     check_values(weights)
     position = weights.get('pos_embed', torch.empty(0))
-    own = (
-        named.family is MMPRETRAIN
-        and position.shape == target['pos_embed'].shape
-    )
+    same = position.shape == target['pos_embed'].shape
+    own = named.family is MMPRETRAIN and same
     if position.ndim == 3 and not own:  # our own may have any grid
-        weights['pos_embed'] = fit_position_embedding(
-            position,
-            module.num_extra_tokens,
-            tuple(module.patch_embed.init_out_size),
-        )
+        grid = tuple(module.patch_embed.init_out_size)
+        sizes = (module.num_extra_tokens, grid)
+        weights['pos_embed'] = fit_position_embedding(position, *sizes)
     missing, unexpected, mismatched = compare_weights(target, weights)
+    missing = [k for k in missing if not k.startswith('ln2.')]
+    surplus = [k for k in unexpected if not k.startswith(OPTIONAL_PARTS)]
     problems = describe_mismatch(
-        [k for k in missing if not k.startswith('ln2.') and not is_added(k)],
-        named.surplus
-        + [k for k in unexpected if not k.startswith(OPTIONAL_PARTS)],
-        [
-            f'{key} (should be {tuple(target[key].shape)}, but is '
-            f'{tuple(weights[key].shape)})'
-            for key in mismatched
-        ],
+        [key for key in missing if not is_added(key)],
+        named.surplus + surplus,
+        both_shapes(target, weights, mismatched),
     )
     if problems:
         raise UsageError(

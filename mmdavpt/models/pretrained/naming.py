@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import NamedTuple
 
 import torch
@@ -9,16 +10,7 @@ from torch import Tensor
 
 from mmdavpt.errors import UsageError
 
-from .families import (
-    FAMILIES,
-    IMAGENET,
-    MMSEG,
-    OPENCLIP,
-    PREFERRED_TOWERS,
-    TIMM,
-    Family,
-    Normalization,
-)
+from . import families
 from .timm_layouts import to_timm_names
 
 
@@ -32,7 +24,7 @@ class NamedWeights(NamedTuple):
         left_out (list[str]): Keys of heads and other parts.
     """
 
-    family: Family
+    family: families.Family
     weights: dict[str, Tensor]
     surplus: list[str]
     left_out: list[str]
@@ -40,7 +32,7 @@ class NamedWeights(NamedTuple):
 
 def find_backbone(
     keys: Sequence[str], prefix: str | None = None
-) -> tuple[Family, str]:
+) -> tuple[families.Family, str]:
     """Return the family of a checkpoint and the prefix of its backbone.
 
     Args:
@@ -52,12 +44,10 @@ def find_backbone(
         UsageError: If there is no Vision Transformer, or if there are several
             and none is known to be the one to use.
     """
-    found = [
-        (family, match[1] or '')
-        for family in FAMILIES
-        for key in keys
-        if (match := re.fullmatch(rf'(.+\.)?{family.marker}', key))
-    ]
+    found = []
+    for family, key in product(families.FAMILIES, keys):
+        if match := re.fullmatch(rf'(.+\.)?{family.marker}', key):
+            found.append((family, match[1] or ''))
     places = ' and '.join(repr(place) for _, place in found)
     if prefix is not None:
         prefix = prefix if prefix.endswith('.') or not prefix else f'{prefix}.'
@@ -69,13 +59,13 @@ def find_backbone(
             )
         return chosen[0]
     if not found:
+        known = ', '.join(family.name for family in families.FAMILIES)
         raise UsageError(
             'the checkpoint should hold a Vision Transformer with names of '
-            f'{", ".join(f.name for f in FAMILIES)} or Google, but has '
-            f'{len(keys)} keys such as {list(keys)[:4]}; docs/weights.md '
-            'lists the supported files'
+            f'{known} or Google, but has {len(keys)} keys such as '
+            f'{list(keys)[:4]}; docs/weights.md lists the supported files'
         )
-    for tower in PREFERRED_TOWERS:
+    for tower in families.PREFERRED_TOWERS:
         chosen = [pair for pair in found if tower in pair[1].split('.')]
         if len(chosen) == 1:
             return chosen[0]
@@ -105,13 +95,10 @@ def to_mmpretrain(
     """
     family, place = find_backbone(list(weights), prefix)
     left_out = [key for key in weights if not key.startswith(place)]
-    inside = {
-        key.removeprefix(place): value
-        for key, value in weights.items()
-        if key.startswith(place)
-    }
+    keys = [key for key in weights if key.startswith(place)]
+    inside = {key.removeprefix(place): weights[key] for key in keys}
     origin = _with_method(family, inside, weights, place)
-    if family in (TIMM, OPENCLIP):
+    if family in (families.TIMM, families.OPENCLIP):
         inside = to_timm_names(inside)
     named, surplus = {}, []
     for key, value in inside.items():
@@ -124,13 +111,14 @@ def to_mmpretrain(
             surplus.append(place + key)
         else:
             left_out.append(place + key)
-    if family is MMSEG and 'pre_norm.weight' not in named:
+    if family is families.MMSEG and 'pre_norm.weight' not in named:
         # mmseg's projection has no bias by default, which equals zeros.
         # mmpretrain's has none either if a norm follows it.
         channels = len(named['layers.0.attn.qkv.weight']) // 3
         named.setdefault('patch_embed.projection.bias', torch.zeros(channels))
-    if family is TIMM and 'pre_norm.weight' in named:
-        origin = origin._replace(norm_eps=OPENCLIP.norm_eps)  # CLIP of timm
+    if family is families.TIMM and 'pre_norm.weight' in named:
+        eps = families.OPENCLIP.norm_eps  # CLIP of timm
+        origin = origin._replace(norm_eps=eps)
     return NamedWeights(origin, named, surplus, left_out)
 
 
@@ -152,13 +140,13 @@ def translate(key: str, names: Mapping[str, str]) -> str | None:
 
 
 def _with_method(
-    family: Family,
+    family: families.Family,
     inside: Mapping[str, Tensor],
     weights: Mapping[str, Tensor],
     place: str,
-) -> Family:
+) -> families.Family:
     """Return the family with its training method, if keys reveal it."""
-    if family is OPENCLIP and 'input_resolution' in weights:
+    if family is families.OPENCLIP and 'input_resolution' in weights:
         # OpenAI's files store the image size next to the weights.
         return family._replace(name='CLIP (OpenAI)', activation='QuickGELU')
     found = {
@@ -167,8 +155,7 @@ def _with_method(
         'DINOv2': 'mask_token' in inside and any('.ls1.' in k for k in inside),
     }
     method = next((name for name in found if found[name]), None)
-    if family is not TIMM or method is None:
+    if family is not families.TIMM or method is None:
         return family
-    return family._replace(
-        name=f'timm ({method})', normalization=Normalization(*IMAGENET, method)
-    )
+    declared = families.Normalization(*families.IMAGENET, method)
+    return family._replace(name=f'timm ({method})', normalization=declared)

@@ -7,11 +7,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from mmdavpt.checkpoints.reading import (
-    damage_reported,
-    read_safetensors,
-    read_torch,
-)
+from mmdavpt.checkpoints import read_torch
+from mmdavpt.checkpoints.reading import damage_reported, read_safetensors
 from mmdavpt.errors import UsageError
 
 from .families import HALF, Normalization, normalization_of
@@ -20,9 +17,8 @@ from .timm_architecture import build_on_meta
 from .timm_layouts import read_google
 
 #: Keys under which training scripts save the weights, by precedence.
-CONTAINERS = tuple(
-    'state_dict model teacher model_state_dict module net'.split()
-)
+CONTAINERS = ('state_dict', 'model', 'teacher')
+CONTAINERS += ('model_state_dict', 'module', 'net')
 
 #: Names of weight files in a repository on the Hugging Face Hub.
 HUB_NAMES = ('model.safetensors', 'pytorch_model.bin')
@@ -115,9 +111,8 @@ def find_tensors(content: Any, path: str) -> dict[str, Tensor]:
             break
         content = inner  # such as of {'state_dict': {'model': {...}}}
     keys = list(content) if isinstance(content, Mapping) else []
-    weights = {
-        str(k): content[k] for k in keys if isinstance(content[k], Tensor)
-    }
+    named = [key for key in keys if isinstance(content[key], Tensor)]
+    weights = {str(key): content[key] for key in named}
     if not weights:
         raise UsageError(
             f'{path} should hold named tensors, also under one of '

@@ -83,10 +83,9 @@ def hub_errors(source: str, advice: str) -> Iterator[None]:
     """
     offline = constants.HF_HUB_OFFLINE
     reason = None if offline else _unreachable(constants.ENDPOINT)
+    use_cache = offline or bool(reason)
     try:
-        with patch.object(
-            constants, 'HF_HUB_OFFLINE', offline or bool(reason)
-        ):
+        with patch.object(constants, 'HF_HUB_OFFLINE', use_cache):
             yield
     # timm raises these for unknown tags, missing weights and network errors.
     except (OSError, RuntimeError, ValueError, HfHubHTTPError) as error:

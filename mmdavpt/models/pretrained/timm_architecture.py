@@ -40,11 +40,8 @@ def check_architecture(model: nn.Module, backbone: nn.Module) -> None:
     Raises:
         UsageError: If the two differ; the message names the difference.
     """
-    difference = _difference(model, backbone)
-    if difference:
-        raise UsageError(
-            f'the weights belong to a model of timm with {difference}'
-        )
+    if other := _difference(model, backbone):
+        raise UsageError(f'the weights belong to a model of timm with {other}')
 
 
 def _difference(model: nn.Module, backbone: nn.Module) -> str:
@@ -52,11 +49,8 @@ def _difference(model: nn.Module, backbone: nn.Module) -> str:
     if type(model) is not VisionTransformer:
         return f'the class {type(model).__name__}; {advice}'
     block, layer = model.blocks[0], backbone.layers[0]
-    for part, plain in (
-        (model.patch_embed, PatchEmbed),
-        (block, Block),
-        (block.attn, Attention),
-    ):
+    parts = (model.patch_embed, block, block.attn)
+    for part, plain in zip(parts, (PatchEmbed, Block, Attention), strict=True):
         if type(part) is not plain:
             return f'{type(part).__name__}, not {plain.__name__}; {advice}'
     heads = block.attn.num_heads

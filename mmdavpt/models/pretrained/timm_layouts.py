@@ -6,10 +6,7 @@ from math import isqrt
 
 import numpy as np
 import torch
-from timm.models.vision_transformer import (
-    VisionTransformer,
-    checkpoint_filter_fn,
-)
+from timm.models import vision_transformer as timm_vit
 from torch import Tensor
 
 from mmdavpt.errors import UsageError
@@ -26,9 +23,8 @@ def to_timm_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         dict[str, Tensor]: The same weights; position embeddings keep their
         size.
     """
-    projection = weights.get(
-        'conv1.weight', weights.get('patch_embed.proj.weight', torch.empty(0))
-    )
+    projection = weights.get('patch_embed.proj.weight', torch.empty(0))
+    projection = weights.get('conv1.weight', projection)
     if projection.ndim == 4:
         patch = projection.shape[-1]
     elif projection.ndim == 2:  # early files of timm have a linear projection
@@ -37,25 +33,17 @@ def to_timm_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return dict(weights)  # damaged, which strict loading reports
     with torch.device('meta'):
         # timm reads the patch size off this model, and nothing else.
-        model = VisionTransformer(
-            img_size=patch,
-            patch_size=patch,
-            embed_dim=len(projection),
-            depth=1,
-            num_heads=1,
-            num_classes=0,
-            pos_embed='none',
-        )
+        sizes = dict(embed_dim=len(projection), depth=1, num_heads=1)
+        options = dict(num_classes=0, pos_embed='none')
+        model = timm_vit.VisionTransformer(patch, patch, **sizes, **options)
     # timm expects OpenCLIP's prefix, and no chunks of DINOv2's blocks.
     prefix = 'visual.' if 'class_embedding' in weights else ''
-    return checkpoint_filter_fn(
-        {
-            prefix + re.sub(r'^blocks\.\d+\.(\d+)', r'blocks.\1', key): value
-            for key, value in weights.items()
-        },
-        model,
-        adapt_layer_scale=True,  # names of DeiT III's authors
-    )
+    named = {
+        prefix + re.sub(r'^blocks\.\d+\.(\d+)', r'blocks.\1', key): value
+        for key, value in weights.items()
+    }
+    # Adapted are the names of DeiT III's authors.
+    return timm_vit.checkpoint_filter_fn(named, model, adapt_layer_scale=True)
 
 
 def read_google(path: str) -> dict[str, Tensor]:
@@ -83,20 +71,15 @@ def read_google(path: str) -> dict[str, Tensor]:
         attention = f'{layers}0/MultiHeadDotProductAttention_1/query/kernel'
         patch, _, _, channels = file[f'{top}embedding/kernel'].shape
         positions = file[f'{top}Transformer/posembed_input/pos_embedding']
-        model = VisionTransformer(
+        hidden = file[f'{layers}0/MlpBlock_3/Dense_0/bias'].size
+        keys = [key for key in file.files if key.startswith(layers)]
+        model = timm_vit.VisionTransformer(
             img_size=patch * isqrt(positions.shape[1] - 1),
             patch_size=patch,
             embed_dim=channels,
-            depth=len(
-                {
-                    key.split('/')[-3]
-                    for key in file.files
-                    if key.startswith(layers) and 'LayerNorm_0' in key
-                }
-            ),
+            depth=len({k.split('/')[-3] for k in keys if 'LayerNorm_0' in k}),
             num_heads=file[attention].shape[1],
-            mlp_ratio=file[f'{layers}0/MlpBlock_3/Dense_0/bias'].size
-            / channels,
+            mlp_ratio=hidden / channels,
             num_classes=0,
         )
     model.load_pretrained(path, top)

@@ -9,7 +9,7 @@ from mmdavpt.checkpoints.fit import compare_weights, describe_mismatch
 from mmdavpt.errors import UsageError
 
 from .families import Normalization, normalization_of
-from .load import check_values, load_and_log
+from .load import both_shapes, check_values, load_and_log
 from .reading import read_checkpoint
 from .transformers_names import from_transformers, is_of_transformers
 
@@ -47,29 +47,20 @@ def load_into_timm(
     read = read_checkpoint(checkpoint, allow_pickle)
     try:
         _check_architecture(vit, read.model)
-        weights = _without_prefix(read.weights, prefix)
-        weights = {
-            key: value
-            for key, value in _renamed(weights, vit).items()
-            if not key.startswith('head.')  # the classifier
-        }
+        named = _renamed(_without_prefix(read.weights, prefix), vit).items()
+        # Without the classifier.
+        weights = {k: v for k, v in named if not k.startswith('head.')}
         check_values(weights)
         target = vit.state_dict()
         missing, unexpected, other = compare_weights(target, weights)
-        shapes = [
-            f'{key} (should be {tuple(target[key].shape)}, but is '
-            f'{tuple(weights[key].shape)})'
-            for key in other
-        ]
+        shapes = both_shapes(target, weights, other)
         if problems := describe_mismatch(missing, unexpected, shapes):
             raise UsageError(f'it {problems}')
     except UsageError as error:
-        raise UsageError(
-            f'{checkpoint} does not fit the model {name}: {error}'
-        ) from error
-    normalization = read.normalization or normalization_of(
-        vit.pretrained_cfg, f'timm ({name})'
-    )
+        why = f'does not fit the model {name}: {error}'
+        raise UsageError(f'{checkpoint} {why}') from error
+    declared = normalization_of(vit.pretrained_cfg, f'timm ({name})')
+    normalization = read.normalization or declared
     load_and_log(vit, weights, f'of {name} from {checkpoint}', normalization)
     return normalization
 
@@ -78,13 +69,10 @@ def _check_architecture(vit: nn.Module, declared: nn.Module | None) -> None:
     """Refuse weights whose ``config.json`` names another architecture."""
     if declared is None:
         return
-    ours, theirs = (
-        model.pretrained_cfg.get('architecture') for model in (vit, declared)
-    )
-    if ours != theirs:
-        raise UsageError(
-            f'the weights belong to {theirs}; set model_name={theirs!r}'
-        )
+    theirs = declared.pretrained_cfg.get('architecture')
+    if vit.pretrained_cfg.get('architecture') != theirs:
+        advice = f'set model_name={theirs!r}'
+        raise UsageError(f'the weights belong to {theirs}; {advice}')
 
 
 def _without_prefix(
@@ -94,11 +82,8 @@ def _without_prefix(
         own = ('backbone.vit.', 'vit.')
         found = (p for p in own if any(k.startswith(p) for k in weights))
         prefix = next(found, '')
-    return {
-        key.removeprefix(prefix): value
-        for key, value in weights.items()
-        if key.startswith(prefix)
-    }
+    names = [name for name in weights if name.startswith(prefix)]
+    return {name.removeprefix(prefix): weights[name] for name in names}
 
 
 def _renamed(weights: dict[str, Tensor], vit: nn.Module) -> dict[str, Tensor]:

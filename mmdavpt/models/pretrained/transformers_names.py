@@ -63,12 +63,9 @@ def from_transformers(
     """
     stem = next(k for k in weights if 'embeddings.patch_embedding' in k)
     prefix = stem.partition('embeddings.')[0]
-    named = {
-        _renamed(key.removeprefix(prefix)): value
-        for key, value in weights.items()
-        if key.startswith(prefix)
-        and not key.removeprefix(prefix).startswith(UNUSED)
-    }
+    inside = [k.removeprefix(prefix) for k in weights if k.startswith(prefix)]
+    used = [key for key in inside if not key.startswith(UNUSED)]
+    named = {_renamed(key): weights[prefix + key] for key in used}
     target = vit.state_dict()
     for key in [key for key in named if 'q_proj' in key]:
         _fuse(named, key, target)
@@ -98,13 +95,9 @@ def _fuse(
     named: dict[str, Tensor], key: str, target: Mapping[str, Tensor]
 ) -> None:
     """Fuse the weights of queries, keys and values, and their biases."""
-    parts = [
-        named.pop(key.replace('q_proj', f'{part}_proj'), None)
-        for part in 'qkv'
-    ]
-    queries, values = (
-        key.replace('q_proj.bias', f'{part}_bias') for part in 'qv'
-    )
+    names = [key.replace('q_proj', f'{part}_proj') for part in 'qkv']
+    parts = [named.pop(name, None) for name in names]
+    queries, values = (key.replace('q_proj.bias', f'{x}_bias') for x in 'qv')
     if queries in target:  # EvaAttention has no bias of keys
         named[queries], named[values] = parts[0], parts[2]
     else:

@@ -1,41 +1,22 @@
-from .acting import Acting, LayerTuners, acting
-from .adapter import Adapter
-from .adaptformer import AdaptFormer
-from .attention_temperature import AttentionTemperature
-from .bias import Bias
-from .build import build_tuners, check_method
-from .e2vpt import E2VPT
-from .lora import LoRA
-from .mosa import MoSA
-from .peft import Peft
-from .psrp import PSRP
-from .selective import SelectiveTuner
-from .snf import SNF
-from .spt import SPT
-from .ssf import SSF
-from .tuner import PARTS, POINTS, BackboneSizes, Tuner
-
-__all__ = [
-    'Acting',
-    'AdaptFormer',
-    'Adapter',
-    'AttentionTemperature',
-    'BackboneSizes',
-    'Bias',
-    'E2VPT',
-    'LayerTuners',
-    'LoRA',
-    'MoSA',
-    'PARTS',
-    'POINTS',
-    'Peft',
-    'PSRP',
-    'SNF',
-    'SPT',
-    'SSF',
-    'SelectiveTuner',
-    'Tuner',
-    'acting',
-    'build_tuners',
-    'check_method',
-]
+from .acting import Acting as Acting
+from .acting import LayerTuners as LayerTuners
+from .acting import acting as acting
+from .adapter import Adapter as Adapter
+from .adaptformer import AdaptFormer as AdaptFormer
+from .attention_temperature import AttentionTemperature as AttentionTemperature
+from .bias import Bias as Bias
+from .build import build_tuners as build_tuners
+from .build import check_method as check_method
+from .e2vpt import E2VPT as E2VPT
+from .lora import LoRA as LoRA
+from .mosa import MoSA as MoSA
+from .peft import Peft as Peft
+from .psrp import PSRP as PSRP
+from .selective import SelectiveTuner as SelectiveTuner
+from .snf import SNF as SNF
+from .spt import SPT as SPT
+from .ssf import SSF as SSF
+from .tuner import PARTS as PARTS
+from .tuner import POINTS as POINTS
+from .tuner import BackboneSizes as BackboneSizes
+from .tuner import Tuner as Tuner

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -21,16 +22,11 @@ def acting(tuners: Iterable[Tuner]) -> Acting:
     Returns:
         Acting: Each of :data:`POINTS` that is overridden to its tuners.
     """
-    tuners = tuple(tuners)
-    found = {
-        point: tuple(
-            tuner
-            for tuner in tuners
-            if getattr(type(tuner), point) is not getattr(Tuner, point)
-        )
-        for point in POINTS
-    }
-    return {point: tuners for point, tuners in found.items() if tuners}
+    found: dict[str, tuple[Tuner, ...]] = {}
+    for point, tuner in product(POINTS, tuners):
+        if getattr(type(tuner), point) is not getattr(Tuner, point):
+            found[point] = (*found.get(point, ()), tuner)
+    return found
 
 
 @dataclass(frozen=True)
@@ -59,10 +55,7 @@ class LayerTuners:
                 in question. Defaults to ().
         """
         tuners = self.acting.get(point, ())
-        return any(
-            not parts or not set(parts).isdisjoint(tuner.parts)
-            for tuner in tuners
-        )
+        return any(not parts or {*parts} & {*t.parts} for t in tuners)
 
     def apply(self, point: str, *args: Tensor | str) -> Tensor:
         """Apply all tuners of a point to the last argument, in turn.
@@ -96,7 +89,6 @@ class LayerTuners:
 
     def prefix(self) -> list[Tensor]:
         """Return extra keys and values side by side, each (T, 2C)."""
-        pairs = [
-            tuner.prefix(self.layer) for tuner in self.acting.get('prefix', ())
-        ]
+        tuners = self.acting.get('prefix', ())
+        pairs = [tuner.prefix(self.layer) for tuner in tuners]
         return [torch.cat(pair, -1) for pair in pairs if pair is not None]

@@ -33,8 +33,8 @@ class Bottleneck(nn.Module):
         channels: int,
         rank: int,
         bias: bool,
-        scale: bool,
-        drop_path_rate: float,
+        scale: bool = False,
+        drop_path_rate: float = 0.0,
     ) -> None:
         super().__init__()
         self.down = nn.Linear(channels, rank, bias=bias)
@@ -56,11 +56,8 @@ class Bottleneck(nn.Module):
 
 #: Form to the points where it acts, and the arguments of :class:`Bottleneck`.
 FORMS = {
-    'houlsby': (
-        ('attention', 'mlp'),
-        dict(bias=False, scale=False, drop_path_rate=0.0),
-    ),
-    'pfeiffer': (('mlp',), dict(bias=True, scale=False, drop_path_rate=0.0)),
+    'houlsby': (('attention', 'mlp'), dict(bias=False)),
+    'pfeiffer': (('mlp',), dict(bias=True)),
     'plus': (('block',), dict(bias=True, scale=True, drop_path_rate=0.1)),
 }
 
@@ -98,15 +95,11 @@ class Adapter(Tuner):
         super().__init__(sizes)
         check_choice('`form`', form, FORMS)
         points, options = FORMS[form]
-        self.bottlenecks = nn.ModuleDict(
-            {
-                point: nn.ModuleList(
-                    Bottleneck(sizes.embed_dims, rank, **options)
-                    for _ in range(sizes.num_layers)
-                )
-                for point in points
-            }
-        )
+        self.bottlenecks, dims = nn.ModuleDict(), sizes.embed_dims
+        for point in points:
+            self.bottlenecks[point] = sizes.per_layer(
+                lambda: Bottleneck(dims, rank, **options)
+            )
 
     def _add(self, point: str, layer: int, x: Tensor) -> Tensor:
         if point not in self.bottlenecks:

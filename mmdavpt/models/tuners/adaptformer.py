@@ -39,9 +39,9 @@ class AdaptFormer(Tuner):
         super().__init__(sizes)
         self.scale = scale
         self.drop = nn.Dropout(drop_rate)
-        layers, dims = range(sizes.num_layers), sizes.embed_dims
-        self.down = nn.ModuleList(nn.Linear(dims, rank) for _ in layers)
-        self.up = nn.ModuleList(nn.Linear(rank, dims) for _ in layers)
+        dims = sizes.embed_dims
+        self.down = sizes.per_layer(lambda: nn.Linear(dims, rank))
+        self.up = sizes.per_layer(lambda: nn.Linear(rank, dims))
         for down, up in zip(self.down, self.up, strict=True):
             for zero in (down.bias, up.weight, up.bias):
                 nn.init.zeros_(zero)

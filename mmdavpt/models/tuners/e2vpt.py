@@ -59,9 +59,8 @@ class E2VPT(SelectiveTuner):
         prune_pieces: float = 0.0,
         selection: str | None = None,
     ) -> None:
-        fractions = dict(
-            prune_tokens=float(prune_tokens), prune_pieces=float(prune_pieces)
-        )
+        fractions = dict(prune_tokens=prune_tokens, prune_pieces=prune_pieces)
+        fractions = {name: float(value) for name, value in fractions.items()}
         if num_tokens < 1 or not all(0 <= f < 1 for f in fractions.values()):
             raise ValueError(
                 'E2VPT: `num_tokens` should be at least 1, and fractions from '
@@ -98,12 +97,12 @@ class E2VPT(SelectiveTuner):
     def select(self, backbone: nn.Module, scores: dict) -> dict[str, Tensor]:
         """Return the masks: see :meth:`.SelectiveTuner.select`."""
         fractions = [self.settings[f'prune_{n}'] for n in ('tokens', 'pieces')]
-        return {
-            f'mask{layer}': _keep(scores[prompts], *fractions)
-            .repeat_interleave(prompts.shape[1] // PIECES, dim=1)
-            .cpu()
-            for layer, prompts in backbone.prompts.items()
-        }
+        masks = {}
+        for layer, prompts in backbone.prompts.items():
+            kept, size = _keep(scores[prompts], *fractions), prompts.shape[1]
+            mask = kept.repeat_interleave(size // PIECES, dim=1)
+            masks[f'mask{layer}'] = mask.cpu()
+        return masks
 
 
 def _keep(scores: Tensor, tokens: float, pieces: float) -> Tensor:

@@ -58,11 +58,8 @@ class LoRA(Tuner):
         shared = ''.join(self.parts)
         self._a_of = {part: shared if share_a else part for part in self.parts}
 
-        def linears(inputs: int, outputs: int) -> nn.ModuleList:
-            layers = range(sizes.num_layers)
-            return nn.ModuleList(
-                nn.Linear(inputs, outputs, bias=False) for _ in layers
-            )
+        def linears(*shape: int) -> nn.ModuleList:
+            return sizes.per_layer(lambda: nn.Linear(*shape, bias=False))
 
         self.down, self.up = nn.ModuleDict(), nn.ModuleDict()
         for part, a in self._a_of.items():
@@ -81,9 +78,7 @@ class LoRA(Tuner):
     def fold(self, weights: FrozenWeights) -> None:
         """Add the products to the frozen weights."""
         for part in self.parts:
-            pairs = zip(
-                self.up[part], self.down[self._a_of[part]], strict=True
-            )
-            for layer, (up, down) in enumerate(pairs):
-                product = self.scale * (up.weight @ down.weight)
+            down = self.down[self._a_of[part]]
+            for layer, up in enumerate(self.up[part]):
+                product = self.scale * (up.weight @ down[layer].weight)
                 weights.weight(layer, part).add_(product)

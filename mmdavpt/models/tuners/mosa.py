@@ -51,9 +51,8 @@ class MoSA(AdaptFormer):
     ) -> None:
         super().__init__(sizes, **kwargs)
         self.consistency_weight = consistency_weight
-        self.norms = nn.ModuleList(
-            nn.LayerNorm(sizes.embed_dims, eps=1e-6) for _ in self.up
-        )
+        dims = sizes.embed_dims
+        self.norms = sizes.per_layer(lambda: nn.LayerNorm(dims, eps=1e-6))
         shape = (len(self.up), *self.up[0].weight.shape)
         order = torch.rand(shape).flatten(1).argsort(1).view(shape)
         self.register_buffer('experts', (order % NUM_EXPERTS).to(torch.uint8))

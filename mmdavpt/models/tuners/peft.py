@@ -72,9 +72,8 @@ class Peft(Tuner):
         self.wrapped = pairs
         for module, layer in pairs:
             if [*module.children()] or 'forward' in vars(module):
-                raise UsageError(
-                    '`target_modules` should be single, unwrapped operations'
-                )
+                wanted = 'single, unwrapped operations'
+                raise UsageError(f'`target_modules` should be {wanted}')
             module.forward = layer.forward
 
     def fold(self, weights: object) -> None:

@@ -35,15 +35,12 @@ class PSRP(Tuner):
         dims = sizes.embed_dims
         up = rank, dims
         shapes = dict(down=(dims, rank), scale=up, shift=up)
-        self.layers = nn.ModuleList(
-            nn.ModuleDict(
-                {
-                    name: nn.Linear(*shape, bias=False)
-                    for name, shape in shapes.items()
-                }
-            )
-            for _ in range(sizes.num_layers)
-        )
+
+        def linears() -> nn.ModuleDict:
+            made = {k: nn.Linear(*v, bias=False) for k, v in shapes.items()}
+            return nn.ModuleDict(made)
+
+        self.layers = sizes.per_layer(linears)
         for weight in self.parameters():
             nn.init.normal_(weight, std=0.02)
 

@@ -70,11 +70,11 @@ class SelectiveTuner(Tuner):
         for key, value in state.items():
             if key.endswith(SETTINGS) and torch.equal(value, self._encoded):
                 prefix = key.removesuffix(SETTINGS)
-                names = [name for name in state if name.startswith(prefix)]
-                buffers = [
-                    n for n in names if not state[n].is_floating_point()
-                ]
-                return {n.removeprefix(prefix): state[n] for n in buffers}
+                return {
+                    n.removeprefix(prefix): v
+                    for n, v in state.items()
+                    if n.startswith(prefix) and not v.is_floating_point()
+                }
         raise UsageError(
             f'{file}{"" if osp.isfile(file) else " is missing; it"} should be '
             f'a selection with the settings {self.settings}, or a checkpoint '

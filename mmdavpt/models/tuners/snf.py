@@ -62,16 +62,11 @@ class SNF(Tuner):
     def __init__(self, sizes: BackboneSizes, num_flows: int = 2) -> None:
         super().__init__(sizes)
         if num_flows < 0:
-            raise ValueError(
-                f'`num_flows` should be 0 or more, but got {num_flows}'
-            )
-        self.of_attention, self.of_mlp = (
-            nn.ModuleList(
-                Flow(sizes.embed_dims, num_flows)
-                for _ in range(sizes.num_layers)
-            )
-            for _ in range(2)
-        )
+            wrong = f'but got {num_flows}'
+            raise ValueError(f'`num_flows` should be 0 or more, {wrong}')
+        dims = sizes.embed_dims
+        self.of_attention = sizes.per_layer(lambda: Flow(dims, num_flows))
+        self.of_mlp = sizes.per_layer(lambda: Flow(dims, num_flows))
 
     def attention(self, layer: int, x: Tensor, out: Tensor) -> Tensor:
         """Replace the shortcut: see :meth:`.Tuner.attention`."""

@@ -182,9 +182,7 @@ def within_budget(
     while low < high:
         middle = (low + high) // 2
         counts = [int((each >= middle).sum()) for each in bits]
-        total = sum(
-            size if count >= size / alpha else count
-            for count, size in zip(counts, sizes, strict=True)
-        )
+        pairs = zip(counts, sizes, strict=True)
+        total = sum(size if n >= size / alpha else n for n, size in pairs)
         low, high = (low, middle) if total <= budget else (middle + 1, high)
     return [each >= low for each in bits]

@@ -63,18 +63,14 @@ class SSF(Tuner):
     def __init__(self, sizes: BackboneSizes, std: float = 0.02) -> None:
         super().__init__(sizes)
         dims = sizes.embed_dims
-        outputs = {part: sizes.parts[part][1] for part in PARTS}
-        self.layers = nn.ModuleList(
-            nn.ModuleDict(
-                {
-                    name: ScaleShift(channels, std)
-                    for name, channels in dict(
-                        norm1=dims, norm2=dims, **outputs
-                    ).items()
-                }
-            )
-            for _ in range(sizes.num_layers)
-        )
+        outputs = dict(norm1=dims, norm2=dims)
+        outputs |= {part: sizes.parts[part][1] for part in PARTS}
+
+        def operations() -> nn.ModuleDict:
+            made = {k: ScaleShift(n, std) for k, n in outputs.items()}
+            return nn.ModuleDict(made)
+
+        self.layers = sizes.per_layer(operations)
         self.embedding = ScaleShift(dims, std)
         self.final = ScaleShift(dims, std) if sizes.final_norm else None
 
@@ -102,9 +98,8 @@ class SSF(Tuner):
                 norm = weights.norm(i, which)
                 self._after_norm(i, which).fold(norm.weight, norm.bias)
             for part in PARTS:
-                self.layers[i][part].fold(
-                    weights.weight(i, part), weights.bias(i, part)
-                )
+                frozen = weights.weight(i, part), weights.bias(i, part)
+                self.layers[i][part].fold(*frozen)
         if self.final is not None:
             norm = weights.norm(len(self.layers) - 1, 'final')
             self.final.fold(norm.weight, norm.bias)

@@ -40,6 +40,10 @@ class BackboneSizes:
     parts: Mapping[str, tuple[int, int]] = field(repr=False)
     normalizes_queries: bool = False
 
+    def per_layer(self, make: Callable[[], nn.Module]) -> nn.ModuleList:
+        """Make a module for each layer."""
+        return nn.ModuleList(make() for _ in range(self.num_layers))
+
     @property
     def mlp_dims(self) -> int:
         """int: The number of hidden channels of the MLP."""
@@ -231,15 +235,5 @@ class Tuner(nn.Module):
 
 
 #: The methods of :class:`Tuner` that a pass through the backbone calls.
-POINTS = (
-    'adapt',
-    'embed',
-    'prompts',
-    'norm',
-    'bias',
-    'project',
-    'prefix',
-    'attention',
-    'mlp',
-    'block',
-)
+POINTS = ('adapt', 'embed', 'prompts', 'norm', 'bias', 'project', 'prefix')
+POINTS += ('attention', 'mlp', 'block')

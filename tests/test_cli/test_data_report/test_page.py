@@ -9,7 +9,7 @@ import pytest
 from mmengine.config import Config
 from PIL import Image
 
-from mmdavpt.checks.data.finding import Finding
+from mmdavpt.checks.data.checked_dataset import Finding
 from mmdavpt.checks.data.open_datasets import open_split
 from mmdavpt.checks.data.report import (
     DataReport,

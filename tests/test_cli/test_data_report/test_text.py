@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict
 
-from mmdavpt.checks.data.finding import Finding
+from mmdavpt.checks.data.checked_dataset import Finding
 from mmdavpt.checks.data.report import DataReport, DatasetReport
 from mmdavpt.cli.data_report.text import write_json, write_text
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from mmdavpt.datasets.fgvc.sets import SETS
+from mmdavpt.datasets.fgvc import SETS
 from mmdavpt.errors import UsageError
 from tools.dataset_converters.fgvc_conversion import ORIGINALS
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmdavpt.datasets.fgvc.sets import SETS
+from mmdavpt.datasets.fgvc import SETS
 from mmdavpt.errors import UsageError
 from tools.dataset_converters.fgvc_conversion import Original
 from tools.dataset_converters.fgvc_conversion.splits import (

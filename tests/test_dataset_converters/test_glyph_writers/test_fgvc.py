@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mmdavpt.datasets import FGVC, GlyphDataset
-from mmdavpt.datasets.fgvc.sets import SETS
+from mmdavpt.datasets.fgvc import SETS
 from tools.dataset_converters.glyph_writers import write_glyphs_fgvc
 from tools.dataset_converters.glyph_writers.fgvc import fgvc_sizes
 from tools.dataset_converters.glyph_writers.single_glyphs import (

@@ -4,7 +4,7 @@ from functools import partial
 
 from PIL import Image
 
-from mmdavpt.datasets.vtab1k.tasks import TASKS
+from mmdavpt.datasets.vtab1k import TASKS
 from tools.dataset_converters.vtab1k_conversion.sources.example import Example
 from tools.dataset_converters.vtab1k_conversion.writing import write_task
 

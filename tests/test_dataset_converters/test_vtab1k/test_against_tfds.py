@@ -9,7 +9,7 @@ import os
 import numpy as np
 import pytest
 
-from mmdavpt.datasets.vtab1k.tasks import TASKS
+from mmdavpt.datasets.vtab1k import TASKS
 from tools.dataset_converters.vtab1k_conversion.sources import SOURCES
 from tools.dataset_converters.vtab1k_conversion.splits import (
     RULES,

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from mmdavpt.datasets import VTAB1k
-from mmdavpt.datasets.vtab1k.tasks import TASKS
+from mmdavpt.datasets.vtab1k import TASKS
 from mmdavpt.errors import UsageError
 from tools.dataset_converters.vtab1k_conversion.class_names import (
     FIXED,

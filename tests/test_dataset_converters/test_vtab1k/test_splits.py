@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from mmdavpt.datasets.vtab1k.tasks import TASKS
+from mmdavpt.datasets.vtab1k import TASKS
 from mmdavpt.errors import UsageError
 from tools.dataset_converters.vtab1k_conversion.sources import SOURCES
 from tools.dataset_converters.vtab1k_conversion.sources.example import Example

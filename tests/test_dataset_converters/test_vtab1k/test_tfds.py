@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from mmdavpt.datasets.vtab1k.tasks import TASKS
+from mmdavpt.datasets.vtab1k import TASKS
 from mmdavpt.errors import UsageError
 from tools.dataset_converters.vtab1k_conversion.splits import RULES
 from tools.dataset_converters.vtab1k_conversion.tfds import (

@@ -18,10 +18,10 @@ from mmdavpt.checkpoints.fit import state_mismatch
 from mmdavpt.checkpoints.tuned import FINGERPRINT
 from mmdavpt.engine.hooks.checkpoint_fit_hook import (
     CheckpointFitHook,
-    model_of,
     resume_note,
 )
 from mmdavpt.errors import UsageError
+from mmdavpt.unwrap import model_of
 
 
 class Model(BaseModel):

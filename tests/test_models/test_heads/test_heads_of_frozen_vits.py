@@ -15,7 +15,7 @@ from mmdavpt.checks.preflight import preflight
 from mmdavpt.cli.common import load_config
 from mmdavpt.errors import UsageError
 from mmdavpt.models import RunningSegTTAModel
-from mmdavpt.models.added import ADDED
+from mmdavpt.models.trainable import ADDED
 from mmdavpt.registry import MODELS
 from tests import toy
 

@@ -1,4 +1,4 @@
-"""The tuner of docs/tuners.md, in a user's file, in whole runs."""
+"""The tuner of docs/extending.md, in a user's file, in whole runs."""
 
 import re
 import sys
@@ -15,9 +15,9 @@ from mmdavpt.registry import MODELS, TUNERS
 
 from ... import toy
 
-PAGE = Path(__file__).parents[3] / 'docs' / 'tuners.md'
+PAGE = Path(__file__).parents[3] / 'docs' / 'extending.md'
 BLOCKS = re.findall(r'```python\n(.*?)```', PAGE.read_text('utf-8'), re.S)
-TUNER, USE = BLOCKS[1:3]
+TUNER, USE = BLOCKS[:2]
 
 
 @pytest.fixture

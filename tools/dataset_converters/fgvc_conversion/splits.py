@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from mmdavpt.datasets.benchmarks import Benchmark
-from mmdavpt.datasets.fgvc.lists import ClassId
+from mmdavpt.datasets.fgvc import ClassId
 from mmdavpt.errors import UsageError
 
 from .original import Original

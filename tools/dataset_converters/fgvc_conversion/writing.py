@@ -6,7 +6,7 @@ import os
 import os.path as osp
 
 from mmdavpt.datasets.benchmarks import Benchmark
-from mmdavpt.datasets.fgvc.sets import set_from
+from mmdavpt.datasets.fgvc import set_from
 from mmdavpt.errors import UsageError
 
 from ..file_writing import replace_file

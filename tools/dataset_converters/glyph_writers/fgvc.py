@@ -5,7 +5,7 @@ import math
 import os.path as osp
 
 from mmdavpt.datasets.benchmarks import Benchmark
-from mmdavpt.datasets.fgvc.sets import set_from
+from mmdavpt.datasets.fgvc import set_from
 
 from ..file_writing import replace_text
 from .single_glyphs import (

@@ -2,7 +2,7 @@
 
 import os.path as osp
 
-from mmdavpt.datasets.vtab1k.tasks import task_from
+from mmdavpt.datasets.vtab1k import task_from
 
 from ..file_writing import replace_text
 from .single_glyphs import (

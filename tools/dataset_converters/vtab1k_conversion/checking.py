@@ -10,8 +10,7 @@ from PIL import Image
 from mmdavpt.datasets.benchmarks import Benchmark
 from mmdavpt.datasets.image_files import BROKEN
 from mmdavpt.datasets.list_files import read_labels
-from mmdavpt.datasets.vtab1k.dataset import read_class_names
-from mmdavpt.datasets.vtab1k.tasks import SPLITS, TASKS, task_from
+from mmdavpt.datasets.vtab1k import SPLITS, TASKS, read_class_names, task_from
 from mmdavpt.errors import UsageError
 from mmdavpt.progress import track
 

@@ -1,7 +1,7 @@
 """Convert a dataset to the folder of a VTAB-1k task."""
 
 from mmdavpt.datasets.benchmarks import Benchmark
-from mmdavpt.datasets.vtab1k.tasks import task_from
+from mmdavpt.datasets.vtab1k import task_from
 from mmdavpt.errors import UsageError
 from mmdavpt.version import __version__
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from mmdavpt.datasets.benchmarks import Benchmark
-from mmdavpt.datasets.vtab1k.tasks import TRAINING_SIZES
+from mmdavpt.datasets.vtab1k import TRAINING_SIZES
 from mmdavpt.errors import UsageError
 
 from .sources.example import Example, Splits

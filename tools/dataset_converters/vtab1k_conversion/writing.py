@@ -7,7 +7,7 @@ import os.path as osp
 from functools import partial
 
 from mmdavpt.datasets.benchmarks import Benchmark
-from mmdavpt.datasets.vtab1k.dataset import CLASSES_FILE
+from mmdavpt.datasets.vtab1k import CLASSES_FILE
 from mmdavpt.errors import UsageError
 
 from ..checksums import write_checksums

@@ -1,13 +1,146 @@
 """Reader of the five fine-grained (FGVC) datasets with VPT's JSON lists."""
 
+import json
 import os.path as osp
+from collections.abc import Sequence
+from typing import Any
 
 from mmdavpt.errors import UsageError
 from mmdavpt.registry import DATASETS
 
-from ..benchmarks import BenchmarkDataset
-from .lists import ClassId, read_class_names, read_list
-from .sets import SPLITS, default_root, set_from
+from .benchmarks import Benchmark, BenchmarkDataset, find_by_name, first_folder
+
+#: The splits of every dataset, and the lists that each is read from.
+SPLITS: dict[str, tuple[str, ...]] = {
+    'train': ('train',),
+    'val': ('val',),
+    'trainval': ('train', 'val'),
+    'test': ('test',),
+}
+
+
+_IMAGES = ('', 'images')
+#: Name, title, number of classes and of images in 'train', 'val' and 'test',
+#: folders of images, and other names; the first is the default folder.
+_ROWS = (
+    ('cub', 'CUB-200-2011', 200, (5394, 600, 5794), _IMAGES)
+    + (('CUB_200_2011', 'CUB200', 'CUB-200', 'CUB-200-2011'),),
+    ('nabirds', 'NABirds', 555, (21536, 2393, 24633), _IMAGES)
+    + (('nabirds', 'NABIRDS555', 'NABirds'),),
+    ('flowers', 'Oxford Flowers', 102, (1020, 1020, 6149), ('', 'jpg'))
+    + (('flowers102', 'FLOWERS102', 'OxfordFlowers', 'OxfordFlower'),),
+    ('dogs', 'Stanford Dogs', 120, (10800, 1200, 8580))
+    + (('', 'Images', 'images'), ('StanfordDogs', 'DOGS120', 'Stanford-Dogs')),
+    # Not cars_train and cars_test: both number their images from 1, so the
+    # wrong one may hold an image of the same name.
+    ('cars', 'Stanford Cars', 196, (7329, 815, 8041), ('', 'car_ims'))
+    + (('StanfordCars', 'CARS196', 'Stanford-Cars'),),
+)
+
+
+def _sizes(train: int, val: int, test: int) -> dict[str, int]:
+    return dict(train=train, val=val, trainval=train + val, test=test)
+
+
+#: The datasets by name. Sizes are those of the lists that VPT published (Jia
+#: et al., "Visual Prompt Tuning", ECCV 2022); aliases in capitals are folders
+#: in DA-VPT's released code.
+SETS: dict[str, Benchmark] = {
+    name: Benchmark(name, title, k, _sizes(*sizes), aliases, 'FGVC', dirs)
+    for name, title, k, sizes, dirs, aliases in _ROWS
+}
+
+
+def set_from(name: str) -> Benchmark:
+    """Return a fine-grained dataset by its name, title, folder or alias.
+
+    Args:
+        name (str): The name; case and punctuation do not matter.
+
+    Raises:
+        UsageError: If there is no such dataset.
+    """
+    return find_by_name(name, SETS.values(), 'the fine-grained dataset')
+
+
+def default_root(fgvc_set: Benchmark, parent: str = 'data/fgvc') -> str:
+    """Return the folder of a dataset: the first of its names that exists.
+
+    Args:
+        fgvc_set (Benchmark): The dataset.
+        parent (str): Folder of all datasets. Defaults to 'data/fgvc'.
+
+    Returns:
+        str: The folder; under its first name if none exists.
+    """
+    first, *others = fgvc_set.aliases
+    return first_folder(parent, (first, fgvc_set.name, *others))
+
+
+#: Class ids of the lists: numbers, or strings such as NABirds' folders.
+ClassId = int | str
+
+
+def read_list(path: str) -> dict[str, ClassId]:
+    """Read one list, ``{"image path": class id}``.
+
+    Args:
+        path (str): Path of the JSON file.
+
+    Returns:
+        dict[str, int | str]: Class ids by image path, in the file's order.
+
+    Raises:
+        UsageError: If the file is missing, is not valid JSON, or holds
+            anything else.
+    """
+    entries = _read_json(path)
+    listed = isinstance(entries, dict)
+    if not listed or {*map(type, entries.values())} not in ({int}, {str}):
+        raise UsageError(
+            f'{path} should be {{"image path": class id, ...}} with class ids '
+            'that are all integers or all strings, but is not; make it with '
+            'tools/dataset_converters/fgvc_splits.py'
+        )
+    return entries
+
+
+def read_class_names(data_root: str, class_ids: Sequence[ClassId]) -> list:
+    """Return the names of ``classes.json``, in the order of the labels.
+
+    Args:
+        data_root (str): Folder of the dataset.
+        class_ids (Sequence[int | str]): The ids in the order of the labels,
+            which serve as names without such a file.
+
+    Returns:
+        list[str]: The names.
+
+    Raises:
+        UsageError: If the file does not name the classes.
+    """
+    path = osp.join(data_root, 'classes.json')
+    if not osp.isfile(path):
+        return [str(class_id) for class_id in class_ids]
+    names = _read_json(path)
+    listed = isinstance(names, list)
+    if not listed or [*map(type, names)] != [str] * len(class_ids):
+        raise UsageError(
+            f'{path} should list the names of {len(class_ids)} classes; '
+            'correct it, or move it away'
+        )
+    return names
+
+
+def _read_json(path: str) -> Any:
+    try:
+        with open(path, encoding='utf-8-sig') as file:
+            return json.load(file)
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f'{path} cannot be read as JSON ({error}); make it with '
+            'tools/dataset_converters/fgvc_splits.py'
+        ) from None
 
 
 @DATASETS.register_module()
@@ -73,16 +206,12 @@ class FGVC(BenchmarkDataset):
         labels = {class_id: label for label, class_id in enumerate(class_ids)}
         entries: dict[str, ClassId] = {}
         for part in SPLITS[self.split]:
-            if part == 'train':
-                entries.update(train)
-            else:
-                entries.update(self._read_evaluation(part, train))
+            is_train = part == 'train'
+            entries |= train if is_train else self._read_other(part, train)
         folder = self._image_dir(next(iter(entries)))
         self.data_prefix['img_path'] = folder
-        return [
-            dict(img_path=osp.join(folder, image), gt_label=labels[class_id])
-            for image, class_id in entries.items()
-        ]
+        found = {image: labels[k] for image, k in entries.items()}
+        return self.to_samples(folder, found)
 
     def _list_path(self, part: str) -> str:
         return osp.join(self.data_root, f'{part}.json')
@@ -92,9 +221,7 @@ class FGVC(BenchmarkDataset):
         self.check_count(path, len(entries), self.benchmark.sizes[part])
         return entries
 
-    def _read_evaluation(
-        self, part: str, train: dict[str, ClassId]
-    ) -> dict[str, ClassId]:
+    def _read_other(self, part: str, train: dict) -> dict[str, ClassId]:
         """Read 'val' or 'test'; compare it with the training list."""
         entries, path = self._read(part), self._list_path(part)
         known = set(train.values())

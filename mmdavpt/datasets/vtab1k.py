@@ -1,0 +1,177 @@
+"""Reader of the 19 tasks of VTAB-1k with the lists that most projects use."""
+
+import os.path as osp
+
+from mmdavpt.errors import UsageError
+from mmdavpt.registry import DATASETS
+
+from .benchmarks import Benchmark, BenchmarkDataset, find_by_name, first_folder
+from .list_files import read_labels, read_list
+
+#: Number of images of every split but 'test'.
+TRAINING_SIZES = dict(train800=800, val200=200, train800val200=1000)
+SPLITS: tuple[str, ...] = (*TRAINING_SIZES, 'test')
+
+
+#: Name, other names, title, number of classes and of test images, by group.
+_ROWS = {
+    'natural': (
+        ('cifar', ('cifar100',), 'CIFAR-100', 100, 10000),
+        ('caltech101', (), 'Caltech101', 102, 6084),
+        ('dtd', (), 'DTD', 47, 1880),
+        ('oxford_flowers102', ('flowers102', 'oxford_flowers'))
+        + ('Flowers102', 102, 6149),
+        ('oxford_iiit_pet', ('pets', 'oxford_pet'), 'Pets', 37, 3669),
+        ('svhn', (), 'SVHN', 10, 26032),
+        ('sun397', (), 'Sun397', 397, 21750),
+    ),
+    'specialized': (
+        ('patch_camelyon', ('camelyon',), 'Patch Camelyon', 2, 32768),
+        ('eurosat', (), 'EuroSAT', 10, 5400),
+        ('resisc45', (), 'Resisc45', 45, 6300),
+        ('diabetic_retinopathy', ('retinopathy',), 'Retinopathy', 5, 42670),
+    ),
+    'structured': (
+        # 'clerv' is a typo in DA-VPT's released code.
+        ('clevr_count', ('clerv_count',), 'Clevr/count', 8, 15000),
+        ('clevr_dist', ('clevr_distance', 'clerv_dist'))
+        + ('Clevr/distance', 6, 15000),
+        ('dmlab', (), 'DMLab', 6, 22735),
+        ('kitti', ('kitti_dist',), 'KITTI/distance', 4, 711),
+        ('dsprites_loc', ('dspr_loc',), 'dSprites/loc', 16, 73728),
+        ('dsprites_ori', ('dspr_ori',), 'dSprites/ori', 16, 73728),
+        ('smallnorb_azi', (), 'SmallNORB/azi', 18, 12150),
+        ('smallnorb_ele', (), 'SmallNORB/ele', 9, 12150),
+    ),
+}
+#: The tasks by name, in the order of the paper's table. Folders are named as
+#: in NOAH's copy of VTAB-1k, which others use as well; the numbers of classes
+#: and test images are those of VTAB (Zhai et al., "A Large-scale Study of
+#: Representation Learning with the Visual Task Adaptation Benchmark", 2019).
+TASKS: dict[str, Benchmark] = {
+    name: Benchmark(name, title, k, dict(TRAINING_SIZES, test=n), also, group)
+    for group, rows in _ROWS.items()
+    for name, also, title, k, n in rows
+}
+#: Group to the names of its tasks.
+GROUPS = {group: [row[0] for row in rows] for group, rows in _ROWS.items()}
+
+
+def task_from(name: str) -> Benchmark:
+    """Return a task of VTAB-1k by its name, title or alias.
+
+    Args:
+        name (str): The name; case and punctuation do not matter.
+
+    Raises:
+        UsageError: If there is no such task.
+    """
+    return find_by_name(name, TASKS.values(), 'the task of VTAB-1k')
+
+
+def folder_of(task: Benchmark, data_root: str) -> str:
+    """Return the folder of a task: the first of its names that exists.
+
+    Args:
+        task (Benchmark): The task.
+        data_root (str): Folder of all tasks.
+
+    Returns:
+        str: The folder.
+
+    Raises:
+        UsageError: If there is none.
+    """
+    names = (task.name, *task.aliases)
+    folder = first_folder(data_root, names)
+    if osp.isdir(folder):
+        return folder
+    raise UsageError(
+        f'{data_root} has no folder {" or ".join(map(repr, names))} for '
+        f'{task.title} of VTAB-1k; link the data there, set data_root, or '
+        'write them with '
+        'tools/dataset_converters/vtab1k.py (docs/data.md shows the layout)'
+    )
+
+
+#: The optional file of class names in the folder of a task.
+CLASSES_FILE = 'classes.txt'
+
+
+@DATASETS.register_module()
+class VTAB1k(BenchmarkDataset):
+    """A task of VTAB-1k: 1,000 training images and all test images.
+
+    The folder of the task in ``data_root`` holds ``train800.txt``,
+    ``val200.txt``, ``train800val200.txt`` and ``test.txt``. Their lines, such
+    as ``images/test/000000.jpg 3``, are the path of an image in that folder,
+    in any format, and its label. A training split need not have images of
+    every class. Images are not opened here.
+
+    Args:
+        task (str): A name in ``TASKS``, or an alias.
+        split (str): 'train800' (to tune settings on 'val200'), 'val200',
+            'train800val200' (both of these) or 'test'.
+        data_root (str): Folder of all tasks. The folder of the task has its
+            name or an alias. Defaults to 'data/vtab-1k'.
+        check_size (bool): Whether to check the number of images against the
+            published one. Defaults to True.
+        **kwargs: See :class:`mmpretrain.datasets.BaseDataset`. Class names
+            given there replace those of ``classes.txt`` in the folder of the
+            task; without either, the labels serve as names.
+
+    Raises:
+        UsageError: If the task or the split is unknown, the folder or a list
+            is missing, a line is malformed, a label is out of range, an image
+            is listed twice, or the list has another size.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        split: str,
+        data_root: str = 'data/vtab-1k',
+        check_size: bool = True,
+        **kwargs,
+    ) -> None:
+        kwargs['data_root'] = osp.expanduser(data_root)
+        super().__init__(task_from(task), split, check_size, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """Find the folder of the task and read the list of the split."""
+        task = self.benchmark
+        folder = folder_of(task, self.data_root)
+        self.data_prefix['img_path'] = folder
+        path = osp.join(folder, f'{self.split}.txt')
+        numbers = {str(k): k for k in range(task.num_classes)}
+        entries = read_labels(path, numbers)
+        self.check_count(path, len(entries), task.sizes[self.split])
+        if 'classes' not in self._metainfo:
+            names = read_class_names(folder, task.num_classes)
+            self._metainfo['classes'] = tuple(names)
+        return self.to_samples(folder, entries)
+
+
+def read_class_names(folder: str, num_classes: int) -> list[str]:
+    """Read the names of the classes, one a line, in the order of the labels.
+
+    Args:
+        folder (str): Folder of the task.
+        num_classes (int): Number of classes.
+
+    Returns:
+        list[str]: The names; the labels if the file does not exist.
+
+    Raises:
+        UsageError: If it has another number of names.
+    """
+    path = osp.join(folder, CLASSES_FILE)
+    if not osp.isfile(path):
+        return [str(label) for label in range(num_classes)]
+    names = [line for _, line in read_list(path)]
+    if len(names) != num_classes:
+        raise UsageError(
+            f'{path} should name {num_classes} classes, one a line, but '
+            f'names {len(names)}; correct it, or move it away'
+        )
+    return names

@@ -9,14 +9,14 @@ from mmengine import registry as parents
 from mmengine.registry import Registry
 
 
-def _child_of(parent: Registry, module: str) -> Registry:
-    """Return a registry below one of mmengine, filled by a module."""
-    locations = [f'mmdavpt.{module}']
+def _child_of(parent: Registry, *modules: str) -> Registry:
+    """Return a registry below one of mmengine, filled by modules."""
+    locations = [f'mmdavpt.{module}' for module in modules]
     return Registry(parent.name, parent=parent, locations=locations)
 
 
 MODELS = _child_of(parents.MODELS, 'models')
-HOOKS = _child_of(parents.HOOKS, 'engine.hooks')
+HOOKS = _child_of(parents.HOOKS, 'engine.hooks', 'visualization')
 DATASETS = _child_of(parents.DATASETS, 'datasets')
 TRANSFORMS = _child_of(parents.TRANSFORMS, 'datasets')
 RUNNERS = _child_of(parents.RUNNERS, 'engine.runner')

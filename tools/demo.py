@@ -43,8 +43,8 @@ from mmdavpt.models import count_parameters  # noqa: E402
 from tools.dataset_converters.glyph_writers import (  # noqa: E402
     write_scenes_ade20k,
 )
-from tools.visualization.mapping import draw_mapping  # noqa: E402
 from tools.visualization.segmentation import draw_predictions  # noqa: E402
+from tools.visualization.show_mapping import draw_mapping  # noqa: E402
 
 GLYPHS = ROOT / 'configs' / 'glyphs'
 NUM_SCENES = {'training': 800, 'validation': 60}

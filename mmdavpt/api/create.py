@@ -15,6 +15,7 @@ from mmdavpt.models import DAVPTTimmViT
 from mmdavpt.models.pretrained import (
     UNDECLARED,
     BackboneSettings,
+    read_checkpoint,
     read_settings,
     timm_settings,
 )
@@ -81,15 +82,22 @@ def _find_weights(
 ) -> tuple[BackboneSettings, str]:
     """Return the backbone's settings, and where its weights are."""
     own = name.removeprefix('timm://')
+    stated = settings.keys() >= {'mean', 'std'}
     if timm.is_model(own.partition('.')[0]):
         with torch.device('meta'):  # without memory
             found = timm_settings(DAVPTTimmViT(own, num_prompts=0).vit, own)
-        weights = f'timm://{own}' if pretrained is True else pretrained
-        return found, weights or name
+        if pretrained in (True, False):
+            return found, f'timm://{own}' if pretrained else name
+        declared = read_checkpoint(pretrained).normalization
+        if declared is None and not stated:
+            text = UNDECLARED.format(pretrained, f'timm for {own}')
+            warnings.warn(text, stacklevel=3)
+        found = found._replace(normalization=declared or found.normalization)
+        return found, pretrained
     if '://' not in name and not Path(name).expanduser().is_file():
         hint = did_you_mean(name, timm.list_models())
         raise UsageError(f'{name} is neither a model of timm nor a file{hint}')
     found = read_settings(name, settings.pop('arch', None))
-    if found.normalization is None and not settings.keys() >= {'mean', 'std'}:
-        warnings.warn(UNDECLARED.format(name), stacklevel=3)
+    if found.normalization is None and not stated:
+        warnings.warn(UNDECLARED.format(name, 'ImageNet'), stacklevel=3)
     return found, name

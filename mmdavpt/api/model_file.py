@@ -14,11 +14,15 @@ from mmdavpt.checkpoints.safe_loading import load_checked_file
 from mmdavpt.checkpoints.tuned import FINGERPRINT, strip_frozen
 from mmdavpt.errors import UsageError
 from mmdavpt.models.guided_model import GuidedModelMixin
+from mmdavpt.models.pretrained.reading import SET_PATH
 
 from .tuned_model import TunedModel, describe_model
 
 #: What mmengine looks up types with that are not registered.
 IMPORT = 'mmengine.registry.registry.get_object_from_string'
+
+#: What to do without the file of the frozen weights.
+PASS_FILE = 'pass weights=FILE, on the command line --weights FILE'
 
 
 def save_model(model: TunedModel, path: str, complete: bool = False) -> None:
@@ -110,5 +114,8 @@ def load_model(
     # Ours compare a state that says where it comes from.
     if state is content or not isinstance(model.model, GuidedModelMixin):
         check_fit(model.model, state, str(checkpoint or source), [GUIDANCE])
-    _load_checkpoint_to_model(model.model, content)
+    try:
+        _load_checkpoint_to_model(model.model, content)
+    except UsageError as error:  # weights that do not exist, or do not fit
+        raise UsageError(str(error).replace(SET_PATH, PASS_FILE)) from error
     return model.eval()

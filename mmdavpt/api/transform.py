@@ -13,6 +13,8 @@ from mmdavpt.registry import TRANSFORMS
 
 #: A file, an RGB array of type uint8 and shape (H, W, 3), or a PIL image.
 Picture = str | os.PathLike | np.ndarray | Image.Image
+#: Types of values that JSON has.
+PLAIN = str | int | float | tuple
 
 
 class ImageTransform:
@@ -44,6 +46,19 @@ class ImageTransform:
             Tensor: RGB from 0 to 255, uint8, (3, h, w), not normalized.
         """
         return self.sample(self.load(image))['inputs'].flip(0)
+
+    def describe(self) -> list[dict]:
+        """Return the steps between loading and packing, such as a resize.
+
+        Returns:
+            list[dict]: ``type``, and the values of plain arguments.
+        """
+        return [
+            {k: v for k, v in vars(step).items() if isinstance(v, PLAIN)}
+            | dict(type=type(step).__name__)
+            for step in self._steps
+            if not type(step).__name__.startswith('Pack')
+        ]
 
     def sample(self, loaded: dict) -> dict:
         """Return the input and the data sample of a loaded image.

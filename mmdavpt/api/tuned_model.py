@@ -19,6 +19,7 @@ from mmdavpt.models.prompt_init import init_prompts
 from mmdavpt.registry import MODELS
 
 from .transform import ImageTransform, Picture
+from .video import frames_of
 
 
 def describe_model(cfg: Config, meta: Mapping) -> dict:
@@ -137,11 +138,14 @@ class TunedModel(nn.Module):
         self.model.refresh_mapping()
 
     @torch.no_grad()
-    def predict(self, images: Iterable[Picture]) -> list[dict]:
+    def predict(self, images: Iterable[Picture], every: int = 1) -> list[dict]:
         """Predict images as ``mmdavpt test`` does.
 
         Args:
-            images (Iterable[Picture]): Files, arrays or PIL images.
+            images (Iterable[Picture]): Files, arrays or PIL images. A video
+                gives a result for each frame.
+            every (int): Which frames of videos, see :func:`.frames_of`.
+                Defaults to 1: all.
 
         Returns:
             list[dict]: For classification ``label`` (int), ``name``,
@@ -152,17 +156,20 @@ class TunedModel(nn.Module):
         self.eval()
         results = []
         for image in images:
-            sample = self.transform.sample(self.transform.load(image))
-            [found] = self.model.test_step(pseudo_collate([sample]))
-            if self.segments:
-                results.append(dict(mask=found.pred_sem_seg.data[0].cpu()))
-                continue
-            scores = found.pred_score.cpu()
-            label, score = scores.argmax().item(), scores.max().item()
-            named = dict(label=label, name=self.classes[label], score=score)
-            results.append(dict(named, scores=scores))
+            for _, picture in frames_of(image, every):
+                sample = self.transform.sample(self.transform.load(picture))
+                [found] = self.model.test_step(pseudo_collate([sample]))
+                results.append(self._result(found))
         self.train(training)
         return results
+
+    def _result(self, found: DataSample | SegDataSample) -> dict:
+        if self.segments:
+            return dict(mask=found.pred_sem_seg.data[0].cpu())
+        scores = found.pred_score.cpu()
+        label, score = scores.argmax().item(), scores.max().item()
+        named = dict(label=label, name=self.classes[label], score=score)
+        return dict(named, scores=scores)
 
     def _apply(self, fn: Callable, recurse: bool = True) -> 'TunedModel':
         """Tell the preprocessor the device, as mmengine's ``to`` does."""

@@ -21,6 +21,7 @@ from mmdavpt.errors import UsageError, first_few
 from mmdavpt.ranks import run_on_rank_0
 from mmdavpt.unwrap import unwrap
 
+from .silent import short_training
 from .trial_batch import explained, load_trial_batch
 
 
@@ -50,6 +51,8 @@ class RehearsalHook(Hook):
             RehearsalPassed: On all ranks, if the program is to end here.
         """
         if not runner._resume and can_rehearse(runner):
+            if warning := short_training(runner):
+                runner.logger.warning(warning)
             run_on_rank_0(lambda: rehearse(runner))
             runner.logger.info('The rehearsal passed.')
         if self.stop:

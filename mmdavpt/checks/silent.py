@@ -1,6 +1,7 @@
 """Find mistakes in a config that no library reports."""
 
 import inspect
+import math
 import os.path as osp
 import re
 from collections.abc import Iterator
@@ -26,6 +27,8 @@ from .introspection import arguments_of, find_types, keys_read, walk
 BUILDER_KEYS = {'type', '_scope_', '_delete_'}
 #: Names that only some models have, which shipped schedules mention.
 OPTIONAL_NAMES = {'prompts', 'bias_delta', 'gate_logits', 'neck'}
+#: A training with fewer optimizer steps hardly changes a model.
+FEW_STEPS = 50
 
 
 def unread_keys(cfg: Config, dry: DryRunner, errors: bool) -> Iterator[str]:
@@ -187,6 +190,25 @@ def long_warm_ups(cfg: Config, dry: DryRunner) -> Iterator[str]:
                 f'training ends at {total}; a shorter one is --cfg-options '
                 f'{path}.end={max(1, total // 10)}'
             )
+
+
+def short_training(runner: Runner) -> str | None:
+    """Return a warning if a training has few optimizer steps.
+
+    Args:
+        runner (Runner): A runner in ``before_train``.
+    """
+    loop = runner.train_loop
+    each = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
+    steps = math.ceil(loop.max_iters / each)
+    if steps >= FEW_STEPS:
+        return None
+    unit = 'iters' if isinstance(loop, IterBasedTrainLoop) else 'epochs'
+    enough = math.ceil(getattr(loop, f'max_{unit}') * FEW_STEPS / steps)
+    return (
+        f'the training has only {steps} optimizer steps; for {FEW_STEPS}, set '
+        f'max_{unit}={enough} or more, or use smaller batches'
+    )
 
 
 def unit_mismatches(cfg: Config, dry: DryRunner) -> Iterator[str]:

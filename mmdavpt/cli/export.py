@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--format', choices=SUFFIXES, default='onnx', help='by default onnx')
     add('--out', help='file to write; by default next to the checkpoint')
     add('--size', nargs=2, type=options.positive, metavar='N', help=size)
+    add('--weights', help='file of the frozen weights')
     add('--dynamic-size', action='store_true', help='allow other sizes too')
 
 
@@ -53,9 +54,10 @@ def _export(args: argparse.Namespace) -> None:
     from .common import describe, load_config
 
     cfg = load_config(args.config, args.cfg_options)
-    tuned = load_model(cfg, args.checkpoint)
+    tuned = load_model(cfg, args.checkpoint, args.weights)
     model, classes = tuned.model, tuned.spec['classes']
     info = dict(describe_images(model, args.size), classes=classes)
+    info['resize'] = tuned.transform.describe()
     path = args.out or args.checkpoint + SUFFIXES[args.format]
     try:
         gap = export_model(model, path, args.format, info, args.dynamic_size)

@@ -141,7 +141,7 @@ def _weights_settings(args: argparse.Namespace, cfg: Config) -> dict:
             f'{found.arch["num_heads"]} heads; omit --arch'
         )
     if found.normalization is None:
-        warn(UNDECLARED.format(weights))
+        warn(UNDECLARED.format(weights, 'ImageNet'))
     return dict(found.variables(cfg.archs), weights=weights)
 
 

@@ -1,13 +1,14 @@
-"""Predict images, folders and patterns of names.
+"""Predict images, folders, videos and patterns of names.
 
-    mmdavpt predict birds.safetensors photos 'more/**/*.jpg'
+    mmdavpt predict birds.safetensors photos 'more/**/*.jpg' flight.mp4
     mmdavpt predict CONFIG CHECKPOINT photos --out predicted
 
 The first form takes a model file of `mmdavpt.save_model`. Images are
 files, folders and quoted patterns. The folder --out, by default predictions,
 gets predictions.json and, for classification, predictions.csv with the --top-k
 classes of each image, by default 5; for segmentation, label maps in masks and
-pictures in overlays.
+pictures in overlays. Frame 12 of a video is flight.mp4#000012. Images that
+cannot be read are skipped, and the exit status is then 1.
 """
 
 import argparse
@@ -23,21 +24,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('inputs', nargs='+', help='[CHECKPOINT] and images')
     parser.add_argument('--out', default='predictions', help='folder')
     parser.add_argument('--top-k', type=options.positive, default=5)
+    parser.add_argument(
+        '--every', type=options.positive, default=1, help='frames of videos'
+    )
     parser.add_argument('--weights', help='file of the frozen weights')
     options.add_shared(parser, '--verbose')
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None) -> int:
     """Predict as the command line says.
 
     Args:
         argv (Sequence[str], optional): The arguments. Defaults to
             ``sys.argv[1:]``.
+
+    Returns:
+        int: 1 if an image was skipped, else 0.
     """
-    run_command(_predict, options.parse_arguments(add_arguments, argv))
+    return run_command(_predict, options.parse_arguments(add_arguments, argv))
 
 
-def _predict(args: argparse.Namespace) -> None:
+def _predict(args: argparse.Namespace) -> int:
     import torch
 
     from mmdavpt.api import load_model
@@ -52,4 +59,5 @@ def _predict(args: argparse.Namespace) -> None:
     images = find_images(inputs)
     model = load_model(source, checkpoint, args.weights)
     model.to('cuda' if torch.cuda.is_available() else 'cpu')
-    write_predictions(model, images, args.out, args.top_k)
+    settings = args.out, args.top_k, args.every
+    return int(write_predictions(model, images, *settings) > 0)

@@ -2,7 +2,7 @@
 
 import csv
 import os.path as osp
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from glob import escape, glob
 
 import cv2
@@ -10,10 +10,12 @@ import mmcv
 import numpy as np
 from mmengine.fileio import dump
 
+from mmdavpt.api.transform import Picture
 from mmdavpt.api.tuned_model import TunedModel
+from mmdavpt.api.video import frames_of, is_video
 from mmdavpt.datasets.folder_files import is_picture
 from mmdavpt.datasets.segmentation_folder import palette
-from mmdavpt.errors import UsageError, printable
+from mmdavpt.errors import UsageError, printable, warn
 from mmdavpt.progress import track
 
 
@@ -21,7 +23,8 @@ def find_images(inputs: Iterable[str]) -> dict[str, str]:
     """Return the files that inputs name.
 
     Args:
-        inputs (Iterable[str]): Files, folders and patterns of names.
+        inputs (Iterable[str]): Files, folders and patterns of names. Videos
+            in folders are left out.
 
     Returns:
         dict[str, str]: Names, relative to the folder of all files, to paths.
@@ -32,8 +35,10 @@ def find_images(inputs: Iterable[str]) -> dict[str, str]:
     paths: list[str] = []
     for given in map(osp.expanduser, inputs):
         pattern = f'{escape(given)}/**' if osp.isdir(given) else given
-        found = filter(is_picture, sorted(glob(pattern, recursive=True)))
-        found = [given] if osp.isfile(given) else [*found]
+        found = sorted(glob(pattern, recursive=True))
+        kinds = [is_picture] + [is_video] * (pattern == given)
+        found = [p for p in found if any(kind(p) for kind in kinds)]
+        found = [given] if osp.isfile(given) else found
         if not found:
             raise UsageError(f'{given} names no image; check the path')
         paths += map(osp.abspath, found)
@@ -44,26 +49,37 @@ def find_images(inputs: Iterable[str]) -> dict[str, str]:
 
 
 def write_predictions(
-    model: TunedModel, images: Mapping[str, str], out: str, top_k: int
-) -> None:
+    model: TunedModel,
+    images: Mapping[str, str],
+    out: str,
+    top_k: int,
+    every: int = 1,
+) -> int:
     """Predict images and write the results.
+
+    An image that cannot be read is skipped, with a warning.
 
     Args:
         model (TunedModel): The model.
         images (Mapping[str, str]): See :func:`find_images`.
         out (str): The folder of the results.
         top_k (int): How many classes of an image to write.
+        every (int): Which frames of videos, see :func:`.frames_of`. Defaults
+            to 1: all.
+
+    Returns:
+        int: The number of images that were skipped.
     """
     rows, table = [], [('image', 'rank', 'class', 'score')]
-    names = model.classes
+    names, skipped = model.classes, []
     colors = np.uint8(model.spec['palette'] or palette(len(names)))[:, ::-1]
-    for name, path in track(images.items(), 'predict', len(images)):
-        [result] = model.predict([path])
+    for name, picture, result in _results(model, images, every, skipped):
         image = printable(name)
         if model.segments:
             mask = result['mask'].numpy()
             found = find_polygons(mask)
-            pixels = model.transform.load(path)['img'] // 2 + colors[mask] // 2
+            pixels = model.transform.load(picture)['img'] // 2
+            pixels += colors[mask] // 2
             mask = mask.astype(np.min_scalar_type(len(names) - 1))
             mmcv.imwrite(mask, f'{out}/masks/{name}.png')
             mmcv.imwrite(pixels, f'{out}/overlays/{name}.png')
@@ -81,7 +97,22 @@ def write_predictions(
             f'{out}/predictions.csv', 'w', encoding='utf-8', newline=''
         ) as file:
             csv.writer(file).writerows(table)
-    print(f'{len(rows)} images; results in {out}', flush=True)
+    note = f', {len(skipped)} skipped' if skipped else ''
+    print(f'{len(rows)} images{note}; results in {out}', flush=True)
+    return len(skipped)
+
+
+def _results(
+    model: TunedModel, images: Mapping[str, str], every: int, skipped: list
+) -> Iterator[tuple[str, Picture, dict]]:
+    """Yield name, picture and result; append what cannot be read."""
+    for name, path in track(images.items(), 'predict', len(images)):
+        try:
+            for ending, picture in frames_of(path, every):
+                yield f'{name}{ending}', picture, *model.predict([picture])
+        except UsageError as error:
+            warn(f'{error}; it is skipped')
+            skipped.append(name)
 
 
 def find_polygons(mask: np.ndarray) -> list[dict]:

@@ -65,15 +65,24 @@ def selection_warning(cfg: dict) -> str | None:
         other images.
     """
     hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
-    loaders = [cfg.get(f'{split}_dataloader') for split in ('val', 'test')]
-    if hook.get('save_best') is None or None in loaders:
-        return None
-    # These keys do not decide which images a dataset has.
-    own = dict(pipeline=None, test_mode=None)
-    val, test = ({**loader['dataset'], **own} for loader in loaders)
-    if val != test:
+    if hook.get('save_best') is None or not validates_test_images(cfg):
         return None
     return (
         'the best checkpoint is chosen by the test images, as in the '
         "paper's released code; do not report it as a test result"
     )
+
+
+def validates_test_images(cfg: dict) -> bool:
+    """Return whether the validation images of a config are its test images.
+
+    Args:
+        cfg (dict): The config.
+    """
+    loaders = [cfg.get(f'{split}_dataloader') for split in ('val', 'test')]
+    if None in loaders:
+        return False
+    # These keys do not decide which images a dataset has.
+    own = dict(pipeline=None, test_mode=None)
+    val, test = ({**loader['dataset'], **own} for loader in loaders)
+    return val == test

@@ -32,6 +32,7 @@ SHARED = dict(study_name='search', direction='maximize', load_if_exists=True)
 SAVE_BEST = 'default_hooks.checkpoint.save_best'
 #: Options of a trial.
 NO_TEST = dict.fromkeys(('test_dataloader', 'test_evaluator', 'test_cfg'))
+NO_VAL = dict.fromkeys(('val_dataloader', 'val_evaluator', 'val_cfg'))
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
@@ -57,9 +58,7 @@ def list_studies(args: Namespace) -> list[Run]:
             raise UsageError(f'--space {args.space}: {error}') from None
         cfg = with_protocol(build_config(row), args.protocol)
         # The score of a trial is the best one on its validation images.
-        # 'auto' is the first metric, which of an IoUMetric is aAcc.
-        metric = 'mIoU' if cfg.get('default_scope') == 'mmseg' else 'auto'
-        options = {SAVE_BEST: metric} | args.cfg_options
+        options = {SAVE_BEST: 'auto'} | args.cfg_options
         study.settings['cfg_options'] = options
         cfg.merge_from_dict(options)
         if cfg.get('val_dataloader') is None or selection_warning(cfg):
@@ -206,8 +205,27 @@ def describe(study: Run) -> str:
     for best in found.best_trials[:1]:
         text += f'; the best is trial {best.number} with {best.value:.2f}'
         row = sample_row(study, Trial(found, best._trial_id))
-        options = row.changes | study.settings['cfg_options']
-        flags = [f'{key}={value}' for key, value in options.items()]
-        command = ['mmdavpt', 'train', str(row.base), '--cfg-options', *flags]
-        text += f'\n    {shlex.join(command)}'
+        text += f'\n    {shlex.join(final_training(study, row))}'
     return text
+
+
+def final_training(study: Run, row: Experiment) -> list[str]:
+    """Return the command that trains a row on all training images.
+
+    Args:
+        study (Run): The study; the run is in a folder of it.
+        row (Experiment): The row with the chosen values.
+    """
+    cfg = build_config(row)
+    options = row.changes | study.settings['cfg_options']
+    options.pop(SAVE_BEST)  # the images that chose now train
+    parts = [dict(cfg.get(f'{s}_data') or {}) for s in ('train', 'val')]
+    listed = all([part.pop('ann_file', None) for part in parts])
+    if listed and parts[0] == parts[1]:  # parts of one folder
+        options |= dict(train_data=parts[0], **NO_VAL)
+    command = ['mmdavpt', 'train', str(row.base)]
+    command += ['--work-dir', str(study.folder / 'best')]
+    if 'retrain' in (cfg.get('protocols') or ()):
+        command += ['--protocol', 'retrain']
+    flags = [f'{key}={value}' for key, value in options.items()]
+    return [*command, '--cfg-options', *flags]

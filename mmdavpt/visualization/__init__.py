@@ -1,5 +1,8 @@
 """Figures of what a model learns; only the command line imports them."""
 
-from .attention import attention_figure, layer_attention
+from .attention import attention_figure, compare_attention, layer_attention
 from .curves import curve_figure, read_scalars
+from .figure_hook import FigureHook
+from .mapping import mapping_figure
+from .pictures import load_examples, load_picture
 from .projection import project_2d, projection_figure

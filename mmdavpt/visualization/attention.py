@@ -9,13 +9,15 @@ import numpy as np
 import torch
 from matplotlib import rc_context
 from matplotlib.figure import Figure
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from mmdavpt.errors import UsageError
 from mmdavpt.models.backbones import PromptedBackbone, TokenRequest, view_of
 from mmdavpt.models.backbones.guided_tokens import attention_scores
 
 from .figures import INK
+from .pictures import load_picture
 
 
 class LayerAttention(NamedTuple):
@@ -132,3 +134,51 @@ def attention_figure(
                 ax.imshow(values, vmin=0, **style)
                 ax.set_xlabel(f'sum {np.sum(values):.2f}', fontsize=9)
     return figure
+
+
+def compare_attention(
+    models: Mapping[str, tuple[nn.Module, Dataset]],
+    indices: Sequence[int],
+    labels: Sequence[int | None],
+    class_names: Sequence[str],
+) -> Figure | None:
+    """Draw attention in the last layer with prompts, mean over heads.
+
+    The columns of a model are [CLS], and the prompt of the class, or without
+    guidance or class the prompt that [CLS] attends to most. The map of a
+    class without a prompt is zero.
+
+    Args:
+        models (Mapping[str, tuple[nn.Module, Dataset]]): Beginning of titles
+            to a classifier or segmentor in eval mode, and its dataset.
+        indices (Sequence[int]): Indices of images, the same in all datasets.
+        labels (Sequence[int | None]): Their classes; None if unknown.
+        class_names (Sequence[str]): The name of each class.
+
+    Returns:
+        Figure | None: None if no model has a prompted backbone.
+    """
+    maps: dict[str, list[np.ndarray]] = {}
+    for name, (model, dataset) in models.items():
+        if not isinstance(model.backbone, PromptedBackbone):
+            continue
+        counts = model.backbone.prompts.counts
+        layer = max((k for k, n in enumerate(counts) if n), default=-1)
+        guidance = getattr(model, 'guidance', None)
+        for i, label in zip(indices, labels, strict=True):
+            task = model.backbone, load_picture(model, dataset, i)[1], layer
+            found, prompts = layer_attention(*task)
+            drawn = {'[CLS]': found}
+            if prompts.shape[-1]:
+                title, prompt = 'strongest prompt', prompts.mean(1).argmax()
+                if None not in (guidance, label):
+                    title, prompt = 'prompt of class', guidance.mapping[label]
+                found = layer_attention(*task, prompt.clamp(min=0)).patches
+                drawn[title] = found * (prompt >= 0)
+            for title, found in drawn.items():
+                column = maps.setdefault(f'{name}{title}', [])
+                column.append(found[0].mean(dim=0).cpu().numpy())
+    first, *_ = models.values()
+    pictures = [load_picture(*first, index)[2] for index in indices]
+    names = ['' if k is None else class_names[k] for k in labels]
+    return attention_figure(pictures, maps, names) if maps else None

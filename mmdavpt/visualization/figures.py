@@ -13,6 +13,8 @@ COLORS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9']
 MARKERS = 'os^Dv'
 #: Color of everything that is not data, and of data without a color.
 INK, PALE = '#000000', '#9a9a9a'
+#: Color of what changed.
+ACCENT = COLORS[1]
 _STYLE = (
     '<style>svg{color:#1c2024}text{fill:currentColor}@media(prefers-color-'
     'scheme:dark){svg{color:#e4e7ea}}</style>'

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
 
 from .figures import COLORS, INK, MARKERS, PALE
 
@@ -27,6 +25,10 @@ def project_2d(
     Raises:
         ValueError: If there is no such method.
     """
+    # Slow to import, and a hook imports this folder.
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
     vectors = np.asarray(vectors, dtype=np.float64)
     if method == 'pca':
         return PCA(2, svd_solver='full').fit_transform(vectors)

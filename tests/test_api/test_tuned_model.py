@@ -1,12 +1,14 @@
 """Models of the Python API: their methods, losses, mapping and mistakes."""
 
 import copy
+import json
 import pickle
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.optim import build_optim_wrapper
@@ -14,6 +16,7 @@ from mmengine.structures import PixelData
 from mmpretrain.structures import DataSample
 from mmseg.structures import SegDataSample
 from PIL import Image
+from safetensors.torch import save_file
 from torch import multiprocessing as mp
 
 import mmdavpt
@@ -129,12 +132,44 @@ def test_images_are_normalized_once_and_as_rgb():
 def test_weights_that_do_not_state_their_normalization():
     name = str(ROOT / 'checkpoints/vit-tiny_glyphs.pth')
     sizes = dict(num_classes=3, size=32, arch=dict(num_heads=3))
-    with pytest.warns(UserWarning, match="config has ImageNet's; set `mean`"):
+    with pytest.warns(UserWarning, match='has those of ImageNet; set `mean'):
         mmdavpt.create_model(name, **sizes)
     given = dict(mean=[127.5] * 3, std=[64.0] * 3)
     with warnings.catch_warnings():
         warnings.filterwarnings('error', '.*does not state')
         mmdavpt.create_model(name, **sizes, **given)
+
+
+def test_heads_that_weights_do_not_state():
+    name = str(ROOT / 'checkpoints/vit-tiny_glyphs.pth')
+    with pytest.raises(UsageError, match=r'add arch=dict\(num_heads=\.\.\.'):
+        mmdavpt.create_model(name, num_classes=3, size=32)
+
+
+def test_normalization_of_a_file_for_a_model_of_timm(tmp_path):
+    path = tmp_path / 'model.safetensors'
+    state = timm.create_model(DINO, num_classes=0).state_dict()
+    save_file({k: v.contiguous() for k, v in state.items()}, path)
+    with pytest.warns(UserWarning, match=f'has those of timm for {DINO}; set'):
+        model = create(pretrained=str(path))
+    mean = model.model.data_preprocessor.mean.flatten().tolist()
+    assert mean == pytest.approx([123.675, 116.28, 103.53])
+    declared = dict(mean=[0.1, 0.2, 0.3], std=[0.4, 0.5, 0.6])
+    config = dict(architecture=DINO, pretrained_cfg=declared)
+    (tmp_path / 'config.json').write_text(json.dumps(config))
+    with warnings.catch_warnings():
+        warnings.filterwarnings('error', '.*does not state')
+        model = create(pretrained=str(path))
+    preprocessor = model.model.data_preprocessor
+    assert preprocessor.mean.flatten().tolist() == pytest.approx(
+        [25.5, 51, 76.5]
+    )
+    assert preprocessor.std.flatten().tolist() == pytest.approx(
+        [102, 127.5, 153]
+    )
+    given = dict(mean=[1.0] * 3, std=[2.0] * 3)
+    model = create(pretrained=str(path), **given)
+    assert model.model.data_preprocessor.mean.flatten().tolist() == [1.0] * 3
 
 
 def test_prompts_start_as_tokens_of_the_first_images():

@@ -10,6 +10,7 @@ import pytest
 import torch
 from mmengine.config import ConfigDict
 from mmengine.hooks import CheckpointHook, Hook
+from mmseg.evaluation import IoUMetric
 
 from mmdavpt.checkpoints import (
     SaveError,
@@ -188,6 +189,21 @@ def test_best_named_by_the_last_checkpoint_is_kept(
     content = read_run_checkpoint(str(tmp_path / 'epoch_2.pth'))
     named = content['message_hub']['runtime_info']['best_ckpt']
     assert named == str(tmp_path / best[0])
+
+
+def test_auto_is_miou_of_a_segmentation(tmp_path, weights):
+    cfg = run(tmp_path, weights, 1, (1,), save_best='auto')
+    runner = runs.runner(cfg)
+    runner.register_hook(Scores((1,)))
+    runner.train()
+    metrics = IoUMetric.total_area_to_metrics(*torch.ones(4, 2))
+    assert next(iter(metrics)) == 'aAcc' and 'IoU' in metrics
+    for prefix in ('', 'val/'):
+        hook = DAVPTCheckpointHook(save_best='auto')
+        hook.before_train(runner)
+        scores = {f'{prefix}aAcc': 9.0, f'{prefix}mIoU': 5.0}
+        hook._save_best_checkpoint(runner, scores)
+        assert hook.key_indicators == [f'{prefix}mIoU']
 
 
 def test_overwritten_best_is_not_deleted(tmp_path, weights):

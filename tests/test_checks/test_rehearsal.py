@@ -1,5 +1,6 @@
 """The rehearsal names the step, the files and the reason of a failure."""
 
+import re
 import threading
 
 import numpy as np
@@ -54,6 +55,30 @@ def cfg(tmp_path):
 
 def test_sound_run_passes(cfg):
     assert rehearse(cfg) == ''
+
+
+@pytest.mark.parametrize(
+    'make, changes, sentence',
+    [
+        # Two epochs of three iterations.
+        (toy.classification, {}, 'only 6 opt.* set max_epochs=17 or more'),
+        (
+            toy.classification,
+            {'optim_wrapper.accumulative_counts': 2},
+            'only 3 opt.* steps; for 50, set max_epochs=34 or more',
+        ),
+        (toy.classification, {'train_cfg.max_epochs': 17}, None),
+        (toy.segmentation, {}, 'only 4 opt.* set max_iters=50 or more'),
+        (toy.segmentation, {'train_cfg.max_iters': 50}, None),
+    ],
+)
+def test_short_trainings_are_named(tmp_path, make, changes, sentence, caplog):
+    cfg = make(tmp_path / 'run', changes)
+    assert rehearse(cfg) == ''
+    [log] = tmp_path.glob('run/*/*.log')
+    found = re.findall('the training has only .*', log.read_text())
+    assert len(found) == (sentence is not None)
+    assert all(re.search(sentence, line) for line in found)
 
 
 def without(pipeline, name):

@@ -1,15 +1,22 @@
 """``mmdavpt export``: files, class names, refusals in one sentence."""
 
 import json
+import re
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from PIL import Image
 
+import mmdavpt
 from mmdavpt.checks import config_errors
 from mmdavpt.cli.export import main as export
+from mmdavpt.errors import UsageError
 from mmdavpt.registry import MODELS
 
 from .. import toy
@@ -48,7 +55,71 @@ def test_files_are_next_to_the_checkpoint(run, tmp_path, capsys):
         mean=[127.5] * 3,
         std=[64.0] * 3,
         classes=['a', 'ä', *'cdef'],
+        resize=[],
     )
+
+
+def test_the_test_pipeline_is_described_and_the_docs_follow_it(
+    run, tmp_path, monkeypatch
+):
+    config, checkpoint, _ = run
+    cfg = Config.fromfile(config)
+    steps = [
+        dict(type='LoadImageFromFile'),
+        dict(
+            type='ResizeEdge',
+            scale=36,
+            backend='pillow',
+            interpolation='bicubic',
+        ),
+        dict(type='CenterCrop', crop_size=32),
+        dict(type='PackInputs'),
+    ]
+    cfg.val_dataloader.dataset.pipeline = steps
+    cfg.dump(config)
+    export([config, checkpoint, '--format', 'torchscript'])
+    info = json.loads((tmp_path / 'epoch_2.pth.pt.json').read_text())
+    resize, crop = info['resize']
+    assert resize == dict(steps[1], edge='short')
+    assert crop['type'] == 'CenterCrop' and crop['crop_size'] == [32, 32]
+
+    text = (Path(__file__).parents[2] / 'docs/deployment.md').read_text()
+    block, *_ = re.findall('```python\n(.*?)```', text, re.S)
+    assert 'onnxruntime' in block
+    given = []
+
+    class Session:
+        def __init__(self, path):
+            meta = dict(mmdavpt=json.dumps(info))
+            found = SimpleNamespace(custom_metadata_map=meta)
+            self.get_modelmeta = lambda: found
+
+        def run(self, names, inputs):
+            given.append(inputs['images'])
+            return [np.eye(6)[:1]]
+
+    onnxruntime = SimpleNamespace(InferenceSession=Session)
+    monkeypatch.setitem(sys.modules, 'onnxruntime', onnxruntime)
+    monkeypatch.chdir(tmp_path)
+    model = mmdavpt.load_model(config, checkpoint)
+    for shape in ((45, 70, 3), (71, 40, 3)):
+        rng = np.random.default_rng(0)
+        pixels = rng.integers(256, size=shape, dtype=np.uint8)
+        # Exact, whatever its name.
+        Image.fromarray(pixels).save('bird.jpg', format='png')
+        exec(block, {})
+        images = model.transform('bird.jpg').flip(0)[None]  # BGR
+        expected = (images.numpy() - 127.5) / 64
+        np.testing.assert_allclose(given.pop(), expected, atol=1e-5)
+
+
+def test_frozen_weights_are_passed_on(run, capsys, monkeypatch):
+    def load(cfg, checkpoint, weights):
+        raise UsageError(f'got {weights}')
+
+    monkeypatch.setattr('mmdavpt.api.load_model', load)
+    line = refusal([*run[:2], '--weights', run[0]], capsys)
+    assert f'got {run[0]}' in line
 
 
 def test_normalization_outside_of_the_model_is_described(run, tmp_path):

@@ -12,9 +12,15 @@ from PIL import Image
 
 import mmdavpt
 from mmdavpt.cli import predict, test, train
-from mmdavpt.cli.prediction_files import find_images, find_polygons
+from mmdavpt.cli.prediction_files import (
+    find_images,
+    find_polygons,
+    write_predictions,
+)
+from mmdavpt.datasets.segmentation_folder import palette
 from mmdavpt.errors import UsageError
 
+from ..test_api.test_tuned_model import create, tiny_models  # noqa: F401
 from .test_folder_config import WEIGHTS, write_photos, write_scenes
 
 
@@ -128,7 +134,8 @@ def test_a_ring_has_a_hole():
 
 
 def test_inputs(tmp_path):
-    for name in ('a/x.png', 'a/.hidden/y.png', 'a/b/x.jpg', 'a/notes.txt'):
+    names = ('x.png', '.hidden/y.png', 'b/x.jpg', 'notes.txt', 'v.MOV')
+    for name in (f'a/{name}' for name in names):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
@@ -136,11 +143,92 @@ def test_inputs(tmp_path):
     assert [*find_images([folder])] == ['b/x.jpg', 'x.png']
     assert [*find_images([f'{folder}/*.png', folder])] == ['x.png', 'b/x.jpg']
     assert [*find_images([f'{folder}/b/x.jpg'])] == ['x.jpg']
+    assert [*find_images([f'{folder}/*.[Mm]*'])] == ['v.MOV']
+    assert [*find_images([f'{folder}/v.MOV'])] == ['v.MOV']
     for wrong in (f'{folder}/*.bmp', f'{folder}/c'):
         with pytest.raises(UsageError, match='names no image'):
             find_images([wrong])
     with pytest.raises(UsageError, match='name images'):
         find_images([])
+
+
+@pytest.fixture
+def model_file(tmp_path, monkeypatch):
+    """Return the name of a model file in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    model = create('linear', pretrained=False)
+    mmdavpt.save_model(model, 'm.safetensors', complete=True)
+    return 'm.safetensors'
+
+
+def test_unreadable_images_are_skipped(model_file, capsys):
+    Path('x').mkdir()
+    Image.new('RGB', (40, 40)).save('x/a.png')
+    Image.new('RGB', (40, 40)).save('x/c.png')
+    Path('x/b.png').write_bytes(b'no image')
+    Path('x/d.mp4').write_bytes(b'no video')
+    assert predict.main([model_file, 'x', 'x/*.mp4']) == 1
+    out, err = capsys.readouterr()
+    first, second = err.splitlines()
+    assert first.startswith('warning: ') and 'x/b.png cannot be read' in first
+    assert 'x/d.mp4 cannot be read' in second and 'it is skipped' in second
+    assert '2 images, 2 skipped; results in predictions\n' in out
+    rows = json.loads(Path('predictions/predictions.json').read_text())
+    assert [row['image'] for row in rows] == ['a.png', 'c.png']
+    assert predict.main([model_file, 'x/a.png']) == 0
+
+
+def write_video(path):
+    """Write seven frames, each brighter; return them as decoded, RGB."""
+    code = cv2.VideoWriter_fourcc(*'mp4v')
+    writer = cv2.VideoWriter(path, code, 10, (48, 40))
+    for i in range(7):
+        writer.write(np.full((40, 48, 3), (30 * i, 20 * i, 5), np.uint8))
+    writer.release()
+    video, frames = cv2.VideoCapture(path), []
+    for _ in range(7):
+        found, frame = video.read()
+        assert found
+        frames.append(frame[..., ::-1])
+    assert not video.read()[0]
+    return frames
+
+
+def test_frames_of_videos(model_file):
+    frames = write_video('clip.mp4')
+    model = mmdavpt.load_model(model_file)
+    expected = [r['scores'].tolist() for r in model.predict(frames)]
+    assert len({str(scores) for scores in expected}) == 7
+    found = model.predict(['clip.mp4', frames[1]], every=3)
+    scores = [r['scores'].tolist() for r in found]
+    assert scores == [*expected[::3], expected[1]]
+    assert len(model.predict([Path('clip.mp4')])) == 7
+
+    predict.main([model_file, 'clip.mp4', '--every', '3', '--top-k', '1'])
+    rows = json.loads(Path('predictions/predictions.json').read_text())
+    names = ['clip.mp4#000000', 'clip.mp4#000003', 'clip.mp4#000006']
+    assert [row['image'] for row in rows] == names
+    best = [row['predictions'][0]['score'] for row in rows]
+    assert best == [max(scores) for scores in expected[::3]]
+    with open('predictions/predictions.csv', newline='') as file:
+        assert [line['image'] for line in csv.DictReader(file)] == names
+
+
+def test_masks_of_frames(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    frames = write_video('clip.mp4')
+    model = create('linear', task='segmentation', head='linear')
+    write_predictions(model, {'clip.mp4': 'clip.mp4'}, 'out', 1, every=6)
+    masks = sorted(path.name for path in Path('out/masks').iterdir())
+    assert masks == ['clip.mp4#000000.png', 'clip.mp4#000006.png']
+    mask = np.asarray(Image.open(f'out/masks/{masks[1]}'))
+    [expected] = model.predict(frames[6:])
+    assert np.array_equal(mask, expected['mask'])
+    overlay = np.asarray(Image.open(f'out/overlays/{masks[1]}'))
+    colors = palette(3)
+    assert np.array_equal(
+        overlay, frames[6] // 2 + np.uint8(colors)[mask] // 2
+    )
 
 
 def test_mistakes_are_one_sentence(tmp_path, monkeypatch, capsys):

@@ -4,7 +4,11 @@ import pytest
 from mmengine.config import Config
 
 from mmdavpt.cli import common as cli
-from mmdavpt.cli.protocol import selection_warning, with_protocol
+from mmdavpt.cli.protocol import (
+    selection_warning,
+    validates_test_images,
+    with_protocol,
+)
 from mmdavpt.errors import UsageError
 
 CONFIG = """
@@ -53,6 +57,14 @@ def test_nested_changes_are_merged_into_a_copy(path):
     assert tuned.default_hooks.checkpoint == dict(
         type='CheckpointHook', interval=1, save_best='auto'
     )
+
+
+@pytest.mark.parametrize(
+    'name, same', [('tune', False), ('retrain', False), ('released', True)]
+)
+def test_validation_images_may_be_the_test_images(path, name, same):
+    cfg = with_protocol(Config.fromfile(path), name)
+    assert validates_test_images(cfg) == same
 
 
 @pytest.mark.parametrize('name', [None, 'retrain'])

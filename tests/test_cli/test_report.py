@@ -21,6 +21,7 @@ from mmdavpt.cli.run_report import page
 from mmdavpt.cli.run_report.tested_run import Outcome, OutcomeHook, TestedRun
 from mmdavpt.engine.runner import DAVPTRunner
 from mmdavpt.errors import UsageError
+from mmdavpt.visualization import load_picture
 from tests import toy
 
 from .test_data_report.test_page import Page
@@ -85,6 +86,7 @@ def test_report_of_two_classifiers(pair, tmp_path, capsys):
     assert not re.search(r'url\(|@import|src="http', text)
     for name in (*NAMES, 'a<b>', 'vpt'):
         assert name in found.text, name
+    assert '24 validation images (the config has no other' in found.text
     assert '1,234' in found.text and '62' in found.text
     drawn = sum(figures(found), [])
     assert {'loss_guidance_token', 'moved_classes', 'loss'} <= {*drawn}
@@ -92,18 +94,26 @@ def test_report_of_two_classifiers(pair, tmp_path, capsys):
     assert 'vpt: strongest prompt' in drawn
     assert 'model.guidance.type' not in found.text
     assert 'model.guidance' in found.text  # a difference
-    assert found.text.count('had another prompt in epoch_1') == 1
+    assert {'epoch_1', 'epoch_2', 'prompt 2'} <= {*drawn}
+    [changed] = [text for text in drawn if 'changed their prompt' in text]
+    assert re.match(r'\d of 6 classes', changed)
+    assert drawn.count('[CLS]') == 0 and 'a<b>: [CLS]' in drawn
 
 
 def test_report_of_a_segmentation(tmp_path):
     changes = {'default_hooks.checkpoint.interval': 2}
+    val = toy.segmentation('')['val_dataloader']
+    other = dict(val, dataset=dict(val['dataset'], seed=2))
+    changes |= dict(test_dataloader=other, test_cfg={})
+    changes['test_evaluator'] = toy.segmentation('')['val_evaluator']
     run = train(tmp_path / 'seg', toy.segmentation, changes)
     found = Page(page.write_page([run]))
+    assert '4 test images of' in found.text
     assert 'IoU of each class' in found.text
     assert 'background' in found.text and 'mIoU' in found.text
     # Four images, each among the worst and the best: three pictures.
     assert found.text.count('prediction of seg') == 8
-    assert {'decode.loss_ce'} <= {*sum(figures(found), [])}
+    assert {'decode.loss_ce', 'prompt 0'} <= {*sum(figures(found), [])}
     assert 'Config differences' not in found.text
 
 
@@ -156,10 +166,8 @@ def test_pictures_are_what_the_model_sees(kind):
         preprocess.to_rgb = True
     else:
         preprocess.channel_conversion = kind == 'raw'
-    run = object.__new__(TestedRun)
-    run.model = SimpleNamespace(data_preprocessor=preprocess)
-    run.dataset = [dict(inputs=bgr)]
-    picture = run.load(0)[2]
+    model = SimpleNamespace(data_preprocessor=preprocess)
+    picture = load_picture(model, [dict(inputs=bgr)], 0)[2]
     red = [250, 20, 10] if kind != 'raw' else [10, 20, 250]
     assert picture.tolist() == [[red] * 2] * 2
 

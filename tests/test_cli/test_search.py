@@ -11,15 +11,19 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-import torch
-from mmseg.evaluation import IoUMetric
+from mmengine.config import Config
 
-from mmdavpt.cli import experiment, search, train
+from mmdavpt.cli import experiment, options, search, train
+from mmdavpt.cli.folder_config import write_config
+from mmdavpt.registry import DATASETS
 from mmdavpt.shipped import CONFIGS
 from tests import toy
 
+from .test_folder_config import WEIGHTS, write_photos
+
 optuna = pytest.importorskip('optuna')
 study_module = pytest.importorskip('mmdavpt.cli.search_study')
+BEST = 'work/toy/toy/seed_0/best'
 LR = 'optim_wrapper.optimizer.lr'
 SPACE = {
     LR: dict(low=1e-4, high=0.1, log=True),
@@ -135,11 +139,42 @@ def test_test_images_cannot_choose(command, config, capsys, trained):
         with pytest.raises(SystemExit):
             command()
         assert 'no validation images that are not' in capsys.readouterr().err
-    # A protocol with validation images is searched.
-    protocols = dict(tune=dict(val_dataloader=val))
+    # A protocol with validation images is searched, and the result is
+    # trained under the one with all images.
+    protocols = dict(tune=dict(val_dataloader=val), retrain=dict())
     config(val_dataloader=None, protocols=protocols, protocol='tune')
     assert command('--trials', '1') == 0
     assert trained == ['trial_0']
+    assert f'{BEST} --protocol retrain --cfg-o' in capsys.readouterr().out
+
+
+def test_lists_of_one_folder_train_together(
+    command, tmp_path, trained, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    write_photos(tmp_path / 'data/train')
+    write_photos(tmp_path / 'data/test')
+    argv = ['data', *WEIGHTS, '--size', '32']
+    args = options.parse_arguments(train.add_arguments, argv)
+    path = write_config(args, argv)
+    space = CONFIGS / 'experiments/search_rates.json'
+    argv = [path, '--trials', '1', '--work-dir', 'runs', '--space', str(space)]
+    monkeypatch.setattr(
+        study_module,
+        'train_and_test',
+        lambda run, *_, **__: run.write(metrics={'best val': 1.0}),
+    )
+    assert search.main(argv) == 0
+    flags = shlex.split(capsys.readouterr().out.splitlines()[-1])
+    args = options.parse_arguments(train.add_arguments, flags[2:])
+    cfg = train.load(args)
+    datasets = [
+        DATASETS.build(c.train_dataloader.dataset)
+        for c in (Config.fromfile(path), cfg)
+    ]
+    assert [*map(len, datasets)] == [9, 12]
+    assert cfg.val_dataloader is None and cfg.val_cfg is None
+    assert 'test' in cfg.test_dataloader.dataset.data_prefix
 
 
 def test_shipped_space_is_named(command, config, read):
@@ -150,21 +185,18 @@ def test_shipped_space_is_named(command, config, read):
     assert read()['settings']['space'] == space
 
 
-def test_segmentation_is_chosen_by_miou(command, config, read, trained):
-    # mmengine's 'auto' is the first metric: of an IoUMetric, aAcc.
-    metrics = IoUMetric.total_area_to_metrics(*torch.ones(4, 2))
-    assert next(iter(metrics)) == 'aAcc' and 'IoU' in metrics
+def test_metric_that_chooses(command, read, trained):
     key = 'default_hooks.checkpoint.save_best'
-    for scope, expected in (('mmpretrain', 'auto'), ('mmseg', 'mIoU')):
-        config(default_scope=scope)
-        assert command('--trials', '1', work=scope) == 0
-        assert read(scope)['settings']['cfg_options'] == {key: expected}
+    assert command('--trials', '1') == 0
+    assert read()['settings']['cfg_options'] == {key: 'auto'}
     given = f'{key}=mDice'
     assert command('--trials', '1', '--cfg-options', given, work='dice') == 0
     assert read('dice')['settings']['cfg_options'] == {key: 'mDice'}
 
 
-def test_study_has_the_trials_and_the_best(command, read, trained, capsys):
+def test_study_has_the_trials_and_the_best(
+    command, read, trained, capsys, tmp_path
+):
     assert command('--trials', '12') == 0
     content = read()
     assert trained == [f'trial_{i}' for i in range(12)]
@@ -184,6 +216,10 @@ def test_study_has_the_trials_and_the_best(command, read, trained, capsys):
     flags = shlex.split(out.splitlines()[1])
     best = values_of(content)[best]
     assert flags[:2] == ['mmdavpt', 'train'] and f'{LR}={best[LR]}' in flags
+    # With its epochs, it is not chosen by images that train.
+    assert 'save_best' not in out
+    assert flags[3:5] == ['--work-dir', str(tmp_path / BEST)]
+    assert '--protocol' not in flags
     # Nothing is trained again; more trials continue the same study.
     assert command('--trials', '12') == command('--report') == 0
     assert len(trained) == 12
@@ -362,8 +398,8 @@ def test_pruned_run_stops_and_the_best_can_be_trained(
     flags += ['test_dataloader=None', 'test_evaluator=None', 'test_cfg=None']
     again = tmp_path / 'again'
     train.main([*flags, '--work-dir', str(again)])
-    best = [path.name for path in again.glob('best_*.pth')]
-    assert [p.name for p in folder.glob('trial_0/best_*.pth')] == best
+    assert (again / 'epoch_4.pth').is_file()
+    assert not [*again.glob('best_*.pth')]
     # All others are better at every step.
     study = study_module.update_study(
         SimpleNamespace(

@@ -4,9 +4,8 @@ import warnings
 
 import pytest
 
-from tools.visualization import figures
+from tools.visualization import figures, show_mapping
 from tools.visualization.figures import readable_names
-from tools.visualization.mapping import mapping_figure
 
 NAMES = ['cat', '犬', '山\u3000川']
 
@@ -50,9 +49,14 @@ def test_names_without_a_font_become_numbers(fonts):
         assert readable_names(NAMES)[0] == ['cat', '#1', '#2']
 
 
-def test_figures_draw_readable_names(fonts, recwarn):
+def test_figures_draw_readable_names(fonts, recwarn, monkeypatch):
     fonts()
-    figure = mapping_figure(NAMES, [('now', [0, 0, 1])])
+    drawn = []
+    monkeypatch.setattr(
+        show_mapping, 'save_figure', lambda f, _: drawn.append(f)
+    )
+    show_mapping.draw_mapping(NAMES, [('now', [0, 0, 1])], 'a.png')
+    [figure] = drawn
     figure.canvas.draw()
     assert [str(w.message)[:17] for w in recwarn] == ['no installed font']
     texts = {text.get_text() for text in figure.axes[0].texts}

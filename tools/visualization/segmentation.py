@@ -7,12 +7,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from .figures import (
-    INK,
-    PALE,
-    readable_names,
-    save_figure,
-)
+from .figures import INK, PALE, readable_names, save_figure
 
 _GREY, _WHITE = (150, 150, 150), (255, 255, 255)
 

@@ -39,14 +39,58 @@ if __name__ == '__main__':
     options.parse_arguments(add_arguments)  # answer before slow imports
 
 import numpy as np  # noqa: E402
+from matplotlib import rc_context  # noqa: E402
 
 from mmdavpt.checkpoints import read_run_checkpoint  # noqa: E402
 from mmdavpt.cli.messages import exit_with_sentence  # noqa: E402
-from tools.visualization.mapping import (  # noqa: E402
-    draw_mapping,
-    moved_classes,
-    prompt_groups,
+from mmdavpt.visualization import mapping_figure  # noqa: E402
+from tools.visualization.figures import (  # noqa: E402
+    readable_names,
+    save_figure,
 )
+
+
+def prompt_groups(
+    mapping: Sequence[int], num_prompts: int | None = None
+) -> list[list[int]]:
+    """Group classes by their prompt.
+
+    Args:
+        mapping (Sequence[int]): The prompt of each class, with shape (K, );
+            -1 for a class without a prompt.
+        num_prompts (int, optional): The number of prompts ``P``. Defaults to
+            None: up to the highest in the mapping.
+
+    Returns:
+        list[list[int]]: The classes of each prompt, in order; an unassigned
+        prompt has none.
+
+    Raises:
+        ValueError: If the mapping leaves [-1, P).
+    """
+    mapping = np.asarray(mapping)
+    if num_prompts is None:
+        num_prompts = int(mapping.max()) + 1
+    if mapping.min() < -1 or mapping.max() >= num_prompts:
+        raise ValueError(
+            f'a mapping to {num_prompts} prompts should lie in '
+            f'[-1, {num_prompts}), but got values from {int(mapping.min())} '
+            f'to {int(mapping.max())}'
+        )
+    return [np.flatnonzero(mapping == p).tolist() for p in range(num_prompts)]
+
+
+def draw_mapping(
+    class_names: Sequence[str],
+    mappings: Sequence[tuple[str, Sequence[int]]],
+    path: str,
+    num_prompts: int = 0,
+) -> None:
+    """Draw :func:`.mapping_figure` into the file ``path``."""
+    names, families = readable_names(class_names)
+    with rc_context({'font.family': families}):
+        figure = mapping_figure(names, mappings, num_prompts=num_prompts)
+        save_figure(figure, path)
 
 
 class SavedMapping(NamedTuple):
@@ -140,7 +184,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for i, (path, one) in enumerate(zip(args.checkpoints, saved, strict=True)):
         print('\n'.join([path, *describe(one, names)]))
         if i:
-            moved = moved_classes(saved[i - 1].mapping, one.mapping)
+            moved = np.flatnonzero(saved[i - 1].mapping != one.mapping)
             print(
                 f'{len(moved)} classes changed their prompt: '
                 f'{" ".join(names[k] for k in moved)}'

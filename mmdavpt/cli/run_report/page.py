@@ -13,8 +13,8 @@ from PIL import Image
 
 from mmdavpt import visualization as vis
 from mmdavpt.checkpoints.reading import read_run_checkpoint
+from mmdavpt.checks.data.before_run import evenly_spread
 from mmdavpt.errors import UsageError
-from mmdavpt.models.backbones import PromptedBackbone
 from mmdavpt.visualization.figures import COLORS, to_svg
 
 from ..data_report.page import encode, render
@@ -22,6 +22,8 @@ from ..experiment_report import mean_costs
 from .tested_run import TestedRun
 
 TEMPLATE = Path(__file__).with_name('page.html.jinja')
+#: Of a guided model in a checkpoint.
+MAPPING = 'guidance.mapping'
 #: Options that name a run only.
 NAMES_ONLY = {'experiment_name', 'work_dir', 'load_from'}
 #: How many of the best and of the worst images are shown.
@@ -54,9 +56,13 @@ def write_page(folders: Sequence[Path]) -> str:
     worst, best = order[:IMAGES], order[::-1][:IMAGES]
     scalars = {name: run.scalars for name, run in runs.items()}
     names = sorted({k for of_run in scalars.values() for k in of_run})
+    models = {f'{n}: ': (r.model, r.dataset) for n, r in runs.items()}
+    shown, classes = [*worst[:2], *best[:2]], first.class_names
+    labels = [first.labels[i] for i in shown]
     figures = dict(
         Curves={n: vis.curve_figure(n, scalars) for n in names},
-        Attention={'': draw_attention(runs, [*worst[:2], *best[:2]])},
+        Attention={'': vis.compare_attention(models, shown, labels, classes)},
+        Mapping={name: draw_mapping(run) for name, run in runs.items()},
     )
     return render(
         TEMPLATE,
@@ -76,7 +82,6 @@ def write_page(folders: Sequence[Path]) -> str:
             title: {name: to_svg(fig) for name, fig in drawn.items() if fig}
             for title, drawn in figures.items()
         },
-        mappings={n: describe_mapping(run) for n, run in runs.items()},
         differences=config_differences([r.cfg for r in runs.values()]),
     )
 
@@ -131,7 +136,7 @@ def draw_image(runs: Runs, index: int) -> dict:
         'outcomes', one of each run.
     """
     first, *_ = runs.values()
-    batch, _, picture = first.load(index)
+    batch, _, picture = vis.load_picture(first.model, first.dataset, index)
     drawn = dict(image=draw(picture))
     if first.is_segmentation:
         size = len(first.class_names)
@@ -140,7 +145,8 @@ def draw_image(runs: Runs, index: int) -> dict:
         colors = np.array([*colors, (128, 128, 128)], dtype=np.uint8)
         for name, run in runs.items():
             with torch.no_grad():
-                (sample,) = run.model.test_step(run.load(index)[0])
+                raw, *_ = vis.load_picture(run.model, run.dataset, index)
+                (sample,) = run.model.test_step(raw)
             labels, found = (
                 draw(colors[x.data[0].cpu().clamp(max=size)])
                 for x in (sample.gt_sem_seg, sample.pred_sem_seg)
@@ -153,82 +159,28 @@ def draw_image(runs: Runs, index: int) -> dict:
     )
 
 
-def describe_mapping(run: TestedRun) -> dict | None:
-    """Return the mapping of a guided run, and how it changed.
+def draw_mapping(run: TestedRun, most: int = 3) -> Figure | None:
+    """Draw the mapping of a guided run, and those of earlier checkpoints.
 
     Args:
-        run (TestedRun): The run.
+        run (TestedRun): The run. Classes of a segmentation have no pictures.
+        most (int): How many mappings, the first one in the folder among them.
+            Defaults to 3.
 
     Returns:
-        dict | None: 'after', the prompt of each class; 'before', that of the
-        first checkpoint in its folder, 'first'; and 'pictures', class to
-        the data URI of an image, without those of a segmentation. None
-        without guidance.
+        Figure | None: None without guidance.
     """
     if run.guidance is None:
         return None
-    paths = Path(run.checkpoint).parent.glob('*_[0-9]*.pth')
-    first = min(paths, key=_number, default=Path(run.checkpoint))
-    state = read_run_checkpoint(str(first))['state_dict']
-    pictures = {
-        k: draw(run.load(run.labels.index(k))[2])
-        for k in {*run.labels}
-        if not run.is_segmentation
-    }
-    return dict(
-        after=run.guidance.mapping.tolist(),
-        before=state['guidance.mapping'].tolist(),
-        first=first.stem,
-        pictures=pictures,
-        num_prompts=run.guidance.num_prompts,
-    )
-
-
-def draw_attention(runs: Runs, shown: Sequence[int]) -> Figure | None:
-    """Draw attention in the last layer with prompts, mean over heads.
-
-    Args:
-        runs (Mapping[str, TestedRun]): The runs by name.
-        shown (Sequence[int]): Indices of the images.
-
-    Returns:
-        Figure | None: For each run [CLS] and the prompt of the class, without
-        guidance the prompt that [CLS] attends to most. None if no run has a
-        prompted backbone.
-    """
-    columns: dict[str, list] = {}
-    for name, run in runs.items():
-        if not isinstance(run.model.backbone, PromptedBackbone):
-            continue
-        for i in shown:
-            task = run.model.backbone, run.load(i)[1], _last_layer(run)
-            maps, prompts = vis.layer_attention(*task)
-            columns.setdefault(f'{name}: [CLS]', []).append(maps)
-            if not prompts.shape[-1]:
-                continue
-            prompt, title = prompts.mean(dim=1).argmax(), 'strongest prompt'
-            if run.guidance is not None:
-                label, title = run.labels[i], 'prompt of class'
-                prompt = run.guidance.mapping[label]
-            maps = vis.layer_attention(*task, prompt.clamp(min=0)).patches
-            maps = maps * (prompt >= 0)  # nothing for a class without one
-            columns.setdefault(f'{name}: {title}', []).append(maps)
-    if not columns:
-        return None
-    first, *_ = runs.values()
-    maps = {
-        title: [x[0].mean(dim=0).cpu().numpy() for x in column]
-        for title, column in columns.items()
-    }
-    names = [first.class_names[first.labels[i]] for i in shown]
-    return vis.attention_figure([first.load(i)[2] for i in shown], maps, names)
-
-
-def _last_layer(run: TestedRun) -> int:
-    """Return the last layer with prompts, or else the last one."""
-    counts = run.model.backbone.prompts.counts
-    return max((i for i, n in enumerate(counts) if n), default=-1)
-
-
-def _number(checkpoint: Path) -> int:
-    return int(checkpoint.stem.rpartition('_')[2])
+    last = Path(run.checkpoint)
+    kind = last.stem.rpartition('_')[0]
+    paths = [*last.parent.glob(f'{kind}_[0-9]*.pth')] or [last]
+    paths.sort(key=lambda path: int(path.stem.rpartition('_')[2]))
+    mappings = [
+        (path.stem, read_run_checkpoint(str(path))['state_dict'][MAPPING])
+        for path in (paths[i] for i in evenly_spread(len(paths), most))
+    ]
+    labels = [] if run.is_segmentation else run.labels
+    pictures = vis.load_examples(run.model, run.dataset, labels)
+    prompts = run.guidance.num_prompts
+    return vis.mapping_figure(run.class_names, mappings, pictures, prompts)

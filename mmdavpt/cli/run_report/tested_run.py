@@ -6,9 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from mmengine.config import Config
-from mmengine.dataset import pseudo_collate
 from mmengine.hooks import Hook
-from torch import Tensor
 
 from mmdavpt.checkpoints import last_checkpoint
 from mmdavpt.errors import UsageError
@@ -17,6 +15,7 @@ from mmdavpt.unwrap import unwrap
 from mmdavpt.visualization import read_scalars
 
 from ..common import build_runner
+from ..protocol import validates_test_images
 
 
 class Outcome(NamedTuple):
@@ -82,6 +81,7 @@ class TestedRun:
         model (nn.Module): The model, in eval mode.
         guidance (PromptGuidance | None): Its guidance, if it has one.
         dataset (Dataset): The test set, or else the validation set.
+        is_validation (bool): Whether that is the validation set.
         class_names (list[str]): Its K classes.
         is_segmentation (bool): Whether the model segments.
         metrics (dict[str, float]): Of that set.
@@ -108,6 +108,7 @@ class TestedRun:
         cfg = self.cfg.copy()
         for part in ('dataloader', 'evaluator', 'cfg'):
             cfg.setdefault(f'test_{part}', cfg.get(f'val_{part}'))
+        self.is_validation = validates_test_images(cfg)
         cfg.test_dataloader.sampler.shuffle = False
         # Without a visualizer no service gets the test.
         cfg.update(experiment_name=scratch, visualizer=None, launcher='none')
@@ -155,23 +156,3 @@ class TestedRun:
         order = np.argsort(-wrong, axis=None, kind='stable')[:most]
         pairs = np.transpose(np.unravel_index(order, wrong.shape)).tolist()
         return [(int(wrong[i, j]), i, j) for i, j in pairs if wrong[i, j]]
-
-    def load(self, index: int) -> tuple[dict, Tensor, np.ndarray]:
-        """Load an image as the model gets it.
-
-        Args:
-            index (int): Its index in the dataset.
-
-        Returns:
-            tuple[dict, Tensor, np.ndarray]: The raw batch of it, the
-            normalized image, (1, 3, H, W), and the picture to draw, uint8,
-            RGB, (H, W, 3).
-        """
-        pre = self.model.data_preprocessor
-        batch = pseudo_collate([self.dataset[index]])
-        inputs = pre(batch, False)['inputs']
-        # Without, the pipeline normalizes, or nothing.
-        pixels = inputs[0] * getattr(pre, 'std', 1) + getattr(pre, 'mean', 0)
-        pixels = pixels.clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
-        rgb = getattr(pre, 'to_rgb', getattr(pre, 'channel_conversion', True))
-        return batch, inputs, pixels if rgb else pixels[..., ::-1]

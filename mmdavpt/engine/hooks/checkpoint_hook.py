@@ -154,6 +154,9 @@ class DAVPTCheckpointHook(CheckpointHook):
             self._remove(runner, self._path_of(step))
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+        # 'auto' is the first metric, which of an IoUMetric is aAcc.
+        first = sorted(metrics, key=lambda name: not name.endswith('mIoU'))
+        metrics = {name: metrics[name] for name in first}
         # mmengine deletes the old best before it saves the new one.
         outdated = []
         with (

@@ -30,6 +30,10 @@ PICKLE_ADVICE = (
 )
 
 
+#: What to do without a file, in a config.
+SET_PATH = 'set model.backbone.init_cfg.checkpoint to its path'
+
+
 class Checkpoint(NamedTuple):
     """Weights of a file and their declared properties.
 
@@ -70,8 +74,7 @@ def read_checkpoint(source: str, allow_pickle: bool = False) -> Checkpoint:
     if not osp.isfile(path):
         raise FileNotFoundError(
             f'the pre-trained checkpoint {osp.abspath(path)} does not exist; '
-            'download it, and set model.backbone.init_cfg.checkpoint to its '
-            'path'
+            f'download it, and {SET_PATH}'
         )
     normalization = None
     if path.endswith('.npz'):

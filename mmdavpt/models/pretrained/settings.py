@@ -20,7 +20,7 @@ from .timm_architecture import functions_of
 #: Of weights whose images the recommended configs normalize by a guess.
 UNDECLARED = (
     '{} does not state the mean and std of its images, so the config has '
-    "ImageNet's; set `mean` and `std` if they are others"
+    'those of {}; set `mean` and `std` if they are others'
 )
 
 
@@ -143,7 +143,8 @@ def _sizes(
     if heads is None:
         raise UsageError(
             'the file does not state how many attention heads its layers of '
-            f'{channels} channels have; add --arch "dict(num_heads=...)"'
+            f'{channels} channels have; add arch=dict(num_heads=...), on the '
+            'command line --arch "dict(num_heads=...)"'
         )
     return dict(
         embed_dims=channels,

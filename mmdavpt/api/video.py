@@ -1,0 +1,47 @@
+"""Read the frames of videos."""
+
+import mimetypes
+import os
+from collections.abc import Iterator
+
+import cv2
+
+from mmdavpt.errors import UsageError
+
+from .transform import Picture
+
+
+def is_video(path: str) -> bool:
+    """Return whether the extension of a file, in any case, is of a video.
+
+    Args:
+        path (str): The file.
+    """
+    return (mimetypes.guess_type(path, False)[0] or '').startswith('video/')
+
+
+def frames_of(image: Picture, every: int = 1) -> Iterator[tuple[str, Picture]]:
+    """Yield the frames of a video; of anything else, the image itself.
+
+    Args:
+        image (Picture): A file of a video, or an image.
+        every (int): Which frames to read: 10 is 0, 10, 20, ... Defaults to 1.
+
+    Yields:
+        tuple[str, Picture]: What a name ends in, such as '#000012', the
+        number of the frame from 0, or '' of an image; and the image.
+
+    Raises:
+        UsageError: If it is a video without a frame that can be decoded.
+    """
+    if not isinstance(image, str | os.PathLike) or not is_video(image):
+        yield '', image
+        return
+    video = cv2.VideoCapture(os.fspath(image))
+    number = 0
+    while video.grab():
+        if number % every == 0:
+            yield f'#{number:06d}', video.retrieve()[1][..., ::-1]
+        number += 1
+    if not number:
+        raise UsageError(f'{image} cannot be read: OpenCV decodes no frame')

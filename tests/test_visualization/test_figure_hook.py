@@ -1,0 +1,89 @@
+"""The hook that gives the visualizer pictures of attention and mapping."""
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from PIL import Image
+
+from mmdavpt.engine.runner import DAVPTRunner
+from mmdavpt.errors import UsageError
+from mmdavpt.visualization import figure_hook
+from tests import toy
+
+
+def train(folder, make, hook=None, **changes):
+    cfg = make(folder, changes)
+    cfg['visualizer'] = dict(
+        type='Visualizer', vis_backends=[dict(type='LocalVisBackend')]
+    )
+    if hook is not None:
+        cfg['custom_hooks'].append(dict(type='mmdavpt.FigureHook', **hook))
+    runner = DAVPTRunner.from_cfg(Config(cfg))
+    runner.train()
+    pictures = sorted(folder.glob('*/vis_data/vis_image/*.png'))
+    return runner, {
+        path.stem: np.asarray(Image.open(path)) for path in pictures
+    }
+
+
+@pytest.mark.parametrize(
+    'make, names',
+    [
+        (
+            toy.classification,
+            ['attention_1', 'attention_2', 'mapping_1', 'mapping_2'],
+        ),
+        (toy.segmentation, ['attention_2', 'attention_4', 'mapping_2']),
+    ],
+)
+def test_pictures_are_drawn_and_change_no_training(
+    tmp_path, make, names, monkeypatch
+):
+    drawn, draw = [], figure_hook.mapping_figure
+    monkeypatch.setattr(
+        figure_hook,
+        'mapping_figure',
+        lambda *args: drawn.append(args) or draw(*args),
+    )
+    hook = dict(num_images=2)
+    if make is toy.segmentation:
+        hook['interval'] = 2
+        names = [*names, 'mapping_4']
+    runner, pictures = train(tmp_path / 'with', make, hook)
+    assert sorted(pictures) == names
+    assert all(p.std() > 1 and p.ndim == 3 for p in pictures.values())
+    state = runner.model.state_dict()
+    _, (last, number) = drawn[-1][0], (drawn[-1][1][-1], drawn[-1][3])
+    start, _ = drawn[-1][1]
+    assert start[0] == 'at the start' and number == 3
+    assert last == (
+        'epoch 2' if make is toy.classification else 'iteration 4',
+        state['guidance.mapping'].tolist(),
+    )
+    examples = {*range(6)} if make is toy.classification else set()
+    assert {*drawn[-1][2]} == examples
+    plain, none = train(tmp_path / 'without', make)
+    assert not none
+    for name, value in plain.model.state_dict().items():
+        assert torch.equal(value, state[name]), name
+
+
+def test_unguided_models_have_no_mapping(tmp_path):
+    changes = {'model.guidance': None}
+    _, pictures = train(tmp_path, toy.classification, {}, **changes)
+    assert sorted(pictures) == ['attention_1', 'attention_2']
+
+
+def test_other_backbones_are_refused(tmp_path):
+    model = dict(toy.classification('')['model'], type='ImageClassifier')
+    del model['guidance']
+    model['backbone'] = dict(
+        type='VisionTransformer',
+        arch=dict(toy.ARCH),
+        img_size=32,
+        patch_size=8,
+    )
+    changes = dict(model=model, custom_hooks=[])
+    with pytest.raises(UsageError, match='a prompted ViT, not a VisionTrans'):
+        train(tmp_path, toy.classification, {}, **changes)

@@ -9,6 +9,7 @@ os.environ['CUDA_VISIBLE_DEVICES'] = ''
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
 from mmengine.config import Config  # noqa: E402
 from mmengine.logging import MMLogger  # noqa: E402
 from mmengine.registry import DefaultScope  # noqa: E402
@@ -16,6 +17,10 @@ from mmengine.runner import Runner  # noqa: E402
 from mmengine.runner.checkpoint import CheckpointLoader  # noqa: E402
 
 torch.set_num_threads(1)
+# No test depends on the clock: a busy machine draws examples slowly.
+slow = [HealthCheck.too_slow]
+settings.register_profile('busy', suppress_health_check=slow)
+settings.load_profile('busy')
 
 
 def pytest_collection_modifyitems(items):

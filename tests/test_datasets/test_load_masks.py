@@ -265,7 +265,7 @@ maps = st.dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     value_map=maps,
     reduce_zero_label=st.booleans(),
@@ -297,7 +297,7 @@ def test_maps_equal_a_loop_over_pixels(
     assert load(*args, value_map=value_map).tolist() == [expected]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     colors=st.lists(
         st.tuples(*[st.integers(0, 255)] * 3), min_size=2, unique=True

@@ -218,7 +218,7 @@ def test_one_class_turns_the_guidance_off(classes, excluded):
     assert result.centroids.shape == (3, 2) and not result.centroids.any()
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 @given(
     seen=st.lists(st.booleans(), min_size=2, max_size=9).filter(any),
     num_prompts=st.integers(1, 10),

@@ -107,7 +107,7 @@ def test_far_warm_centroid_gets_a_member():
     assert assignment[2] == 2
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25, derandomize=True)
 @given(st.data())
 def test_every_cluster_has_a_member(data):
     # Few values make duplicates likely.

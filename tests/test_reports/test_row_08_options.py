@@ -24,14 +24,14 @@ VALUES = st.recursive(
 WORDS = st.from_regex(r'[a-z][\w\\/ .:=#+-]*[x-z]', fullmatch=True)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(VALUES)
 def test_what_python_prints_is_read_back(value):
     parsed = parse_value(repr(value))
     assert parsed == value and type(parsed) is type(value)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(WORDS, min_size=2))
 def test_lists_of_texts_need_no_quotes(words):
     assert parse_value(','.join(words)) == words
@@ -39,7 +39,7 @@ def test_lists_of_texts_need_no_quotes(words):
     assert parse_value(', '.join(words)) == ', '.join(words)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.text())
 def test_any_text_is_read_or_refused(text):
     try:

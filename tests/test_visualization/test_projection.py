@@ -21,7 +21,7 @@ def test_pca_by_hand():
 
 
 @given(st.integers(0, 99), st.integers(3, 12))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_pca_equals_an_eigendecomposition(seed, number):
     vectors = np.random.default_rng(seed).normal(size=(number, 5))
     centred = vectors - vectors.mean(0)

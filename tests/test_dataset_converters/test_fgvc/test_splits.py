@@ -53,7 +53,7 @@ def test_fractions_are_exact():
     assert exact_fraction('0.30') == Fraction(3, 10)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     counts=st.lists(st.integers(2, 30), min_size=2, max_size=12),
     fraction=st.sampled_from([0.1, 0.25, '1/3']),

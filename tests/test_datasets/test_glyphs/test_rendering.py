@@ -75,7 +75,7 @@ def test_bytes_are_independent_of_earlier_drawings():
     )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**31), st.integers(0, 2**31))
 def test_seeds_give_different_images(first, second):
     same = np.array_equal(
@@ -122,7 +122,7 @@ def test_style_fields_change_the_image(field, value):
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.sampled_from([(96, 96), (40, 130), (17, 16)]))
 def test_annotation_values(index, size):
     _, annotation = render_scene(LETTERS, ALL_LATIN, (3, index), size)

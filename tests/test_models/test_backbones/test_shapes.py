@@ -8,7 +8,7 @@ from .concatenated import concatenated_forward
 from .test_davpt_vit import build, images
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     size=st.tuples(st.integers(1, 45), st.integers(1, 45)),
     batch_size=st.integers(1, 3),

@@ -49,7 +49,7 @@ def slow_patch_labels(pixels, patch, classes, excluded):
     return rows
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_patch_labels_equal_a_loop(data):
     classes = data.draw(st.integers(1, 5))

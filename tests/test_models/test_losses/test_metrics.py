@@ -79,7 +79,7 @@ def batches(draw):
 
 
 @pytest.mark.parametrize('name', PAIRS)
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 @given(batch=batches())
 def test_matches_slow_reference(name, batch):
     fast, slow = PAIRS[name]

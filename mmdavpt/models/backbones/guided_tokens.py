@@ -114,6 +114,13 @@ def log_attention(query: Tensor, keys: Tensor, num_heads: int) -> Tensor:
     return logs.logsumexp(1) - math.log(num_heads)
 
 
+def _mean_as_cls(layer: TunedLayer, tokens: dict) -> dict[str, Tensor]:
+    mean = tokens['patch_input'].mean(dim=1)
+    output = tokens['patch_output'].mean(dim=1)
+    query = layer.project(mean, 'q')
+    return dict(cls_input=mean, cls_query=query, cls_output=output)
+
+
 def take_tokens(
     layer: TunedLayer,
     states: AttentionStates,
@@ -154,10 +161,7 @@ def take_tokens(
         prompt_raw=prompts,
     )
     if not has_cls:
-        mean = tokens['patch_input'].mean(dim=1)
-        query = layer.project(mean, 'q')
-        output = tokens['patch_output'].mean(dim=1)
-        tokens.update(cls_input=mean, cls_query=query, cls_output=output)
+        tokens.update(_mean_as_cls(layer, tokens))
     needed = names | ({'prompt_query'} if 'saliency' in names else set())
     if needed & {f'prompt_{part}' for part in ('input', *PROJECTIONS)}:
         tokens['prompt_input'] = layer.norm1(prompts)
@@ -166,11 +170,9 @@ def take_tokens(
             projected = layer.project(tokens['prompt_input'], part[0])
             tokens[f'prompt_{part}'] = projected
     if 'cls_attention' in names:
-        logs = log_attention(
-            tokens['cls_query'], states.keys, layer.view.num_heads
-        )
-        own = slice(prompt_end - len(prompts), prompt_end)
-        tokens['cls_attention'] = logs[:, own]
+        heads, query = layer.view.num_heads, tokens['cls_query']
+        logs = log_attention(query, states.keys, heads)[:, :prompt_end]
+        tokens['cls_attention'] = logs[:, -len(prompts) :]
     if 'saliency' in names:
         patch_values = states.values[:, prefix + patch_start :]
         # A sample without a target uses prompt 0; the loss ignores it.

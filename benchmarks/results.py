@@ -183,13 +183,18 @@ def plot(results: Results) -> str:
 
 
 def _fewer_seeds(results: Results) -> dict[str, str]:
-    """Return a note for each row with fewer seeds than another one."""
+    """Return a note for rows with fewer seeds than one of their condition."""
     counts = {row: len(of_seed) for row, of_seed in results.shown.items()}
-    most = max(counts.values())
-    return {
-        row: f' ({count} of {most} seeds)' if count < most else ''
-        for row, count in counts.items()
-    }
+    most: dict[str, int] = {}
+    for row, count in counts.items():
+        condition = row.partition(', ')[2]
+        most[condition] = max(count, most.get(condition, 0))
+    notes = {}
+    for row, count in counts.items():
+        expected = most[row.partition(', ')[2]]
+        fewer = count < expected
+        notes[row] = f' ({count} of {expected} seeds)' if fewer else ''
+    return notes
 
 
 def _paired(results: Results, row: str) -> tuple[str, str, str]:

@@ -12,14 +12,15 @@ and resumes others.
 import argparse
 import json
 import re
+import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
-from itertools import product
-from multiprocessing import get_context
+from itertools import islice, product
+from multiprocessing import active_children, get_context
 from pathlib import Path
 
 from mmdavpt.errors import UsageError
@@ -172,17 +173,40 @@ def run_all(
     Returns:
         list[str]: The failures.
     """
+    outcomes: Iterable = ((run, work(run)) for run in runs)
+    if workers > 1:
+        outcomes = _in_processes(runs, workers, work)
     failures = []
-    with ProcessPoolExecutor(workers, get_context('spawn')) as pool:
-        results = (pool.map if workers > 1 else map)(work, runs)
-        for i, (run, failure) in enumerate(zip(runs, results, strict=True), 1):
-            outcome = f'{run.folder}: {failure or "finished"}'
-            sys.stderr.write(f'{i}/{len(runs)} {outcome}\n')
-            failures += [failure] if failure else []
-            if failure == STOPPED:
-                pool.shutdown(cancel_futures=True)
-                break
+    for i, (run, failure) in enumerate(outcomes, 1):
+        outcome = f'{run.folder}: {failure or "finished"}'
+        sys.stderr.write(f'{i}/{len(runs)} {outcome}\n')
+        failures += [failure] if failure else []
+        if failure == STOPPED:
+            break
     return failures
+
+
+def _in_processes(
+    runs: Sequence[Run], workers: int, work: Callable[[Run], str | None]
+) -> Iterator[tuple[Run, str | None]]:
+    """Yield each run with its failure; on SIGTERM, start no more of them."""
+    before = signal.signal(signal.SIGTERM, _stop_workers)
+    waiting = iter(runs)
+    with ProcessPoolExecutor(workers, get_context('spawn')) as pool:
+        # A longer queue would be worked off after the signal.
+        started = {pool.submit(work, r): r for r in islice(waiting, workers)}
+        while started:
+            for future in wait(started, return_when=FIRST_COMPLETED).done:
+                yield started.pop(future), future.result()
+                if (run := next(waiting, None)) is not None:
+                    started[pool.submit(work, run)] = run
+    signal.signal(signal.SIGTERM, before)
+
+
+def _stop_workers(*_) -> None:
+    """Pass SIGTERM on: workers that outlive us would go on to train."""
+    for worker in active_children():
+        worker.terminate()  # a SIGTERM, on which a run saves and stops
 
 
 def train_and_test(run: Run, *hooks, verbose: bool = False) -> str | None:

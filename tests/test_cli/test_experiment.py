@@ -2,9 +2,13 @@
 
 import hashlib
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,6 +29,8 @@ from mmdavpt.datasets.vtab1k import TASKS
 from mmdavpt.errors import UsageError
 from mmdavpt.version import __version__
 from tests import toy
+
+from .stopped_work import FolderRun, work
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools' / 'analysis_tools'
 sys.path.insert(0, str(TOOLS))
@@ -334,3 +340,25 @@ def test_report_has_the_means_of_vtab(runs, capsys):
     assert '\n| VPT | 1 | 3.0 | 8.5 | 14.5 | 8.7 | 9.0 |\n' in (
         capsys.readouterr().out
     )
+
+
+def test_a_signal_stops_all_workers(tmp_path):
+    """No worker goes on to the next run after SIGTERM to the command."""
+    folders = [tmp_path / name for name in ('a', 'b', 'c')]
+    for folder in folders:
+        folder.mkdir()
+
+    def stop_when_started():
+        while len([*tmp_path.glob('*/started')]) < 2:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # without ours, fail
+    threading.Thread(target=stop_when_started, daemon=True).start()
+    runs = [FolderRun(folder) for folder in folders]
+    failures = experiment.run_all(runs, 2, work)
+    assert signal.signal(signal.SIGTERM, before) == signal.SIG_IGN
+    assert failures == [experiment.STOPPED]
+    assert [(f / 'stopped').exists() for f in folders] == [True, True, False]
+    assert not (folders[2] / 'started').exists()

@@ -97,6 +97,30 @@ def attention_scores(query: Tensor, keys: Tensor, num_heads: int) -> Tensor:
     return torch.einsum('bhd,bkhd->bhk', query, keys) * scale
 
 
+def log_attention(query: Tensor, keys: Tensor, num_heads: int) -> Tensor:
+    """Return the logarithm of the attention weights, a mean over heads.
+
+    Args:
+        query (Tensor): One query per image, (B, C).
+        keys (Tensor): With shape (B, K, C).
+        num_heads (int): The number of heads.
+
+    Returns:
+        Tensor: With shape (B, K), in float32 or better.
+    """
+    scores = attention_scores(query, keys, num_heads)
+    dtype = torch.promote_types(scores.dtype, torch.float32)
+    logs = scores.log_softmax(-1, dtype=dtype)
+    return logs.logsumexp(1) - math.log(num_heads)
+
+
+def _mean_as_cls(layer: TunedLayer, tokens: dict) -> dict[str, Tensor]:
+    mean = tokens['patch_input'].mean(dim=1)
+    output = tokens['patch_output'].mean(dim=1)
+    query = layer.project(mean, 'q')
+    return dict(cls_input=mean, cls_query=query, cls_output=output)
+
+
 def take_tokens(
     layer: TunedLayer,
     states: AttentionStates,
@@ -137,10 +161,7 @@ def take_tokens(
         prompt_raw=prompts,
     )
     if not has_cls:
-        mean = tokens['patch_input'].mean(dim=1)
-        query = layer.project(mean, 'q')
-        output = tokens['patch_output'].mean(dim=1)
-        tokens.update(cls_input=mean, cls_query=query, cls_output=output)
+        tokens.update(_mean_as_cls(layer, tokens))
     needed = names | ({'prompt_query'} if 'saliency' in names else set())
     if needed & {f'prompt_{part}' for part in ('input', *PROJECTIONS)}:
         tokens['prompt_input'] = layer.norm1(prompts)
@@ -149,14 +170,9 @@ def take_tokens(
             projected = layer.project(tokens['prompt_input'], part[0])
             tokens[f'prompt_{part}'] = projected
     if 'cls_attention' in names:
-        scores = attention_scores(
-            tokens['cls_query'], states.keys, layer.view.num_heads
-        )
-        dtype = torch.promote_types(scores.dtype, torch.float32)
-        logs = scores.log_softmax(-1, dtype=dtype)
-        logs = logs[..., prompt_end - len(prompts) : prompt_end]
-        # log of the mean over heads
-        tokens['cls_attention'] = logs.logsumexp(1) - math.log(logs.shape[1])
+        heads, query = layer.view.num_heads, tokens['cls_query']
+        logs = log_attention(query, states.keys, heads)[:, :prompt_end]
+        tokens['cls_attention'] = logs[:, -len(prompts) :]
     if 'saliency' in names:
         patch_values = states.values[:, prefix + patch_start :]
         # A sample without a target uses prompt 0; the loss ignores it.

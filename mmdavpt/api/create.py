@@ -56,13 +56,9 @@ def create_model(
     check_method(method, cfg.methods)
     found, weights = _find_weights(name, pretrained, settings)
     size = max(1, round(cfg.size / found.patch_size)) * found.patch_size
-    variables = dict(
-        found.variables(cfg.archs),
-        method=method,
-        classes=[str(number) for number in range(num_classes)],
-        weights=weights,
-        size=size,
-    )
+    variables = dict(found.variables(cfg.archs), weights=weights, size=size)
+    classes = [str(number) for number in range(num_classes)]
+    variables |= dict(method=method, classes=classes)
     try:
         cfg = load_with_variables(path, variables | settings)
     except AssertionError as error:  # a wrong size or head

@@ -49,10 +49,8 @@ def save_model(model: TunedModel, path: str, complete: bool = False) -> None:
     init = spec['model']['backbone'].get('init_cfg') or {}
     if '://' not in (source := init.get('checkpoint', '')):
         init['checkpoint'] = Path(source).name  # no path of this machine
-    content = dict(
-        state_dict=dict(model.model.state_dict()),
-        meta=dict(spec=spec),
-    )
+    state = dict(model.model.state_dict())
+    content = dict(state_dict=state, meta=dict(spec=spec))
     if not complete:
         strip_frozen(content, model.model)
         if FINGERPRINT in content['state_dict'] and not source:

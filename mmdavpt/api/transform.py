@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
+from mmengine.dataset import Compose
 from PIL import Image, ImageOps
 from torch import Tensor
 
@@ -23,6 +24,10 @@ class ImageTransform:
     Args:
         pipeline (list[dict]): The configs of its steps, in
             the scope of their library.
+
+    Attributes:
+        sample (Compose): From what :meth:`load` returns to the input and the
+            data sample.
     """
 
     def __init__(self, pipeline: list[dict]) -> None:
@@ -34,7 +39,7 @@ class ImageTransform:
         steps = [TRANSFORMS.build(step) for step in arguments]
         loaders = [s for s in steps if isinstance(s, LoadImageFromFile)]
         self._loader = (loaders or [LoadImageFromFile()])[0]
-        self._steps = [step for step in steps if step not in loaders]
+        self.sample = Compose([step for step in steps if step not in loaders])
 
     def __call__(self, image: Picture) -> Tensor:
         """Return an image as a model takes it in a loop.
@@ -56,19 +61,9 @@ class ImageTransform:
         return [
             {k: v for k, v in vars(step).items() if isinstance(v, PLAIN)}
             | dict(type=type(step).__name__)
-            for step in self._steps
+            for step in self.sample.transforms
             if not type(step).__name__.startswith('Pack')
         ]
-
-    def sample(self, loaded: dict) -> dict:
-        """Return the input and the data sample of a loaded image.
-
-        Args:
-            loaded (dict): What :meth:`load` returns.
-        """
-        for step in self._steps:
-            loaded = step(loaded)
-        return loaded
 
     def load(self, image: Picture) -> dict:
         """Return ``img``, BGR, (H, W, 3), and its shapes.

@@ -1,23 +1,14 @@
 """Read the frames of videos."""
 
-import mimetypes
 import os
 from collections.abc import Iterator
 
 import cv2
 
+from mmdavpt.datasets.folder_files import media_type
 from mmdavpt.errors import UsageError
 
 from .transform import Picture
-
-
-def is_video(path: str) -> bool:
-    """Return whether the extension of a file, in any case, is of a video.
-
-    Args:
-        path (str): The file.
-    """
-    return (mimetypes.guess_type(path, False)[0] or '').startswith('video/')
 
 
 def frames_of(image: Picture, every: int = 1) -> Iterator[tuple[str, Picture]]:
@@ -34,7 +25,8 @@ def frames_of(image: Picture, every: int = 1) -> Iterator[tuple[str, Picture]]:
     Raises:
         UsageError: If it is a video without a frame that can be decoded.
     """
-    if not isinstance(image, str | os.PathLike) or not is_video(image):
+    is_file = isinstance(image, str | os.PathLike)
+    if not is_file or media_type(image) != 'video':
         yield '', image
         return
     video = cv2.VideoCapture(os.fspath(image))

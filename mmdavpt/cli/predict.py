@@ -20,14 +20,13 @@ from .messages import run_command
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of a prediction."""
+    add, count = parser.add_argument, options.positive
     options.add_config_arguments(parser, 'a model file, or a config')
-    parser.add_argument('inputs', nargs='+', help='[CHECKPOINT] and images')
-    parser.add_argument('--out', default='predictions', help='folder')
-    parser.add_argument('--top-k', type=options.positive, default=5)
-    parser.add_argument(
-        '--every', type=options.positive, default=1, help='frames of videos'
-    )
-    parser.add_argument('--weights', help='file of the frozen weights')
+    add('inputs', nargs='+', help='[CHECKPOINT] and images')
+    add('--out', default='predictions', help='folder')
+    add('--top-k', type=count, default=5)
+    add('--every', type=count, default=1, help='frames of videos')
+    add('--weights', help='file of the frozen weights')
     options.add_shared(parser, '--verbose')
 
 

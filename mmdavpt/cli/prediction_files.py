@@ -12,8 +12,8 @@ from mmengine.fileio import dump
 
 from mmdavpt.api.transform import Picture
 from mmdavpt.api.tuned_model import TunedModel
-from mmdavpt.api.video import frames_of, is_video
-from mmdavpt.datasets.folder_files import is_picture
+from mmdavpt.api.video import frames_of
+from mmdavpt.datasets.folder_files import media_type
 from mmdavpt.datasets.segmentation_folder import palette
 from mmdavpt.errors import UsageError, printable, warn
 from mmdavpt.progress import track
@@ -36,8 +36,8 @@ def find_images(inputs: Iterable[str]) -> dict[str, str]:
     for given in map(osp.expanduser, inputs):
         pattern = f'{escape(given)}/**' if osp.isdir(given) else given
         found = sorted(glob(pattern, recursive=True))
-        kinds = [is_picture] + [is_video] * (pattern == given)
-        found = [p for p in found if any(kind(p) for kind in kinds)]
+        kinds = ['image'] + ['video'] * (pattern == given)
+        found = [p for p in found if media_type(p) in kinds]
         found = [given] if osp.isfile(given) else found
         if not found:
             raise UsageError(f'{given} names no image; check the path')
@@ -93,9 +93,8 @@ def write_predictions(
             table.append((image, rank, f['name'], f['score']))
     dump(rows, f'{out}/predictions.json', ensure_ascii=False, indent=1)
     if not model.segments:
-        with open(
-            f'{out}/predictions.csv', 'w', encoding='utf-8', newline=''
-        ) as file:
+        path = f'{out}/predictions.csv'
+        with open(path, 'w', encoding='utf-8', newline='') as file:
             csv.writer(file).writerows(table)
     note = f', {len(skipped)} skipped' if skipped else ''
     print(f'{len(rows)} images{note}; results in {out}', flush=True)

@@ -102,10 +102,13 @@ def normalize_name(name: str) -> str:
     return unicodedata.normalize('NFC', name)
 
 
-def is_picture(path: str) -> bool:
-    """Return whether the extension of a file, in any case, is of an image.
+def media_type(path: str) -> str:
+    """Return the kind of a file by its extension, in any case.
 
     Args:
         path (str): The file.
+
+    Returns:
+        str: Such as 'image' or 'video'; '' if the extension is unknown.
     """
-    return (mimetypes.guess_type(path, False)[0] or '').startswith('image/')
+    return (mimetypes.guess_type(path, False)[0] or '').partition('/')[0]

@@ -125,14 +125,10 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
         first_pass: bool = False,
     ) -> list[int]:
         """Draw one class of each sample's annotation, -1 for none."""
-        guidance = self.guidance
-        return guiding.draw_class_labels(
-            data_samples,
-            guidance.num_classes,
-            guidance.excluded,
-            self.decode_head.ignore_index,
-            (guidance.seed, first_pass, iteration),
-        )
+        guidance, ignored = self.guidance, self.decode_head.ignore_index
+        key = guidance.seed, first_pass, iteration
+        options = guidance.num_classes, guidance.excluded, ignored, key
+        return guiding.draw_class_labels(data_samples, *options)
 
     def slide_inference(
         self, inputs: Tensor, batch_img_metas: list[dict]
@@ -157,15 +153,10 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
             meta = {**batch_img_metas[image], **own}
             return self._window_logits(features, meta)
 
-        return slide_logits(
-            inputs,
-            self.extract_feat,
-            decode,
-            self.out_channels,
-            self.test_cfg['crop_size'],
-            self.test_cfg['stride'],
-            self.test_cfg.get('window_batch') or WINDOW_BATCH,
-        )
+        cfg = self.test_cfg
+        batch = cfg.get('window_batch') or WINDOW_BATCH
+        windows = self.out_channels, cfg['crop_size'], cfg['stride'], batch
+        return slide_logits(inputs, self.extract_feat, decode, *windows)
 
     def _window_logits(self, features: Any, meta: dict) -> Tensor:
         """Return the logits of one window, as large as the window."""

@@ -101,8 +101,6 @@ class FigureHook(Hook):
         figures = dict(attention=figure)
         if times := self._mappings[:1] + self._mappings[-1:]:
             pictures = load_examples(model, data, labels)
-            count = model.guidance.num_prompts
-            figures['mapping'] = mapping_figure(
-                classes, times, pictures, count
-            )
+            rows = model.guidance.num_prompts
+            figures['mapping'] = mapping_figure(classes, times, pictures, rows)
         return figures

@@ -28,7 +28,7 @@ def load_picture(
     # Without, the pipeline normalizes, or nothing.
     pixels = inputs[0] * getattr(pre, 'std', 1) + getattr(pre, 'mean', 0)
     pixels = pixels.clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
-    rgb = getattr(pre, 'to_rgb', getattr(pre, 'channel_conversion', True))
+    rgb = getattr(pre, 'to_rgb', getattr(pre, '_channel_conversion', True))
     return batch, inputs, pixels if rgb else pixels[..., ::-1]
 
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from mmdavpt.models.option_checks import check_choice
+
 from .figures import COLORS, INK, MARKERS, PALE
 
 
@@ -23,8 +25,9 @@ def project_2d(
         np.ndarray: With shape (M, 2).
 
     Raises:
-        ValueError: If there is no such method.
+        UsageError: If there is no such method.
     """
+    check_choice('`method`', method, ('pca', 'tsne'))
     # Slow to import, and a hook imports this folder.
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
@@ -32,10 +35,6 @@ def project_2d(
     vectors = np.asarray(vectors, dtype=np.float64)
     if method == 'pca':
         return PCA(2, svd_solver='full').fit_transform(vectors)
-    if method != 'tsne':
-        raise ValueError(
-            f"`method` should be 'pca' or 'tsne', but got {method!r}"
-        )
     perplexity = min(30, (len(vectors) - 1) / 3)
     project = TSNE(perplexity=perplexity, init='pca', random_state=seed)
     return project.fit_transform(vectors)

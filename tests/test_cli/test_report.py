@@ -151,7 +151,7 @@ def test_outcomes_of_images_by_hand():
     assert str(run.scores()) == '[100.0, nan, 100.0]'
 
 
-@pytest.mark.parametrize('kind', ['mean', 'channel_conversion', 'raw'])
+@pytest.mark.parametrize('kind', ['mean', '_channel_conversion', 'raw'])
 def test_pictures_are_what_the_model_sees(kind):
     """The colors of a red pixel, with any preprocessor."""
     bgr = torch.tensor([10.0, 20.0, 250.0])[:, None, None].expand(3, 2, 2)
@@ -165,7 +165,7 @@ def test_pictures_are_what_the_model_sees(kind):
         preprocess.mean, preprocess.std = torch.tensor(5.0), torch.tensor(1.0)
         preprocess.to_rgb = True
     else:
-        preprocess.channel_conversion = kind == 'raw'
+        preprocess._channel_conversion = kind == 'raw'
     model = SimpleNamespace(data_preprocessor=preprocess)
     picture = load_picture(model, [dict(inputs=bgr)], 0)[2]
     red = [250, 20, 10] if kind != 'raw' else [10, 20, 250]

@@ -3,7 +3,7 @@
 import os.path as osp
 from collections.abc import Iterable, Iterator
 
-from mmdavpt.datasets.folder_files import is_hidden, is_picture, list_files
+from mmdavpt.datasets.folder_files import is_hidden, list_files, media_type
 from mmdavpt.errors import first_few
 
 from .checked_dataset import CheckedDataset, Finding
@@ -110,7 +110,7 @@ def _unread_images(data: CheckedDataset, spare: list[str]) -> Iterator[tuple]:
     dataset, number = data.dataset, len(data.images)
     suffix = getattr(dataset, 'img_suffix', '')
     accepts = getattr(dataset, 'is_valid_file', lambda p: p.endswith(suffix))
-    unread = [p for p in spare if is_picture(p) and not accepts(p)]
+    unread = [p for p in spare if media_type(p) == 'image' and not accepts(p)]
     if unread and not dataset.ann_file:
         reader = 'SegmentationFolder' if suffix else 'ImageFolder'
         what = (

@@ -119,11 +119,6 @@ def _flatten(node: Mapping, path: str = '') -> Iterator[tuple[str, str]]:
             yield f'{path}{key}', repr(value)
 
 
-def draw(picture: np.ndarray) -> str:
-    """Return a small picture, uint8, RGB, (H, W, 3), as a data URI."""
-    return encode(Image.fromarray(np.ascontiguousarray(picture)), 'png')
-
-
 def draw_image(runs: Runs, index: int) -> dict:
     """Draw an image, and for segmentation its labels and predictions.
 
@@ -137,7 +132,7 @@ def draw_image(runs: Runs, index: int) -> dict:
     """
     first, *_ = runs.values()
     batch, _, picture = vis.load_picture(first.model, first.dataset, index)
-    drawn = dict(image=draw(picture))
+    drawn = dict(image=encode(Image.fromarray(picture), 'png'))
     if first.is_segmentation:
         size = len(first.class_names)
         colors = np.random.default_rng(0).integers(256, size=(size, 3))
@@ -147,10 +142,9 @@ def draw_image(runs: Runs, index: int) -> dict:
             with torch.no_grad():
                 raw, *_ = vis.load_picture(run.model, run.dataset, index)
                 (sample,) = run.model.test_step(raw)
-            labels, found = (
-                draw(colors[x.data[0].cpu().clamp(max=size)])
-                for x in (sample.gt_sem_seg, sample.pred_sem_seg)
-            )
+            both = (sample.gt_sem_seg.data[0], sample.pred_sem_seg.data[0])
+            masks = (colors[mask.cpu().clamp(max=size)] for mask in both)
+            labels, found = (encode(Image.fromarray(m), 'png') for m in masks)
             drawn |= {'labels': labels, f'prediction of {name}': found}
     return dict(
         file=batch['data_samples'][0].get('img_path') or f'image {index}',

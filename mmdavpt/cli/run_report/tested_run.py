@@ -150,9 +150,8 @@ class TestedRun:
         Args:
             most (int): How many. Defaults to 5.
         """
-        wrong = self.hook.matrix * (
-            1 - np.eye(len(self.class_names), dtype=int)
-        )
+        matrix = self.hook.matrix
+        wrong = matrix - np.diag(matrix.diagonal())
         order = np.argsort(-wrong, axis=None, kind='stable')[:most]
         pairs = np.transpose(np.unravel_index(order, wrong.shape)).tolist()
         return [(int(wrong[i, j]), i, j) for i, j in pairs if wrong[i, j]]

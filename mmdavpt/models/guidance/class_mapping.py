@@ -114,12 +114,8 @@ class ClassMapping(nn.Module):
 
     def guided_prompts(self) -> Tensor:
         """Return whether each prompt has a class, bool, with shape (P, )."""
-        # One element more, for classes without a prompt.
-        assigned = self.mapping.new_zeros(
-            self.num_prompts + 1, dtype=torch.bool
-        )
-        assigned[self.mapping + 1] = True
-        return assigned[1:]
+        prompts = torch.arange(self.num_prompts, device=self.mapping.device)
+        return (prompts.unsqueeze(1) == self.mapping).any(dim=1)
 
     @torch.no_grad()
     def observe(self, cls: Tensor, labels: Tensor) -> None:
@@ -161,29 +157,21 @@ class ClassMapping(nn.Module):
     @torch.no_grad()
     def update_representations(self) -> None:
         """Turn the shared statistics into class representations."""
-        representations, seen = class_means(
+        self.representations[:], self.seen[:] = class_means(
             self.class_sums, self.class_counts, self.representations, self.seen
         )
-        self.representations.copy_(representations)
-        self.seen.copy_(seen)
         self.drop_collected()
 
     def cluster(self) -> MappingResult:
         """Cluster the class representations, without changing any state.
 
-        k-means starts from the previous centroids, if there are any.
+        k-means starts from the previous centroids, if there are any; before
+        the first mapping they are zero, which counts as none.
         """
-        return assign_prompts(
-            self.representations.cpu().numpy(),
-            self.seen.cpu().numpy(),
-            self.num_prompts,
-            centroids=self.centroids.cpu().numpy()
-            if self.initialized
-            else None,
-            excluded=self.excluded,
-            normalize=self.normalize,
-            seed=self.seed,
-        )
+        state = self.representations, self.seen, self.centroids
+        means, seen, centroids = (tensor.cpu().numpy() for tensor in state)
+        options = centroids, self.excluded, self.normalize, self.seed
+        return assign_prompts(means, seen, self.num_prompts, *options)
 
     def recluster(self) -> tuple[MappingResult, int | None]:
         """Make a new mapping from what all ranks observed.

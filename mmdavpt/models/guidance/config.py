@@ -37,18 +37,12 @@ def build_guidance(
             f'a DAVPTTimmViT, but got {type(backbone).__name__}; set '
             "backbone.type='mmdavpt.DAVPTVisionTransformer' or guidance=None"
         )
-    guidance = dict(guidance)
-    guidance.setdefault('loss', dict(type='mmdavpt.DAVPTLoss'))
-    layers = resolve_guided_layers(
-        guidance.pop('guided_layers', (-1,)), backbone.prompts.counts
-    )
-    return PromptGuidance(
-        num_classes=num_classes,
-        num_prompts=backbone.prompts.counts[layers[0]],
-        embed_dims=backbone.embed_dims,
-        guided_layers=layers,
-        **guidance,
-    )
+    guidance = dict(loss=dict(type='mmdavpt.DAVPTLoss')) | dict(guidance)
+    counts = backbone.prompts.counts
+    chosen = guidance.pop('guided_layers', (-1,))
+    layers = resolve_guided_layers(chosen, counts)
+    sizes = num_classes, counts[layers[0]], backbone.embed_dims
+    return PromptGuidance(*sizes, layers, **guidance)
 
 
 def resolve_guided_layers(
@@ -67,11 +61,8 @@ def resolve_guided_layers(
     """
     num_layers = len(counts)
     resolved = sorted(i + num_layers if i < 0 else i for i in guided_layers)
-    if (
-        not resolved
-        or len(set(resolved)) != len(resolved)
-        or not all(0 <= i < num_layers for i in resolved)
-    ):
+    existing = {*range(num_layers)}.intersection(resolved)
+    if not resolved or resolved != sorted(existing):  # repeated or unknown
         raise UsageError(
             '`guided_layers` should name different layers out of the '
             f'{num_layers} that are used (0 to {num_layers - 1}, or '

@@ -52,10 +52,8 @@ def check_annotations(
         ValueError: If an annotation is missing or a label out of range.
     """
     for sample in data_samples:
-        with _name_image(sample):
-            check_pixel_labels(
-                sample.gt_sem_seg.data.cpu().numpy(), num_classes, ignore_index
-            )
+        with _pixels_of(sample) as pixels:
+            check_pixel_labels(pixels, num_classes, ignore_index)
 
 
 def draw_class_labels(
@@ -87,22 +85,16 @@ def draw_class_labels(
     labels = []
     for i, sample in enumerate(data_samples):
         position = i * get_world_size() + get_rank()
-        with _name_image(sample):
-            labels.append(
-                draw_guidance_label(
-                    sample.gt_sem_seg.data.cpu().numpy(),
-                    num_classes,
-                    excluded,
-                    ignore_index,
-                    np.random.default_rng([*key, position]),
-                )
-            )
+        rng = np.random.default_rng([*key, position])
+        with _pixels_of(sample) as pixels:
+            options = num_classes, excluded, ignore_index, rng
+            labels.append(draw_guidance_label(pixels, *options))
     return labels
 
 
 @contextmanager
-def _name_image(sample: BaseDataElement) -> Iterator[None]:
-    """Add the path of the image to an error."""
+def _pixels_of(sample: BaseDataElement) -> Iterator[np.ndarray]:
+    """Yield the annotation of an image; add its path to an error."""
     path = sample.get('seg_map_path') or sample.get('img_path')
     if 'gt_sem_seg' not in sample:
         raise ValueError(
@@ -110,6 +102,6 @@ def _name_image(sample: BaseDataElement) -> Iterator[None]:
             '`LoadAnnotations` to the training pipeline'
         )
     try:
-        yield
+        yield sample.gt_sem_seg.data.cpu().numpy()
     except ValueError as error:
         raise ValueError(f'{path}: {error}') from error

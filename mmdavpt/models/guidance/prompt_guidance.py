@@ -121,12 +121,9 @@ class PromptGuidance(ClassMapping):
         samples = self.loss.samples(tokens.guided)
         if self.gather:
             samples, labels = gather_samples(samples, labels)
-        losses = self.loss.compare(
-            samples,
-            self.loss.prompts(tokens.guided),
-            self.targets(labels),
-            self.guided_prompts(),
-        )
+        prompts = self.loss.prompts(tokens.guided)
+        given = self.targets(labels), self.guided_prompts()
+        losses = self.loss.compare(samples, prompts, *given)
         # Times 1 changes no bit.
         return {name: loss * self.scale for name, loss in losses.items()}
 

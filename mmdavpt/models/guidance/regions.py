@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mmdavpt.models.backbones import BackboneTokens
@@ -55,22 +56,17 @@ def patch_labels(
         Tensor: int64, (B, N), in the order of the patches; -1 for none.
     """
     height, width = patch_size
-    down, right = (
-        -size % step
-        for size, step in zip(pixel_labels.shape[1:], patch_size, strict=True)
-    )
-    padded = torch.nn.functional.pad(
-        pixel_labels, (0, right, 0, down), value=-1
-    )
+    _, rows, columns = pixel_labels.shape
+    down, right = -rows % height, -columns % width
+    padded = F.pad(pixel_labels, (0, right, 0, down), value=-1)
     # (B, H, W) -> (B, h, p, w, p) -> (B, N, p * p)
     cells = padded.unflatten(2, (-1, width)).unflatten(1, (-1, height))
     cells = cells.transpose(2, 3).flatten(3).flatten(1, 2)
     # One bin more, for pixels without a class.
     classless = (cells < 0) | (cells >= num_classes)
     bins = torch.where(classless, num_classes, cells)
-    counts = torch.zeros(
-        *bins.shape[:2], num_classes + 1, dtype=torch.int32, device=bins.device
-    )
+    shape = (*bins.shape[:2], num_classes + 1)
+    counts = bins.new_zeros(shape, dtype=torch.int32)
     counts.scatter_add_(2, bins, torch.ones_like(bins, dtype=torch.int32))
     most, label = counts[..., :num_classes].max(dim=2)
     enough = most >= COVERAGE * height * width
@@ -111,9 +107,8 @@ def region_means(x: Tensor, regions: Regions) -> Tensor:
     dtype = torch.promote_types(x.dtype, torch.float32)
     # The first row collects patches without a region.
     sums = x.new_zeros(len(regions.labels) + 1, x.shape[-1], dtype=dtype)
-    sums = sums.index_add(
-        0, regions.index.flatten() + 1, x.flatten(0, 1).to(dtype)
-    )
+    row = regions.index.flatten() + 1
+    sums = sums.index_add(0, row, x.flatten(0, 1).to(dtype))
     return sums[1:] / regions.sizes.unsqueeze(1)
 
 

@@ -14,11 +14,8 @@ from .similarity import centered, cosine_similarity_matrix, mean_token
 
 
 def _with_prefix(prefix: str) -> list[str]:
-    return [
-        name.removeprefix(prefix)
-        for name in sorted(TOKEN_NAMES)
-        if name.startswith(prefix)
-    ]
+    names = sorted(TOKEN_NAMES)
+    return [n.removeprefix(prefix) for n in names if n.startswith(prefix)]
 
 
 PROMPTS, CLS = _with_prefix('prompt_'), _with_prefix('cls_')
@@ -142,12 +139,9 @@ class DAVPTLoss(nn.Module):
         check_choice('preset of DAVPTLoss', preset, PRESETS)
         default = PRESETS[preset]
         self.metric = _build_metric(metric, default['metric'])
-        self.token = default['token'] if token is None else token
-        self.prompt = default['prompt'] if prompt is None else prompt
-        self.cls = default['cls'] if cls is None else cls
-        self.prompt_scale = (
-            default['prompt_scale'] if prompt_scale is None else prompt_scale
-        )
+        given = dict(token=token, prompt=prompt, cls=cls)
+        for name, value in dict(given, prompt_scale=prompt_scale).items():
+            setattr(self, name, default[name] if value is None else value)
         self.center = center
         self.token_weight = token_weight
         self.cls_weight = cls_weight
@@ -236,9 +230,8 @@ class DAVPTLoss(nn.Module):
             KeyError: If a layer lacks a token.
             ValueError: If a shape does not fit.
         """
-        return self.compare(
-            self.samples(tokens), self.prompts(tokens), target, guided
-        )
+        samples, prompts = self.samples(tokens), self.prompts(tokens)
+        return self.compare(samples, prompts, target, guided)
 
     def samples(self, tokens: Mapping[int, Mapping[str, Tensor]]) -> Tensor:
         """Reduce the tokens of a batch to one vector per term and layer.
@@ -254,13 +247,9 @@ class DAVPTLoss(nn.Module):
         Raises:
             KeyError: If a layer lacks a token.
         """
-        return torch.stack(
-            [
-                torch.stack([mean_token(t[name]) for t in tokens.values()], 1)
-                for _, name in self.terms.values()
-            ],
-            dim=1,
-        )
+        names = [name for _, name in self.terms.values()]
+        terms = [[mean_token(t[n]) for t in tokens.values()] for n in names]
+        return torch.stack([torch.stack(term, dim=1) for term in terms], dim=1)
 
     def prompts(
         self, tokens: Mapping[int, Mapping[str, Tensor]]

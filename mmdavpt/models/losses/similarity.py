@@ -74,9 +74,7 @@ def cosine_similarity_matrix(
         Tensor: Similarities, shape (B, P); float64 if an input is, else
         float32.
     """
-    dtype = torch.promote_types(
-        torch.promote_types(x.dtype, prompts.dtype), torch.float32
-    )
+    dtype = torch.promote_types(torch.result_type(x, prompts), torch.float32)
     with torch.autocast(device_type=x.device.type, enabled=False):
         prompts = unit_vectors(prompts.to(dtype)) * prompt_scale
         return unit_vectors(x.to(dtype)) @ prompts.t()

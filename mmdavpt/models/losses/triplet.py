@@ -37,6 +37,4 @@ class Triplet(Metric):
         pairs = negative & positive.any(1, keepdim=True)
         own = s.masked_fill(~positive, 0).sum(1, keepdim=True)
         hinge = (s - own + self.margin).relu()
-        return mean_over(
-            torch.where(pairs, hinge, torch.zeros_like(hinge)), pairs.sum()
-        )
+        return mean_over(torch.where(pairs, hinge, 0.0), pairs.sum())

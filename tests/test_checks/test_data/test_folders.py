@@ -6,7 +6,7 @@ from mmseg.datasets import BaseSegDataset
 
 from mmdavpt.checks.data.checked_dataset import checked_dataset
 from mmdavpt.checks.data.folder_findings import folder_findings
-from mmdavpt.datasets.folder_files import is_picture, list_files
+from mmdavpt.datasets.folder_files import list_files, media_type
 from mmdavpt.errors import UsageError
 
 from .data_files import CLS, check, scenes, write
@@ -145,8 +145,8 @@ def test_names_and_links(tmp_path):
 
 @pytest.mark.parametrize('ext', 'jpg JPEG webp heic Tif gif'.split())
 def test_extensions_of_images(ext):
-    assert is_picture(f'a/b.{ext}')
-    assert not is_picture(f'a.{ext}/b.txt') and not is_picture('a/b')
+    assert media_type(f'a/b.{ext}') == 'image'
+    assert media_type(f'a.{ext}/b.txt') == 'text' and not media_type('a/b')
 
 
 def test_a_link_that_contains_itself(tmp_path):

@@ -32,7 +32,8 @@ class ImageIndex:
 
     def __init__(self, folder: str, by_stem: bool = False) -> None:
         self.by_stem = by_stem
-        names = [n for n in files.list_files(folder)[0] if files.is_picture(n)]
+        names = files.list_files(folder)[0]
+        names = [n for n in names if files.media_type(n) == 'image']
         #: Paths of all images.
         self.paths = [osp.join(folder, name) for name in names]
         self._files = defaultdict(list)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from mmdavpt.datasets.folder_files import is_picture, list_files
+from mmdavpt.datasets.folder_files import list_files, media_type
 from mmdavpt.datasets.load_masks import LoadMasks
 from mmdavpt.errors import UsageError, first_few
 
@@ -40,7 +40,8 @@ def read_masks(
         raise UsageError(f'give the images of the masks {source} as --images')
     images = images or osp.join(source, 'JPEGImages')
     samples = []
-    for file in filter(is_picture, list_files(folder)[0]):
+    files = list_files(folder)[0]
+    for file in (f for f in files if media_type(f) == 'image'):
         stem, path = osp.splitext(file)[0], osp.join(folder, file)
         if stem.endswith(suffix):
             name = stem.removesuffix(suffix) + '.png'

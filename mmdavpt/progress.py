@@ -23,5 +23,6 @@ def track(
 
     console = Console(stderr=True)
     shown = console.is_terminal and os.environ.get('RANK', '0') == '0'
-    options = dict(console=console, disable=not shown)
-    return rich_track(items, description, total, **options)
+    return rich_track(
+        items, description, total, console=console, disable=not shown
+    )

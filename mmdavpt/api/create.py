@@ -82,7 +82,7 @@ def _find_weights(
     if timm.is_model(own.partition('.')[0]):
         with torch.device('meta'):  # without memory
             found = timm_settings(DAVPTTimmViT(own, num_prompts=0).vit, own)
-        if pretrained in (True, False):
+        if not pretrained or pretrained is True:
             return found, f'timm://{own}' if pretrained else name
         declared = read_checkpoint(pretrained).normalization
         if declared is None and not stated:

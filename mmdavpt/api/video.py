@@ -23,7 +23,8 @@ def frames_of(image: Picture, every: int = 1) -> Iterator[tuple[str, Picture]]:
         number of the frame from 0, or '' of an image; and the image.
 
     Raises:
-        UsageError: If it is a video without a frame that can be decoded.
+        UsageError: If it is a video without a frame that can be decoded, or
+            after the frames before one that cannot.
     """
     is_file = isinstance(image, str | os.PathLike)
     if not is_file or media_type(image) != 'video':
@@ -33,7 +34,10 @@ def frames_of(image: Picture, every: int = 1) -> Iterator[tuple[str, Picture]]:
     number = 0
     while video.grab():
         if number % every == 0:
-            yield f'#{number:06d}', video.retrieve()[1][..., ::-1]
+            decoded, frame = video.retrieve()
+            if not decoded:
+                raise UsageError(f'{image} cannot be read at frame {number}')
+            yield f'#{number:06d}', frame[..., ::-1]
         number += 1
     if not number:
         raise UsageError(f'{image} cannot be read: OpenCV decodes no frame')

@@ -104,7 +104,9 @@ def _training_step(runner: Runner) -> None:
             if isinstance(hook, PromptMappingHook):
                 _guide_temporarily(model)
             if isinstance(hook, (PromptMappingHook, TrainingCheckHook)):
-                hook.before_train_iter(runner, batch.data)
+                # By name, as mmengine does: a subclass may have its order.
+                given = dict(batch_idx=0, data_batch=batch.data)
+                hook.before_train_iter(runner, **given)
         model.train_step(batch.data, optim_wrapper=runner.optim_wrapper)
         if torch.cuda.is_available():
             torch.cuda.synchronize()  # errors of a GPU come late

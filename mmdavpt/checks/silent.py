@@ -201,7 +201,7 @@ def short_training(runner: Runner) -> str | None:
     loop = runner.train_loop
     each = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
     steps = math.ceil(loop.max_iters / each)
-    if steps >= FEW_STEPS:
+    if not 0 < steps < FEW_STEPS:  # the trial step explains 0
         return None
     unit = 'iters' if isinstance(loop, IterBasedTrainLoop) else 'epochs'
     enough = math.ceil(getattr(loop, f'max_{unit}') * FEW_STEPS / steps)

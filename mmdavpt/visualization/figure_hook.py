@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from mmdavpt.errors import UsageError
 from mmdavpt.models.backbones import PromptedBackbone
+from mmdavpt.models.option_checks import check_number
 from mmdavpt.randomness import isolated_randomness
 from mmdavpt.registry import HOOKS
 from mmdavpt.unwrap import unwrap
@@ -36,12 +37,17 @@ class FigureHook(Hook):
             training that counts them. Defaults to 1.
         num_images (int): Images with attention, evenly spread over the set.
             Defaults to 4.
+
+    Raises:
+        UsageError: If a number is below 1.
     """
 
     # After the mapping is refreshed.
     priority = 'LOW'
 
     def __init__(self, interval: int = 1, num_images: int = 4) -> None:
+        check_number('FigureHook: `interval`', interval, least=1)
+        check_number('FigureHook: `num_images`', num_images, least=1)
         self.interval, self.num_images = interval, num_images
         self._mappings: list[tuple[str, list[int]]] = []
 
@@ -55,7 +61,8 @@ class FigureHook(Hook):
         if not isinstance(model.backbone, PromptedBackbone):
             name = type(model.backbone).__name__
             raise UsageError(f'FigureHook needs a prompted ViT, not a {name}')
-        self._keep_mapping(model, 'at the start')
+        title = 'when resumed' if runner._resume else 'at the start'
+        self._keep_mapping(model, title)
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Draw in epoch-based loops."""
@@ -78,14 +85,18 @@ class FigureHook(Hook):
         model = unwrap(runner.model)
         training = model.training
         model.eval()
-        # A training set may draw random crops.
-        with isolated_randomness(0), rc_context(style):
-            self._keep_mapping(model, f'{unit} {step}')
-            for name, figure in self._figures(model, data).items():
-                canvas = FigureCanvasAgg(figure)
-                canvas.draw()
-                pixels = np.asarray(canvas.buffer_rgba())[..., :3].copy()
-                runner.visualizer.add_image(name, pixels, step)
+        try:
+            # A training set may draw random crops.
+            with isolated_randomness(0), rc_context(style):
+                self._keep_mapping(model, f'{unit} {step}')
+                for name, figure in self._figures(model, data).items():
+                    canvas = FigureCanvasAgg(figure)
+                    canvas.draw()
+                    pixels = np.asarray(canvas.buffer_rgba())[..., :3].copy()
+                    runner.visualizer.add_image(name, pixels, step)
+        except Exception as error:  # no reason to end a training
+            text = f'FigureHook: no figures of {unit} {step}: {error!r}'
+            runner.logger.warning(text)
         model.train(training)
 
     def _keep_mapping(self, model: nn.Module, title: str) -> None:

@@ -140,6 +140,12 @@ def test_weights_that_do_not_state_their_normalization():
         mmdavpt.create_model(name, **sizes, **given)
 
 
+def test_no_weights():
+    models = [create(pretrained=value) for value in (None, False)]
+    first, second = (model.state_dict() for model in models)
+    assert all(torch.equal(first[name], second[name]) for name in second)
+
+
 def test_heads_that_weights_do_not_state():
     name = str(ROOT / 'checkpoints/vit-tiny_glyphs.pth')
     with pytest.raises(UsageError, match=r'add arch=dict\(num_heads=\.\.\.'):

@@ -2,6 +2,7 @@
 
 import re
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ from mmengine.hooks import Hook
 from PIL import Image
 
 from mmdavpt.checks.rehearsal import RehearsalHook, RehearsalPassed
+from mmdavpt.checks.silent import short_training
 from mmdavpt.cli import train
+from mmdavpt.engine.hooks import PromptMappingHook
 from mmdavpt.engine.runner import DAVPTRunner
 from mmdavpt.errors import UsageError
 from tests import toy
@@ -79,6 +82,24 @@ def test_short_trainings_are_named(tmp_path, make, changes, sentence, caplog):
     found = re.findall('the training has only .*', log.read_text())
     assert len(found) == (sentence is not None)
     assert all(re.search(sentence, line) for line in found)
+
+
+def test_trainings_without_a_step_get_no_advice():
+    loop = SimpleNamespace(max_iters=0, max_epochs=3)
+    runner = SimpleNamespace(train_loop=loop, optim_wrapper=None)
+    assert short_training(runner) is None
+
+
+class OwnMappingHook(PromptMappingHook):
+    """A user's hook with the arguments in mmengine's order."""
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        assert batch_idx == 0 and set(data_batch) == {'inputs', 'data_samples'}
+
+
+def test_hooks_get_arguments_by_name(tmp_path):
+    cfg = toy.classification(tmp_path / 'run', {'custom_hooks': []})
+    assert rehearse(cfg, OwnMappingHook()) == ''
 
 
 def without(pipeline, name):

@@ -214,6 +214,33 @@ def test_frames_of_videos(model_file):
         assert [line['image'] for line in csv.DictReader(file)] == names
 
 
+def test_a_broken_frame_is_named_and_keeps_those_before(
+    model_file, monkeypatch, capsys
+):
+    class Broken:
+        grabbed = 0
+
+        def __init__(self, path):
+            pass
+
+        def grab(self):
+            self.grabbed += 1
+            return self.grabbed <= 3
+
+        def retrieve(self):
+            if self.grabbed == 2:
+                return False, None
+            return True, np.zeros((40, 48, 3), np.uint8)
+
+    write_video('clip.mp4')
+    monkeypatch.setattr(cv2, 'VideoCapture', Broken)
+    assert predict.main([model_file, 'clip.mp4']) == 1
+    said = capsys.readouterr()[1]
+    assert 'clip.mp4 cannot be read at frame 1; it is skipped' in said
+    rows = json.loads(Path('predictions/predictions.json').read_text())
+    assert [row['image'] for row in rows] == ['clip.mp4#000000']
+
+
 def test_masks_of_frames(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     frames = write_video('clip.mp4')

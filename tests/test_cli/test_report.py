@@ -172,6 +172,34 @@ def test_pictures_are_what_the_model_sees(kind):
     assert picture.tolist() == [[red] * 2] * 2
 
 
+@pytest.mark.parametrize(
+    'files, drawn',
+    [
+        ('stopped', 'stopped'),
+        ('iter_10 iter_2 stopped', 'iter_2 iter_10 stopped'),
+        ('epoch_1-ab12 best_acc_epoch_1 epoch_1 epoch_2', 'epoch_1 epoch_2'),
+    ],
+)
+def test_checkpoints_whose_mappings_are_drawn(
+    tmp_path, monkeypatch, files, drawn
+):
+    for name in files.split():
+        state = {page.MAPPING: torch.tensor([0, 1])}
+        torch.save(dict(state_dict=state), tmp_path / f'{name}.pth')
+    run = SimpleNamespace(
+        guidance=SimpleNamespace(num_prompts=2),
+        checkpoint=str(tmp_path / f'{name}.pth'),
+        is_segmentation=True,
+        class_names=['a', 'b'],
+        model=None,
+        dataset=None,
+    )
+    monkeypatch.setattr(
+        page.vis, 'mapping_figure', lambda _, found, *others: found
+    )
+    assert [title for title, _ in page.draw_mapping(run)] == drawn.split()
+
+
 def test_differences_by_hand():
     one = Config(dict(lr=1, model=dict(a=[1], same=2), only=dict()))
     two = Config(dict(lr=1, model=dict(a=[2], same=2), work_dir='x'))

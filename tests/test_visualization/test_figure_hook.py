@@ -75,6 +75,35 @@ def test_unguided_models_have_no_mapping(tmp_path):
     assert sorted(pictures) == ['attention_1', 'attention_2']
 
 
+def test_a_figure_that_fails_does_not_end_the_training(tmp_path, monkeypatch):
+    def fail(*args):
+        assert not runner_modes.append(args[0][''][0].training)
+        raise KeyError('classes')
+
+    runner_modes = []
+    monkeypatch.setattr(figure_hook, 'compare_attention', fail)
+    runner, pictures = train(tmp_path, toy.classification, {})
+    assert runner.iter == 6 and not pictures and runner_modes == [False] * 2
+    [log] = tmp_path.glob('*/*.log')
+    said = "FigureHook: no figures of epoch 1: KeyError('classes')"
+    assert said in log.read_text()
+    titles = []
+    monkeypatch.setattr(
+        figure_hook.FigureHook,
+        '_keep_mapping',
+        lambda self, model, title: titles.append(title),
+    )
+    cfg_of = toy.classification
+    train(tmp_path, lambda *args: cfg_of(*args) | dict(resume=True), {})
+    assert titles == ['when resumed']
+
+
+@pytest.mark.parametrize('option', ['interval', 'num_images'])
+def test_numbers_are_positive(option):
+    with pytest.raises(UsageError, match=f'`{option}` should be .* 1'):
+        figure_hook.FigureHook(**{option: 0})
+
+
 def test_other_backbones_are_refused(tmp_path):
     model = dict(toy.classification('')['model'], type='ImageClassifier')
     del model['guidance']

@@ -1,6 +1,7 @@
 """Write the report of finished trainings as one HTML page."""
 
 import os.path as osp
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
@@ -24,6 +25,8 @@ from .tested_run import TestedRun
 TEMPLATE = Path(__file__).with_name('page.html.jinja')
 #: Of a guided model in a checkpoint.
 MAPPING = 'guidance.mapping'
+#: Matches the names of checkpoints in a series, not `stopped` or `best_*`.
+NUMBERED = re.compile(r'(epoch|iter)_\d+').fullmatch
 #: Options that name a run only.
 NAMES_ONLY = {'experiment_name', 'work_dir', 'load_from'}
 #: How many of the best and of the worst images are shown.
@@ -167,9 +170,9 @@ def draw_mapping(run: TestedRun, most: int = 3) -> Figure | None:
     if run.guidance is None:
         return None
     last = Path(run.checkpoint)
-    kind = last.stem.rpartition('_')[0]
-    paths = [*last.parent.glob(f'{kind}_[0-9]*.pth')] or [last]
-    paths.sort(key=lambda path: int(path.stem.rpartition('_')[2]))
+    paths = [p for p in last.parent.glob('*.pth') if NUMBERED(p.stem)]
+    paths.sort(key=lambda path: int(path.stem.partition('_')[2]))
+    paths = [path for path in paths if path != last] + [last]
     mappings = [
         (path.stem, read_run_checkpoint(str(path))['state_dict'][MAPPING])
         for path in (paths[i] for i in evenly_spread(len(paths), most))

@@ -192,19 +192,22 @@ def _in_processes(
     """Yield each run with its failure; on SIGTERM, start no more of them."""
     before = signal.signal(signal.SIGTERM, _stop_workers)
     waiting = iter(runs)
-    with ProcessPoolExecutor(workers, get_context('spawn')) as pool:
-        # A longer queue would be worked off after the signal.
-        started = {pool.submit(work, r): r for r in islice(waiting, workers)}
-        while started:
-            for future in wait(started, return_when=FIRST_COMPLETED).done:
-                yield started.pop(future), future.result()
-                if (run := next(waiting, None)) is not None:
-                    started[pool.submit(work, run)] = run
-    signal.signal(signal.SIGTERM, before)
+    try:
+        with ProcessPoolExecutor(workers, get_context('spawn')) as pool:
+            start = partial(pool.submit, work)
+            # A longer queue would be worked off after the signal.
+            started = {start(run): run for run in islice(waiting, workers)}
+            while started:
+                for future in wait(started, return_when=FIRST_COMPLETED).done:
+                    yield started.pop(future), future.result()
+                    if (run := next(waiting, None)) is not None:
+                        started[start(run)] = run
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _stop_workers(*_) -> None:
-    """Pass SIGTERM on: workers that outlive us would go on to train."""
+    """Pass SIGTERM on: workers that outlive us would train more runs."""
     for worker in active_children():
         worker.terminate()  # a SIGTERM, on which a run saves and stops
 

@@ -9,7 +9,7 @@ STOPPED = 'stopped'
 
 
 class FolderRun(NamedTuple):
-    """What ``run_all`` needs of a run."""
+    """A stand-in for a run."""
 
     folder: Path
 

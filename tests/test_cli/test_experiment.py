@@ -343,7 +343,7 @@ def test_report_has_the_means_of_vtab(runs, capsys):
 
 
 def test_a_signal_stops_all_workers(tmp_path):
-    """No worker goes on to the next run after SIGTERM to the command."""
+    """After SIGTERM to the command, no worker starts the next run."""
     folders = [tmp_path / name for name in ('a', 'b', 'c')]
     for folder in folders:
         folder.mkdir()

@@ -41,7 +41,7 @@ class GuidanceFadeHook(Hook):
                 'custom_hooks, or set model.guidance'
             )
 
-    def before_train_iter(self, runner: Runner, **_) -> None:
+    def before_train_iter(self, runner: Runner, *args, **kwargs) -> None:
         """Set the factor of the iteration."""
         progress = runner.iter / (self.end * runner.max_iters)
         unwrap(runner.model).guidance.scale = max(0.0, 1.0 - progress)

@@ -93,7 +93,9 @@ class PromptMappingHook(Hook):
         else:
             self._fit_mapping(runner, model)
 
-    def before_train_iter(self, runner: Runner, data_batch: dict, **_) -> None:
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
+    ) -> None:
         """Check the labels of the batch, and draw guidance labels."""
         model = unwrap(runner.model)
         if model.guidance is None or model.guidance.labels == 'present':
@@ -103,7 +105,7 @@ class PromptMappingHook(Hook):
         for sample, label in zip(samples, labels, strict=True):
             sample.set_metainfo(dict(guidance_label=label))
 
-    def after_train_iter(self, runner: Runner, **_) -> None:
+    def after_train_iter(self, runner: Runner, *args, **kwargs) -> None:
         """Share new statistics; re-cluster in iteration-based loops."""
         model = unwrap(runner.model)
         if model.guidance is None:

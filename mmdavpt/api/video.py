@@ -41,3 +41,6 @@ def frames_of(image: Picture, every: int = 1) -> Iterator[tuple[str, Picture]]:
         number += 1
     if not number:
         raise UsageError(f'{image} cannot be read: OpenCV decodes no frame')
+    expected = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
+    if number < 0.9 * expected:  # headers are often a few frames off
+        raise UsageError(f'{image} ends at frame {number} of {expected}')

@@ -106,11 +106,13 @@ def _results(
 ) -> Iterator[tuple[str, Picture, dict]]:
     """Yield name, picture and result; append what cannot be read."""
     for name, path in track(images.items(), 'predict', len(images)):
+        rest = 'it'
         try:
             for ending, picture in frames_of(path, every):
                 yield f'{name}{ending}', picture, *model.predict([picture])
+                rest = 'the rest'
         except UsageError as error:
-            warn(f'{error}; it is skipped')
+            warn(f'{error}; {rest} is skipped')
             skipped.append(name)
 
 

@@ -206,6 +206,21 @@ def test_auto_is_miou_of_a_segmentation(tmp_path, weights):
         assert hook.key_indicators == [f'{prefix}mIoU']
 
 
+def test_a_run_that_compared_aacc_keeps_it(tmp_path, weights):
+    cfg = run(tmp_path, weights, 1, (1,), save_best='auto')
+    runner = runs.runner(cfg)
+    runner.register_hook(Scores((1,)))
+    runner.train()
+    old = dict(best_ckpt=str(tmp_path / 'best_aAcc_iter_9.pth'), best_score=80)
+    for name, value in old.items():
+        runner.message_hub.update_info(name, value)
+    hook = DAVPTCheckpointHook(save_best='auto')
+    hook.before_train(runner)
+    hook._save_best_checkpoint(runner, {'aAcc': 81.0, 'mIoU': 40.0})
+    assert runner.message_hub.get_info('best_score') == 81
+    assert 'best_aAcc_epoch_1.pth' in names(tmp_path)
+
+
 def test_overwritten_best_is_not_deleted(tmp_path, weights):
     """As by averaged weights that are validated after the weights."""
     runner = runs.runner(run(tmp_path, weights, 1, (1,), save_best='auto'))

@@ -214,8 +214,16 @@ def test_frames_of_videos(model_file):
         assert [line['image'] for line in csv.DictReader(file)] == names
 
 
+@pytest.mark.parametrize(
+    'broken, message, kept',
+    [
+        (1, 'clip.mp4 cannot be read at frame 0; it is skipped', 0),
+        (2, 'clip.mp4 cannot be read at frame 1; the rest is skipped', 1),
+        (9, 'clip.mp4 ends at frame 3 of 7; the rest is skipped', 3),
+    ],
+)
 def test_a_broken_frame_is_named_and_keeps_those_before(
-    model_file, monkeypatch, capsys
+    model_file, monkeypatch, capsys, broken, message, kept
 ):
     class Broken:
         grabbed = 0
@@ -228,17 +236,20 @@ def test_a_broken_frame_is_named_and_keeps_those_before(
             return self.grabbed <= 3
 
         def retrieve(self):
-            if self.grabbed == 2:
+            if self.grabbed == broken:
                 return False, None
             return True, np.zeros((40, 48, 3), np.uint8)
+
+        def get(self, what):
+            return 7.0
 
     write_video('clip.mp4')
     monkeypatch.setattr(cv2, 'VideoCapture', Broken)
     assert predict.main([model_file, 'clip.mp4']) == 1
-    said = capsys.readouterr()[1]
-    assert 'clip.mp4 cannot be read at frame 1; it is skipped' in said
+    assert message in capsys.readouterr()[1]
     rows = json.loads(Path('predictions/predictions.json').read_text())
-    assert [row['image'] for row in rows] == ['clip.mp4#000000']
+    names = [f'clip.mp4#00000{number}' for number in range(kept)]
+    assert [row['image'] for row in rows] == names
 
 
 def test_masks_of_frames(tmp_path, monkeypatch):

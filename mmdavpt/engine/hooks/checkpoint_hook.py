@@ -154,9 +154,12 @@ class DAVPTCheckpointHook(CheckpointHook):
             self._remove(runner, self._path_of(step))
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
-        # 'auto' is the first metric, which of an IoUMetric is aAcc.
-        first = sorted(metrics, key=lambda name: not name.endswith('mIoU'))
-        metrics = {name: metrics[name] for name in first}
+        # 'auto' is the first metric, which of an IoUMetric is aAcc. A run that
+        # compared aAcc before keeps it: no mIoU would exceed its best score.
+        best = runner.message_hub.runtime_info.get('best_ckpt') or ''
+        if 'aAcc' not in Path(best).name:
+            first = sorted(metrics, key=lambda key: not key.endswith('mIoU'))
+            metrics = {name: metrics[name] for name in first}
         # mmengine deletes the old best before it saves the new one.
         outdated = []
         with (

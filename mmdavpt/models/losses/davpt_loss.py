@@ -146,6 +146,12 @@ class DAVPTLoss(nn.Module):
         self.token_weight = token_weight
         self.cls_weight = cls_weight
         self._check_options(token, cls)
+        used = (prompt, prompt_scale, token_weight or None, center or None)
+        if self.cls == 'attention' and used != (None,) * 4:
+            raise UsageError(
+                "cls='attention' of DAVPTLoss compares no vectors; remove "
+                'prompt and prompt_scale, and set token_weight=0, center=False'
+            )
 
     def _check_options(self, token: str | None, cls: str | None) -> None:
         check_choice('token of DAVPTLoss', self.token, TOKENS)
@@ -162,11 +168,6 @@ class DAVPTLoss(nn.Module):
                     f'{name}={given!r} has no effect with {name}_weight=0; '
                     f'remove {name}, or set a positive {name}_weight'
                 )
-        if self.cls == 'attention' and (self.token_weight or self.center):
-            raise UsageError(
-                "cls='attention' of DAVPTLoss compares no vectors; set "
-                'token_weight=0 and center=False'
-            )
         if not self.terms:
             raise UsageError(
                 'token_weight and cls_weight of DAVPTLoss are both 0; set one '

@@ -215,7 +215,15 @@ def test_attention_on_the_own_prompt_by_hand():
     assert value.item() == pytest.approx(0.25 * math.log(3), rel=1e-6)
 
 
-@pytest.mark.parametrize('wrong', [dict(token_weight=0.1), dict(center=True)])
+@pytest.mark.parametrize(
+    'wrong',
+    [
+        dict(token_weight=0.1),
+        dict(center=True),
+        dict(prompt='key'),
+        dict(prompt_scale=5.0),
+    ],
+)
 def test_attention_compares_no_vectors(wrong):
     given = dict(token_weight=0, cls='attention')
     with pytest.raises(UsageError, match='compares no vectors'):

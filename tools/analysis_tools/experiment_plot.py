@@ -94,7 +94,11 @@ def plot_records(records: Records, path: str) -> None:
             style = f'C{i % 10}{"os^Dv"[i // 10 % 5]}-'
             axes.errorbar(*zip(*lines[key], strict=True), fmt=style, label=key)
         axes.set(xscale='log', xlabel=title, ylabel=metric)
-        if not images:
+        if images:
+            numbers = sorted({round(number) for number in of_row.values()})
+            axes.minorticks_off()
+            axes.set_xticks(numbers, numbers)
+        else:
             front = [points[row] for row in pareto_front(points)]
             label = dict(label='Pareto front', markersize=10, fillstyle='none')
             axes.plot(*zip(*front, strict=True), 'ko--', **label)

@@ -1,6 +1,6 @@
 """Several tasks in one model, next to as many models.
 
-``python benchmarks/multi_task.py [--tasks 1 4 16] [--rounds 5]`` writes model
+``python benchmarks/multi_task.py [--tasks 1 4 16] [--rounds 3]`` writes model
 files of VPT (20 prompts in each layer, 10 classes) over one ViT-S with random
 weights, and predicts batches in which the images of all tasks take turns. One
 model runs a batch in one pass; separate models run the images of their own
@@ -14,7 +14,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -134,13 +134,13 @@ def measure(counts: list[int], rounds: int) -> list[dict]:
     return rows
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--tasks', nargs='+', type=int, default=[1, 4, 16])
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--out', type=Path, help='file of the figures, JSON')
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     torch.set_num_threads(1)
     rows = measure(args.tasks, args.rounds)
     print('| tasks | model | weights, MB | process, MB | images/s | time |')

@@ -76,16 +76,15 @@ def load_model(
         weights (str, optional): File or address of the frozen weights.
             Defaults to None: the address in the file, or a file of that name
             in its folder or the current one.
-        share (TunedModel, optional): A model whose frozen weights both use,
-            in memory; they are not loaded again. Defaults to None.
+        share (TunedModel, optional): A model whose frozen weights this one
+            uses in memory. Defaults to None.
 
     Returns:
         TunedModel: The model in evaluation mode.
 
     Raises:
         UsageError: If a file cannot be read, does not have exactly the
-            weights of the model, or was tuned on other frozen weights, or
-            if it prepares images otherwise than ``share``.
+            weights of the model, or was tuned on other frozen weights.
     """
     content = load_checked_file(str(checkpoint or source))
     meta = content.get('meta', {})
@@ -114,30 +113,29 @@ def load_model(
         sentence = f'{source} names {name}, which is not registered'
         raise UsageError(sentence) from error
     state = content.get('state_dict', content)
-    if share is not None:
-        _share_frozen(model, share, state, source)
     # Ours compare a state that says where it comes from.
     if state is content or not isinstance(model.model, GuidedModelMixin):
         check_fit(model.model, state, str(checkpoint or source), [GUIDANCE])
-    try:
-        if share is not None:
-            model.model.load_state_dict(state, strict=False, assign=True)
-        else:
-            _load_checkpoint_to_model(model.model, content)
-    except UsageError as error:  # weights that do not exist, or do not fit
-        raise UsageError(str(error).replace(SET_PATH, PASS_FILE)) from error
+    _load_weights(model, content, share, str(source))
     return model.eval()
 
 
-def _share_frozen(
-    model: TunedModel, other: TunedModel, state: dict, source: str | Path
+def _load_weights(
+    model: TunedModel, content: dict, share: TunedModel | None, source: str
 ) -> None:
-    """Complete a state with the frozen weights of another model."""
-    named = other.model.named_parameters()
+    """Load a file, with the frozen weights of another model or its own."""
+    if share is None:
+        try:
+            _load_checkpoint_to_model(model.model, content)
+        except UsageError as error:  # weights do not exist, or do not fit
+            text = str(error).replace(SET_PATH, PASS_FILE)
+            raise UsageError(text) from error
+        return
+    state, named = content['state_dict'], share.model.named_parameters()
     frozen = {name: x for name, x in named if not x.requires_grad}
     own = {name: x for name, x in state.items() if name in frozen}
     mark = state.pop(FINGERPRINT, fingerprint(own))
-    given, shared = model.settings, other.settings
+    given, shared = model.settings, share.settings
     keys = {k for k in given | shared if given.get(k) != shared.get(k)}
     same_images = keys <= model.spec['model']['backbone'].keys()
     if not (same_images and same_values(mark, fingerprint(frozen))):
@@ -147,3 +145,4 @@ def _share_frozen(
             f'first task, but has {options or "other weights"}; use it alone'
         )
     state.update(frozen)
+    model.model.load_state_dict(state, strict=False, assign=True)

@@ -1,5 +1,6 @@
 """Several tuned models over one set of frozen weights."""
 
+import copy
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
 from unittest.mock import patch
@@ -9,7 +10,7 @@ from mmengine.dataset import pseudo_collate
 from torch import Tensor, nn
 
 from mmdavpt.errors import UsageError
-from mmdavpt.models.backbones.forward_pass import mixed_features
+from mmdavpt.models.backbones.mixed_tasks import mixed_features
 from mmdavpt.models.backbones.prompted_backbone import PromptedBackbone
 
 from .model_file import load_model
@@ -96,7 +97,8 @@ class MultiTaskModel(nn.Module):
         for picture in (p for x in images for _, p in frames_of(x, every)):
             sample = transform.sample(transform.load(picture))
             for task in self._run(pseudo_collate([sample]), rows):
-                found = self.tasks[task].predict_sample(sample)
+                # A result sets fields of its sample.
+                found = self.tasks[task].predict_sample(copy.deepcopy(sample))
                 results.append(dict(task=task, **found))
         return results
 

@@ -1,6 +1,5 @@
 """Forward pass through the layers, with prompts and tuners."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -76,8 +75,6 @@ def run_layers(
     images: Tensor,
     request: TokenRequest | None = None,
     prompted: bool = True,
-    prefixes: dict[int, Tensor] | None = None,
-    rows: Tensor | None = None,
 ) -> tuple[tuple[Tensor, ...], BackboneTokens]:
     """Embed images and run the layers up to the last output.
 
@@ -87,11 +84,6 @@ def run_layers(
         request (TokenRequest, optional): Guided tokens to return.
         prompted (bool): Whether to use prompts and tuners; without, the
             backbone is the pre-trained one. Defaults to True.
-        prefixes (dict[int, Tensor], optional): Keys and values of R rows,
-            (R, P, 2C), for each layer with prompts, instead of those of the
-            backbone: see :func:`mixed_features`. Defaults to None.
-        rows (Tensor, optional): The image of each row, int64, (R, ). Layers
-            before the first prefix run once per image. Defaults to None.
 
     Returns:
         tuple[tuple[Tensor, ...], BackboneTokens]: The features of
@@ -101,16 +93,12 @@ def run_layers(
     # Embedded here: a caller would keep the input of the first layer alive.
     x, grid, rope = vit.embed(images, acting)
     tokens = TokenSequence(x, vit.num_extra_tokens)
-    projected = prefixes or {}
-    if prompted and not (vit.propagate or prefixes):
-        projected = vit.prompt_cache.get(vit, acting)
+    as_prefix = prompted and not vit.propagate
+    projected = vit.prompt_cache.get(vit, acting) if as_prefix else {}
     outs, guided = [], {}
     for i in range(vit.num_used_layers):
         tuners = LayerTuners(i, acting)
         own = prefix = None
-        if prefixes and i == min(prefixes):
-            tokens = tokens._replace(x=tokens.x[rows])
-            outs = [out[rows] for out in outs]
         if prompted:
             tokens, prefix, own = _with_prompts(vit, tokens, tuners)
         is_guided = request is not None and i in request.layers
@@ -141,36 +129,6 @@ def run_layers(
     elif request is not None or not prompted:
         cls = vit.pool(_strip_prompts(vit, i, tokens))
     return tuple(outs), BackboneTokens(cls, guided, tokens.patches)
-
-
-def mixed_features(
-    vits: Sequence[nn.Module], images: Tensor, rows: Sequence[Sequence[int]]
-) -> list[tuple[Tensor, ...]]:
-    """Return the features of images for several backbones, in one pass.
-
-    The prefix of a layer has shape (R, P, 2C): each of R rows has the keys
-    and values of its own task. Layers before the first prompts run once per
-    image, the others once per row. The results are those of each backbone
-    alone, up to how matrix products depend on the batch size.
-
-    Args:
-        vits (Sequence[nn.Module]): A ``PromptedBackbone`` for each task. They
-            differ in the values of prompts alone, which all are prefixes.
-        images (Tensor): With shape (B, 3, H, W).
-        rows (Sequence[Sequence[int]]): The images of each task.
-
-    Returns:
-        list[tuple[Tensor, ...]]: For each task, the features of its images in
-        their order.
-    """
-    pairs = [(image, task) for task, own in enumerate(rows) for image in own]
-    order, tasks = torch.tensor(pairs, device=images.device).T
-    kept = [vit.prompt_cache.get_all(vit, {}) for vit in vits]
-    prefixes = {i: torch.stack([k[i] for k in kept])[tasks] for i in kept[0]}
-    outs, _ = run_layers(vits[0], images, prefixes=prefixes, rows=order)
-    outs = outs if prefixes else [out[order] for out in outs]
-    parts = [out.split([len(own) for own in rows]) for out in outs]
-    return [*zip(*parts, strict=True)]
 
 
 def _is_last(vit: nn.Module, i: int) -> bool:

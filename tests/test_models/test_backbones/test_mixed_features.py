@@ -5,7 +5,7 @@ import torch
 
 from mmdavpt.models import DAVPTTimmViT, DAVPTVisionTransformer
 from mmdavpt.models.backbones import forward_pass
-from mmdavpt.models.backbones.forward_pass import mixed_features
+from mmdavpt.models.backbones.mixed_tasks import mixed_features
 
 from ...toy import ARCH
 
@@ -76,7 +76,7 @@ def test_equals_each_backbone_alone(kind, options, grad):
             for x, one, same in zip(features, alone, whole, strict=True):
                 assert x.shape == one.shape
                 torch.testing.assert_close(x, one, rtol=1e-4, atol=1e-5)
-                if min_layer(vit) == 0:
+                if vit.prompts:
                     assert torch.equal(x, same)
             start += len(own)
         if vits[0].prompts:  # or the test would see nothing
@@ -84,12 +84,9 @@ def test_equals_each_backbone_alone(kind, options, grad):
             assert not torch.allclose(one, other, atol=1e-2)
 
 
-def min_layer(vit):
-    return min(map(int, vit.prompts.keys()), default=vit.num_used_layers)
-
-
-def test_layers_before_the_first_prompts_run_once_per_image(monkeypatch):
-    vits = share('mmpretrain', 3, num_prompts=(0, 0, 2, 1))
+@pytest.mark.parametrize('num_prompts, rows', [(0, 2), (1, 6)])
+def test_without_prompts_an_image_runs_once(monkeypatch, num_prompts, rows):
+    vits = share('mmpretrain', 3, num_prompts=num_prompts)
     seen, run = [], forward_pass._run_layer
 
     def spy(vit, i, x, task):
@@ -98,8 +95,8 @@ def test_layers_before_the_first_prompts_run_once_per_image(monkeypatch):
 
     monkeypatch.setattr(forward_pass, '_run_layer', spy)
     with torch.no_grad():
-        mixed_features(vits, torch.randn(2, 3, 32, 32), [[0, 1]] * 3)
-    assert seen == [2, 2, 6, 6]
+        mixed_features(vits, torch.randn(3, 3, 32, 32), [[0, 2]] * 3)
+    assert seen == [rows] * 4
 
 
 def test_the_prompts_are_those_of_the_row():

@@ -109,7 +109,9 @@ def fill_frozen(
     given = {name.removeprefix(prefix): name for name in state}
     for name in own.keys() ^ given.keys():
         if name.endswith('.frozen_dtype'):
-            stored = bytes(state[given[name]].tolist()) if name in given else b''
+            stored = (
+                bytes(state[given[name]].tolist()) if name in given else b''
+            )
             raise UsageError(
                 'this checkpoint was tuned on frozen weights of another type '
                 'than those of this model; set model.backbone.frozen_dtype='

@@ -6,9 +6,10 @@ from fnmatch import fnmatchcase
 import torch
 from torch import nn
 
-#: The attributes of a backbone that tuning adds, the last one a record. All code that separates them
-#: from pre-trained weights (freezing, strict loading, tuned-only files,
-#: parameter counts, checks, export) uses this.
+#: The attributes of a backbone that tuning adds, the last one a record of how
+#: frozen weights are stored. All code that separates them from pre-trained
+#: weights (freezing, strict loading, tuned-only files, parameter counts,
+#: checks, export) uses this.
 ADDED = ('prompts', 'bias_delta', 'gate_logits', 'tuners', 'frozen_dtype')
 
 

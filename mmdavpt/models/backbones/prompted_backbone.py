@@ -25,7 +25,6 @@ from .prompts import (
     prompts_per_layer,
 )
 
-
 #: Values of ``frozen_dtype``. float16 would need a scaled loss.
 FROZEN_DTYPES = {None: torch.float32, 'bfloat16': torch.bfloat16}
 

@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
 
 from mmdavpt.errors import UsageError, did_you_mean

@@ -106,16 +106,14 @@ def fill_frozen(
     if expected is None:
         return
     own = model.state_dict()
-    given = {name.removeprefix(prefix): name for name in state}
-    for name in own.keys() ^ given.keys():
+    given = {n.removeprefix(prefix) for n in state if n.startswith(prefix)}
+    for name in own.keys() ^ given:
         if name.endswith('.frozen_dtype'):
-            stored = (
-                bytes(state[given[name]].tolist()) if name in given else b''
-            )
+            stored = [] if name in own else state[prefix + name].tolist()
             raise UsageError(
                 'this checkpoint was tuned on frozen weights of another type '
                 'than those of this model; set model.backbone.frozen_dtype='
-                f'{stored.decode() or None!r}, as in its training'
+                f'{bytes(stored).decode() or None!r}, as in its training'
             )
     parameters = dict(model.named_parameters())
     absent = [name for name in own if prefix + name not in state]

@@ -55,9 +55,10 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix --quiet .
 	$(BIN)/ruff format --quiet .
 
-# mkdocs needs neither torch nor this package.
+# mkdocs needs neither torch nor this package. --quiet would hide broken links
+# from --strict.
 docs: .venv-docs/.stamp
-	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
 	@echo 'Open site/index.html.'
 
 .venv-docs/.stamp: requirements/docs.txt

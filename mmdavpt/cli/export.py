@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _export(args: argparse.Namespace) -> None:
     from mmdavpt.api import load_model
-    from mmdavpt.models.export import describe_images, export_model
+    from mmdavpt.models.deploy import describe_images, export_model
 
     from .common import describe, load_config
 

@@ -14,13 +14,9 @@ from safetensors.torch import load_file
 from torch import nn
 
 from mmdavpt.errors import UsageError
-from mmdavpt.models import export as deploy
-from mmdavpt.models.export import (
-    Deployed,
-    describe_images,
-    export_model,
-    fold_model,
-)
+from mmdavpt.models import deploy
+from mmdavpt.models.deploy import Deployed, describe_images, export_model
+from mmdavpt.models.export import fold_model
 from mmdavpt.registry import MODELS
 
 from .. import toy

@@ -7,9 +7,11 @@ from mmpretrain.datasets import CustomDataset
 from mmseg.datasets import BaseSegDataset
 
 from mmdavpt.checks.data.list_findings import (
-    class_list_defects,
     class_list_findings,
     list_findings,
+)
+from mmdavpt.datasets.list_defects import (
+    class_list_defects,
     sample_list_defects,
 )
 from mmdavpt.errors import UsageError

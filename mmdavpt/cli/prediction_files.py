@@ -14,8 +14,8 @@ from mmdavpt.api.multi_task import MultiTaskModel
 from mmdavpt.api.transform import Picture
 from mmdavpt.api.tuned_model import TunedModel
 from mmdavpt.api.video import frames_of
-from mmdavpt.datasets.folder_files import media_type
-from mmdavpt.datasets.segmentation_folder import palette
+from mmdavpt.datasets.folders import palette
+from mmdavpt.datasets.image_files import media_type
 from mmdavpt.errors import UsageError, printable, warn
 from mmdavpt.progress import track
 

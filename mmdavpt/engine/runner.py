@@ -12,6 +12,7 @@ from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
 from mmdavpt import checkpoints
+from mmdavpt.engine.config_text import install_format_cache
 from mmdavpt.engine.resuming.loops import to_exact_loop
 from mmdavpt.engine.resuming.stopping import (
     ignore_signals_in_workers,
@@ -27,8 +28,9 @@ class DAVPTRunner(Runner):
     """mmengine's runner; it resumes exactly and saves atomically.
 
     ``tools/train.py`` uses it unless a config sets another ``runner_type``.
-    It makes mmengine's checkpoint loader safe for the whole process
-    (:func:`mmdavpt.checkpoints.install_safe_loading`).
+    For the whole process it makes mmengine's checkpoint loader safe
+    (:func:`mmdavpt.checkpoints.install_safe_loading`) and lets yapf format
+    each config once (:func:`.install_format_cache`).
     """
 
     #: Whether the work folder has a config that a run must not overwrite.
@@ -36,6 +38,7 @@ class DAVPTRunner(Runner):
 
     def __init__(self, *args, **kwargs) -> None:
         checkpoints.install_safe_loading()
+        install_format_cache()
         super().__init__(*args, **kwargs)
 
     @classmethod

@@ -2,9 +2,9 @@
 
     python tools/demo.py
 
-takes less than five minutes on two cores. It writes glyph scenes in the ADE20K layout,
-tunes SETR-PUP with DA-VPT, tunes a classifier with and without guidance,
-tests all of them and draws pictures.
+takes less than five minutes on two cores. It writes glyph scenes in the
+ADE20K layout, tunes SETR-PUP with DA-VPT, tunes a classifier with and without
+guidance, tests all of them and draws pictures.
 """
 
 import argparse
@@ -49,7 +49,7 @@ from tools.visualization.show_mapping import draw_mapping  # noqa: E402
 GLYPHS = ROOT / 'configs' / 'glyphs'
 NUM_SCENES = {'training': 800, 'validation': 60}
 SCENE_SIZE = (64, 96)
-#: Half of the configs' iterations and fewer of their epochs: enough to learn.
+#: Fewer than in the configs (500 and 20), but enough to learn.
 ITERATIONS = 250
 EPOCHS = 8
 

@@ -45,6 +45,8 @@ setup(
         'mmdavpt': [
             'py.typed',
             '**/*.jinja',
+            'datasets/*.csv',
+            'models/pretrained/*.csv',
             '.mim/checkpoints/vit-tiny_glyphs.pth',
             *(f'.mim/**/*.{kind}' for kind in KINDS),
         ]

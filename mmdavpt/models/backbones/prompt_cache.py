@@ -71,13 +71,19 @@ class PromptCache(nn.Module):
             kept = self._kept = key, values, _project_all(vit, acting)
         return kept[2]
 
+    def get_all(self, vit: nn.Module, acting: Acting) -> dict[int, Tensor]:
+        """Return :meth:`get`, computed where it cannot be cached."""
+        return self.get(vit, acting) or _project_all(vit, acting)
+
     def freeze(self, vit: nn.Module) -> None:
         """Make the results constants, for a backbone that will be exported.
 
         Args:
             vit (nn.Module): See :meth:`get`. It should not change any more.
         """
-        for i, kept in _project_all(vit, vit.acting_tuners()).items():
+        with vit.precision(vit.patch_projection.weight):
+            projected = _project_all(vit, vit.acting_tuners())
+        for i, kept in projected.items():
             self.register_buffer(str(i), kept, persistent=False)
 
     def train(self, mode: bool = True) -> 'PromptCache':

@@ -1,5 +1,6 @@
 """Forward pass through the layers, with prompts and tuners."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -24,11 +25,37 @@ class BackboneTokens(NamedTuple):
         guided (dict[int, dict[str, Tensor]]): Guided layer to named tokens.
         patches (Tensor | None): The patches after the last layer, with shape
             (B, N, C); empty if only [CLS] is computed.
+        x (Tensor | None): All tokens after the last layer, (B, E+P+N, C).
     """
 
     cls: Tensor | None
     guided: dict[int, dict[str, Tensor]]
     patches: Tensor | None = None
+    x: Tensor | None = None
+
+
+class PrefixTokens(NamedTuple):
+    """The tokens that enter a layer, in place of the images they come from.
+
+    Attributes:
+        x (Tensor): Extra tokens and patches, with shape (B, E+N, C). After
+            the last layer it may be [CLS] alone, if that is the feature.
+        grid (tuple[int, int]): Rows and columns of patches.
+        rope (Sequence[Tensor] | None): Rotary embedding of the patches for
+            each layer, if there is one.
+        start (int): Index of the layer; the number of layers that run if no
+            layer is left.
+    """
+
+    x: Tensor
+    grid: tuple[int, int]
+    rope: Sequence[Tensor] | None
+    start: int
+
+    @property
+    def device(self) -> torch.device:
+        """torch.device: The device of the tokens."""
+        return self.x.device
 
 
 class TokenSequence(NamedTuple):
@@ -72,31 +99,40 @@ class TokenSequence(NamedTuple):
 
 def run_layers(
     vit: nn.Module,
-    images: Tensor,
+    images: Tensor | PrefixTokens,
     request: TokenRequest | None = None,
     prompted: bool = True,
+    stop: int | None = None,
 ) -> tuple[tuple[Tensor, ...], BackboneTokens]:
     """Embed images and run the layers up to the last output.
 
     Args:
         vit (nn.Module): A ``PromptedBackbone``.
-        images (Tensor): With shape (B, 3, H, W).
+        images (Tensor | PrefixTokens): With shape (B, 3, H, W); or the tokens
+            that enter a layer, which then runs first.
         request (TokenRequest, optional): Guided tokens to return.
         prompted (bool): Whether to use prompts and tuners; without, the
             backbone is the pre-trained one. Defaults to True.
+        stop (int, optional): Index of the first layer that does not run.
+            Defaults to None: all layers up to the last output run.
 
     Returns:
         tuple[tuple[Tensor, ...], BackboneTokens]: The features of
         ``out_indices``, and the tokens.
     """
     acting = vit.acting_tuners() if prompted else {}
-    # Embedded here: a caller would keep the input of the first layer alive.
-    x, grid, rope = vit.embed(images, acting)
+    if isinstance(images, PrefixTokens):
+        x, grid, rope, start = images
+    else:
+        # Here: a caller would keep the input of the first layer alive.
+        x, grid, rope, start = *vit.embed(images, acting), 0
     tokens = TokenSequence(x, vit.num_extra_tokens)
     as_prefix = prompted and not vit.propagate
     projected = vit.prompt_cache.get(vit, acting) if as_prefix else {}
-    outs, guided = [], {}
-    for i in range(vit.num_used_layers):
+    outs, guided, last = [], {}, vit.num_used_layers - 1
+    if start - 1 in vit.out_indices:
+        outs.append(vit.format_output(x, grid))
+    for i in range(start, last + 1 if stop is None else stop):
         tuners = LayerTuners(i, acting)
         own = prefix = None
         if prompted:
@@ -127,8 +163,8 @@ def run_layers(
     if vit.has_cls:
         cls = x[:, 0]
     elif request is not None or not prompted:
-        cls = vit.pool(_strip_prompts(vit, i, tokens))
-    return tuple(outs), BackboneTokens(cls, guided, tokens.patches)
+        cls = vit.pool(_strip_prompts(vit, last, tokens))
+    return tuple(outs), BackboneTokens(cls, guided, tokens.patches, tokens.x)
 
 
 def _is_last(vit: nn.Module, i: int) -> bool:

@@ -1,16 +1,22 @@
 """Training from cached tokens: the same bits, without the frozen layers."""
 
+import importlib
 import os
+import socket
+from datetime import timedelta
 
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
 from mmcv.transforms import BaseTransform
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import TRANSFORMS
 from mmengine.runner import Runner
 
+from mmdavpt.datasets.glyphs.dataset import GlyphDataset, GlyphSceneDataset
 from mmdavpt.engine.hooks import PrefixCacheHook
 from mmdavpt.engine.runner import DAVPTRunner
 from mmdavpt.errors import UsageError
@@ -36,16 +42,13 @@ class Recorder(Hook):
     def __init__(self):
         self.losses, self.labels, self.batches = [], [], []
 
-    def before_train_iter(self, runner, batch_idx, data_batch=None):
+    def after_train_iter(self, runner, batch_idx, data_batch, outputs):
+        self.losses.append({k: v.item() for k, v in outputs.items()})
         self.batches.append(data_batch.get('tokens'))
         for sample in data_batch['data_samples']:
             label = sample.get('gt_label', sample.get('gt_sem_seg'))
             label = getattr(label, 'data', label)
             self.labels.append((sample.get('guidance_label'), label.tolist()))
-
-    def after_train_iter(self, runner, batch_idx, data_batch, outputs):
-        gradless = {k: v.item() for k, v in outputs.items()}
-        self.losses.append(gradless)
 
 
 def train(cfg, hook=None, runner_type=DAVPTRunner):
@@ -138,6 +141,45 @@ def test_a_cached_run_has_the_bits_of_a_plain_one(tmp_path, name):
     assert_same_run(plain, from_tokens)
 
 
+def be_one_of_two(rank, port, folder):
+    """Train on two processes with images, memory and files."""
+    torch.set_num_threads(1)
+    address = dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
+    ranks = dict(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2')
+    os.environ.update(**address, **ranks)
+    dist.init_process_group('gloo', timeout=timedelta(seconds=300))
+    hooks = [None, cached(), cached(cache_dir=str(folder / 'cache'))]
+    runs = []
+    for i, hook in enumerate(hooks):
+        cfg = toy.classification(folder / str(i), UPPER)
+        cfg.update(
+            launcher='pytorch',
+            model_wrapper_cfg=dict(
+                type='MMDistributedDataParallel',
+                device_ids=None,
+                broadcast_buffers=False,
+            ),
+        )
+        cfg['train_dataloader']['batch_size'] = 4
+        runs.append(train(cfg, hook))
+    assert runs[1][1].batches[0].shape == (4, 17, 32)
+    assert_same_run(runs[0], runs[1])
+    assert_same_run(runs[0], runs[2])
+    assert len([*(folder / 'cache').iterdir()]) == 6  # 24 images
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+@pytest.mark.forks
+def test_two_processes_train_from_tokens(tmp_path):
+    with socket.socket() as server:
+        server.bind(('127.0.0.1', 0))
+        port = server.getsockname()[1]
+    importlib.import_module('mmpretrain.models')
+    importlib.import_module('mmpretrain.datasets')
+    mp.start_processes(be_one_of_two, (port, tmp_path), 2, start_method='fork')
+
+
 def test_a_plain_runner_trains_from_tokens_too(tmp_path):
     plain = train(toy.classification(tmp_path / 'a', UPPER), None, Runner)
     cfg = toy.classification(tmp_path / 'b', UPPER)
@@ -201,10 +243,6 @@ def test_an_image_that_changes_is_noticed(tmp_path, monkeypatch):
     cfg = toy.classification(tmp_path / 'a', UPPER)
     train(cfg, cached(cache_dir=folder))
     before = {*os.listdir(folder)}
-    glyphs = 'mmdavpt.datasets.glyphs.dataset.GlyphDataset.get_data_info'
-    module, _, _ = glyphs.rpartition('.')
-    from mmdavpt.datasets.glyphs.dataset import GlyphDataset
-
     original = GlyphDataset.get_data_info
 
     def with_a_dot(self, index):
@@ -222,7 +260,6 @@ def test_an_image_that_changes_is_noticed(tmp_path, monkeypatch):
 
 
 def test_bfloat16_takes_half_and_stays_close(tmp_path):
-    folder = {}
     runs = []
     for dtype in ('float32', 'bfloat16'):
         folder = tmp_path / dtype
@@ -365,8 +402,6 @@ def test_dropout_in_a_frozen_layer_is_refused(tmp_path, monkeypatch):
 
 
 def test_images_of_several_sizes_are_refused(tmp_path, monkeypatch):
-    from mmdavpt.datasets.glyphs.dataset import GlyphSceneDataset
-
     original = GlyphSceneDataset.get_data_info
 
     def cropped(self, index):

@@ -19,7 +19,7 @@ help:
 	@echo 'make test       the test suite (PYTEST_ARGS="-k glyph" for a part)'
 	@echo 'make test-slow  the slow tests: real model sizes'
 	@echo 'make test-all   the test suite on each of $(VERSIONS)'
-	@echo 'make lint       style, format, imports, types, docstring coverage'
+	@echo 'make lint       style, format, types, docstrings, code for Python 3.10'
 	@echo 'make format     format the code'
 	@echo 'make docs       the documentation in site/index.html'
 	@echo 'make venv       set up $(VENV) (PYTHON=python3.11 chooses a version)'
@@ -49,15 +49,18 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check --quiet . || \
 		{ echo 'run `make format`'; exit 1; }
 	$(BIN)/mypy --no-error-summary
+	$(BIN)/vermin --quiet --violations --eval-annotations --no-tips --target=3.10- \
+		mmdavpt tools benchmarks tests configs *.py
 	$(BIN)/interrogate --quiet mmdavpt tools benchmarks || $(BIN)/interrogate -v mmdavpt tools benchmarks
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix --quiet .
 	$(BIN)/ruff format --quiet .
 
-# mkdocs needs neither torch nor this package.
+# mkdocs needs neither torch nor this package. --quiet would hide broken links
+# from --strict.
 docs: .venv-docs/.stamp
-	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
 	@echo 'Open site/index.html.'
 
 .venv-docs/.stamp: requirements/docs.txt

@@ -45,6 +45,7 @@ setup(
         'mmdavpt': [
             'py.typed',
             '**/*.jinja',
+            'datasets/*.csv',
             '.mim/checkpoints/vit-tiny_glyphs.pth',
             *(f'.mim/**/*.{kind}' for kind in KINDS),
         ]

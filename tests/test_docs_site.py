@@ -74,6 +74,14 @@ def test_every_page_is_in_the_menu_once():
             assert (ROOT / name.removeprefix('files/')).is_file()
 
 
+def test_broken_links_fail_the_build():
+    """With ``--quiet``, mkdocs counts no warnings for ``--strict``."""
+    makefile = (ROOT / 'Makefile').read_text(encoding='utf-8')
+    [build] = re.findall(r'^\t.*mkdocs build.*$', makefile, re.M)
+    assert '--strict' in build and '--quiet' not in build
+    assert 'make docs' in (ROOT / '.ci/run').read_text(encoding='utf-8')
+
+
 def strings():
     """Return all texts of the package, with '…' for what is filled in."""
     found = []

@@ -70,7 +70,7 @@ def create_model(
     silent = patch.object(model.model, '_dump_init_info', lambda *args: None)
     with DefaultScope.overwrite_default_scope(cfg.default_scope), silent:
         model.model.init_weights()
-    return model
+    return model.train()  # frozen modules change to eval mode
 
 
 def _find_weights(

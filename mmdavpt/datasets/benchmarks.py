@@ -1,8 +1,10 @@
 """Benchmark datasets: lookup by name, and the base of their readers."""
 
+import csv
 import os.path as osp
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from mmpretrain.datasets import BaseDataset
 
@@ -18,7 +20,8 @@ class Benchmark:
         title (str): Its name in papers.
         num_classes (int): Number of classes.
         sizes (dict[str, int]): Number of images of each split.
-        aliases (tuple[str, ...]): Other names of the dataset and its folder.
+        names (tuple[str, ...]): Names of the dataset and its folder, the
+            default folder first.
         group (str): The group that it belongs to, such as 'natural'.
         image_dirs (tuple[str, ...]): Folders that the image paths of the
             lists may be relative to; '' is the folder of the dataset.
@@ -28,9 +31,46 @@ class Benchmark:
     title: str
     num_classes: int
     sizes: dict[str, int]
-    aliases: tuple[str, ...]
+    names: tuple[str, ...]
     group: str
-    image_dirs: tuple[str, ...] = ('',)
+    image_dirs: tuple[str, ...]
+
+    def folder_in(self, parent: str) -> str:
+        """Return its folder: the first of its names that exists.
+
+        Args:
+            parent (str): The folder that it is in.
+
+        Returns:
+            str: The folder; under its first name if none exists.
+        """
+        folders = [osp.join(parent, name) for name in self.names]
+        return next(filter(osp.isdir, folders), folders[0])
+
+
+def read_table(file: str, splits: Sequence[str]) -> dict[str, Benchmark]:
+    """Read a table of benchmarks.
+
+    Args:
+        file (str): A CSV file in this folder. Several names in a cell are
+            separated by spaces.
+        splits (Sequence[str]): Names of its training images, its validation
+            images, both of these, and its test images.
+
+    Returns:
+        dict[str, Benchmark]: By name, in the order of the table.
+    """
+    found = {}
+    text = Path(__file__).with_name(file).read_text('utf-8')
+    for row in csv.DictReader(text.splitlines()):
+        train, val, test = (int(row.pop(k)) for k in ('train', 'val', 'test'))
+        sizes = (train, val, train + val, test)
+        row['sizes'] = dict(zip(splits, sizes, strict=True))
+        row['num_classes'] = int(row['num_classes'])
+        row['names'] = tuple(row['names'].split())
+        row['image_dirs'] = ('', *row['image_dirs'].split())
+        found[row['name']] = Benchmark(**row)
+    return found
 
 
 def find_by_name(
@@ -48,7 +88,7 @@ def find_by_name(
     """
     names = {}
     for item in known:
-        own = (item.name, item.title, *item.aliases)
+        own = (item.name, item.title, *item.names)
         names |= dict.fromkeys(map(_simplify, own), item)
     if _simplify(name) in names:
         return names[_simplify(name)]
@@ -61,17 +101,6 @@ def find_by_name(
 
 def _simplify(name: object) -> str:
     return ''.join(c for c in str(name).lower() if c.isalnum())
-
-
-def first_folder(parent: str, names: Sequence[str]) -> str:
-    """Return the first of some folders that exists; if none does, the first.
-
-    Args:
-        parent (str): The folder that they are in.
-        names (Sequence[str]): Their names.
-    """
-    folders = [osp.join(parent, name) for name in names]
-    return next(filter(osp.isdir, folders), folders[0])
 
 
 class BenchmarkDataset(BaseDataset):

@@ -8,7 +8,7 @@ from typing import Any
 from mmdavpt.errors import UsageError
 from mmdavpt.registry import DATASETS
 
-from .benchmarks import Benchmark, BenchmarkDataset, find_by_name, first_folder
+from .benchmarks import Benchmark, BenchmarkDataset, find_by_name, read_table
 
 #: The splits of every dataset, and the lists that each is read from.
 SPLITS: dict[str, tuple[str, ...]] = {
@@ -18,37 +18,12 @@ SPLITS: dict[str, tuple[str, ...]] = {
     'test': ('test',),
 }
 
-
-_IMAGES = ('', 'images')
-#: Name, title, number of classes and of images in 'train', 'val' and 'test',
-#: folders of images, and other names; the first is the default folder.
-_ROWS = (
-    ('cub', 'CUB-200-2011', 200, (5394, 600, 5794), _IMAGES)
-    + (('CUB_200_2011', 'CUB200', 'CUB-200', 'CUB-200-2011'),),
-    ('nabirds', 'NABirds', 555, (21536, 2393, 24633), _IMAGES)
-    + (('nabirds', 'NABIRDS555', 'NABirds'),),
-    ('flowers', 'Oxford Flowers', 102, (1020, 1020, 6149), ('', 'jpg'))
-    + (('flowers102', 'FLOWERS102', 'OxfordFlowers', 'OxfordFlower'),),
-    ('dogs', 'Stanford Dogs', 120, (10800, 1200, 8580))
-    + (('', 'Images', 'images'), ('StanfordDogs', 'DOGS120', 'Stanford-Dogs')),
-    # Not cars_train and cars_test: both number their images from 1, so the
-    # wrong one may hold an image of the same name.
-    ('cars', 'Stanford Cars', 196, (7329, 815, 8041), ('', 'car_ims'))
-    + (('StanfordCars', 'CARS196', 'Stanford-Cars'),),
-)
-
-
-def _sizes(train: int, val: int, test: int) -> dict[str, int]:
-    return dict(train=train, val=val, trainval=train + val, test=test)
-
-
 #: The datasets by name. Sizes are those of the lists that VPT published (Jia
 #: et al., "Visual Prompt Tuning", ECCV 2022); aliases in capitals are folders
-#: in DA-VPT's released code.
-SETS: dict[str, Benchmark] = {
-    name: Benchmark(name, title, k, _sizes(*sizes), aliases, 'FGVC', dirs)
-    for name, title, k, sizes, dirs, aliases in _ROWS
-}
+#: in DA-VPT's released code, and the first one is the default folder. The
+#: images of Stanford Cars are not in cars_train and cars_test: both number
+#: them from 1, so the wrong one may hold an image of the same name.
+SETS = read_table('fgvc.csv', tuple(SPLITS))
 
 
 def set_from(name: str) -> Benchmark:
@@ -61,20 +36,6 @@ def set_from(name: str) -> Benchmark:
         UsageError: If there is no such dataset.
     """
     return find_by_name(name, SETS.values(), 'the fine-grained dataset')
-
-
-def default_root(fgvc_set: Benchmark, parent: str = 'data/fgvc') -> str:
-    """Return the folder of a dataset: the first of its names that exists.
-
-    Args:
-        fgvc_set (Benchmark): The dataset.
-        parent (str): Folder of all datasets. Defaults to 'data/fgvc'.
-
-    Returns:
-        str: The folder; under its first name if none exists.
-    """
-    first, *others = fgvc_set.aliases
-    return first_folder(parent, (first, fgvc_set.name, *others))
 
 
 #: Class ids of the lists: numbers, or strings such as NABirds' folders.
@@ -184,7 +145,7 @@ class FGVC(BenchmarkDataset):
         **kwargs,
     ) -> None:
         known, self._searched = set_from(name), not data_prefix
-        root = osp.expanduser(data_root or default_root(known))
+        root = osp.expanduser(data_root or known.folder_in('data/fgvc'))
         kwargs.update(data_root=root, data_prefix=data_prefix)
         super().__init__(known, split, check_size, **kwargs)
 

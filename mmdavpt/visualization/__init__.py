@@ -5,4 +5,3 @@ from .curves import curve_figure, read_scalars
 from .figure_hook import FigureHook
 from .mapping import mapping_figure
 from .pictures import load_examples, load_picture
-from .projection import project_2d, projection_figure

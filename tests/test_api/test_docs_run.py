@@ -13,6 +13,8 @@ from .tiny_timm import use_tiny_models
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / 'docs/api.md').read_text(encoding='utf-8')
 BLOCKS = re.findall(r'```python\n(.*?)```', PAGE, re.S)
+#: Those of accelerate and Lightning, which test_frameworks.py runs.
+FRAMEWORKS = [b for b in BLOCKS if re.search('ccelerator|Trainer', b)]
 
 
 def write_birds(folder):
@@ -40,11 +42,12 @@ def test_blocks_run(tmp_path, monkeypatch, one_process, capsys):
     write_birds(tmp_path / 'birds/train')
     names = {}
     for block in BLOCKS:
-        assert len(block.strip().splitlines()) <= 15
+        assert sum(bool(line) for line in block.splitlines()) <= 14
+        if block in FRAMEWORKS:
+            continue
         exec(block, names)
         if 'refresh_mapping()  # by' in block:
             assert names['losses']['loss'].isfinite()
-            check_lightning_shape(names)
     assert "dict_keys(['mask'])" in capsys.readouterr().out
 
 
@@ -57,23 +60,3 @@ def test_the_loop_of_the_readme_runs(tmp_path, monkeypatch):
     names = dict(loader=[batch], epochs=1)
     exec(block, names)
     assert names['model'].model.guidance.initialized
-
-
-def check_lightning_shape(names):
-    """Train for a step as Lightning calls its hooks."""
-    block = next(b for b in BLOCKS if 'training_step' in b)
-    exec(block, names)
-    module = names['Birds'](names['model'])
-    optimizer = module.configure_optimizers()
-    before = [p.clone() for p in module.parameters()]
-    batch = next(iter(names['loader']))
-    module.training_step(batch, 0).backward()
-    optimizer.step()
-    optimizer.zero_grad()
-    module.on_train_epoch_end()
-    changed = [
-        not torch.equal(old, new)
-        for old, new in zip(before, module.parameters(), strict=True)
-    ]
-    trained = [p.requires_grad for p in module.parameters()]
-    assert changed == trained

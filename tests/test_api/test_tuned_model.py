@@ -269,6 +269,16 @@ def test_the_preprocessor_follows_the_model():
     assert model(batch()[0]).is_meta
 
 
+def test_frozen_modules_start_in_eval_mode():
+    """Loops such as Lightning's do not call `train`."""
+    model = create('linear')
+    assert model.training and model.model.head.training
+    leaves = [
+        m for m in model.model.backbone.vit.modules() if not [*m.children()]
+    ]
+    assert leaves and not any(leaf.training for leaf in leaves)
+
+
 def test_groups_of_the_optimizer_are_those_of_the_config():
     model = create('davpt-plus', lr=0.25)
     groups = mmdavpt.trainable_parameters(model)

@@ -6,7 +6,7 @@ import pickle
 import pytest
 from PIL import Image
 
-from mmdavpt.datasets.fgvc import FGVC, SETS, default_root, set_from
+from mmdavpt.datasets.fgvc import FGVC, SETS, set_from
 from mmdavpt.errors import UsageError
 from mmdavpt.registry import DATASETS
 
@@ -134,7 +134,7 @@ def test_complete_lists_pass_the_size_check(tmp_path, name):
 @pytest.mark.parametrize('name', SETS)
 def test_find_by_name_title_or_alias(name):
     known = SETS[name]
-    for alias in (known.name, *known.aliases):
+    for alias in known.names:
         assert set_from(alias) is known
     assert set_from(f' {known.title.upper()} ') is known
 
@@ -147,13 +147,13 @@ def test_find_by_folder_names_of_davpt():
 def test_find_default_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     cub = SETS['cub']
-    assert default_root(cub) == 'data/fgvc/CUB_200_2011'
+    assert cub.folder_in('data/fgvc') == 'data/fgvc/CUB_200_2011'
     root = write(tmp_path / 'data/fgvc/CUB200')
-    assert default_root(cub) == 'data/fgvc/CUB200'
+    assert cub.folder_in('data/fgvc') == 'data/fgvc/CUB200'
     assert len(FGVC('cub', 'val', check_size=False)) == 2
     write(tmp_path / 'data/fgvc/CUB_200_2011')
-    assert default_root(cub) == 'data/fgvc/CUB_200_2011'
-    assert root != default_root(cub)
+    assert cub.folder_in('data/fgvc') == 'data/fgvc/CUB_200_2011'
+    assert root != cub.folder_in('data/fgvc')
 
 
 @pytest.mark.parametrize(

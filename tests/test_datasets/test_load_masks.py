@@ -330,7 +330,8 @@ def test_without_a_map_equals_mmsegmentation(
         label_map=label_map,
         seg_fields=[],
     )
-    with warnings.catch_warnings(action='ignore'):
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
         expected = LoadAnnotations()(results)['gt_seg_map']
     found = load(tmp_path / 'mask.png', reduce_zero_label, label_map)
     assert (found == expected).all()

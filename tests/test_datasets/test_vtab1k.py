@@ -75,7 +75,7 @@ def test_published_sizes():
 )
 def test_find_by_alias(tmp_path, alias, name):
     assert task_from(alias) is TASKS[name]
-    if alias in TASKS[name].aliases:
+    if alias in TASKS[name].names:
         folder = write(tmp_path, folder=alias, lines=['a.png 1'])
         info = read(tmp_path, name).get_data_info(0)
         assert info['img_path'] == str(folder / 'a.png')
@@ -83,7 +83,7 @@ def test_find_by_alias(tmp_path, alias, name):
 
 def test_names_are_unique():
     for task in TASKS.values():
-        for name in (task.name, task.title, *task.aliases):
+        for name in (task.title, *task.names):
             assert task_from(name) is task
 
 

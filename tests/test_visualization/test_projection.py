@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.colors import to_hex
 
-from mmdavpt.visualization import project_2d, projection_figure
 from mmdavpt.visualization.figures import COLORS, INK, PALE
+from tools.visualization.projection import project_2d, projection_figure
 
 
 def test_pca_by_hand():

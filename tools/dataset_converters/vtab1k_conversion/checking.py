@@ -32,7 +32,7 @@ def task_folders(folder: str) -> dict[str, Benchmark]:
     Raises:
         UsageError: If there is none.
     """
-    names = {n: t for t in TASKS.values() for n in (t.name, *t.aliases)}
+    names = {n: t for t in TASKS.values() for n in t.names}
     if any(osp.exists(osp.join(folder, f'{split}.txt')) for split in SPLITS):
         return {folder: task_from(osp.basename(osp.abspath(folder)))}
     folders = {osp.join(folder, name): task for name, task in names.items()}

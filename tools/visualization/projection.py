@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
 
 from mmdavpt.models.option_checks import check_choice
-
-from .figures import COLORS, INK, MARKERS, PALE
+from mmdavpt.visualization.figures import COLORS, INK, MARKERS, PALE
 
 
 def project_2d(
@@ -28,10 +29,6 @@ def project_2d(
         UsageError: If there is no such method.
     """
     check_choice('`method`', method, ('pca', 'tsne'))
-    # Slow to import, and a hook imports this folder.
-    from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
-
     vectors = np.asarray(vectors, dtype=np.float64)
     if method == 'pca':
         return PCA(2, svd_solver='full').fit_transform(vectors)

@@ -48,6 +48,7 @@ class Recorder(Hook):
         for sample in data_batch['data_samples']:
             label = sample.get('gt_label', sample.get('gt_sem_seg'))
             label = getattr(label, 'data', label)
+            label = label[label != 255]  # without padding
             self.labels.append((sample.get('guidance_label'), label.tolist()))
 
 

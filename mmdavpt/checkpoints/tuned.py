@@ -106,6 +106,15 @@ def fill_frozen(
     if expected is None:
         return
     own = model.state_dict()
+    given = {n.removeprefix(prefix) for n in state if n.startswith(prefix)}
+    for name in own.keys() ^ given:
+        if name.endswith('.frozen_dtype'):
+            stored = [] if name in own else state[prefix + name].tolist()
+            raise UsageError(
+                'this checkpoint was tuned on frozen weights of another type '
+                'than those of this model; set model.backbone.frozen_dtype='
+                f'{bytes(stored).decode() or None!r}, as in its training'
+            )
     parameters = dict(model.named_parameters())
     absent = [name for name in own if prefix + name not in state]
     frozen = {name: own[name] for name in absent if name in parameters}

@@ -101,6 +101,7 @@ def sum_scores(
     """
     trial = copy.deepcopy(model)
     trial.train()
+    trial.backbone.store_frozen(None)  # gradients have their type
     for module in trial.modules():
         if 'Drop' in type(module).__name__:  # of any library
             module.eval()

@@ -66,6 +66,8 @@ def export_model(
 ) -> float:
     """Write a model to a file, and compare the file's logits with the model's.
 
+    Both compute in float32, also with ``frozen_dtype``.
+
     Args:
         model (nn.Module): A classifier or a segmentor, in evaluation mode.
         path (str): The file to write. It appears once the logits are equal.
@@ -81,6 +83,9 @@ def export_model(
     Raises:
         UsageError: If the model has no plain weights, or if logits differ.
     """
+    if model.backbone.frozen_dtype is not None:
+        model = copy.deepcopy(model)
+        model.backbone.store_frozen(None)
     dims, shapes = {0: Dim('batch')}, [(n, 3, *info['size']) for n in (1, 3)]
     if dynamic_size:
         rows, columns = model.backbone.patch_size

@@ -18,8 +18,8 @@ def fold_tuners(model: nn.Module) -> dict[str, Tensor]:
         model (nn.Module): See :func:`fold_model`.
 
     Returns:
-        dict[str, Tensor]: State of the same model with ``bias=()`` and
-        ``tuners=()``.
+        dict[str, Tensor]: State of the same model with ``bias=()``,
+        ``tuners=()`` and ``frozen_dtype=None``.
 
     Raises:
         UsageError: If there are no tuners, or one cannot be folded.
@@ -34,7 +34,8 @@ def fold_model(model: nn.Module) -> nn.Module:
     """Return a copy of a model with all tuners folded into frozen weights.
 
     Changes of modules act first, then shifts of biases, and both are folded
-    first; all others are folded in their order.
+    first; all others are folded in their order. The weights are float32, also
+    with ``frozen_dtype``, and the copy computes in it.
 
     Args:
         model (nn.Module): A backbone, or a model that has one.
@@ -44,6 +45,7 @@ def fold_model(model: nn.Module) -> nn.Module:
     """
     folded = copy.deepcopy(model)
     for backbone in [m for m in folded.modules() if hasattr(m, 'all_tuners')]:
+        backbone.store_frozen(None)  # bfloat16 would round changes away
         found = acting(backbone.all_tuners())
         first = [*found.get('adapt', ()), *found.get('bias', ())]
         others = [t for t in backbone.all_tuners() if t not in first]

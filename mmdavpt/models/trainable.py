@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
+import torch
 from torch import nn
 
-#: The attributes of a backbone that tuning adds. All code that separates them
-#: from pre-trained weights (freezing, strict loading, tuned-only files,
-#: parameter counts, checks, export) uses this.
-ADDED = ('prompts', 'bias_delta', 'gate_logits', 'tuners')
+#: The attributes of a backbone that tuning adds, the last one a record of how
+#: frozen weights are stored. All code that separates them from pre-trained
+#: weights (freezing, strict loading, tuned-only files, parameter counts,
+#: checks, export) uses this.
+ADDED = ('prompts', 'bias_delta', 'gate_logits', 'tuners', 'frozen_dtype')
 
 
 def is_added(name: str) -> bool:
@@ -77,5 +79,8 @@ def parameter_table(model: nn.Module) -> str:
     groups['total'] = tuple(map(sum, zip(*groups.values(), strict=True)))
     rows = [('group', 'trainable', 'frozen')]
     rows += [(name, f'{a:,}', f'{b:,}') for name, (a, b) in groups.items()]
+    kinds = [(p.dtype, p.numel()) for p in model.parameters()]
+    if half := sum(n for dtype, n in kinds if dtype == torch.bfloat16):
+        rows.append(('in bfloat16', '', f'{half:,}'))
     width = max(len(name) for name, _, _ in rows)
     return '\n'.join(f'{n:<{width}}  {a:>13}  {b:>13}' for n, a, b in rows)

@@ -8,7 +8,8 @@ from mmengine.hooks import Hook
 
 from mmdavpt.checkpoints import read_run_checkpoint
 from mmdavpt.checkpoints.fingerprint import fingerprint, same_values
-from mmdavpt.checkpoints.tuned import FINGERPRINT
+from mmdavpt.checkpoints.fit import check_fit
+from mmdavpt.checkpoints.tuned import FINGERPRINT, strip_frozen
 from mmdavpt.errors import UsageError
 from mmdavpt.registry import MODELS
 
@@ -120,6 +121,53 @@ def test_other_configs_are_rejected(
     state = read_run_checkpoint(str(trained[0] / 'epoch_2.pth'))['state_dict']
     with pytest.raises(UsageError, match=sentence):
         model.load_state_dict(state)
+
+
+HALF = {'model.backbone.frozen_dtype': 'bfloat16'}
+
+
+def test_bfloat16_resumes_exactly(weights, tmp_path):
+    def last(name, **kwargs):
+        tuned = name == 'tuned'
+        cfg = runs.config(tmp_path / name, weights, HALF, tuned_only=tuned)
+        runner = runs.runner(cfg, **kwargs)
+        runner.train()
+        return runs.state(runner)
+
+    state = last('full')
+    runs.assert_equal(last('tuned'), state)
+    for name in ('full', 'tuned'):
+        file = str(tmp_path / name / 'epoch_1.pth')
+        resumed = last(f'resumed_{name}', resume=True, load_from=file)
+        runs.assert_equal(resumed, state)
+    content = read_run_checkpoint(str(tmp_path / 'full' / 'epoch_2.pth'))
+    name = 'layers.0.attn.qkv.weight'
+    stored = content['state_dict'][f'backbone.{name}']
+    assert stored.dtype == torch.bfloat16
+    assert torch.equal(stored, torch.load(weights)[name].bfloat16())
+
+
+def test_other_types_of_frozen_weights_are_rejected(weights, tmp_path):
+    models = []
+    for changes in ({}, HALF):
+        cfg = runs.config(tmp_path, weights, changes)
+        models.append(MODELS.build(cfg['model']))
+        models[-1].init_weights()
+    for model, other, type_, found in (
+        (*models, None, 'missing'),
+        (*models[::-1], 'bfloat16', 'unexpected'),
+    ):
+        tuned = dict(state_dict=model.state_dict())
+        assert strip_frozen(tuned, model)
+        model.load_state_dict(dict(tuned['state_dict']))
+        expected = f'another type .*frozen_dtype={type_!r}, as in its training'
+        with pytest.raises(UsageError, match=expected):
+            other.load_state_dict(dict(tuned['state_dict']))
+        full = dict(model.state_dict())
+        check_fit(model, full, 'the file')
+        with pytest.raises(UsageError, match=f'{found} backbone.frozen_dtype'):
+            check_fit(other, full, 'the file')
+        check_fit(other, full, 'the file', ['backbone.frozen_dtype'])
 
 
 def test_frozen_weights_must_be_restorable(weights, tmp_path):

@@ -254,3 +254,15 @@ def test_sensitivity_is_the_effect_of_a_step(tmp_path):
         parameter[place] -= rate * grad[place]
         lowered = before - loss()
     torch.testing.assert_close(lowered, rate * total[place], rtol=1e-2, atol=0)
+
+
+def test_scores_of_weights_in_bfloat16_are_float32(tmp_path):
+    half = {'model.backbone.frozen_dtype': 'bfloat16'}
+    model, tuner, batches = parts(tmp_path, **half)
+    sums = sum_scores(model, tuner, batches)
+    assert {weight.dtype for weight in sums} == {torch.bfloat16}
+    model.backbone.store_frozen(None)  # the rounded values
+    expected = sum_scores(model, tuner, batches)
+    for weight, total in sums.items():
+        assert total.dtype == torch.float32
+        torch.testing.assert_close(total, expected[weight], rtol=0, atol=0)

@@ -366,3 +366,15 @@ def test_images_are_described(tmp_path):
     assert describe_images(model, None) == dict(
         size=[24, 16], rgb=True, mean=[0.0] * 3, std=[1.0] * 3
     )
+
+
+def test_frozen_bfloat16_is_exported_in_float32(tmp_path):
+    half = {'model.backbone.frozen_dtype': 'bfloat16'}
+    model = build(CLASSIFIER, tmp_path, half)
+    path, info = str(tmp_path / 'model.pt'), describe_images(model, None)
+    assert export_model(model, path, 'torchscript', info, False) < 1e-5
+    assert model.backbone.layers[0].attn.qkv.weight.dtype == torch.bfloat16
+    images = torch.randn(2, 3, *info['size'])
+    exported, own = torch.jit.load(path)(images), Deployed(model)(images)
+    assert exported.dtype == own.dtype == torch.float32
+    assert 0 < (exported - own).norm() < 0.02 * own.norm()

@@ -78,7 +78,10 @@ def publish(checkpoint: dict, fold: Config | None = None) -> dict:
         weights = fold_tuners(model)
     return dict(
         state_dict={
-            name: value.half() if value.is_floating_point() else value
+            # bfloat16 is as small, and has numbers that float16 lacks.
+            name: value.half()
+            if value.is_floating_point() and value.element_size() > 2
+            else value
             for name, value in weights.items()
         },
         meta=dict(

@@ -65,6 +65,7 @@ class DAVPTTimmViT(PromptedBackbone, BaseModule):
         tuners (Sequence[Mapping]): Defaults to ().
         trainable (Sequence[str]): Defaults to ().
         with_cp (bool): Defaults to False.
+        frozen_dtype (str, optional): Defaults to None.
         pool_prompts (bool): Defaults to False.
         init_cfg (dict, optional): Of type 'Pretrained', with ``checkpoint``:
             a file with timm's names for this model, or ``timm://NAME``.
@@ -93,6 +94,7 @@ class DAVPTTimmViT(PromptedBackbone, BaseModule):
         tuners: Sequence[Mapping[str, Any]] = (),
         trainable: Sequence[str] = (),
         with_cp: bool = False,
+        frozen_dtype: str | None = None,
         pool_prompts: bool = False,
         init_cfg: dict | None = None,
         **kwargs,
@@ -118,9 +120,8 @@ class DAVPTTimmViT(PromptedBackbone, BaseModule):
                 f'{out_type!r}'
             )
         self.pool_prompts = pool_prompts
-        self.add_tuning(
-            num_prompts, propagate, bias, tuners, trainable, with_cp
-        )
+        options = bias, tuners, trainable, with_cp, frozen_dtype
+        self.add_tuning(num_prompts, propagate, *options)
 
     @property
     def layers(self) -> nn.Sequential:

@@ -55,6 +55,11 @@ class DAVPTVisionTransformer(PromptedBackbone, VisionTransformer):
             Defaults to ().
         with_cp (bool): Whether to recompute each layer in backward instead of
             keeping its activations. Defaults to False.
+        frozen_dtype (str, optional): 'bfloat16' stores the frozen weights of
+            linear layers and convolutions in half the bytes, and computes the
+            backbone in autocast to that type; its outputs are float32. Other
+            weights stay float32, such as norms, biases, positions and all
+            that trains. Defaults to None: all is float32.
         pool_norm (bool): Whether ``out_type='avg_featmap'`` normalizes the
             mean over the patches once more (``ln2``, MAE's ``fc_norm``). MAE
             does so instead of the final norm; the released code of DA-VPT
@@ -85,6 +90,7 @@ class DAVPTVisionTransformer(PromptedBackbone, VisionTransformer):
         tuners: Sequence[Mapping[str, Any]] = (),
         trainable: Sequence[str] = (),
         with_cp: bool = False,
+        frozen_dtype: str | None = None,
         pool_norm: bool = True,
         pool_prompts: bool = False,
         frozen_stages: int = -1,
@@ -106,9 +112,8 @@ class DAVPTVisionTransformer(PromptedBackbone, VisionTransformer):
                 # The parent sets NumPy scalars, which compilers cannot trace.
                 module.drop_prob = float(module.drop_prob)
         self._set_pooling(pool_norm, pool_prompts)
-        self.add_tuning(
-            num_prompts, propagate, bias, tuners, trainable, with_cp
-        )
+        options = bias, tuners, trainable, with_cp, frozen_dtype
+        self.add_tuning(num_prompts, propagate, *options)
 
     def _set_pooling(self, pool_norm: bool, pool_prompts: bool) -> None:
         if self.out_type != 'avg_featmap' and (pool_prompts or not pool_norm):

@@ -25,7 +25,8 @@ class BackboneTokens(NamedTuple):
         guided (dict[int, dict[str, Tensor]]): Guided layer to named tokens.
         patches (Tensor | None): The patches after the last layer, with shape
             (B, N, C); empty if only [CLS] is computed.
-        x (Tensor | None): All tokens after the last layer, (B, E+P+N, C).
+        x (Tensor | None): All tokens after the last layer that is run, with
+            shape (B, E+P+N, C), if it is not the last of all.
     """
 
     cls: Tensor | None
@@ -164,7 +165,8 @@ def run_layers(
         cls = x[:, 0]
     elif request is not None or not prompted:
         cls = vit.pool(_strip_prompts(vit, last, tokens))
-    return tuple(outs), BackboneTokens(cls, guided, tokens.patches, tokens.x)
+    x = None if stop is None else tokens.x
+    return tuple(outs), BackboneTokens(cls, guided, tokens.patches, x)
 
 
 def _is_last(vit: nn.Module, i: int) -> bool:

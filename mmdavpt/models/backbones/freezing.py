@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 
+import torch
 from mmengine.logging import print_log
 from torch import nn
 
@@ -29,6 +30,35 @@ def freeze(vit: nn.Module, trainable: Sequence[str]) -> None:
     # What never runs has no gradient, which distributed training rejects.
     for module in vit.unused_modules():
         module.requires_grad_(False)
+
+
+def store_matrices(vit: nn.Module, dtype: torch.dtype) -> None:
+    """Store the frozen weights of linear layers and convolutions in a type.
+
+    Autocast would round just these, to the nearest, for each product. What
+    it adds or normalizes without rounding stays in float32: norms, layer
+    scales, position embeddings, [CLS]; and biases, which are small.
+
+    Args:
+        vit (nn.Module): A ``PromptedBackbone`` whose parameters are frozen.
+        dtype (torch.dtype): The type.
+
+    Raises:
+        ValueError: If no such weight is frozen.
+    """
+    frozen = [
+        module.weight
+        for name, module in vit.named_modules()
+        if isinstance(module, (nn.Linear, nn.Conv2d))
+        if not (is_added(name) or module.weight.requires_grad)
+    ]
+    if not frozen:
+        raise ValueError(
+            '`frozen_dtype` has no effect, since `trainable` names the '
+            'weights of all linear layers and convolutions; remove it'
+        )
+    for weight in frozen:
+        weight.data = weight.data.to(dtype)
 
 
 def eval_frozen(vit: nn.Module) -> None:

@@ -77,7 +77,9 @@ class PromptCache(nn.Module):
         Args:
             vit (nn.Module): See :meth:`get`. It should not change any more.
         """
-        for i, kept in _project_all(vit, vit.acting_tuners()).items():
+        with vit.precision(vit.patch_projection.weight):
+            projected = _project_all(vit, vit.acting_tuners())
+        for i, kept in projected.items():
             self.register_buffer(str(i), kept, persistent=False)
 
     def train(self, mode: bool = True) -> 'PromptCache':

@@ -1,17 +1,19 @@
 """Prompts and tuners over any frozen Vision Transformer."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from mmdavpt.models import tuners as tuning
+from mmdavpt.models.option_checks import check_choice
 from mmdavpt.models.pretrained import Normalization
 
 from .forward_pass import BackboneTokens, PrefixTokens, run_layers
-from .freezing import eval_frozen, freeze
+from .freezing import eval_frozen, freeze, store_matrices
 from .guided_tokens import TokenRequest
 from .layer_kinds import view_of
 from .layer_view import LayerView
@@ -22,6 +24,9 @@ from .prompts import (
     prompt_init_bound,
     prompts_per_layer,
 )
+
+#: Values of ``frozen_dtype``. float16 would need a scaled loss.
+FROZEN_DTYPES = {None: torch.float32, 'bfloat16': torch.bfloat16}
 
 
 class EmbeddedImages(NamedTuple):
@@ -61,6 +66,8 @@ class PromptedBackbone(nn.Module):
             outputs.
         normalization (Normalization | None): That of the images that the
             weights were trained on, once they are loaded.
+        frozen_dtype (Tensor | None): The option in ASCII, uint8. As a buffer
+            it is in every checkpoint, so one of another type does not load.
     """
 
     normalization: Normalization | None = None
@@ -110,6 +117,7 @@ class PromptedBackbone(nn.Module):
         tuners: Sequence[Mapping[str, Any]],
         trainable: Sequence[str],
         with_cp: bool,
+        frozen_dtype: str | None = None,
     ) -> None:
         """Add prompts and tuners, and freeze all other parameters.
 
@@ -117,6 +125,8 @@ class PromptedBackbone(nn.Module):
             num_prompts (int | Sequence[int]): See the subclasses, as for all
                 others.
         """
+        check_choice('`frozen_dtype`', frozen_dtype, FROZEN_DTYPES)
+        self.register_buffer('frozen_dtype', None)
         self.out_indices = _resolve(self.out_indices, len(self.layers))
         self.num_used_layers = max(self.out_indices) + 1
         counts = prompts_per_layer(num_prompts, self.num_used_layers)
@@ -131,6 +141,34 @@ class PromptedBackbone(nn.Module):
         self.tuners = tuning.build_tuners(tuners, sizes)
         self.adapt_tuners()
         freeze(self, trainable)
+        self.store_frozen(frozen_dtype)
+
+    def store_frozen(self, dtype: str | None) -> None:
+        """Store frozen matrices in a type, and compute in it from now on.
+
+        Args:
+            dtype (str, optional): One of :data:`FROZEN_DTYPES`. None is
+                float32, and keeps weights that were never stored otherwise.
+
+        Raises:
+            ValueError: If no matrix is frozen.
+        """
+        record = self.frozen_dtype
+        if dtype is not None:
+            record = torch.tensor([*dtype.encode()], dtype=torch.uint8)
+        if record is not None:
+            store_matrices(self, FROZEN_DTYPES[dtype])
+        self.frozen_dtype = None if dtype is None else record
+
+    def precision(self, x: Tensor) -> AbstractContextManager:
+        """Return the context for passes through frozen layers.
+
+        Args:
+            x (Tensor): The images.
+        """
+        if self.frozen_dtype is None:
+            return nullcontext()
+        return torch.autocast(x.device.type, torch.bfloat16)
 
     def _sizes(self) -> tuning.BackboneSizes:
         view = self.view(0)
@@ -238,7 +276,7 @@ class PromptedBackbone(nn.Module):
             x (Tensor): Images with shape (B, 3, H, W).
         """
         with self.pretrained():
-            return run_layers(self, x, prompted=False)[1]
+            return self._run(x, prompted=False)[1]
 
     @torch.no_grad()
     def layer_inputs(self, x: Tensor) -> Iterator[Tensor]:
@@ -250,13 +288,16 @@ class PromptedBackbone(nn.Module):
         Yields:
             Tensor: With shape (B, N, C), once for each layer that is run.
         """
+        precision = self.precision(x)
         with self.pretrained():
-            x, _, rope = self.embed(x, {})
+            with precision:  # not around `yield`, which would spread it
+                x, _, rope = self.embed(x, {})
             for i in range(self.num_used_layers):
                 yield x[:, self.num_extra_tokens :]
                 if i < self.num_used_layers - 1:
                     own = None if rope is None else rope[i]
-                    x = view_of(self.layers[i], rope=own)(x)
+                    with precision:
+                        x = view_of(self.layers[i], rope=own)(x)
 
     def frozen_prefix(
         self, images: Tensor, stop: int | None = None
@@ -271,15 +312,16 @@ class PromptedBackbone(nn.Module):
             stop (int, optional): Index of the layer that they enter. Defaults
                 to None: the first one whose output needs a gradient.
         """
-        embedded = self.embed(images, self.acting_tuners())
-        tokens = PrefixTokens(*embedded, start=0)
         end = min(self.out_indices) + 1 if stop is None else stop
-        while tokens.start < end:
-            following = tokens.start + 1
-            x = run_layers(self, tokens, stop=following)[1].x
-            if x.requires_grad:
-                break
-            tokens = tokens._replace(x=x, start=following)
+        with self.precision(images):
+            embedded = self.embed(images, self.acting_tuners())
+            tokens = PrefixTokens(*embedded, start=0)
+            while tokens.start < end:
+                following = tokens.start + 1
+                x = run_layers(self, tokens, stop=following)[1].x
+                if x.requires_grad:
+                    break
+                tokens = tokens._replace(x=x, start=following)
         if tokens.start == self.num_used_layers:
             if self.out_type == 'cls_token':
                 tokens = tokens._replace(x=tokens.x[:, :1])
@@ -298,7 +340,17 @@ class PromptedBackbone(nn.Module):
             tuple[tuple[Tensor, ...], BackboneTokens]: The features as
             ``forward`` gives them, and the tokens.
         """
-        return run_layers(self, x, request)
+        return self._run(x, request)
+
+    def _run(
+        self, x: Tensor, *args, **kwargs
+    ) -> tuple[tuple[Tensor, ...], BackboneTokens]:
+        with self.precision(x):
+            outs, tokens = run_layers(self, x, *args, **kwargs)
+        if self.frozen_dtype is None:
+            return outs, tokens
+        # Losses and heads, outside, are in float32.
+        return tree_map_only(Tensor, Tensor.float, (outs, tokens))
 
 
 def _resolve(out_indices: int | Sequence[int], num_layers: int) -> list[int]:

@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
 
 from mmdavpt.errors import UsageError, did_you_mean
@@ -53,6 +52,7 @@ class Peft(Tuner):
 
         # A copy, since some methods write into pre-trained weights.
         vit = copy.deepcopy(backbone)
+        vit.store_frozen(None)  # peft gives its weights their type
         vit.tuners = nn.ModuleDict()
         _check_targets(self.config.target_modules, vit)
         inject_adapter_in_model(copy.deepcopy(self.config), vit)
@@ -148,7 +148,8 @@ def _separate(layer: nn.Module, module: nn.Module, shared: set) -> None:
     from peft.tuners._buffer_dict import BufferDict
 
     base = layer.base_layer
-    equal = map(torch.equal, module.parameters(), base.parameters())
+    pairs = zip(module.parameters(), base.parameters(), strict=False)
+    equal = ((one == other).all() for one, other in pairs)
     if next(module.parameters()).is_meta or all(equal):
         base._parameters = module._parameters
         shared.add(base)

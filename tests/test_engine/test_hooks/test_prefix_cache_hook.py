@@ -118,6 +118,11 @@ CASES = {
         },
         (8, 17, 32),
     ),
+    'frozen weights in bfloat16': (
+        toy.classification,
+        {**UPPER, 'model.backbone.frozen_dtype': 'bfloat16'},
+        (8, 17, 32),
+    ),
     'timm': (toy.classification, {'model.backbone': TIMM}, (8, 21, 32)),
     'segmentation': (toy.segmentation, UPPER, (4, 17, 32)),
     'segmentation, linear': (toy.segmentation, NONE, (4, 17, 32)),

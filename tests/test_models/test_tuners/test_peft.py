@@ -256,3 +256,16 @@ def test_a_module_is_wrapped_once(peft):
     second = dict(tuner(['ffn.layers.0.0']), name='second')
     vit = build(tuners=[tuner(), second])
     assert vit(images())[0].isfinite().all()
+
+
+def test_layers_on_weights_in_bfloat16_train_in_float32(peft):
+    vit = tuned(frozen_dtype='bfloat16', dtype=torch.float32)
+    vit.store_frozen('bfloat16')
+    vit.adapt_tuners()  # again, as after loading
+    for name, value in vit.named_parameters():
+        matrix = name.endswith('weight') and value.ndim > 1
+        frozen = matrix and not value.requires_grad
+        assert value.dtype == (torch.bfloat16 if frozen else torch.float32)
+    module, wrapper = vit.tuners['Peft'].wrapped[0]
+    assert wrapper.base_layer.weight is module.weight
+    assert vit(images(dtype=torch.float32))[0].dtype == torch.float32

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mmdavpt.models.tuners import LayerTuners
+from mmdavpt.models.tuners import Acting, LayerTuners
 
 from .guided_tokens import TokenRequest
 from .layer_kinds import view_of
@@ -114,26 +114,21 @@ def run_layers(
         request (TokenRequest, optional): Guided tokens to return.
         prompted (bool): Whether to use prompts and tuners; without, the
             backbone is the pre-trained one. Defaults to True.
-        stop (int, optional): Index of the first layer that does not run.
-            Defaults to None: all layers up to the last output run.
+        stop (int, optional): Layer to stop before. Defaults to None: none.
 
     Returns:
         tuple[tuple[Tensor, ...], BackboneTokens]: The features of
         ``out_indices``, and the tokens.
     """
     acting = vit.acting_tuners() if prompted else {}
-    if isinstance(images, PrefixTokens):
-        x, grid, rope, start = images
-    else:
-        # Here: a caller would keep the input of the first layer alive.
-        x, grid, rope, start = *vit.embed(images, acting), 0
+    # Embedded here: a caller would keep the input of the first layer alive.
+    x, grid, rope, start = _embed(vit, images, acting)
     tokens = TokenSequence(x, vit.num_extra_tokens)
     as_prefix = prompted and not vit.propagate
     projected = vit.prompt_cache.get(vit, acting) if as_prefix else {}
-    outs, guided, last = [], {}, vit.num_used_layers - 1
-    if start - 1 in vit.out_indices:
-        outs.append(vit.format_output(x, grid))
-    for i in range(start, last + 1 if stop is None else stop):
+    outs = [vit.format_output(x, grid)] if start - 1 in vit.out_indices else []
+    guided = {}
+    for i in range(start, vit.num_used_layers if stop is None else stop):
         tuners = LayerTuners(i, acting)
         own = prefix = None
         if prompted:
@@ -160,13 +155,28 @@ def run_layers(
         if i in vit.out_indices:
             kept = _strip_prompts(vit, i, tokens)
             outs.append(vit.format_output(kept, grid))
-    cls = None
-    if vit.has_cls:
-        cls = x[:, 0]
-    elif request is not None or not prompted:
-        cls = vit.pool(_strip_prompts(vit, last, tokens))
+    cls = _image_feature(vit, tokens, not prompted or request is not None)
     x = None if stop is None else tokens.x
     return tuple(outs), BackboneTokens(cls, guided, tokens.patches, x)
+
+
+def _embed(
+    vit: nn.Module, images: Tensor | PrefixTokens, acting: Acting
+) -> PrefixTokens:
+    """Return the input of the first layer that runs."""
+    if isinstance(images, PrefixTokens):
+        return images
+    return PrefixTokens(*vit.embed(images, acting), start=0)
+
+
+def _image_feature(
+    vit: nn.Module, tokens: TokenSequence, pooled: bool
+) -> Tensor | None:
+    """Return [CLS], (B, C), or the pooled feature without it."""
+    if vit.has_cls:
+        return tokens.x[:, 0]
+    last = vit.num_used_layers - 1
+    return vit.pool(_strip_prompts(vit, last, tokens)) if pooled else None
 
 
 def _is_last(vit: nn.Module, i: int) -> bool:

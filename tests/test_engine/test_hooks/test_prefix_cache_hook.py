@@ -147,7 +147,7 @@ def test_a_cached_run_has_the_bits_of_a_plain_one(tmp_path, name):
     assert_same_run(plain, from_tokens)
 
 
-def be_one_of_two(rank, port, folder):
+def train_on_one_of_two(rank, port, folder):
     """Train on two processes with images, memory and files."""
     torch.set_num_threads(1)
     address = dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
@@ -183,7 +183,9 @@ def test_two_processes_train_from_tokens(tmp_path):
         port = server.getsockname()[1]
     importlib.import_module('mmpretrain.models')
     importlib.import_module('mmpretrain.datasets')
-    mp.start_processes(be_one_of_two, (port, tmp_path), 2, start_method='fork')
+    mp.start_processes(
+        train_on_one_of_two, (port, tmp_path), 2, start_method='fork'
+    )
 
 
 def test_a_plain_runner_trains_from_tokens_too(tmp_path):

@@ -46,6 +46,7 @@ setup(
             'py.typed',
             '**/*.jinja',
             'datasets/*.csv',
+            'models/pretrained/*.csv',
             '.mim/checkpoints/vit-tiny_glyphs.pth',
             *(f'.mim/**/*.{kind}' for kind in KINDS),
         ]

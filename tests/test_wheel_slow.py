@@ -96,7 +96,7 @@ def test_wheel_holds_all_configs_and_tools(wheel):
     others = {
         *('model-index.yml', 'checkpoints/vit-tiny_glyphs.pth'),
         *('../py.typed', '../cli/data_report/page.html.jinja'),
-        '../datasets/fgvc.csv',
+        *('../datasets/fgvc.csv', '../models/pretrained/names.csv'),
     }
     for name in others:
         assert os.path.normpath(f'mmdavpt/.mim/{name}') in names

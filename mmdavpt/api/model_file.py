@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 
 from mmdavpt.checkpoints import save_checkpoint
+from mmdavpt.checkpoints.fingerprint import fingerprint, same_values
 from mmdavpt.checkpoints.fit import GUIDANCE, check_fit
 from mmdavpt.checkpoints.safe_loading import load_checked_file
 from mmdavpt.checkpoints.tuned import FINGERPRINT, strip_frozen
@@ -62,6 +63,7 @@ def load_model(
     source: str | Path | Config,
     checkpoint: str | None = None,
     weights: str | None = None,
+    share: TunedModel | None = None,
 ) -> TunedModel:
     """Load a model file, or a config with a checkpoint, for prediction.
 
@@ -74,6 +76,8 @@ def load_model(
         weights (str, optional): File or address of the frozen weights.
             Defaults to None: the address in the file, or a file of that name
             in its folder or the current one.
+        share (TunedModel, optional): A model whose frozen weights this one
+            uses in memory. Defaults to None.
 
     Returns:
         TunedModel: The model in evaluation mode.
@@ -112,8 +116,33 @@ def load_model(
     # Ours compare a state that says where it comes from.
     if state is content or not isinstance(model.model, GuidedModelMixin):
         check_fit(model.model, state, str(checkpoint or source), [GUIDANCE])
-    try:
-        _load_checkpoint_to_model(model.model, content)
-    except UsageError as error:  # weights that do not exist, or do not fit
-        raise UsageError(str(error).replace(SET_PATH, PASS_FILE)) from error
+    _load_weights(model, content, share, str(source))
     return model.eval()
+
+
+def _load_weights(
+    model: TunedModel, content: dict, share: TunedModel | None, source: str
+) -> None:
+    """Load a file, with the frozen weights of another model or its own."""
+    if share is None:
+        try:
+            _load_checkpoint_to_model(model.model, content)
+        except UsageError as error:  # weights do not exist, or do not fit
+            text = str(error).replace(SET_PATH, PASS_FILE)
+            raise UsageError(text) from error
+        return
+    state, named = content['state_dict'], share.model.named_parameters()
+    frozen = {name: x for name, x in named if not x.requires_grad}
+    own = {name: x for name, x in state.items() if name in frozen}
+    mark = state.pop(FINGERPRINT, fingerprint(own))
+    given, shared = model.settings, share.settings
+    keys = {k for k in given | shared if given.get(k) != shared.get(k)}
+    same_images = keys <= model.spec['model']['backbone'].keys()
+    if not (same_images and same_values(mark, fingerprint(frozen))):
+        options = {k: given.get(k) for k in sorted(keys)}
+        raise UsageError(
+            f'{source} should have the images and the frozen weights of the '
+            f'first task, but has {options or "other weights"}; use it alone'
+        )
+    state.update(frozen)
+    model.model.load_state_dict(state, strict=False, assign=True)

@@ -98,6 +98,13 @@ class TunedModel(nn.Module):
         found = self.model.predict(batch['inputs'])
         return torch.stack([sample.seg_logits.data for sample in found])
 
+    @property
+    def settings(self) -> dict:
+        """dict: Options of backbone, normalization and pipeline."""
+        cfg, others = self.spec['model'], dict(num_classes=None)  # of labels
+        others['pipeline'] = self.spec['pipeline']
+        return cfg['backbone'] | cfg['data_preprocessor'] | others
+
     def init_prompts(
         self, loader: Iterable[tuple[Tensor, Tensor]], num_images: int = 200
     ) -> None:
@@ -158,12 +165,17 @@ class TunedModel(nn.Module):
         for image in images:
             for _, picture in frames_of(image, every):
                 sample = self.transform.sample(self.transform.load(picture))
-                [found] = self.model.test_step(pseudo_collate([sample]))
-                results.append(self._result(found))
+                results.append(self.predict_sample(sample))
         self.train(training)
         return results
 
-    def _result(self, found: DataSample | SegDataSample) -> dict:
+    def predict_sample(self, sample: dict) -> dict:
+        """Return the result of one image, see :meth:`predict`.
+
+        Args:
+            sample (dict): What ``transform.sample`` returns.
+        """
+        [found] = self.model.test_step(pseudo_collate([sample]))
         if self.segments:
             return dict(mask=found.pred_sem_seg.data[0].cpu())
         scores = found.pred_score.cpu()

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import cv2
 
-from mmdavpt.datasets.folder_files import media_type
+from mmdavpt.datasets.image_files import media_type
 from mmdavpt.errors import UsageError
 
 from .transform import Picture

@@ -1,14 +1,17 @@
-"""Check that weights, classes and guidance fit each other."""
+"""Check that weights, classes, losses and guidance fit each other."""
 
 import os.path as osp
 from collections.abc import Iterator
 
+import torch
 from mmengine.config import Config
 from mmpretrain.models import MultiLabelClsHead
+from torch import nn
 
 from mmdavpt.engine.class_counts import (
     class_count_defect,
     classes_of_heads,
+    heads_of,
     label_defect,
     metainfo_of,
 )
@@ -65,3 +68,41 @@ def missing_weights(cfg: Config, dry: DryRunner) -> Iterator[str]:
                 'docs/weights.md lists what can be loaded; to name another '
                 f'file, use --cfg-options {path}.checkpoint=FILE'
             )
+
+
+def wrong_losses(cfg: Config, dry: DryRunner) -> Iterator[str]:
+    """Yield losses that are not smaller for right than for wrong labels.
+
+    Some losses of MMSegmentation are for other outputs than a head has, and
+    train without an error.
+    """
+    heads = heads_of(dry.model)
+    for path in classes_of_heads(dry.model):
+        losses = getattr(heads[path], 'loss_decode', ())
+        if not isinstance(losses, (nn.ModuleList, tuple)):
+            losses = [losses]
+        for loss in losses:
+            try:
+                right, wrong = _values(loss, heads[path])
+            except Exception:  # the rehearsal says why
+                continue
+            if right >= wrong:
+                yield (
+                    f'{type(loss).__name__} of `model.{path}` is {right:.3g} '
+                    f'for right labels and {wrong:.3g} for wrong ones with '
+                    f'out_channels={heads[path].out_channels}; use another '
+                    'loss, such as CrossEntropyLoss with use_sigmoid=True, or '
+                    'remove out_channels=1'
+                )
+
+
+def _values(loss: nn.Module, head: nn.Module) -> list[float]:
+    """Return a loss for right and for wrong logits."""
+    # A softmax over one channel fails for other labels than 0.
+    labels = torch.full((1, 8, 8), int(head.ignore_index == 0))
+    channels = max(head.out_channels, 2)
+    logits = nn.functional.one_hot(labels, channels).movedim(-1, 1) * 8.0 - 4
+    logits = logits[:, -head.out_channels :]
+    ignored = dict(weight=None, ignore_index=head.ignore_index)
+    both = (loss(x, labels, **ignored) for x in (logits, -logits))
+    return [value.mean().item() for value in both]

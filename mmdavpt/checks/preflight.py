@@ -4,22 +4,22 @@ from functools import partial
 
 from mmengine.config import Config
 
-from mmdavpt.engine.strategies import check_engine
+from mmdavpt.engine.runner import check_engine
 from mmdavpt.errors import UsageError
 
-from . import evaluation, fit, silent
+from . import fit, silent
 from .build import DryRunner, quietly
 
 #: Checks of a config and its parts. Each yields a sentence for each mistake.
 ERRORS = (
     *(partial(silent.unread_keys, errors=True), silent.added_default_hooks),
     *(silent.hidden_preprocessing, silent.text_as_classes),
-    *(silent.single_classes, silent.learnt_padding, silent.wrong_losses),
-    *(evaluation.metric_disagreements, evaluation.incomplete_evaluation),
+    *(silent.single_classes, silent.learnt_padding, fit.wrong_losses),
+    *(silent.metric_disagreements, silent.incomplete_evaluation),
     fit.class_mismatches,
 )
 TRAINING_ERRORS = (
-    *(silent.endless_epochs, silent.unit_mismatches, evaluation.wrong_rules),
+    *(silent.endless_epochs, silent.unit_mismatches, silent.wrong_rules),
     *(fit.missing_weights, fit.guided_label_lists),
 )
 WARNINGS = (partial(silent.unread_keys, errors=False),)

@@ -13,15 +13,11 @@ report has errors, and 2 if the config or the command line has.
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mmdavpt.errors import UsageError
 
 from . import options
 from .messages import run_command
-
-if TYPE_CHECKING:
-    from mmengine.config import Config
 
 SPLITS = ('train', 'val', 'test')
 
@@ -75,12 +71,12 @@ def _check(args: argparse.Namespace) -> bool:
 
 
 def report_data(
-    cfg: 'Config', splits: Sequence[str], workers: int
+    cfg: dict, splits: Sequence[str], workers: int
 ) -> tuple[str, bool]:
     """Report on the data of a config, also as JSON and as an HTML page.
 
     Args:
-        cfg (Config): The config with its ``work_dir``.
+        cfg (dict): The config with its ``work_dir``.
         splits (Sequence[str]): Out of 'train', 'val' and 'test'.
         workers (int): The number of threads.
 

@@ -23,7 +23,7 @@ from mmdavpt.checks.names import own_variables, read_config, set_option
 from mmdavpt.checks.preflight import preflight
 from mmdavpt.engine.hooks.checkpoint_fit_hook import CheckpointFitHook
 from mmdavpt.engine.hooks.evaluation_hooks import TEST_HOOKS
-from mmdavpt.engine.strategies import check_engine
+from mmdavpt.engine.runner import check_engine
 from mmdavpt.errors import UsageError, warn
 from mmdavpt.unwrap import model_of
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmdavpt.datasets import ImageFolder, SegmentationFolder
-from mmdavpt.datasets.folder_files import is_hidden, list_files
-from mmdavpt.datasets.image_folder import SPLITS
+from mmdavpt.datasets.folders import SPLITS
+from mmdavpt.datasets.image_files import is_hidden, list_files
 from mmdavpt.errors import UsageError, first_few
 
 from .mask_classes import read_mask_classes

@@ -9,10 +9,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from mmdavpt.datasets.folders import palette
 from mmdavpt.datasets.list_files import read_list
-from mmdavpt.datasets.load_masks import PACK, read_values
-from mmdavpt.datasets.mask_values import IGNORED, suggest_value_map
-from mmdavpt.datasets.segmentation_folder import palette
+from mmdavpt.datasets.load_masks import (
+    IGNORED,
+    PACK,
+    read_values,
+    suggest_value_map,
+)
 from mmdavpt.errors import UsageError, first_few
 
 #: Without names, more values than this are gray levels or a lossy format.

@@ -2,8 +2,11 @@
 
     mmdavpt predict birds.safetensors photos 'more/**/*.jpg' flight.mp4
     mmdavpt predict CONFIG CHECKPOINT photos --out predicted
+    mmdavpt predict --tasks birds.safetensors cars.safetensors photos
 
-The first form takes a model file of `mmdavpt.save_model`. Images are
+The first form takes a model file of `mmdavpt.save_model`, the last one
+several, tuned on the same frozen weights: each image is predicted for all
+tasks, and results name the task. Images are
 files, folders and quoted patterns. The folder --out, by default predictions,
 gets predictions.json and, for classification, predictions.csv with the --top-k
 classes of each image, by default 5; for segmentation, label maps in masks and
@@ -27,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--top-k', type=count, default=5)
     add('--every', type=count, default=1, help='frames of videos')
     add('--weights', help='file of the frozen weights')
+    add('--tasks', action='store_true', help='take several model files')
     options.add_shared(parser, '--verbose')
 
 
@@ -46,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _predict(args: argparse.Namespace) -> int:
     import torch
 
-    from mmdavpt.api import load_model
+    from mmdavpt.api import MultiTaskModel, load_model
 
     from .common import load_config
     from .prediction_files import find_images, write_predictions
@@ -55,8 +59,12 @@ def _predict(args: argparse.Namespace) -> int:
     if not source.endswith('.safetensors'):
         checkpoint, *inputs = inputs
         source = load_config(source, args.cfg_options)
-    images = find_images(inputs)
-    model = load_model(source, checkpoint, args.weights)
+    tasks = [p for p in inputs if p.endswith('.safetensors') and args.tasks]
+    images = find_images(path for path in inputs if path not in tasks)
+    if args.tasks:
+        model = MultiTaskModel([source, *tasks], args.weights)
+    else:
+        model = load_model(source, checkpoint, args.weights)
     model.to('cuda' if torch.cuda.is_available() else 'cpu')
     settings = args.out, args.top_k, args.every
     return int(write_predictions(model, images, *settings) > 0)

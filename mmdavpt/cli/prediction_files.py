@@ -10,11 +10,12 @@ import mmcv
 import numpy as np
 from mmengine.fileio import dump
 
+from mmdavpt.api.multi_task import MultiTaskModel
 from mmdavpt.api.transform import Picture
 from mmdavpt.api.tuned_model import TunedModel
 from mmdavpt.api.video import frames_of
-from mmdavpt.datasets.folder_files import media_type
-from mmdavpt.datasets.segmentation_folder import palette
+from mmdavpt.datasets.folders import palette
+from mmdavpt.datasets.image_files import media_type
 from mmdavpt.errors import UsageError, printable, warn
 from mmdavpt.progress import track
 
@@ -49,7 +50,7 @@ def find_images(inputs: Iterable[str]) -> dict[str, str]:
 
 
 def write_predictions(
-    model: TunedModel,
+    model: TunedModel | MultiTaskModel,
     images: Mapping[str, str],
     out: str,
     top_k: int,
@@ -60,7 +61,8 @@ def write_predictions(
     An image that cannot be read is skipped, with a warning.
 
     Args:
-        model (TunedModel): The model.
+        model (TunedModel | MultiTaskModel): The model. With several tasks,
+            results have a field or a folder for the task.
         images (Mapping[str, str]): See :func:`find_images`.
         out (str): The folder of the results.
         top_k (int): How many classes of an image to write.
@@ -70,34 +72,39 @@ def write_predictions(
     Returns:
         int: The number of images that were skipped.
     """
-    rows, table = [], [('image', 'rank', 'class', 'score')]
-    names, skipped = model.classes, []
-    colors = np.uint8(model.spec['palette'] or palette(len(names)))[:, ::-1]
+    tasks = getattr(model, 'tasks', {None: model})
+    fields = ['image'] if None in tasks else ['image', 'task']
+    rows, table, skipped = [], [(*fields, 'rank', 'class', 'score')], []
     for name, picture, result in _results(model, images, every, skipped):
-        image = printable(name)
-        if model.segments:
+        task = result.get('task')
+        own, names = tasks[task], tasks[task].classes
+        where = dict(zip(fields, (printable(name), task), strict=False))
+        if own.segments:
+            colors = np.uint8(own.spec['palette'] or palette(len(names)))
             mask = result['mask'].numpy()
             found = find_polygons(mask)
-            pixels = model.transform.load(picture)['img'] // 2
-            pixels += colors[mask] // 2
+            pixels = own.transform.load(picture)['img'] // 2
+            pixels += colors[mask, ::-1] // 2
             mask = mask.astype(np.min_scalar_type(len(names) - 1))
-            mmcv.imwrite(mask, f'{out}/masks/{name}.png')
-            mmcv.imwrite(pixels, f'{out}/overlays/{name}.png')
+            path = f'{task}/{name}' if task else name
+            mmcv.imwrite(mask, f'{out}/masks/{path}.png')
+            mmcv.imwrite(pixels, f'{out}/overlays/{path}.png')
         else:
             best = result['scores'].topk(min(top_k, len(names)))
             pairs = zip(*(values.tolist() for values in best), strict=True)
             found = [dict(label=label, score=score) for score, label in pairs]
         found = [dict(name=names[f['label']], **f) for f in found]
-        rows.append(dict(image=image, predictions=found))
-        for rank, f in enumerate(() if model.segments else found, 1):
-            table.append((image, rank, f['name'], f['score']))
+        rows.append(dict(where, predictions=found))
+        for rank, f in enumerate(() if own.segments else found, 1):
+            table.append((*where.values(), rank, f['name'], f['score']))
     dump(rows, f'{out}/predictions.json', ensure_ascii=False, indent=1)
-    if not model.segments:
+    if not [*tasks.values()][0].segments:
         path = f'{out}/predictions.csv'
         with open(path, 'w', encoding='utf-8', newline='') as file:
             csv.writer(file).writerows(table)
     note = f', {len(skipped)} skipped' if skipped else ''
-    print(f'{len(rows)} images{note}; results in {out}', flush=True)
+    number = len(rows) // len(tasks)
+    print(f'{number} images{note}; results in {out}', flush=True)
     return len(skipped)
 
 
@@ -109,7 +116,8 @@ def _results(
         rest = 'it'
         try:
             for ending, picture in frames_of(path, every):
-                yield f'{name}{ending}', picture, *model.predict([picture])
+                for found in model.predict([picture]):
+                    yield f'{name}{ending}', picture, found
                 rest = 'the rest'
         except UsageError as error:
             warn(f'{error}; {rest} is skipped')

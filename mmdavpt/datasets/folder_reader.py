@@ -9,7 +9,7 @@ from mmengine.logging import MMLogger
 
 from mmdavpt.errors import UsageError, first_few
 
-from .folder_files import list_files, loading_backend, reads
+from .image_files import list_files, loading_backend, reads
 
 #: How many files of an unknown extension are opened.
 TRIALS = 3

@@ -8,7 +8,7 @@ from mmengine.fileio import list_from_file
 
 from mmdavpt.errors import UsageError, did_you_mean
 
-from .folder_files import normalize_name
+from .image_files import normalize_name
 
 #: The mark that some editors write at the start of a file, unseen.
 BOM = '\ufeff'

@@ -2,6 +2,8 @@
 
 import copy
 import os.path as osp
+import re
+from collections.abc import Mapping
 
 from mmengine.config import Config
 from mmengine.dist import master_only
@@ -10,12 +12,14 @@ from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
 from mmdavpt import checkpoints
+from mmdavpt.engine.resuming.loops import to_exact_loop
+from mmdavpt.engine.resuming.stopping import (
+    ignore_signals_in_workers,
+    shut_down_workers,
+)
+from mmdavpt.errors import UsageError
 from mmdavpt.ranks import run_on_rank_0
 from mmdavpt.registry import RUNNERS
-
-from .resuming.loops import to_exact_loop
-from .strategies import check_engine
-from .workers import ignore_signals_in_workers, shut_down_workers
 
 
 @RUNNERS.register_module()
@@ -188,3 +192,35 @@ class DAVPTTestRunner(DAVPTRunner):
     """
 
     keeps_config = True
+
+
+#: In the names of mmengine's runners and wrappers of these engines.
+OTHER_ENGINES = 'FlexibleRunner|FullySharded|FSDP|DeepSpeed|Col+os+alAI'
+#: The keys that choose an engine.
+KEYS = ('runner_type', 'strategy', 'model_wrapper_cfg', 'optim_wrapper')
+
+
+def check_engine(cfg: Config | dict) -> None:
+    """Check that a run needs no engine other than DDP.
+
+    mmengine's ``FlexibleRunner`` builds the model only when the training
+    starts, too late for strict loading and for the hooks that read it.
+
+    Args:
+        cfg (Config | dict): The config.
+
+    Raises:
+        UsageError: If it names ``FlexibleRunner``, a strategy for it, or a
+            wrapper of FSDP, DeepSpeed or ColossalAI.
+    """
+    for key in KEYS:
+        given = cfg.get(key)
+        kind = given.get('type') if isinstance(given, Mapping) else given
+        name = getattr(kind, '__name__', str(kind))
+        if re.search(OTHER_ENGINES, name) or (key == 'strategy' and given):
+            path = f'{key}.type' if 'wrapper' in key else key
+            raise UsageError(
+                f'`{path}` is {name}, but trainings run with DDP only '
+                f'(docs/reliability.md says why); remove `{path}` and start '
+                'with tools/dist_train.sh or tools/slurm_train.sh'
+            )

@@ -1,14 +1,14 @@
 from .backbones import DAVPTTimmViT as DAVPTTimmViT
 from .backbones import DAVPTVisionTransformer as DAVPTVisionTransformer
 from .classifier import DAVPTImageClassifier as DAVPTImageClassifier
-from .cls_tta import LabelingClsTTAModel as LabelingClsTTAModel
 from .guidance import PromptGuidance as PromptGuidance
 from .heads import FeaturePyramid as FeaturePyramid
 from .heads import LinearSegHead as LinearSegHead
 from .heads import MomentProbingHead as MomentProbingHead
 from .losses import DAVPTLoss as DAVPTLoss
-from .seg_tta import RunningSegTTAModel as RunningSegTTAModel
 from .segmentor import DAVPTEncoderDecoder as DAVPTEncoderDecoder
 from .trainable import count_parameters as count_parameters
 from .trainable import parameter_table as parameter_table
 from .trainable import select_trainable as select_trainable
+from .tta import LabelingClsTTAModel as LabelingClsTTAModel
+from .tta import RunningSegTTAModel as RunningSegTTAModel

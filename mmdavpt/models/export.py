@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mmdavpt.errors import UsageError
 
 from .tuners import acting
-from .tuners.frozen_weights import FrozenWeights
+from .tuners.tuner import FrozenWeights
 
 
 def fold_tuners(model: nn.Module) -> dict[str, Tensor]:

@@ -6,9 +6,11 @@ import pytest
 import torch
 from mmpretrain.models import VisionTransformer
 
-from benchmarks import scaling, slide_inference, training_step
+from benchmarks import multi_task, scaling, slide_inference, training_step
 from benchmarks.speed import sliding
 from mmdavpt.errors import UsageError
+
+from ..test_api.tiny_timm import use_tiny_models
 
 ARCH = dict(embed_dims=32, num_layers=4, num_heads=4, feedforward_channels=48)
 
@@ -69,6 +71,20 @@ def test_scaling(tmp_path, capsys):
     assert [row['size'] for row in content['size']] == [32, 48]
     assert scaling.to_markdown(content['bytes']) in capsys.readouterr().out
     assert (tmp_path / 'scaling.png').stat().st_size > 10_000
+
+
+def test_multi_task(monkeypatch, tmp_path, capsys):
+    use_tiny_models(monkeypatch)
+    monkeypatch.setattr(multi_task, 'SIZE', 28)
+    monkeypatch.setattr(multi_task, 'BATCH', 4)
+    out = tmp_path / 'figures.json'
+    argv = ['--tasks', '1', '3', '--rounds', '1', '--out', str(out)]
+    multi_task.main(argv)
+    assert capsys.readouterr().out.count('| separate |') == 2
+    one, three = json.loads(out.read_text())
+    shared, separate = three['weights_mb']
+    assert one['weights_mb'][0] == one['weights_mb'][1] < shared < separate
+    assert len(three['images_per_s']) == 2
 
 
 @pytest.mark.parametrize(

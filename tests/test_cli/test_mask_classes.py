@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from mmdavpt.cli.mask_classes import read_mask_classes
-from mmdavpt.datasets.segmentation_folder import palette
+from mmdavpt.datasets.folders import palette
 from mmdavpt.errors import UsageError
 
 RED, BLUE = (200, 0, 0), (0, 0, 200)

@@ -17,7 +17,7 @@ from mmdavpt.cli.prediction_files import (
     find_polygons,
     write_predictions,
 )
-from mmdavpt.datasets.segmentation_folder import palette
+from mmdavpt.datasets.folders import palette
 from mmdavpt.errors import UsageError
 
 from ..test_api.test_tuned_model import create, tiny_models  # noqa: F401

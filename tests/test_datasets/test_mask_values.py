@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmdavpt.datasets.mask_values import suggest_value_map
+from mmdavpt.datasets.load_masks import suggest_value_map
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from mmseg.evaluation import IoUMetric
 from PIL import Image
 
 from mmdavpt.datasets import SegmentationFolder
-from mmdavpt.datasets.segmentation_folder import palette
+from mmdavpt.datasets.folders import palette
 from mmdavpt.errors import UsageError
 
 CLASSES = dict(classes=['paper', 'ink'])

@@ -10,8 +10,7 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from mmdavpt.checks.preflight import preflight
 from mmdavpt.cli import train
-from mmdavpt.engine.runner import DAVPTRunner
-from mmdavpt.engine.strategies import OTHER_ENGINES, check_engine
+from mmdavpt.engine.runner import OTHER_ENGINES, DAVPTRunner, check_engine
 from mmdavpt.errors import UsageError
 from tests import toy
 

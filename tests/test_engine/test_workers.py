@@ -6,9 +6,8 @@ import pytest
 from mmengine.config import Config
 from mmengine.hooks import Hook
 
-from mmdavpt.engine.resuming.stopping import Stopped
+from mmdavpt.engine.resuming.stopping import Stopped, shut_down_workers
 from mmdavpt.engine.runner import DAVPTRunner
-from mmdavpt.engine.workers import shut_down_workers
 from tests import toy
 
 PERSISTENT = {

@@ -8,7 +8,7 @@ from mmengine.registry import TRANSFORMS
 from mmseg.models import CrossEntropyLoss
 from torch.nn import functional
 
-from mmdavpt.checks.evaluation import better_values
+from mmdavpt.checks.silent import better_values
 
 from . import runs
 from .commands import log_of, refusal, start, trained

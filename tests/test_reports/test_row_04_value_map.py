@@ -11,7 +11,7 @@ from mmengine.logging import MessageHub
 from PIL import Image
 
 from mmdavpt.checks.data.before_run import check_run_data
-from mmdavpt.datasets.mask_values import suggest_value_map
+from mmdavpt.datasets.load_masks import suggest_value_map
 from mmdavpt.engine.runner import DAVPTRunner
 from mmdavpt.errors import UsageError
 

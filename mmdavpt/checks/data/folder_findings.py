@@ -3,7 +3,7 @@
 import os.path as osp
 from collections.abc import Iterable, Iterator
 
-from mmdavpt.datasets.folder_files import is_hidden, list_files, media_type
+from mmdavpt.datasets.image_files import is_hidden, list_files, media_type
 from mmdavpt.errors import first_few
 
 from .checked_dataset import CheckedDataset, Finding

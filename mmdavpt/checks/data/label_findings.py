@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from mmdavpt.datasets.mask_values import suggest_value_map
+from mmdavpt.datasets.load_masks import suggest_value_map
 from mmdavpt.errors import first_few
 
 from .checked_dataset import CheckedDataset, Finding, and_more, listed

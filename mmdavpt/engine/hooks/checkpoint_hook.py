@@ -1,8 +1,10 @@
 """Save checkpoints without ever losing the last good one."""
 
+import os.path as osp
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from unittest.mock import patch
 
@@ -17,10 +19,15 @@ from mmdavpt.checkpoints.frozen import check_restorable, frozen_weights
 from mmdavpt.checkpoints.plain import package_versions, to_plain
 from mmdavpt.checkpoints.tuned import strip_frozen, tunable_model
 from mmdavpt.checkpoints.writing import partial_files
-from mmdavpt.engine.resuming import checkpoint_records
 from mmdavpt.errors import first_few
 from mmdavpt.ranks import run_on_rank_0
 from mmdavpt.registry import HOOKS
+
+#: Attributes of the hook that a save changes.
+OWN = ('last_ckpt', 'keep_ckpt_ids', 'best_ckpt_path', 'best_ckpt_path_dict')
+
+#: Prefixes of the message hub's keys about checkpoints.
+RECORDS = ('keep_ckpt_ids', 'last_ckpt', 'best_ckpt', 'best_score')
 
 
 @HOOKS.register_module()
@@ -58,7 +65,7 @@ class DAVPTCheckpointHook(CheckpointHook):
                 the frozen weights.
         """
         super().before_train(runner)
-        checkpoint_records.relocate_best_checkpoint(self)
+        self._relocate_best()
         names = sorted(path.name for path in Path(self.out_dir).glob('*.pth'))
         if names and not runner._resume and is_main_process():
             runner.logger.warning(
@@ -70,6 +77,23 @@ class DAVPTCheckpointHook(CheckpointHook):
             model = tunable_model(runner.model)
             check_restorable(model)
             self._frozen = fingerprint(frozen_weights(model))
+
+    def _relocate_best(self) -> None:
+        """Point the records of a moved run to the best files in its folder.
+
+        Otherwise it would delete those in the old folder.
+        """
+
+        def relocate(path: str | None) -> str | None:
+            if path is None:
+                return None
+            name = osp.basename(path)
+            return self.file_backend.join_path(self.out_dir, name)
+
+        if hasattr(self, 'best_ckpt_path'):
+            self.best_ckpt_path = relocate(self.best_ckpt_path)
+        for key, path in getattr(self, 'best_ckpt_path_dict', {}).items():
+            self.best_ckpt_path_dict[key] = relocate(path)
 
     def save_before_validation(self, runner: Runner) -> None:
         """Save a first checkpoint, in case the validation fails.
@@ -178,11 +202,18 @@ class DAVPTCheckpointHook(CheckpointHook):
     @contextmanager
     def _continue_if_save_fails(self, runner: Runner) -> Iterator[None]:
         """Undo the records of a checkpoint that cannot be saved, and log."""
-        restore = checkpoint_records.snapshot_records(self, runner.message_hub)
+        hub = runner.message_hub
+        own = {key: copy(vars(self)[key]) for key in OWN if key in vars(self)}
+        info = hub.runtime_info.items()
+        records = {k: v for k, v in info if k.startswith(RECORDS)}
         try:
             yield
         except SaveError as error:
-            restore()
+            for key in [k for k in hub.runtime_info if k.startswith(RECORDS)]:
+                hub.pop_info(key)
+            for key, value in records.items():
+                hub.update_info(key, value)
+            vars(self).update(own)
             self._unsaved = error
             if is_main_process():
                 runner.logger.error(

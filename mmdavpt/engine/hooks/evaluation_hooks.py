@@ -9,6 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from mmpretrain.engine import VisualizationHook
+from torch.utils._pytree import tree_leaves
 
 from mmdavpt.errors import UsageError
 
@@ -52,11 +53,8 @@ def samples_in(node: object) -> list[BaseDataElement]:
     Args:
         node (object): The raw batch, or a part of it.
     """
-    if isinstance(node, BaseDataElement):
-        return [node]
-    parts = node.values() if isinstance(node, dict) else node
-    parts = parts if isinstance(node, (dict, list, tuple)) else ()
-    return [sample for part in parts for sample in samples_in(part)]
+    leaves = tree_leaves(node)
+    return [leaf for leaf in leaves if isinstance(leaf, BaseDataElement)]
 
 
 def distinct_names(paths: Sequence[str]) -> dict[str, str]:

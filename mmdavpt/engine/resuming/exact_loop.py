@@ -10,10 +10,10 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mmdavpt.checkpoints import write_pointer
+from mmdavpt.engine.resuming.stopping import ignore_signals_in_workers
 from mmdavpt.mapping.loaders import batch_size_of
 from mmdavpt.ranks import run_on_rank_0
 
-from ..workers import ignore_signals_in_workers
 from . import seeding
 from .stopping import StopInValidation, Stopped, StopRequest
 

@@ -71,6 +71,10 @@ class PromptCache(nn.Module):
             kept = self._kept = key, values, _project_all(vit, acting)
         return kept[2]
 
+    def get_all(self, vit: nn.Module, acting: Acting) -> dict[int, Tensor]:
+        """Return :meth:`get`, computed where it cannot be cached."""
+        return self.get(vit, acting) or _project_all(vit, acting)
+
     def freeze(self, vit: nn.Module) -> None:
         """Make the results constants, for a backbone that will be exported.
 

@@ -1,9 +1,16 @@
 """Names of ViT weights in other libraries, mapped to mmpretrain's names."""
 
+import csv
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
+from torch import Tensor
+
 from mmdavpt.models.trainable import ADDED
+
+#: Weights of a file by their names.
+Weights = Mapping[str, Tensor]
 
 
 class Normalization(NamedTuple):
@@ -84,28 +91,30 @@ class Family(NamedTuple):
     normalization: Normalization | None = None
 
 
+def read_rows(file: str) -> list[dict[str, str]]:
+    """Return the rows of a table of names, by its titles.
+
+    Args:
+        file (str): A CSV file in this folder.
+    """
+    text = Path(__file__).with_name(file).read_text('utf-8')
+    return [*csv.DictReader(text.splitlines())]
+
+
+def names_of(library: str) -> dict[str, str]:
+    """Return the names of a library and mmpretrain's, from ``names.csv``.
+
+    Args:
+        library (str): The library.
+    """
+    rows = [r for r in read_rows('names.csv') if r['library'] == library]
+    return {row['name']: row['mmpretrain'] for row in rows}
+
+
 TIMM = Family(
     name='timm',
     marker=r'blocks\.(?:0\.)?0\.attn\.qkv\.weight',
-    names={
-        'cls_token': 'cls_token',
-        'pos_embed': 'pos_embed',
-        'patch_embed.proj': 'patch_embed.projection',
-        'norm_pre': 'pre_norm',
-        'norm': 'ln1',
-        'fc_norm': 'ln2',
-        'blocks.*.norm1': 'layers.*.ln1',
-        'blocks.*.norm2': 'layers.*.ln2',
-        'blocks.*.attn.qkv': 'layers.*.attn.qkv',
-        'blocks.*.attn.proj': 'layers.*.attn.proj',
-        'blocks.*.mlp.fc1': 'layers.*.ffn.layers.0.0',
-        'blocks.*.mlp.fc2': 'layers.*.ffn.layers.1',
-        # Layer scale in timm and OpenCLIP
-        'blocks.*.ls1.gamma': 'layers.*.attn.gamma1.weight',
-        'blocks.*.ls2.gamma': 'layers.*.ffn.gamma2.weight',
-        'blocks.*.ls_1.gamma': 'layers.*.attn.gamma1.weight',
-        'blocks.*.ls_2.gamma': 'layers.*.ffn.gamma2.weight',
-    },
+    names=names_of('timm'),
     backbone='cls_token|pos_embed|patch_embed|norm_pre|norm|blocks|reg_token'
     '|register_tokens|dist_token|rel_pos_bias|rope',
     norm_eps=1e-6,
@@ -130,31 +139,12 @@ MMPRETRAIN = Family(
 MMSEG = MMPRETRAIN._replace(
     name='mmseg',
     marker=r'layers\.0\.attn\.attn\.in_proj_weight',
-    names={
-        'ln_pre': 'pre_norm',
-        'layers.*.attn.attn.in_proj': 'layers.*.attn.qkv',
-        'layers.*.attn.attn.out_proj': 'layers.*.attn.proj',
-    },
+    names=names_of('mmseg'),
 )
-_LAYER = 'encoder.layers.encoder_layer_*'
 TORCHVISION = Family(
     name='torchvision',
     marker=r'encoder\.layers\.encoder_layer_0\.self_attention\.in_proj_weight',
-    names={
-        'class_token': 'cls_token',
-        'encoder.pos_embedding': 'pos_embed',
-        'conv_proj': 'patch_embed.projection',
-        'encoder.ln': 'ln1',
-        f'{_LAYER}.ln_1': 'layers.*.ln1',
-        f'{_LAYER}.ln_2': 'layers.*.ln2',
-        f'{_LAYER}.self_attention.in_proj': 'layers.*.attn.qkv',
-        f'{_LAYER}.self_attention.out_proj': 'layers.*.attn.proj',
-        f'{_LAYER}.mlp.0': 'layers.*.ffn.layers.0.0',
-        f'{_LAYER}.mlp.3': 'layers.*.ffn.layers.1',
-        # torchvision before 0.13
-        f'{_LAYER}.mlp.linear_1': 'layers.*.ffn.layers.0.0',
-        f'{_LAYER}.mlp.linear_2': 'layers.*.ffn.layers.1',
-    },
+    names=names_of('torchvision'),
     backbone='class_token|conv_proj|encoder',
     norm_eps=1e-6,
 )

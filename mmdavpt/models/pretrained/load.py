@@ -2,7 +2,7 @@
 
 import inspect
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from math import isqrt
 
 import torch
@@ -14,7 +14,7 @@ from mmdavpt.checkpoints.fit import compare_weights, describe_mismatch
 from mmdavpt.errors import UsageError, first_few
 from mmdavpt.models.trainable import is_added
 
-from .families import MMPRETRAIN, Normalization
+from .families import MMPRETRAIN, Normalization, Weights
 from .naming import NamedWeights, to_mmpretrain
 from .reading import read_checkpoint
 from .timm_architecture import QUICK_GELU, check_architecture, functions_of
@@ -112,7 +112,7 @@ def _warn(sentence: str) -> None:
 
 def load_and_log(
     module: nn.Module,
-    weights: Mapping[str, Tensor],
+    weights: Weights,
     source: str,
     normalization: Normalization | None,
     skipped: Iterable[str] = (),
@@ -121,7 +121,7 @@ def load_and_log(
 
     Args:
         module (nn.Module): The model.
-        weights (Mapping[str, Tensor]): Weights in its names and shapes.
+        weights (Weights): Weights in its names and shapes.
         source (str): Where they come from.
         normalization (Normalization, optional): Of the images.
         skipped (Iterable[str]): Keys of the checkpoint that are not used.
@@ -139,8 +139,8 @@ def load_and_log(
 
 
 def both_shapes(
-    target: Mapping[str, Tensor],
-    weights: Mapping[str, Tensor],
+    target: Weights,
+    weights: Weights,
     names: Iterable[str],
 ) -> list[str]:
     """Return names of weights with their shape in the model and in a file."""
@@ -149,11 +149,11 @@ def both_shapes(
     return [form(n, tuple(a), tuple(b)) for n, (a, b) in pairs.items()]
 
 
-def check_values(weights: Mapping[str, Tensor]) -> None:
+def check_values(weights: Weights) -> None:
     """Refuse weights that are no finite floating point numbers.
 
     Args:
-        weights (Mapping[str, Tensor]): The weights by name.
+        weights (Weights): The weights by name.
 
     Raises:
         UsageError: If some are not.

@@ -1,17 +1,23 @@
-"""Find the backbone in a checkpoint and translate its names to mmpretrain."""
+"""Find the backbone in a checkpoint and give it mmpretrain's names.
+
+Original layouts (Google's .npz, OpenCLIP, DINOv2, ...) are converted by timm.
+"""
 
 import re
 from collections.abc import Mapping, Sequence
 from itertools import product
+from math import isqrt
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from timm.models import vision_transformer as timm_vit
 from torch import Tensor
 
 from mmdavpt.errors import UsageError
 
 from . import families
-from .timm_layouts import to_timm_names
+from .families import Family, Weights
 
 
 class NamedWeights(NamedTuple):
@@ -24,7 +30,7 @@ class NamedWeights(NamedTuple):
         left_out (list[str]): Keys of heads and other parts.
     """
 
-    family: families.Family
+    family: Family
     weights: dict[str, Tensor]
     surplus: list[str]
     left_out: list[str]
@@ -32,7 +38,7 @@ class NamedWeights(NamedTuple):
 
 def find_backbone(
     keys: Sequence[str], prefix: str | None = None
-) -> tuple[families.Family, str]:
+) -> tuple[Family, str]:
     """Return the family of a checkpoint and the prefix of its backbone.
 
     Args:
@@ -77,13 +83,11 @@ def find_backbone(
     return found[0]
 
 
-def to_mmpretrain(
-    weights: Mapping[str, Tensor], prefix: str | None = None
-) -> NamedWeights:
+def to_mmpretrain(weights: Weights, prefix: str | None = None) -> NamedWeights:
     """Give the weights of a backbone mmpretrain's names.
 
     Args:
-        weights (Mapping[str, Tensor]): Weights of a checkpoint.
+        weights (Weights): Weights of a checkpoint.
         prefix (str, optional): See :func:`find_backbone`.
 
     Returns:
@@ -140,11 +144,11 @@ def translate(key: str, names: Mapping[str, str]) -> str | None:
 
 
 def _with_method(
-    family: families.Family,
-    inside: Mapping[str, Tensor],
-    weights: Mapping[str, Tensor],
+    family: Family,
+    inside: Weights,
+    weights: Weights,
     place: str,
-) -> families.Family:
+) -> Family:
     """Return the family with its training method, if keys reveal it."""
     if family is families.OPENCLIP and 'input_resolution' in weights:
         # OpenAI's files store the image size next to the weights.
@@ -159,3 +163,77 @@ def _with_method(
         return family
     declared = families.Normalization(*families.IMAGENET, method)
     return family._replace(name=f'timm ({method})', normalization=declared)
+
+
+def to_timm_names(weights: Weights) -> dict[str, Tensor]:
+    """Give the weights of an image tower timm's names and shapes.
+
+    Args:
+        weights (Weights): Keys without the prefix of the tower,
+            as timm, OpenCLIP, MAE, MoCo v3, DINO or DINOv2 name them.
+
+    Returns:
+        dict[str, Tensor]: The same weights; position embeddings keep their
+        size.
+    """
+    projection = weights.get('patch_embed.proj.weight', torch.empty(0))
+    projection = weights.get('conv1.weight', projection)
+    if projection.ndim == 4:
+        patch = projection.shape[-1]
+    elif projection.ndim == 2:  # early files of timm have a linear projection
+        patch = isqrt(projection.shape[1] // 3)
+    else:
+        return dict(weights)  # damaged, which strict loading reports
+    with torch.device('meta'):
+        # timm reads the patch size off this model, and nothing else.
+        sizes = dict(embed_dim=len(projection), depth=1, num_heads=1)
+        options = dict(num_classes=0, pos_embed='none')
+        model = timm_vit.VisionTransformer(patch, patch, **sizes, **options)
+    # timm expects OpenCLIP's prefix, and no chunks of DINOv2's blocks.
+    prefix = 'visual.' if 'class_embedding' in weights else ''
+    named = {
+        prefix + re.sub(r'^blocks\.\d+\.(\d+)', r'blocks.\1', key): value
+        for key, value in weights.items()
+    }
+    # Adapted are the names of DeiT III's authors.
+    return timm_vit.checkpoint_filter_fn(named, model, adapt_layer_scale=True)
+
+
+def read_google(path: str) -> dict[str, Tensor]:
+    """Read an ``.npz`` file of Google's original ViT or AugReg.
+
+    Args:
+        path (str): Such as ``ViT-B_16.npz`` of
+            https://storage.googleapis.com/vit_models.
+
+    Returns:
+        dict[str, Tensor]: The backbone in float32 with timm's names.
+
+    Raises:
+        UsageError: If the file holds another model.
+    """
+    with np.load(path, allow_pickle=False) as file:
+        top = 'opt/target/' if 'opt/target/cls' in file.files else ''
+        if not {f'{top}embedding/kernel', f'{top}cls'} <= set(file.files):
+            raise UsageError(
+                f"{path} should hold the arrays 'embedding/kernel' and 'cls' "
+                'of an original Vision Transformer, but has '
+                f'{file.files[:4]}; convert other models with timm'
+            )
+        layers = f'{top}Transformer/encoderblock_'
+        attention = f'{layers}0/MultiHeadDotProductAttention_1/query/kernel'
+        patch, _, _, channels = file[f'{top}embedding/kernel'].shape
+        positions = file[f'{top}Transformer/posembed_input/pos_embedding']
+        hidden = file[f'{layers}0/MlpBlock_3/Dense_0/bias'].size
+        keys = [key for key in file.files if key.startswith(layers)]
+        model = timm_vit.VisionTransformer(
+            img_size=patch * isqrt(positions.shape[1] - 1),
+            patch_size=patch,
+            embed_dim=channels,
+            depth=len({k.split('/')[-3] for k in keys if 'LayerNorm_0' in k}),
+            num_heads=file[attention].shape[1],
+            mlp_ratio=hidden / channels,
+            num_classes=0,
+        )
+    model.load_pretrained(path, top)
+    return model.state_dict()

@@ -12,9 +12,9 @@ from mmdavpt.checkpoints.reading import damage_reported, read_safetensors
 from mmdavpt.errors import UsageError
 
 from .families import HALF, Normalization, normalization_of
+from .naming import read_google
 from .sources import fetch_file, timm_model
 from .timm_architecture import build_on_meta
-from .timm_layouts import read_google
 
 #: Keys under which training scripts save the weights, by precedence.
 CONTAINERS = ('state_dict', 'model', 'teacher')

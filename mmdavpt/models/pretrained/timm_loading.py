@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mmdavpt.checkpoints.fit import compare_weights, describe_mismatch
 from mmdavpt.errors import UsageError
 
-from .families import Normalization, normalization_of
+from .families import Normalization, Weights, normalization_of
 from .load import both_shapes, check_values, load_and_log
 from .reading import read_checkpoint
 from .transformers_names import from_transformers, is_of_transformers
@@ -75,9 +75,7 @@ def _check_architecture(vit: nn.Module, declared: nn.Module | None) -> None:
         raise UsageError(f'the weights belong to {theirs}; {advice}')
 
 
-def _without_prefix(
-    weights: dict[str, Tensor], prefix: str | None
-) -> dict[str, Tensor]:
+def _without_prefix(weights: Weights, prefix: str | None) -> dict[str, Tensor]:
     if prefix is None:
         own = ('backbone.vit.', 'vit.')
         found = (p for p in own if any(k.startswith(p) for k in weights))
@@ -86,7 +84,7 @@ def _without_prefix(
     return {name.removeprefix(prefix): weights[name] for name in names}
 
 
-def _renamed(weights: dict[str, Tensor], vit: nn.Module) -> dict[str, Tensor]:
+def _renamed(weights: Weights, vit: nn.Module) -> dict[str, Tensor]:
     """Return the weights with timm's names and the model's sizes."""
     if is_of_transformers(weights):
         weights = from_transformers(weights, vit)

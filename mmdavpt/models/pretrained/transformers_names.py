@@ -1,56 +1,29 @@
 """Translate names of Hugging Face transformers to timm's."""
 
 import re
-from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
+from .families import Weights, read_rows
+
 #: Patterns of names, of transformers 4, which files have, and of version 5, to
 #: what timm calls it. The first ones that match a part of a name rename it.
-RENAMED = (
-    (r'^(model\.|encoder\.)?layers?\.(?=\d)', 'blocks.'),
-    (r'^embeddings\.(cls_token|class_embedding)', 'cls_token'),
-    (r'^embeddings\.position_embeddings?', 'pos_embed'),
-    (r'^embeddings\.register_tokens', 'reg_token'),
-    (r'^embeddings\.patch_embeddings?(\.projection)?', 'patch_embed.proj'),
-    (r'^pre_layrnorm', 'norm_pre'),
-    (r'^(post_)?layernorm', 'norm'),
-    (r'^head\.probe', 'attn_pool.latent'),
-    (r'^head\.attention\.in_proj_', 'attn_pool.qkv.'),
-    (r'^head\.attention\.out_proj', 'attn_pool.proj'),
-    (r'^head\.layernorm', 'attn_pool.norm'),
-    (r'^head\.mlp', 'attn_pool.mlp'),
-    (r'\.(layernorm_before|layer_norm1)', '.norm1'),
-    (r'\.(layernorm_after|layer_norm2)', '.norm2'),
-    (r'\.(attention\.output\.dense|attention\.o_proj)', '.attn.proj'),
-    (r'\.self_attn\.out_proj', '.attn.proj'),
-    (
-        r'\.(attention\.attention|attention|self_attn)'
-        r'\.([qkv])(uery|ey|alue|_proj)',
-        r'.attn.\2_proj',
-    ),
-    (r'\.layer_scale([12])\.lambda1', r'.gamma_\1'),
-    (r'\.mlp\.gate_proj', '.mlp.fc1_g'),
-    (r'\.(intermediate\.dense|mlp\.up_proj|mlp\.weights_in)', '.mlp.fc1'),
-    (r'\.(output\.dense|mlp\.down_proj|mlp\.weights_out)', '.mlp.fc2'),
-)
+RENAMED = [row.values() for row in read_rows('transformers_names.csv')]
 #: Parts of a file that timm's models lack.
 UNUSED = ('embeddings.mask_token', 'embeddings.position_ids', 'pooler.')
 
 
-def is_of_transformers(weights: Mapping[str, Tensor]) -> bool:
+def is_of_transformers(weights: Weights) -> bool:
     """Return whether weights have names of transformers.
 
     Args:
-        weights (Mapping[str, Tensor]): Weights of a file, by name.
+        weights (Weights): Weights of a file, by name.
     """
     return any('embeddings.patch_embedding' in key for key in weights)
 
 
-def from_transformers(
-    weights: Mapping[str, Tensor], vit: nn.Module
-) -> dict[str, Tensor]:
+def from_transformers(weights: Weights, vit: nn.Module) -> dict[str, Tensor]:
     """Return the weights of a vision model with timm's names.
 
     ``ViTModel``, ``Dinov2Model``, ``Dinov2WithRegistersModel``,
@@ -58,7 +31,7 @@ def from_transformers(
     inside of models with a head or a text tower. Unknown names are kept.
 
     Args:
-        weights (Mapping[str, Tensor]): Weights of a file, by name.
+        weights (Weights): Weights of a file, by name.
         vit (nn.Module): timm's model.
     """
     stem = next(k for k in weights if 'embeddings.patch_embedding' in k)
@@ -91,9 +64,7 @@ def _renamed(key: str) -> str:
     return key
 
 
-def _fuse(
-    named: dict[str, Tensor], key: str, target: Mapping[str, Tensor]
-) -> None:
+def _fuse(named: dict[str, Tensor], key: str, target: Weights) -> None:
     """Fuse the weights of queries, keys and values, and their biases."""
     names = [key.replace('q_proj', f'{part}_proj') for part in 'qkv']
     parts = [named.pop(name, None) for name in names]

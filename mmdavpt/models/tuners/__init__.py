@@ -1,12 +1,9 @@
-from .acting import Acting as Acting
-from .acting import LayerTuners as LayerTuners
-from .acting import acting as acting
+from .acting import Acting, LayerTuners, acting
 from .adapter import Adapter as Adapter
 from .adaptformer import AdaptFormer as AdaptFormer
 from .attention_temperature import AttentionTemperature as AttentionTemperature
 from .bias import Bias as Bias
-from .build import build_tuners as build_tuners
-from .build import check_method as check_method
+from .build import build_tuners, check_method
 from .e2vpt import E2VPT as E2VPT
 from .lora import LoRA as LoRA
 from .mosa import MoSA as MoSA

@@ -6,8 +6,7 @@ from torch import Tensor, nn
 from mmdavpt.errors import UsageError
 from mmdavpt.registry import TUNERS
 
-from .frozen_weights import FrozenWeights
-from .tuner import BackboneSizes, Tuner
+from .tuner import BackboneSizes, FrozenWeights, Tuner
 
 #: Limits of a temperature, as published.
 LIMITS = (0.01, 10.0)

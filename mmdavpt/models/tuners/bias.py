@@ -7,8 +7,7 @@ from torch import Tensor, nn
 
 from mmdavpt.registry import TUNERS
 
-from .frozen_weights import FrozenWeights
-from .tuner import PARTS, BackboneSizes, Tuner
+from .tuner import PARTS, BackboneSizes, FrozenWeights, Tuner
 
 
 @TUNERS.register_module()

@@ -7,8 +7,7 @@ from torch import Tensor, nn
 from mmdavpt.registry import TUNERS
 
 from .bias import checked_parts
-from .frozen_weights import FrozenWeights
-from .tuner import BackboneSizes, Tuner
+from .tuner import BackboneSizes, FrozenWeights, Tuner
 
 
 @TUNERS.register_module()

@@ -11,9 +11,8 @@ from mmdavpt.errors import UsageError
 from mmdavpt.registry import TUNERS
 
 from .bias import checked_parts
-from .frozen_weights import FrozenWeights
 from .selective import SelectiveTuner
-from .tuner import PARTS, BackboneSizes
+from .tuner import PARTS, BackboneSizes, FrozenWeights
 
 
 @TUNERS.register_module()

@@ -6,8 +6,7 @@ from torch import Tensor, nn
 from mmdavpt.errors import UsageError
 from mmdavpt.registry import TUNERS
 
-from .frozen_weights import FrozenWeights
-from .tuner import PARTS, BackboneSizes, Tuner
+from .tuner import PARTS, BackboneSizes, FrozenWeights, Tuner
 
 
 class ScaleShift(nn.Module):

@@ -6,7 +6,7 @@ from mmseg.datasets import BaseSegDataset
 
 from mmdavpt.checks.data.checked_dataset import checked_dataset
 from mmdavpt.checks.data.folder_findings import folder_findings
-from mmdavpt.datasets.folder_files import list_files, media_type
+from mmdavpt.datasets.image_files import list_files, media_type
 from mmdavpt.errors import UsageError
 
 from .data_files import CLS, check, scenes, write

@@ -9,8 +9,11 @@ import pytest
 from torch.utils.data import DataLoader
 
 from mmdavpt.engine.resuming import stopping
-from mmdavpt.engine.resuming.stopping import StopRequest
-from mmdavpt.engine.workers import IgnoreSignals, ignore_signals_in_workers
+from mmdavpt.engine.resuming.stopping import (
+    IgnoreSignals,
+    StopRequest,
+    ignore_signals_in_workers,
+)
 
 
 @pytest.mark.parametrize('number', stopping.SIGNALS)

@@ -268,4 +268,9 @@ def test_layers_on_weights_in_bfloat16_train_in_float32(peft):
         assert value.dtype == (torch.bfloat16 if frozen else torch.float32)
     module, wrapper = vit.tuners['Peft'].wrapped[0]
     assert wrapper.base_layer.weight is module.weight
+    # In bfloat16, a norm would be rounded.
+    norms = module.weight.float().norm(dim=1)
+    torch.testing.assert_close(
+        wrapper.norms['default'], norms, rtol=1e-6, atol=0
+    )
     assert vit(images(dtype=torch.float32))[0].dtype == torch.float32

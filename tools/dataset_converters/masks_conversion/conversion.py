@@ -10,8 +10,8 @@ from functools import partial
 
 import numpy as np
 
+from mmdavpt.datasets.load_masks import IGNORED as IGNORE_INDEX
 from mmdavpt.datasets.load_masks import LoadMasks
-from mmdavpt.datasets.mask_values import IGNORED as IGNORE_INDEX
 from mmdavpt.errors import UsageError, did_you_mean, first_few
 
 from . import pixels

@@ -4,7 +4,7 @@ import os.path as osp
 from collections import defaultdict
 from pathlib import PureWindowsPath
 
-from mmdavpt.datasets import folder_files as files
+from mmdavpt.datasets import image_files as files
 from mmdavpt.errors import UsageError
 
 

@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from mmdavpt.datasets.folder_files import list_files
+from mmdavpt.datasets.image_files import list_files
 
 from . import regions
 from .annotations import Sample, Shape, blame, check_label, read_json

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from mmdavpt.datasets.folder_files import list_files, media_type
+from mmdavpt.datasets.image_files import list_files, media_type
 from mmdavpt.datasets.load_masks import LoadMasks
 from mmdavpt.errors import UsageError, first_few
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from mmdavpt.datasets.segmentation_folder import palette
+from mmdavpt.datasets.folders import palette
 from mmdavpt.errors import UsageError
 from mmdavpt.progress import track
 

@@ -1,15 +1,17 @@
-"""Test-time augmentation: average a segmentor's predictions as they come."""
+"""Test-time augmentation of segmentors and classifiers."""
 
 from collections.abc import Iterator, Sequence
 
+import torch
 from mmengine.structures import PixelData
+from mmpretrain.models import AverageClsScoreTTA, MultiLabelClsHead
+from mmpretrain.structures import DataSample
 from mmseg.models import SegTTAModel
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
+from mmdavpt.models.losses.masked import full_precision
 from mmdavpt.registry import MODELS
-
-from .losses.masked import full_precision
 
 #: What a loader of ``TestTimeAug`` gives: a list of augmentations per key.
 Augmented = dict[str, list] | Sequence[list]
@@ -91,3 +93,30 @@ def _augmentations(data: Augmented) -> Iterator[dict[str, list] | list]:
             yield dict(zip(data, values, strict=True))
     else:
         yield from map(list, zip(*data, strict=True))
+
+
+@MODELS.register_module()
+class LabelingClsTTAModel(AverageClsScoreTTA):
+    """Average the scores of augmentations, and label by the average.
+
+    :class:`mmpretrain.models.AverageClsScoreTTA` keeps the label of the first
+    augmentation, which ``--out`` and ``--show-dir`` of a test would give.
+
+    Args:
+        module (dict | nn.Module): The classifier.
+        data_preprocessor (dict | nn.Module, optional): Replaces the
+            classifier's. Defaults to None.
+    """
+
+    def _merge_single_sample(
+        self, data_samples: Sequence[DataSample]
+    ) -> DataSample:
+        merged = super()._merge_single_sample(data_samples)
+        scores, head = merged.pred_score, self.module.head
+        if not isinstance(head, MultiLabelClsHead):
+            labels = scores.argmax(dim=0, keepdim=True)
+        elif head.thr is not None:
+            labels = torch.where(scores >= head.thr)[0]
+        else:
+            labels = scores.topk(head.topk).indices
+        return merged.set_pred_label(labels)

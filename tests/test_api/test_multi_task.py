@@ -124,6 +124,18 @@ def test_classification(tmp_path, monkeypatch):
     assert sum(p.numel() for p in model.parameters()) == frozen + tuned
 
 
+def test_connected_prompts_run_in_a_pass_of_their_own(tmp_path, monkeypatch):
+    connected = dict(backbone_options=dict(propagate=True))
+    alone, files = write_all(tmp_path, dict.fromkeys('ab', connected))
+    model, images = MultiTaskModel(files), pictures(4)
+    passes = count_passes(monkeypatch)
+    with torch.no_grad():
+        found = model(images, [*'abab'])
+        assert passes == [2, 2]
+        for task, logits, image in zip('abab', found, images, strict=True):
+            close(logits, alone[task](image[None])[0])
+
+
 @pytest.mark.parametrize('mode', ['whole', 'slide'])
 def test_segmentation(tmp_path, monkeypatch, mode):
     alone = {}

@@ -29,7 +29,8 @@ def mixed_features(
     """
     pairs = [(image, task) for task, own in enumerate(rows) for image in own]
     order, tasks = torch.tensor(pairs, device=images.device).T
-    kept = [vit.prompt_cache.get_all(vit, {}) for vit in vits]
+    with vits[0].precision(images):
+        kept = [vit.prompt_cache.get_all(vit, {}) for vit in vits]
     prefixes = {i: torch.stack([k[i] for k in kept])[tasks] for i in kept[0]}
     used, inverse = order.unique(return_inverse=True)
     with patch.object(vits[0].prompt_cache, 'get', lambda *_: prefixes):

@@ -15,6 +15,7 @@ from mmdavpt.models import (
     parameter_table,
 )
 from mmdavpt.models.backbones import TOKEN_NAMES, TokenRequest
+from mmdavpt.models.backbones.mixed_tasks import mixed_features
 from mmdavpt.models.export import fold_model
 from mmdavpt.models.trainable import is_added
 from mmdavpt.visualization.attention import layer_attention
@@ -255,3 +256,14 @@ def test_figures_and_table():
     stored = sum(p.numel() for p in low.parameters() if p.dtype.itemsize == 2)
     row = parameter_table(nn.ModuleDict(dict(backbone=low))).splitlines()[-1]
     assert row.split() == ['in', 'bfloat16', f'{stored:,}']
+
+
+@torch.no_grad()
+def test_tasks_in_one_pass():
+    _, one = twins()
+    other, x = copy.deepcopy(one.eval()), images(4, dtype=torch.float32)
+    for prompts in other.prompts.values():
+        prompts.neg_()
+    found = mixed_features([one, other], x, [[0, 1], [2, 3]])
+    assert distance(found[0][0], one(x[:2])[0]) < 0.01
+    assert distance(found[1][0], other(x[2:])[0]) < 0.01

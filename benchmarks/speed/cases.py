@@ -15,6 +15,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from mmdavpt.errors import UsageError
+from mmdavpt.models.backbones import frozen_prefix
 from mmdavpt.registry import MODELS
 
 from .forms import FORMS
@@ -212,7 +213,7 @@ def training_step(
     images, samples = make_batch(case, device)
     if cached:
         with autocast(case.precision, device):
-            images = model.backbone.frozen_prefix(images)
+            images = frozen_prefix(model.backbone, images)
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-5)
     scale = 1024.0 if case.precision == 'fp16' else 1.0

@@ -27,7 +27,7 @@ from mmdavpt.engine.workers import ignore_signals_in_workers, shut_down_workers
 from mmdavpt.errors import UsageError
 from mmdavpt.mapping.loaders import batch_size_of, first_pass_loader
 from mmdavpt.mapping.refresh_schedule import check_count
-from mmdavpt.models.backbones import PrefixTokens
+from mmdavpt.models.backbones import PrefixTokens, frozen_prefix
 from mmdavpt.models.option_checks import check_choice
 from mmdavpt.progress import track
 from mmdavpt.randomness import isolated_randomness
@@ -138,7 +138,7 @@ class PrefixCacheHook(Hook):
         runner.model.train()
         patch = torch.zeros(1, 3, *model.backbone.patch_size)
         patch = patch.to(model.data_preprocessor.device)
-        start = model.backbone.frozen_prefix(patch).start
+        start = frozen_prefix(model.backbone, patch).start
         if start == 0:
             runner.logger.info(
                 'PrefixCacheHook: the first layer is tuned, so there is '
@@ -165,7 +165,7 @@ class PrefixCacheHook(Hook):
     def _check(self, model: nn.Module, loader: DataLoader) -> None:
         seeded = isinstance(loader.batch_sampler, seeding.SeededBatchSampler)
         why = None
-        if not hasattr(getattr(model, 'backbone', None), 'frozen_prefix'):
+        if not hasattr(getattr(model, 'backbone', None), 'layer_inputs'):
             why = 'a backbone of type DAVPTVisionTransformer or DAVPTTimmViT'
         elif getattr(model.data_preprocessor, 'batch_augments', None):
             why = 'images that are not mixed: no `train_cfg.augments`'
@@ -192,7 +192,7 @@ class PrefixCacheHook(Hook):
                 )
             data = model.data_preprocessor(batch, training=True)
             inputs, samples = data['inputs'], data['data_samples']
-            compute = partial(model.backbone.frozen_prefix, inputs, start)
+            compute = partial(frozen_prefix, model.backbone, inputs, start)
             if rows == chunks[0]:
                 before, prefix = prefix, compute()
                 if before and not torch.allclose(before.x, prefix.x, 1e-3):

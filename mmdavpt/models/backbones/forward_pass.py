@@ -160,6 +160,34 @@ def run_layers(
     return tuple(outs), BackboneTokens(cls, guided, tokens.patches, x)
 
 
+def frozen_prefix(
+    vit: nn.Module, images: Tensor, stop: int | None = None
+) -> PrefixTokens:
+    """Return the tokens that enter the first layer that trains.
+
+    The backbone takes them in place of the images. Layers after the first
+    output are never part of the prefix.
+
+    Args:
+        vit (nn.Module): A ``PromptedBackbone``.
+        images (Tensor): With shape (B, 3, H, W).
+        stop (int, optional): Index of the layer that they enter. Defaults to
+            None: the first one whose output needs a gradient.
+    """
+    end = min(vit.out_indices) + 1 if stop is None else stop
+    with vit.precision(images):
+        tokens = _embed(vit, images, vit.acting_tuners())
+        while tokens.start < end:
+            following = tokens.start + 1
+            x = run_layers(vit, tokens, stop=following)[1].x
+            if x.requires_grad:
+                break
+            tokens = tokens._replace(x=x, start=following)
+    if tokens.start == vit.num_used_layers and vit.out_type == 'cls_token':
+        return tokens._replace(x=tokens.x[:, :1])
+    return tokens
+
+
 def _embed(
     vit: nn.Module, images: Tensor | PrefixTokens, acting: Acting
 ) -> PrefixTokens:

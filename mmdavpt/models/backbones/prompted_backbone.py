@@ -12,7 +12,7 @@ from mmdavpt.models import tuners as tuning
 from mmdavpt.models.option_checks import check_choice
 from mmdavpt.models.pretrained import Normalization
 
-from .forward_pass import BackboneTokens, PrefixTokens, run_layers
+from .forward_pass import BackboneTokens, run_layers
 from .freezing import eval_frozen, freeze, store_matrices
 from .guided_tokens import TokenRequest
 from .layer_kinds import view_of
@@ -298,34 +298,6 @@ class PromptedBackbone(nn.Module):
                     own = None if rope is None else rope[i]
                     with precision:
                         x = view_of(self.layers[i], rope=own)(x)
-
-    def frozen_prefix(
-        self, images: Tensor, stop: int | None = None
-    ) -> PrefixTokens:
-        """Return the tokens that enter the first layer that trains.
-
-        Every method here takes them in place of the images. Layers after the
-        first output are never part of the prefix.
-
-        Args:
-            images (Tensor): With shape (B, 3, H, W).
-            stop (int, optional): Index of the layer that they enter. Defaults
-                to None: the first one whose output needs a gradient.
-        """
-        end = min(self.out_indices) + 1 if stop is None else stop
-        with self.precision(images):
-            embedded = self.embed(images, self.acting_tuners())
-            tokens = PrefixTokens(*embedded, start=0)
-            while tokens.start < end:
-                following = tokens.start + 1
-                x = run_layers(self, tokens, stop=following)[1].x
-                if x.requires_grad:
-                    break
-                tokens = tokens._replace(x=x, start=following)
-        if tokens.start == self.num_used_layers:
-            if self.out_type == 'cls_token':
-                tokens = tokens._replace(x=tokens.x[:, :1])
-        return tokens
 
     def forward_with_tokens(
         self, x: Tensor, request: TokenRequest | None = None

@@ -22,8 +22,11 @@ from mmdavpt.checkpoints.fingerprint import fingerprint
 from mmdavpt.checkpoints.frozen import frozen_weights
 from mmdavpt.engine.checked_pipeline import check_files_of
 from mmdavpt.engine.resuming import seeding
-from mmdavpt.engine.resuming.stopping import stop_request_of
-from mmdavpt.engine.workers import ignore_signals_in_workers, shut_down_workers
+from mmdavpt.engine.resuming.stopping import (
+    ignore_signals_in_workers,
+    shut_down_workers,
+    stop_request_of,
+)
 from mmdavpt.errors import UsageError
 from mmdavpt.mapping.loaders import batch_size_of, first_pass_loader
 from mmdavpt.mapping.refresh_schedule import check_count

@@ -75,6 +75,7 @@ def run_layers(
     images: Tensor,
     request: TokenRequest | None = None,
     prompted: bool = True,
+    projected: dict[int, Tensor] | None = None,
 ) -> tuple[tuple[Tensor, ...], BackboneTokens]:
     """Embed images and run the layers up to the last output.
 
@@ -84,6 +85,9 @@ def run_layers(
         request (TokenRequest, optional): Guided tokens to return.
         prompted (bool): Whether to use prompts and tuners; without, the
             backbone is the pre-trained one. Defaults to True.
+        projected (dict[int, Tensor], optional): Layers to the keys and values
+            of the prompts of each image, (B, P, 2C). Defaults to None: of the
+            backbone's own prompts.
 
     Returns:
         tuple[tuple[Tensor, ...], BackboneTokens]: The features of
@@ -93,8 +97,9 @@ def run_layers(
     # Embedded here: a caller would keep the input of the first layer alive.
     x, grid, rope = vit.embed(images, acting)
     tokens = TokenSequence(x, vit.num_extra_tokens)
-    as_prefix = prompted and not vit.propagate
-    projected = vit.prompt_cache.get(vit, acting) if as_prefix else {}
+    if projected is None:
+        as_prefix = prompted and not vit.propagate
+        projected = vit.prompt_cache.get(vit, acting) if as_prefix else {}
     outs, guided = [], {}
     for i in range(vit.num_used_layers):
         tuners = LayerTuners(i, acting)

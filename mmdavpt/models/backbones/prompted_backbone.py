@@ -17,6 +17,7 @@ from .freezing import eval_frozen, freeze, store_matrices
 from .guided_tokens import TokenRequest
 from .layer_kinds import view_of
 from .layer_view import LayerView
+from .mixed_tasks import Features
 from .prompt_cache import PromptCache
 from .prompts import (
     DeepPrompts,
@@ -257,12 +258,15 @@ class PromptedBackbone(nn.Module):
                     tuner.check_selection(self)
         return self
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, x: Tensor | Features) -> tuple[Tensor, ...]:
         """Return the features of ``out_indices``.
 
         Args:
-            x (Tensor): Images with shape (B, 3, H, W).
+            x (Tensor | Features): Images with shape (B, 3, H, W); or
+                their features, which are returned.
         """
+        if isinstance(x, Features):
+            return x.outs
         return self.forward_with_tokens(x)[0]
 
     @torch.no_grad()
@@ -276,7 +280,7 @@ class PromptedBackbone(nn.Module):
             x (Tensor): Images with shape (B, 3, H, W).
         """
         with self.pretrained():
-            return self._run(x, prompted=False)[1]
+            return self.forward_with_tokens(x, prompted=False)[1]
 
     @torch.no_grad()
     def layer_inputs(self, x: Tensor) -> Iterator[Tensor]:
@@ -300,28 +304,24 @@ class PromptedBackbone(nn.Module):
                         x = view_of(self.layers[i], rope=own)(x)
 
     def forward_with_tokens(
-        self, x: Tensor, request: TokenRequest | None = None
+        self, x: Tensor, request: TokenRequest | None = None, **kwargs
     ) -> tuple[tuple[Tensor, ...], BackboneTokens]:
         """Return the features and the tokens: [CLS], patches, guided ones.
 
         Args:
             x (Tensor): Images with shape (B, 3, H, W).
             request (TokenRequest, optional): Guided tokens to return.
+            **kwargs: See :func:`.run_layers`.
 
         Returns:
             tuple[tuple[Tensor, ...], BackboneTokens]: The features as
-            ``forward`` gives them, and the tokens.
+            ``forward`` gives them, and the tokens, for losses and heads in
+            float32.
         """
-        return self._run(x, request)
-
-    def _run(
-        self, x: Tensor, *args, **kwargs
-    ) -> tuple[tuple[Tensor, ...], BackboneTokens]:
         with self.precision(x):
-            outs, tokens = run_layers(self, x, *args, **kwargs)
+            outs, tokens = run_layers(self, x, request, **kwargs)
         if self.frozen_dtype is None:
             return outs, tokens
-        # Losses and heads, outside, are in float32.
         return tree_map_only(Tensor, Tensor.float, (outs, tokens))
 
 

@@ -31,3 +31,9 @@ def isolated_randomness(seed: int) -> Iterator[None]:
         finally:
             random.setstate(python_state)
             np.random.set_state(numpy_state)
+
+
+def generator_states() -> tuple:
+    """Return the states of Python's, NumPy's and PyTorch's generators."""
+    of_torch = torch.get_rng_state().numpy().tobytes()
+    return random.getstate(), str(np.random.get_state()), of_torch

@@ -15,6 +15,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from mmdavpt.errors import UsageError
+from mmdavpt.models.backbones import frozen_prefix
 from mmdavpt.registry import MODELS
 
 from .forms import FORMS
@@ -191,7 +192,7 @@ def make_batch(case: Case, device: str) -> tuple[Tensor, list]:
 
 
 def training_step(
-    model: nn.Module, case: Case, device: str
+    model: nn.Module, case: Case, device: str, cached: bool = False
 ) -> tuple[Callable[[], Tensor], Callable[[Tensor], None]]:
     """Return the two halves of a training step: forward, and the rest.
 
@@ -202,12 +203,17 @@ def training_step(
         model (nn.Module): The model, in training mode.
         case (Case): The case.
         device (str): Its device.
+        cached (bool): Whether it starts from cached tokens. Defaults to
+            False.
 
     Returns:
         tuple[Callable, Callable]: The first returns the loss, which the
         second takes.
     """
     images, samples = make_batch(case, device)
+    if cached:
+        with autocast(case.precision, device):
+            images = frozen_prefix(model.backbone, images)
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-5)
     scale = 1024.0 if case.precision == 'fp16' else 1.0

@@ -48,6 +48,12 @@ def _unchanged(num_layers: int, num_prompts: int) -> dict:
     return {}
 
 
+def _upper_half(num_layers: int, num_prompts: int) -> dict:
+    lower = num_layers // 2
+    upper = num_layers - lower
+    return dict(num_prompts=(0,) * lower + (num_prompts,) * upper)
+
+
 @dataclass(frozen=True)
 class Form:
     """One way to tune or to run a model.
@@ -56,6 +62,8 @@ class Form:
         note (str): A description.
         backbone (type): Defaults to :class:`DAVPTVisionTransformer`.
         guided (bool): Whether prompts are guided. Defaults to False.
+        cached (bool): Whether training starts from the tokens that enter the
+            first tuned layer. Defaults to False.
         changes (Callable): From the numbers of layers and prompts to changes
             of the config's backbone. Defaults to none.
     """
@@ -63,6 +71,7 @@ class Form:
     note: str
     backbone: type = DAVPTVisionTransformer
     guided: bool = False
+    cached: bool = False
     changes: Callable[[int, int], dict] = _unchanged
 
 
@@ -83,9 +92,12 @@ FORMS: dict[str, Form] = {
     ),
     'vpt-upper': Form(
         'as vpt, with prompts in the upper half of the layers',
-        changes=lambda layers, p: dict(
-            num_prompts=(0,) * (layers // 2) + (p,) * (layers - layers // 2)
-        ),
+        changes=_upper_half,
+    ),
+    'vpt-upper-cached': Form(
+        'as vpt-upper, from cached tokens',
+        cached=True,
+        changes=_upper_half,
     ),
     'vpt-checkpoint': Form(
         'as vpt, with layers recomputed in backward',

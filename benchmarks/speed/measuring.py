@@ -19,6 +19,7 @@ from .cases import (
     training_step,
 )
 from .counting import count_inference, count_training
+from .forms import FORMS
 from .timing import gpu_peak, interleave, matmul_rate
 
 PASSES = ('training', 'inference')
@@ -69,7 +70,9 @@ def count(case: Case, form: str, phase: str) -> Row:
     with FakeTensorMode(shape_env=ShapeEnv()):
         model = build_model(case, form)
         if phase == 'training':
-            costs = count_training(*training_step(model.train(), case, 'cpu'))
+            cached = FORMS[form].cached
+            step = training_step(model.train(), case, 'cpu', cached)
+            costs = count_training(*step)
         else:
             costs = count_inference(inference_step(model.eval(), case, 'cpu'))
     return Row(case, form, phase, seconds=[], **costs)
@@ -113,7 +116,8 @@ def measure(
         runs = {}
         for form, model in models.items():
             if phase == 'training':
-                runs[form] = _whole_step(model.train(), case, device)
+                cached = FORMS[form].cached
+                runs[form] = _whole_step(model.train(), case, device, cached)
             else:
                 runs[form] = inference_step(model.eval(), case, device)
         seconds = interleave(runs, rounds, warmup, device, clock)
@@ -128,8 +132,8 @@ def measure(
     return rows
 
 
-def _whole_step(model: nn.Module, case: Case, device: str):
-    forward, rest = training_step(model, case, device)
+def _whole_step(model: nn.Module, case: Case, device: str, cached: bool):
+    forward, rest = training_step(model, case, device, cached)
     return lambda: rest(forward())
 
 

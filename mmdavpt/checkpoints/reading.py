@@ -52,6 +52,7 @@ def read_torch(
     allow_pickle: bool = False,
     advice: str = ENVIRONMENT_ADVICE,
     map_location: Any = 'cpu',
+    mmap: bool = False,
 ) -> Any:
     """Read a file of PyTorch; only tensors and plain values.
 
@@ -63,6 +64,7 @@ def read_torch(
         advice (str): How to trust a file, for the message. Defaults to the
             environment variable ``MMDAVPT_ALLOW_PICKLE``.
         map_location (Any): See ``torch.load``. Defaults to 'cpu'.
+        mmap (bool): Whether to map the file into memory. Defaults to False.
 
     Raises:
         UsageError: If the file cannot be read, or holds other objects.
@@ -76,7 +78,8 @@ def read_torch(
             return content
         try:
             with torch.serialization.safe_globals(_safe_globals()):
-                return torch.load(path, map_location, weights_only=True)
+                options = dict(weights_only=True, mmap=mmap)
+                return torch.load(path, map_location, **options)
         except (pickle.UnpicklingError, RuntimeError) as error:
             if 'TorchScript' in str(error) or (
                 isinstance(error, pickle.UnpicklingError)

@@ -8,6 +8,7 @@ from mmengine.runner.runner import _SlicedDataset
 
 from mmdavpt.datasets.image_files import UNDECODABLE, decodes, file_defect
 from mmdavpt.errors import UsageError
+from mmdavpt.randomness import generator_states
 
 
 class CheckedPipeline(Compose):
@@ -18,10 +19,13 @@ class CheckedPipeline(Compose):
 
     Args:
         pipeline (Compose): The transforms.
+        fixed (bool): Whether a transform that draws a random number is an
+            error. Defaults to False.
     """
 
-    def __init__(self, pipeline: Compose) -> None:
+    def __init__(self, pipeline: Compose, fixed: bool = False) -> None:
         super().__init__(None)
+        self.fixed = fixed
         self.transforms = pipeline.transforms
         names = [type(transform).__name__ for transform in self.transforms]
         #: Key of what will be loaded, if it is absent -> key of its file.
@@ -42,7 +46,8 @@ class CheckedPipeline(Compose):
             they drop.
 
         Raises:
-            UsageError: If a file of the sample is broken.
+            UsageError: If a file of the sample is broken, or a transform is
+                random and should not be.
         """
         files = self._files_of(data)
         for path in files:
@@ -67,7 +72,14 @@ class CheckedPipeline(Compose):
         """
         loaded = 'gt_seg_map' in data  # by the dataset itself
         for transform in self.transforms:
+            before = self.fixed and generator_states()
             data = transform(data)
+            if self.fixed and generator_states() != before:
+                raise UsageError(
+                    'the images of all epochs should be the same, but the '
+                    f'transform {type(transform).__name__} is random; remove '
+                    'it, or see `views` of PrefixCacheHook'
+                )
             if data is None:
                 return None
             if not loaded and 'gt_seg_map' in data and 'ori_shape' in data:
@@ -104,7 +116,9 @@ def _check_size(data: dict) -> None:
         )
 
 
-def check_files_of(dataset: Any, scored: bool = False) -> None:
+def check_files_of(
+    dataset: Any, scored: bool = False, fixed: bool = False
+) -> None:
     """Let a dataset check the files it loads, also inside wrappers.
 
     Args:
@@ -113,6 +127,7 @@ def check_files_of(dataset: Any, scored: bool = False) -> None:
         scored (bool): Whether a sample that its transforms drop is an error,
             instead of replaced by a random other one, as mmengine does unless
             ``test_mode`` is set. Defaults to False.
+        fixed (bool): See :class:`CheckedPipeline`. Defaults to False.
     """
     if isinstance(dataset, _SlicedDataset):
         # It forwards reading attributes, but not setting them.
@@ -120,8 +135,8 @@ def check_files_of(dataset: Any, scored: bool = False) -> None:
     several = getattr(dataset, 'datasets', ())
     for inner in (getattr(dataset, 'dataset', None), *several):
         if inner is not None:
-            check_files_of(inner, scored)
+            check_files_of(inner, scored, fixed)
     pipeline = getattr(dataset, 'pipeline', None)
     if isinstance(pipeline, Compose) and not hasattr(dataset, 'dataset'):
-        dataset.pipeline = CheckedPipeline(pipeline)
+        dataset.pipeline = CheckedPipeline(pipeline, fixed)
         dataset.test_mode = scored or getattr(dataset, 'test_mode', False)

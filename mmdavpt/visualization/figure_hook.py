@@ -1,4 +1,4 @@
-"""The hook that draws attention and the mapping during a training."""
+"""The hook that draws a model during its training."""
 
 import numpy as np
 from matplotlib import rc_context
@@ -21,16 +21,17 @@ from mmdavpt.unwrap import unwrap
 from .attention import compare_attention
 from .mapping import mapping_figure
 from .pictures import load_examples
+from .projection import draw_classes
 
 
 @HOOKS.register_module()
 class FigureHook(Hook):
-    """Give the visualizer pictures of attention and of the mapping.
+    """Give the visualizer pictures of attention, mapping and classes.
 
     All backends of the visualizer get them: TensorBoard, or the files
-    ``*/vis_data/vis_image/{attention,mapping}_STEP.png`` of
+    ``*/vis_data/vis_image/{attention,mapping,classes}_STEP.png`` of
     ``LocalVisBackend``. Images are those of the validation set, or without
-    one of the training set.
+    one of the training set. Classes are those of a classifier, in a plane.
 
     Args:
         interval (int): Epochs between two drawings, or iterations of a
@@ -114,4 +115,6 @@ class FigureHook(Hook):
             pictures = load_examples(model, data, labels)
             rows = model.guidance.num_prompts
             figures['mapping'] = mapping_figure(classes, times, pictures, rows)
+        if figure := draw_classes(model, data, labels):
+            figures['classes'] = figure
         return figures

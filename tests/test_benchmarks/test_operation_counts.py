@@ -62,6 +62,20 @@ def test_layers_below_all_prompts_keep_nothing():
     assert upper_flops < 0.76 * flops
 
 
+def test_cached_layers_cost_nothing():
+    flops, kept = per_image('vpt', 100)
+    upper_flops, upper_kept = per_image('vpt-upper', 100)
+    cached_flops, cached_kept = per_image('vpt-upper-cached', 100)
+    assert cached_flops / flops < 0.46
+    # Six layers of 197 tokens, and the embedding of 196 patches.
+    dims, tokens = 768, 197
+    layer = 2 * 12 * dims * dims * tokens + 4 * dims * tokens * tokens
+    patches = 2 * (tokens - 1) * dims * dims
+    saved = upper_flops - cached_flops
+    assert saved == 6 * layer + patches
+    assert cached_kept <= upper_kept
+
+
 def test_recomputation_keeps_only_the_inputs_of_layers():
     _, kept = per_image('vpt-checkpoint')
     tokens = 197 * 768 * 4
@@ -83,11 +97,14 @@ def test_guidance_of_a_segmentor_costs_almost_nothing(model, size):
     assert 1 < guided_kept / kept < 1.01
 
 
-@pytest.mark.parametrize('form', ['concatenated', 'vpt', 'davpt-plus'])
+@pytest.mark.parametrize(
+    'form', ['concatenated', 'vpt', 'davpt-plus', 'vpt-upper-cached']
+)
 def test_counts_are_those_of_a_real_step(form):
     torch.manual_seed(0)
     model = cases.build_model(TOY, form).train()
-    forward, rest = cases.training_step(model, TOY, 'cpu')
+    cached = FORMS[form].cached
+    forward, rest = cases.training_step(model, TOY, 'cpu', cached)
     fake = count(TOY, form, 'training')
     real = counting.count_training(forward, rest)
     assert real == dict(flops=fake.flops, kept=fake.kept, peak=fake.peak)

@@ -2,12 +2,22 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.colors import to_hex
+from mmengine.config import Config
+from torch.nn import functional as F
 
+from mmdavpt.engine.runner import DAVPTRunner
+from mmdavpt.visualization import load_picture, projection
 from mmdavpt.visualization.figures import COLORS, INK, PALE
-from tools.visualization.projection import project_2d, projection_figure
+from mmdavpt.visualization.projection import (
+    draw_classes,
+    project_2d,
+    projection_figure,
+)
+from tests import toy
 
 
 def test_pca_by_hand():
@@ -73,3 +83,62 @@ def test_classes_have_the_color_of_their_prompt():
     assert (ax.get_xlabel(), ax.get_ylabel()) == ('PCA 1', 'PCA 2')
     alone = projection_figure(prompts, samples, [0, 0, 1, 1])
     assert not alone.axes[0].lines
+
+
+@pytest.mark.parametrize('guided', [True, False])
+def test_queries_of_a_dataset_are_drawn(guided, tmp_path, monkeypatch):
+    changes = {'model.backbone.num_prompts': [3, 0]}
+    if not guided:
+        changes['model.guidance'] = None
+    else:
+        changes['model.guidance.guided_layers'] = (0,)
+    runner = DAVPTRunner.from_cfg(
+        Config(toy.classification(tmp_path, changes))
+    )
+    model, data = (
+        runner.model.eval(),
+        runner.build_dataloader(runner.cfg.val_dataloader).dataset,
+    )
+    labels = [-1, *data.get_gt_labels()[1:]]
+    drawn = []
+    monkeypatch.setattr(
+        projection, 'projection_figure', lambda *args: drawn.append(args)
+    )
+    draw_classes(model, data, labels, most=8)
+    [(prompts, samples, shown, mapping)] = drawn
+    indices = [*range(1, len(data))]
+    indices = indices[:: -(-len(indices) // 8)]
+    assert 4 <= len(indices) <= 8
+    assert shown.tolist() == [labels[i] for i in indices]
+    # By hand: the first layer, the last one with prompts.
+    seen = []
+    layer = model.backbone.layers[0]
+    layer.ln1.register_forward_hook(lambda _, x, y: seen.append(y))
+    batch = torch.cat([load_picture(model, data, i)[1] for i in indices])
+    model.backbone(batch)
+    dims = model.backbone.embed_dims
+    weight, bias = layer.attn.qkv.weight[:dims], layer.attn.qkv.bias[:dims]
+    [normed] = [x for x in seen if len(x) == len(batch)]
+    expected = normed[:, 0] @ weight.T + bias
+    np.testing.assert_allclose(samples, expected.detach(), atol=1e-5)
+    norm, rows = layer.ln1, model.backbone.prompts['0']
+    rows = F.layer_norm(rows, (dims,), norm.weight, norm.bias, norm.eps)
+    expected = (rows @ weight.T + bias).detach()
+    np.testing.assert_allclose(prompts, expected, atol=1e-5)
+    if guided:
+        assert mapping == model.guidance.mapping.tolist()
+    else:
+        assert mapping is None
+
+
+def test_nothing_is_drawn_without_classes_or_prompts(tmp_path):
+    changes = {'model.backbone.num_prompts': 0, 'model.guidance': None}
+    runner = DAVPTRunner.from_cfg(
+        Config(toy.classification(tmp_path, changes))
+    )
+    assert draw_classes(runner.model.eval(), [], [0, 1]) is None
+    changes = {'model.guidance': None}
+    runner = DAVPTRunner.from_cfg(
+        Config(toy.classification(tmp_path / 'p', changes))
+    )
+    assert draw_classes(runner.model.eval(), [], [-1, -1]) is None

@@ -66,6 +66,7 @@ def write_page(folders: Sequence[Path]) -> str:
         Curves={n: vis.curve_figure(n, scalars) for n in names},
         Attention={'': vis.compare_attention(models, shown, labels, classes)},
         Mapping={name: draw_mapping(run) for name, run in runs.items()},
+        Classes={name: draw_classes(run) for name, run in runs.items()},
     )
     return render(
         TEMPLATE,
@@ -181,3 +182,16 @@ def draw_mapping(run: TestedRun, most: int = 3) -> Figure | None:
     pictures = vis.load_examples(run.model, run.dataset, labels)
     prompts = run.guidance.num_prompts
     return vis.mapping_figure(run.class_names, mappings, pictures, prompts)
+
+
+def draw_classes(run: TestedRun) -> Figure | None:
+    """Draw the prompts and classes of a classifier in a plane.
+
+    Args:
+        run (TestedRun): The run.
+
+    Returns:
+        Figure | None: None for a segmentation, or without prompts.
+    """
+    labels = [] if run.is_segmentation else run.labels
+    return vis.draw_classes(run.model, run.dataset, labels)

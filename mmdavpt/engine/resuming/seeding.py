@@ -18,8 +18,8 @@ from mmengine.runner import Runner
 from torch.utils.data import BatchSampler, Sampler
 
 #: Kinds of draws: the augmentation of a sample; DropPath, dropout and Mixup
-#: of an iteration; whatever a validation draws.
-SAMPLE, STEP, VALIDATION = range(3)
+#: of an iteration; whatever a validation draws; the augmentation of a view.
+SAMPLE, STEP, VALIDATION, VIEW = range(4)
 
 
 def seed_generators(*key: int, devices: bool = True) -> None:

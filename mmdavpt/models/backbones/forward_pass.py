@@ -1,12 +1,13 @@
 """Forward pass through the layers, with prompts and tuners."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mmdavpt.models.tuners import LayerTuners
+from mmdavpt.models.tuners import Acting, LayerTuners
 
 from .guided_tokens import TokenRequest
 from .layer_kinds import view_of
@@ -24,11 +25,38 @@ class BackboneTokens(NamedTuple):
         guided (dict[int, dict[str, Tensor]]): Guided layer to named tokens.
         patches (Tensor | None): The patches after the last layer, with shape
             (B, N, C); empty if only [CLS] is computed.
+        x (Tensor | None): All tokens after the last layer that is run, with
+            shape (B, E+P+N, C), if it is not the last of all.
     """
 
     cls: Tensor | None
     guided: dict[int, dict[str, Tensor]]
     patches: Tensor | None = None
+    x: Tensor | None = None
+
+
+class PrefixTokens(NamedTuple):
+    """The tokens that enter a layer, in place of the images they come from.
+
+    Attributes:
+        x (Tensor): Extra tokens and patches, with shape (B, E+N, C). After
+            the last layer it may be [CLS] alone, if that is the feature.
+        grid (tuple[int, int]): Rows and columns of patches.
+        rope (Sequence[Tensor] | None): Rotary embedding of the patches for
+            each layer, if there is one.
+        start (int): Index of the layer; the number of layers that run if no
+            layer is left.
+    """
+
+    x: Tensor
+    grid: tuple[int, int]
+    rope: Sequence[Tensor] | None
+    start: int
+
+    @property
+    def device(self) -> torch.device:
+        """torch.device: The device of the tokens."""
+        return self.x.device
 
 
 class TokenSequence(NamedTuple):
@@ -72,19 +100,22 @@ class TokenSequence(NamedTuple):
 
 def run_layers(
     vit: nn.Module,
-    images: Tensor,
+    images: Tensor | PrefixTokens,
     request: TokenRequest | None = None,
     prompted: bool = True,
+    stop: int | None = None,
     projected: dict[int, Tensor] | None = None,
 ) -> tuple[tuple[Tensor, ...], BackboneTokens]:
     """Embed images and run the layers up to the last output.
 
     Args:
         vit (nn.Module): A ``PromptedBackbone``.
-        images (Tensor): With shape (B, 3, H, W).
+        images (Tensor | PrefixTokens): With shape (B, 3, H, W); or the tokens
+            that enter a layer, which then runs first.
         request (TokenRequest, optional): Guided tokens to return.
         prompted (bool): Whether to use prompts and tuners; without, the
             backbone is the pre-trained one. Defaults to True.
+        stop (int, optional): Layer to stop before. Defaults to None: none.
         projected (dict[int, Tensor], optional): Layers to the keys and values
             of the prompts of each image, (B, P, 2C). Defaults to None: of the
             backbone's own prompts.
@@ -95,13 +126,14 @@ def run_layers(
     """
     acting = vit.acting_tuners() if prompted else {}
     # Embedded here: a caller would keep the input of the first layer alive.
-    x, grid, rope = vit.embed(images, acting)
+    x, grid, rope, start = _embed(vit, images, acting)
     tokens = TokenSequence(x, vit.num_extra_tokens)
     if projected is None:
         as_prefix = prompted and not vit.propagate
         projected = vit.prompt_cache.get(vit, acting) if as_prefix else {}
-    outs, guided = [], {}
-    for i in range(vit.num_used_layers):
+    outs = [vit.format_output(x, grid)] if start - 1 in vit.out_indices else []
+    guided = {}
+    for i in range(start, vit.num_used_layers if stop is None else stop):
         tuners = LayerTuners(i, acting)
         own = prefix = None
         if prompted:
@@ -128,12 +160,56 @@ def run_layers(
         if i in vit.out_indices:
             kept = _strip_prompts(vit, i, tokens)
             outs.append(vit.format_output(kept, grid))
-    cls = None
+    cls = _image_feature(vit, tokens, not prompted or request is not None)
+    x = None if stop is None else tokens.x
+    return tuple(outs), BackboneTokens(cls, guided, tokens.patches, x)
+
+
+def frozen_prefix(
+    vit: nn.Module, images: Tensor, stop: int | None = None
+) -> PrefixTokens:
+    """Return the tokens that enter the first layer that trains.
+
+    The backbone takes them in place of the images. Layers after the first
+    output are never part of the prefix.
+
+    Args:
+        vit (nn.Module): A ``PromptedBackbone``.
+        images (Tensor): With shape (B, 3, H, W).
+        stop (int, optional): Index of the layer that they enter. Defaults to
+            None: the first one whose output needs a gradient.
+    """
+    end = min(vit.out_indices) + 1 if stop is None else stop
+    with vit.precision(images):
+        tokens = _embed(vit, images, vit.acting_tuners())
+        while tokens.start < end:
+            following = tokens.start + 1
+            x = run_layers(vit, tokens, stop=following)[1].x
+            if x.requires_grad:
+                break
+            tokens = tokens._replace(x=x, start=following)
+    if tokens.start == vit.num_used_layers and vit.out_type == 'cls_token':
+        return tokens._replace(x=tokens.x[:, :1])
+    return tokens
+
+
+def _embed(
+    vit: nn.Module, images: Tensor | PrefixTokens, acting: Acting
+) -> PrefixTokens:
+    """Return the input of the first layer that runs."""
+    if isinstance(images, PrefixTokens):
+        return images
+    return PrefixTokens(*vit.embed(images, acting), start=0)
+
+
+def _image_feature(
+    vit: nn.Module, tokens: TokenSequence, pooled: bool
+) -> Tensor | None:
+    """Return [CLS], (B, C), or the pooled feature without it."""
     if vit.has_cls:
-        cls = x[:, 0]
-    elif request is not None or not prompted:
-        cls = vit.pool(_strip_prompts(vit, i, tokens))
-    return tuple(outs), BackboneTokens(cls, guided, tokens.patches)
+        return tokens.x[:, 0]
+    last = vit.num_used_layers - 1
+    return vit.pool(_strip_prompts(vit, last, tokens)) if pooled else None
 
 
 def _is_last(vit: nn.Module, i: int) -> bool:

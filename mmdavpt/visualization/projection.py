@@ -3,12 +3,18 @@
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
+from torch import nn
+from torch.utils.data import Dataset
 
+from mmdavpt.models.backbones import PromptedBackbone, TokenRequest
 from mmdavpt.models.option_checks import check_choice
-from mmdavpt.visualization.figures import COLORS, INK, MARKERS, PALE
+
+from .figures import COLORS, INK, MARKERS, PALE
+from .pictures import load_picture
 
 
 def project_2d(
@@ -79,3 +85,45 @@ def projection_figure(
         ax.annotate(f'{p}', point, (5, 4), textcoords='offset points')
     ax.set(xlabel=f'{method.upper()} 1', ylabel=f'{method.upper()} 2')
     return figure
+
+
+@torch.no_grad()
+def draw_classes(
+    model: nn.Module, dataset: Dataset, labels: Sequence[int], most: int = 200
+) -> Figure | None:
+    """Draw prompts and [CLS] in the last layer with prompts, as queries.
+
+    These are the vectors that guidance compares.
+
+    Args:
+        model (nn.Module): A classifier in eval mode.
+        dataset (Dataset): Images.
+        labels (Sequence[int]): The class of each image; -1 if unknown.
+        most (int): Images to draw, evenly spread over those with a class.
+            Defaults to 200.
+
+    Returns:
+        Figure | None: None without prompts or classes.
+    """
+    backbone, labels = model.backbone, np.array(labels, dtype=int)
+    prompted = isinstance(backbone, PromptedBackbone)
+    counts = backbone.prompts.counts if prompted else ()
+    layers = [k for k, number in enumerate(counts) if number]
+    known = np.flatnonzero(labels >= 0)
+    if not layers or not len(known):
+        return None
+    request = TokenRequest(
+        (layers[-1],), frozenset({'cls_query', 'prompt_query'})
+    )
+    shown, samples = known[:: -(-len(known) // most)], []
+    for i in shown:
+        _, image, _ = load_picture(model, dataset, i)
+        _, found = backbone.forward_with_tokens(image, request)
+        tokens = found.guided[layers[-1]]
+        samples.append(tokens['cls_query'][0].cpu().numpy())
+    prompts = tokens['prompt_query'].cpu().numpy()
+    guidance = getattr(model, 'guidance', None)
+    mapping = None if guidance is None else guidance.mapping.tolist()
+    return projection_figure(
+        prompts, np.stack(samples), labels[shown], mapping
+    )

@@ -110,8 +110,8 @@ class TunedModel(nn.Module):
     @property
     def settings(self) -> dict:
         """dict: Options of backbone, normalization and pipeline."""
-        cfg, others = self.spec['model'], dict(num_classes=None)  # of labels
-        others['pipeline'] = self.spec['pipeline']
+        cfg, steps = self.spec['model'], self.spec['pipeline']
+        others = dict(num_classes=None, pipeline=steps)  # of labels
         return cfg['backbone'] | cfg['data_preprocessor'] | others
 
     def init_prompts(

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mmdavpt.models.tuners import Acting, LayerTuners
+from mmdavpt.models.tuners import LayerTuners
 
 from .guided_tokens import TokenRequest
 from .layer_kinds import view_of
@@ -36,7 +36,7 @@ class BackboneTokens(NamedTuple):
 
 
 class PrefixTokens(NamedTuple):
-    """The tokens that enter a layer, in place of the images they come from.
+    """The tokens that enter a layer; also in place of their images.
 
     Attributes:
         x (Tensor): Extra tokens and patches, with shape (B, E+N, C). After
@@ -50,8 +50,8 @@ class PrefixTokens(NamedTuple):
 
     x: Tensor
     grid: tuple[int, int]
-    rope: Sequence[Tensor] | None
-    start: int
+    rope: Sequence[Tensor] | None = None
+    start: int = 0
 
     @property
     def device(self) -> torch.device:
@@ -126,7 +126,8 @@ def run_layers(
     """
     acting = vit.acting_tuners() if prompted else {}
     # Embedded here: a caller would keep the input of the first layer alive.
-    x, grid, rope, start = _embed(vit, images, acting)
+    given = isinstance(images, PrefixTokens)
+    x, grid, rope, start = images if given else vit.embed(images, acting)
     tokens = TokenSequence(x, vit.num_extra_tokens)
     if projected is None:
         as_prefix = prompted and not vit.propagate
@@ -181,7 +182,7 @@ def frozen_prefix(
     """
     end = min(vit.out_indices) + 1 if stop is None else stop
     with vit.precision(images):
-        tokens = _embed(vit, images, vit.acting_tuners())
+        tokens = vit.embed(images, vit.acting_tuners())
         while tokens.start < end:
             following = tokens.start + 1
             x = run_layers(vit, tokens, stop=following)[1].x
@@ -191,15 +192,6 @@ def frozen_prefix(
     if tokens.start == vit.num_used_layers and vit.out_type == 'cls_token':
         return tokens._replace(x=tokens.x[:, :1])
     return tokens
-
-
-def _embed(
-    vit: nn.Module, images: Tensor | PrefixTokens, acting: Acting
-) -> PrefixTokens:
-    """Return the input of the first layer that runs."""
-    if isinstance(images, PrefixTokens):
-        return images
-    return PrefixTokens(*vit.embed(images, acting), start=0)
 
 
 def _image_feature(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from mmdavpt.models import tuners as tuning
 from mmdavpt.models.option_checks import check_choice
 from mmdavpt.models.pretrained import Normalization
 
-from .forward_pass import BackboneTokens, run_layers
+from .forward_pass import BackboneTokens, PrefixTokens, run_layers
 from .freezing import eval_frozen, freeze, store_matrices
 from .guided_tokens import TokenRequest
 from .layer_kinds import view_of
@@ -28,21 +28,6 @@ from .prompts import (
 
 #: Values of ``frozen_dtype``. float16 would need a scaled loss.
 FROZEN_DTYPES = {None: torch.float32, 'bfloat16': torch.bfloat16}
-
-
-class EmbeddedImages(NamedTuple):
-    """The input of the first layer.
-
-    Attributes:
-        x (Tensor): Extra tokens and patches, with shape (B, E+N, C).
-        grid (tuple[int, int]): Rows and columns of patches.
-        rope (Sequence[Tensor] | None): Rotary embedding of the patches for
-            each layer. None if there is none.
-    """
-
-    x: Tensor
-    grid: tuple[int, int]
-    rope: Sequence[Tensor] | None = None
 
 
 class PromptedBackbone(nn.Module):
@@ -73,7 +58,7 @@ class PromptedBackbone(nn.Module):
 
     normalization: Normalization | None = None
 
-    def embed(self, images: Tensor, acting: tuning.Acting) -> EmbeddedImages:
+    def embed(self, images: Tensor, acting: tuning.Acting) -> PrefixTokens:
         """Return the input of the first layer.
 
         Args:
@@ -154,12 +139,21 @@ class PromptedBackbone(nn.Module):
         Raises:
             ValueError: If no matrix is frozen.
         """
-        record = self.frozen_dtype
-        if dtype is not None:
-            record = torch.tensor([*dtype.encode()], dtype=torch.uint8)
-        if record is not None:
-            store_matrices(self, FROZEN_DTYPES[dtype])
-        self.frozen_dtype = None if dtype is None else record
+        stored = dtype is not None or self.frozen_dtype is not None
+        if stored and not store_matrices(self, FROZEN_DTYPES[dtype]):
+            raise ValueError(
+                '`frozen_dtype` has no effect, since `trainable` names the '
+                'weights of all linear layers and convolutions; remove it'
+            )
+        code = dtype and torch.tensor([*dtype.encode()], dtype=torch.uint8)
+        self.frozen_dtype = code
+
+    def _apply(self, *args, **kwargs) -> 'PromptedBackbone':
+        super()._apply(*args, **kwargs)
+        # A fingerprint depends on their type, which `float()` would change.
+        if self.frozen_dtype is not None:
+            store_matrices(self, torch.bfloat16)
+        return self
 
     def precision(self, x: Tensor) -> AbstractContextManager:
         """Return the context for passes through frozen layers.
@@ -295,7 +289,7 @@ class PromptedBackbone(nn.Module):
         precision = self.precision(x)
         with self.pretrained():
             with precision:  # not around `yield`, which would spread it
-                x, _, rope = self.embed(x, {})
+                x, _, rope, _ = self.embed(x, {})
             for i in range(self.num_used_layers):
                 yield x[:, self.num_extra_tokens :]
                 if i < self.num_used_layers - 1:

@@ -156,7 +156,7 @@ def test_the_mode_is_that_of_prediction_and_is_restored(tmp_path):
 
 
 def test_a_pass_changes_no_model(tmp_path):
-    """What other threads run between pass and heads is not affected."""
+    """Threads may run the same models between a pass and its heads."""
     names = ['a', 'lora', 'b', 'linear.1', 'linear.2']
     alone, files = write_all(tmp_path, {name: KINDS[name] for name in names})
     model, seen = MultiTaskModel(files), []

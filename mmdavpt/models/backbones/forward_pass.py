@@ -46,12 +46,15 @@ class PrefixTokens(NamedTuple):
             each layer, if there is one.
         start (int): Index of the layer; the number of layers that run if no
             layer is left.
+        projected (dict[int, Tensor] | None): Layers to the keys and values of
+            each image's prompts, (B, P, 2C). None for the backbone's own.
     """
 
     x: Tensor
     grid: tuple[int, int]
     rope: Sequence[Tensor] | None = None
     start: int = 0
+    projected: dict[int, Tensor] | None = None
 
     @property
     def device(self) -> torch.device:
@@ -104,21 +107,16 @@ def run_layers(
     request: TokenRequest | None = None,
     prompted: bool = True,
     stop: int | None = None,
-    projected: dict[int, Tensor] | None = None,
 ) -> tuple[tuple[Tensor, ...], BackboneTokens]:
     """Embed images and run the layers up to the last output.
 
     Args:
         vit (nn.Module): A ``PromptedBackbone``.
-        images (Tensor | PrefixTokens): With shape (B, 3, H, W); or the tokens
-            that enter a layer, which then runs first.
+        images (Tensor | PrefixTokens): (B, 3, H, W), or what enters a layer.
         request (TokenRequest, optional): Guided tokens to return.
         prompted (bool): Whether to use prompts and tuners; without, the
             backbone is the pre-trained one. Defaults to True.
         stop (int, optional): Layer to stop before. Defaults to None: none.
-        projected (dict[int, Tensor], optional): Layers to the keys and values
-            of the prompts of each image, (B, P, 2C). Defaults to None: of the
-            backbone's own prompts.
 
     Returns:
         tuple[tuple[Tensor, ...], BackboneTokens]: The features of
@@ -127,11 +125,10 @@ def run_layers(
     acting = vit.acting_tuners() if prompted else {}
     # Embedded here: a caller would keep the input of the first layer alive.
     given = isinstance(images, PrefixTokens)
-    x, grid, rope, start = images if given else vit.embed(images, acting)
+    x, grid, rope, start, kv = images if given else vit.embed(images, acting)
     tokens = TokenSequence(x, vit.num_extra_tokens)
-    if projected is None:
-        as_prefix = prompted and not vit.propagate
-        projected = vit.prompt_cache.get(vit, acting) if as_prefix else {}
+    use_cache = kv is None and prompted and not vit.propagate
+    projected = vit.prompt_cache.get(vit, acting) if use_cache else kv
     outs = [vit.format_output(x, grid)] if start - 1 in vit.out_indices else []
     guided = {}
     for i in range(start, vit.num_used_layers if stop is None else stop):

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .forward_pass import frozen_prefix
+
 
 class Features(NamedTuple):
     """Features that are known, in place of the images they come from.
@@ -48,7 +50,8 @@ def mixed_features(
     prefixes = {i: torch.stack([k[i] for k in kept])[tasks] for i in kept[0]}
     used, inverse = order.unique(return_inverse=True)
     used = images[order if prefixes else used]
-    outs, _ = vits[0].forward_with_tokens(used, projected=prefixes)
+    tokens = frozen_prefix(vits[0], used, 0)
+    outs = vits[0](tokens._replace(projected=prefixes))
     outs = outs if prefixes else [out[inverse] for out in outs]
     sizes = [len(own) for own in rows]
     parts = zip(*(out.split(sizes) for out in outs), strict=True)

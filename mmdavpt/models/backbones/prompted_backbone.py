@@ -289,7 +289,7 @@ class PromptedBackbone(nn.Module):
         precision = self.precision(x)
         with self.pretrained():
             with precision:  # not around `yield`, which would spread it
-                x, _, rope, _ = self.embed(x, {})
+                x, _, rope, *_ = self.embed(x, {})
             for i in range(self.num_used_layers):
                 yield x[:, self.num_extra_tokens :]
                 if i < self.num_used_layers - 1:

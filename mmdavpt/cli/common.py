@@ -5,7 +5,6 @@ config.
 """
 
 import argparse
-import gc
 import os
 import os.path as osp
 import traceback
@@ -219,9 +218,6 @@ def run_prepared(
             failures are raised as they are.
     """
     hook = SummaryHook(args.config)
-    # Each dataset that is built collects garbage; skip what imports made.
-    if not gc.get_freeze_count():
-        gc.freeze()
     try:
         check_engine(cfg)  # before the launcher replaces the wrapper
         if not args.no_check:

@@ -131,7 +131,8 @@ def _load_weights(
             text = str(error).replace(SET_PATH, PASS_FILE)
             raise UsageError(text) from error
         return
-    state, named = content['state_dict'], share.model.named_parameters()
+    state = content.get('state_dict', content)
+    named = share.model.named_parameters()
     frozen = {name: x for name, x in named if not x.requires_grad}
     own = {name: x for name, x in state.items() if name in frozen}
     mark = state.pop(FINGERPRINT, fingerprint(own))

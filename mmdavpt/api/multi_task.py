@@ -1,22 +1,18 @@
 """Several tuned models over one set of frozen weights."""
 
 import copy
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
-from unittest.mock import patch
 
-import torch
-from mmengine.dataset import pseudo_collate
 from torch import Tensor, nn
 
 from mmdavpt.errors import UsageError
-from mmdavpt.models.backbones.mixed_tasks import mixed_features
+from mmdavpt.models.backbones.mixed_tasks import Features, mixed_features
 from mmdavpt.models.backbones.prompted_backbone import PromptedBackbone
 
 from .model_file import load_model
 from .transform import Picture
 from .tuned_model import TunedModel
-from .video import frames_of
 
 
 class MultiTaskModel(nn.Module):
@@ -74,53 +70,44 @@ class MultiTaskModel(nn.Module):
         if len(tasks) != len(images) or not {*tasks} <= {*self.tasks}:
             raise UsageError(f'each image needs one of {[*self.tasks]}')
         rows = {t: [i for i, n in enumerate(tasks) if n == t] for t in tasks}
-        logits = {}
-        for task in self._run(self.models[0]._pack(images), rows):
-            found = self.tasks[task](images[rows[task]])
-            logits.update(zip(rows[task], found, strict=True))
-        return [logits[i] for i in range(len(tasks))]
+        first = self.models[0]
+        batch = first.model.data_preprocessor(first._pack(images))
+        inputs = self._inputs(batch['inputs'], rows)
+        logits = {t: iter(self.tasks[t].logits(x)) for t, x in inputs.items()}
+        return [next(logits[task]) for task in tasks]
 
-    @torch.no_grad()
-    def predict(self, images: Iterable[Picture], every: int = 1) -> list[dict]:
-        """Predict each image for all tasks.
+    #: As of :meth:`.TunedModel.predict`: for each image the results of all
+    #: tasks, and ``task`` in them, the name.
+    predict = TunedModel.predict
 
-        Args:
-            images (Iterable[Picture]): See :meth:`.TunedModel.predict`.
-            every (int): See there. Defaults to 1.
-
-        Returns:
-            list[dict]: For each image and task the result of the task's
-            model, and ``task``, its name.
-        """
-        results, rows = [], dict.fromkeys(self.tasks, [0])
-        transform = self.models[0].transform
-        for picture in (p for x in images for _, p in frames_of(x, every)):
-            sample = transform.sample(transform.load(picture))
-            for task in self._run(pseudo_collate([sample]), rows):
-                # A result sets fields of its sample.
-                found = self.tasks[task].predict_sample(copy.deepcopy(sample))
-                results.append(dict(task=task, **found))
+    def _results(self, picture: Picture) -> list[dict]:
+        batch = self.models[0].prepare(picture)
+        inputs = self._inputs(batch['inputs'], dict.fromkeys(self.tasks, [0]))
+        results = []
+        for name, model in self.tasks.items():
+            samples = copy.deepcopy(batch['data_samples'])
+            found = model.describe(inputs[name], samples)
+            results.append(dict(task=name, **found))
         return results
 
-    def _run(self, batch: dict, rows: dict[str, list]) -> Iterator[str]:
-        """Yield tasks while their backbones return what one pass computed.
+    def _inputs(
+        self, images: Tensor, rows: dict[str, list[int]]
+    ) -> dict[str, Tensor | Features]:
+        """Return the images of tasks, or features of a pass that they share.
 
         Args:
-            batch (dict): Images, as a pipeline gives them.
+            images (Tensor): Normalized, with shape (B, 3, H, W).
             rows (dict[str, list[int]]): Tasks to their images.
         """
-        inputs = self.models[0].model.data_preprocessor(batch)['inputs']
-        for names in self._passes.values():
-            names = [name for name in names if name in rows]
-            if len(names) < 2:
-                yield from names
-                continue
-            vits = [self.tasks[name].model.backbone for name in names]
-            own = [rows[name] for name in names]
-            features = mixed_features(vits, inputs, own)
-            for name, vit, x in zip(names, vits, features, strict=True):
-                with patch.object(vit, 'forward', lambda _, x=x: x):
-                    yield name
+        inputs = {task: images[own] for task, own in rows.items()}
+        for group in self._passes.values():
+            names = [name for name in group if name in rows]
+            if len(names) > 1:
+                vits = [self.tasks[name].model.backbone for name in names]
+                own = [rows[name] for name in names]
+                found = mixed_features(vits, images, own)
+                inputs.update(zip(names, found, strict=True))
+        return inputs
 
 
 def _pass_of(model: TunedModel) -> Hashable:

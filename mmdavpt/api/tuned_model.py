@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from mmdavpt.checkpoints.plain import to_plain
 from mmdavpt.errors import UsageError
+from mmdavpt.models.backbones.mixed_tasks import Features
 from mmdavpt.models.prompt_init import init_prompts
 from mmdavpt.registry import MODELS
 
@@ -93,16 +94,24 @@ class TunedModel(nn.Module):
         batch = self.model.data_preprocessor(batch, train)
         if train:
             return self.model.parse_losses(self.model.loss(**batch))[1]
+        return self.logits(batch['inputs'])
+
+    def logits(self, inputs: Tensor | Features) -> Tensor:
+        """Return the logits, (B, K) or (B, K, H, W).
+
+        Args:
+            inputs (Tensor | Features): Normalized images, or features.
+        """
         if not self.segments:
-            return self.model(batch['inputs'], mode='tensor')
-        found = self.model.predict(batch['inputs'])
+            return self.model(inputs, mode='tensor')
+        found = self.model.predict(inputs)
         return torch.stack([sample.seg_logits.data for sample in found])
 
     @property
     def settings(self) -> dict:
         """dict: Options of backbone, normalization and pipeline."""
-        cfg, others = self.spec['model'], dict(num_classes=None)  # of labels
-        others['pipeline'] = self.spec['pipeline']
+        cfg, steps = self.spec['model'], self.spec['pipeline']
+        others = dict(num_classes=None, pipeline=steps)  # of labels
         return cfg['backbone'] | cfg['data_preprocessor'] | others
 
     def init_prompts(
@@ -159,23 +168,36 @@ class TunedModel(nn.Module):
             ``score`` and ``scores`` (K, ); for segmentation ``mask``, classes
             of pixels, an int64 tensor, (H, W).
         """
-        training = self.training
+        results, training = [], self.training
         self.eval()
-        results = []
-        for image in images:
-            for _, picture in frames_of(image, every):
-                sample = self.transform.sample(self.transform.load(picture))
-                results.append(self.predict_sample(sample))
-        self.train(training)
+        try:
+            for image in images:
+                for _, picture in frames_of(image, every):
+                    results += self._results(picture)
+        finally:
+            self.train(training)
         return results
 
-    def predict_sample(self, sample: dict) -> dict:
+    def _results(self, picture: Picture) -> list[dict]:
+        return [self.describe(**self.prepare(picture))]
+
+    def prepare(self, picture: Picture) -> dict:
+        """Return ``inputs`` of the model, (1, 3, H, W), and ``data_samples``.
+
+        Args:
+            picture (Picture): The image.
+        """
+        sample = self.transform.sample(self.transform.load(picture))
+        return self.model.data_preprocessor(pseudo_collate([sample]))
+
+    def describe(self, inputs: Tensor | Features, data_samples: list) -> dict:
         """Return the result of one image, see :meth:`predict`.
 
         Args:
-            sample (dict): What ``transform.sample`` returns.
+            inputs (Tensor | Features): The image, or its features.
+            data_samples (list): Its sample, which gets the prediction.
         """
-        [found] = self.model.test_step(pseudo_collate([sample]))
+        [found] = self.model(inputs, data_samples, mode='predict')
         if self.segments:
             return dict(mask=found.pred_sem_seg.data[0].cpu())
         scores = found.pred_score.cpu()

@@ -56,7 +56,7 @@ def _predict(args: argparse.Namespace) -> int:
     from .prediction_files import find_images, write_predictions
 
     checkpoint, source, inputs = None, args.config, args.inputs
-    if not source.endswith('.safetensors'):
+    if not (args.tasks or source.endswith('.safetensors')):
         checkpoint, *inputs = inputs
         source = load_config(source, args.cfg_options)
     tasks = [p for p in inputs if p.endswith('.safetensors') and args.tasks]

@@ -153,6 +153,8 @@ def test_a_checkpoint_must_have_all_weights(tmp_path, plain, wrapped):
     torch.testing.assert_close(
         loaded.model.head.fc.weight, model.head.fc.weight, rtol=0, atol=0
     )
+    shared = mmdavpt.load_model(cfg, path, share=loaded)
+    assert torch.equal(shared(images), loaded(images))
     torch.save(
         dict(state_dict={f'module.{k}': v for k, v in state.items()}), path
     )

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 import mmdavpt
 from mmdavpt.api import MultiTaskModel
@@ -134,6 +135,50 @@ def test_connected_prompts_run_in_a_pass_of_their_own(tmp_path, monkeypatch):
         assert passes == [2, 2]
         for task, logits, image in zip('abab', found, images, strict=True):
             close(logits, alone[task](image[None])[0])
+
+
+def test_the_mode_is_that_of_prediction_and_is_restored(tmp_path):
+    """Also after an error; for several tasks, and for one."""
+    _, files = write_all(tmp_path, {name: KINDS[name] for name in 'ab'})
+    picture = pictures(1)[0].permute(1, 2, 0).numpy()
+    for model in (MultiTaskModel(files), mmdavpt.load_model(files[0])):
+        for task in getattr(model, 'tasks', {None: model}).values():
+            head = task.model.head
+            head.fc = nn.Sequential(nn.Dropout(0.5), head.fc)
+        before = model.eval().predict([picture])
+        after = model.train().predict([picture])
+        assert model.training
+        for one, other in zip(before, after, strict=True):
+            assert torch.equal(one['scores'], other['scores'])
+        with pytest.raises(UsageError, match='cannot be read'):
+            model.predict([picture, tmp_path / 'none.png'])
+        assert model.training
+
+
+def test_a_pass_changes_no_model(tmp_path):
+    """Threads may run the same models between a pass and its heads."""
+    names = ['a', 'lora', 'b', 'linear.1', 'linear.2']
+    alone, files = write_all(tmp_path, {name: KINDS[name] for name in names})
+    model, seen = MultiTaskModel(files), []
+    images, others = pictures(5), pictures(5, seed=1)
+
+    def run_others(module, args):
+        if not seen:
+            seen.append(module)
+            found = model(others, names[::-1])
+            own = [task(others) for task in model.tasks.values()]
+            seen.extend([found, own])
+
+    model.tasks['b'].model.head.register_forward_pre_hook(run_others)
+    with torch.no_grad():
+        found = model(images, names)
+        for i, name in enumerate(names):
+            close(found[i], alone[name](images[i : i + 1])[0])
+            expected = alone[name](others)
+            close(seen[1][-1 - i], expected[-1 - i])
+            close(seen[2][i], expected)
+    picture = images[0].permute(1, 2, 0).numpy()
+    assert [r['task'] for r in model.predict([picture])] == names
 
 
 @pytest.mark.parametrize('mode', ['whole', 'slide'])

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mmdavpt.models.tuners import Acting, LayerTuners
+from mmdavpt.models.tuners import LayerTuners
 
 from .guided_tokens import TokenRequest
 from .layer_kinds import view_of
@@ -36,7 +36,7 @@ class BackboneTokens(NamedTuple):
 
 
 class PrefixTokens(NamedTuple):
-    """The tokens that enter a layer, in place of the images they come from.
+    """The tokens that enter a layer; also in place of their images.
 
     Attributes:
         x (Tensor): Extra tokens and patches, with shape (B, E+N, C). After
@@ -46,12 +46,15 @@ class PrefixTokens(NamedTuple):
             each layer, if there is one.
         start (int): Index of the layer; the number of layers that run if no
             layer is left.
+        projected (dict[int, Tensor] | None): Layers to the keys and values of
+            each image's prompts, (B, P, 2C). None for the backbone's own.
     """
 
     x: Tensor
     grid: tuple[int, int]
-    rope: Sequence[Tensor] | None
-    start: int
+    rope: Sequence[Tensor] | None = None
+    start: int = 0
+    projected: dict[int, Tensor] | None = None
 
     @property
     def device(self) -> torch.device:
@@ -109,8 +112,7 @@ def run_layers(
 
     Args:
         vit (nn.Module): A ``PromptedBackbone``.
-        images (Tensor | PrefixTokens): With shape (B, 3, H, W); or the tokens
-            that enter a layer, which then runs first.
+        images (Tensor | PrefixTokens): (B, 3, H, W), or what enters a layer.
         request (TokenRequest, optional): Guided tokens to return.
         prompted (bool): Whether to use prompts and tuners; without, the
             backbone is the pre-trained one. Defaults to True.
@@ -122,10 +124,11 @@ def run_layers(
     """
     acting = vit.acting_tuners() if prompted else {}
     # Embedded here: a caller would keep the input of the first layer alive.
-    x, grid, rope, start = _embed(vit, images, acting)
+    given = isinstance(images, PrefixTokens)
+    x, grid, rope, start, kv = images if given else vit.embed(images, acting)
     tokens = TokenSequence(x, vit.num_extra_tokens)
-    as_prefix = prompted and not vit.propagate
-    projected = vit.prompt_cache.get(vit, acting) if as_prefix else {}
+    use_cache = kv is None and prompted and not vit.propagate
+    projected = vit.prompt_cache.get(vit, acting) if use_cache else kv
     outs = [vit.format_output(x, grid)] if start - 1 in vit.out_indices else []
     guided = {}
     for i in range(start, vit.num_used_layers if stop is None else stop):
@@ -176,7 +179,7 @@ def frozen_prefix(
     """
     end = min(vit.out_indices) + 1 if stop is None else stop
     with vit.precision(images):
-        tokens = _embed(vit, images, vit.acting_tuners())
+        tokens = vit.embed(images, vit.acting_tuners())
         while tokens.start < end:
             following = tokens.start + 1
             x = run_layers(vit, tokens, stop=following)[1].x
@@ -186,15 +189,6 @@ def frozen_prefix(
     if tokens.start == vit.num_used_layers and vit.out_type == 'cls_token':
         return tokens._replace(x=tokens.x[:, :1])
     return tokens
-
-
-def _embed(
-    vit: nn.Module, images: Tensor | PrefixTokens, acting: Acting
-) -> PrefixTokens:
-    """Return the input of the first layer that runs."""
-    if isinstance(images, PrefixTokens):
-        return images
-    return PrefixTokens(*vit.embed(images, acting), start=0)
 
 
 def _image_feature(

@@ -32,7 +32,7 @@ def freeze(vit: nn.Module, trainable: Sequence[str]) -> None:
         module.requires_grad_(False)
 
 
-def store_matrices(vit: nn.Module, dtype: torch.dtype) -> None:
+def store_matrices(vit: nn.Module, dtype: torch.dtype) -> bool:
     """Store the frozen weights of linear layers and convolutions in a type.
 
     Autocast would round just these, to the nearest, for each product. What
@@ -43,8 +43,8 @@ def store_matrices(vit: nn.Module, dtype: torch.dtype) -> None:
         vit (nn.Module): A ``PromptedBackbone`` whose parameters are frozen.
         dtype (torch.dtype): The type.
 
-    Raises:
-        ValueError: If no such weight is frozen.
+    Returns:
+        bool: Whether there are such weights.
     """
     frozen = [
         module.weight
@@ -52,13 +52,9 @@ def store_matrices(vit: nn.Module, dtype: torch.dtype) -> None:
         if isinstance(module, (nn.Linear, nn.Conv2d))
         if not (is_added(name) or module.weight.requires_grad)
     ]
-    if not frozen:
-        raise ValueError(
-            '`frozen_dtype` has no effect, since `trainable` names the '
-            'weights of all linear layers and convolutions; remove it'
-        )
     for weight in frozen:
         weight.data = weight.data.to(dtype)
+    return bool(frozen)
 
 
 def eval_frozen(vit: nn.Module) -> None:

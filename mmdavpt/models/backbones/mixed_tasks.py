@@ -1,15 +1,31 @@
 """Images of several tasks in one pass through shared frozen layers."""
 
 from collections.abc import Sequence
-from unittest.mock import patch
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from .forward_pass import frozen_prefix
+
+
+class Features(NamedTuple):
+    """Features that are known, in place of the images they come from.
+
+    A model whose backbone is a ``PromptedBackbone`` takes them as its input.
+
+    Attributes:
+        outs (tuple[Tensor, ...]): What the backbone returns.
+        shape (tuple[int, ...]): The shape of the images, (B, 3, H, W).
+    """
+
+    outs: tuple[Tensor, ...]
+    shape: tuple[int, ...]
+
 
 def mixed_features(
     vits: Sequence[nn.Module], images: Tensor, rows: Sequence[Sequence[int]]
-) -> list[tuple[Tensor, ...]]:
+) -> list[Features]:
     """Return the features of images for several backbones, in one pass.
 
     The prefix of a layer has shape (R, P, 2C): each of R rows has the keys
@@ -24,7 +40,7 @@ def mixed_features(
         rows (Sequence[Sequence[int]]): The images of each task.
 
     Returns:
-        list[tuple[Tensor, ...]]: For each task, the features of its images in
+        list[Features]: For each task, the features of its images in
         their order.
     """
     pairs = [(image, task) for task, own in enumerate(rows) for image in own]
@@ -33,8 +49,10 @@ def mixed_features(
         kept = [vit.prompt_cache.get_all(vit, {}) for vit in vits]
     prefixes = {i: torch.stack([k[i] for k in kept])[tasks] for i in kept[0]}
     used, inverse = order.unique(return_inverse=True)
-    with patch.object(vits[0].prompt_cache, 'get', lambda *_: prefixes):
-        outs = vits[0](images[order if prefixes else used])
+    used = images[order if prefixes else used]
+    tokens = frozen_prefix(vits[0], used, 0)
+    outs = vits[0](tokens._replace(projected=prefixes))
     outs = outs if prefixes else [out[inverse] for out in outs]
-    parts = [out.split([len(own) for own in rows]) for out in outs]
-    return [*zip(*parts, strict=True)]
+    sizes = [len(own) for own in rows]
+    parts = zip(*(out.split(sizes) for out in outs), strict=True)
+    return [Features(x, (len(x[0]), *images.shape[1:])) for x in parts]

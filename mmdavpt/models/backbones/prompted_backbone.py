@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,11 +12,12 @@ from mmdavpt.models import tuners as tuning
 from mmdavpt.models.option_checks import check_choice
 from mmdavpt.models.pretrained import Normalization
 
-from .forward_pass import BackboneTokens, run_layers
+from .forward_pass import BackboneTokens, PrefixTokens, run_layers
 from .freezing import eval_frozen, freeze, store_matrices
 from .guided_tokens import TokenRequest
 from .layer_kinds import view_of
 from .layer_view import LayerView
+from .mixed_tasks import Features
 from .prompt_cache import PromptCache
 from .prompts import (
     DeepPrompts,
@@ -27,21 +28,6 @@ from .prompts import (
 
 #: Values of ``frozen_dtype``. float16 would need a scaled loss.
 FROZEN_DTYPES = {None: torch.float32, 'bfloat16': torch.bfloat16}
-
-
-class EmbeddedImages(NamedTuple):
-    """The input of the first layer.
-
-    Attributes:
-        x (Tensor): Extra tokens and patches, with shape (B, E+N, C).
-        grid (tuple[int, int]): Rows and columns of patches.
-        rope (Sequence[Tensor] | None): Rotary embedding of the patches for
-            each layer. None if there is none.
-    """
-
-    x: Tensor
-    grid: tuple[int, int]
-    rope: Sequence[Tensor] | None = None
 
 
 class PromptedBackbone(nn.Module):
@@ -72,7 +58,7 @@ class PromptedBackbone(nn.Module):
 
     normalization: Normalization | None = None
 
-    def embed(self, images: Tensor, acting: tuning.Acting) -> EmbeddedImages:
+    def embed(self, images: Tensor, acting: tuning.Acting) -> PrefixTokens:
         """Return the input of the first layer.
 
         Args:
@@ -153,12 +139,21 @@ class PromptedBackbone(nn.Module):
         Raises:
             ValueError: If no matrix is frozen.
         """
-        record = self.frozen_dtype
-        if dtype is not None:
-            record = torch.tensor([*dtype.encode()], dtype=torch.uint8)
-        if record is not None:
-            store_matrices(self, FROZEN_DTYPES[dtype])
-        self.frozen_dtype = None if dtype is None else record
+        stored = dtype is not None or self.frozen_dtype is not None
+        if stored and not store_matrices(self, FROZEN_DTYPES[dtype]):
+            raise ValueError(
+                '`frozen_dtype` has no effect, since `trainable` names the '
+                'weights of all linear layers and convolutions; remove it'
+            )
+        code = dtype and torch.tensor([*dtype.encode()], dtype=torch.uint8)
+        self.frozen_dtype = code
+
+    def _apply(self, *args, **kwargs) -> 'PromptedBackbone':
+        super()._apply(*args, **kwargs)
+        # A fingerprint depends on their type, which `float()` would change.
+        if self.frozen_dtype is not None:
+            store_matrices(self, torch.bfloat16)
+        return self
 
     def precision(self, x: Tensor) -> AbstractContextManager:
         """Return the context for passes through frozen layers.
@@ -257,12 +252,15 @@ class PromptedBackbone(nn.Module):
                     tuner.check_selection(self)
         return self
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, x: Tensor | Features) -> tuple[Tensor, ...]:
         """Return the features of ``out_indices``.
 
         Args:
-            x (Tensor): Images with shape (B, 3, H, W).
+            x (Tensor | Features): Images with shape (B, 3, H, W); or
+                their features, which are returned.
         """
+        if isinstance(x, Features):
+            return x.outs
         return self.forward_with_tokens(x)[0]
 
     @torch.no_grad()
@@ -276,7 +274,7 @@ class PromptedBackbone(nn.Module):
             x (Tensor): Images with shape (B, 3, H, W).
         """
         with self.pretrained():
-            return self._run(x, prompted=False)[1]
+            return self.forward_with_tokens(x, prompted=False)[1]
 
     @torch.no_grad()
     def layer_inputs(self, x: Tensor) -> Iterator[Tensor]:
@@ -291,7 +289,7 @@ class PromptedBackbone(nn.Module):
         precision = self.precision(x)
         with self.pretrained():
             with precision:  # not around `yield`, which would spread it
-                x, _, rope = self.embed(x, {})
+                x, _, rope, *_ = self.embed(x, {})
             for i in range(self.num_used_layers):
                 yield x[:, self.num_extra_tokens :]
                 if i < self.num_used_layers - 1:
@@ -300,28 +298,24 @@ class PromptedBackbone(nn.Module):
                         x = view_of(self.layers[i], rope=own)(x)
 
     def forward_with_tokens(
-        self, x: Tensor, request: TokenRequest | None = None
+        self, x: Tensor, request: TokenRequest | None = None, **kwargs
     ) -> tuple[tuple[Tensor, ...], BackboneTokens]:
         """Return the features and the tokens: [CLS], patches, guided ones.
 
         Args:
             x (Tensor): Images with shape (B, 3, H, W).
             request (TokenRequest, optional): Guided tokens to return.
+            **kwargs: See :func:`.run_layers`.
 
         Returns:
             tuple[tuple[Tensor, ...], BackboneTokens]: The features as
-            ``forward`` gives them, and the tokens.
+            ``forward`` gives them, and the tokens, for losses and heads in
+            float32.
         """
-        return self._run(x, request)
-
-    def _run(
-        self, x: Tensor, *args, **kwargs
-    ) -> tuple[tuple[Tensor, ...], BackboneTokens]:
         with self.precision(x):
-            outs, tokens = run_layers(self, x, *args, **kwargs)
+            outs, tokens = run_layers(self, x, request, **kwargs)
         if self.frozen_dtype is None:
             return outs, tokens
-        # Losses and heads, outside, are in float32.
         return tree_map_only(Tensor, Tensor.float, (outs, tokens))
 
 

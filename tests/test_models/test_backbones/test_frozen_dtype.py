@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mmdavpt.checkpoints.fingerprint import fingerprint
+from mmdavpt.checkpoints.frozen import frozen_weights
 from mmdavpt.errors import UsageError
 from mmdavpt.models import (
     DAVPTTimmViT,
@@ -265,5 +267,19 @@ def test_tasks_in_one_pass():
     for prompts in other.prompts.values():
         prompts.neg_()
     found = mixed_features([one, other], x, [[0, 1], [2, 3]])
-    assert distance(found[0][0], one(x[:2])[0]) < 0.01
-    assert distance(found[1][0], other(x[2:])[0]) < 0.01
+    assert distance(found[0].outs[0], one(x[:2])[0]) < 0.01
+    assert distance(found[1].outs[0], other(x[2:])[0]) < 0.01
+
+
+def test_casts_change_only_what_trains():
+    """Frozen matrices of another type have another fingerprint."""
+    vit = DAVPTVisionTransformer(**TINY, frozen_dtype='bfloat16')
+    before, x = fingerprint(frozen_weights(vit)), torch.randn(2, 3, 32, 32)
+    out = vit.eval()(x)
+    assert torch.equal(fingerprint(frozen_weights(vit.float())), before)
+    assert_same(vit(x), out)
+    vit.half()
+    assert vit.layers[0].attn.qkv.weight.dtype == torch.bfloat16
+    assert vit.prompts['0'].dtype == torch.float16
+    vit.requires_grad_(True).float()  # nothing to store, and no error
+    assert vit.layers[0].attn.qkv.weight.dtype == torch.float32

@@ -16,8 +16,9 @@ from mmdavpt.models.pretrained import checked_init_cfg, load_into_timm
 from mmdavpt.models.tuners import Acting
 from mmdavpt.registry import MODELS
 
+from .forward_pass import PrefixTokens
 from .freezing import warn_of_random_frozen
-from .prompted_backbone import EmbeddedImages, PromptedBackbone
+from .prompted_backbone import PromptedBackbone
 from .timm_layer import check_layer
 
 OUT_TYPES = ('raw', 'cls_token', 'featmap', 'avg_featmap', 'pooled')
@@ -179,7 +180,7 @@ class DAVPTTimmViT(PromptedBackbone, BaseModule):
         vit, name = self.vit, self.model_name
         self.normalization = load_into_timm(vit, name, **options)
 
-    def embed(self, images: Tensor, acting: Acting) -> EmbeddedImages:
+    def embed(self, images: Tensor, acting: Acting) -> PrefixTokens:
         """Return the input of the first layer, with shape (B, E+N, C)."""
         vit = self.vit
         x = vit.patch_embed(images)  # (B, h, w, C)
@@ -194,7 +195,7 @@ class DAVPTTimmViT(PromptedBackbone, BaseModule):
             x = vit.patch_drop(x)
         if rope is not None and not vit.rope_mixed:
             rope = [rope] * len(self.layers)
-        return EmbeddedImages(vit.norm_pre(x), grid, rope)
+        return PrefixTokens(vit.norm_pre(x), grid, rope)
 
     def pool(self, x: Tensor) -> Tensor:
         """Return timm's pooled feature, (B, C)."""

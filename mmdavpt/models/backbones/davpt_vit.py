@@ -13,8 +13,9 @@ from mmdavpt.models.pretrained import checked_init_cfg, load_pretrained
 from mmdavpt.models.tuners import Acting
 from mmdavpt.registry import MODELS
 
+from .forward_pass import PrefixTokens
 from .freezing import warn_of_random_frozen
-from .prompted_backbone import EmbeddedImages, PromptedBackbone
+from .prompted_backbone import PromptedBackbone
 
 
 @MODELS.register_module()
@@ -172,7 +173,7 @@ class DAVPTVisionTransformer(PromptedBackbone, VisionTransformer):
         options = {k: v for k, v in self.init_cfg.items() if k != 'type'}
         self.normalization = load_pretrained(self, **options)
 
-    def embed(self, images: Tensor, acting: Acting) -> EmbeddedImages:
+    def embed(self, images: Tensor, acting: Acting) -> PrefixTokens:
         """Return the input of the first layer, with shape (B, 1+N, C)."""
         batch_size = images.shape[0]
         x, grid = self.patch_embed(images)
@@ -187,7 +188,7 @@ class DAVPTVisionTransformer(PromptedBackbone, VisionTransformer):
             mode=self.interpolate_mode,
             num_extra_tokens=self.num_extra_tokens,
         )
-        return EmbeddedImages(self.pre_norm(self.drop_after_pos(x)), grid)
+        return PrefixTokens(self.pre_norm(self.drop_after_pos(x)), grid)
 
     def pool(self, x: Tensor) -> Tensor:
         """Return the mean of the patches, (B, C)."""

@@ -43,20 +43,15 @@ class PrefixTokens(NamedTuple):
             the last layer it may be [CLS] alone, if that is the feature.
         grid (tuple[int, int]): Rows and columns of patches.
         rope (Sequence[Tensor] | None): Rotary embedding of the patches for
-            each layer, if there is one.
+            each layer. None if there is none.
         start (int): Index of the layer; the number of layers that run if no
             layer is left.
     """
 
     x: Tensor
     grid: tuple[int, int]
-    rope: Sequence[Tensor] | None
-    start: int
-
-    @property
-    def device(self) -> torch.device:
-        """torch.device: The device of the tokens."""
-        return self.x.device
+    rope: Sequence[Tensor] | None = None
+    start: int = 0
 
 
 class TokenSequence(NamedTuple):
@@ -175,7 +170,7 @@ def frozen_prefix(
             None: the first one whose output needs a gradient.
     """
     end = min(vit.out_indices) + 1 if stop is None else stop
-    with vit.precision(images):
+    with vit.precision():
         tokens = _embed(vit, images, vit.acting_tuners())
         while tokens.start < end:
             following = tokens.start + 1
@@ -194,7 +189,7 @@ def _embed(
     """Return the input of the first layer that runs."""
     if isinstance(images, PrefixTokens):
         return images
-    return PrefixTokens(*vit.embed(images, acting), start=0)
+    return vit.embed(images, acting)
 
 
 def _image_feature(

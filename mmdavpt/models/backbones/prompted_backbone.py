@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from mmdavpt.models import tuners as tuning
 from mmdavpt.models.option_checks import check_choice
 from mmdavpt.models.pretrained import Normalization
 
-from .forward_pass import BackboneTokens, run_layers
+from .forward_pass import BackboneTokens, PrefixTokens, run_layers
 from .freezing import eval_frozen, freeze, store_matrices
 from .guided_tokens import TokenRequest
 from .layer_kinds import view_of
@@ -27,21 +27,6 @@ from .prompts import (
 
 #: Values of ``frozen_dtype``. float16 would need a scaled loss.
 FROZEN_DTYPES = {None: torch.float32, 'bfloat16': torch.bfloat16}
-
-
-class EmbeddedImages(NamedTuple):
-    """The input of the first layer.
-
-    Attributes:
-        x (Tensor): Extra tokens and patches, with shape (B, E+N, C).
-        grid (tuple[int, int]): Rows and columns of patches.
-        rope (Sequence[Tensor] | None): Rotary embedding of the patches for
-            each layer. None if there is none.
-    """
-
-    x: Tensor
-    grid: tuple[int, int]
-    rope: Sequence[Tensor] | None = None
 
 
 class PromptedBackbone(nn.Module):
@@ -72,7 +57,7 @@ class PromptedBackbone(nn.Module):
 
     normalization: Normalization | None = None
 
-    def embed(self, images: Tensor, acting: tuning.Acting) -> EmbeddedImages:
+    def embed(self, images: Tensor, acting: tuning.Acting) -> PrefixTokens:
         """Return the input of the first layer.
 
         Args:
@@ -160,15 +145,12 @@ class PromptedBackbone(nn.Module):
             store_matrices(self, FROZEN_DTYPES[dtype])
         self.frozen_dtype = None if dtype is None else record
 
-    def precision(self, x: Tensor) -> AbstractContextManager:
-        """Return the context for passes through frozen layers.
-
-        Args:
-            x (Tensor): The images.
-        """
+    def precision(self) -> AbstractContextManager:
+        """Return the context for passes through frozen layers."""
         if self.frozen_dtype is None:
             return nullcontext()
-        return torch.autocast(x.device.type, torch.bfloat16)
+        device = self.patch_projection.weight.device
+        return torch.autocast(device.type, torch.bfloat16)
 
     def _sizes(self) -> tuning.BackboneSizes:
         view = self.view(0)
@@ -288,10 +270,10 @@ class PromptedBackbone(nn.Module):
         Yields:
             Tensor: With shape (B, N, C), once for each layer that is run.
         """
-        precision = self.precision(x)
+        precision = self.precision()
         with self.pretrained():
             with precision:  # not around `yield`, which would spread it
-                x, _, rope = self.embed(x, {})
+                x, _, rope, _ = self.embed(x, {})
             for i in range(self.num_used_layers):
                 yield x[:, self.num_extra_tokens :]
                 if i < self.num_used_layers - 1:
@@ -317,7 +299,7 @@ class PromptedBackbone(nn.Module):
     def _run(
         self, x: Tensor, *args, **kwargs
     ) -> tuple[tuple[Tensor, ...], BackboneTokens]:
-        with self.precision(x):
+        with self.precision():
             outs, tokens = run_layers(self, x, *args, **kwargs)
         if self.frozen_dtype is None:
             return outs, tokens

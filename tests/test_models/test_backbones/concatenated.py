@@ -8,7 +8,7 @@ import torch
 
 def concatenated_forward(vit, images, with_deltas=False):
     """Return the features of a prompted ViT, computed with plain code."""
-    x, grid, _ = vit.embed(images, {})
+    x, grid, *_ = vit.embed(images, {})
     extra, outs = vit.num_extra_tokens, []
     for i, layer in enumerate(vit.layers):
         count = vit.prompts.counts[i]

@@ -15,7 +15,7 @@ export OMP_NUM_THREADS ?= 1
 .PHONY: help venv test test-slow test-all lint format docs demo clean distclean
 
 help:
-	@echo 'make demo       train, test and draw on glyphs, in a few minutes'
+	@echo 'make demo       train, test and draw on glyphs, in under five minutes'
 	@echo 'make test       the test suite (PYTEST_ARGS="-k glyph" for a part)'
 	@echo 'make test-slow  the slow tests: real model sizes'
 	@echo 'make test-all   the test suite on each of $(VERSIONS)'

@@ -6,7 +6,13 @@ import pytest
 import torch
 from mmpretrain.models import VisionTransformer
 
-from benchmarks import multi_task, scaling, slide_inference, training_step
+from benchmarks import (
+    multi_task,
+    scaling,
+    slide_inference,
+    training_step,
+    whole_run,
+)
 from benchmarks.speed import sliding
 from mmdavpt.errors import UsageError
 
@@ -85,6 +91,38 @@ def test_multi_task(monkeypatch, tmp_path, capsys):
     shared, separate = three['weights_mb']
     assert one['weights_mb'][0] == one['weights_mb'][1] < shared < separate
     assert len(three['images_per_s']) == 2
+
+
+def test_each_second_counts_for_one_phase():
+    seconds = iter([0, 1, 3, 6, 10, 15, 21, 28])
+    phases = whole_run.Phases(lambda: next(seconds))
+    save = phases.wrapped(lambda: load() + 1, 'saving')
+    load = phases.wrapped(lambda: 4, 'loading')
+    with phases.phase('hooks and logging'):  # begins at 1
+        assert save() == 5  # from 3 to 6; loading is a part of it
+    with pytest.raises(ValueError), phases.phase('steps'):  # from 15 to 21
+        raise ValueError
+    phases.switch('end')
+    loop = (1 - 0) + (15 - 10) + (28 - 21)
+    hooks = (3 - 1) + (10 - 6)
+    assert phases.seconds == {
+        'rest of the loop': loop,
+        'hooks and logging': hooks,
+        'saving': 3,
+        'steps': 6,
+    }
+
+
+def test_whole_run(tmp_path, capsys):
+    out = tmp_path / 'figures.json'
+    argv = ['--images', '8', '--classes', '4', '--epochs', '1']
+    whole_run.main([*argv, '--out', str(out)])
+    content = json.loads(out.read_text())
+    assert (content['images'], content['classes']) == (8, 4)
+    seconds = content['seconds']
+    assert [*seconds] == ['imports', *whole_run.FUNCTIONS, whole_run.OPEN[0]]
+    assert all(value > 0 for value in seconds.values())
+    assert f'| {sum(seconds.values()):.2f} | 100' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

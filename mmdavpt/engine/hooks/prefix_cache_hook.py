@@ -156,9 +156,8 @@ class PrefixCacheHook(Hook):
         batches, collate = loader.batch_sampler, loader.collate_fn
         options = batches, 0, collate, loader.pin_memory
         loop.dataloader = DataLoader(cache, 1, None, None, *options)
-        if hasattr(loop, 'dataloader_iterator'):
-            kind = type(loop.dataloader_iterator)
-            loop.dataloader_iterator = kind(loop.dataloader)
+        if hasattr(loop, 'dataloader_iterator'):  # not iterating yet
+            loop.dataloader_iterator._dataloader = loop.dataloader
         self._preprocessor = preprocessor
         preprocessor.forward = self._forward
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mmdavpt.models.tuners import Acting, LayerTuners
+from mmdavpt.models.tuners import LayerTuners
 
 from .guided_tokens import TokenRequest
 from .layer_kinds import view_of
@@ -117,7 +117,8 @@ def run_layers(
     """
     acting = vit.acting_tuners() if prompted else {}
     # Embedded here: a caller would keep the input of the first layer alive.
-    x, grid, rope, start = _embed(vit, images, acting)
+    given = isinstance(images, PrefixTokens)
+    x, grid, rope, start = images if given else vit.embed(images, acting)
     tokens = TokenSequence(x, vit.num_extra_tokens)
     as_prefix = prompted and not vit.propagate
     projected = vit.prompt_cache.get(vit, acting) if as_prefix else {}
@@ -171,7 +172,7 @@ def frozen_prefix(
     """
     end = min(vit.out_indices) + 1 if stop is None else stop
     with vit.precision():
-        tokens = _embed(vit, images, vit.acting_tuners())
+        tokens = vit.embed(images, vit.acting_tuners())
         while tokens.start < end:
             following = tokens.start + 1
             x = run_layers(vit, tokens, stop=following)[1].x
@@ -181,15 +182,6 @@ def frozen_prefix(
     if tokens.start == vit.num_used_layers and vit.out_type == 'cls_token':
         return tokens._replace(x=tokens.x[:, :1])
     return tokens
-
-
-def _embed(
-    vit: nn.Module, images: Tensor | PrefixTokens, acting: Acting
-) -> PrefixTokens:
-    """Return the input of the first layer that runs."""
-    if isinstance(images, PrefixTokens):
-        return images
-    return vit.embed(images, acting)
 
 
 def _image_feature(

@@ -25,7 +25,7 @@ class ConcatenatedViT(DAVPTVisionTransformer):
         Args:
             x (Tensor): Images with shape (B, 3, H, W).
         """
-        x, grid, _ = self.embed(x, {})
+        x, grid, *_ = self.embed(x, {})
         extra, before, outs = self.num_extra_tokens, 0, []
         for i in range(self.num_used_layers):
             prompts = self.prompts[str(i)].expand(x.shape[0], -1, -1)

@@ -181,7 +181,7 @@ def read_run_checkpoint(path: str, map_location: Any = 'cpu') -> dict:
             meta = json.loads(metadata.get('meta', '{}'))
         meta = meta if isinstance(meta, dict) else {}  # another program's
         return dict(state_dict=weights, meta=meta)
-    _check_sums(path)
+    check_sums(path)
     trusted = os.environ.get(VARIABLE) == '1'
     content = read_torch(path, trusted, map_location=map_location)
     if not isinstance(content, dict):
@@ -192,11 +192,14 @@ def read_run_checkpoint(path: str, map_location: Any = 'cpu') -> dict:
     return content
 
 
-def _check_sums(path: str) -> None:
+def check_sums(path: str) -> None:
     """Check that no byte of a checkpoint changed since it was written.
 
     PyTorch writes checksums, but does not compare them when it loads. Its old
     format has none.
+
+    Args:
+        path (str): The file.
 
     Raises:
         UsageError: If they differ.

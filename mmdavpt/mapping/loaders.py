@@ -19,7 +19,7 @@ def first_pass_loader(
         shuffle (bool): Whether the order is random. Defaults to False.
     """
     sampler = dict(type='DefaultSampler', shuffle=shuffle, round_up=False)
-    return _loader_like(dataloader, _subset(dataloader), sampler, seed)
+    return _loader_like(dataloader, training_images(dataloader), sampler, seed)
 
 
 def sample_loader(
@@ -32,7 +32,7 @@ def sample_loader(
         max_images (int): The number of images, chosen by ``seed``.
         seed (int): Seed of the choice and of the workers.
     """
-    dataset = _subset(dataloader)
+    dataset = training_images(dataloader)
     chosen = np.random.default_rng(seed).permutation(len(dataset))
     dataset = Subset(dataset, sorted(chosen[:max_images].tolist()))
     return _loader_like(dataloader, dataset, SequentialSampler(dataset), seed)
@@ -44,7 +44,7 @@ def batch_size_of(dataloader: DataLoader) -> int:
     return dataloader.batch_size or sampler.batch_size
 
 
-def _subset(dataloader: DataLoader) -> Subset:
+def training_images(dataloader: DataLoader) -> Subset:
     """Return the images of a loader that exist.
 
     mmengine's wrapper for ``num_batch_per_epoch`` may be longer than its

@@ -69,7 +69,7 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
         labels = self.guidance and (
             self.regions(data_samples)
             if self.guidance.labels == 'present'
-            else self.guidance_labels(data_samples).to(inputs.device)
+            else self.guidance_labels(data_samples).to(self.guidance.mapping)
         )
         features, losses = self.forward_guided(inputs, labels)
         given = (inputs, features, data_samples, self.train_cfg)

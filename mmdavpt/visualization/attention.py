@@ -73,7 +73,7 @@ def layer_attention(
     request = TokenRequest((layer,), frozenset(names))
     tokens = backbone.forward_with_tokens(images, request)[1].guided[layer]
     keys, rows, query = tokens['key'], tokens['query'], tokens['cls_query']
-    with backbone.precision(images):
+    with backbone.precision():
         _, grid, *_ = backbone.embed(images, backbone.acting_tuners())
     first_patch = keys.shape[1] - grid[0] * grid[1]
     own, end = tokens.get('prompt_query'), keys.shape[1] - rows.shape[1]

@@ -7,7 +7,6 @@ import pickle
 import zlib
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import torch
 from mmengine.dist import all_gather_object, get_dist_info
@@ -17,18 +16,13 @@ from mmengine.runner.runner import _SlicedDataset
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from mmdavpt.checkpoints import read_torch, save_checkpoint
+from mmdavpt.checkpoints import check_sums, read_torch, save_checkpoint
 from mmdavpt.checkpoints.fingerprint import fingerprint
 from mmdavpt.checkpoints.frozen import frozen_weights
 from mmdavpt.engine.checked_pipeline import check_files_of
-from mmdavpt.engine.resuming import seeding
-from mmdavpt.engine.resuming.stopping import (
-    ignore_signals_in_workers,
-    shut_down_workers,
-    stop_request_of,
-)
+from mmdavpt.engine.resuming import seeding, stopping
 from mmdavpt.errors import UsageError
-from mmdavpt.mapping.loaders import batch_size_of, first_pass_loader
+from mmdavpt.mapping.loaders import batch_size_of, training_images
 from mmdavpt.mapping.refresh_schedule import check_count
 from mmdavpt.models.backbones import PrefixTokens, frozen_prefix
 from mmdavpt.models.option_checks import check_choice
@@ -41,8 +35,9 @@ from mmdavpt.unwrap import unwrap
 class CachedTokens(_SlicedDataset):
     """A training set whose batches are tokens of frozen layers.
 
-    A batch of indices gives ``tokens``, (B, T, C), and ``data_samples`` as
-    the data preprocessor made them. A single index gives the image.
+    A batch is a list as of images: ``inputs`` of each are tokens, (T, C), and
+    ``data_samples`` is as the data preprocessor made it. A single index gives
+    the image.
 
     Args:
         dataset (Dataset): The training set.
@@ -59,7 +54,7 @@ class CachedTokens(_SlicedDataset):
         self.views = views
         self.rows: dict[int, tuple[Tensor, bytes]] = {}
 
-    def __getitems__(self, batch: Sequence[int] | seeding.SeededBatch) -> dict:
+    def __getitems__(self, batch: Sequence[int]) -> list[dict]:
         """Return a batch.
 
         Args:
@@ -72,8 +67,8 @@ class CachedTokens(_SlicedDataset):
         pairs = zip(epochs, getattr(batch, 'indices', batch), strict=True)
         rows = [self.rows[e % self.views * len(self) + i] for e, i in pairs]
         samples = [pickle.loads(zlib.decompress(packed)) for _, packed in rows]
-        tokens = torch.stack([tokens for tokens, _ in rows])
-        return dict(tokens=tokens, data_samples=samples)
+        pairs = zip(rows, samples, strict=True)
+        return [dict(inputs=x, data_samples=s) for (x, _), s in pairs]
 
 
 @HOOKS.register_module()
@@ -127,6 +122,8 @@ class PrefixCacheHook(Hook):
         self.views = views
         self.dtype = getattr(torch, dtype)
         self.cache_dir = cache_dir
+        #: That of the model, while it takes tokens.
+        self._preprocessor: nn.Module | None = None
 
     def before_train(self, runner: Runner) -> None:
         """Fill the cache, and let the training loader read from it.
@@ -136,34 +133,60 @@ class PrefixCacheHook(Hook):
                 epochs, or if images differ in size.
         """
         model, loop = unwrap(runner.model), runner.train_loop
-        loader = loop.dataloader
+        loader, preprocessor = loop.dataloader, model.data_preprocessor
         self._check(model, loader)
         runner.model.train()
         patch = torch.zeros(1, 3, *model.backbone.patch_size)
-        patch = patch.to(model.data_preprocessor.device)
-        start = frozen_prefix(model.backbone, patch).start
-        if start == 0:
-            runner.logger.info(
-                'PrefixCacheHook: the first layer is tuned, so there is '
-                'nothing to gain, and training reads images.'
-            )
-            return
+        patch = patch.to(preprocessor.device)
         context = runner.optim_wrapper.optim_context(runner.model)
         with isolated_randomness(runner.seed), context:
-            cache, prefix = self._fill(runner, start)
+            start = frozen_prefix(model.backbone, patch).start
+            if start == 0:
+                runner.logger.info(
+                    'PrefixCacheHook: the first layer is tuned, so there is '
+                    'nothing to gain, and training reads images.'
+                )
+                return
+            cache = self._fill(runner, start)
         runner.logger.info(
             f'PrefixCacheHook: training starts after {start} layers, with '
             f'{len(cache.rows)} x {cache.rows[0][0].numel()} numbers.'
         )
-        shut_down_workers(loop)
-        options = dict(collate_fn=dict, pin_memory=loader.pin_memory)
-        batches = loader.batch_sampler
-        loop.dataloader = DataLoader(cache, batch_sampler=batches, **options)
-        if hasattr(loop, 'dataloader_iterator'):
-            kind = type(loop.dataloader_iterator)
-            loop.dataloader_iterator = kind(loop.dataloader)
-        original = model.data_preprocessor.forward
-        model.data_preprocessor.forward = partial(_forward, original, prefix)
+        stopping.shut_down_workers(loop)
+        batches, collate = loader.batch_sampler, loader.collate_fn
+        options = batches, 0, collate, loader.pin_memory
+        loop.dataloader = DataLoader(cache, 1, None, None, *options)
+        if hasattr(loop, 'dataloader_iterator'):  # not iterating yet
+            loop.dataloader_iterator._dataloader = loop.dataloader
+        self._preprocessor = preprocessor
+        preprocessor.forward = self._forward
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Check that the frozen layers still give the same tokens.
+
+        Raises:
+            UsageError: If not: another hook changed or unfroze a layer.
+        """
+        if self._preprocessor:
+            context = runner.optim_wrapper.optim_context(runner.model)
+            with isolated_randomness(runner.seed), context:
+                _check_same(self._prefix, self._recompute())
+
+    def after_run(self, runner: Runner) -> None:
+        """Let the data preprocessor take only images again."""
+        if self._preprocessor:
+            del self._preprocessor.forward
+            self._preprocessor = None
+
+    def _forward(self, data: dict, training: bool = False) -> dict:
+        """Preprocess a batch of images, or one of tokens."""
+        preprocessor = self._preprocessor
+        if data['inputs'][0].dim() > 2:  # images
+            return type(preprocessor).forward(preprocessor, data, training)
+        tokens = torch.stack([*data['inputs']])
+        data = preprocessor.cast_data(dict(data, inputs=tokens))
+        tokens = data['inputs'].to(self._prefix.x.dtype)
+        return dict(data, inputs=self._prefix._replace(x=tokens))
 
     def _check(self, model: nn.Module, loader: DataLoader) -> None:
         seeded = isinstance(loader.batch_sampler, seeding.SeededBatchSampler)
@@ -177,14 +200,14 @@ class PrefixCacheHook(Hook):
         if why:
             raise UsageError(f'PrefixCacheHook needs {why}; or remove it')
 
-    def _fill(self, runner: Runner, start: int) -> tuple[CachedTokens, Any]:
-        """Return the tokens of all ranks, and what they have in common."""
-        model, stop = unwrap(runner.model), stop_request_of(runner)
+    def _fill(self, runner: Runner, start: int) -> CachedTokens:
+        """Return the tokens of all ranks."""
+        model, stop = unwrap(runner.model), stopping.stop_request_of(runner)
         images = runner.train_dataloader
         chunks, batches = self._batches(images, seeding.seed_of_run(runner))
         length = len(batches.dataset)
         cache = CachedTokens(images.dataset, length, self.views)
-        prefix, found, sizes = None, [], set()
+        first, found, sizes = None, [], set()
         for rows, batch in zip(chunks, track(batches, 'tokens'), strict=True):
             sizes |= {tuple(image.shape[1:]) for image in batch['inputs']}
             if len(sizes) > 1:
@@ -196,17 +219,16 @@ class PrefixCacheHook(Hook):
             data = model.data_preprocessor(batch, training=True)
             inputs, samples = data['inputs'], data['data_samples']
             compute = partial(frozen_prefix, model.backbone, inputs, start)
-            if rows == chunks[0]:
-                before, prefix = prefix, compute()
-                if before and not torch.allclose(before.x, prefix.x, 1e-3):
-                    raise UsageError(
-                        'PrefixCacheHook needs the same tokens in all epochs, '
-                        'but two passes over the first images differ: remove '
-                        'random transforms and dropout in frozen layers'
-                    )
+            if first is None:
+                first = compute()
                 weights = frozen_weights(model.backbone)
-                digest = fingerprint(weights | dict(tokens=prefix.x))
+                digest = fingerprint(weights | dict(tokens=first.x))
                 key = f'{self.dtype} {digest.tolist()}'.encode()
+                one = inputs[:1].clone()
+                again = partial(frozen_prefix, model.backbone, one, start)
+                self._recompute, self._prefix = again, again()
+            elif rows == chunks[0]:
+                _check_same(first, compute())
             packed = [zlib.compress(pickle.dumps(s.cpu()), 1) for s in samples]
             name = hashlib.sha256(key + inputs.cpu().numpy().tobytes())
             tokens = self._keep(compute, f'{name.hexdigest()}.pth')
@@ -217,17 +239,17 @@ class PrefixCacheHook(Hook):
         for of_rank in all_gather_object(found) if self.cache_dir else [found]:
             for rows, tokens, packed in of_rank:
                 if self.cache_dir:
+                    check_sums(tokens)
                     tokens = read_torch(tokens, mmap=True)['tokens']
                 pairs = zip(tokens, packed, strict=True)
                 cache.rows.update(zip(rows, pairs, strict=True))
-        return cache, prefix._replace(x=prefix.x[:0].clone())
+        return cache
 
     def _batches(
         self, images: DataLoader, seed: int
     ) -> tuple[list[range], DataLoader]:
         """Return this rank's rows, and a loader of their images."""
-        loader = first_pass_loader(images, seed)
-        dataset, fixed = loader.dataset, self.views == 1
+        dataset, fixed = training_images(images), self.views == 1
         check_files_of(dataset, scored=True, fixed=fixed)
         total = len(dataset) * self.views
         size = min(batch_size_of(images), total)
@@ -241,38 +263,29 @@ class PrefixCacheHook(Hook):
         keys = [(seed, seeding.VIEW, n * fixed) for n in range(len(chunks))]
         indices = [[row % len(dataset) for row in rows] for rows in chunks]
         batches = [*map(seeding.SeededBatch, indices, keys, chunks)]
-        options = loader.num_workers, loader.collate_fn
+        options = images.num_workers, images.collate_fn
         loader = DataLoader(dataset, 1, None, None, batches, *options)
-        return chunks, ignore_signals_in_workers(loader)
+        return chunks, stopping.ignore_signals_in_workers(loader)
 
     def _keep(self, compute: Callable, name: str) -> Tensor | str:
         """Return the tokens of a batch, or the file that holds them."""
         path = osp.join(self.cache_dir or '', name)
-        if self.cache_dir and osp.exists(path):
-            return path
-        tokens = compute().x.to('cpu', self.dtype, copy=True)
-        if self.cache_dir is None:
-            return tokens
-        # Other runs may write the same file at the same time.
-        own = f'{path}.{os.getpid()}'
-        save_checkpoint(dict(tokens=tokens), own)
-        os.replace(own, path)
+        if not self.cache_dir or not osp.exists(path):
+            tokens = compute().x.to('cpu', self.dtype, copy=True)
+            if not self.cache_dir:
+                return tokens
+            # Other runs may write the same file at the same time.
+            own = f'{path}.{os.getpid()}'
+            save_checkpoint(dict(tokens=tokens), own)
+            os.replace(own, path)
         return path
 
 
-def _forward(
-    forward: Callable, prefix: PrefixTokens, data: dict, training: bool = False
-) -> dict:
-    """Preprocess a batch of images, or one of tokens.
-
-    Args:
-        forward (Callable): That of the data preprocessor.
-        prefix (PrefixTokens): What all tokens have in common.
-        data (dict): The batch.
-        training (bool): Whether it is for training. Defaults to False.
-    """
-    if 'tokens' not in data:
-        return forward(data, training)
-    data = forward.__self__.cast_data(data)
-    tokens = prefix._replace(x=data['tokens'].to(prefix.x.dtype))
-    return dict(inputs=tokens, data_samples=data['data_samples'])
+def _check_same(one: PrefixTokens, other: PrefixTokens) -> None:
+    if one.start == other.start and torch.allclose(one.x, other.x, 1e-3):
+        return
+    raise UsageError(
+        'PrefixCacheHook needs the same tokens in all epochs, but two passes '
+        'over the first images differ: remove random transforms, dropout in '
+        'frozen layers, and hooks that change or unfreeze these layers'
+    )

@@ -43,7 +43,7 @@ class PrefixTokens(NamedTuple):
             the last layer it may be [CLS] alone, if that is the feature.
         grid (tuple[int, int]): Rows and columns of patches.
         rope (Sequence[Tensor] | None): Rotary embedding of the patches for
-            each layer, if there is one.
+            each layer. None if there is none.
         start (int): Index of the layer; the number of layers that run if no
             layer is left.
         projected (dict[int, Tensor] | None): Layers to the keys and values of
@@ -55,11 +55,6 @@ class PrefixTokens(NamedTuple):
     rope: Sequence[Tensor] | None = None
     start: int = 0
     projected: dict[int, Tensor] | None = None
-
-    @property
-    def device(self) -> torch.device:
-        """torch.device: The device of the tokens."""
-        return self.x.device
 
 
 class TokenSequence(NamedTuple):
@@ -178,7 +173,7 @@ def frozen_prefix(
             None: the first one whose output needs a gradient.
     """
     end = min(vit.out_indices) + 1 if stop is None else stop
-    with vit.precision(images):
+    with vit.precision():
         tokens = vit.embed(images, vit.acting_tuners())
         while tokens.start < end:
             following = tokens.start + 1

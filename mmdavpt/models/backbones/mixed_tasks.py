@@ -45,7 +45,7 @@ def mixed_features(
     """
     pairs = [(image, task) for task, own in enumerate(rows) for image in own]
     order, tasks = torch.tensor(pairs, device=images.device).T
-    with vits[0].precision(images):
+    with vits[0].precision():
         kept = [vit.prompt_cache.get_all(vit, {}) for vit in vits]
     prefixes = {i: torch.stack([k[i] for k in kept])[tasks] for i in kept[0]}
     used, inverse = order.unique(return_inverse=True)

@@ -81,7 +81,7 @@ class PromptCache(nn.Module):
         Args:
             vit (nn.Module): See :meth:`get`. It should not change any more.
         """
-        with vit.precision(vit.patch_projection.weight):
+        with vit.precision():
             projected = _project_all(vit, vit.acting_tuners())
         for i, kept in projected.items():
             self.register_buffer(str(i), kept, persistent=False)

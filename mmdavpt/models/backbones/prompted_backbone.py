@@ -155,15 +155,12 @@ class PromptedBackbone(nn.Module):
             store_matrices(self, torch.bfloat16)
         return self
 
-    def precision(self, x: Tensor) -> AbstractContextManager:
-        """Return the context for passes through frozen layers.
-
-        Args:
-            x (Tensor): The images.
-        """
+    def precision(self) -> AbstractContextManager:
+        """Return the context for passes through frozen layers."""
         if self.frozen_dtype is None:
             return nullcontext()
-        return torch.autocast(x.device.type, torch.bfloat16)
+        device = self.patch_projection.weight.device
+        return torch.autocast(device.type, torch.bfloat16)
 
     def _sizes(self) -> tuning.BackboneSizes:
         view = self.view(0)
@@ -286,7 +283,7 @@ class PromptedBackbone(nn.Module):
         Yields:
             Tensor: With shape (B, N, C), once for each layer that is run.
         """
-        precision = self.precision(x)
+        precision = self.precision()
         with self.pretrained():
             with precision:  # not around `yield`, which would spread it
                 x, _, rope, *_ = self.embed(x, {})
@@ -312,7 +309,7 @@ class PromptedBackbone(nn.Module):
             ``forward`` gives them, and the tokens, for losses and heads in
             float32.
         """
-        with self.precision(x):
+        with self.precision():
             outs, tokens = run_layers(self, x, request, **kwargs)
         if self.frozen_dtype is None:
             return outs, tokens

@@ -1,9 +1,13 @@
 """Training from cached tokens: the same bits, without the frozen layers."""
 
+import copy
 import importlib
 import os
+import pickle
 import socket
+from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,13 +17,16 @@ import torch.multiprocessing as mp
 from mmcv.transforms import BaseTransform
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.registry import TRANSFORMS
+from mmengine.optim import OptimWrapper
+from mmengine.registry import OPTIM_WRAPPERS, TRANSFORMS
 from mmengine.runner import Runner
 
+from mmdavpt.cli.experiment_table import build_config, read_table
 from mmdavpt.datasets.glyphs.dataset import GlyphDataset, GlyphSceneDataset
 from mmdavpt.engine.hooks import PrefixCacheHook
 from mmdavpt.engine.runner import DAVPTRunner
 from mmdavpt.errors import UsageError
+from mmdavpt.mapping import first_pass_loader
 from mmdavpt.models.tuners import LoRA
 from mmdavpt.registry import TUNERS
 from tests import toy
@@ -34,6 +41,16 @@ class LoRAOfTheLastLayer(LoRA):
         return super().project(layer, part, x, y) if last else y
 
 
+@OPTIM_WRAPPERS.register_module(force=True)
+class CPUAutocast(OptimWrapper):
+    """The context of AmpOptimWrapper in bfloat16, without its GPU."""
+
+    @contextmanager
+    def optim_context(self, model):
+        with torch.autocast('cpu', torch.bfloat16):
+            yield
+
+
 class Recorder(Hook):
     """Keep losses, labels and inputs of each iteration."""
 
@@ -44,7 +61,8 @@ class Recorder(Hook):
 
     def after_train_iter(self, runner, batch_idx, data_batch, outputs):
         self.losses.append({k: v.item() for k, v in outputs.items()})
-        self.batches.append(data_batch.get('tokens'))
+        inputs = torch.stack([*data_batch['inputs']])
+        self.batches.append(inputs if inputs.dim() == 3 else None)
         for sample in data_batch['data_samples']:
             label = sample.get('gt_label', sample.get('gt_sem_seg'))
             label = getattr(label, 'data', label)
@@ -52,13 +70,15 @@ class Recorder(Hook):
             self.labels.append((sample.get('guidance_label'), label.tolist()))
 
 
-def train(cfg, hook=None, runner_type=DAVPTRunner):
+def train(cfg, hook=None, runner_type=DAVPTRunner, extra=None):
     """Train, and return the runner and what was recorded."""
     if hook is not None:
         cfg['custom_hooks'] = [hook, *cfg['custom_hooks']]
     runner = runner_type.from_cfg(Config(cfg))
     recorder = Recorder()
     runner.register_hook(recorder)
+    if extra is not None:
+        runner.register_hook(extra)
     runner.train()
     return runner, recorder
 
@@ -95,6 +115,7 @@ TIMM = dict(
     num_prompts=(0, 3),
     out_type='avg_featmap',
 )
+GLYPHS = toy.classification('')['train_dataloader']['dataset']
 UPPER = {'model.backbone.num_prompts': (0, 3)}
 NONE = {'model.guidance': None, 'model.backbone.num_prompts': 0}
 CASES = {
@@ -124,7 +145,48 @@ CASES = {
         (8, 17, 32),
     ),
     'timm': (toy.classification, {'model.backbone': TIMM}, (8, 21, 32)),
+    'stacked images': (
+        toy.classification,
+        {**UPPER, 'train_dataloader.collate_fn': dict(type='default_collate')},
+        (8, 17, 32),
+    ),
+    'mixed precision': (
+        toy.classification,
+        {
+            **UPPER,
+            'optim_wrapper.type': 'mmengine.CPUAutocast',
+        },
+        (8, 17, 32),
+    ),
     'segmentation': (toy.segmentation, UPPER, (4, 17, 32)),
+    'segmentation, worker': (
+        toy.segmentation,
+        {**UPPER, 'train_dataloader.num_workers': 1},
+        (4, 17, 32),
+    ),
+    'two thirds of the images': (
+        toy.classification,
+        {**UPPER, 'train_dataloader.num_batch_per_epoch': 2},
+        (8, 17, 32),
+    ),
+    'repeated and concatenated images': (
+        toy.classification,
+        {
+            **UPPER,
+            'train_dataloader.dataset': dict(
+                type='RepeatDataset',
+                times=2,
+                dataset=dict(
+                    type='ConcatDataset',
+                    datasets=[
+                        dict(GLYPHS, num_images=16),
+                        dict(GLYPHS, num_images=8, seed=2),
+                    ],
+                ),
+            ),
+        },
+        (8, 17, 32),
+    ),
     'segmentation, linear': (toy.segmentation, NONE, (4, 17, 32)),
     'padded segmentation': (
         toy.segmentation,
@@ -246,6 +308,30 @@ def test_runs_share_files_until_something_changes(tmp_path):
     assert len(files('dtype', hook=dict(dtype='bfloat16'))[1]) == count + 3
 
 
+def test_rows_of_an_experiment_share_files(tmp_path):
+    """Two rows that differ in their learning rate; the hook is a column."""
+    cfg = Config(toy.classification(tmp_path / 'unused', UPPER))
+    cfg.dump(str(tmp_path / 'base.py'))
+    mapping, cache = cfg.custom_hooks[0], str(tmp_path / 'cache')
+    hooks = [dict(mapping), cached(cache_dir=cache)]
+    lines = [
+        'row,base,optim_wrapper.optimizer.lr,custom_hooks',
+        f'slow,base.py,0.001,"{hooks}"',
+        f'fast,base.py,0.01,"{hooks}"',
+    ]
+    (tmp_path / 'table.csv').write_text('\n'.join(lines))
+    written, rows = [], read_table(tmp_path / 'table.csv')
+    for name, row in rows.items():
+        cfg = build_config(row).to_dict()
+        cfg['work_dir'] = str(tmp_path / name)
+        cfg['experiment_name'] = str(tmp_path / name).replace('/', '_')
+        _, recorder = train(cfg)
+        assert recorder.batches[0] is not None
+        times = {p.name: p.stat().st_mtime_ns for p in Path(cache).iterdir()}
+        written.append(times)
+    assert len(written[0]) == 3 and written[0] == written[1]
+
+
 def test_an_image_that_changes_is_noticed(tmp_path, monkeypatch):
     folder = str(tmp_path / 'cache')
     cfg = toy.classification(tmp_path / 'a', UPPER)
@@ -291,6 +377,77 @@ FLIPPED = {
         dict(type='PackInputs'),
     ]
 }
+
+
+class Meddler(Hook):
+    """Change the model after the first epoch."""
+
+    priority = 'HIGH'
+
+    def __init__(self, change):
+        self.change = change
+
+    def before_train_epoch(self, runner):
+        if runner.epoch == 1:
+            self.change(runner.model.backbone.layers[0])
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        lambda layer: layer.ln1.weight.data.mul_(1.01),
+        lambda layer: layer.requires_grad_(),
+    ],
+)
+def test_a_frozen_layer_that_changes_is_noticed(tmp_path, change):
+    cfg = toy.classification(tmp_path, UPPER)
+    with pytest.raises(UsageError, match='hooks that change or unfreeze'):
+        train(cfg, cached(), extra=Meddler(change))
+
+
+def test_a_damaged_file_is_refused(tmp_path):
+    folder = tmp_path / 'cache'
+    hook = cached(cache_dir=str(folder))
+    train(toy.classification(tmp_path / 'a', UPPER), hook)
+    path = next(folder.iterdir())
+    intact = path.read_bytes()
+    flipped = bytearray(intact)
+    flipped[len(intact) // 2] ^= 1
+    for damaged in (bytes(flipped), intact[:-500]):
+        path.write_bytes(damaged)
+        with pytest.raises(UsageError, match=path.name):
+            train(toy.classification(tmp_path / 'b', UPPER), dict(hook))
+
+
+class ReadsImages(Hook):
+    """Read the training set in the middle of a training."""
+
+    priority = 'LOWEST'
+
+    def __init__(self):
+        self.shapes = set()
+
+    def after_train_iter(self, runner, **kwargs):
+        for batch in first_pass_loader(runner.train_dataloader):
+            data = runner.model.data_preprocessor(batch, training=True)
+            self.shapes.add(tuple(data['inputs'].shape))
+
+
+def test_the_model_takes_images_during_and_after_a_training(tmp_path):
+    reader = ReadsImages()
+    cfg = toy.classification(tmp_path / 'a', UPPER)
+    runner, recorder = train(cfg, cached(), extra=reader)
+    assert reader.shapes == {(8, 3, 32, 32)}
+    assert 'forward' not in vars(runner.model.data_preprocessor)
+    copy.deepcopy(runner.model)
+    pickle.dumps(runner.model.data_preprocessor)
+    again = []
+    for name, hook in (('b', None), ('c', cached())):
+        cfg = toy.classification(tmp_path / name, UPPER)
+        cfg['model'] = copy.deepcopy(runner.model)
+        again.append(train(cfg, hook))
+    assert again[1][1].batches[0] is not None
+    assert_same_run(*again)
 
 
 def test_views_are_a_function_of_seed_image_and_view(tmp_path):

@@ -66,7 +66,7 @@ def write_page(folders: Sequence[Path]) -> str:
         Curves={n: vis.curve_figure(n, scalars) for n in names},
         Attention={'': vis.compare_attention(models, shown, labels, classes)},
         Mapping={name: draw_mapping(run) for name, run in runs.items()},
-        Classes={name: draw_classes(run) for name, run in runs.items()},
+        Prompts={name: draw_classes(run) for name, run in runs.items()},
     )
     return render(
         TEMPLATE,

@@ -4,14 +4,12 @@ import copy
 import os.path as osp
 import re
 from collections.abc import Mapping
-from functools import cache
 
 from mmengine.config import Config
 from mmengine.dist import master_only
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import BaseLoop, Runner
 from torch import nn
-from yapf.yapflib import yapf_api
 
 from mmdavpt import checkpoints
 from mmdavpt.engine.resuming.loops import to_exact_loop
@@ -29,9 +27,8 @@ class DAVPTRunner(Runner):
     """mmengine's runner; it resumes exactly and saves atomically.
 
     ``tools/train.py`` uses it unless a config sets another ``runner_type``.
-    For the whole process it makes mmengine's checkpoint loader safe
-    (:func:`mmdavpt.checkpoints.install_safe_loading`) and lets yapf format
-    each config once (:func:`install_format_cache`).
+    It makes mmengine's checkpoint loader safe for the whole process
+    (:func:`mmdavpt.checkpoints.install_safe_loading`).
     """
 
     #: Whether the work folder has a config that a run must not overwrite.
@@ -39,7 +36,6 @@ class DAVPTRunner(Runner):
 
     def __init__(self, *args, **kwargs) -> None:
         checkpoints.install_safe_loading()
-        install_format_cache()
         super().__init__(*args, **kwargs)
 
     @classmethod
@@ -196,25 +192,6 @@ class DAVPTTestRunner(DAVPTRunner):
     """
 
     keeps_config = True
-
-
-@cache
-def install_format_cache() -> None:
-    """Let yapf format a config once, for this whole process.
-
-    mmengine formats the whole config four times at the start of a run, and for
-    each checkpoint; a large one takes yapf a second. ``DAVPTRunner`` calls
-    this; importing the package does not. Calling it again changes nothing.
-    """
-    original, texts = yapf_api.FormatCode, {}
-
-    def format_code(*args, **options) -> tuple:
-        key = repr((args, options))
-        if key not in texts:
-            texts[key] = original(*args, **options)
-        return texts[key]
-
-    yapf_api.FormatCode = format_code
 
 
 #: In the names of mmengine's runners and wrappers of these engines.

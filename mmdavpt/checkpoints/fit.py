@@ -1,6 +1,6 @@
 """Check that a state has exactly the weights of a model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from torch import Tensor, nn
@@ -35,30 +35,22 @@ def compare_weights(
         target (Mapping[str, Tensor]): The state of the model.
         given (Mapping[str, Tensor]): Names to tensors.
     """
+    shapes = {n: getattr(value, 'shape', None) for n, value in given.items()}
     return (
         [name for name in target if name not in given],
         [name for name in given if name not in target],
-        [
-            name
-            for name, value in given.items()
-            if name in target
-            and getattr(value, 'shape', None) != target[name].shape
-        ],
+        [n for n in given if n in target and shapes[n] != target[n].shape],
     )
 
 
-def describe_mismatch(
-    missing: Sequence[str],
-    unexpected: Sequence[str],
-    mismatched: Sequence[str],
-) -> str:
+def describe_mismatch(mismatch: Iterable[Sequence[str]]) -> str:
     """Return a clause about differing weights, empty if there are none.
 
     Args:
-        missing (Sequence[str]): Names, as of :func:`compare_weights`.
-        unexpected (Sequence[str]): Names.
-        mismatched (Sequence[str]): Names.
+        mismatch (Iterable[Sequence[str]]): Names, as of
+            :func:`compare_weights`.
     """
+    missing, unexpected, mismatched = mismatch
     found = {
         'is missing': missing,
         'has a mismatched shape of': mismatched,
@@ -121,7 +113,7 @@ def check_fit(
     def refused(name: str) -> bool:
         return not any(fnmatchcase(name, pattern) for pattern in allowed)
 
-    problems = describe_mismatch(*([*filter(refused, m)] for m in mismatch))
+    problems = describe_mismatch([*filter(refused, m)] for m in mismatch)
     if problems:
         raise UsageError(
             f'{source} should have exactly the {len(own)} weights of this '

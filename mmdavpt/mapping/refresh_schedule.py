@@ -1,26 +1,7 @@
 """Schedule of re-clustering during training."""
 
 from mmdavpt.errors import UsageError
-
-
-def check_count(name: str, value: object, least: int) -> None:
-    """Check an option that is None or a whole number.
-
-    Args:
-        name (str): The option, such as 'PromptMappingHook: `seed`'.
-        value (object): Its value.
-        least (int): The smallest valid number.
-
-    Raises:
-        UsageError: If it is neither.
-    """
-    if value is not None and (
-        isinstance(value, bool) or not isinstance(value, int) or value < least
-    ):
-        raise UsageError(
-            f'{name} should be a whole number, at least {least}, or None, '
-            f'but got {value!r}'
-        )
+from mmdavpt.option_checks import check_count
 
 
 class RefreshSchedule:

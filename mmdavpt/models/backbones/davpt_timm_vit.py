@@ -11,9 +11,9 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from mmdavpt.errors import UsageError, did_you_mean
-from mmdavpt.models.option_checks import check_choice
 from mmdavpt.models.pretrained import checked_init_cfg, load_into_timm
 from mmdavpt.models.tuners import Acting
+from mmdavpt.option_checks import check_choice
 from mmdavpt.registry import MODELS
 
 from .forward_pass import PrefixTokens

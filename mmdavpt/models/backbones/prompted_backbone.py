@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from mmdavpt.models import tuners as tuning
-from mmdavpt.models.option_checks import check_choice
 from mmdavpt.models.pretrained import Normalization
+from mmdavpt.option_checks import check_choice, layer_indices
 
 from .forward_pass import BackboneTokens, PrefixTokens, run_layers
 from .freezing import eval_frozen, freeze, store_matrices
@@ -113,7 +113,8 @@ class PromptedBackbone(nn.Module):
         """
         check_choice('`frozen_dtype`', frozen_dtype, FROZEN_DTYPES)
         self.register_buffer('frozen_dtype', None)
-        self.out_indices = _resolve(self.out_indices, len(self.layers))
+        given, number = self.out_indices, len(self.layers)
+        self.out_indices = layer_indices('`out_indices`', given, number)
         self.num_used_layers = max(self.out_indices) + 1
         counts = prompts_per_layer(num_prompts, self.num_used_layers)
         bound = prompt_init_bound(self.patch_size, self.embed_dims)
@@ -314,15 +315,3 @@ class PromptedBackbone(nn.Module):
         if self.frozen_dtype is None:
             return outs, tokens
         return tree_map_only(Tensor, Tensor.float, (outs, tokens))
-
-
-def _resolve(out_indices: int | Sequence[int], num_layers: int) -> list[int]:
-    """Return indices of layers from 0."""
-    given = [out_indices] if isinstance(out_indices, int) else [*out_indices]
-    found = [i + num_layers if i < 0 else i for i in given]
-    if not found or len({*found} & {*range(num_layers)}) < len(found):
-        raise ValueError(
-            f'`out_indices` should list some of {num_layers} layers, each '
-            f'once, but got {out_indices}'
-        )
-    return found

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from mmdavpt.option_checks import check_choice
+
 
 def prompt_init_bound(patch_size: Sequence[int], embed_dims: int) -> float:
     r"""Return the bound of VPT's uniform initialization.
@@ -122,10 +124,7 @@ def gate_logits(
             have different numbers of prompts, except for gates with prompts
             of the first layer alone.
     """
-    if propagate not in PROPAGATE:
-        raise ValueError(
-            f'`propagate` should be one of {PROPAGATE}, but got {propagate!r}'
-        )
+    check_choice('`propagate`', propagate, PROPAGATE)
     if propagate in (False, True):
         return None
     shallow = propagate == 'gate' and not any(counts[1:])

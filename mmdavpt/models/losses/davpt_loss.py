@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mmdavpt.errors import UsageError
 from mmdavpt.models.backbones import TOKEN_NAMES
-from mmdavpt.models.option_checks import check_choice, check_number
+from mmdavpt.option_checks import check_choice, check_number
 from mmdavpt.registry import GUIDANCE_METRICS, MODELS
 
 from .similarity import centered, cosine_similarity_matrix, mean_token

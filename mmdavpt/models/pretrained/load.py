@@ -139,9 +139,7 @@ def load_and_log(
 
 
 def both_shapes(
-    target: Weights,
-    weights: Weights,
-    names: Iterable[str],
+    target: Weights, weights: Weights, names: Iterable[str]
 ) -> list[str]:
     """Return names of weights with their shape in the model and in a file."""
     pairs = {n: (target[n].shape, weights[n].shape) for n in names}
@@ -203,13 +201,10 @@ def fit_to(
         sizes = (module.num_extra_tokens, grid)
         weights['pos_embed'] = fit_position_embedding(position, *sizes)
     missing, unexpected, mismatched = compare_weights(target, weights)
-    missing = [k for k in missing if not k.startswith('ln2.')]
+    missing = [k for k in missing if not (is_added(k) or k.startswith('ln2.'))]
     surplus = [k for k in unexpected if not k.startswith(OPTIONAL_PARTS)]
-    problems = describe_mismatch(
-        [key for key in missing if not is_added(key)],
-        named.surplus + surplus,
-        both_shapes(target, weights, mismatched),
-    )
+    shapes = both_shapes(target, weights, mismatched)
+    problems = describe_mismatch((missing, named.surplus + surplus, shapes))
     if problems:
         raise UsageError(
             f'the checkpoint, with names of {named.family.name}, {problems}; '

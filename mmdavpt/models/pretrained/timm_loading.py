@@ -54,7 +54,7 @@ def load_into_timm(
         target = vit.state_dict()
         missing, unexpected, other = compare_weights(target, weights)
         shapes = both_shapes(target, weights, other)
-        if problems := describe_mismatch(missing, unexpected, shapes):
+        if problems := describe_mismatch((missing, unexpected, shapes)):
             raise UsageError(f'it {problems}')
     except UsageError as error:
         why = f'does not fit the model {name}: {error}'

@@ -84,8 +84,7 @@ def layer_indices(
     found = [i + num_layers if i < 0 else i for i in indices]
     if not found or len({*found} & {*range(num_layers)}) < len(found):
         raise UsageError(
-            f'{name} should list some of the {num_layers} layers that are '
-            f'used (0 to {num_layers - 1}, or negative), each once, but got '
-            f'{given}'
+            f'{name} should name layers out of the {num_layers} that are run '
+            f'(0 to {num_layers - 1}, or negative), each once, but got {given}'
         )
     return found

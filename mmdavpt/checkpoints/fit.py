@@ -22,18 +22,18 @@ TOOL_ADVICE = (
 GUIDANCE = 'guidance.*'
 
 
+#: Weights by name.
+Weights = Mapping[str, Tensor]
 #: Missing names, unexpected names, and names with another shape.
 Mismatch = tuple[list[str], list[str], list[str]]
 
 
-def compare_weights(
-    target: Mapping[str, Tensor], given: Mapping[str, Tensor]
-) -> Mismatch:
+def compare_weights(target: Weights, given: Weights) -> Mismatch:
     """Return the names in which weights differ from those of a model.
 
     Args:
-        target (Mapping[str, Tensor]): The state of the model.
-        given (Mapping[str, Tensor]): Names to tensors.
+        target (Weights): The state of the model.
+        given (Weights): Names to tensors.
     """
     shapes = {n: getattr(value, 'shape', None) for n, value in given.items()}
     return (
@@ -59,7 +59,7 @@ def describe_mismatch(mismatch: Iterable[Sequence[str]]) -> str:
     return ' and '.join(f'{k} {first_few(v)}' for k, v in found.items() if v)
 
 
-def state_mismatch(model: nn.Module, state: Mapping[str, Tensor]) -> Mismatch:
+def state_mismatch(model: nn.Module, state: Weights) -> Mismatch:
     """Return the names in which a state differs from a model.
 
     A tuned-only state may lack frozen weights: the model compares them by
@@ -67,7 +67,7 @@ def state_mismatch(model: nn.Module, state: Mapping[str, Tensor]) -> Mismatch:
 
     Args:
         model (nn.Module): The model, without wrapper.
-        state (Mapping[str, Tensor]): Names to tensors; a leading 'module.'
+        state (Weights): Names to tensors; a leading 'module.'
             is ignored.
     """
     given = {k.removeprefix('module.'): value for k, value in state.items()}

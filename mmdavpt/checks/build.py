@@ -105,17 +105,15 @@ class DryRunner(Runner):
                 raise
         return None  # it needs the values of its weights
 
-    def build_dataloader(
-        self, dataloader: dict, *args, **kwargs
-    ) -> DataLoader:
+    def build_dataloader(self, loader: dict, *args, **kwargs) -> DataLoader:
         """Build a loader that counts instead of reading its data.
 
         Args:
-            dataloader (dict): The config of the loader.
+            loader (dict): The config of the loader.
             *args: See :meth:`Runner.build_dataloader`.
             **kwargs: See there.
         """
-        given = dict(dataloader)
+        given = dict(loader)
         dataset = build_unread(given['dataset'])
         count = 1 + BATCHES * (given.get('batch_size') or 1)
         given['dataset'] = _Counted(dataset, count)

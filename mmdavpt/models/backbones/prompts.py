@@ -55,16 +55,14 @@ class DeepPrompts(nn.ParameterDict):
 
     Args:
         counts (Sequence[int]): The number of prompts of each layer.
-        embed_dims (int): The number of channels ``C``.
+        dims (int): The number of channels ``C``.
         bound (float): Bound of the uniform initialization.
     """
 
-    def __init__(
-        self, counts: Sequence[int], embed_dims: int, bound: float
-    ) -> None:
+    def __init__(self, counts: Sequence[int], dims: int, bound: float) -> None:
         super().__init__(
             {
-                str(i): torch.empty(n, embed_dims).uniform_(-bound, bound)
+                str(i): torch.empty(n, dims).uniform_(-bound, bound)
                 for i, n in enumerate(counts)
                 if n > 0
             }

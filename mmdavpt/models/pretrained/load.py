@@ -11,7 +11,7 @@ from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from mmdavpt.checkpoints.fit import compare_weights, describe_mismatch
-from mmdavpt.errors import UsageError, first_few
+from mmdavpt.errors import UsageError, first_few, prefix_errors
 from mmdavpt.models.trainable import is_added
 
 from .families import MMPRETRAIN, Normalization, Weights
@@ -74,11 +74,9 @@ def load_pretrained(
             or weights are missing, unexpected or have another shape.
     """
     read = read_checkpoint(checkpoint, allow_pickle)
-    try:
+    with prefix_errors(checkpoint, UsageError):
         named = to_mmpretrain(read.weights, prefix)
         weights = fit_to(module, named, read.model)
-    except UsageError as error:
-        raise UsageError(f'{checkpoint}: {error}') from error
     normalization = read.normalization or named.family.normalization
     skipped = [key for key in named.weights if key not in module.state_dict()]
     load_and_log(

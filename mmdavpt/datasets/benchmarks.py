@@ -3,7 +3,7 @@
 import csv
 import json
 import os.path as osp
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -200,14 +200,3 @@ class BenchmarkDataset(BaseDataset):
         """
         if 'classes' not in self._metainfo:
             self._metainfo['classes'] = tuple(read_class_names(path, ids))
-
-    @staticmethod
-    def to_samples(folder: str, labels: Mapping[str, int]) -> list[dict]:
-        """Return the samples of images in a folder.
-
-        Args:
-            folder (str): The folder.
-            labels (Mapping[str, int]): Paths below it to labels.
-        """
-        pairs = [(osp.join(folder, path), k) for path, k in labels.items()]
-        return [dict(img_path=path, gt_label=k) for path, k in pairs]

@@ -95,14 +95,12 @@ SCENE_CLASSES = ('background',) + tuple(SCENE_CHARS)
 #: RGB colors of the classes: light grey paper, then one for each letter from
 #: P. Green-Armytage, "A Colour Alphabet and the Limits of Colour Coding"
 #: (2010), which chose them to be distinguishable.
-SCENE_PALETTE = [
-    list(bytes.fromhex(color))
-    for color in (
-        'e1e1e1 f0a3ff 0075dc 993f00 4c005c 191919 005c31 2bce48 ffcc99 '
-        '808080 94ffb5 8f7c00 9dcc00 c20088 003380 ffa405 ffa8bb 426600 '
-        'ff0010 5ef1f2 00998f e0ff66 740aff 990000 ffff80 ffe100 ff5005'
-    ).split()
-]
+SCENE_COLORS = (
+    'e1e1e1 f0a3ff 0075dc 993f00 4c005c 191919 005c31 2bce48 ffcc99 '
+    '808080 94ffb5 8f7c00 9dcc00 c20088 003380 ffa405 ffa8bb 426600 '
+    'ff0010 5ef1f2 00998f e0ff66 740aff 990000 ffff80 ffe100 ff5005'
+)
+SCENE_PALETTE = [list(bytes.fromhex(c)) for c in SCENE_COLORS.split()]
 SCENE_METAINFO = dict(classes=SCENE_CLASSES, palette=SCENE_PALETTE)
 
 

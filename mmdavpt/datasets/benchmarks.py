@@ -6,7 +6,6 @@ import os.path as osp
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mmpretrain.datasets import BaseDataset
 
@@ -105,7 +104,7 @@ def _simplify(name: object) -> str:
     return ''.join(c for c in str(name).lower() if c.isalnum())
 
 
-def read_json(path: str) -> Any:
+def read_json(path: str) -> object:
     """Read a JSON file of a fine-grained dataset.
 
     Args:

@@ -3,7 +3,6 @@
 import os.path as osp
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any
 
 from mmpretrain.datasets import CustomDataset
 from mmseg.datasets import BaseSegDataset
@@ -19,7 +18,7 @@ from mmdavpt.errors import UsageError, first_few
 from .checked_dataset import Finding
 
 
-def list_findings(dataset: Any, split: str) -> list[Finding]:
+def list_findings(dataset: object, split: str) -> list[Finding]:
     """Find the lines of a dataset's ``ann_file`` that name no sample.
 
     Lists that MMPretrain's ``CustomDataset`` (path and label) or
@@ -47,7 +46,7 @@ def list_findings(dataset: Any, split: str) -> list[Finding]:
     return _group(dataset.ann_file, defects, split)
 
 
-def class_list_findings(node: Any, split: str) -> list[Finding]:
+def class_list_findings(node: object, split: str) -> list[Finding]:
     """Find the lines of ``classes`` files that name no class.
 
     Args:

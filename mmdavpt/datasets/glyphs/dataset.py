@@ -1,7 +1,6 @@
 """Datasets of characters, drawn on the fly."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from mmpretrain.datasets import BaseDataset
@@ -78,7 +77,7 @@ class GlyphDataset(BaseDataset):
         """Return the label of one image in a list, without drawing."""
         return [super().get_data_info(idx)['gt_label']]
 
-    def get_data_info(self, idx: int) -> dict[str, Any]:
+    def get_data_info(self, idx: int) -> dict:
         """Draw an image and return its data info; ``img`` is uint8, BGR."""
         info = super().get_data_info(idx)
         char, seed = self.chars[info['gt_label']], info['glyph_index']
@@ -153,7 +152,7 @@ class GlyphSceneDataset(BaseSegDataset):
             for index, name in enumerate(names)
         ]
 
-    def get_data_info(self, idx: int) -> dict[str, Any]:
+    def get_data_info(self, idx: int) -> dict:
         """Draw a scene and return its data info with ``gt_seg_map``."""
         info = super().get_data_info(idx)
         seed = (self.seed, info['scene_index'])

@@ -1,7 +1,6 @@
 """Prompted Vision Transformers of timm."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import timm
 from mmengine.model import BaseModule
@@ -209,7 +208,7 @@ class DAVPTTimmViT(PromptedBackbone, _TimmViT):
         return self.vit.fc_norm(patches.mean(dim=1))
 
 
-def _create(model_name: str, kwargs: dict[str, Any]) -> nn.Module:
+def _create(model_name: str, kwargs: dict) -> nn.Module:
     """Return timm's model for images of any size, without its classifier."""
     if not timm.is_model(model_name):
         hint = did_you_mean(model_name.split('.')[0], timm.list_models())

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -70,7 +69,7 @@ class PromptedBackbone(nn.Module):
         num_prompts: int | Sequence[int] = 20,
         propagate: bool | str = False,
         bias: Sequence[str] = (),
-        tuners: Sequence[Mapping[str, Any]] = (),
+        tuners: Sequence[Mapping] = (),
         trainable: Sequence[str] = (),
         with_cp: bool = False,
         frozen_dtype: str | None = None,

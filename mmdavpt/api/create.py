@@ -41,7 +41,9 @@ def create_model(
         task (str): Or 'segmentation'. Defaults to 'classification'.
         pretrained (bool | str): Whether to load the weights of ``name``; or
             another source for the model of timm. Defaults to True.
-        **settings: Other variables of the config, such as ``classes``.
+        **settings: Other variables of the config, such as ``classes``, or
+            ``frozen_dtype='bfloat16'``, which halves the memory of the
+            frozen weights.
 
     Returns:
         TunedModel: In training mode.

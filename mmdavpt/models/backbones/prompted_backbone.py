@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
+from mmdavpt.errors import UsageError
 from mmdavpt.models import tuners as tuning
 from mmdavpt.models.option_checks import check_choice
 from mmdavpt.models.pretrained import Normalization
@@ -137,11 +138,11 @@ class PromptedBackbone(nn.Module):
                 float32, and keeps weights that were never stored otherwise.
 
         Raises:
-            ValueError: If no matrix is frozen.
+            UsageError: If no matrix is frozen.
         """
         stored = dtype is not None or self.frozen_dtype is not None
         if stored and not store_matrices(self, FROZEN_DTYPES[dtype]):
-            raise ValueError(
+            raise UsageError(
                 '`frozen_dtype` has no effect, since `trainable` names the '
                 'weights of all linear layers and convolutions; remove it'
             )

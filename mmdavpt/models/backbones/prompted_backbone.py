@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
-from mmdavpt.errors import UsageError
 from mmdavpt.models import tuners as tuning
 from mmdavpt.models.option_checks import check_choice
 from mmdavpt.models.pretrained import Normalization
@@ -138,11 +137,11 @@ class PromptedBackbone(nn.Module):
                 float32, and keeps weights that were never stored otherwise.
 
         Raises:
-            UsageError: If no matrix is frozen.
+            ValueError: If no matrix is frozen.
         """
         stored = dtype is not None or self.frozen_dtype is not None
         if stored and not store_matrices(self, FROZEN_DTYPES[dtype]):
-            raise UsageError(
+            raise ValueError(
                 '`frozen_dtype` has no effect, since `trainable` names the '
                 'weights of all linear layers and convolutions; remove it'
             )

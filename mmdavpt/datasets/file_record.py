@@ -32,7 +32,6 @@ class FileRecord:
         rejected (str): The sentence with which the loader rejects the
             content. Defaults to ''.
         format (str): The format of the content. Defaults to '': unknown.
-        mode (str): Pillow's mode. Defaults to ''.
         bits (int): Bits per channel. Defaults to 8.
         stored_size (tuple[int, int]): Width and height in the header.
             Defaults to (0, 0).
@@ -55,7 +54,6 @@ class FileRecord:
     defect: str = ''
     rejected: str = ''
     format: str = ''
-    mode: str = ''
     bits: int = 8
     stored_size: tuple[int, int] = (0, 0)
     orientation: int = 1
@@ -87,8 +85,8 @@ def read_header(path: str) -> FileRecord:
         return record
     # OpenCV reads some formats and sizes that Pillow does not.
     with suppress(*UNREADABLE), Image.open(path) as image:
-        record.format, record.mode = image.format, image.mode
-        record.bits, record.stored_size = _bits(image), image.size
+        record.format, record.stored_size = image.format, image.size
+        record.bits = _bits(image)
         # Pillow decodes a whole PNG to look for a tag at its end.
         if image.format != 'PNG' or 'exif' in image.info:
             tags = image.getexif()

@@ -51,22 +51,9 @@ class ImageFolder(FolderReader, CustomDataset):
 
     expected = ' in a folder for each class'
 
-    def __init__(
-        self,
-        data_root: str = '',
-        data_prefix: str | dict = '',
-        ann_file: str = '',
-        **kwargs,
-    ) -> None:
+    def __init__(self, *args, **kwargs) -> None:
         self.skipped = {}
-        super().__init__(
-            data_root=data_root,
-            data_prefix=data_prefix,
-            ann_file=ann_file,
-            with_label=True,
-            extensions=(),
-            **kwargs,
-        )
+        super().__init__(*args, with_label=True, extensions=(), **kwargs)
 
     def _compat_classes(self, metainfo: dict | None, classes: object) -> dict:
         """Check the names of the classes."""

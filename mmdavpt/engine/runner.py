@@ -167,20 +167,14 @@ class DAVPTRunner(Runner):
             hook = dict(hook, type='mmdavpt.DAVPTCheckpointHook')
         super().register_default_hooks(dict(hooks, checkpoint=hook))
 
-    def register_hooks(
-        self,
-        default_hooks: dict | None = None,
-        custom_hooks: list | None = None,
-    ) -> None:
+    def register_hooks(self, *args, **kwargs) -> None:
         """Register the hooks, and the one that compares ranks.
 
         Args:
-            default_hooks (dict, optional): See
-                :meth:`mmengine.runner.Runner.register_hooks`. Defaults to
-                None.
-            custom_hooks (list, optional): See there. Defaults to None.
+            *args: See :meth:`mmengine.runner.Runner.register_hooks`.
+            **kwargs: See there.
         """
-        super().register_hooks(default_hooks, custom_hooks)
+        super().register_hooks(*args, **kwargs)
         self.register_hook(dict(type='mmdavpt.AgreementHook'))
 
 

@@ -164,14 +164,12 @@ class GuidedModelMixin:
         self.eval()
         sums, counts = guidance.new_sums, guidance.new_counts
         for number, batch in enumerate(track(loader, 'first pass')):
-            accumulate(sums, counts, *self._unprompted_samples(number, batch))
+            accumulate(sums, counts, *self._unprompted(number, batch))
             if stopped():
                 break
         self.train(was_training)
 
-    def _unprompted_samples(
-        self, number: int, batch: dict
-    ) -> tuple[Tensor, Tensor]:
+    def _unprompted(self, number: int, batch: dict) -> tuple[Tensor, Tensor]:
         """Return the features (M, C) and classes (M, ) of a raw batch."""
         drawn = self.draw_labels(batch['data_samples'], number, True)
         # As in training, so that crops are padded to one size.

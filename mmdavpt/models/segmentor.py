@@ -10,7 +10,7 @@ from mmseg.utils import add_prefix
 from torch import Tensor
 
 from mmdavpt.errors import UsageError
-from mmdavpt.mapping.refresh_schedule import check_count
+from mmdavpt.option_checks import check_count
 from mmdavpt.registry import MODELS
 
 from . import guidance as guiding

@@ -42,23 +42,6 @@ def window_starts(length: int, crop: int, stride: int) -> list[int]:
     return [*range(0, last, stride), last]
 
 
-def cover_counts(length: int, starts: Sequence[int], crop: int) -> Tensor:
-    """Return how many windows cover each pixel of one side.
-
-    Args:
-        length (int): Pixels of the image along this side.
-        starts (Sequence[int]): From :func:`window_starts`.
-        crop (int): Pixels of a window along this side.
-
-    Returns:
-        Tensor: float32, with shape (length, ).
-    """
-    counts = torch.zeros(length)
-    for start in starts:
-        counts[start : start + crop] += 1
-    return counts
-
-
 def slide_logits(
     inputs: Tensor,
     encode: Callable[[Tensor], Any],
@@ -109,8 +92,9 @@ def slide_logits(
             _check_single(one, features)
             _cut(logits, *window, height, width).add_(one[0])
         del features  # before the next windows are encoded
-    rows = cover_counts(size[0], tops, height)
-    counts = torch.outer(rows, cover_counts(size[1], lefts, width))
+    counts = torch.zeros(size)
+    for top, left in product(tops, lefts):
+        counts[top : top + height, left : left + width] += 1
     return logits.div_(counts.to(logits))
 
 

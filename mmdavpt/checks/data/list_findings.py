@@ -44,7 +44,7 @@ def list_findings(dataset: Any, split: str) -> list[Finding]:
         labelled=getattr(dataset, 'with_label', False),
         suffix=getattr(dataset, 'img_suffix', ''),
     )
-    return _findings(dataset.ann_file, defects, split)
+    return _group(dataset.ann_file, defects, split)
 
 
 def class_list_findings(node: Any, split: str) -> list[Finding]:
@@ -68,13 +68,11 @@ def class_list_findings(node: Any, split: str) -> list[Finding]:
             file = osp.expanduser(names)
             if osp.isfile(file):
                 files[file] = class_list_defects(file)
-    found = [_findings(*item, split) for item in files.items()]
+    found = [_group(*item, split) for item in files.items()]
     return sum(found, [])
 
 
-def _findings(
-    file: str, defects: Iterable[Defect], split: str
-) -> list[Finding]:
+def _group(file: str, defects: Iterable[Defect], split: str) -> list[Finding]:
     """Return a finding for each kind of defect in a list file."""
     kinds = defaultdict(dict)
     try:

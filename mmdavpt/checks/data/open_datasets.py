@@ -106,7 +106,7 @@ def _build(node: Any, path: str) -> Iterator[tuple[str, BaseDataset]]:
             'data comes from and its layout; to name another folder, use '
             f'--cfg-options {path}.data_root=FOLDER'
         ) from error
-    yield from _inside_wrappers(dataset, path)
+    yield from _unwrapped(dataset, path)
 
 
 def _list_errors(node: dict, split: str) -> list[Finding]:
@@ -121,12 +121,11 @@ def _list_errors(node: dict, split: str) -> list[Finding]:
     return [finding for finding in found if finding.severity == 'error']
 
 
-def _inside_wrappers(
-    dataset: Any, path: str
-) -> Iterator[tuple[str, BaseDataset]]:
+def _unwrapped(dataset: Any, path: str) -> Iterator[tuple[str, BaseDataset]]:
+    """Yield the datasets inside of wrappers with their paths."""
     for i, inner in enumerate(getattr(dataset, 'datasets', ())):
-        yield from _inside_wrappers(inner, f'{path}.datasets.{i}')
+        yield from _unwrapped(inner, f'{path}.datasets.{i}')
     if hasattr(dataset, 'dataset'):
-        yield from _inside_wrappers(dataset.dataset, f'{path}.dataset')
+        yield from _unwrapped(dataset.dataset, f'{path}.dataset')
     elif isinstance(dataset, BaseDataset):
         yield path, dataset

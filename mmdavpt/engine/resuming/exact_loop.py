@@ -60,7 +60,9 @@ class ExactLoop:
     @property
     def progress(self) -> tuple[int, int]:
         """tuple[int, int]: Epochs or iterations that are done, of how many."""
-        raise NotImplementedError
+        if isinstance(self, IterBasedTrainLoop):
+            return self._iter, self._max_iters
+        return self._epoch, self._max_epochs
 
     def run(self) -> nn.Module:
         """Train from the beginning, or from where the checkpoint was saved.
@@ -109,7 +111,6 @@ class ExactLoop:
 
     def _train(self) -> None:
         """Run the remaining iterations."""
-        raise NotImplementedError
 
     def _seed(self, kind: int) -> None:
         seed = seeding.seed_of_run(self.runner)

@@ -5,8 +5,8 @@ from typing import Any
 
 from torch import nn
 
-from mmdavpt.errors import UsageError, did_you_mean
-from mmdavpt.models.option_checks import check_number
+from mmdavpt.errors import did_you_mean
+from mmdavpt.option_checks import check_choice, check_number
 from mmdavpt.registry import TUNERS
 
 from .tuner import BackboneSizes, Tuner
@@ -75,7 +75,4 @@ def check_method(
     """
     if method not in methods and TUNERS.get(method) is None:
         known = [*dict.fromkeys([*methods, *TUNERS.module_dict])]
-        raise UsageError(
-            f'{option} {method} is unknown; it should be one of '
-            f'{", ".join(known)}{did_you_mean(method, known)}'
-        )
+        check_choice(option, method, known)

@@ -253,7 +253,7 @@ def test_resolve_guided_layers(layers, counts, expected):
     [
         ((), (3, 3), 'guided_layers'),
         ((2,), (3, 3), '0 to 1'),
-        ((1, -1), (3, 3), 'different layers'),
+        ((1, -1), (3, 3), 'each once'),
         ((0,), (0, 3), 'at least one'),
         ((0, 1), (2, 3), 'same number'),
     ],

@@ -10,10 +10,11 @@ from mmdavpt.errors import UsageError, first_few
 from .frozen import frozen_weights
 from .tuned import FINGERPRINT, resume_only
 
-#: Default advice about a mismatched state, for users of the tools.
-TOOL_ADVICE = (
-    'use the --cfg-options of its training, or list what may differ in '
-    '`load_allowed`, such as --cfg-options load_allowed=head.*'
+#: What to do about a mismatched state.
+ADVICE = (
+    'use the config and --cfg-options of its training, or list what may '
+    'differ in `load_allowed` (a key of the config, such as --cfg-options '
+    'load_allowed=head.*, or an attribute of the model)'
 )
 
 #: Prediction does not use the state of the guidance, so a guided checkpoint
@@ -80,11 +81,7 @@ def state_mismatch(model: nn.Module, state: Weights) -> Mismatch:
 
 
 def check_fit(
-    model: nn.Module,
-    state: dict,
-    source: str,
-    allowed: Sequence[str] = (),
-    advice: str = TOOL_ADVICE,
+    model: nn.Module, state: dict, source: str, allowed: Sequence[str] = ()
 ) -> None:
     """Check that a state has exactly the weights of a model.
 
@@ -95,8 +92,6 @@ def check_fit(
         source (str): Origin of the state, for the message.
         allowed (Sequence[str]): Patterns of names that may differ, such as
             ``'head.*'``. Defaults to ().
-        advice (str): What to do, for the message. Defaults to the advice for
-            users of the tools.
 
     Raises:
         UsageError: If a difference is not allowed.
@@ -117,7 +112,7 @@ def check_fit(
     if problems:
         raise UsageError(
             f'{source} should have exactly the {len(own)} weights of this '
-            f'model, but {problems}: it was made with another config; {advice}'
+            f'model, but {problems}: it was made with another config; {ADVICE}'
         )
     for name in mismatched:
         state.pop(name, None)

@@ -3,10 +3,9 @@
 import csv
 import json
 import os.path as osp
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mmpretrain.datasets import BaseDataset
 
@@ -105,7 +104,7 @@ def _simplify(name: object) -> str:
     return ''.join(c for c in str(name).lower() if c.isalnum())
 
 
-def read_json(path: str) -> Any:
+def read_json(path: str) -> object:
     """Read a JSON file of a fine-grained dataset.
 
     Args:
@@ -200,14 +199,3 @@ class BenchmarkDataset(BaseDataset):
         """
         if 'classes' not in self._metainfo:
             self._metainfo['classes'] = tuple(read_class_names(path, ids))
-
-    @staticmethod
-    def to_samples(folder: str, labels: Mapping[str, int]) -> list[dict]:
-        """Return the samples of images in a folder.
-
-        Args:
-            folder (str): The folder.
-            labels (Mapping[str, int]): Paths below it to labels.
-        """
-        pairs = [(osp.join(folder, path), k) for path, k in labels.items()]
-        return [dict(img_path=path, gt_label=k) for path, k in pairs]

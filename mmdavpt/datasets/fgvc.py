@@ -7,6 +7,7 @@ from mmdavpt.registry import DATASETS
 
 from . import benchmarks
 from .benchmarks import Benchmark
+from .list_files import to_samples
 
 #: The splits of every dataset, and the lists that each is read from.
 SPLITS: dict[str, tuple[str, ...]] = {
@@ -131,7 +132,7 @@ class FGVC(benchmarks.BenchmarkDataset):
         folder = self._image_dir(next(iter(entries)))
         self.data_prefix['img_path'] = folder
         found = {image: labels[k] for image, k in entries.items()}
-        return self.to_samples(folder, found)
+        return to_samples(folder, found.items())
 
     def _list_path(self, part: str) -> str:
         return osp.join(self.data_root, f'{part}.json')

@@ -86,7 +86,9 @@ def read_header(path: str) -> FileRecord:
     # OpenCV reads some formats and sizes that Pillow does not.
     with suppress(*UNREADABLE), Image.open(path) as image:
         record.format, record.stored_size = image.format, image.size
-        record.bits = _bits(image)
+        # An RGB image of 16 bits has the mode RGB, and pixels as 'RGB;16B'.
+        wide = image.mode.startswith('I;16') or ';16' in str(image.tile[:1])
+        record.bits = 16 if wide else dict(I=32, F=32).get(image.mode, 8)
         # Pillow decodes a whole PNG to look for a tag at its end.
         if image.format != 'PNG' or 'exif' in image.info:
             tags = image.getexif()
@@ -152,12 +154,6 @@ def _stored(path: str, backend: str) -> np.ndarray | None:
     with suppress(*UNREADABLE, *UNDECODABLE):
         return mmcv.imread(path, flag='unchanged', backend=backend)
     return None
-
-
-def _bits(image: Image.Image) -> int:
-    # An RGB image of 16 bits has the mode RGB, and pixels as 'RGB;16B'.
-    wide = image.mode.startswith('I;16') or ';16' in str(image.tile[:1])
-    return 16 if wide else {'I': 32, 'F': 32}.get(image.mode, 8)
 
 
 def _counts(values: np.ndarray) -> dict[int, int]:

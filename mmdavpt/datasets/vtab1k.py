@@ -6,7 +6,7 @@ from mmdavpt.errors import UsageError
 from mmdavpt.registry import DATASETS
 
 from .benchmarks import Benchmark, BenchmarkDataset, find_by_name, read_table
-from .list_files import read_labels
+from .list_files import read_labels, to_samples
 
 #: Number of images of every split but 'test'.
 TRAINING_SIZES = dict(train800=800, val200=200, train800val200=1000)
@@ -97,4 +97,4 @@ class VTAB1k(BenchmarkDataset):
         entries = read_labels(path, numbers)
         self.check_count(path, len(entries), task.sizes[self.split])
         self.name_classes(osp.join(folder, CLASSES_FILE), [*numbers])
-        return self.to_samples(folder, entries)
+        return to_samples(folder, entries.items())

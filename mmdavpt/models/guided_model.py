@@ -22,11 +22,6 @@ from .guidance import PromptGuidance, Regions, tokens_of_regions
 from .losses import symmetric_kl
 from .pretrained import Normalization
 
-#: Advice for weights that do not fit.
-ADVICE = (
-    'use the config of its training, or list the patterns of weights that may '
-    "differ in the model's `load_allowed`"
-)
 #: The ``loss`` of a base class of heads to what computes it of logits.
 BY_LOGITS = {ClsHead.loss: '_get_loss', BaseDecodeHead.loss: 'loss_by_feat'}
 
@@ -100,7 +95,7 @@ class GuidedModelMixin:
         source = metadata.get(SOURCE)
         if source is not None and self.load_allowed is not None:
             # mmengine would keep random weights and only log their names.
-            check_fit(self, state_dict, source, self.load_allowed, ADVICE)
+            check_fit(self, state_dict, source, self.load_allowed)
         super()._load_from_state_dict(state_dict, prefix, metadata, *args)
 
     def init_weights(self) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from itertools import product
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -44,8 +43,8 @@ def window_starts(length: int, crop: int, stride: int) -> list[int]:
 
 def slide_logits(
     inputs: Tensor,
-    encode: Callable[[Tensor], Any],
-    decode: Callable[[Any, int, tuple[int, int]], Tensor],
+    encode: Callable[[Tensor], object],
+    decode: Callable[[object, int, tuple[int, int]], Tensor],
     num_channels: int,
     crop_size: Sequence[int],
     stride: Sequence[int],
@@ -105,12 +104,12 @@ def _cut(
     return images[image, :, top : top + height, left : left + width]
 
 
-def _row(features: Any, index: int) -> Any:
+def _row(features: object, index: int) -> object:
     """Return the features of one window, as a batch of one."""
     return tree_map_only(Tensor, lambda x: x[index : index + 1], features)
 
 
-def _check_single(logits: Tensor, features: Any) -> None:
+def _check_single(logits: Tensor, features: object) -> None:
     """Raise if the head decoded several windows instead of one."""
     if len(logits) != 1:
         raise UsageError(

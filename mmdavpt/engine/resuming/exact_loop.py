@@ -160,12 +160,6 @@ class ExactLoop:
                 f'raise train_cfg.max_{unit}'
             )
 
-    def _validation_is_due(self) -> bool:
-        done, total = self.progress
-        if self.runner.val_loop is None or done < max(1, self.val_begin):
-            return False
-        return done % self.val_interval == 0 or done == total
-
     def _validate_if_due(self) -> None:
         """Validate, also if the checkpoint preceded a validation that is lost.
 
@@ -173,7 +167,11 @@ class ExactLoop:
         """
         self._decide_current_val_interval()
         validated = self.runner.message_hub.runtime_info.get(VALIDATED)
-        if self._validation_is_due() and validated != self._iter:
+        done, total = self.progress
+        if self.runner.val_loop is None or done < max(1, self.val_begin):
+            return
+        due = done % self.val_interval == 0 or done == total
+        if due and validated != self._iter:
             self._validate()
 
     def _validate(self) -> None:

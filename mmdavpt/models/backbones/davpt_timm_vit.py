@@ -1,7 +1,6 @@
 """Prompted Vision Transformers of timm."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import timm
 from mmengine.model import BaseModule
@@ -51,7 +50,13 @@ class _TimmViT(BaseModule):
         self.num_extra_tokens = self.vit.num_prefix_tokens
         has_norm = not isinstance(self.vit.norm, nn.Identity)
         self.final_norm = final_norm and has_norm
-        self.out_type = _checked_out_type(out_type, self.vit)
+        check_choice('`out_type`', out_type, OUT_TYPES)
+        if out_type == 'cls_token' and self.vit.cls_token is None:
+            raise ValueError(
+                "the model has no [CLS]; set `out_type` to 'pooled', its own "
+                "feature, 'avg_featmap' or 'featmap'"
+            )
+        self.out_type = out_type
         self.out_indices = out_indices
 
 
@@ -203,7 +208,7 @@ class DAVPTTimmViT(PromptedBackbone, _TimmViT):
         return self.vit.fc_norm(patches.mean(dim=1))
 
 
-def _create(model_name: str, kwargs: dict[str, Any]) -> nn.Module:
+def _create(model_name: str, kwargs: dict) -> nn.Module:
     """Return timm's model for images of any size, without its classifier."""
     if not timm.is_model(model_name):
         hint = did_you_mean(model_name.split('.')[0], timm.list_models())
@@ -231,13 +236,3 @@ def _create(model_name: str, kwargs: dict[str, Any]) -> nn.Module:
         for layer in vit.blocks:
             check_layer(layer)
     return vit
-
-
-def _checked_out_type(out_type: str, vit: nn.Module) -> str:
-    check_choice('`out_type`', out_type, OUT_TYPES)
-    if out_type == 'cls_token' and vit.cls_token is None:
-        raise ValueError(
-            "the model has no [CLS]; set `out_type` to 'pooled', its own "
-            "feature, 'avg_featmap' or 'featmap'"
-        )
-    return out_type

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +11,7 @@ from mmdavpt.models import tuners as tuning
 from mmdavpt.models.pretrained import Normalization
 from mmdavpt.option_checks import check_choice, layer_indices
 
+from . import prompts
 from .forward_pass import BackboneTokens, PrefixTokens, run_layers
 from .freezing import eval_frozen, freeze, store_matrices
 from .guided_tokens import TokenRequest
@@ -19,12 +19,6 @@ from .layer_kinds import view_of
 from .layer_view import LayerView
 from .mixed_tasks import Features
 from .prompt_cache import PromptCache
-from .prompts import (
-    DeepPrompts,
-    gate_logits,
-    prompt_init_bound,
-    prompts_per_layer,
-)
 
 #: Values of ``frozen_dtype``. float16 would need a scaled loss.
 FROZEN_DTYPES = {None: torch.float32, 'bfloat16': torch.bfloat16}
@@ -70,7 +64,7 @@ class PromptedBackbone(nn.Module):
         num_prompts: int | Sequence[int] = 20,
         propagate: bool | str = False,
         bias: Sequence[str] = (),
-        tuners: Sequence[Mapping[str, Any]] = (),
+        tuners: Sequence[Mapping] = (),
         trainable: Sequence[str] = (),
         with_cp: bool = False,
         frozen_dtype: str | None = None,
@@ -89,12 +83,12 @@ class PromptedBackbone(nn.Module):
         given, number = self.out_indices, len(self.layers)
         self.out_indices = layer_indices('`out_indices`', given, number)
         self.num_used_layers = max(self.out_indices) + 1
-        counts = prompts_per_layer(num_prompts, self.num_used_layers)
-        bound = prompt_init_bound(self.patch_size, self.embed_dims)
-        self.prompts = DeepPrompts(counts, self.embed_dims, bound)
+        counts = prompts.prompts_per_layer(num_prompts, self.num_used_layers)
+        bound = prompts.prompt_init_bound(self.patch_size, self.embed_dims)
+        self.prompts = prompts.DeepPrompts(counts, self.embed_dims, bound)
         self.prompt_cache = PromptCache()
         self.propagate = propagate
-        self.gate_logits = gate_logits(propagate, self.prompts.counts)
+        self.gate_logits = prompts.gate_logits(propagate, counts)
         self.with_cp = with_cp
         sizes = self._sizes()
         self.bias_delta = tuning.Bias(sizes, bias) if bias else None

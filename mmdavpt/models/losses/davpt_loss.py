@@ -201,11 +201,8 @@ class DAVPTLoss(nn.Module):
 
     def extra_repr(self) -> str:
         """Show the resolved options when the module is printed."""
-        names = ('token', 'prompt', 'cls', 'token_weight', 'cls_weight')
-        return ', '.join(
-            f'{name}={getattr(self, name)!r}'
-            for name in (*names, 'prompt_scale')
-        )
+        names = 'token prompt cls token_weight cls_weight prompt_scale'.split()
+        return ', '.join(f'{name}={getattr(self, name)!r}' for name in names)
 
     def forward(
         self, tokens: LayerTokens, target: Tensor, guided: Tensor

@@ -1,7 +1,6 @@
 """Build tuners from a config."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from torch import nn
 
@@ -13,12 +12,12 @@ from .tuner import BackboneSizes, Tuner
 
 
 def build_tuners(
-    configs: Iterable[Mapping[str, Any]], sizes: BackboneSizes
+    configs: Iterable[Mapping], sizes: BackboneSizes
 ) -> nn.ModuleDict:
     """Build the tuners of a backbone.
 
     Args:
-        configs (Iterable[Mapping[str, Any]]): One for each tuner, with
+        configs (Iterable[Mapping]): One for each tuner, with
             ``type``, optionally ``name``, and the arguments of the type.
         sizes (BackboneSizes): Sizes of the backbone.
 

@@ -22,7 +22,8 @@ from mmdavpt.checks.data.before_run import check_run_data
 from mmdavpt.checks.names import own_variables, read_config, set_option
 from mmdavpt.checks.preflight import preflight
 from mmdavpt.engine.hooks.checkpoint_fit_hook import CheckpointFitHook
-from mmdavpt.engine.hooks.evaluation_hooks import TEST_HOOKS
+from mmdavpt.engine.hooks.distinct_names_hook import DistinctNamesHook
+from mmdavpt.engine.hooks.missing_labels_hook import MissingLabelsHook
 from mmdavpt.engine.runner import check_engine
 from mmdavpt.errors import UsageError, warn
 from mmdavpt.unwrap import model_of
@@ -185,7 +186,7 @@ def build_runner(cfg: Config, training: bool) -> Runner:
     runner = RUNNERS.build(cfg)
     allowed = cfg.get('load_allowed', ())
     runner.register_hook(CheckpointFitHook(training, allowed))
-    for hook in () if training else TEST_HOOKS:
+    for hook in () if training else (DistinctNamesHook, MissingLabelsHook):
         runner.register_hook(hook())
     # The hook compares, and knows which weights a training or a test may lack.
     model_of(runner.model).load_allowed = None

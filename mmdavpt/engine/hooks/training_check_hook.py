@@ -15,7 +15,7 @@ from mmdavpt.models.guidance import check_annotations, read_class_labels
 from mmdavpt.registry import HOOKS
 from mmdavpt.unwrap import model_of, unwrap
 
-from .evaluation_hooks import samples_in
+from .missing_labels_hook import samples_in
 
 ADVICE = (
     'check the images for NaN, or lower the learning rate, and continue from '

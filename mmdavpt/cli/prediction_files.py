@@ -19,6 +19,9 @@ from mmdavpt.datasets.image_files import media_type
 from mmdavpt.errors import UsageError, printable, warn
 from mmdavpt.progress import track
 
+#: Of one task or of several.
+Model = TunedModel | MultiTaskModel
+
 
 def find_images(inputs: Iterable[str]) -> dict[str, str]:
     """Return the files that inputs name.
@@ -50,11 +53,7 @@ def find_images(inputs: Iterable[str]) -> dict[str, str]:
 
 
 def write_predictions(
-    model: TunedModel | MultiTaskModel,
-    images: Mapping[str, str],
-    out: str,
-    top_k: int,
-    every: int = 1,
+    model: Model, images: Mapping[str, str], out: str, top_k: int, every: int
 ) -> int:
     """Predict images and write the results.
 
@@ -66,8 +65,7 @@ def write_predictions(
         images (Mapping[str, str]): See :func:`find_images`.
         out (str): The folder of the results.
         top_k (int): How many classes of an image to write.
-        every (int): Which frames of videos, see :func:`.frames_of`. Defaults
-            to 1: all.
+        every (int): Which frames of videos, see :func:`.frames_of`.
 
     Returns:
         int: The number of images that were skipped.
@@ -109,7 +107,7 @@ def write_predictions(
 
 
 def _results(
-    model: TunedModel, images: Mapping[str, str], every: int, skipped: list
+    model: Model, images: Mapping[str, str], every: int, skipped: list
 ) -> Iterator[tuple[str, Picture, dict]]:
     """Yield name, picture and result; append what cannot be read."""
     for name, path in track(images.items(), 'predict', len(images)):

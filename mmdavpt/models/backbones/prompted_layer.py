@@ -7,6 +7,7 @@ queries, output projection and MLP run for [CLS] and the patches only. The
 result equals the concatenated form to rounding.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import torch
@@ -37,6 +38,11 @@ class LayerTask(NamedTuple):
         rope (Tensor | None): Rotary embedding of the patches, if the layer
             has it.
         has_cls (bool): Whether the first token is [CLS].
+        rejoin (bool): Whether backward may join the keys and values of
+            prompts and tokens again, instead of keeping the result. Not with
+            a ``request``, whose tokens keep it anyway, in a checkpointed
+            layer, which keeps nothing, or in a compiled one, whose compiler
+            decides.
     """
 
     prompts: Tensor | None = None
@@ -48,6 +54,7 @@ class LayerTask(NamedTuple):
     own_prompts: Tensor | None = None
     rope: Tensor | None = None
     has_cls: bool = True
+    rejoin: bool = False
 
 
 def project_prompts(layer: TunedLayer, prompts: Tensor) -> Tensor:
@@ -99,15 +106,16 @@ def _prompted_attention(
     rows = 1 if task.cls_only and not all_rows else x.shape[1]
 
     normed = layer.norm1(x)
-    start = task.patch_start
-    query, keys, values = _attention_inputs(layer, normed, rows, prefix, start)
-    attended = layer.view.attend(query, keys, values)
+    inputs = _attention_inputs(layer, normed, rows, prefix, task)
+    query, keys, values, saving = inputs
+    with saving:
+        attended = layer.view.attend(query, keys, values)
     tokens = {}
     if request is not None:
         states = AttentionStates(x, normed, query, keys, values, attended)
         # The prompts are the last keys before the patches or, as a prefix,
         # before [CLS].
-        end = keys.shape[1] - x.shape[1]
+        start, end = task.patch_start, keys.shape[1] - x.shape[1]
         end += 0 if task.prompts is not None else start
         given = (task.own_prompts, start, request, task.has_cls, end)
         tokens = take_tokens(layer, states, *given)
@@ -122,8 +130,8 @@ def _attention_inputs(
     normed: Tensor,
     rows: int,
     prefix: list[Tensor],
-    patch_start: int,
-) -> tuple[Tensor, Tensor, Tensor]:
+    task: LayerTask,
+) -> tuple[Tensor, Tensor, Tensor, AbstractContextManager]:
     """Return the queries of the first rows, and all keys and values.
 
     Args:
@@ -132,24 +140,63 @@ def _attention_inputs(
         rows (int): The number of rows that have queries.
         prefix (list[Tensor]): Keys and values that come before the others,
             each with shape (P, 2C).
-        patch_start (int): Index of the first patch.
+        task (LayerTask): See :func:`prompted_layer`.
+
+    Returns:
+        tuple[Tensor, Tensor, Tensor, AbstractContextManager]: These, and the
+        context in which attention saves them for backward.
     """
+    saving, start = nullcontext(), task.patch_start
     if not prefix and rows == normed.shape[1]:
-        return layer.project(normed, 'qkv', patch_start).chunk(3, dim=-1)
+        return *layer.project(normed, 'qkv', start).chunk(3, dim=-1), saving
     if layer.view.projects_in_parts:
         # Queries apart, since backward keeps them: as a view of one fused
         # result they would keep keys and values as well, next to their copies
         # below.
-        query = layer.project(normed[:, :rows], 'q', patch_start)
-        both = layer.project(normed, 'kv', patch_start)
+        query = layer.project(normed[:, :rows], 'q', start)
+        both = layer.project(normed, 'kv', start)
     else:
         # At once, since each part would cost as much, and draw its own
         # dropout.
-        fused = layer.project(normed, 'qkv', patch_start)
+        fused = layer.project(normed, 'qkv', start)
         query, both = fused.tensor_split((fused.shape[-1] // 3,), dim=-1)
         query = query[:, :rows]
     if prefix:
         # (P, 2C) -> (B, P, 2C) without a copy
-        prefix = [part.expand(normed.shape[0], -1, -1) for part in prefix]
-        both = torch.cat((*prefix, both), dim=1)
-    return (query, *both.chunk(2, dim=-1))
+        parts = [part.expand(normed.shape[0], -1, -1) for part in prefix]
+        parts.append(both)
+        both = torch.cat(parts, dim=1)
+        # Not within `torch.func`, which has no hooks.
+        enabled = torch._C._autograd._saved_tensors_hooks_is_enabled
+        if task.rejoin and both.requires_grad and enabled():
+            saving = _save_parts(parts, both)
+    return (query, *both.chunk(2, dim=-1), saving)
+
+
+def _save_parts(parts: list[Tensor], joined: Tensor) -> AbstractContextManager:
+    """Return a context in which views of a tensor are saved as its parts.
+
+    ``joined`` has the prompts once per image, the parts once per batch.
+    Backward joins them again, to the same bits.
+
+    Args:
+        parts (list[Tensor]): Keys and values of prompts and of tokens, each
+            with shape (B, T, 2C).
+        joined (Tensor): Their concatenation.
+    """
+    storage, kept = joined.untyped_storage()._cdata, []
+
+    def pack(x: Tensor) -> Tensor | tuple:
+        own = x.untyped_storage()._cdata == storage
+        return (x.shape, x.stride(), x.storage_offset()) if own else x
+
+    def unpack(x: Tensor | tuple) -> Tensor:
+        if isinstance(x, Tensor):
+            return x
+        # Backward takes keys and values in turn: join once for both.
+        if kept:
+            return kept.pop().as_strided(*x)
+        kept.append(torch.cat(parts, dim=1))
+        return kept[0].as_strided(*x)
+
+    return torch.autograd.graph.saved_tensors_hooks(pack, unpack)

@@ -193,10 +193,8 @@ def _save_parts(parts: list[Tensor], joined: Tensor) -> AbstractContextManager:
     def unpack(x: Tensor | tuple) -> Tensor:
         if isinstance(x, Tensor):
             return x
-        # Backward takes keys and values in turn: join once for both.
-        if kept:
-            return kept.pop().as_strided(*x)
-        kept.append(torch.cat(parts, dim=1))
+        if not kept:  # backward takes keys and values in turn
+            kept.append(torch.cat(parts, dim=1))
         return kept[0].as_strided(*x)
 
     return torch.autograd.graph.saved_tensors_hooks(pack, unpack)

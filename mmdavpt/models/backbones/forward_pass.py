@@ -109,8 +109,7 @@ def run_layers(
         vit (nn.Module): A ``PromptedBackbone``.
         images (Tensor | PrefixTokens): (B, 3, H, W), or what enters a layer.
         request (TokenRequest, optional): Guided tokens to return.
-        prompted (bool): Whether to use prompts and tuners; without, the
-            backbone is the pre-trained one. Defaults to True.
+        prompted (bool): False runs the pre-trained backbone. Defaults to True.
         stop (int, optional): Layer to stop before. Defaults to None: none.
 
     Returns:

@@ -8,6 +8,7 @@ result equals the concatenated form to rounding.
 """
 
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -97,17 +98,15 @@ def _prompted_attention(
     """Return the input of the layer's MLP, and the tokens by name."""
     request = task.request
     prefix = layer.tuners.prefix()
-    if task.prompts is not None:
-        prompts = task.projected
-        if prompts is None:
-            prompts = project_prompts(layer, task.prompts)
-        prefix.append(prompts)
-    all_rows = request is not None and request.needs_all_queries
-    rows = 1 if task.cls_only and not all_rows else x.shape[1]
+    if task.projected is not None:
+        prefix.append(task.projected)
+    elif task.prompts is not None:
+        prefix.append(project_prompts(layer, task.prompts))
 
     normed = layer.norm1(x)
-    inputs = _attention_inputs(layer, normed, rows, prefix, task)
-    query, keys, values, saving = inputs
+    query, keys, values, saving = _attention_inputs(
+        layer, normed, prefix, task
+    )
     with saving:
         attended = layer.view.attend(query, keys, values)
     tokens = {}
@@ -126,18 +125,13 @@ def _prompted_attention(
 
 
 def _attention_inputs(
-    layer: TunedLayer,
-    normed: Tensor,
-    rows: int,
-    prefix: list[Tensor],
-    task: LayerTask,
+    layer: TunedLayer, normed: Tensor, prefix: list[Tensor], task: LayerTask
 ) -> tuple[Tensor, Tensor, Tensor, AbstractContextManager]:
-    """Return the queries of the first rows, and all keys and values.
+    """Return the queries, of [CLS] alone if that suffices, keys and values.
 
     Args:
         layer (TunedLayer): The layer.
         normed (Tensor): Normalized tokens, with shape (B, 1+N, C).
-        rows (int): The number of rows that have queries.
         prefix (list[Tensor]): Keys and values that come before the others,
             each with shape (P, 2C).
         task (LayerTask): See :func:`prompted_layer`.
@@ -146,7 +140,9 @@ def _attention_inputs(
         tuple[Tensor, Tensor, Tensor, AbstractContextManager]: These, and the
         context in which attention saves them for backward.
     """
-    saving, start = nullcontext(), task.patch_start
+    request, saving, start = task.request, nullcontext(), task.patch_start
+    all_rows = request is not None and request.needs_all_queries
+    rows = 1 if task.cls_only and not all_rows else normed.shape[1]
     if not prefix and rows == normed.shape[1]:
         return *layer.project(normed, 'qkv', start).chunk(3, dim=-1), saving
     if layer.view.projects_in_parts:
@@ -163,8 +159,7 @@ def _attention_inputs(
         query = query[:, :rows]
     if prefix:
         # (P, 2C) -> (B, P, 2C) without a copy
-        parts = [part.expand(normed.shape[0], -1, -1) for part in prefix]
-        parts.append(both)
+        parts = [p.expand(normed.shape[0], -1, -1) for p in prefix] + [both]
         both = torch.cat(parts, dim=1)
         # Not within `torch.func`, which has no hooks.
         enabled = torch._C._autograd._saved_tensors_hooks_is_enabled
@@ -184,17 +179,15 @@ def _save_parts(parts: list[Tensor], joined: Tensor) -> AbstractContextManager:
             with shape (B, T, 2C).
         joined (Tensor): Their concatenation.
     """
-    storage, kept = joined.untyped_storage()._cdata, []
+    storage = joined.untyped_storage()._cdata
+    # For keys and values, which backward takes in turn.
+    again = cache(lambda: torch.cat(parts, dim=1))
 
     def pack(x: Tensor) -> Tensor | tuple:
         own = x.untyped_storage()._cdata == storage
         return (x.shape, x.stride(), x.storage_offset()) if own else x
 
     def unpack(x: Tensor | tuple) -> Tensor:
-        if isinstance(x, Tensor):
-            return x
-        if not kept:  # backward takes keys and values in turn
-            kept.append(torch.cat(parts, dim=1))
-        return kept[0].as_strided(*x)
+        return x if isinstance(x, Tensor) else again().as_strided(*x)
 
     return torch.autograd.graph.saved_tensors_hooks(pack, unpack)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -96,10 +97,21 @@ class Training:
             loader (DataLoader): That of the training.
             seed (int): Of all choices.
         """
+        if self.model.backbone.prompts:
+            sample = [*sample_loader(loader, 200, seed)]
+            images = sum(len(batch['inputs']) for batch in sample)
+            with self.clock():
+                init_prompts(self.model, sample, images, seed=seed)
+        if self.model.guidance is not None:
+            batches = [*first_pass_loader(loader, seed)]
+            with self.clock():
+                self.model.fit_mapping(batches, seed)
+
+    @contextmanager
+    def clock(self) -> Iterator[None]:
+        """Count the processor time of a block."""
         start = time.process_time()
-        sample = sample_loader(loader, 200, seed)
-        init_prompts(self.model, sample, len(sample.dataset), seed=seed)
-        self.model.fit_mapping(first_pass_loader(loader, seed), seed)
+        yield
         self.spent += time.process_time() - start
 
     def train(self, batches: Sequence[dict]) -> None:
@@ -110,20 +122,26 @@ class Training:
         """
         self.model.train()
         for batch in batches:
-            start = time.process_time()
-            data = self.model.data_preprocessor(batch, True)
-            with autocast(self.precision, self.device):
-                losses = self.model(**data, mode='loss')
-                loss = self.model.parse_losses(losses)[0]
-            loss.backward()
-            self.optimizer.step()
-            self.optimizer.zero_grad()
-            self.schedule.step()
-            self.spent += time.process_time() - start
+            with self.clock():
+                self.step(batch)
         if self.model.guidance is not None:
-            start = time.process_time()
-            self.model.refresh_mapping()
-            self.spent += time.process_time() - start
+            with self.clock():
+                self.model.refresh_mapping()
+
+    def step(self, batch: dict) -> None:
+        """Train on a batch.
+
+        Args:
+            batch (dict): Of a loader.
+        """
+        data = self.model.data_preprocessor(batch, True)
+        with autocast(self.precision, self.device):
+            losses = self.model(**data, mode='loss')
+            loss = self.model.parse_losses(losses)[0]
+        loss.backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.schedule.step()
 
     @torch.no_grad()
     def validate(self, batches: Sequence[dict]) -> None:

@@ -9,6 +9,7 @@ import importlib
 import inspect
 import re
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache, partial
 from types import SimpleNamespace
@@ -126,7 +127,8 @@ class Method:
             UsageError: If it is not installed.
         """
         try:
-            importlib.import_module(self.package)
+            with timm_kept():
+                importlib.import_module(self.package)
         except ImportError as error:
             raise UsageError(f'{self.package}: {error}') from error
 
@@ -333,10 +335,7 @@ def build_adapter_plus(
     given = {key: SimpleNamespace(**config)}
     if key == 'prompt_config':
         given[key].num_tokens = setting.prompts
-    name = '_create_vision_transformer'
-    original = getattr(vision_transformer, name)
-    # Importing it changes timm, which other rows need as it was.
-    with patch.object(vision_transformer, name, original):
+    with timm_kept():
         import adapter_plus
 
         adapter_plus.patch_timm()
@@ -351,6 +350,16 @@ def build_adapter_plus(
         ):
             module.prompt.requires_grad_(True)
     return AdapterPlusClassifier(vit)
+
+
+def timm_kept() -> AbstractContextManager:
+    """Return a context after which timm creates its own models again.
+
+    The import of adapter_plus replaces the function that does.
+    """
+    name = '_create_vision_transformer'
+    original = getattr(vision_transformer, name)
+    return patch.object(vision_transformer, name, original)
 
 
 def without_new_arguments(kind: type) -> Callable[..., nn.Module]:

@@ -1,6 +1,8 @@
 """Methods of other libraries, next to ours, on a tiny ViT."""
 
 import json
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,10 +10,12 @@ import torch
 from mmpretrain.models import VisionTransformer
 from PIL import Image
 from safetensors.torch import save_file
+from timm.models import vision_transformer
 
 from benchmarks import peers
-from benchmarks.speed import cases, counting
+from benchmarks.speed import accuracy, cases, counting
 from benchmarks.speed.accuracy import Curve
+from benchmarks.speed.measuring import Row
 from benchmarks.speed.peers import (
     Setting,
     our_methods,
@@ -20,7 +24,9 @@ from benchmarks.speed.peers import (
     timm_vit,
 )
 from mmdavpt.errors import UsageError
+from mmdavpt.models.prompt_init import init_prompts
 
+ROOT = Path(__file__).parents[2]
 DIMS, LAYERS, HIDDEN, CLASSES, PROMPTS, BATCH = 32, 3, 64, 7, 4, 2
 #: A grid of 4 x 4 patches, and [CLS].
 TOKENS = 17
@@ -37,7 +43,10 @@ def toy_architecture(monkeypatch):
 
 
 def counted(name):
-    pytest.importorskip(METHODS[name].package)
+    try:
+        METHODS[name].check()
+    except UsageError as error:
+        pytest.skip(str(error))
     return peers.count(METHODS[name], TOY)
 
 
@@ -151,17 +160,26 @@ def test_counts_are_those_of_real_passes(name):
 
 
 def test_frozen_weights_are_shared():
-    names = ['timm, linear', 'timm, full', 'peft, LoRA']
+    names = ['timm, full', 'timm, linear', 'peft, LoRA']
     pytest.importorskip('peft')
     models = {name: METHODS[name].build(TOY) for name in names}
     cases.share_weights(models, shared_name)
     name = 'vit.blocks.1.attn.qkv.weight'
-    linear, full, lora = (
+    full, linear, lora = (
         {shared_name(n): p for n, p in model.named_parameters()}[name]
         for model in models.values()
     )
     assert lora.data_ptr() == linear.data_ptr() != full.data_ptr()
     assert torch.equal(full, linear)
+
+
+def test_timm_stays_as_it_is():
+    if find_spec('adapter_plus') is None:
+        pytest.skip('adapter_plus is not installed')
+    METHODS['adapter_plus, VPT'].check()
+    METHODS['adapter_plus, VPT'].build(TOY)
+    create = vision_transformer._create_vision_transformer
+    assert create.__module__ == 'timm.models.vision_transformer'
 
 
 @pytest.fixture
@@ -213,7 +231,14 @@ def test_time_to_an_accuracy():
     assert line == '| x | 5 | 1.0e-01 | 2.0 | never | 4.0 | 60.0% | 50.0% |'
 
 
-def test_accuracy(weights, tmp_path, capsys):
+def test_accuracy(weights, tmp_path, capsys, monkeypatch):
+    started = []
+
+    def start(model, *args, **kwargs):
+        started.append(model)
+        init_prompts(model, *args, **kwargs)
+
+    monkeypatch.setattr(accuracy, 'init_prompts', start)
     for part, number in (('train', 4), ('val', 2)):
         for i, name in enumerate(['blue', 'green', 'red']):
             folder = tmp_path / 'data' / part / name
@@ -237,6 +262,8 @@ def test_accuracy(weights, tmp_path, capsys):
     for row in rows.values():
         assert len(row['seconds']) == len(row['accuracy']) == 3
         assert row['seconds'] == sorted(row['seconds']) and row['seconds'][0]
+    # A pass over images is for prompts only, and costs time.
+    assert [len(model.backbone.prompts) for model in started] == [LAYERS]
     # Colors are easy for a linear head on any features.
     assert rows['linear']['accuracy'][-1] == 1
     assert rows['timm, linear']['accuracy'][-1] == 1
@@ -264,8 +291,31 @@ def test_peers(tmp_path, capsys):
     for row in content['rows']:
         assert len(row['training']['seconds']) == 2
         assert len(row['inference']['seconds']) == 2
-    assert '1.000 [1.000, 1.000] | 1.000 [1.000, 1.000]' in text
+    vpt = next(x for x in text.splitlines() if x.startswith('| vpt |'))
+    assert vpt.endswith('| 1.000 [1.000, 1.000] | 1.000 [1.000, 1.000] |')
     assert content['versions'].keys() == {'mmdavpt', 'mmpretrain', 'timm'}
+
+
+def test_documented_counts():
+    content = json.loads(
+        (ROOT / 'benchmarks/results/peers_counts.json').read_text()
+    )
+    documented = []
+    for row in content['rows']:
+        for phase in ('training', 'inference'):
+            case = Setting(**row[phase].pop('case'))
+            row[phase] = Row(case, **row[phase])
+        documented.append(peers.Costs(**row))
+    table = peers.to_markdown(documented)
+    assert table in (ROOT / 'docs/performance.md').read_text()
+    names = [costs.name for costs in documented]
+    assert {*names} == METHODS.keys() - {'SPT'}
+    expected = documented[names.index('Adapter')]
+    found = peers.count(METHODS['Adapter'], expected.training.case)
+    assert found.parameters == expected.parameters
+    for phase in ('training', 'inference'):
+        old, new = getattr(expected, phase), getattr(found, phase)
+        assert (new.flops, new.kept) == (old.flops, old.kept)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,11 @@
 """Count and time all forms of a case."""
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
@@ -20,7 +20,7 @@ from .cases import (
 )
 from .counting import count_inference, count_training
 from .forms import FORMS
-from .timing import gpu_peak, interleave, matmul_rate
+from .timing import float32_products, gpu_peak, interleave, matmul_rate
 
 PASSES = ('training', 'inference')
 
@@ -117,24 +117,38 @@ def measure(
         for form, model in models.items():
             if phase == 'training':
                 cached = FORMS[form].cached
-                runs[form] = _whole_step(model.train(), case, device, cached)
+                runs[form] = whole_step(model.train(), case, device, cached)
             else:
                 runs[form] = inference_step(model.eval(), case, device)
-        seconds = interleave(runs, rounds, warmup, device, clock)
-        for row in rows:
-            if row.phase == phase:
-                row.seconds = seconds[row.form]
-                row.matmul = rate
-                peak = gpu_peak(runs[row.form], device)
-                row.peak = row.peak if peak is None else peak
+        with float32_products(case.precision):
+            seconds = interleave(runs, rounds, warmup, device, clock)
+            for row in rows:
+                if row.phase == phase:
+                    row.seconds = seconds[row.form]
+                    row.matmul = rate
+                    peak = gpu_peak(runs[row.form], device)
+                    row.peak = row.peak if peak is None else peak
         runs.clear()
         gc.collect()
     return rows
 
 
-def _whole_step(model: nn.Module, case: Case, device: str, cached: bool):
+def whole_step(
+    model: nn.Module, case: Case, device: str, cached: bool
+) -> Callable[[], Tensor]:
+    """Return a training step, which returns its loss.
+
+    Args:
+        model (nn.Module): See :func:`.training_step`, as for all others.
+    """
     forward, rest = training_step(model, case, device, cached)
-    return lambda: rest(forward())
+
+    def step() -> Tensor:
+        loss = forward()
+        rest(loss)
+        return loss.detach()
+
+    return step
 
 
 def check_agreement(models: dict[str, nn.Module], case: Case, device: str):

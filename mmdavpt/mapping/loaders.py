@@ -22,20 +22,18 @@ def first_pass_loader(
     return _loader_like(dataloader, training_images(dataloader), sampler, seed)
 
 
-def sample_loader(
-    dataloader: DataLoader, max_images: int, seed: int
-) -> DataLoader:
+def sample_loader(loader: DataLoader, most: int, seed: int) -> DataLoader:
     """Return a loader of some training images, the same on every rank.
 
     Args:
-        dataloader (DataLoader): The training loader.
-        max_images (int): The number of images, chosen by ``seed``.
+        loader (DataLoader): The training loader.
+        most (int): The number of images, chosen by ``seed``.
         seed (int): Seed of the choice and of the workers.
     """
-    dataset = training_images(dataloader)
+    dataset = training_images(loader)
     chosen = np.random.default_rng(seed).permutation(len(dataset))
-    dataset = Subset(dataset, sorted(chosen[:max_images].tolist()))
-    return _loader_like(dataloader, dataset, SequentialSampler(dataset), seed)
+    dataset = Subset(dataset, sorted(chosen[:most].tolist()))
+    return _loader_like(loader, dataset, SequentialSampler(dataset), seed)
 
 
 def batch_size_of(dataloader: DataLoader) -> int:

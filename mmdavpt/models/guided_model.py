@@ -22,11 +22,6 @@ from .guidance import PromptGuidance, Regions, tokens_of_regions
 from .losses import symmetric_kl
 from .pretrained import Normalization
 
-#: Advice for weights that do not fit.
-ADVICE = (
-    'use the config of its training, or list the patterns of weights that may '
-    "differ in the model's `load_allowed`"
-)
 #: The ``loss`` of a base class of heads to what computes it of logits.
 BY_LOGITS = {ClsHead.loss: '_get_loss', BaseDecodeHead.loss: 'loss_by_feat'}
 
@@ -100,7 +95,7 @@ class GuidedModelMixin:
         source = metadata.get(SOURCE)
         if source is not None and self.load_allowed is not None:
             # mmengine would keep random weights and only log their names.
-            check_fit(self, state_dict, source, self.load_allowed, ADVICE)
+            check_fit(self, state_dict, source, self.load_allowed)
         super()._load_from_state_dict(state_dict, prefix, metadata, *args)
 
     def init_weights(self) -> None:
@@ -164,14 +159,12 @@ class GuidedModelMixin:
         self.eval()
         sums, counts = guidance.new_sums, guidance.new_counts
         for number, batch in enumerate(track(loader, 'first pass')):
-            accumulate(sums, counts, *self._unprompted_samples(number, batch))
+            accumulate(sums, counts, *self._unprompted(number, batch))
             if stopped():
                 break
         self.train(was_training)
 
-    def _unprompted_samples(
-        self, number: int, batch: dict
-    ) -> tuple[Tensor, Tensor]:
+    def _unprompted(self, number: int, batch: dict) -> tuple[Tensor, Tensor]:
         """Return the features (M, C) and classes (M, ) of a raw batch."""
         drawn = self.draw_labels(batch['data_samples'], number, True)
         # As in training, so that crops are padded to one size.

@@ -6,7 +6,6 @@ from mmdavpt.errors import UsageError
 from mmdavpt.registry import DATASETS
 
 from . import benchmarks
-from .benchmarks import Benchmark
 from .list_files import to_samples
 
 #: The splits of every dataset, and the lists that each is read from.
@@ -25,7 +24,7 @@ SPLITS: dict[str, tuple[str, ...]] = {
 SETS = benchmarks.read_table('fgvc.csv', tuple(SPLITS))
 
 
-def set_from(name: str) -> Benchmark:
+def set_from(name: str) -> benchmarks.Benchmark:
     """Return a fine-grained dataset by its name, title, folder or alias.
 
     Args:

@@ -56,18 +56,15 @@ def training_images(dataloader: DataLoader) -> Subset:
 
 
 def _loader_like(
-    dataloader: DataLoader,
-    dataset: Subset,
-    sampler: dict | SequentialSampler,
-    seed: int,
+    loader: DataLoader, dataset: Subset, sampler: Any, seed: int
 ) -> DataLoader:
     """Return a loader of a dataset with the settings of another loader."""
     return Runner.build_dataloader(
         dict(
             dataset=dataset,
-            batch_size=batch_size_of(dataloader),
-            num_workers=dataloader.num_workers,
-            collate_fn=dataloader.collate_fn,
+            batch_size=batch_size_of(loader),
+            num_workers=loader.num_workers,
+            collate_fn=loader.collate_fn,
             sampler=sampler,
         ),
         seed=seed,

@@ -9,9 +9,7 @@ from torch import nn
 
 from mmdavpt.engine.class_counts import check_classes
 from mmdavpt.engine.resuming import stopping
-from mmdavpt.mapping.agreement import check_same_mapping
-from mmdavpt.mapping.loaders import batch_size_of, first_pass_loader
-from mmdavpt.mapping.refresh_schedule import RefreshSchedule
+from mmdavpt.mapping import agreement, loaders, refresh_schedule
 from mmdavpt.option_checks import check_count
 from mmdavpt.randomness import isolated_randomness
 from mmdavpt.registry import HOOKS
@@ -67,7 +65,7 @@ class PromptMappingHook(Hook):
         name = 'PromptMappingHook: `{}`'.format
         check_count(name('iters_per_epoch'), iters_per_epoch, 1)
         check_count(name('seed'), seed, 0)
-        self.schedule = RefreshSchedule(interval, begin)
+        self.schedule = refresh_schedule.RefreshSchedule(interval, begin)
         self.iters_per_epoch = iters_per_epoch
         self.seed = seed
 
@@ -113,7 +111,7 @@ class PromptMappingHook(Hook):
             model.guidance.collect()
         else:
             model.guidance.drop_new()
-        check_same_mapping(model.guidance.mapping)
+        agreement.check_same_mapping(model.guidance.mapping)
         if not isinstance(runner.train_loop, EpochBasedTrainLoop):
             self._refresh(runner, model, runner.iter + 1)
 
@@ -130,7 +128,8 @@ class PromptMappingHook(Hook):
         )
         stop = stopping.stop_request_of(runner)
         with isolated_randomness(self.seed):
-            loader = first_pass_loader(runner.train_dataloader, self.seed)
+            loader = runner.train_dataloader
+            loader = loaders.first_pass_loader(loader, self.seed)
             stopping.ignore_signals_in_workers(loader)
             model.observe_training_set(loader, lambda: stop.signal)
         stop.obey()
@@ -150,7 +149,7 @@ class PromptMappingHook(Hook):
         if self.iters_per_epoch is not None:
             return runner.iter, self.iters_per_epoch
         loader = runner.train_dataloader
-        images = batch_size_of(loader) * get_world_size()
+        images = loaders.batch_size_of(loader) * get_world_size()
         return runner.iter, math.ceil(len(loader.dataset) / images)
 
     def _warn_if_never_refreshed(self, runner: Runner) -> None:

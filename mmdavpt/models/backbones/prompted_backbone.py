@@ -11,9 +11,8 @@ from mmdavpt.models import tuners as tuning
 from mmdavpt.models.pretrained import Normalization
 from mmdavpt.option_checks import check_choice, layer_indices
 
-from . import prompts
+from . import freezing, prompts
 from .forward_pass import BackboneTokens, PrefixTokens, run_layers
-from .freezing import eval_frozen, freeze, store_matrices
 from .guided_tokens import TokenRequest
 from .layer_kinds import view_of
 from .layer_view import LayerView
@@ -94,7 +93,7 @@ class PromptedBackbone(nn.Module):
         self.bias_delta = tuning.Bias(sizes, bias) if bias else None
         self.tuners = tuning.build_tuners(tuners, sizes)
         self.adapt_tuners()
-        freeze(self, trainable)
+        freezing.freeze(self, trainable)
         self.store_frozen(frozen_dtype)
 
     def embed(self, images: Tensor, acting: tuning.Acting) -> PrefixTokens:
@@ -145,7 +144,7 @@ class PromptedBackbone(nn.Module):
             ValueError: If no matrix is frozen.
         """
         stored = dtype is not None or self.frozen_dtype is not None
-        if stored and not store_matrices(self, FROZEN_DTYPES[dtype]):
+        if stored and not freezing.store_matrices(self, FROZEN_DTYPES[dtype]):
             raise ValueError(
                 '`frozen_dtype` has no effect, since `trainable` names the '
                 'weights of all linear layers and convolutions; remove it'
@@ -157,7 +156,7 @@ class PromptedBackbone(nn.Module):
         super()._apply(*args, **kwargs)
         # A fingerprint depends on their type, which `float()` would change.
         if self.frozen_dtype is not None:
-            store_matrices(self, torch.bfloat16)
+            freezing.store_matrices(self, torch.bfloat16)
         return self
 
     def precision(self) -> AbstractContextManager:
@@ -248,7 +247,7 @@ class PromptedBackbone(nn.Module):
         """
         super().train(mode)
         if mode:
-            eval_frozen(self)
+            freezing.eval_frozen(self)
             for tuner in self.tuners.values():
                 if isinstance(tuner, tuning.SelectiveTuner):
                     tuner.check_selection(self)

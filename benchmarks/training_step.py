@@ -22,7 +22,7 @@ from benchmarks.speed import report  # noqa: E402
 from benchmarks.speed.cases import Case  # noqa: E402
 from benchmarks.speed.forms import FORMS  # noqa: E402
 from benchmarks.speed.measuring import PASSES, measure  # noqa: E402
-from benchmarks.speed.timing import CLOCKS  # noqa: E402
+from benchmarks.speed.timing import CLOCKS, PRECISIONS  # noqa: E402
 from mmdavpt.cli.messages import exit_with_sentence  # noqa: E402
 from mmdavpt.errors import UsageError  # noqa: E402
 
@@ -45,8 +45,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add('--batch', nargs='+', type=int, default=[8])
     add('--size', nargs='+', type=int, default=[224], help='pixels')
     add('--classes', type=int, default=100)
-    precisions = ['fp32', 'bf16', 'fp16']
-    add('--precision', nargs='+', choices=precisions, default=['fp32'])
+    add('--precision', nargs='+', choices=list(PRECISIONS), default=['fp32'])
     add(
         '--forms',
         nargs='+',

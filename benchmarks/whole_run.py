@@ -35,7 +35,7 @@ from mmdavpt.checks import rehearsal  # noqa: E402
 from mmdavpt.cli import common, folder_config, train  # noqa: E402
 from mmdavpt.cli.options import parse_arguments  # noqa: E402
 from mmdavpt.datasets.glyphs.dataset import GlyphDataset  # noqa: E402
-from mmdavpt.engine.hooks import prompt_hooks  # noqa: E402
+from mmdavpt.engine import hooks  # noqa: E402
 from mmdavpt.engine.runner import DAVPTRunner  # noqa: E402
 
 IMPORTS = time.process_time() - IMPORTED_FROM
@@ -51,8 +51,8 @@ FUNCTIONS = {
     'building': [(common, 'build_runner')],
     'rehearsal': [(rehearsal, 'rehearse')],
     'first pass': [
-        (prompt_hooks.PromptMappingHook, 'before_train'),
-        (prompt_hooks.PromptInitHook, 'before_train'),
+        (hooks.PromptMappingHook, 'before_train'),
+        (hooks.PromptInitHook, 'before_train'),
     ],
     'loading': [(_BaseDataLoaderIter, '__next__')],
     'steps': [(BaseModel, 'train_step')],

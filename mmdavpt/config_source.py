@@ -12,7 +12,7 @@ from pathlib import Path
 from pprint import pformat
 from typing import TYPE_CHECKING
 
-from .errors import UsageError, did_you_mean
+from .errors import UsageError, did_you_mean, prefix_errors
 from .shipped import CONFIGS, locate_config
 
 if TYPE_CHECKING:
@@ -132,10 +132,8 @@ def load_with_variables(
     if bases := Config._get_base_files(str(path)):
         absolute = [b if '::' in b else str(path.parent / b) for b in bases]
         variables = {**variables, '_base_': absolute}
-    try:
+    with prefix_errors(path.name, UsageError):
         source = replace_variables(source, variables)
-    except UsageError as error:
-        raise UsageError(f'{path.name}: {error}') from None
     source = re.sub(r'\{\{\s*fileDirname\s*\}\}', str(path.parent), source)
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, path.name)

@@ -52,17 +52,14 @@ def check_dependencies(versions: Mapping[str, str]) -> None:
             f'{" and ".join(missing)} is not installed. Run '
             f'`pip install {" ".join(missing)}`.'
         )
-    if 'pycocotools' in versions and _major(versions, 'transformers') >= 5:
+    major = int(versions.get('transformers', '0').partition('.')[0])
+    if 'pycocotools' in versions and major >= 5:
         raise ImportError(
             'MMPretrain cannot be imported with both pycocotools and '
             f'transformers {versions["transformers"]} installed. Run '
             "`pip uninstall -y pycocotools`, or `pip install 'transformers<5'`"
             ' if you use its multimodal models.'
         )
-
-
-def _major(versions: Mapping[str, str], name: str) -> int:
-    return int(versions.get(name, '0').partition('.')[0])
 
 
 def installed_versions() -> dict[str, str]:

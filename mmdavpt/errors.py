@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 
@@ -11,6 +12,24 @@ class UsageError(ValueError):
 
     Tools print it as one sentence, without a traceback.
     """
+
+
+@contextmanager
+def prefix_errors(text: str, *kinds: type[Exception]) -> Iterator[None]:
+    """Turn errors into a :class:`UsageError` that begins with a text.
+
+    Args:
+        text (str): Where the error is.
+        *kinds (type[Exception]): Kinds of errors.
+
+    Raises:
+        UsageError: If the block raises an error of one of these kinds.
+    """
+    try:
+        yield
+    except kinds as error:
+        why = str(error) or type(error).__name__
+        raise UsageError(f'{text}: {why}') from error
 
 
 def warn(sentence: str) -> None:

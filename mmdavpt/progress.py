@@ -2,12 +2,11 @@
 
 import os
 from collections.abc import Iterable
-from typing import Any
 
 
 def track(
     items: Iterable, description: str, total: int | None = None
-) -> Iterable[Any]:
+) -> Iterable:
     """Iterate over items, with a progress bar on stderr if it is a terminal.
 
     Args:

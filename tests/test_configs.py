@@ -222,6 +222,21 @@ def test_recommended_method_trains_what_it_says(task, method, trained):
         assert all(n.endswith('bias') for n in names if 'backbone' in n)
 
 
+@pytest.mark.parametrize('task', ['classification', 'segmentation'])
+@pytest.mark.parametrize('timm_model', [None, 'vit_small_patch14_reg4_dinov2'])
+def test_recommended_frozen_dtype(task, timm_model):
+    path = str(CONFIGS[f'recommended/{task}.py'])
+    options = dict(frozen_dtype='bfloat16', arch='s', timm_model=timm_model)
+    if timm_model is not None:
+        options['backbone_options'] = {}
+    model = build_model(load_config(path, options))
+    sizes = {torch.bfloat16: 0, torch.float32: 0}
+    for parameter in model.backbone.parameters():
+        sizes[parameter.dtype] += parameter.numel()
+    # Positions at the size of pre-training, [CLS], norms, biases, prompts.
+    assert sizes[torch.float32] < 0.05 * sizes[torch.bfloat16]
+
+
 @pytest.mark.parametrize('method, count', [('mp', 0), ('mp-plus', 442_368)])
 @pytest.mark.parametrize(
     'timm_model, extra', [(None, 1), ('vit_base_patch14_reg4_dinov2', 5)]

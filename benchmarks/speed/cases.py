@@ -19,6 +19,7 @@ from mmdavpt.models.backbones import frozen_prefix
 from mmdavpt.registry import MODELS
 
 from .forms import FORMS
+from .timing import PRECISIONS
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / '_base_' / 'models'
 FAMILIES = {
@@ -39,8 +40,8 @@ class Case:
         size (int): Height and width of an image in pixels. Defaults to 224.
         classes (int): Defaults to 100.
         patch (int): Height and width of a patch in pixels. Defaults to 16.
-        precision (str): 'fp32', or 'bf16' or 'fp16' under autocast.
-            Defaults to 'fp32'.
+        precision (str): Key of :data:`.timing.PRECISIONS`: 'bf16' and 'fp16'
+            are autocast. Defaults to 'fp32'.
     """
 
     model: str
@@ -271,11 +272,9 @@ def autocast(precision: str, device: str) -> torch.autocast:
     """Return the context of a precision.
 
     Args:
-        precision (str): 'fp32', 'bf16' or 'fp16'.
+        precision (str): Key of :data:`.timing.PRECISIONS`.
         device (str): The device.
     """
-    return torch.autocast(
-        torch.device(device).type,
-        torch.float16 if precision == 'fp16' else torch.bfloat16,
-        enabled=precision != 'fp32',
-    )
+    dtype = PRECISIONS[precision]
+    kind, low = torch.device(device).type, dtype != torch.float32
+    return torch.autocast(kind, dtype if low else None, enabled=low)

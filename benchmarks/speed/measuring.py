@@ -1,7 +1,7 @@
 """Count and time all forms of a case."""
 
 import gc
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import torch
@@ -20,7 +20,7 @@ from .cases import (
 )
 from .counting import count_inference, count_training
 from .forms import FORMS
-from .timing import gpu_peak, interleave, matmul_rate
+from .timing import float32_products, gpu_peak, interleave, matmul_rate
 
 PASSES = ('training', 'inference')
 
@@ -188,22 +188,36 @@ def time_rows(
         model = models[row.form]
         if row.phase == 'training':
             cached = row.form in FORMS and FORMS[row.form].cached
-            run = _whole_step(model.train(), row.case, device, cached)
+            run = whole_step(model.train(), row.case, device, cached)
         else:
             run = inference_step(model.eval(), row.case, device)
         runs[row.form] = run
-    seconds = interleave(runs, rounds, warmup, device, clock)
-    for row in rows:
-        row.seconds = seconds[row.form]
-        peak = gpu_peak(runs[row.form], device)
-        row.peak = row.peak if peak is None else peak
+    with float32_products(rows[0].case.precision):
+        seconds = interleave(runs, rounds, warmup, device, clock)
+        for row in rows:
+            row.seconds = seconds[row.form]
+            peak = gpu_peak(runs[row.form], device)
+            row.peak = row.peak if peak is None else peak
     runs.clear()
     gc.collect()
 
 
-def _whole_step(model: nn.Module, case: Case, device: str, cached: bool):
+def whole_step(
+    model: nn.Module, case: Case, device: str, cached: bool
+) -> Callable[[], Tensor]:
+    """Return a training step, which returns its loss.
+
+    Args:
+        model (nn.Module): See :func:`.training_step`, as for all others.
+    """
     forward, rest = training_step(model, case, device, cached)
-    return lambda: rest(forward())
+
+    def step() -> Tensor:
+        loss = forward()
+        rest(loss)
+        return loss.detach()
+
+    return step
 
 
 def check_agreement(models: dict[str, nn.Module], case: Case, device: str):

@@ -2,13 +2,22 @@
 
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 
 #: Wall time, or processor time of all threads of this process.
 CLOCKS = dict(wall=time.perf_counter, processor=time.process_time)
+#: Precision to the type of the operands of matrix products. TF32 rounds those
+#: of float32 in the tensor cores of a GPU.
+PRECISIONS = dict(
+    fp32=torch.float32,
+    tf32=torch.float32,
+    bf16=torch.bfloat16,
+    fp16=torch.float16,
+)
 
 
 def interleave(
@@ -85,18 +94,34 @@ def matmul_rate(
 
     Args:
         device (str): The device.
-        precision (str): 'fp32', 'bf16' or 'fp16'.
+        precision (str): Key of :data:`PRECISIONS`.
         clock (str): Key of ``CLOCKS``. Defaults to 'wall'.
         rounds (int): The best of these counts. Defaults to 10.
     """
     on_gpu = torch.device(device).type == 'cuda'
     size = 8192 if on_gpu else 1024
-    dtype = dict(fp32=torch.float32, bf16=torch.bfloat16, fp16=torch.float16)[
-        precision
-    ]
+    dtype = PRECISIONS[precision]
     a, b = torch.randn(2, size, size, device=device, dtype=dtype)
-    seconds = interleave({'product': lambda: a @ b}, rounds, 2, device, clock)
+    with float32_products(precision):
+        runs = {'product': lambda: a @ b}
+        seconds = interleave(runs, rounds, 2, device, clock)
     return 2 * size**3 / min(seconds['product'])
+
+
+@contextmanager
+def float32_products(precision: str) -> Iterator[None]:
+    """Compute products of float32 in TF32 if that is the precision.
+
+    Args:
+        precision (str): Key of :data:`PRECISIONS`.
+    """
+    before = torch.get_float32_matmul_precision()
+    tf32 = precision == 'tf32'
+    torch.set_float32_matmul_precision('high' if tf32 else 'highest')
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def gpu_peak(run: Callable[[], Any], device: str) -> int | None:

@@ -26,6 +26,7 @@ classes = ['class_0', 'class_1']
 arch = 'b'
 # A file or timm://NAME; None is DINOv2 of this arch.
 weights = None
+frozen_dtype = None  # 'bfloat16' halves the memory of the frozen weights
 # Five settings that belong to the weights (docs/weights.md).
 patch_size = 14
 backbone_options = dict(layer_scale_init_value=1e-5)
@@ -124,6 +125,7 @@ model = dict(
         **{**backbone, **methods.get(method, tuner)},
         img_size=size,
         init_cfg=dict(type='Pretrained', checkpoint=checkpoint),
+        frozen_dtype=frozen_dtype,
         **backbone_options,
     ),
     head=dict(

@@ -40,6 +40,7 @@ background_class = None  # number of a class that guides no prompt
 arch = 'b'
 # A file or timm://NAME; None is DINOv2 of this arch.
 weights = None
+frozen_dtype = None  # 'bfloat16' halves the memory of the frozen weights
 # Five settings that belong to the weights (docs/weights.md).
 patch_size = 14
 backbone_options = dict(layer_scale_init_value=1e-5)
@@ -258,6 +259,7 @@ model = dict(
         out_type='featmap',
         **parts['features'],
         init_cfg=dict(type='Pretrained', checkpoint=checkpoint),
+        frozen_dtype=frozen_dtype,
         **backbone_options,
         **methods.get(method, tuner),
     ),

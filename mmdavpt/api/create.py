@@ -41,7 +41,9 @@ def create_model(
         task (str): Or 'segmentation'. Defaults to 'classification'.
         pretrained (bool | str): Whether to load the weights of ``name``; or
             another source for the model of timm. Defaults to True.
-        **settings: Other variables of the config, such as ``classes``.
+        **settings: Other variables of the config, such as ``classes``, or
+            ``frozen_dtype='bfloat16'``, which halves the memory of the
+            frozen weights.
 
     Returns:
         TunedModel: In training mode.
@@ -61,11 +63,11 @@ def create_model(
     variables |= dict(method=method, classes=classes)
     try:
         cfg = load_with_variables(path, variables | settings)
-    except AssertionError as error:  # a wrong size or head
+        if not pretrained:
+            cfg.model.backbone.init_cfg = None
+        model = TunedModel(describe_model(cfg, dict(classes=cfg.classes)))
+    except (AssertionError, ValueError) as error:  # a wrong option
         raise UsageError(str(error)) from error
-    if not pretrained:
-        cfg.model.backbone.init_cfg = None
-    model = TunedModel(describe_model(cfg, dict(classes=cfg.classes)))
     # mmengine would print three lines for each parameter.
     silent = patch.object(model.model, '_dump_init_info', lambda *args: None)
     with DefaultScope.overwrite_default_scope(cfg.default_scope), silent:

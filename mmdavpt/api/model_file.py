@@ -8,11 +8,8 @@ from unittest.mock import patch
 from mmengine.config import Config
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 
-from mmdavpt.checkpoints import save_checkpoint
+from mmdavpt.checkpoints import fit, safe_loading, save_checkpoint, tuned
 from mmdavpt.checkpoints.fingerprint import fingerprint, same_values
-from mmdavpt.checkpoints.fit import GUIDANCE, check_fit
-from mmdavpt.checkpoints.safe_loading import load_checked_file
-from mmdavpt.checkpoints.tuned import FINGERPRINT, strip_frozen
 from mmdavpt.errors import UsageError
 from mmdavpt.models.guided_model import GuidedModelMixin
 from mmdavpt.models.pretrained.reading import SET_PATH
@@ -53,8 +50,8 @@ def save_model(model: TunedModel, path: str, complete: bool = False) -> None:
     state = dict(model.model.state_dict())
     content = dict(state_dict=state, meta=dict(spec=spec))
     if not complete:
-        strip_frozen(content, model.model)
-        if FINGERPRINT in content['state_dict'] and not source:
+        tuned.strip_frozen(content, model.model)
+        if tuned.FINGERPRINT in content['state_dict'] and not source:
             raise UsageError('without pretrained weights use complete=True')
     save_checkpoint(content, str(path))
 
@@ -86,7 +83,8 @@ def load_model(
         UsageError: If a file cannot be read, does not have exactly the
             weights of the model, or was tuned on other frozen weights.
     """
-    content = load_checked_file(str(checkpoint or source))
+    file = str(checkpoint or source)
+    content = safe_loading.load_checked_file(file)
     meta = content.get('meta', {})
     spec = meta.get('spec')
     # mmengine would import any other name, and call it.
@@ -101,10 +99,10 @@ def load_model(
         )
     backbone = spec['model'].get('backbone') or {}
     name = (backbone.get('init_cfg') or {}).get('checkpoint', '')
-    near = Path(checkpoint or source).parent / name
+    near = Path(file).parent / name
     if weights or near.is_file():
-        file = weights or str(near)
-        backbone['init_cfg'] = dict(type='Pretrained', checkpoint=file)
+        found = weights or str(near)
+        backbone['init_cfg'] = dict(type='Pretrained', checkpoint=found)
     try:
         with only_registered:
             model = TunedModel(spec)
@@ -115,7 +113,7 @@ def load_model(
     state = content.get('state_dict', content)
     # Ours compare a state that says where it comes from.
     if state is content or not isinstance(model.model, GuidedModelMixin):
-        check_fit(model.model, state, str(checkpoint or source), [GUIDANCE])
+        fit.check_fit(model.model, state, file, [fit.GUIDANCE])
     _load_weights(model, content, share, str(source))
     return model.eval()
 
@@ -135,7 +133,7 @@ def _load_weights(
     named = share.model.named_parameters()
     frozen = {name: x for name, x in named if not x.requires_grad}
     own = {name: x for name, x in state.items() if name in frozen}
-    mark = state.pop(FINGERPRINT, fingerprint(own))
+    mark = state.pop(tuned.FINGERPRINT, fingerprint(own))
     given, shared = model.settings, share.settings
     keys = {k for k in given | shared if given.get(k) != shared.get(k)}
     same_images = keys <= model.spec['model']['backbone'].keys()

@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from mmdavpt.datasets.image_files import UNDECODABLE
-from mmdavpt.errors import UsageError
+from mmdavpt.errors import UsageError, prefix_errors
 from mmdavpt.registry import TRANSFORMS
 
 #: A file, an RGB array of type uint8 and shape (H, W, 3), or a PIL image.
@@ -75,10 +75,8 @@ class ImageTransform:
             UsageError: If it cannot be read, or is not RGB.
         """
         if isinstance(image, str | os.PathLike):
-            try:
+            with prefix_errors(f'{image} cannot be read', *UNDECODABLE):
                 return self._loader(dict(img_path=os.fspath(image)))
-            except UNDECODABLE as error:
-                raise UsageError(f'{image} cannot be read: {error}') from error
         if isinstance(image, Image.Image):
             if image.mode[0] in 'IF':  # PIL would cut values at 255
                 raise UsageError(f'a PIL image of mode {image.mode} is no RGB')

@@ -22,6 +22,9 @@ from mmdavpt.registry import MODELS
 from .transform import ImageTransform, Picture
 from .video import frames_of
 
+#: Images and labels, see :class:`TunedModel`.
+Batches = Iterable[tuple[Tensor, Tensor]]
+
 
 def describe_model(cfg: Config, meta: Mapping) -> dict:
     """Return what a config says about a model, as plain values.
@@ -114,16 +117,14 @@ class TunedModel(nn.Module):
         others = dict(num_classes=None, pipeline=steps)  # of labels
         return cfg['backbone'] | cfg['data_preprocessor'] | others
 
-    def init_prompts(
-        self, loader: Iterable[tuple[Tensor, Tensor]], num_images: int = 200
-    ) -> None:
+    def init_prompts(self, loader: Batches, num_images: int = 200) -> None:
         """Start prompts as centers of their layer's tokens, before training.
 
         The recommended configs do the same. The other ranks of a distributed
         training take the values of rank 0, as DDP does at its start.
 
         Args:
-            loader (Iterable[tuple[Tensor, Tensor]]): Images and labels of the
+            loader (Batches): Images and labels of the
                 training set.
             num_images (int): About how many images to read. Defaults to 200.
         """
@@ -136,13 +137,11 @@ class TunedModel(nn.Module):
         if len(self.model.backbone.prompts):
             init_prompts(self.model, batches, read)
 
-    def fit_mapping(
-        self, loader: Iterable[tuple[Tensor, Tensor]], seed: int = 0
-    ) -> None:
+    def fit_mapping(self, loader: Batches, seed: int = 0) -> None:
         """Map classes to prompts, before training; without guidance, nothing.
 
         Args:
-            loader (Iterable[tuple[Tensor, Tensor]]): Images and labels of the
+            loader (Batches): Images and labels of the
                 training set; of each rank's own part.
             seed (int): Of k-means++ and of drawn labels. Defaults to 0.
         """

@@ -1,6 +1,6 @@
 """Check that a state has exactly the weights of a model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from torch import Tensor, nn
@@ -10,10 +10,11 @@ from mmdavpt.errors import UsageError, first_few
 from .frozen import frozen_weights
 from .tuned import FINGERPRINT, resume_only
 
-#: Default advice about a mismatched state, for users of the tools.
-TOOL_ADVICE = (
-    'use the --cfg-options of its training, or list what may differ in '
-    '`load_allowed`, such as --cfg-options load_allowed=head.*'
+#: What to do about a mismatched state.
+ADVICE = (
+    'use the config and --cfg-options of its training, or list what may '
+    'differ in `load_allowed` (a key of the config, such as --cfg-options '
+    'load_allowed=head.*, or an attribute of the model)'
 )
 
 #: Prediction does not use the state of the guidance, so a guided checkpoint
@@ -22,43 +23,35 @@ TOOL_ADVICE = (
 GUIDANCE = 'guidance.*'
 
 
+#: Weights by name.
+Weights = Mapping[str, Tensor]
 #: Missing names, unexpected names, and names with another shape.
 Mismatch = tuple[list[str], list[str], list[str]]
 
 
-def compare_weights(
-    target: Mapping[str, Tensor], given: Mapping[str, Tensor]
-) -> Mismatch:
+def compare_weights(target: Weights, given: Weights) -> Mismatch:
     """Return the names in which weights differ from those of a model.
 
     Args:
-        target (Mapping[str, Tensor]): The state of the model.
-        given (Mapping[str, Tensor]): Names to tensors.
+        target (Weights): The state of the model.
+        given (Weights): Names to tensors.
     """
+    shapes = {n: getattr(value, 'shape', None) for n, value in given.items()}
     return (
         [name for name in target if name not in given],
         [name for name in given if name not in target],
-        [
-            name
-            for name, value in given.items()
-            if name in target
-            and getattr(value, 'shape', None) != target[name].shape
-        ],
+        [n for n in given if n in target and shapes[n] != target[n].shape],
     )
 
 
-def describe_mismatch(
-    missing: Sequence[str],
-    unexpected: Sequence[str],
-    mismatched: Sequence[str],
-) -> str:
+def describe_mismatch(mismatch: Iterable[Sequence[str]]) -> str:
     """Return a clause about differing weights, empty if there are none.
 
     Args:
-        missing (Sequence[str]): Names, as of :func:`compare_weights`.
-        unexpected (Sequence[str]): Names.
-        mismatched (Sequence[str]): Names.
+        mismatch (Iterable[Sequence[str]]): Names, as of
+            :func:`compare_weights`.
     """
+    missing, unexpected, mismatched = mismatch
     found = {
         'is missing': missing,
         'has a mismatched shape of': mismatched,
@@ -67,7 +60,7 @@ def describe_mismatch(
     return ' and '.join(f'{k} {first_few(v)}' for k, v in found.items() if v)
 
 
-def state_mismatch(model: nn.Module, state: Mapping[str, Tensor]) -> Mismatch:
+def state_mismatch(model: nn.Module, state: Weights) -> Mismatch:
     """Return the names in which a state differs from a model.
 
     A tuned-only state may lack frozen weights: the model compares them by
@@ -75,7 +68,7 @@ def state_mismatch(model: nn.Module, state: Mapping[str, Tensor]) -> Mismatch:
 
     Args:
         model (nn.Module): The model, without wrapper.
-        state (Mapping[str, Tensor]): Names to tensors; a leading 'module.'
+        state (Weights): Names to tensors; a leading 'module.'
             is ignored.
     """
     given = {k.removeprefix('module.'): value for k, value in state.items()}
@@ -88,11 +81,7 @@ def state_mismatch(model: nn.Module, state: Mapping[str, Tensor]) -> Mismatch:
 
 
 def check_fit(
-    model: nn.Module,
-    state: dict,
-    source: str,
-    allowed: Sequence[str] = (),
-    advice: str = TOOL_ADVICE,
+    model: nn.Module, state: dict, source: str, allowed: Sequence[str] = ()
 ) -> None:
     """Check that a state has exactly the weights of a model.
 
@@ -103,8 +92,6 @@ def check_fit(
         source (str): Origin of the state, for the message.
         allowed (Sequence[str]): Patterns of names that may differ, such as
             ``'head.*'``. Defaults to ().
-        advice (str): What to do, for the message. Defaults to the advice for
-            users of the tools.
 
     Raises:
         UsageError: If a difference is not allowed.
@@ -121,11 +108,11 @@ def check_fit(
     def refused(name: str) -> bool:
         return not any(fnmatchcase(name, pattern) for pattern in allowed)
 
-    problems = describe_mismatch(*([*filter(refused, m)] for m in mismatch))
+    problems = describe_mismatch([*filter(refused, m)] for m in mismatch)
     if problems:
         raise UsageError(
             f'{source} should have exactly the {len(own)} weights of this '
-            f'model, but {problems}: it was made with another config; {advice}'
+            f'model, but {problems}: it was made with another config; {ADVICE}'
         )
     for name in mismatched:
         state.pop(name, None)

@@ -4,7 +4,7 @@ import copy
 
 from torch import Tensor, nn
 
-from mmdavpt.errors import UsageError, first_few
+from mmdavpt.errors import UsageError, first_few, prefix_errors
 
 from .fingerprint import fingerprint, same_values
 
@@ -38,13 +38,10 @@ def reload_pretrained(model: nn.Module) -> list[str]:
             'on, but the config names none; set model.backbone.init_cfg='
             "dict(type='Pretrained', checkpoint=FILE)"
         )
+    needed = 'a tuned-only checkpoint needs the frozen weights'
     for module in modules:
-        try:
+        with prefix_errors(needed, FileNotFoundError):
             module.load_pretrained_weights()
-        except FileNotFoundError as error:
-            raise UsageError(
-                f'a tuned-only checkpoint needs the frozen weights: {error}'
-            ) from error
     return [module.init_cfg['checkpoint'] for module in modules]
 
 

@@ -1,7 +1,6 @@
 """Convert metadata of a checkpoint to types that load without unpickling."""
 
 from pathlib import PurePath
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +10,7 @@ from mmdavpt.dependencies import installed_versions
 from mmdavpt.version import __version__
 
 
-def to_plain(value: Any) -> Any:
+def to_plain(value: object) -> object:
     """Convert NumPy numbers, paths and special containers to Python's own.
 
     Functions in dicts are dropped. The state of
@@ -20,8 +19,8 @@ def to_plain(value: Any) -> Any:
     were built.
 
     Args:
-        value (Any): Dicts, lists and tuples are converted recursively; other
-            types are returned unchanged.
+        value (object): Dicts, lists and tuples are converted recursively;
+            other types are returned unchanged.
     """
     if isinstance(value, ConfigDict):
         value = value.to_dict()

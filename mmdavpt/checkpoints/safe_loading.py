@@ -7,7 +7,6 @@ with its file, so that a model of this package can demand all of its weights.
 """
 
 from collections import OrderedDict
-from typing import Any
 
 from mmengine.runner.checkpoint import CheckpointLoader
 
@@ -28,12 +27,12 @@ def install_safe_loading() -> None:
         CheckpointLoader.register_scheme(scheme, load_checked_file, force=True)
 
 
-def load_checked_file(filename: str, map_location: Any = None) -> dict:
+def load_checked_file(filename: str, map_location: object = None) -> dict:
     """Read a file, and write its name into the metadata of its weights.
 
     Args:
         filename (str): Path or address, see :func:`.read_run_checkpoint`.
-        map_location (Any): See ``torch.load``. Defaults to None.
+        map_location (object): See ``torch.load``. Defaults to None.
     """
     path = fetch_url(filename) if '://' in filename else filename
     content = read_run_checkpoint(path, map_location)

@@ -141,21 +141,6 @@ def fill_frozen(
         state[prefix + name] = own[name]
 
 
-def fill_frozen_everywhere(checkpoint: dict, model: nn.Module) -> None:
-    """Add the frozen weights of a model to all states of a checkpoint.
-
-    Args:
-        checkpoint (dict): Of a runner, changed in place.
-        model (nn.Module): See :func:`fill_frozen`.
-
-    Raises:
-        UsageError: See :func:`fill_frozen`.
-    """
-    for key, prefix in STATES.items():
-        if key in checkpoint:
-            fill_frozen(model, checkpoint[key], prefix)
-
-
 def resume_only(model: nn.Module) -> set[str]:
     """Return the names of buffers that only resuming needs.
 

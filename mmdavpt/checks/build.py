@@ -105,26 +105,23 @@ class DryRunner(Runner):
                 raise
         return None  # it needs the values of its weights
 
-    def build_dataloader(
-        self, dataloader: dict, seed: int | None = None, **kwargs
-    ) -> DataLoader:
+    def build_dataloader(self, loader: dict, *args, **kwargs) -> DataLoader:
         """Build a loader that counts instead of reading its data.
 
         Args:
-            dataloader (dict): The config of the loader.
-            seed (int, optional): See :meth:`Runner.build_dataloader`.
-                Defaults to None.
+            loader (dict): The config of the loader.
+            *args: See :meth:`Runner.build_dataloader`.
             **kwargs: See there.
         """
-        given = dict(dataloader)
+        given = dict(loader)
         dataset = build_unread(given['dataset'])
         count = 1 + BATCHES * (given.get('batch_size') or 1)
         given['dataset'] = _Counted(dataset, count)
-        Runner.build_dataloader(given, seed=seed, **kwargs)
+        Runner.build_dataloader(given, *args, **kwargs)
         # An iterator of mmengine's loops would start the workers.
         for key in ('num_workers', 'persistent_workers', 'prefetch_factor'):
             given.pop(key, None)
-        return Runner.build_dataloader(dict(given, timeout=0), seed, **kwargs)
+        return Runner.build_dataloader(dict(given, timeout=0), *args, **kwargs)
 
     @property
     def max_iters(self) -> int:

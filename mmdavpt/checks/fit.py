@@ -8,13 +8,7 @@ from mmengine.config import Config
 from mmpretrain.models import MultiLabelClsHead
 from torch import nn
 
-from mmdavpt.engine.class_counts import (
-    class_count_defect,
-    classes_of_heads,
-    heads_of,
-    label_defect,
-    metainfo_of,
-)
+from mmdavpt.engine import class_counts
 
 from .build import DryRunner
 from .data.list_findings import class_list_findings
@@ -30,20 +24,22 @@ def class_mismatches(cfg: Config, dry: DryRunner) -> Iterator[str]:
             if finding.severity == 'error':
                 yield finding.sentence
     loops = [dry.train_loop, dry.val_loop, dry.test_loop]
-    metas = [metainfo_of(loop.dataloader.dataset) for loop in loops if loop]
-    if defect := label_defect(metas[0], metas[-1]):
+    datasets = [loop.dataloader.dataset for loop in loops if loop]
+    metas = [*map(class_counts.metainfo_of, datasets)]
+    if defect := class_counts.label_defect(metas[0], metas[-1]):
         yield defect
     if len({meta.get('reduce_zero_label') for meta in metas} - {None}) > 1:
         yield (
             'reduce_zero_label differs between training and validation, so '
             'the labels of one are shifted by one; set the same for both'
         )
-    classes, heads = metas[0].get('classes'), classes_of_heads(dry.model)
+    classes = metas[0].get('classes')
+    heads = class_counts.classes_of_heads(dry.model)
     # Without guidance, a head may have classes that the data lacks.
     guided = getattr(dry.model, 'guidance', None) is not None
     fewest = 0 if guided else min(heads.values(), default=0)
     if classes is not None and fewest < len(classes):
-        if defect := class_count_defect(heads, len(classes)):
+        if defect := class_counts.class_count_defect(heads, len(classes)):
             yield defect
 
 
@@ -76,8 +72,8 @@ def wrong_losses(cfg: Config, dry: DryRunner) -> Iterator[str]:
     Some losses of MMSegmentation are for other outputs than a head has, and
     train without an error.
     """
-    heads = heads_of(dry.model)
-    for path in classes_of_heads(dry.model):
+    heads = class_counts.heads_of(dry.model)
+    for path in class_counts.classes_of_heads(dry.model):
         losses = getattr(heads[path], 'loss_decode', ())
         if not isinstance(losses, (nn.ModuleList, tuple)):
             losses = [losses]

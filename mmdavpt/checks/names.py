@@ -18,7 +18,7 @@ from mmdavpt.config_source import (
     load_with_variables,
     names_in,
 )
-from mmdavpt.errors import UsageError, did_you_mean, warn
+from mmdavpt.errors import UsageError, did_you_mean, prefix_errors, warn
 from mmdavpt.shipped import register_configs
 
 from .introspection import keys_read, walk
@@ -153,11 +153,8 @@ def set_option(
         hint = _hint(name, cfg, value)
         hint = hint or did_you_mean(name, {*variables, *known})
         raise UsageError(f'--cfg-options {key}: no run reads `{name}`{hint}')
-    try:
+    with prefix_errors(f'--cfg-options {key}', Exception):
         cfg.merge_from_dict({key: copy.deepcopy(value)})
-    except Exception as error:
-        why = str(error) or type(error).__name__
-        raise UsageError(f'--cfg-options {key}: {why}') from error
 
 
 def _hint(name: str, cfg: Config, value: Any) -> str:

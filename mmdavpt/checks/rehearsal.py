@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from os import listdir, path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import torch
 from mmengine.hooks import CheckpointHook, Hook
@@ -164,13 +163,14 @@ class TrialBatch:
     Args:
         files (list[str]): The image files, or the indices of samples without.
             Defaults to [].
-        data (Any): The raw batch. Defaults to None: a sample failed to load.
+        data (object): The raw batch. Defaults to None: a sample failed to
+            load.
         defect (str, optional): The defect of its labels or sizes, found before
             a step changes the batch. Defaults to None.
     """
 
     files: list[str] = field(default_factory=list)
-    data: Any = None
+    data: object = None
     defect: str | None = None
 
 
@@ -240,7 +240,7 @@ def explained(step: str, batch: TrialBatch | None = None) -> Iterator[None]:
         ) from error
 
 
-def _find_defect(data: Any, split: str) -> str | None:
+def _find_defect(data: object, split: str) -> str | None:
     """Return what is wrong with the labels or sizes of a batch."""
     data = data if isinstance(data, dict) else {}
     images, samples = data.get('inputs', ()), data.get('data_samples') or ()

@@ -76,19 +76,17 @@ def log(logger: MMLogger, record: logging.LogRecord) -> None:
             handler.handle(record)
 
 
-def show_warning(
-    message: Warning | str, category: type[Warning], *place
-) -> None:
+def show_warning(message: Warning | str, kind: type[Warning], *place) -> None:
     """Show a warning as one line, except what a user cannot change.
 
     Args:
         message (Warning | str): See :func:`warnings.showwarning`.
-        category (type[Warning]): See there.
+        kind (type[Warning]): Its category, see there.
         *place: What else is passed there.
     """
     text, modules = ' '.join(str(message).split()), callers()
     ignored = (
-        issubclass(category, (DeprecationWarning, FutureWarning))
+        issubclass(kind, (DeprecationWarning, FutureWarning))
         or 'importlib._bootstrap' in modules
         or any(part in text for part in HARMLESS)
     )

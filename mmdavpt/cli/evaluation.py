@@ -7,7 +7,7 @@ import os.path as osp
 from mmengine.config import Config, ConfigDict
 
 from mmdavpt.checks.introspection import walk
-from mmdavpt.errors import UsageError
+from mmdavpt.errors import UsageError, prefix_errors
 
 
 def is_segmentation(cfg: Config) -> bool:
@@ -41,10 +41,8 @@ def write_predictions(cfg: Config, out: str) -> None:
             )
         writers[0].output_dir = out
         # The metric creates it on rank 0 only, and other ranks do not wait.
-        try:
+        with prefix_errors('--out cannot be written', OSError):
             os.makedirs(out, exist_ok=True)
-        except OSError as error:
-            raise UsageError(f'--out cannot be written: {error}') from error
     elif suffix in ('.pkl', '.pickle'):
         dump = ConfigDict(type='DumpResults', out_file_path=out)
         cfg.test_evaluator = [*evaluators, dump]

@@ -137,15 +137,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return int(bool(failures))
 
 
-def list_runs(
-    rows: Sequence[Experiment], args: argparse.Namespace
-) -> list[Run]:
+def list_runs(rows: list[Experiment], args: argparse.Namespace) -> list[Run]:
     """Return all rows with all seeds, seed by seed.
 
     An interrupted command thus leaves every row with some seeds.
 
     Args:
-        rows (Sequence[Experiment]): The rows.
+        rows (list[Experiment]): The rows.
         args (argparse.Namespace): See :func:`add_arguments`.
     """
     root = Path(args.work_dir, Path(args.table).stem)

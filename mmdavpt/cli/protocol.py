@@ -9,7 +9,8 @@ import copy
 
 from mmengine.config import Config
 
-from mmdavpt.errors import UsageError, did_you_mean
+from mmdavpt.errors import UsageError
+from mmdavpt.option_checks import check_choice
 
 
 def with_protocol(cfg: Config, name: str | None = None) -> Config:
@@ -38,11 +39,7 @@ def with_protocol(cfg: Config, name: str | None = None) -> Config:
         if default is not None:
             why = f'this dumped config already has the protocol {default!r}'
         raise UsageError(f'--protocol {name}: {why}')
-    if name not in protocols:
-        raise UsageError(
-            f'the config has no protocol {name!r}; it has '
-            f'{", ".join(protocols)}{did_you_mean(name, protocols)}'
-        )
+    check_choice('the protocol of the config', name, protocols)
     cfg = copy.deepcopy(cfg)
     changes = cfg.pop('protocols')[name]
     cfg.protocol = name

@@ -1,14 +1,18 @@
 """Benchmark datasets: lookup by name, and the base of their readers."""
 
 import csv
+import json
 import os.path as osp
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mmpretrain.datasets import BaseDataset
 
-from mmdavpt.errors import UsageError, did_you_mean
+from mmdavpt.errors import UsageError
+from mmdavpt.option_checks import check_choice
+
+from .list_files import read_list
 
 
 @dataclass(frozen=True)
@@ -90,17 +94,57 @@ def find_by_name(
     for item in known:
         own = (item.name, item.title, *item.names)
         names |= dict.fromkeys(map(_simplify, own), item)
-    if _simplify(name) in names:
-        return names[_simplify(name)]
-    choices = list(dict.fromkeys(item.name for item in names.values()))
-    raise UsageError(
-        f'{kind} should be one of {choices}, but got {name!r}'
-        + did_you_mean(name, choices)
-    )
+    if _simplify(name) not in names:
+        choices = dict.fromkeys(item.name for item in names.values())
+        check_choice(kind, name, choices)
+    return names[_simplify(name)]
 
 
 def _simplify(name: object) -> str:
     return ''.join(c for c in str(name).lower() if c.isalnum())
+
+
+def read_json(path: str) -> object:
+    """Read a JSON file of a fine-grained dataset.
+
+    Args:
+        path (str): The file.
+
+    Raises:
+        UsageError: If it is missing, or not valid JSON.
+    """
+    try:
+        with open(path, encoding='utf-8-sig') as file:
+            return json.load(file)
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f'{path} cannot be read as JSON ({error}); make it with '
+            'tools/dataset_converters/fgvc_splits.py'
+        ) from None
+
+
+def read_class_names(path: str, ids: Sequence[object]) -> list[str]:
+    """Read the names of classes, in the order of the labels.
+
+    Args:
+        path (str): A JSON list, or a text file with a name a line.
+        ids (Sequence[object]): Ids of the classes, which serve as names
+            without such a file.
+
+    Raises:
+        UsageError: If the file does not name each class.
+    """
+    if not osp.isfile(path):
+        return [*map(str, ids)]
+    is_json = path.endswith('.json')
+    names = read_json(path) if is_json else [n for _, n in read_list(path)]
+    listed = isinstance(names, list)
+    if not listed or [*map(type, names)] != [str] * len(ids):
+        raise UsageError(
+            f'{path} should list the names of {len(ids)} classes, but is '
+            f'{str(names):.60}; correct it, or move it away'
+        )
+    return names
 
 
 class BenchmarkDataset(BaseDataset):
@@ -120,11 +164,7 @@ class BenchmarkDataset(BaseDataset):
     def __init__(
         self, benchmark: Benchmark, split: str, check_size: bool, **kwargs
     ) -> None:
-        if split not in benchmark.sizes:
-            raise UsageError(
-                f'the split should be one of {list(benchmark.sizes)}, but got '
-                f'{split!r}'
-            )
+        check_choice('the split', split, benchmark.sizes)
         self.benchmark, self.split = benchmark, split
         self.check_size = check_size
         super().__init__(ann_file='', **kwargs)
@@ -150,13 +190,12 @@ class BenchmarkDataset(BaseDataset):
                 'to read a subset'
             )
 
-    @staticmethod
-    def to_samples(folder: str, labels: Mapping[str, int]) -> list[dict]:
-        """Return the samples of images in a folder.
+    def name_classes(self, path: str, ids: Sequence[object]) -> None:
+        """Name the classes, unless ``metainfo`` does.
 
         Args:
-            folder (str): The folder.
-            labels (Mapping[str, int]): Paths below it to labels.
+            path (str): See :func:`read_class_names`.
+            ids (Sequence[object]): See there.
         """
-        pairs = [(osp.join(folder, path), k) for path, k in labels.items()]
-        return [dict(img_path=path, gt_label=k) for path, k in pairs]
+        if 'classes' not in self._metainfo:
+            self._metainfo['classes'] = tuple(read_class_names(path, ids))

@@ -1,14 +1,12 @@
 """Reader of the five fine-grained (FGVC) datasets with VPT's JSON lists."""
 
-import json
 import os.path as osp
-from collections.abc import Sequence
-from typing import Any
 
 from mmdavpt.errors import UsageError
 from mmdavpt.registry import DATASETS
 
-from .benchmarks import Benchmark, BenchmarkDataset, find_by_name, read_table
+from . import benchmarks
+from .list_files import to_samples
 
 #: The splits of every dataset, and the lists that each is read from.
 SPLITS: dict[str, tuple[str, ...]] = {
@@ -23,10 +21,10 @@ SPLITS: dict[str, tuple[str, ...]] = {
 #: in DA-VPT's released code, and the first one is the default folder. The
 #: images of Stanford Cars are not in cars_train and cars_test: both number
 #: them from 1, so the wrong one may hold an image of the same name.
-SETS = read_table('fgvc.csv', tuple(SPLITS))
+SETS = benchmarks.read_table('fgvc.csv', tuple(SPLITS))
 
 
-def set_from(name: str) -> Benchmark:
+def set_from(name: str) -> benchmarks.Benchmark:
     """Return a fine-grained dataset by its name, title, folder or alias.
 
     Args:
@@ -35,7 +33,8 @@ def set_from(name: str) -> Benchmark:
     Raises:
         UsageError: If there is no such dataset.
     """
-    return find_by_name(name, SETS.values(), 'the fine-grained dataset')
+    known, kind = SETS.values(), 'the fine-grained dataset'
+    return benchmarks.find_by_name(name, known, kind)
 
 
 #: Class ids of the lists: numbers, or strings such as NABirds' folders.
@@ -55,7 +54,7 @@ def read_list(path: str) -> dict[str, ClassId]:
         UsageError: If the file is missing, is not valid JSON, or holds
             anything else.
     """
-    entries = _read_json(path)
+    entries = benchmarks.read_json(path)
     listed = isinstance(entries, dict)
     if not listed or {*map(type, entries.values())} not in ({int}, {str}):
         raise UsageError(
@@ -66,46 +65,8 @@ def read_list(path: str) -> dict[str, ClassId]:
     return entries
 
 
-def read_class_names(data_root: str, class_ids: Sequence[ClassId]) -> list:
-    """Return the names of ``classes.json``, in the order of the labels.
-
-    Args:
-        data_root (str): Folder of the dataset.
-        class_ids (Sequence[int | str]): The ids in the order of the labels,
-            which serve as names without such a file.
-
-    Returns:
-        list[str]: The names.
-
-    Raises:
-        UsageError: If the file does not name the classes.
-    """
-    path = osp.join(data_root, 'classes.json')
-    if not osp.isfile(path):
-        return [str(class_id) for class_id in class_ids]
-    names = _read_json(path)
-    listed = isinstance(names, list)
-    if not listed or [*map(type, names)] != [str] * len(class_ids):
-        raise UsageError(
-            f'{path} should list the names of {len(class_ids)} classes; '
-            'correct it, or move it away'
-        )
-    return names
-
-
-def _read_json(path: str) -> Any:
-    try:
-        with open(path, encoding='utf-8-sig') as file:
-            return json.load(file)
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f'{path} cannot be read as JSON ({error}); make it with '
-            'tools/dataset_converters/fgvc_splits.py'
-        ) from None
-
-
 @DATASETS.register_module()
-class FGVC(BenchmarkDataset):
+class FGVC(benchmarks.BenchmarkDataset):
     """A fine-grained dataset with the lists that VPT introduced.
 
     ``train.json``, ``val.json`` and ``test.json`` in ``data_root`` hold
@@ -161,9 +122,7 @@ class FGVC(BenchmarkDataset):
         class_ids = sorted(set(train.values()))
         path, number = self._list_path('train'), self.benchmark.num_classes
         self.check_count(path, len(class_ids), number, 'classes')
-        if 'classes' not in self._metainfo:
-            names = read_class_names(self.data_root, class_ids)
-            self._metainfo['classes'] = tuple(names)
+        self.name_classes(self._list_path('classes'), class_ids)
         labels = {class_id: label for label, class_id in enumerate(class_ids)}
         entries: dict[str, ClassId] = {}
         for part in SPLITS[self.split]:
@@ -172,7 +131,7 @@ class FGVC(BenchmarkDataset):
         folder = self._image_dir(next(iter(entries)))
         self.data_prefix['img_path'] = folder
         found = {image: labels[k] for image, k in entries.items()}
-        return self.to_samples(folder, found)
+        return to_samples(folder, found.items())
 
     def _list_path(self, part: str) -> str:
         return osp.join(self.data_root, f'{part}.json')

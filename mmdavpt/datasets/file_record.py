@@ -32,7 +32,6 @@ class FileRecord:
         rejected (str): The sentence with which the loader rejects the
             content. Defaults to ''.
         format (str): The format of the content. Defaults to '': unknown.
-        mode (str): Pillow's mode. Defaults to ''.
         bits (int): Bits per channel. Defaults to 8.
         stored_size (tuple[int, int]): Width and height in the header.
             Defaults to (0, 0).
@@ -55,7 +54,6 @@ class FileRecord:
     defect: str = ''
     rejected: str = ''
     format: str = ''
-    mode: str = ''
     bits: int = 8
     stored_size: tuple[int, int] = (0, 0)
     orientation: int = 1
@@ -87,8 +85,10 @@ def read_header(path: str) -> FileRecord:
         return record
     # OpenCV reads some formats and sizes that Pillow does not.
     with suppress(*UNREADABLE), Image.open(path) as image:
-        record.format, record.mode = image.format, image.mode
-        record.bits, record.stored_size = _bits(image), image.size
+        record.format, record.stored_size = image.format, image.size
+        # An RGB image of 16 bits has the mode RGB, and pixels as 'RGB;16B'.
+        wide = image.mode.startswith('I;16') or ';16' in str(image.tile[:1])
+        record.bits = 16 if wide else dict(I=32, F=32).get(image.mode, 8)
         # Pillow decodes a whole PNG to look for a tag at its end.
         if image.format != 'PNG' or 'exif' in image.info:
             tags = image.getexif()
@@ -154,12 +154,6 @@ def _stored(path: str, backend: str) -> np.ndarray | None:
     with suppress(*UNREADABLE, *UNDECODABLE):
         return mmcv.imread(path, flag='unchanged', backend=backend)
     return None
-
-
-def _bits(image: Image.Image) -> int:
-    # An RGB image of 16 bits has the mode RGB, and pixels as 'RGB;16B'.
-    wide = image.mode.startswith('I;16') or ';16' in str(image.tile[:1])
-    return 16 if wide else {'I': 32, 'F': 32}.get(image.mode, 8)
 
 
 def _counts(values: np.ndarray) -> dict[int, int]:

@@ -9,9 +9,9 @@ from mmseg.datasets import BaseSegDataset
 from mmdavpt.errors import UsageError, did_you_mean, first_few
 from mmdavpt.registry import DATASETS
 
+from . import list_files as lists
 from .folder_reader import FolderReader
 from .image_files import list_files, normalize_name
-from .list_files import class_names, read_labels, read_list, split_label
 
 #: Names of folders that hold a split, not a class.
 SPLITS = {'train', 'training', 'val', 'valid', 'validation', 'test', 'testing'}
@@ -51,38 +51,22 @@ class ImageFolder(FolderReader, CustomDataset):
 
     expected = ' in a folder for each class'
 
-    def __init__(
-        self,
-        data_root: str = '',
-        data_prefix: str | dict = '',
-        ann_file: str = '',
-        **kwargs,
-    ) -> None:
+    def __init__(self, *args, **kwargs) -> None:
         self.skipped = {}
-        super().__init__(
-            data_root=data_root,
-            data_prefix=data_prefix,
-            ann_file=ann_file,
-            with_label=True,
-            extensions=(),
-            **kwargs,
-        )
+        super().__init__(*args, with_label=True, extensions=(), **kwargs)
 
     def _compat_classes(self, metainfo: dict | None, classes: object) -> dict:
         """Check the names of the classes."""
         metainfo = dict(metainfo or {})
         classes = metainfo.get('classes', classes)
         if classes is not None:
-            metainfo['classes'] = class_names(classes)
+            metainfo['classes'] = lists.class_names(classes)
         return metainfo
 
     def load_data_list(self) -> list[dict]:
         """Find the images of the folders, or read the list."""
         samples = self._read_list() if self.ann_file else self._find_images()
-        return [
-            dict(img_path=osp.join(self.img_prefix, path), gt_label=label)
-            for path, label in samples
-        ]
+        return lists.to_samples(self.img_prefix, samples)
 
     def _find_images(self) -> list[tuple[str, int]]:
         """Return path and class of all images."""
@@ -122,11 +106,11 @@ class ImageFolder(FolderReader, CustomDataset):
 
     def _read_list(self) -> list[tuple[str, int]]:
         """Return path and class of the images that a list selects."""
-        (_, first), *_ = read_list(self.ann_file)
-        if split_label(first, self.CLASSES or ())[1] is None:
+        (_, first), *_ = lists.read_list(self.ann_file)
+        if lists.split_label(first, self.CLASSES or ())[1] is None:
             self._number_folders(list_files(self.img_prefix)[1])
         numbers = self.class_to_idx if self.CLASSES else {}
-        return [*read_labels(self.ann_file, numbers).items()]
+        return [*lists.read_labels(self.ann_file, numbers).items()]
 
 
 @DATASETS.register_module()
@@ -172,7 +156,7 @@ class SegmentationFolder(FolderReader, BaseSegDataset):
         self.skipped = {}
         metainfo = dict(metainfo or {})
         if metainfo.get('classes') is not None:
-            metainfo['classes'] = class_names(metainfo['classes'])
+            metainfo['classes'] = lists.class_names(metainfo['classes'])
             metainfo.setdefault('palette', palette(len(metainfo['classes'])))
         if data_prefix is None:
             data_prefix = dict(img_path='images', seg_map_path='labels')
@@ -225,7 +209,7 @@ class SegmentationFolder(FolderReader, BaseSegDataset):
     def _listed(self, images: dict[str, str]) -> list[str]:
         """Return the names of the images that a list selects."""
         places = {}
-        for place, line in read_list(self.ann_file):
+        for place, line in lists.read_list(self.ann_file):
             line = normalize_name(line)
             stem = osp.splitext(line)[0].removesuffix(self.img_suffix)
             name = line if line in images else stem

@@ -31,10 +31,8 @@ TAIL = 4096
 BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 
 #: Exceptions of the loaders of images and labels for a damaged file.
-UNDECODABLE = (
-    *(*BROKEN, AssertionError, TypeError),
-    *(cv2.error, Image.DecompressionBombError),
-)
+UNDECODABLE = (*BROKEN, AssertionError, TypeError, cv2.error)
+UNDECODABLE += (Image.DecompressionBombError,)
 
 
 def file_defect(path: str) -> str | None:

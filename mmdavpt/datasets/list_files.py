@@ -2,7 +2,7 @@
 
 import os.path as osp
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from mmengine.fileio import list_from_file
 
@@ -79,6 +79,17 @@ def class_names(classes: str | Sequence[str]) -> tuple[str, ...]:
             raise UsageError(f'classes should be different names, but {what}')
         names.append(normalize_name(name))
     return tuple(names)
+
+
+def to_samples(folder: str, labels: Iterable[tuple[str, int]]) -> list[dict]:
+    """Return the samples of images in a folder.
+
+    Args:
+        folder (str): The folder.
+        labels (Iterable[tuple[str, int]]): Paths below it, and labels.
+    """
+    pairs = [(osp.join(folder, path), label) for path, label in labels]
+    return [dict(img_path=path, gt_label=label) for path, label in pairs]
 
 
 def split_label(line: str, names: Collection[str]) -> tuple[str, str | None]:

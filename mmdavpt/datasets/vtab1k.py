@@ -6,7 +6,7 @@ from mmdavpt.errors import UsageError
 from mmdavpt.registry import DATASETS
 
 from .benchmarks import Benchmark, BenchmarkDataset, find_by_name, read_table
-from .list_files import read_labels, read_list
+from .list_files import read_labels, to_samples
 
 #: Number of images of every split but 'test'.
 TRAINING_SIZES = dict(train800=800, val200=200, train800val200=1000)
@@ -34,30 +34,6 @@ def task_from(name: str) -> Benchmark:
         UsageError: If there is no such task.
     """
     return find_by_name(name, TASKS.values(), 'the task of VTAB-1k')
-
-
-def folder_of(task: Benchmark, data_root: str) -> str:
-    """Return the folder of a task: the first of its names that exists.
-
-    Args:
-        task (Benchmark): The task.
-        data_root (str): Folder of all tasks.
-
-    Returns:
-        str: The folder.
-
-    Raises:
-        UsageError: If there is none.
-    """
-    folder = task.folder_in(data_root)
-    if osp.isdir(folder):
-        return folder
-    raise UsageError(
-        f'{data_root} has no folder {" or ".join(map(repr, task.names))} for '
-        f'{task.title} of VTAB-1k; link the data there, set data_root, or '
-        'write them with '
-        'tools/dataset_converters/vtab1k.py (docs/data.md shows the layout)'
-    )
 
 
 #: The optional file of class names in the folder of a task.
@@ -106,38 +82,19 @@ class VTAB1k(BenchmarkDataset):
     def load_data_list(self) -> list[dict]:
         """Find the folder of the task and read the list of the split."""
         task = self.benchmark
-        folder = folder_of(task, self.data_root)
+        folder = task.folder_in(self.data_root)
+        if not osp.isdir(folder):
+            raise UsageError(
+                f'{self.data_root} has no folder '
+                f'{" or ".join(map(repr, task.names))} for {task.title} of '
+                'VTAB-1k; link the data there, set data_root, or write them '
+                'with tools/dataset_converters/vtab1k.py (docs/data.md shows '
+                'the layout)'
+            )
         self.data_prefix['img_path'] = folder
         path = osp.join(folder, f'{self.split}.txt')
         numbers = {str(k): k for k in range(task.num_classes)}
         entries = read_labels(path, numbers)
         self.check_count(path, len(entries), task.sizes[self.split])
-        if 'classes' not in self._metainfo:
-            names = read_class_names(folder, task.num_classes)
-            self._metainfo['classes'] = tuple(names)
-        return self.to_samples(folder, entries)
-
-
-def read_class_names(folder: str, num_classes: int) -> list[str]:
-    """Read the names of the classes, one a line, in the order of the labels.
-
-    Args:
-        folder (str): Folder of the task.
-        num_classes (int): Number of classes.
-
-    Returns:
-        list[str]: The names; the labels if the file does not exist.
-
-    Raises:
-        UsageError: If it has another number of names.
-    """
-    path = osp.join(folder, CLASSES_FILE)
-    if not osp.isfile(path):
-        return [str(label) for label in range(num_classes)]
-    names = [line for _, line in read_list(path)]
-    if len(names) != num_classes:
-        raise UsageError(
-            f'{path} should name {num_classes} classes, one a line, but '
-            f'names {len(names)}; correct it, or move it away'
-        )
-    return names
+        self.name_classes(osp.join(folder, CLASSES_FILE), [*numbers])
+        return to_samples(folder, entries.items())

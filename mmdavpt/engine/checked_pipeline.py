@@ -1,7 +1,5 @@
 """Report files that a dataset cannot read."""
 
-from typing import Any
-
 from mmcv.transforms import LoadAnnotations
 from mmengine.dataset import Compose
 from mmengine.runner.runner import _SlicedDataset
@@ -117,7 +115,7 @@ def _check_size(data: dict) -> None:
 
 
 def check_files_of(
-    dataset: Any, scored: bool = False, fixed: bool = False
+    dataset: object, scored: bool = False, fixed: bool = False
 ) -> None:
     """Let a dataset check the files it loads, also inside wrappers.
 

@@ -1,7 +1,6 @@
 """Compare the classes of datasets with each other and with a model's heads."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import nn
@@ -47,7 +46,7 @@ def classes_of_heads(model: nn.Module) -> dict[str, int]:
     return found
 
 
-def metainfo_of(dataset: Any) -> Mapping:
+def metainfo_of(dataset: object) -> Mapping:
     """Return what a dataset declares, such as its classes."""
     return getattr(dataset, 'metainfo', {})
 
@@ -111,7 +110,7 @@ def label_defect(
     )
 
 
-def check_classes(model: nn.Module, dataset: Any) -> None:
+def check_classes(model: nn.Module, dataset: object) -> None:
     """Check that a training set has images, and each head its classes.
 
     Args:

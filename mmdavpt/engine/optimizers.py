@@ -43,20 +43,15 @@ class TrainableOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     """
 
     def add_params(
-        self,
-        params: list[dict],
-        module: nn.Module,
-        prefix: str = '',
-        is_dcn_module: int | float | None = None,
+        self, params: list[dict], module: nn.Module, *args, **kwargs
     ) -> None:
         """Add the trainable parameters of a module to the groups.
 
         Args:
             params (list[dict]): The parameter groups so far, added to.
             module (nn.Module): The module.
-            prefix (str): Its name in the model. Defaults to ''.
-            is_dcn_module (int | float, optional): See the parent. Defaults to
-                None.
+            *args: See the parent.
+            **kwargs: See the parent.
         """
         if any(p.requires_grad for p in module.parameters()):
-            super().add_params(params, module, prefix, is_dcn_module)
+            super().add_params(params, module, *args, **kwargs)

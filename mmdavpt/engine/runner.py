@@ -12,11 +12,8 @@ from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
 from mmdavpt import checkpoints
+from mmdavpt.engine.resuming import stopping
 from mmdavpt.engine.resuming.loops import to_exact_loop
-from mmdavpt.engine.resuming.stopping import (
-    ignore_signals_in_workers,
-    shut_down_workers,
-)
 from mmdavpt.errors import UsageError
 from mmdavpt.ranks import run_on_rank_0
 from mmdavpt.registry import RUNNERS
@@ -62,14 +59,14 @@ class DAVPTRunner(Runner):
         try:
             return super().train()
         finally:
-            shut_down_workers(self._train_loop, self._val_loop)
+            stopping.shut_down_workers(self._train_loop, self._val_loop)
 
     def test(self) -> dict:
         """Test, and end the workers of the loader."""
         try:
             return super().test()
         finally:
-            shut_down_workers(self._test_loop)
+            stopping.shut_down_workers(self._test_loop)
 
     @master_only
     def dump_config(self) -> None:
@@ -105,7 +102,7 @@ class DAVPTRunner(Runner):
                 :meth:`mmengine.runner.Runner.build_val_loop`.
         """
         loop = super().build_val_loop(loop)
-        ignore_signals_in_workers(loop.dataloader)
+        stopping.ignore_signals_in_workers(loop.dataloader)
         return loop
 
     def save_checkpoint(
@@ -167,20 +164,14 @@ class DAVPTRunner(Runner):
             hook = dict(hook, type='mmdavpt.DAVPTCheckpointHook')
         super().register_default_hooks(dict(hooks, checkpoint=hook))
 
-    def register_hooks(
-        self,
-        default_hooks: dict | None = None,
-        custom_hooks: list | None = None,
-    ) -> None:
+    def register_hooks(self, *args, **kwargs) -> None:
         """Register the hooks, and the one that compares ranks.
 
         Args:
-            default_hooks (dict, optional): See
-                :meth:`mmengine.runner.Runner.register_hooks`. Defaults to
-                None.
-            custom_hooks (list, optional): See there. Defaults to None.
+            *args: See :meth:`mmengine.runner.Runner.register_hooks`.
+            **kwargs: See there.
         """
-        super().register_hooks(default_hooks, custom_hooks)
+        super().register_hooks(*args, **kwargs)
         self.register_hook(dict(type='mmdavpt.AgreementHook'))
 
 

@@ -21,16 +21,19 @@ class MappingResult:
         centroids (np.ndarray): Centroid of each prompt among the normalized
             class representations, zero for an unassigned prompt and for one
             whose only class was never seen, float64, shape (P, C).
-        sizes (np.ndarray): Number of classes per prompt, 0 for an unassigned
-            prompt, int64, shape (P, ).
         never_seen (tuple[int, ...]): Classes that have a prompt although no
             sample of them was ever seen.
     """
 
     mapping: np.ndarray
     centroids: np.ndarray
-    sizes: np.ndarray
     never_seen: tuple[int, ...] = ()
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """np.ndarray: Number of classes per prompt, int64, shape (P, )."""
+        guided = self.mapping[self.mapping >= 0]
+        return np.bincount(guided, minlength=len(self.centroids))
 
 
 def describe(result: MappingResult, moved: int | None) -> str:
@@ -103,7 +106,7 @@ def assign_prompts(
     mapping = np.full(len(seen), -1, dtype=np.int64)
     means = np.zeros((num_prompts, representations.shape[1]))
     if len(classes) <= 1:
-        return _result(mapping, means)
+        return MappingResult(mapping, means)
     known = _seen_classes(classes, representations, seen)
     points = representations[known]
     if len(known) > num_prompts:
@@ -117,7 +120,7 @@ def assign_prompts(
         means[mapping[known]] = normalize_rows(points, normalize)
     never_seen = np.setdiff1d(classes, known)
     _assign_by_index(mapping, classes, never_seen, num_prompts)
-    return _result(mapping, means, never_seen)
+    return MappingResult(mapping, means, tuple(never_seen.tolist()))
 
 
 def _seen_classes(
@@ -152,12 +155,3 @@ def _assign_by_index(
         position = int(np.searchsorted(classes, k))
         target = position * most // len(classes)
         mapping[k] = used[np.abs(used - target).argmin()]
-
-
-def _result(
-    mapping: np.ndarray, centroids: np.ndarray, never_seen: Iterable[int] = ()
-) -> MappingResult:
-    """Count the classes of each prompt."""
-    sizes = np.bincount(mapping[mapping >= 0], minlength=len(centroids))
-    sizes, never_seen = sizes.astype(np.int64), tuple(map(int, never_seen))
-    return MappingResult(mapping, centroids, sizes, never_seen)

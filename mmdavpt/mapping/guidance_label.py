@@ -61,8 +61,6 @@ def draw_guidance_label(
         ValueError: If a label is out of range.
     """
     labels = check_pixel_labels(labels, num_classes, ignore_index)
-    if not labels.size:
-        return -1
     counts = np.bincount(labels.astype(np.int64), minlength=num_classes)
     present = counts > 0
     present[[k for k in excluded if 0 <= k < num_classes]] = False

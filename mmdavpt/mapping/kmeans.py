@@ -51,31 +51,19 @@ def cluster(
             not fit, or a value is not finite.
     """
     x = normalize_rows(representations, normalize)
-    # Two threads add in changing order, which can break ties differently.
-    with threadpool_limits(limits=1):
-        assignment = _k_means(x, num_clusters, init, seed, runs)
-        assignment = fill_empty_clusters(x, assignment, num_clusters)
-    return assignment, cluster_means(x, assignment, num_clusters)
-
-
-def _k_means(
-    x: np.ndarray,
-    num_clusters: int,
-    init: np.ndarray | None,
-    seed: int,
-    runs: int,
-) -> np.ndarray:
-    """Run scikit-learn's k-means; a cluster may be empty."""
     if init is None:
         affordable = max(MAX_PRODUCTS // (x.size * num_clusters), 1)
         start = dict(init='k-means++', n_init=min(affordable, runs))
     else:
         start = dict(init=np.asarray(init, dtype=np.float64), n_init=1)
     kmeans = KMeans(num_clusters, tol=0, random_state=seed, **start)
-    with warnings.catch_warnings():
-        # Fewer distinct points than clusters: the caller fills empty ones.
+    # Two threads add in changing order, which can break ties differently.
+    with threadpool_limits(limits=1), warnings.catch_warnings():
+        # Fewer distinct points than clusters: empty ones are filled.
         warnings.simplefilter('ignore', ConvergenceWarning)
-        return kmeans.fit(x).labels_.astype(np.int64)
+        assignment = kmeans.fit(x).labels_.astype(np.int64)
+        assignment = fill_empty_clusters(x, assignment, num_clusters)
+    return assignment, cluster_means(x, assignment, num_clusters)
 
 
 def cluster_means(
@@ -83,15 +71,9 @@ def cluster_means(
 ) -> np.ndarray:
     """Return the mean of each cluster, zero for an empty one, shape (P, C)."""
     sizes = np.bincount(assignment, minlength=num_clusters)
-    # A product with zeros and ones adds the rows of a cluster in their order.
-    members = csr_matrix(
-        (
-            np.ones(len(x)),
-            np.argsort(assignment, kind='stable'),
-            np.concatenate([[0], np.cumsum(sizes)]),
-        ),
-        shape=(num_clusters, len(x)),
-    )
+    # A product with ones adds the rows of a cluster in their order.
+    entries = np.ones(len(x)), (assignment, np.arange(len(x)))
+    members = csr_matrix(entries, shape=(num_clusters, len(x)))
     return (members @ x) / np.maximum(sizes, 1)[:, None]
 
 

@@ -22,20 +22,18 @@ def first_pass_loader(
     return _loader_like(dataloader, training_images(dataloader), sampler, seed)
 
 
-def sample_loader(
-    dataloader: DataLoader, max_images: int, seed: int
-) -> DataLoader:
+def sample_loader(loader: DataLoader, most: int, seed: int) -> DataLoader:
     """Return a loader of some training images, the same on every rank.
 
     Args:
-        dataloader (DataLoader): The training loader.
-        max_images (int): The number of images, chosen by ``seed``.
+        loader (DataLoader): The training loader.
+        most (int): The number of images, chosen by ``seed``.
         seed (int): Seed of the choice and of the workers.
     """
-    dataset = training_images(dataloader)
+    dataset = training_images(loader)
     chosen = np.random.default_rng(seed).permutation(len(dataset))
-    dataset = Subset(dataset, sorted(chosen[:max_images].tolist()))
-    return _loader_like(dataloader, dataset, SequentialSampler(dataset), seed)
+    dataset = Subset(dataset, sorted(chosen[:most].tolist()))
+    return _loader_like(loader, dataset, SequentialSampler(dataset), seed)
 
 
 def batch_size_of(dataloader: DataLoader) -> int:
@@ -58,18 +56,15 @@ def training_images(dataloader: DataLoader) -> Subset:
 
 
 def _loader_like(
-    dataloader: DataLoader,
-    dataset: Subset,
-    sampler: dict | SequentialSampler,
-    seed: int,
+    loader: DataLoader, dataset: Subset, sampler: Any, seed: int
 ) -> DataLoader:
     """Return a loader of a dataset with the settings of another loader."""
     return Runner.build_dataloader(
         dict(
             dataset=dataset,
-            batch_size=batch_size_of(dataloader),
-            num_workers=dataloader.num_workers,
-            collate_fn=dataloader.collate_fn,
+            batch_size=batch_size_of(loader),
+            num_workers=loader.num_workers,
+            collate_fn=loader.collate_fn,
             sampler=sampler,
         ),
         seed=seed,

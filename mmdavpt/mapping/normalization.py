@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from mmdavpt.option_checks import check_choice
+
 NORMALIZATIONS = ('l2', 'centered', 'layer', 'none')
 #: Rows per chunk, to avoid a second array of the size of the input.
 CHUNK = 512
@@ -28,11 +30,7 @@ def normalize_rows(x: np.ndarray, normalize: str = 'l2') -> np.ndarray:
     Raises:
         ValueError: If ``normalize`` is unknown.
     """
-    if normalize not in NORMALIZATIONS:
-        raise ValueError(
-            f'`normalize` should be one of {NORMALIZATIONS}, but got '
-            f'{normalize!r}'
-        )
+    check_choice('`normalize`', normalize, NORMALIZATIONS)
     x = np.array(x, dtype=np.float64)
     if normalize == 'centered':
         x -= x.mean(axis=0)

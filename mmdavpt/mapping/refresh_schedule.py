@@ -1,26 +1,9 @@
 """Schedule of re-clustering during training."""
 
+import math
+
 from mmdavpt.errors import UsageError
-
-
-def check_count(name: str, value: object, least: int) -> None:
-    """Check an option that is None or a whole number.
-
-    Args:
-        name (str): The option, such as 'PromptMappingHook: `seed`'.
-        value (object): Its value.
-        least (int): The smallest valid number.
-
-    Raises:
-        UsageError: If it is neither.
-    """
-    if value is not None and (
-        isinstance(value, bool) or not isinstance(value, int) or value < least
-    ):
-        raise UsageError(
-            f'{name} should be a whole number, at least {least}, or None, '
-            f'but got {value!r}'
-        )
+from mmdavpt.option_checks import check_count
 
 
 class RefreshSchedule:
@@ -43,7 +26,8 @@ class RefreshSchedule:
             other.
 
     Attributes:
-        first (int | None): First epoch after which classes are re-clustered.
+        first (int | float): First epoch after which classes are re-clustered;
+            infinite for never.
     """
 
     def __init__(
@@ -57,7 +41,7 @@ class RefreshSchedule:
                 f'contradicts begin={begin}; set `interval` or remove `begin`'
             )
         self.interval = interval or 0  # unused if there is no first one
-        self.first = interval if begin is None else begin or None
+        self.first = (interval if begin is None else begin) or math.inf
 
     def is_due(self, done: int, epoch: int = 1) -> bool:
         """Return whether classes are to be re-clustered now.
@@ -66,8 +50,6 @@ class RefreshSchedule:
             done (int): Epochs or iterations done, including this one.
             epoch (int): How many of them an epoch has. Defaults to 1.
         """
-        if self.first is None:
-            return False
         since = done - self.first * epoch
         return since >= 0 and since % (self.interval * epoch) == 0
 
@@ -78,8 +60,6 @@ class RefreshSchedule:
             done (int): Epochs or iterations done, without this one.
             epoch (int): How many of them an epoch has. Defaults to 1.
         """
-        if self.first is None:
-            return False
         return done >= (self.first - self.interval) * epoch
 
     def is_missed(self, total: int, epoch: int = 1) -> bool:
@@ -89,4 +69,4 @@ class RefreshSchedule:
             total (int): Epochs or iterations of the run.
             epoch (int): How many of them an epoch has. Defaults to 1.
         """
-        return self.first is not None and self.first * epoch > total
+        return total < self.first * epoch < math.inf

@@ -78,11 +78,6 @@ class DAVPTImageClassifier(GuidedModelMixin, ImageClassifier):
         """Return the class of each image, int64, with shape (B, )."""
         return torch.cat([sample.gt_label for sample in data_samples])
 
-    def draw_labels(
-        self,
-        data_samples: list[DataSample],
-        iteration: int,
-        first_pass: bool = False,
-    ) -> list[int]:
+    def draw_labels(self, data_samples: list[DataSample], *_) -> list[int]:
         """Return the class of each image, checked; nothing is drawn."""
         return read_class_labels(data_samples, self.guidance.num_classes)

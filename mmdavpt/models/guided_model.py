@@ -10,23 +10,16 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from mmdavpt.checkpoints.fit import GUIDANCE, check_fit
-from mmdavpt.checkpoints.safe_loading import SOURCE
-from mmdavpt.checkpoints.tuned import fill_frozen
+from mmdavpt.checkpoints import fit, safe_loading, tuned
 from mmdavpt.errors import UsageError
 from mmdavpt.mapping import accumulate, describe, first_pass_loader
 from mmdavpt.progress import track
 from mmdavpt.randomness import isolated_randomness
 
-from .guidance import PromptGuidance, Regions, tokens_of_regions
+from .guidance import PromptGuidance, Regions, region_tokens
 from .losses import symmetric_kl
 from .pretrained import Normalization
 
-#: Advice for weights that do not fit.
-ADVICE = (
-    'use the config of its training, or list the patterns of weights that may '
-    "differ in the model's `load_allowed`"
-)
 #: The ``loss`` of a base class of heads to what computes it of logits.
 BY_LOGITS = {ClsHead.loss: '_get_loss', BaseDecodeHead.loss: 'loss_by_feat'}
 
@@ -90,17 +83,17 @@ class GuidedModelMixin:
 
     guidance: PromptGuidance | None
     completes_tuned_weights = True
-    load_allowed: Sequence[str] | None = (GUIDANCE,)
+    load_allowed: Sequence[str] | None = (fit.GUIDANCE,)
 
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, metadata: dict, *args
     ) -> None:
         # Here, and not in a tool, so that every way of loading supports them.
-        fill_frozen(self, state_dict, prefix)
-        source = metadata.get(SOURCE)
+        tuned.fill_frozen(self, state_dict, prefix)
+        source = metadata.get(safe_loading.SOURCE)
         if source is not None and self.load_allowed is not None:
             # mmengine would keep random weights and only log their names.
-            check_fit(self, state_dict, source, self.load_allowed, ADVICE)
+            fit.check_fit(self, state_dict, source, self.load_allowed)
         super()._load_from_state_dict(state_dict, prefix, metadata, *args)
 
     def init_weights(self) -> None:
@@ -164,14 +157,12 @@ class GuidedModelMixin:
         self.eval()
         sums, counts = guidance.new_sums, guidance.new_counts
         for number, batch in enumerate(track(loader, 'first pass')):
-            accumulate(sums, counts, *self._unprompted_samples(number, batch))
+            accumulate(sums, counts, *self._unprompted(number, batch))
             if stopped():
                 break
         self.train(was_training)
 
-    def _unprompted_samples(
-        self, number: int, batch: dict
-    ) -> tuple[Tensor, Tensor]:
+    def _unprompted(self, number: int, batch: dict) -> tuple[Tensor, Tensor]:
         """Return the features (M, C) and classes (M, ) of a raw batch."""
         drawn = self.draw_labels(batch['data_samples'], number, True)
         # As in training, so that crops are padded to one size.
@@ -180,7 +171,7 @@ class GuidedModelMixin:
         check_finite(tokens.cls, data['data_samples'])
         if self.guidance.labels == 'present':
             regions = self.regions(data['data_samples'])
-            return tokens_of_regions(tokens, regions).cls, regions.labels
+            return region_tokens(tokens, regions).cls, regions.labels
         return tokens.cls, torch.tensor(drawn, device=tokens.cls.device)
 
     def refresh_mapping(self) -> int | None:
@@ -230,7 +221,7 @@ class GuidedModelMixin:
         request = guidance.request(labels)
         features, tokens = self.backbone.forward_with_tokens(inputs, request)
         if isinstance(labels, Regions):
-            tokens, labels = tokens_of_regions(tokens, labels), labels.labels
+            tokens, labels = region_tokens(tokens, labels), labels.labels
         losses = guidance(tokens, labels)
         guidance.observe(tokens.cls.detach(), labels)
         if self.with_neck:

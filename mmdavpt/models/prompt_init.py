@@ -65,7 +65,7 @@ def init_prompts(
     model.train(was_training)
     for layer, kept in found.items():
         tokens, number = torch.cat(kept), len(prompts[layer])
-        prompts[layer].copy_(_make_prompts(tokens, number, method, seed))
+        prompts[layer].copy_(_to_prompts(tokens, number, method, seed))
 
 
 def _add(found: list[Tensor], tokens: Tensor, count: int, method: str) -> None:
@@ -82,9 +82,7 @@ def _add(found: list[Tensor], tokens: Tensor, count: int, method: str) -> None:
     found.append(tokens[:, positions].flatten(0, 1))
 
 
-def _make_prompts(
-    tokens: Tensor, number: int, method: str, seed: int
-) -> Tensor:
+def _to_prompts(tokens: Tensor, number: int, method: str, seed: int) -> Tensor:
     """Make prompts, (P, C), of the tokens that were kept."""
     if len(tokens) < number:
         raise ValueError(

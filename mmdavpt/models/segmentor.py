@@ -1,7 +1,5 @@
 """The segmentor with guided prompts."""
 
-from typing import Any
-
 import torch
 from mmseg.models import EncoderDecoder
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
@@ -10,7 +8,7 @@ from mmseg.utils import add_prefix
 from torch import Tensor
 
 from mmdavpt.errors import UsageError
-from mmdavpt.mapping.refresh_schedule import check_count
+from mmdavpt.option_checks import check_count
 from mmdavpt.registry import MODELS
 
 from . import guidance as guiding
@@ -158,7 +156,7 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
         windows = self.out_channels, cfg['crop_size'], cfg['stride'], batch
         return slide_logits(inputs, self.extract_feat, decode, *windows)
 
-    def _window_logits(self, features: Any, meta: dict) -> Tensor:
+    def _window_logits(self, features: object, meta: dict) -> Tensor:
         """Return the logits of one window, as large as the window."""
         head, base = self.decode_head, BaseDecodeHead
         own = type(head).predict, type(head).predict_by_feat

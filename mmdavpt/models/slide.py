@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from itertools import product
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,27 +41,10 @@ def window_starts(length: int, crop: int, stride: int) -> list[int]:
     return [*range(0, last, stride), last]
 
 
-def cover_counts(length: int, starts: Sequence[int], crop: int) -> Tensor:
-    """Return how many windows cover each pixel of one side.
-
-    Args:
-        length (int): Pixels of the image along this side.
-        starts (Sequence[int]): From :func:`window_starts`.
-        crop (int): Pixels of a window along this side.
-
-    Returns:
-        Tensor: float32, with shape (length, ).
-    """
-    counts = torch.zeros(length)
-    for start in starts:
-        counts[start : start + crop] += 1
-    return counts
-
-
 def slide_logits(
     inputs: Tensor,
-    encode: Callable[[Tensor], Any],
-    decode: Callable[[Any, int, tuple[int, int]], Tensor],
+    encode: Callable[[Tensor], object],
+    decode: Callable[[object, int, tuple[int, int]], Tensor],
     num_channels: int,
     crop_size: Sequence[int],
     stride: Sequence[int],
@@ -109,8 +91,9 @@ def slide_logits(
             _check_single(one, features)
             _cut(logits, *window, height, width).add_(one[0])
         del features  # before the next windows are encoded
-    rows = cover_counts(size[0], tops, height)
-    counts = torch.outer(rows, cover_counts(size[1], lefts, width))
+    counts = torch.zeros(size)
+    for top, left in product(tops, lefts):
+        counts[top : top + height, left : left + width] += 1
     return logits.div_(counts.to(logits))
 
 
@@ -121,12 +104,12 @@ def _cut(
     return images[image, :, top : top + height, left : left + width]
 
 
-def _row(features: Any, index: int) -> Any:
+def _row(features: object, index: int) -> object:
     """Return the features of one window, as a batch of one."""
     return tree_map_only(Tensor, lambda x: x[index : index + 1], features)
 
 
-def _check_single(logits: Tensor, features: Any) -> None:
+def _check_single(logits: Tensor, features: object) -> None:
     """Raise if the head decoded several windows instead of one."""
     if len(logits) != 1:
         raise UsageError(

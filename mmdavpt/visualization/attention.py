@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from mmdavpt.errors import UsageError
 from mmdavpt.models.backbones import PromptedBackbone, TokenRequest, view_of
 from mmdavpt.models.backbones.guided_tokens import attention_scores
+from mmdavpt.option_checks import layer_indices
 
 from .figures import INK
 from .pictures import load_picture
@@ -60,13 +61,7 @@ def layer_attention(
     Raises:
         UsageError: If there is no such layer, or no such prompt in it.
     """
-    used = backbone.num_used_layers
-    if layer not in range(-used, used):
-        raise UsageError(
-            f'`layer` should be one of the {used} layers that are run, but got'
-            f' {layer}'
-        )
-    layer %= used
+    [layer] = layer_indices('`layer`', layer, backbone.num_used_layers)
     names = {'query', 'key', 'cls_query'}
     if count := backbone.prompts.counts[layer]:
         names.add('prompt_query')

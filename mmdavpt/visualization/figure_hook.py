@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from mmdavpt.errors import UsageError
 from mmdavpt.models.backbones import PromptedBackbone
-from mmdavpt.models.option_checks import check_number
+from mmdavpt.option_checks import check_number
 from mmdavpt.randomness import isolated_randomness
 from mmdavpt.registry import HOOKS
 from mmdavpt.unwrap import unwrap

@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from mmdavpt.models.backbones import PromptedBackbone, TokenRequest
-from mmdavpt.models.option_checks import check_choice
+from mmdavpt.option_checks import check_choice
 
 from .figures import COLORS, INK, MARKERS, PALE
 from .pictures import load_picture

@@ -69,6 +69,27 @@ def test_round_trip(tmp_path, task, method):
     assert again[1].keys() == weights.keys()
 
 
+@pytest.mark.parametrize('complete', [False, True])
+def test_frozen_weights_in_bfloat16(tmp_path, complete):
+    model = create(method='davpt-plus', frozen_dtype='bfloat16')
+    types = {False: set(), True: set()}
+    for name, parameter in model.named_parameters():
+        matrix = parameter.ndim > 1 and name.endswith('weight')
+        if matrix or parameter.requires_grad:
+            types[parameter.requires_grad].add(parameter.dtype)
+    assert types == {False: {torch.bfloat16}, True: {torch.float32}}
+    path, images = tmp_path / 'a.safetensors', batch(1)[0]
+    mmdavpt.save_model(model, path, complete)
+    meta, _ = read(path)
+    assert meta['spec']['model']['backbone']['frozen_dtype'] == 'bfloat16'
+    loaded = mmdavpt.load_model(path)
+    assert torch.equal(loaded(images), model.eval()(images))
+    state = loaded.state_dict()
+    for name, value in model.state_dict().items():
+        assert state[name].dtype == value.dtype, name
+        assert torch.equal(state[name], value), name
+
+
 def test_a_file_has_no_path_and_needs_its_weights(tmp_path, monkeypatch):
     weights = tmp_path / 'weights/vit.pth'
     weights.parent.mkdir()

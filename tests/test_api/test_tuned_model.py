@@ -310,6 +310,11 @@ def test_settings_reach_the_config():
         (dict(task='detection'), 'task should be'),
         (dict(size=30), 'size should be a multiple of 14'),
         (dict(num_promts=3), "did you mean 'num_prompts'"),
+        (
+            dict(frozen_dtype='float16'),
+            r"one of \(None, 'bfloat16'\), but got",
+        ),
+        (dict(frozen_dtype='bfloat16', method='full'), 'has no effect'),
         (dict(task='segmentation', head='fcn'), 'head should be one of'),
     ],
 )

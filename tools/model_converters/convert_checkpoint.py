@@ -50,7 +50,8 @@ from mmdavpt.checkpoints import (  # noqa: E402
 from mmdavpt.checkpoints.fit import check_fit  # noqa: E402
 from mmdavpt.checkpoints.frozen import check_restorable  # noqa: E402
 from mmdavpt.checkpoints.tuned import (  # noqa: E402
-    fill_frozen_everywhere,
+    STATES,
+    fill_frozen,
     strip_frozen,
     tunable_model,
 )
@@ -82,7 +83,9 @@ def convert(cfg: Config, source: str, tuned: bool = False) -> dict:
             f'but has {sorted(map(str, content))[:6]}'
         )
     check_fit(model, content['state_dict'], source)
-    fill_frozen_everywhere(content, model)
+    for key, prefix in STATES.items():
+        if key in content:
+            fill_frozen(model, content[key], prefix)
     model.load_state_dict(content['state_dict'])
     if tuned:
         check_restorable(model)

@@ -8,7 +8,7 @@ import numpy as np
 
 from mmdavpt.errors import UsageError
 
-from .checked_dataset import CheckedDataset, Place
+from .checked_dataset import CheckedDataset
 from .find import find_in, find_leaks
 from .open_datasets import open_datasets
 
@@ -82,9 +82,7 @@ def read_some(data: CheckedDataset, most: int) -> None:
     """
     with ThreadPool(8) as pool:  # they wait for the disk
 
-        def read(
-            how: Callable[[Place], None], most: int, images: bool = True
-        ) -> None:
+        def read(how: Callable, most: int, images: bool = True) -> None:
             samples = evenly_spread(len(data.samples), most)
             places = data.places(samples, images)
             pool.map(how, [(r, i) for r, i in places if not r[i].shape])

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
@@ -206,7 +205,7 @@ def checked_dataset(
     )
 
 
-def find_transform(dataset: BaseDataset, name: str) -> Any:
+def find_transform(dataset: BaseDataset, name: str) -> object:
     """Return the first transform of a pipeline whose class is so named.
 
     Args:

@@ -3,23 +3,18 @@
 import os.path as osp
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any
 
 from mmpretrain.datasets import CustomDataset
 from mmseg.datasets import BaseSegDataset
 
 from mmdavpt.checks.introspection import find_types, walk
-from mmdavpt.datasets.list_defects import (
-    Defect,
-    class_list_defects,
-    sample_list_defects,
-)
+from mmdavpt.datasets import list_defects
 from mmdavpt.errors import UsageError, first_few
 
 from .checked_dataset import Finding
 
 
-def list_findings(dataset: Any, split: str) -> list[Finding]:
+def list_findings(dataset: object, split: str) -> list[Finding]:
     """Find the lines of a dataset's ``ann_file`` that name no sample.
 
     Lists that MMPretrain's ``CustomDataset`` (path and label) or
@@ -38,16 +33,16 @@ def list_findings(dataset: Any, split: str) -> list[Finding]:
     known = CustomDataset.load_data_list, BaseSegDataset.load_data_list
     if reader not in known or not osp.isfile(dataset.ann_file):
         return []
-    defects = sample_list_defects(
+    defects = list_defects.sample_list_defects(
         dataset.ann_file,
         folder=dataset.data_prefix.get('img_path') or '',
         labelled=getattr(dataset, 'with_label', False),
         suffix=getattr(dataset, 'img_suffix', ''),
     )
-    return _findings(dataset.ann_file, defects, split)
+    return _group(dataset.ann_file, defects, split)
 
 
-def class_list_findings(node: Any, split: str) -> list[Finding]:
+def class_list_findings(node: object, split: str) -> list[Finding]:
     """Find the lines of ``classes`` files that name no class.
 
     Args:
@@ -67,14 +62,12 @@ def class_list_findings(node: Any, split: str) -> list[Finding]:
         if 'type' in part and isinstance(names, str) and not own:
             file = osp.expanduser(names)
             if osp.isfile(file):
-                files[file] = class_list_defects(file)
-    found = [_findings(*item, split) for item in files.items()]
+                files[file] = list_defects.class_list_defects(file)
+    found = [_group(*item, split) for item in files.items()]
     return sum(found, [])
 
 
-def _findings(
-    file: str, defects: Iterable[Defect], split: str
-) -> list[Finding]:
+def _group(file: str, defects: Iterable[tuple], split: str) -> list[Finding]:
     """Return a finding for each kind of defect in a list file."""
     kinds = defaultdict(dict)
     try:

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS, DefaultScope
@@ -77,7 +76,7 @@ def open_split(cfg: dict, split: str) -> list[CheckedDataset]:
     return [checked_dataset(split, *item, head) for item in found]
 
 
-def _build(node: Any, path: str) -> Iterator[tuple[str, BaseDataset]]:
+def _build(node: object, path: str) -> Iterator[tuple[str, BaseDataset]]:
     """Build a dataset, and yield those inside wrappers with their paths."""
     node = copy.deepcopy(node)
     for _, part in walk(node):
@@ -106,7 +105,7 @@ def _build(node: Any, path: str) -> Iterator[tuple[str, BaseDataset]]:
             'data comes from and its layout; to name another folder, use '
             f'--cfg-options {path}.data_root=FOLDER'
         ) from error
-    yield from _inside_wrappers(dataset, path)
+    yield from _leaves(dataset, path)
 
 
 def _list_errors(node: dict, split: str) -> list[Finding]:
@@ -121,12 +120,11 @@ def _list_errors(node: dict, split: str) -> list[Finding]:
     return [finding for finding in found if finding.severity == 'error']
 
 
-def _inside_wrappers(
-    dataset: Any, path: str
-) -> Iterator[tuple[str, BaseDataset]]:
+def _leaves(dataset: object, path: str) -> Iterator[tuple[str, BaseDataset]]:
+    """Yield the datasets inside of wrappers with their paths."""
     for i, inner in enumerate(getattr(dataset, 'datasets', ())):
-        yield from _inside_wrappers(inner, f'{path}.datasets.{i}')
+        yield from _leaves(inner, f'{path}.datasets.{i}')
     if hasattr(dataset, 'dataset'):
-        yield from _inside_wrappers(dataset.dataset, f'{path}.dataset')
+        yield from _leaves(dataset.dataset, f'{path}.dataset')
     elif isinstance(dataset, BaseDataset):
         yield path, dataset

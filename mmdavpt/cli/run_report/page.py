@@ -101,15 +101,13 @@ def run_names(folders: Sequence[Path]) -> list[str]:
     return [osp.relpath(path, root) for path in paths]
 
 
-def config_differences(
-    configs: Sequence[Mapping],
-) -> list[tuple[str, list[str]]]:
+def config_differences(cfgs: Sequence[Mapping]) -> list[tuple[str, list[str]]]:
     """Return the options that differ, with the value of each config.
 
     Args:
-        configs (Sequence[Mapping]): The configs.
+        cfgs (Sequence[Mapping]): The configs.
     """
-    flat = [dict(_flatten(cfg)) for cfg in configs]
+    flat = [dict(_flatten(cfg)) for cfg in cfgs]
     keys = sorted(set().union(*flat) - NAMES_ONLY)
     rows = [(key, [one.get(key, '') for one in flat]) for key in keys]
     return [row for row in rows if len({*row[1]}) > 1]

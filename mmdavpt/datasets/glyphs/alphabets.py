@@ -19,22 +19,16 @@ _STIX = [f'STIXGeneral{style}' for style in ('', 'Bol', 'Italic', 'BolIta')]
 
 #: Faces with Latin, Greek and Cyrillic letters.
 MULTISCRIPT_FACES = tuple(_DEJAVU + _STIX)
-#: Faces with Latin letters; the splits share no face. Each has sans, mono,
-#: serif and slanted faces, but those of 'train' are regular and those of
-#: 'test' bold. cmti10 is missing because only Matplotlib 3.11 ships it, which
-#: needs Python 3.11.
-LATIN_FACES = {
-    'train': tuple(MULTISCRIPT_FACES[::2]) + ('cmr10', 'cmss10', 'cmtt10'),
-    'test': tuple(MULTISCRIPT_FACES[1::2]) + ('cmb10',),
-}
-
-#: Sets of font faces by name.
+#: Sets of font faces by name; splits share no face. Each has sans, mono, serif
+#: and slanted faces, but those of 'train' are regular and those of 'test'
+#: bold. cmti10 is missing because only Matplotlib 3.11 ships it, which needs
+#: Python 3.11.
 FACES = {
     'multiscript': MULTISCRIPT_FACES,
-    'latin_train': LATIN_FACES['train'],
-    'latin_test': LATIN_FACES['test'],
     'multiscript_train': MULTISCRIPT_FACES[::2],
     'multiscript_test': MULTISCRIPT_FACES[1::2],
+    'latin_train': (*MULTISCRIPT_FACES[::2], 'cmr10', 'cmss10', 'cmtt10'),
+    'latin_test': (*MULTISCRIPT_FACES[1::2], 'cmb10'),
 }
 
 #: Cyrillic letters that look like a Greek one in every face. They are left

@@ -1,7 +1,6 @@
 """Datasets of characters, drawn on the fly."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from mmpretrain.datasets import BaseDataset
@@ -78,7 +77,7 @@ class GlyphDataset(BaseDataset):
         """Return the label of one image in a list, without drawing."""
         return [super().get_data_info(idx)['gt_label']]
 
-    def get_data_info(self, idx: int) -> dict[str, Any]:
+    def get_data_info(self, idx: int) -> dict:
         """Draw an image and return its data info; ``img`` is uint8, BGR."""
         info = super().get_data_info(idx)
         char, seed = self.chars[info['gt_label']], info['glyph_index']
@@ -95,14 +94,12 @@ SCENE_CLASSES = ('background',) + tuple(SCENE_CHARS)
 #: RGB colors of the classes: light grey paper, then one for each letter from
 #: P. Green-Armytage, "A Colour Alphabet and the Limits of Colour Coding"
 #: (2010), which chose them to be distinguishable.
-SCENE_PALETTE = [
-    list(bytes.fromhex(color))
-    for color in (
-        'e1e1e1 f0a3ff 0075dc 993f00 4c005c 191919 005c31 2bce48 ffcc99 '
-        '808080 94ffb5 8f7c00 9dcc00 c20088 003380 ffa405 ffa8bb 426600 '
-        'ff0010 5ef1f2 00998f e0ff66 740aff 990000 ffff80 ffe100 ff5005'
-    ).split()
-]
+SCENE_COLORS = (
+    'e1e1e1 f0a3ff 0075dc 993f00 4c005c 191919 005c31 2bce48 ffcc99 '
+    '808080 94ffb5 8f7c00 9dcc00 c20088 003380 ffa405 ffa8bb 426600 '
+    'ff0010 5ef1f2 00998f e0ff66 740aff 990000 ffff80 ffe100 ff5005'
+)
+SCENE_PALETTE = [list(bytes.fromhex(c)) for c in SCENE_COLORS.split()]
 SCENE_METAINFO = dict(classes=SCENE_CLASSES, palette=SCENE_PALETTE)
 
 
@@ -155,7 +152,7 @@ class GlyphSceneDataset(BaseSegDataset):
             for index, name in enumerate(names)
         ]
 
-    def get_data_info(self, idx: int) -> dict[str, Any]:
+    def get_data_info(self, idx: int) -> dict:
         """Draw a scene and return its data info with ``gt_seg_map``."""
         info = super().get_data_info(idx)
         seed = (self.seed, info['scene_index'])

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, replace
 
+from mmdavpt.option_checks import check_choice
+
 
 @dataclass(frozen=True)
 class GlyphStyle:
@@ -62,8 +64,5 @@ def style_from(style) -> GlyphStyle:
         return style
     changes = {'base': style} if isinstance(style, str) else dict(style)
     base = changes.pop('base', 'clean')
-    if base not in STYLES:
-        raise ValueError(
-            f'glyph style should be one of {sorted(STYLES)}, but got {base!r}'
-        )
+    check_choice('glyph style', base, STYLES)
     return replace(STYLES[base], **changes)

@@ -13,10 +13,8 @@ from mmdavpt.unwrap import model_of
 from ..class_counts import label_defect, metainfo_of
 
 #: Attributes of schedules that change in each step.
-PROGRESS = {
-    *('last_step', '_global_step', '_last_value'),
-    *('best', 'num_bad_epochs', 'cooldown_counter'),
-}
+PROGRESS = {'last_step', '_global_step', '_last_value', 'best'}
+PROGRESS |= {'num_bad_epochs', 'cooldown_counter'}
 
 
 class CheckpointFitHook(Hook):

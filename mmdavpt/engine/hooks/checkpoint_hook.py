@@ -13,11 +13,8 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 from torch import Tensor
 
-from mmdavpt.checkpoints import SaveError, write_pointer
+from mmdavpt.checkpoints import SaveError, frozen, plain, tuned, write_pointer
 from mmdavpt.checkpoints.fingerprint import fingerprint
-from mmdavpt.checkpoints.frozen import check_restorable, frozen_weights
-from mmdavpt.checkpoints.plain import package_versions, to_plain
-from mmdavpt.checkpoints.tuned import strip_frozen, tunable_model
 from mmdavpt.checkpoints.writing import partial_files
 from mmdavpt.errors import first_few
 from mmdavpt.ranks import run_on_rank_0
@@ -74,9 +71,9 @@ class DAVPTCheckpointHook(CheckpointHook):
                 'use --resume to continue it, or another --work-dir'
             )
         if self.tuned_only:
-            model = tunable_model(runner.model)
-            check_restorable(model)
-            self._frozen = fingerprint(frozen_weights(model))
+            model = tuned.tunable_model(runner.model)
+            frozen.check_restorable(model)
+            self._frozen = fingerprint(frozen.frozen_weights(model))
 
     def _relocate_best(self) -> None:
         """Point the records of a moved run to the best files in its folder.
@@ -109,12 +106,12 @@ class DAVPTCheckpointHook(CheckpointHook):
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Drop frozen weights, and what cannot be read back safely."""
-        checkpoint['meta']['versions'] = package_versions()
+        checkpoint['meta']['versions'] = plain.package_versions()
         for key in ('meta', 'message_hub', 'param_schedulers'):
             if key in checkpoint:
-                checkpoint[key] = to_plain(checkpoint[key])
-        if self.tuned_only and not strip_frozen(
-            checkpoint, tunable_model(runner.model), self._frozen
+                checkpoint[key] = plain.to_plain(checkpoint[key])
+        if self.tuned_only and not tuned.strip_frozen(
+            checkpoint, tuned.tunable_model(runner.model), self._frozen
         ):
             runner.logger.warning(
                 'The frozen weights changed since the start of the training, '

@@ -23,9 +23,8 @@ from mmdavpt.engine.checked_pipeline import check_files_of
 from mmdavpt.engine.resuming import seeding, stopping
 from mmdavpt.errors import UsageError
 from mmdavpt.mapping.loaders import batch_size_of, training_images
-from mmdavpt.mapping.refresh_schedule import check_count
 from mmdavpt.models.backbones import PrefixTokens, frozen_prefix
-from mmdavpt.models.option_checks import check_choice
+from mmdavpt.option_checks import check_choice, check_count
 from mmdavpt.progress import track
 from mmdavpt.randomness import isolated_randomness
 from mmdavpt.registry import HOOKS

@@ -60,7 +60,9 @@ class ExactLoop:
     @property
     def progress(self) -> tuple[int, int]:
         """tuple[int, int]: Epochs or iterations that are done, of how many."""
-        raise NotImplementedError
+        if isinstance(self, IterBasedTrainLoop):
+            return self._iter, self._max_iters
+        return self._epoch, self._max_epochs
 
     def run(self) -> nn.Module:
         """Train from the beginning, or from where the checkpoint was saved.
@@ -109,7 +111,6 @@ class ExactLoop:
 
     def _train(self) -> None:
         """Run the remaining iterations."""
-        raise NotImplementedError
 
     def _seed(self, kind: int) -> None:
         seed = seeding.seed_of_run(self.runner)
@@ -159,12 +160,6 @@ class ExactLoop:
                 f'raise train_cfg.max_{unit}'
             )
 
-    def _validation_is_due(self) -> bool:
-        done, total = self.progress
-        if self.runner.val_loop is None or done < max(1, self.val_begin):
-            return False
-        return done % self.val_interval == 0 or done == total
-
     def _validate_if_due(self) -> None:
         """Validate, also if the checkpoint preceded a validation that is lost.
 
@@ -172,7 +167,11 @@ class ExactLoop:
         """
         self._decide_current_val_interval()
         validated = self.runner.message_hub.runtime_info.get(VALIDATED)
-        if self._validation_is_due() and validated != self._iter:
+        done, total = self.progress
+        if self.runner.val_loop is None or done < max(1, self.val_begin):
+            return
+        due = done % self.val_interval == 0 or done == total
+        if due and validated != self._iter:
             self._validate()
 
     def _validate(self) -> None:

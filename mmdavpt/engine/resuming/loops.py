@@ -9,11 +9,6 @@ from .exact_loop import ExactLoop
 class ExactEpochLoop(ExactLoop, EpochBasedTrainLoop):
     """An epoch-based loop that resumes exactly, also within an epoch."""
 
-    @property
-    def progress(self) -> tuple[int, int]:
-        """tuple[int, int]: Epochs that are done, of how many."""
-        return self._epoch, self._max_epochs
-
     def run_epoch(self) -> None:
         """Run the rest of one epoch."""
         self.runner.call_hook('before_train_epoch')
@@ -41,11 +36,6 @@ class ExactIterLoop(ExactLoop, IterBasedTrainLoop):
         super().__init__(*args, **kwargs)
         if self.seeded:
             self.dataloader_iterator = _EndlessIterator(self.dataloader)
-
-    @property
-    def progress(self) -> tuple[int, int]:
-        """tuple[int, int]: Iterations that are done, of how many."""
-        return self._iter, self._max_iters
 
     def _train(self) -> None:
         self.runner.call_hook('before_train_epoch')

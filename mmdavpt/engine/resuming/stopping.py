@@ -104,8 +104,7 @@ class StopInValidation(Hook):
     Validations of averaged weights are finished.
     """
 
-    def __init__(self) -> None:
-        self._common = 0
+    _common = 0
 
     def before_val_epoch(self, runner: Runner) -> None:
         """Agree on how many batches all ranks have."""

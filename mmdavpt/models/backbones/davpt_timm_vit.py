@@ -1,7 +1,6 @@
 """Prompted Vision Transformers of timm."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import timm
 from mmengine.model import BaseModule
@@ -10,10 +9,10 @@ from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from mmdavpt.errors import UsageError, did_you_mean
-from mmdavpt.models.option_checks import check_choice
+from mmdavpt.errors import UsageError, did_you_mean, prefix_errors
 from mmdavpt.models.pretrained import checked_init_cfg, load_into_timm
 from mmdavpt.models.tuners import Acting
+from mmdavpt.option_checks import check_choice
 from mmdavpt.registry import MODELS
 
 from .forward_pass import PrefixTokens
@@ -24,8 +23,45 @@ from .timm_layer import check_layer
 OUT_TYPES = ('raw', 'cls_token', 'featmap', 'avg_featmap', 'pooled')
 
 
+class _TimmViT(BaseModule):
+    """A model of timm with the attributes of a prompted backbone."""
+
+    def __init__(
+        self,
+        model_name: str,
+        pretrained: bool = False,
+        img_size: int | tuple[int, int] | None = None,
+        out_type: str = 'cls_token',
+        out_indices: int | Sequence[int] = -1,
+        final_norm: bool = True,
+        init_cfg: dict | None = None,
+        **kwargs,
+    ) -> None:
+        if pretrained and init_cfg is None:
+            source = f'timm://{model_name}'
+            init_cfg = dict(type='Pretrained', checkpoint=source)
+        super().__init__(checked_init_cfg(init_cfg))
+        self.model_name = model_name
+        if img_size is not None:
+            kwargs['img_size'] = img_size
+        self.vit = _create(model_name, kwargs)
+        self.embed_dims = self.vit.embed_dim
+        self.img_size = self.vit.patch_embed.img_size
+        self.num_extra_tokens = self.vit.num_prefix_tokens
+        has_norm = not isinstance(self.vit.norm, nn.Identity)
+        self.final_norm = final_norm and has_norm
+        check_choice('`out_type`', out_type, OUT_TYPES)
+        if out_type == 'cls_token' and self.vit.cls_token is None:
+            raise ValueError(
+                "the model has no [CLS]; set `out_type` to 'pooled', its own "
+                "feature, 'avg_featmap' or 'featmap'"
+            )
+        self.out_type = out_type
+        self.out_indices = out_indices
+
+
 @MODELS.register_module()
-class DAVPTTimmViT(PromptedBackbone, BaseModule):
+class DAVPTTimmViT(PromptedBackbone, _TimmViT):
     """A frozen Vision Transformer of timm with prompts and tuners.
 
     Covers timm's ``VisionTransformer`` and ``Eva`` classes: AugReg, DeiT-III,
@@ -80,49 +116,6 @@ class DAVPTTimmViT(PromptedBackbone, BaseModule):
         UsageError: If timm has no such model, or it cannot be prompted.
         ValueError: If an argument does not fit the model.
     """
-
-    def __init__(
-        self,
-        model_name: str,
-        pretrained: bool = False,
-        img_size: int | tuple[int, int] | None = None,
-        out_type: str = 'cls_token',
-        out_indices: int | Sequence[int] = -1,
-        final_norm: bool = True,
-        num_prompts: int | Sequence[int] = 20,
-        propagate: bool | str = False,
-        bias: Sequence[str] = (),
-        tuners: Sequence[Mapping[str, Any]] = (),
-        trainable: Sequence[str] = (),
-        with_cp: bool = False,
-        frozen_dtype: str | None = None,
-        pool_prompts: bool = False,
-        init_cfg: dict | None = None,
-        **kwargs,
-    ) -> None:
-        if pretrained and init_cfg is None:
-            source = f'timm://{model_name}'
-            init_cfg = dict(type='Pretrained', checkpoint=source)
-        super().__init__(checked_init_cfg(init_cfg))
-        self.model_name = model_name
-        if img_size is not None:
-            kwargs['img_size'] = img_size
-        self.vit = _create(model_name, kwargs)
-        self.embed_dims = self.vit.embed_dim
-        self.img_size = self.vit.patch_embed.img_size
-        self.num_extra_tokens = self.vit.num_prefix_tokens
-        has_norm = not isinstance(self.vit.norm, nn.Identity)
-        self.final_norm = final_norm and has_norm
-        self.out_type = _checked_out_type(out_type, self.vit)
-        self.out_indices = out_indices
-        if pool_prompts and out_type != 'avg_featmap':
-            raise ValueError(
-                "`pool_prompts` needs `out_type='avg_featmap'`, but got "
-                f'{out_type!r}'
-            )
-        self.pool_prompts = pool_prompts
-        options = bias, tuners, trainable, with_cp, frozen_dtype
-        self.add_tuning(num_prompts, propagate, *options)
 
     @property
     def layers(self) -> nn.Sequential:
@@ -215,7 +208,7 @@ class DAVPTTimmViT(PromptedBackbone, BaseModule):
         return self.vit.fc_norm(patches.mean(dim=1))
 
 
-def _create(model_name: str, kwargs: dict[str, Any]) -> nn.Module:
+def _create(model_name: str, kwargs: dict) -> nn.Module:
     """Return timm's model for images of any size, without its classifier."""
     if not timm.is_model(model_name):
         hint = did_you_mean(model_name.split('.')[0], timm.list_models())
@@ -239,19 +232,7 @@ def _create(model_name: str, kwargs: dict[str, Any]) -> nn.Module:
                 'cannot be prompted; choose one of the classes '
                 'VisionTransformer or Eva without convolutional stem'
             )
-    try:
+    with prefix_errors(f'the model {model_name}', UsageError):
         for layer in vit.blocks:
             check_layer(layer)
-    except UsageError as error:
-        raise UsageError(f'the model {model_name}: {error}') from error
     return vit
-
-
-def _checked_out_type(out_type: str, vit: nn.Module) -> str:
-    check_choice('`out_type`', out_type, OUT_TYPES)
-    if out_type == 'cls_token' and vit.cls_token is None:
-        raise ValueError(
-            "the model has no [CLS]; set `out_type` to 'pooled', its own "
-            "feature, 'avg_featmap' or 'featmap'"
-        )
-    return out_type

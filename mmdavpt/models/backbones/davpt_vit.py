@@ -1,7 +1,6 @@
 """Prompted Vision Transformer for classification and segmentation."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from mmcv.cnn.bricks import DropPath
@@ -18,8 +17,38 @@ from .freezing import warn_of_random_frozen
 from .prompted_backbone import PromptedBackbone
 
 
+class _FrozenViT(VisionTransformer):
+    """MMPretrain's model with the attributes of a prompted backbone."""
+
+    def __init__(
+        self, *args, pool_norm: bool = True, frozen_stages: int = -1, **kwargs
+    ) -> None:
+        if frozen_stages != -1:
+            raise ValueError(
+                f'`frozen_stages={frozen_stages}` has no effect, since all '
+                'parameters that `trainable` does not name are frozen; '
+                'remove it'
+            )
+        kwargs['init_cfg'] = checked_init_cfg(kwargs.get('init_cfg'))
+        if isinstance(kwargs.get('out_indices'), Sequence):
+            # The parent writes resolved indices into the sequence.
+            kwargs['out_indices'] = list(kwargs['out_indices'])
+        super().__init__(*args, **kwargs)
+        for module in self.modules():
+            if isinstance(module, DropPath):
+                # The parent sets NumPy scalars, which compilers cannot trace.
+                module.drop_prob = float(module.drop_prob)
+        if not pool_norm:
+            if self.out_type != 'avg_featmap':
+                raise ValueError(
+                    "`pool_norm=False` needs `out_type='avg_featmap'`, but "
+                    f'got {self.out_type!r}'
+                )
+            self.ln2 = nn.Identity()
+
+
 @MODELS.register_module()
-class DAVPTVisionTransformer(PromptedBackbone, VisionTransformer):
+class DAVPTVisionTransformer(PromptedBackbone, _FrozenViT):
     """A frozen Vision Transformer with trainable deep prompts and tuners.
 
     The parent owns all pre-trained weights and their names. Each layer sees
@@ -81,51 +110,6 @@ class DAVPTVisionTransformer(PromptedBackbone, VisionTransformer):
     Raises:
         ValueError: If an argument does not fit the architecture.
     """
-
-    def __init__(
-        self,
-        *args,
-        num_prompts: int | Sequence[int] = 20,
-        propagate: bool | str = False,
-        bias: Sequence[str] = (),
-        tuners: Sequence[Mapping[str, Any]] = (),
-        trainable: Sequence[str] = (),
-        with_cp: bool = False,
-        frozen_dtype: str | None = None,
-        pool_norm: bool = True,
-        pool_prompts: bool = False,
-        frozen_stages: int = -1,
-        **kwargs,
-    ) -> None:
-        if frozen_stages != -1:
-            raise ValueError(
-                f'`frozen_stages={frozen_stages}` has no effect, since all '
-                'parameters that `trainable` does not name are frozen; '
-                'remove it'
-            )
-        kwargs['init_cfg'] = checked_init_cfg(kwargs.get('init_cfg'))
-        if isinstance(kwargs.get('out_indices'), Sequence):
-            # The parent writes resolved indices into the sequence.
-            kwargs['out_indices'] = list(kwargs['out_indices'])
-        super().__init__(*args, **kwargs)
-        for module in self.modules():
-            if isinstance(module, DropPath):
-                # The parent sets NumPy scalars, which compilers cannot trace.
-                module.drop_prob = float(module.drop_prob)
-        self._set_pooling(pool_norm, pool_prompts)
-        options = bias, tuners, trainable, with_cp, frozen_dtype
-        self.add_tuning(num_prompts, propagate, *options)
-
-    def _set_pooling(self, pool_norm: bool, pool_prompts: bool) -> None:
-        if self.out_type != 'avg_featmap' and (pool_prompts or not pool_norm):
-            raise ValueError(
-                '`pool_norm` and `pool_prompts` choose how to pool patches, '
-                f"so `out_type` should be 'avg_featmap', but got "
-                f'{self.out_type!r}'
-            )
-        if self.out_type == 'avg_featmap' and not pool_norm:
-            self.ln2 = nn.Identity()
-        self.pool_prompts = pool_prompts
 
     @property
     def output_norm(self) -> nn.Module:

@@ -106,6 +106,23 @@ class LayerView(ABC):
             Tensor: The parts side by side, with shape (..., parts * C).
         """
 
+    def run_fused(self, x: Tensor, parts: str, bias: Tensor | None) -> Tensor:
+        """Project normalized tokens by one module of all parts.
+
+        Args:
+            x (Tensor): See :meth:`project`.
+            parts (str): See there.
+            bias (Tensor, optional): What is added to its product, or to its
+                output if it is no plain linear layer, (3C, ).
+        """
+        qkv, rows = self.linear(parts[0])
+        rows = slice(rows.start, self.linear(parts[-1])[1].stop)
+        bias = None if bias is None else bias[rows]
+        if self.projects_in_parts:
+            return F.linear(x, qkv.weight[rows], bias)
+        out = qkv(x)[..., rows]
+        return out if bias is None else out + bias
+
     @abstractmethod
     def attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         r"""Return the attention output, heads concatenated.

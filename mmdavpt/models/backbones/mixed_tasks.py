@@ -29,9 +29,9 @@ def mixed_features(
     """Return the features of images for several backbones, in one pass.
 
     The prefix of a layer has shape (R, P, 2C): each of R rows has the keys
-    and values of its own task. Without prompts, each image runs once for all
-    tasks. The results are those of each backbone alone, up to how matrix
-    products depend on the batch size.
+    and values of its own task. Layers below the first prompts run once for an
+    image, whatever its number of tasks. The results are those of each
+    backbone alone, up to how matrix products depend on the batch size.
 
     Args:
         vits (Sequence[nn.Module]): A ``PromptedBackbone`` for each task. They
@@ -49,9 +49,12 @@ def mixed_features(
         kept = [vit.prompt_cache.get_all(vit, {}) for vit in vits]
     prefixes = {i: torch.stack([k[i] for k in kept])[tasks] for i in kept[0]}
     used, inverse = order.unique(return_inverse=True)
-    used = images[order if prefixes else used]
-    tokens = frozen_prefix(vits[0], used, 0)
-    outs = vits[0](tokens._replace(projected=prefixes))
+    # Below the first prompts, one row of each image serves all its tasks.
+    shared = min([*prefixes, *vits[0].out_indices], default=0)
+    tokens = frozen_prefix(vits[0], images[used], shared if prefixes else 0)
+    if prefixes:
+        tokens = tokens._replace(x=tokens.x[inverse], projected=prefixes)
+    outs = vits[0](tokens)
     outs = outs if prefixes else [out[inverse] for out in outs]
     sizes = [len(own) for own in rows]
     parts = zip(*(out.split(sizes) for out in outs), strict=True)

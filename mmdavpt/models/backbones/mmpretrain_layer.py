@@ -46,14 +46,7 @@ class MMPretrainLayer(LayerView):
 
     def project(self, x: Tensor, parts: str = 'qkv') -> Tensor:
         """Project normalized tokens: see :class:`.LayerView`."""
-        qkv, channels = self.layer.attn.qkv, self.layer.attn.embed_dims
-        first = 'qkv'.index(parts) * channels
-        rows = slice(first, first + len(parts) * channels)
-        bias = None if self._bias is None else self._bias[rows]
-        if self.projects_in_parts:
-            return F.linear(x, qkv.weight[rows], bias)
-        projected = qkv(x)[..., rows]
-        return projected if bias is None else projected + bias
+        return self.run_fused(x, parts, self._bias)
 
     def attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """Return the attention output: see :class:`.LayerView`."""

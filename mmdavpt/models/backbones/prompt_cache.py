@@ -39,10 +39,8 @@ class PromptCache(nn.Module):
     made.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        # The key and the values that the result was computed from; the result.
-        self._kept: tuple[tuple, Tensor, dict[int, Tensor]] | None = None
+    # The key and the values that the result was computed from; the result.
+    _kept: tuple[tuple, Tensor, dict[int, Tensor]] | None = None
 
     def get(self, vit: nn.Module, acting: Acting) -> dict[int, Tensor]:
         """Return the projected prompts, computed again if they changed.

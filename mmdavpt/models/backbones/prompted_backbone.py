@@ -2,29 +2,22 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from mmdavpt.models import tuners as tuning
-from mmdavpt.models.option_checks import check_choice
 from mmdavpt.models.pretrained import Normalization
+from mmdavpt.option_checks import check_choice, layer_indices
 
+from . import freezing, prompts
 from .forward_pass import BackboneTokens, PrefixTokens, run_layers
-from .freezing import eval_frozen, freeze, store_matrices
 from .guided_tokens import TokenRequest
 from .layer_kinds import view_of
 from .layer_view import LayerView
 from .mixed_tasks import Features
 from .prompt_cache import PromptCache
-from .prompts import (
-    DeepPrompts,
-    gate_logits,
-    prompt_init_bound,
-    prompts_per_layer,
-)
 
 #: Values of ``frozen_dtype``. float16 would need a scaled loss.
 FROZEN_DTYPES = {None: torch.float32, 'bfloat16': torch.bfloat16}
@@ -33,9 +26,15 @@ FROZEN_DTYPES = {None: torch.float32, 'bfloat16': torch.bfloat16}
 class PromptedBackbone(nn.Module):
     """Base of the prompted backbones: what does not depend on the library.
 
-    A subclass builds the frozen ViT, sets the attributes below, defines the
-    methods without a body, and calls :meth:`add_tuning` last in its
-    constructor.
+    A subclass defines the methods without a body, and inherits from the frozen
+    ViT after this class. The ViT's constructor, which gets all other
+    arguments, sets the attributes up to ``final_norm``.
+
+    Args:
+        *args: Of the frozen ViT.
+        num_prompts (int | Sequence[int]): See
+            :class:`.DAVPTVisionTransformer`, as for all others.
+        **kwargs: Of the frozen ViT.
 
     Attributes:
         layers (Sequence[nn.Module]): Layers of a class in
@@ -57,6 +56,45 @@ class PromptedBackbone(nn.Module):
     """
 
     normalization: Normalization | None = None
+
+    def __init__(
+        self,
+        *args,
+        num_prompts: int | Sequence[int] = 20,
+        propagate: bool | str = False,
+        bias: Sequence[str] = (),
+        tuners: Sequence[Mapping] = (),
+        trainable: Sequence[str] = (),
+        with_cp: bool = False,
+        frozen_dtype: str | None = None,
+        pool_prompts: bool = False,
+        **kwargs,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        check_choice('`frozen_dtype`', frozen_dtype, FROZEN_DTYPES)
+        if pool_prompts and self.out_type != 'avg_featmap':
+            raise ValueError(
+                "`pool_prompts` needs `out_type='avg_featmap'`, but got "
+                f'{self.out_type!r}'
+            )
+        self.pool_prompts = pool_prompts
+        self.register_buffer('frozen_dtype', None)
+        given, number = self.out_indices, len(self.layers)
+        self.out_indices = layer_indices('`out_indices`', given, number)
+        self.num_used_layers = max(self.out_indices) + 1
+        counts = prompts.prompts_per_layer(num_prompts, self.num_used_layers)
+        bound = prompts.prompt_init_bound(self.patch_size, self.embed_dims)
+        self.prompts = prompts.DeepPrompts(counts, self.embed_dims, bound)
+        self.prompt_cache = PromptCache()
+        self.propagate = propagate
+        self.gate_logits = prompts.gate_logits(propagate, counts)
+        self.with_cp = with_cp
+        sizes = self._sizes()
+        self.bias_delta = tuning.Bias(sizes, bias) if bias else None
+        self.tuners = tuning.build_tuners(tuners, sizes)
+        self.adapt_tuners()
+        freezing.freeze(self, trainable)
+        self.store_frozen(frozen_dtype)
 
     def embed(self, images: Tensor, acting: tuning.Acting) -> PrefixTokens:
         """Return the input of the first layer.
@@ -95,40 +133,6 @@ class PromptedBackbone(nn.Module):
     def tail(self) -> dict[nn.Module, bool]:
         """Return the modules after the layers, and whether they run."""
 
-    def add_tuning(
-        self,
-        num_prompts: int | Sequence[int],
-        propagate: bool | str,
-        bias: Sequence[str],
-        tuners: Sequence[Mapping[str, Any]],
-        trainable: Sequence[str],
-        with_cp: bool,
-        frozen_dtype: str | None = None,
-    ) -> None:
-        """Add prompts and tuners, and freeze all other parameters.
-
-        Args:
-            num_prompts (int | Sequence[int]): See the subclasses, as for all
-                others.
-        """
-        check_choice('`frozen_dtype`', frozen_dtype, FROZEN_DTYPES)
-        self.register_buffer('frozen_dtype', None)
-        self.out_indices = _resolve(self.out_indices, len(self.layers))
-        self.num_used_layers = max(self.out_indices) + 1
-        counts = prompts_per_layer(num_prompts, self.num_used_layers)
-        bound = prompt_init_bound(self.patch_size, self.embed_dims)
-        self.prompts = DeepPrompts(counts, self.embed_dims, bound)
-        self.prompt_cache = PromptCache()
-        self.propagate = propagate
-        self.gate_logits = gate_logits(propagate, self.prompts.counts)
-        self.with_cp = with_cp
-        sizes = self._sizes()
-        self.bias_delta = tuning.Bias(sizes, bias) if bias else None
-        self.tuners = tuning.build_tuners(tuners, sizes)
-        self.adapt_tuners()
-        freeze(self, trainable)
-        self.store_frozen(frozen_dtype)
-
     def store_frozen(self, dtype: str | None) -> None:
         """Store frozen matrices in a type, and compute in it from now on.
 
@@ -140,7 +144,7 @@ class PromptedBackbone(nn.Module):
             ValueError: If no matrix is frozen.
         """
         stored = dtype is not None or self.frozen_dtype is not None
-        if stored and not store_matrices(self, FROZEN_DTYPES[dtype]):
+        if stored and not freezing.store_matrices(self, FROZEN_DTYPES[dtype]):
             raise ValueError(
                 '`frozen_dtype` has no effect, since `trainable` names the '
                 'weights of all linear layers and convolutions; remove it'
@@ -152,7 +156,7 @@ class PromptedBackbone(nn.Module):
         super()._apply(*args, **kwargs)
         # A fingerprint depends on their type, which `float()` would change.
         if self.frozen_dtype is not None:
-            store_matrices(self, torch.bfloat16)
+            freezing.store_matrices(self, torch.bfloat16)
         return self
 
     def precision(self) -> AbstractContextManager:
@@ -243,7 +247,7 @@ class PromptedBackbone(nn.Module):
         """
         super().train(mode)
         if mode:
-            eval_frozen(self)
+            freezing.eval_frozen(self)
             for tuner in self.tuners.values():
                 if isinstance(tuner, tuning.SelectiveTuner):
                     tuner.check_selection(self)
@@ -314,15 +318,3 @@ class PromptedBackbone(nn.Module):
         if self.frozen_dtype is None:
             return outs, tokens
         return tree_map_only(Tensor, Tensor.float, (outs, tokens))
-
-
-def _resolve(out_indices: int | Sequence[int], num_layers: int) -> list[int]:
-    """Return indices of layers from 0."""
-    given = [out_indices] if isinstance(out_indices, int) else [*out_indices]
-    found = [i + num_layers if i < 0 else i for i in given]
-    if not found or len({*found} & {*range(num_layers)}) < len(found):
-        raise ValueError(
-            f'`out_indices` should list some of {num_layers} layers, each '
-            f'once, but got {out_indices}'
-        )
-    return found

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from mmdavpt.option_checks import check_choice
+
 
 def prompt_init_bound(patch_size: Sequence[int], embed_dims: int) -> float:
     r"""Return the bound of VPT's uniform initialization.
@@ -53,16 +55,14 @@ class DeepPrompts(nn.ParameterDict):
 
     Args:
         counts (Sequence[int]): The number of prompts of each layer.
-        embed_dims (int): The number of channels ``C``.
+        dims (int): The number of channels ``C``.
         bound (float): Bound of the uniform initialization.
     """
 
-    def __init__(
-        self, counts: Sequence[int], embed_dims: int, bound: float
-    ) -> None:
+    def __init__(self, counts: Sequence[int], dims: int, bound: float) -> None:
         super().__init__(
             {
-                str(i): torch.empty(n, embed_dims).uniform_(-bound, bound)
+                str(i): torch.empty(n, dims).uniform_(-bound, bound)
                 for i, n in enumerate(counts)
                 if n > 0
             }
@@ -122,10 +122,7 @@ def gate_logits(
             have different numbers of prompts, except for gates with prompts
             of the first layer alone.
     """
-    if propagate not in PROPAGATE:
-        raise ValueError(
-            f'`propagate` should be one of {PROPAGATE}, but got {propagate!r}'
-        )
+    check_choice('`propagate`', propagate, PROPAGATE)
     if propagate in (False, True):
         return None
     shallow = propagate == 'gate' and not any(counts[1:])

@@ -120,14 +120,7 @@ class TimmLayer(LayerView):
         if not self.fused:
             outs = [self._with_shift(p, self.linear(p)[0](x)) for p in parts]
             return outs[0] if len(outs) == 1 else torch.cat(outs, dim=-1)
-        qkv, rows = self.linear(parts[0])
-        rows = slice(rows.start, self.linear(parts[-1])[1].stop)
-        bias = self._fused_bias()
-        bias = None if bias is None else bias[rows]
-        if self.projects_in_parts:
-            return F.linear(x, qkv.weight[rows], bias)
-        out = qkv(x)[..., rows]
-        return out if bias is None else out + bias
+        return self.run_fused(x, parts, self._fused_bias())
 
     def _with_shift(self, part: str, out: Tensor) -> Tensor:
         shift = self.shifts.get(part)

@@ -4,4 +4,4 @@ from .class_mapping import ClassMapping
 from .config import build_guidance, resolve_guided_layers
 from .labels import check_annotations, draw_class_labels, read_class_labels
 from .prompt_guidance import PromptGuidance
-from .regions import Regions, find_regions, patch_labels, tokens_of_regions
+from .regions import Regions, find_regions, patch_labels, region_tokens

@@ -6,13 +6,8 @@ import torch
 from mmengine.dist import all_reduce
 from torch import Tensor, nn
 
+from mmdavpt import mapping
 from mmdavpt.errors import UsageError
-from mmdavpt.mapping import (
-    MappingResult,
-    accumulate,
-    assign_prompts,
-    class_means,
-)
 from mmdavpt.ranks import run_on_rank_0
 
 
@@ -128,7 +123,7 @@ class ClassMapping(nn.Module):
         # Batch by batch, so that the sums do not depend, to the last bit, on
         # how often `collect` is called.
         sums = torch.zeros_like(self.new_sums)
-        accumulate(sums, self.new_counts, cls, labels)
+        mapping.accumulate(sums, self.new_counts, cls, labels)
         self.new_sums += sums
 
     @torch.no_grad()
@@ -157,12 +152,12 @@ class ClassMapping(nn.Module):
     @torch.no_grad()
     def update_representations(self) -> None:
         """Turn the shared statistics into class representations."""
-        self.representations[:], self.seen[:] = class_means(
+        self.representations[:], self.seen[:] = mapping.class_means(
             self.class_sums, self.class_counts, self.representations, self.seen
         )
         self.drop_collected()
 
-    def cluster(self) -> MappingResult:
+    def cluster(self) -> mapping.MappingResult:
         """Cluster the class representations, without changing any state.
 
         k-means starts from the previous centroids, if there are any; before
@@ -171,9 +166,9 @@ class ClassMapping(nn.Module):
         state = self.representations, self.seen, self.centroids
         means, seen, centroids = (tensor.cpu().numpy() for tensor in state)
         options = centroids, self.excluded, self.normalize, self.seed
-        return assign_prompts(means, seen, self.num_prompts, *options)
+        return mapping.assign_prompts(means, seen, self.num_prompts, *options)
 
-    def recluster(self) -> tuple[MappingResult, int | None]:
+    def recluster(self) -> tuple[mapping.MappingResult, int | None]:
         """Make a new mapping from what all ranks observed.
 
         All ranks must call it together; rank 0 clusters.
@@ -195,7 +190,7 @@ class ClassMapping(nn.Module):
         return result, changed
 
     @torch.no_grad()
-    def set_mapping(self, result: MappingResult) -> None:
+    def set_mapping(self, result: mapping.MappingResult) -> None:
         """Use a mapping and its centroids."""
         self.mapping.copy_(torch.as_tensor(result.mapping))
         self.centroids.copy_(torch.as_tensor(result.centroids))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from mmdavpt.errors import UsageError
+from mmdavpt.option_checks import layer_indices
 
 from .prompt_guidance import PromptGuidance
 
@@ -59,15 +60,8 @@ def resolve_guided_layers(
             if they have no prompts or different numbers of them: one mapping
             serves all guided layers.
     """
-    num_layers = len(counts)
-    resolved = sorted(i + num_layers if i < 0 else i for i in guided_layers)
-    existing = {*range(num_layers)}.intersection(resolved)
-    if not resolved or resolved != sorted(existing):  # repeated or unknown
-        raise UsageError(
-            '`guided_layers` should name different layers out of the '
-            f'{num_layers} that are used (0 to {num_layers - 1}, or '
-            f'negative), but got {tuple(guided_layers)}'
-        )
+    name = '`guided_layers`'
+    resolved = sorted(layer_indices(name, guided_layers, len(counts)))
     numbers = {counts[i] for i in resolved}
     if len(numbers) != 1 or 0 in numbers:
         raise UsageError(

@@ -8,7 +8,7 @@ from mmdavpt.errors import UsageError
 from mmdavpt.mapping import NORMALIZATIONS
 from mmdavpt.models.backbones import BackboneTokens, TokenRequest
 from mmdavpt.models.losses.gathering import gather_samples
-from mmdavpt.models.option_checks import check_choice
+from mmdavpt.option_checks import check_choice
 from mmdavpt.registry import MODELS
 
 from .class_mapping import ClassMapping

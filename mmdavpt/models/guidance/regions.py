@@ -112,9 +112,7 @@ def region_means(x: Tensor, regions: Regions) -> Tensor:
     return sums[1:] / regions.sizes.unsqueeze(1)
 
 
-def tokens_of_regions(
-    tokens: BackboneTokens, regions: Regions
-) -> BackboneTokens:
+def region_tokens(tokens: BackboneTokens, regions: Regions) -> BackboneTokens:
     """Turn the tokens of images into tokens of regions.
 
     Args:

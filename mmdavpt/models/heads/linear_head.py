@@ -37,13 +37,8 @@ class LinearSegHead(BaseDecodeHead):
         several = isinstance(in_channels, Sequence)
         channels = sum(in_channels) if several else in_channels
         norm_cfg = norm_cfg or dict(type='SyncBN')
-        super().__init__(
-            in_channels=in_channels,
-            channels=channels,
-            norm_cfg=norm_cfg,
-            dropout_ratio=dropout_ratio,
-            **kwargs,
-        )
+        kwargs.update(norm_cfg=norm_cfg, dropout_ratio=dropout_ratio)
+        super().__init__(in_channels, channels, **kwargs)
         self.norm = build_norm_layer(norm_cfg, channels)[1]
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:

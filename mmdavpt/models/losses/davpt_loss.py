@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mmdavpt.errors import UsageError
 from mmdavpt.models.backbones import TOKEN_NAMES
-from mmdavpt.models.option_checks import check_choice, check_number
+from mmdavpt.option_checks import check_choice, check_number
 from mmdavpt.registry import GUIDANCE_METRICS, MODELS
 
 from .similarity import centered, cosine_similarity_matrix, mean_token
@@ -21,6 +21,8 @@ def _with_prefix(prefix: str) -> list[str]:
 PROMPTS, CLS = _with_prefix('prompt_'), _with_prefix('cls_')
 TOKENS = ['saliency', *(f'patch_{kind}' for kind in _with_prefix('patch_'))]
 
+#: Guided layers to their tokens by name.
+LayerTokens = Mapping[int, Mapping[str, Tensor]]
 #: Values of the paper, and of the released code, which ignores its option
 #: ``patch_type``; :class:`.DAVPTLoss` names the sources.
 PRESETS = {
@@ -199,22 +201,16 @@ class DAVPTLoss(nn.Module):
 
     def extra_repr(self) -> str:
         """Show the resolved options when the module is printed."""
-        names = ('token', 'prompt', 'cls', 'token_weight', 'cls_weight')
-        return ', '.join(
-            f'{name}={getattr(self, name)!r}'
-            for name in (*names, 'prompt_scale')
-        )
+        names = 'token prompt cls token_weight cls_weight prompt_scale'.split()
+        return ', '.join(f'{name}={getattr(self, name)!r}' for name in names)
 
     def forward(
-        self,
-        tokens: Mapping[int, Mapping[str, Tensor]],
-        target: Tensor,
-        guided: Tensor,
+        self, tokens: LayerTokens, target: Tensor, guided: Tensor
     ) -> dict[str, Tensor]:
         """Compute the weighted guidance terms.
 
         Args:
-            tokens (Mapping[int, Mapping[str, Tensor]]): Per guided layer the
+            tokens (LayerTokens): Per guided layer the
                 tokens named by :attr:`required_tokens`. The 'saliency' is
                 that at the prompt of each sample's class.
             target (Tensor): Prompt that each sample's class maps to, or -1
@@ -234,11 +230,11 @@ class DAVPTLoss(nn.Module):
         samples, prompts = self.samples(tokens), self.prompts(tokens)
         return self.compare(samples, prompts, target, guided)
 
-    def samples(self, tokens: Mapping[int, Mapping[str, Tensor]]) -> Tensor:
+    def samples(self, tokens: LayerTokens) -> Tensor:
         """Reduce the tokens of a batch to one vector per term and layer.
 
         Args:
-            tokens (Mapping[int, Mapping[str, Tensor]]): As of
+            tokens (LayerTokens): As of
                 :meth:`forward`.
 
         Returns:
@@ -252,13 +248,11 @@ class DAVPTLoss(nn.Module):
         terms = [[mean_token(t[n]) for t in tokens.values()] for n in names]
         return torch.stack([torch.stack(term, dim=1) for term in terms], dim=1)
 
-    def prompts(
-        self, tokens: Mapping[int, Mapping[str, Tensor]]
-    ) -> list[Tensor]:
+    def prompts(self, tokens: LayerTokens) -> list[Tensor]:
         """Return the prompts that samples are compared with.
 
         Args:
-            tokens (Mapping[int, Mapping[str, Tensor]]): As of
+            tokens (LayerTokens): As of
                 :meth:`forward`.
 
         Returns:

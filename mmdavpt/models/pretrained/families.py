@@ -131,10 +131,8 @@ MMPRETRAIN = Family(
     marker=r'layers\.0\.attn\.qkv\.weight',
     names={},
     backbone='dist_token|rel_pos_bias',
-    kept='|'.join(
-        'cls_token pos_embed patch_embed pre_norm ln1 ln2 layers'.split()
-        + list(ADDED)
-    ),
+    kept='cls_token|pos_embed|patch_embed|pre_norm|ln1|ln2|layers|'
+    + '|'.join(ADDED),
 )
 MMSEG = MMPRETRAIN._replace(
     name='mmseg',

@@ -11,7 +11,7 @@ from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from mmdavpt.checkpoints.fit import compare_weights, describe_mismatch
-from mmdavpt.errors import UsageError, first_few
+from mmdavpt.errors import UsageError, first_few, prefix_errors
 from mmdavpt.models.trainable import is_added
 
 from .families import MMPRETRAIN, Normalization, Weights
@@ -74,11 +74,9 @@ def load_pretrained(
             or weights are missing, unexpected or have another shape.
     """
     read = read_checkpoint(checkpoint, allow_pickle)
-    try:
+    with prefix_errors(checkpoint, UsageError):
         named = to_mmpretrain(read.weights, prefix)
         weights = fit_to(module, named, read.model)
-    except UsageError as error:
-        raise UsageError(f'{checkpoint}: {error}') from error
     normalization = read.normalization or named.family.normalization
     skipped = [key for key in named.weights if key not in module.state_dict()]
     load_and_log(
@@ -139,9 +137,7 @@ def load_and_log(
 
 
 def both_shapes(
-    target: Weights,
-    weights: Weights,
-    names: Iterable[str],
+    target: Weights, weights: Weights, names: Iterable[str]
 ) -> list[str]:
     """Return names of weights with their shape in the model and in a file."""
     pairs = {n: (target[n].shape, weights[n].shape) for n in names}
@@ -203,13 +199,10 @@ def fit_to(
         sizes = (module.num_extra_tokens, grid)
         weights['pos_embed'] = fit_position_embedding(position, *sizes)
     missing, unexpected, mismatched = compare_weights(target, weights)
-    missing = [k for k in missing if not k.startswith('ln2.')]
+    missing = [k for k in missing if not (is_added(k) or k.startswith('ln2.'))]
     surplus = [k for k in unexpected if not k.startswith(OPTIONAL_PARTS)]
-    problems = describe_mismatch(
-        [key for key in missing if not is_added(key)],
-        named.surplus + surplus,
-        both_shapes(target, weights, mismatched),
-    )
+    shapes = both_shapes(target, weights, mismatched)
+    problems = describe_mismatch((missing, named.surplus + surplus, shapes))
     if problems:
         raise UsageError(
             f'the checkpoint, with names of {named.family.name}, {problems}; '

@@ -144,10 +144,7 @@ def translate(key: str, names: Mapping[str, str]) -> str | None:
 
 
 def _with_method(
-    family: Family,
-    inside: Weights,
-    weights: Weights,
-    place: str,
+    family: Family, inside: Weights, weights: Weights, place: str
 ) -> Family:
     """Return the family with its training method, if keys reveal it."""
     if family is families.OPENCLIP and 'input_resolution' in weights:

@@ -6,7 +6,7 @@ import sys
 from torch import Tensor, nn
 
 from mmdavpt.checkpoints.fit import compare_weights, describe_mismatch
-from mmdavpt.errors import UsageError
+from mmdavpt.errors import UsageError, prefix_errors
 
 from .families import Normalization, Weights, normalization_of
 from .load import both_shapes, check_values, load_and_log
@@ -45,7 +45,8 @@ def load_into_timm(
             if weights are missing, unexpected or have another shape.
     """
     read = read_checkpoint(checkpoint, allow_pickle)
-    try:
+    where = f'{checkpoint} does not fit the model {name}'
+    with prefix_errors(where, UsageError):
         _check_architecture(vit, read.model)
         named = _renamed(_without_prefix(read.weights, prefix), vit).items()
         # Without the classifier.
@@ -54,11 +55,8 @@ def load_into_timm(
         target = vit.state_dict()
         missing, unexpected, other = compare_weights(target, weights)
         shapes = both_shapes(target, weights, other)
-        if problems := describe_mismatch(missing, unexpected, shapes):
+        if problems := describe_mismatch((missing, unexpected, shapes)):
             raise UsageError(f'it {problems}')
-    except UsageError as error:
-        why = f'does not fit the model {name}: {error}'
-        raise UsageError(f'{checkpoint} {why}') from error
     declared = normalization_of(vit.pretrained_cfg, f'timm ({name})')
     normalization = read.normalization or declared
     load_and_log(vit, weights, f'of {name} from {checkpoint}', normalization)

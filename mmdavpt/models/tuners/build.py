@@ -1,24 +1,23 @@
 """Build tuners from a config."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from torch import nn
 
-from mmdavpt.errors import UsageError, did_you_mean
-from mmdavpt.models.option_checks import check_number
+from mmdavpt.errors import did_you_mean
+from mmdavpt.option_checks import check_choice, check_number
 from mmdavpt.registry import TUNERS
 
 from .tuner import BackboneSizes, Tuner
 
 
 def build_tuners(
-    configs: Iterable[Mapping[str, Any]], sizes: BackboneSizes
+    configs: Iterable[Mapping], sizes: BackboneSizes
 ) -> nn.ModuleDict:
     """Build the tuners of a backbone.
 
     Args:
-        configs (Iterable[Mapping[str, Any]]): One for each tuner, with
+        configs (Iterable[Mapping]): One for each tuner, with
             ``type``, optionally ``name``, and the arguments of the type.
         sizes (BackboneSizes): Sizes of the backbone.
 
@@ -75,7 +74,4 @@ def check_method(
     """
     if method not in methods and TUNERS.get(method) is None:
         known = [*dict.fromkeys([*methods, *TUNERS.module_dict])]
-        raise UsageError(
-            f'{option} {method} is unknown; it should be one of '
-            f'{", ".join(known)}{did_you_mean(method, known)}'
-        )
+        check_choice(option, method, known)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from mmdavpt.errors import UsageError, did_you_mean
+from mmdavpt.errors import UsageError, did_you_mean, prefix_errors
 from mmdavpt.registry import TUNERS
 
 from .tuner import BackboneSizes, Tuner
@@ -86,11 +86,9 @@ class Peft(Tuner):
             UsageError: If the method cannot be merged.
         """
         for module, layer in self.wrapped:
-            try:
+            with prefix_errors('peft cannot fold', RuntimeError):
                 layer.merge()
                 module.load_state_dict(layer.get_base_layer().state_dict())
-            except RuntimeError as error:
-                raise UsageError(f'peft cannot fold: {error}') from error
 
 
 def _checked_config(config: Mapping) -> object:

@@ -2,7 +2,6 @@
 
 import json
 import os.path as osp
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +31,7 @@ class SelectiveTuner(Tuner):
         sizes (BackboneSizes): Sizes of the backbone.
         selection (str, optional): The file, or a checkpoint of a training
             with it. None before there is one.
-        **settings (Any): What the selection depends on, as JSON has it.
+        **settings (object): What the selection depends on, as JSON has it.
 
     Attributes:
         first (bool): Whether the tuner needs its selection before it can
@@ -49,7 +48,7 @@ class SelectiveTuner(Tuner):
     batches: int | None = None
 
     def __init__(
-        self, sizes: BackboneSizes, selection: str | None, **settings: Any
+        self, sizes: BackboneSizes, selection: str | None, **settings: object
     ) -> None:
         super().__init__(sizes)
         self.selection, self._checked = selection, False

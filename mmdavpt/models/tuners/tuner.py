@@ -174,7 +174,6 @@ class Tuner(nn.Module):
         Args:
             backbone (nn.Module): A ``PromptedBackbone``.
         """
-        raise NotImplementedError
 
     def embed(self, x: Tensor) -> Tensor:
         """Change the embedded patches before [CLS] and positions are added.
@@ -182,7 +181,6 @@ class Tuner(nn.Module):
         Args:
             x (Tensor): With shape (B, N, C).
         """
-        raise NotImplementedError
 
     def norm(self, layer: int, which: str, x: Tensor) -> Tensor:
         """Change the output of a normalization.
@@ -193,7 +191,6 @@ class Tuner(nn.Module):
                 'final' after the last layer, if the backbone has it.
             x (Tensor): With shape (..., C).
         """
-        raise NotImplementedError
 
     def bias(self, layer: int, part: str) -> Tensor | None:
         """Return a shift of a projection's bias, which costs no operation.
@@ -207,7 +204,6 @@ class Tuner(nn.Module):
         Returns:
             Tensor | None: With shape (out, ); None for no shift.
         """
-        raise NotImplementedError
 
     def project(self, layer: int, part: str, x: Tensor, y: Tensor) -> Tensor:
         """Change the output of a projection.
@@ -218,7 +214,6 @@ class Tuner(nn.Module):
             x (Tensor): Input of the projection, with shape (..., in).
             y (Tensor): Its output, with shape (..., out).
         """
-        raise NotImplementedError
 
     def prompts(self, layer: int, x: Tensor) -> Tensor:
         """Change the prompts of a layer before they enter it.
@@ -230,7 +225,6 @@ class Tuner(nn.Module):
             layer (int): Index of the layer.
             x (Tensor): With shape (P, C).
         """
-        raise NotImplementedError
 
     def prefix(self, layer: int) -> tuple[Tensor, Tensor] | None:
         """Return extra keys and values that all queries attend to.
@@ -242,7 +236,6 @@ class Tuner(nn.Module):
             tuple[Tensor, Tensor] | None: Both with shape (T, C), heads side
             by side; None for no such keys in this layer.
         """
-        raise NotImplementedError
 
     def attention(self, layer: int, x: Tensor, out: Tensor) -> Tensor:
         """Change the output of attention before it is added to its input.
@@ -254,7 +247,6 @@ class Tuner(nn.Module):
             out (Tensor): Output after projection, layer scale and stochastic
                 depth, with shape (..., C).
         """
-        raise NotImplementedError
 
     def mlp(self, layer: int, x: Tensor, out: Tensor) -> Tensor:
         """Change the output of the MLP before it is added to its input.
@@ -262,7 +254,6 @@ class Tuner(nn.Module):
         Args:
             layer (int): See :meth:`attention`, as the others.
         """
-        raise NotImplementedError
 
     def block(self, layer: int, x: Tensor) -> Tensor:
         """Change the output of a layer.
@@ -271,7 +262,6 @@ class Tuner(nn.Module):
             layer (int): Index of the layer.
             x (Tensor): With shape (..., C).
         """
-        raise NotImplementedError
 
     def fold(self, weights: FrozenWeights) -> None:
         """Change frozen weights so that the backbone can do without the tuner.

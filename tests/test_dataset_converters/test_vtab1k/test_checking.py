@@ -141,7 +141,7 @@ def test_find_unfinished_conversion(folder):
 def test_find_wrong_class_names(copy):
     (copy / 'classes.txt').write_text('near\nfar\n')
     (defect,) = check(copy)
-    assert 'name 4 classes' in defect and 'names 2' in defect
+    assert "names of 4 classes, but is ['near', 'far'];" in defect
 
 
 def test_find_task_folders(tmp_path, copy):

@@ -7,14 +7,14 @@ import pytest
 
 from mmdavpt.datasets.glyphs.alphabets import (
     ALPHABETS,
-    LATIN_FACES,
+    FACES,
     MULTISCRIPT_FACES,
     faces_from,
 )
 from mmdavpt.datasets.glyphs.rendering import _em_square
 from tools.dataset_converters.glyph_writers.arguments import LETTERS
 
-ALL_LATIN = LATIN_FACES['train'] + LATIN_FACES['test']
+ALL_LATIN = FACES['latin_train'] + FACES['latin_test']
 
 
 def crc(array):
@@ -25,8 +25,8 @@ def crc(array):
     'alphabet, faces',
     [
         ('greek_cyrillic', MULTISCRIPT_FACES),
-        ('latin', LATIN_FACES['train']),
-        ('latin', LATIN_FACES['test']),
+        ('latin', FACES['latin_train']),
+        ('latin', FACES['latin_test']),
         (LETTERS, MULTISCRIPT_FACES),
     ],
 )
@@ -80,10 +80,10 @@ def test_characters_are_not_clipped():
 
 
 def test_faces_of_the_splits_are_disjoint():
-    assert not set(LATIN_FACES['train']) & set(LATIN_FACES['test'])
+    assert not set(FACES['latin_train']) & set(FACES['latin_test'])
     assert len(set(ALL_LATIN)) == len(ALL_LATIN) == 20
-    assert all('Bol' in f or f == 'cmb10' for f in LATIN_FACES['test'])
-    assert not any('Bol' in f for f in LATIN_FACES['train'])
+    assert all('Bol' in f or f == 'cmb10' for f in FACES['latin_test'])
+    assert not any('Bol' in f for f in FACES['latin_train'])
 
 
 def test_faces_are_in_every_supported_matplotlib():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mmdavpt.datasets.glyphs.alphabets import (
     ALPHABETS,
-    LATIN_FACES,
+    FACES,
     MULTISCRIPT_FACES,
 )
 from mmdavpt.datasets.glyphs.rendering import (
@@ -19,7 +19,7 @@ from mmdavpt.datasets.glyphs.rendering import (
 )
 from mmdavpt.datasets.glyphs.styles import STYLES, GlyphStyle, style_from
 
-ALL_LATIN = LATIN_FACES['train'] + LATIN_FACES['test']
+ALL_LATIN = FACES['latin_train'] + FACES['latin_test']
 LETTERS = ALPHABETS['latin_upper']
 # An ink that no style reaches, on plain paper: what is dark is the glyph.
 PLAIN = GlyphStyle(
@@ -58,7 +58,7 @@ def test_glyph_bytes(index, char, style, expected):
 )
 def test_scene_bytes(index, style, expected):
     image, annotation = render_scene(
-        LETTERS, LATIN_FACES['train'], (7, index), (96, 128), STYLES[style]
+        LETTERS, FACES['latin_train'], (7, index), (96, 128), STYLES[style]
     )
     assert image.shape == (96, 128, 3) and image.dtype == np.uint8
     assert annotation.shape == (96, 128) and annotation.dtype == np.uint8

@@ -7,7 +7,7 @@ from mmengine.runner import Runner
 
 from mmdavpt.engine.hooks import PromptInitHook
 from mmdavpt.mapping import cluster
-from mmdavpt.models.prompt_init import _add, _make_prompts
+from mmdavpt.models.prompt_init import _add, _to_prompts
 from tests import toy
 
 
@@ -59,10 +59,10 @@ def test_mean_by_hand(batch_size):
     for batch in torch.tensor([one, two]).split(batch_size):
         _add(found, batch, 2, 'mean')
     tokens = torch.cat(found)
-    assert _make_prompts(tokens, 2, 'mean', 0).tolist() == [[4, 2], [1, 3]]
-    assert _make_prompts(tokens, 1, 'mean', 0).tolist() == [[2.5, 2.5]]
+    assert _to_prompts(tokens, 2, 'mean', 0).tolist() == [[4, 2], [1, 3]]
+    assert _to_prompts(tokens, 1, 'mean', 0).tolist() == [[2.5, 2.5]]
     with pytest.raises(ValueError, match='5 prompts need at least as many'):
-        _make_prompts(tokens, 5, 'mean', 0)
+        _to_prompts(tokens, 5, 'mean', 0)
 
 
 def test_kmeans_finds_the_clusters_of_a_sample(monkeypatch):
@@ -79,11 +79,11 @@ def test_kmeans_finds_the_clusters_of_a_sample(monkeypatch):
     for rows, image in zip(tokens.split(9), x, strict=True):
         assert {*map(tuple, rows.tolist())} <= {*map(tuple, image.tolist())}
     distance = torch.cdist(
-        _make_prompts(tokens, 3, 'kmeans', 0).float(), centers
+        _to_prompts(tokens, 3, 'kmeans', 0).float(), centers
     )
     assert distance.min(dim=0).values.max() < 0.1
     with pytest.raises(ValueError, match='55 prompts need .* has 54'):
-        _make_prompts(tokens, 55, 'kmeans', 0)
+        _to_prompts(tokens, 55, 'kmeans', 0)
 
 
 @pytest.mark.parametrize('method', ['mean', 'kmeans'])

@@ -6,7 +6,7 @@ import torch.distributed as dist
 from mmengine.config import Config
 from torch import nn
 
-from mmdavpt.engine.hooks.check_hooks import AgreementHook
+from mmdavpt.engine.hooks import AgreementHook
 from mmdavpt.errors import UsageError
 from mmdavpt.mapping.agreement import check_same_mapping
 from mmdavpt.ranks import run_on_rank_0

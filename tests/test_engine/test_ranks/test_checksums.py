@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmdavpt.engine.hooks.check_hooks import weights_checksum
+from mmdavpt.engine.hooks.agreement_hook import weights_checksum
 
 
 def checksum(values):

@@ -59,9 +59,7 @@ class TinyModel(nn.Module):
         )
         # Class 4 shares a prompt; prompt 3 has no class.
         self.guidance.set_mapping(
-            MappingResult(
-                np.array([0, 1, 2, 1, 0]), np.zeros((P, C)), np.ones(P)
-            )
+            MappingResult(np.array([0, 1, 2, 1, 0]), np.zeros((P, C)))
         )
 
     def forward(self, patches, cls, labels):
@@ -144,9 +142,7 @@ def classifier_steps(rank, world_size, num=8, steps=3, **guidance):
     )
     model = MODELS.build(cfg['model']).double().train()
     model.guidance.set_mapping(
-        MappingResult(
-            np.array([0, 1, 2, 0, 1, 2]), np.ones((3, 32)), np.full(3, 2)
-        )
+        MappingResult(np.array([0, 1, 2, 0, 1, 2]), np.ones((3, 32)))
     )
     wrapped = wrap(model, world_size)
     tuned = {n: p for n, p in model.named_parameters() if p.requires_grad}

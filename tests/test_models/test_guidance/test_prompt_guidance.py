@@ -40,7 +40,7 @@ def build(make, changes=None):
 
 def set_mapping(model, mapping=(0, 1, 2, 0, 1, 2)):
     model.guidance.set_mapping(
-        MappingResult(np.array(mapping), np.ones((3, 32)), np.full(3, 2))
+        MappingResult(np.array(mapping), np.ones((3, 32)))
     )
 
 
@@ -87,9 +87,7 @@ def test_reclustering_starts_from_the_previous_centroids():
     assert moved is None and first.sizes.tolist() == [2, 2]
     for mapping in (1 - first.mapping, first.mapping):
         state.set_mapping(
-            MappingResult(
-                mapping, state.centroids.flip(0).numpy(), first.sizes
-            )
+            MappingResult(mapping, state.centroids.flip(0).numpy())
         )
         state.observe(features, torch.arange(4))
         again, moved = state.recluster()
@@ -106,11 +104,7 @@ def test_features_that_are_not_finite_are_rejected():
 def test_all_state_is_saved_and_loaded():
     state = guidance()
     state.set_mapping(
-        MappingResult(
-            np.array([0, 1, 1, 0]),
-            np.arange(6.0).reshape(2, 3),
-            np.array([2, 2]),
-        )
+        MappingResult(np.array([0, 1, 1, 0]), np.arange(6.0).reshape(2, 3))
     )
     state.class_sums += 2
     other = guidance()
@@ -253,7 +247,7 @@ def test_resolve_guided_layers(layers, counts, expected):
     [
         ((), (3, 3), 'guided_layers'),
         ((2,), (3, 3), '0 to 1'),
-        ((1, -1), (3, 3), 'different layers'),
+        ((1, -1), (3, 3), 'each once'),
         ((0,), (0, 3), 'at least one'),
         ((0, 1), (2, 3), 'same number'),
     ],
@@ -350,11 +344,7 @@ def test_models_are_reachable_from_both_scopes():
 def two_layers(**kwargs):
     """A guidance of two layers with a mapping."""
     state = guidance(guided_layers=(0, 1), **kwargs)
-    state.set_mapping(
-        MappingResult(
-            np.array([1, 0, 0, -1]), np.zeros((2, 3)), np.array([2, 1])
-        )
-    )
+    state.set_mapping(MappingResult(np.array([1, 0, 0, -1]), np.zeros((2, 3))))
     return state
 
 

@@ -10,7 +10,7 @@ from mmdavpt.models.guidance.regions import (
     find_regions,
     patch_labels,
     region_means,
-    tokens_of_regions,
+    region_tokens,
 )
 
 
@@ -136,7 +136,7 @@ def test_tokens_of_regions():
         cls_query=torch.zeros(1, 2),
         prompt_query=prompts,
     )
-    result = tokens_of_regions(
+    result = region_tokens(
         BackboneTokens(torch.zeros(1, 2), {5: tokens}, x + 2), regions
     )
     assert result.cls.tolist() == [[2, 3], [5, 6]]

@@ -7,10 +7,10 @@ from functools import partial
 
 from PIL import Image
 
-from mmdavpt.datasets.benchmarks import Benchmark
+from mmdavpt.datasets.benchmarks import Benchmark, read_class_names
 from mmdavpt.datasets.image_files import BROKEN
 from mmdavpt.datasets.list_files import read_labels
-from mmdavpt.datasets.vtab1k import SPLITS, TASKS, read_class_names, task_from
+from mmdavpt.datasets.vtab1k import CLASSES_FILE, SPLITS, TASKS, task_from
 from mmdavpt.errors import UsageError
 from mmdavpt.progress import track
 
@@ -70,7 +70,8 @@ def task_defects(
     """
     lists, defects = _read_lists(folder, task, check_size)
     try:
-        read_class_names(folder, task.num_classes)
+        names = osp.join(folder, CLASSES_FILE)
+        read_class_names(names, range(task.num_classes))
     except UsageError as error:
         defects.append(str(error))
     try:

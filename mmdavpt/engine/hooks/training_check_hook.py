@@ -1,16 +1,12 @@
-"""Stop trainings with wrong data, losses, or ranks that differ."""
+"""The hook that stops trainings with wrong data or losses."""
 
-import hashlib
 import math
 from collections.abc import Sequence
 
 import torch
-from mmengine.dist import all_gather_object, broadcast, get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmpretrain.models import MultiLabelClsHead
-from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmdavpt.engine import class_counts
 from mmdavpt.engine.checked_pipeline import check_files_of
@@ -62,9 +58,8 @@ class TrainingCheckHook(Hook):
         """Check the files of the test set from now on."""
         check_files_of(runner.test_dataloader.dataset, scored=True)
 
-    def before_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
-    ) -> None:
+    # mmengine passes all but the runner by name.
+    def before_train_iter(self, runner: Runner, data_batch: dict, **_) -> None:
         """Check the range of all labels.
 
         Raises:
@@ -72,9 +67,7 @@ class TrainingCheckHook(Hook):
         """
         _check_labels(runner, data_batch['data_samples'])
 
-    def before_val_iter(
-        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
-    ) -> None:
+    def before_val_iter(self, runner: Runner, data_batch: dict, **_) -> None:
         """Check the range of labels, which metrics would count as mistakes.
 
         Raises:
@@ -134,101 +127,3 @@ def _check_labels(runner: Runner, samples: Sequence) -> None:
                 read_class_labels(samples, head.num_classes)
         elif name.startswith('decode_head'):
             check_annotations(samples, head.num_classes, head.ignore_index)
-
-
-#: Compared values, and advice for each of them if it differs.
-OTHERWISE = {
-    'the config': 'start all processes with the same config and options',
-    'the iteration to start at': (
-        'put work_dir where all machines read it, or copy the checkpoint to '
-        'each of them'
-    ),
-    'the number of batches per epoch': (
-        'give each process the same number of images: round_up=True of the '
-        'DefaultSampler, or the same dataset on all machines'
-    ),
-    'the checksum of the weights': (
-        'load the same file on all machines for load_from, --resume and '
-        'init_cfg'
-    ),
-}
-
-
-@HOOKS.register_module()
-class AgreementHook(Hook):
-    """Stop a run whose ranks would silently train different models.
-
-    Ranks with different numbers of batches wait for each other until a
-    timeout, and other frozen weights on another machine change the result
-    silently. So all ranks compare what they start with before training.
-
-    Before a validation, all ranks take the BN statistics of rank 0, so that
-    the model that is evaluated is the one that is saved.
-    """
-
-    # After weights were loaded, before any hook uses them.
-    priority = 'VERY_HIGH'
-
-    def before_train(self, runner: Runner) -> None:
-        """Compare config, start, number of batches and weights.
-
-        Raises:
-            UsageError: On all ranks, if one of them differs.
-        """
-        if get_world_size() == 1:
-            return
-        config = runner.cfg.pretty_text.encode()
-        check_same_on_all_ranks(
-            hashlib.sha256(config).hexdigest()[:12],
-            runner.iter,
-            len(runner.train_dataloader),
-            weights_checksum(unwrap(runner.model)),
-        )
-
-    def before_val_epoch(self, runner: Runner) -> None:
-        """Take the running statistics of rank 0."""
-        if get_world_size() == 1:
-            return
-        for module in unwrap(runner.model).modules():
-            if isinstance(module, _BatchNorm):
-                for buffer in module.buffers(recurse=False):
-                    broadcast(buffer)
-
-
-def check_same_on_all_ranks(*values: object) -> None:
-    """Check that all ranks have the same values.
-
-    Args:
-        *values (object): One for each entry of ``OTHERWISE``.
-
-    Raises:
-        UsageError: On all ranks, naming the first value that differs.
-    """
-    first, *others = all_gather_object(values)
-    for i, (name, advice) in enumerate(OTHERWISE.items()):
-        for rank, other in enumerate(others, start=1):
-            if other[i] != first[i]:
-                raise UsageError(
-                    f'{name} should be the same on all processes, but rank 0 '
-                    f'has {first[i]} and rank {rank} has {other[i]}; {advice}'
-                )
-
-
-def weights_checksum(model: nn.Module) -> int:
-    """Return a number that changes if any weight changes.
-
-    Buffers are excluded: each rank has its own BN statistics unless these are
-    synchronized.
-
-    Args:
-        model (nn.Module): The model.
-    """
-    kind = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-    total = 0
-    for i, parameter in enumerate(model.parameters(), start=1):
-        value = parameter.detach().contiguous()
-        # Sums of bits, read as integers, are the same on all devices in any
-        # order. Weighted, so that exchanged weights differ too.
-        bits = value.view(kind[value.element_size()])
-        total += i * bits.sum(dtype=torch.int64).item()
-    return total

@@ -1,30 +1,17 @@
-"""Hooks of prompts: their initial values, their mapping and guidance."""
+"""The hook that clusters classes and draws guidance labels."""
 
 import math
 
-from mmengine.dist import broadcast, get_world_size
+from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 
 from mmdavpt.engine.class_counts import check_classes
-from mmdavpt.engine.resuming.stopping import (
-    ignore_signals_in_workers,
-    stop_request_of,
-)
-from mmdavpt.errors import UsageError
-from mmdavpt.mapping.agreement import check_same_mapping
-from mmdavpt.mapping.loaders import (
-    batch_size_of,
-    first_pass_loader,
-    sample_loader,
-)
-from mmdavpt.mapping.refresh_schedule import RefreshSchedule, check_count
-from mmdavpt.models.option_checks import check_choice, check_number
-from mmdavpt.models.prompt_init import METHODS, init_prompts
-from mmdavpt.progress import track
+from mmdavpt.engine.resuming import stopping
+from mmdavpt.mapping import agreement, loaders, refresh_schedule
+from mmdavpt.option_checks import check_count
 from mmdavpt.randomness import isolated_randomness
-from mmdavpt.ranks import run_on_rank_0
 from mmdavpt.registry import HOOKS
 from mmdavpt.unwrap import unwrap
 
@@ -78,7 +65,7 @@ class PromptMappingHook(Hook):
         name = 'PromptMappingHook: `{}`'.format
         check_count(name('iters_per_epoch'), iters_per_epoch, 1)
         check_count(name('seed'), seed, 0)
-        self.schedule = RefreshSchedule(interval, begin)
+        self.schedule = refresh_schedule.RefreshSchedule(interval, begin)
         self.iters_per_epoch = iters_per_epoch
         self.seed = seed
 
@@ -104,9 +91,7 @@ class PromptMappingHook(Hook):
         else:
             self._fit_mapping(runner, model)
 
-    def before_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
-    ) -> None:
+    def before_train_iter(self, runner: Runner, data_batch: dict, **_) -> None:
         """Check the labels of the batch, and draw guidance labels."""
         model = unwrap(runner.model)
         if model.guidance is None or model.guidance.labels == 'present':
@@ -126,7 +111,7 @@ class PromptMappingHook(Hook):
             model.guidance.collect()
         else:
             model.guidance.drop_new()
-        check_same_mapping(model.guidance.mapping)
+        agreement.check_same_mapping(model.guidance.mapping)
         if not isinstance(runner.train_loop, EpochBasedTrainLoop):
             self._refresh(runner, model, runner.iter + 1)
 
@@ -141,12 +126,12 @@ class PromptMappingHook(Hook):
             'PromptMappingHook: first pass over the training set with the '
             'un-prompted backbone.'
         )
-        stop = stop_request_of(runner)
+        stop = stopping.stop_request_of(runner)
         with isolated_randomness(self.seed):
-            loader = first_pass_loader(runner.train_dataloader, self.seed)
-            model.observe_training_set(
-                ignore_signals_in_workers(loader), lambda: stop.signal
-            )
+            loader = runner.train_dataloader
+            loader = loaders.first_pass_loader(loader, self.seed)
+            stopping.ignore_signals_in_workers(loader)
+            model.observe_training_set(loader, lambda: stop.signal)
         stop.obey()
         model.refresh_mapping()
 
@@ -164,7 +149,7 @@ class PromptMappingHook(Hook):
         if self.iters_per_epoch is not None:
             return runner.iter, self.iters_per_epoch
         loader = runner.train_dataloader
-        images = batch_size_of(loader) * get_world_size()
+        images = loaders.batch_size_of(loader) * get_world_size()
         return runner.iter, math.ceil(len(loader.dataset) / images)
 
     def _warn_if_never_refreshed(self, runner: Runner) -> None:
@@ -198,108 +183,3 @@ class PromptMappingHook(Hook):
         )
         if repeated or not self.schedule.collects(*self._progress(runner)):
             model.guidance.drop_collected()
-
-
-@HOOKS.register_module()
-class PromptInitHook(Hook):
-    """Set each layer's prompts to tokens that enter it (Figure 4d).
-
-    The tokens are those of the un-prompted backbone on training images. A run
-    that resumes, or loads a checkpoint by ``load_from``, keeps its prompts.
-
-    Args:
-        method (str): See :func:`.init_prompts`. Defaults to 'mean'.
-        max_images (int): The number of training images to read, chosen by
-            ``seed``. Defaults to 1000.
-        seed (int): Seed of all choices. Defaults to 0.
-
-    Raises:
-        ValueError: If an argument is invalid.
-    """
-
-    # After the weights are loaded, and before the first mapping is made.
-    priority = 'ABOVE_NORMAL'
-
-    def __init__(
-        self, method: str = 'mean', max_images: int = 1000, seed: int = 0
-    ) -> None:
-        check_choice('PromptInitHook: `method`', method, METHODS)
-        check_count('PromptInitHook: `max_images`', max_images, 1)
-        check_count('PromptInitHook: `seed`', seed, 0)
-        self.method = method
-        self.max_images = max_images
-        self.seed = seed
-
-    def before_train(self, runner: Runner) -> None:
-        """Make the prompts, unless those of a checkpoint were loaded."""
-        if runner._resume or runner._load_from is not None:
-            note = 'PromptInitHook: the prompts of the checkpoint are kept.'
-            runner.logger.info(note)
-            return
-        model = unwrap(runner.model)
-        if not hasattr(getattr(model, 'backbone', None), 'layer_inputs'):
-            raise TypeError(
-                'PromptInitHook needs a backbone of type '
-                'DAVPTVisionTransformer or DAVPTTimmViT, but got '
-                f'{type(getattr(model, "backbone", None)).__name__}'
-            )
-        runner.logger.info(
-            f'PromptInitHook: prompts of the {self.method} of the tokens '
-            f'of up to {self.max_images} images.'
-        )
-        stop = stop_request_of(runner)
-        run_on_rank_0(lambda: self._set_prompts(runner, model))
-        stop.obey()
-        for prompts in model.backbone.prompts.values():
-            broadcast(prompts.data)
-
-    def _set_prompts(self, runner: Runner, model: nn.Module) -> None:
-        stop = stop_request_of(runner)
-        number, seed = self.max_images, self.seed
-        loader = sample_loader(runner.train_dataloader, number, seed)
-        init_prompts(
-            model,
-            track(ignore_signals_in_workers(loader), 'tokens'),
-            len(loader.dataset),
-            self.method,
-            seed,
-            lambda: bool(stop.signal),
-        )
-
-
-@HOOKS.register_module()
-class GuidanceFadeHook(Hook):
-    """Lower the weights of guidance linearly from all to none.
-
-    Early guidance places the prompts; the task alone then trains them. The
-    paper keeps the weights constant.
-
-    Args:
-        end (float): Fraction of the training after which guidance is off.
-            Defaults to 0.5.
-
-    Raises:
-        UsageError: If ``end`` is not in (0, 1].
-    """
-
-    def __init__(self, end: float = 0.5) -> None:
-        check_number('GuidanceFadeHook: `end`', end, positive=True)
-        if end > 1:
-            raise UsageError(
-                'GuidanceFadeHook: `end` should be a fraction of the training,'
-                f' at most 1, but got {end}'
-            )
-        self.end = end
-
-    def before_train(self, runner: Runner) -> None:
-        """Check that the model is guided."""
-        if getattr(unwrap(runner.model), 'guidance', None) is None:
-            raise UsageError(
-                'GuidanceFadeHook needs a guided model; remove it from '
-                'custom_hooks, or set model.guidance'
-            )
-
-    def before_train_iter(self, runner: Runner, *args, **kwargs) -> None:
-        """Set the factor of the iteration."""
-        progress = runner.iter / (self.end * runner.max_iters)
-        unwrap(runner.model).guidance.scale = max(0.0, 1.0 - progress)

@@ -138,24 +138,41 @@ def build_model(case: Case, form: str) -> nn.Module:
     if FORMS[form].backbone is VisionTransformer:
         model.backbone.requires_grad_(False)
         model.backbone.eval()
+    map_classes(model, case)
+    return model
+
+
+def map_classes(model: nn.Module, case: Case) -> None:
+    """Assign classes to prompts in turn, if prompts are guided.
+
+    Args:
+        model (nn.Module): A classifier or a segmentor.
+        case (Case): The case.
+    """
     if model.guidance is not None:
         model.guidance.initialized.fill_(True)
         classes = torch.arange(case.classes)
         model.guidance.mapping.copy_(classes % case.prompts)
-    return model
 
 
-def share_weights(models: Mapping[str, nn.Module]) -> None:
+def share_weights(
+    models: Mapping[str, nn.Module],
+    rename: Callable[[str], str] = lambda name: name,
+) -> None:
     """Give all models the weights of the first; share the frozen ones.
 
     Args:
         models (Mapping[str, nn.Module]): Forms of one case. Parameters that
             the first lacks, such as prompts, come from the next model.
+        rename (Callable): From the name of a parameter to the one by which
+            models share it. Defaults to the same name.
     """
     pool: dict[str, Tensor] = {}
     for model in models.values():
         for name, parameter in model.named_parameters():
-            given = pool.setdefault(name, parameter.data)
+            own = parameter.data
+            own = own.clone() if parameter.requires_grad else own
+            given = pool.setdefault(rename(name), own)
             if given.shape != parameter.shape:
                 continue
             if parameter.requires_grad:

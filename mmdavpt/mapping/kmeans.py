@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from .normalization import normalize_rows
@@ -72,9 +73,10 @@ def cluster_means(
 ) -> np.ndarray:
     """Return the mean of each cluster, zero for an empty one, shape (P, C)."""
     sizes = np.bincount(assignment, minlength=num_clusters)
-    sums = np.zeros((num_clusters, x.shape[1]))
-    np.add.at(sums, assignment, x)  # row by row, in their order
-    return sums / np.maximum(sizes, 1)[:, None]
+    # A product with ones adds the rows of a cluster in their order.
+    entries = np.ones(len(x)), (assignment, np.arange(len(x)))
+    members = csr_matrix(entries, shape=(num_clusters, len(x)))
+    return (members @ x) / np.maximum(sizes, 1)[:, None]
 
 
 def fill_empty_clusters(

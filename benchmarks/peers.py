@@ -26,7 +26,7 @@ from torch import nn  # noqa: E402
 
 from benchmarks.speed import accuracy, report  # noqa: E402
 from benchmarks.speed.accuracy import Curve  # noqa: E402
-from benchmarks.speed.cases import share_weights  # noqa: E402
+from benchmarks.speed.cases import adopt_weights  # noqa: E402
 from benchmarks.speed.measuring import (  # noqa: E402
     PASSES,
     Row,
@@ -202,8 +202,11 @@ def measure(
     if not rounds:
         return found, left_out
     methods = [m for m in methods if m.name not in left_out]
-    models = {m.name: m.build(setting).to(device) for m in methods}
-    share_weights(models, shared_name)
+    models, pool = {}, {}
+    for method in methods:  # one by one, to hold the frozen weights once
+        model = method.build(setting).to(device)
+        adopt_weights(model, pool, shared_name)
+        models[method.name] = model
     check_published(models, setting, device)
     rate = matmul_rate(device, setting.precision, clock)
     for phase in PASSES:

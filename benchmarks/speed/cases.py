@@ -169,16 +169,29 @@ def share_weights(
     """
     pool: dict[str, Tensor] = {}
     for model in models.values():
-        for name, parameter in model.named_parameters():
-            own = parameter.data
-            own = own.clone() if parameter.requires_grad else own
-            given = pool.setdefault(rename(name), own)
-            if given.shape != parameter.shape:
-                continue
-            if parameter.requires_grad:
-                parameter.data.copy_(given)
-            else:
-                parameter.data = given
+        adopt_weights(model, pool, rename)
+
+
+def adopt_weights(
+    model: nn.Module, pool: dict[str, Tensor], rename: Callable[[str], str]
+) -> None:
+    """Give a model the weights of a pool, which gets those that it lacks.
+
+    Args:
+        model (nn.Module): The model. Frozen weights share memory.
+        pool (dict[str, Tensor]): Names to weights.
+        rename (Callable): See :func:`share_weights`.
+    """
+    for name, parameter in model.named_parameters():
+        own = parameter.data
+        own = own.clone() if parameter.requires_grad else own
+        given = pool.setdefault(rename(name), own)
+        if given.shape != parameter.shape:
+            continue
+        if parameter.requires_grad:
+            parameter.data.copy_(given)
+        else:
+            parameter.data = given
 
 
 def make_batch(case: Case, device: str) -> tuple[Tensor, list]:

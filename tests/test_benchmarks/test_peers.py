@@ -185,8 +185,8 @@ def test_timm_stays_as_it_is():
 @pytest.fixture
 def weights(tmp_path):
     """Return a file of random weights with the names of timm."""
-    vit = timm_vit(TOY)
-    state = vit.state_dict()
+    state = timm_vit(TOY).state_dict()
+    torch.manual_seed(0)
     state = {n: torch.randn_like(v) / 4 for n, v in state.items()}
     path = tmp_path / 'weights' / 'model.safetensors'
     path.parent.mkdir()
@@ -250,7 +250,7 @@ def test_accuracy(weights, tmp_path, capsys, monkeypatch):
     out = tmp_path / 'curves.json'
     peers.main(
         ['--accuracy', str(tmp_path / 'data'), '--weights', weights]
-        + ['--rows', 'linear', 'timm, linear', 'davpt', '--epochs', '3']
+        + ['--rows', 'linear', 'timm, linear', 'davpt', '--epochs', '6']
         + ['--size', '32', '--batch', '4', '--prompts', '3', '--device', 'cpu']
         + ['--lr', 'linear=0.5', 'davpt=0.02', '--out', str(out)]
     )
@@ -260,14 +260,14 @@ def test_accuracy(weights, tmp_path, capsys, monkeypatch):
     rates = [row['lr'] for row in rows.values()]
     assert rates == [0.02, 0.5, 0.5]
     for row in rows.values():
-        assert len(row['seconds']) == len(row['accuracy']) == 3
+        assert len(row['seconds']) == len(row['accuracy']) == 6
         assert row['seconds'] == sorted(row['seconds']) and row['seconds'][0]
     # A pass over images is for prompts only, and costs time.
     assert [len(model.backbone.prompts) for model in started] == [LAYERS]
     # Colors are easy for a linear head on any features.
     assert rows['linear']['accuracy'][-1] == 1
     assert rows['timm, linear']['accuracy'][-1] == 1
-    assert capsys.readouterr().out.count('| timm, linear | 99 |') == 3
+    assert capsys.readouterr().out.count('| timm, linear | 99 |') == 6
 
 
 def test_peers(tmp_path, capsys):

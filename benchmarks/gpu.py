@@ -114,10 +114,10 @@ def reach_accuracy(args: argparse.Namespace, folder: Path) -> Iterator[dict]:
         curve = whole_runs.accuracy_curve(folder / method, *given, method)
         target = curve['top1'][-1] if target is None else target
         seconds = whole_runs.seconds_until(curve, target)
-        reached = 'not' if seconds is None else f'in {seconds:.1f} s of'
+        reached = 'never' if seconds is None else f'after {seconds:.1f} s'
         result = (
             f'top-1 {curve["top1"][-1]:.1f} % after {args.epochs} epochs and '
-            f'{curve["seconds"][-1]:.1f} s; {target:.1f} % {reached} training'
+            f'{curve["seconds"][-1]:.1f} s; {target:.1f} % {reached}'
         )
         figures = dict(target=target, seconds_to_target=seconds, result=result)
         peak = curve['allocated'] / 2**20 or None

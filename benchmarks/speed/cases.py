@@ -99,6 +99,8 @@ def model_config(case: Case, form: str) -> dict:
     if not kind.guided:
         model['guidance'] = None
     if case.family == 'vit':
+        if model['backbone'].get('out_type') == 'featmap':
+            model['neck'] = dict(type='GlobalAveragePooling')
         model['head'].update(
             num_classes=case.classes, in_channels=arch['embed_dims']
         )
@@ -136,30 +138,60 @@ def build_model(case: Case, form: str) -> nn.Module:
     if FORMS[form].backbone is VisionTransformer:
         model.backbone.requires_grad_(False)
         model.backbone.eval()
+    map_classes(model, case)
+    return model
+
+
+def map_classes(model: nn.Module, case: Case) -> None:
+    """Assign classes to prompts in turn, if prompts are guided.
+
+    Args:
+        model (nn.Module): A classifier or a segmentor.
+        case (Case): The case.
+    """
     if model.guidance is not None:
         model.guidance.initialized.fill_(True)
         classes = torch.arange(case.classes)
         model.guidance.mapping.copy_(classes % case.prompts)
-    return model
 
 
-def share_weights(models: Mapping[str, nn.Module]) -> None:
+def share_weights(
+    models: Mapping[str, nn.Module],
+    rename: Callable[[str], str] = lambda name: name,
+) -> None:
     """Give all models the weights of the first; share the frozen ones.
 
     Args:
         models (Mapping[str, nn.Module]): Forms of one case. Parameters that
             the first lacks, such as prompts, come from the next model.
+        rename (Callable): From the name of a parameter to the one by which
+            models share it. Defaults to the same name.
     """
     pool: dict[str, Tensor] = {}
     for model in models.values():
-        for name, parameter in model.named_parameters():
-            given = pool.setdefault(name, parameter.data)
-            if given.shape != parameter.shape:
-                continue
-            if parameter.requires_grad:
-                parameter.data.copy_(given)
-            else:
-                parameter.data = given
+        adopt_weights(model, pool, rename)
+
+
+def adopt_weights(
+    model: nn.Module, pool: dict[str, Tensor], rename: Callable[[str], str]
+) -> None:
+    """Give a model the weights of a pool, which gets those that it lacks.
+
+    Args:
+        model (nn.Module): The model. Frozen weights share memory.
+        pool (dict[str, Tensor]): Names to weights.
+        rename (Callable): See :func:`share_weights`.
+    """
+    for name, parameter in model.named_parameters():
+        own = parameter.data
+        own = own.clone() if parameter.requires_grad else own
+        given = pool.setdefault(rename(name), own)
+        if given.shape != parameter.shape:
+            continue
+        if parameter.requires_grad:
+            parameter.data.copy_(given)
+        else:
+            parameter.data = given
 
 
 def make_batch(case: Case, device: str) -> tuple[Tensor, list]:

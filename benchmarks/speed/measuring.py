@@ -1,8 +1,8 @@
 """Count and time all forms of a case."""
 
 import gc
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -69,13 +69,58 @@ def count(case: Case, form: str, phase: str) -> Row:
     # The accuracy in a segmentor's log selects pixels by their values.
     with FakeTensorMode(shape_env=ShapeEnv()):
         model = build_model(case, form)
-        if phase == 'training':
-            cached = FORMS[form].cached
-            step = training_step(model.train(), case, 'cpu', cached)
-            costs = count_training(*step)
-        else:
-            costs = count_inference(inference_step(model.eval(), case, 'cpu'))
+        costs = _count_pass(model, case, phase, FORMS[form].cached)
     return Row(case, form, phase, seconds=[], **costs)
+
+
+def _count_pass(
+    model: nn.Module, case: Case, phase: str, cached: bool = False
+) -> dict[str, int]:
+    if phase == 'training':
+        step = training_step(model.train(), case, 'cpu', cached)
+        return count_training(*step)
+    return count_inference(inference_step(model.eval(), case, 'cpu'))
+
+
+def count_models(
+    models: Mapping[str, nn.Module], case: Case
+) -> dict[str, dict[str, int]]:
+    """Count passes of models that exist, which lose their values.
+
+    Some libraries read values when they build a model, which fake tensors
+    do not have.
+
+    Args:
+        models (Mapping[str, nn.Module]): From 'training', or any name of
+            inference, to a model. It may be the same one.
+        case (Case): The case.
+
+    Returns:
+        dict[str, dict[str, int]]: For each pass ``flops``, ``kept`` and
+        ``peak``.
+    """
+    mode = FakeTensorMode(shape_env=ShapeEnv(), static_shapes=True)
+    for module in {m for model in models.values() for m in model.modules()}:
+        for values in (module._parameters, module._buffers, vars(module)):
+            for name, value in values.items():
+                if isinstance(value, Tensor):
+                    values[name] = _to_fake(value, mode)
+    found = {}
+    with mode:
+        for phase, model in models.items():
+            # PyTorch's counter of operations fails on parameters as inputs.
+            if phase != 'training':
+                model.requires_grad_(False)
+            found[phase] = _count_pass(model, case, phase)
+    return found
+
+
+def _to_fake(value: Tensor, mode: FakeTensorMode) -> Tensor:
+    if value.ndim or isinstance(value, nn.Parameter):
+        return mode.from_tensor(value)
+    number = value.item()  # such as a flag, which a model may read
+    with mode:
+        return torch.tensor(number, dtype=value.dtype)
 
 
 def measure(
@@ -113,24 +158,48 @@ def measure(
     check_agreement(models, case, device)
     rate = matmul_rate(device, case.precision, clock)
     for phase in phases:
-        runs = {}
-        for form, model in models.items():
-            if phase == 'training':
-                cached = FORMS[form].cached
-                runs[form] = whole_step(model.train(), case, device, cached)
-            else:
-                runs[form] = inference_step(model.eval(), case, device)
-        with float32_products(case.precision):
-            seconds = interleave(runs, rounds, warmup, device, clock)
-            for row in rows:
-                if row.phase == phase:
-                    row.seconds = seconds[row.form]
-                    row.matmul = rate
-                    peak = gpu_peak(runs[row.form], device)
-                    row.peak = row.peak if peak is None else peak
-        runs.clear()
-        gc.collect()
+        chosen = [row for row in rows if row.phase == phase]
+        time_rows(chosen, models, device, rounds, warmup, clock)
+        for row in chosen:
+            row.matmul = rate
     return rows
+
+
+def time_rows(
+    rows: Sequence[Row],
+    models: Mapping[str, nn.Module],
+    device: str,
+    rounds: int,
+    warmup: int,
+    clock: str = 'wall',
+) -> None:
+    """Time one pass of all models in turn, and set the times of its rows.
+
+    Args:
+        rows (Sequence[Row]): One per model, all of one case and pass.
+        models (Mapping[str, nn.Module]): From the rows' forms.
+        device (str): The device.
+        rounds (int): Timed steps per model.
+        warmup (int): Steps before those.
+        clock (str): Key of ``CLOCKS``. Defaults to 'wall'.
+    """
+    runs = {}
+    for row in rows:
+        model = models[row.form]
+        if row.phase == 'training':
+            cached = row.form in FORMS and FORMS[row.form].cached
+            run = whole_step(model.train(), row.case, device, cached)
+        else:
+            run = inference_step(model.eval(), row.case, device)
+        runs[row.form] = run
+    with float32_products(rows[0].case.precision):
+        seconds = interleave(runs, rounds, warmup, device, clock)
+        for row in rows:
+            row.seconds = seconds[row.form]
+            peak = gpu_peak(runs[row.form], device)
+            row.peak = row.peak if peak is None else peak
+    runs.clear()
+    gc.collect()
 
 
 def whole_step(
@@ -164,7 +233,7 @@ def check_agreement(models: dict[str, nn.Module], case: Case, device: str):
     """
     if 'concatenated' not in models:
         return
-    fp32 = Case(**{**asdict(case), 'precision': 'fp32', 'batch': 1})
+    fp32 = replace(case, precision='fp32', batch=1)
     expected = inference_step(models['concatenated'].eval(), fp32, device)()
     for form in ('vpt', 'davpt', 'vpt-checkpoint'):
         if form not in models:

@@ -200,7 +200,8 @@ def check_distributed(
             for name in ('whole', 'distributed')
         ]
         equal = not compare(*states)
-        text = f'; {"equal" if equal else "other"} bits than one process'
+        text = 'the same bits as' if equal else 'other bits than'
+        text = f'; {text} one process'
     backend = f'NCCL {version}' if version else 'NCCL printed no version'
     if device == 'cpu':
         backend = 'gloo'

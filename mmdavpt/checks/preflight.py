@@ -18,12 +18,15 @@ ERRORS = (
     *(silent.metric_disagreements, silent.incomplete_evaluation),
     fit.class_mismatches,
 )
-TRAINING_ERRORS = silent.endless_epochs, silent.unit_mismatches
-TRAINING_ERRORS += silent.wrong_rules, fit.missing_weights
-TRAINING_ERRORS += (fit.guided_label_lists,)
+TRAINING_ERRORS = (
+    *(silent.endless_epochs, silent.unit_mismatches, silent.wrong_rules),
+    *(fit.missing_weights, fit.guided_label_lists),
+)
 WARNINGS = (partial(silent.unread_keys, errors=False),)
-TRAINING_WARNINGS = silent.unmatched_patterns, silent.long_warm_ups
-TRAINING_WARNINGS += (silent.unshuffled_training,)
+TRAINING_WARNINGS = (
+    *(silent.unmatched_patterns, silent.long_warm_ups),
+    silent.unshuffled_training,
+)
 
 
 def preflight(cfg: Config, training: bool) -> list[str]:

@@ -1,11 +1,12 @@
-"""Export a trained model for programs without mmdavpt.
+"""Export a trained model, for programs without mmdavpt or as one file.
 
     mmdavpt export work_dirs/birds/birds.py work_dirs/birds/epoch_100.pth
 
 writes an ONNX file whose logits equal the model's, and a JSON file with the
 class names and how to make the images. docs/deployment.md describes both, and
-the formats: onnx; torch, a program of `torch.export`; torchscript; and
-weights, for the same model of timm or MMPretrain without mmdavpt.
+the formats: onnx; torch, a program of `torch.export`; torchscript; weights,
+for the same model of timm or MMPretrain without mmdavpt; and model, the model
+file that `mmdavpt predict` takes in place of a config and a checkpoint.
 """
 
 import argparse
@@ -19,9 +20,8 @@ from . import options
 from .messages import run_command
 
 #: The end of a file's name for each format.
-SUFFIXES = dict(
-    onnx='.onnx', torch='.pt2', torchscript='.pt', weights='.safetensors'
-)
+SUFFIXES = dict(onnx='.onnx', torch='.pt2', torchscript='.pt')
+SUFFIXES |= dict(weights='.safetensors', model='.safetensors')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,17 +48,23 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _export(args: argparse.Namespace) -> None:
-    from mmdavpt.api import load_model
+    from mmdavpt.api import load_model, save_model
     from mmdavpt.models.deploy import describe_images, export_model
 
     from .common import describe, load_config
 
     cfg = load_config(args.config, args.cfg_options)
     tuned = load_model(cfg, args.checkpoint, args.weights)
+    path = args.out or args.checkpoint + SUFFIXES[args.format]
+    if args.format == 'model':
+        if args.size or args.dynamic_size:
+            raise UsageError(f'{path} takes images of any size; omit --size')
+        save_model(tuned, path, complete=not tuned.model.backbone.init_cfg)
+        print(f'{path} is written; mmdavpt predict takes it')
+        return
     model, classes = tuned.model, tuned.spec['classes']
     info = dict(describe_images(model, args.size), classes=classes)
     info['resize'] = tuned.transform.describe()
-    path = args.out or args.checkpoint + SUFFIXES[args.format]
     try:
         gap = export_model(model, path, args.format, info, args.dynamic_size)
     except Exception as error:

@@ -3,8 +3,7 @@
 import warnings
 
 import numpy as np
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
+from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from .normalization import normalize_rows
@@ -49,6 +48,10 @@ def cluster(
         ValueError: By scikit-learn, if the number of clusters or a shape does
             not fit, or a value is not finite.
     """
+    # Their import takes a second, which only runs that cluster should wait.
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
     x = normalize_rows(representations, normalize)
     if init is None:
         affordable = max(MAX_PRODUCTS // (x.size * num_clusters), 1)
@@ -70,9 +73,10 @@ def cluster_means(
 ) -> np.ndarray:
     """Return the mean of each cluster, zero for an empty one, shape (P, C)."""
     sizes = np.bincount(assignment, minlength=num_clusters)
-    sums = np.zeros((num_clusters, x.shape[1]))
-    np.add.at(sums, assignment, x)  # row by row, in their order
-    return sums / np.maximum(sizes, 1)[:, None]
+    # A product with ones adds the rows of a cluster in their order.
+    entries = np.ones(len(x)), (assignment, np.arange(len(x)))
+    members = csr_matrix(entries, shape=(num_clusters, len(x)))
+    return (members @ x) / np.maximum(sizes, 1)[:, None]
 
 
 def fill_empty_clusters(

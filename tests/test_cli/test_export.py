@@ -146,6 +146,22 @@ def test_out_and_size(run, tmp_path):
     assert info['size'] == [40, 48]
 
 
+def test_a_model_file_is_the_same_model(run, tmp_path, capsys):
+    config, checkpoint, model = run
+    out = str(tmp_path / 'a.safetensors')
+    arguments = [config, checkpoint, '--format', 'model', '--out', out]
+    assert 'omit --size' in refusal([*arguments, '--size', '8', '8'], capsys)
+    export(arguments)
+    loaded = mmdavpt.load_model(out)
+    assert loaded.classes == ['a', 'ä', *'cdef']
+    images = torch.randint(256, (2, 3, 32, 32), dtype=torch.uint8)
+    with torch.no_grad():
+        expected = mmdavpt.load_model(config, checkpoint)(images)
+        assert torch.equal(loaded(images), expected)
+        plain = model((images.flip(1) - 127.5) / 64)  # BGR
+    torch.testing.assert_close(expected, plain)
+
+
 def refusal(arguments, capsys):
     with pytest.raises(SystemExit) as error:
         export(arguments)

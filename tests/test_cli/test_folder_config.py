@@ -166,7 +166,7 @@ def test_config_of_a_run_is_kept(folder, capsys):
 @pytest.mark.parametrize(
     'argv, sentence',
     [
-        (['--method', 'davtp'], "--method davtp .*did you mean 'davpt'"),
+        (['--method', 'davtp'], "--method should .*did you mean 'davpt'"),
         (['--method', 'x'], '^((?!E2VPT.*E2VPT).)*$'),  # each name once
         (['--size', '30'], 'multiple of 8, .*such as 32, but is 30'),
         (['--arch', 'b'], '--arch b does not fit .* 6 layers of 128 channels'),

@@ -130,12 +130,13 @@ def guidance_labels(cfg: dict, data_samples: Sequence) -> list[int] | None:
     seed = seeds[0] if seeds else 0
     background = guidance.get('background_class')
     head = head_of(cfg)
+    classes = cfg['model'].get('num_classes') or head['num_classes']
     try:
         if 'decode_head' not in cfg['model']:
-            return read_class_labels(data_samples, head['num_classes'])
+            return read_class_labels(data_samples, classes)
         return draw_class_labels(
             data_samples,
-            head['num_classes'],
+            classes,
             () if background is None else (background,),
             head.get('ignore_index', 255),
             (seed, False, 0),

@@ -10,17 +10,14 @@ import mmcv
 import numpy as np
 from mmengine.fileio import dump
 
-from mmdavpt.api.multi_task import MultiTaskModel
-from mmdavpt.api.transform import Picture
-from mmdavpt.api.tuned_model import TunedModel
-from mmdavpt.api.video import frames_of
+from mmdavpt.api import multi_task, transform, tuned_model, video
 from mmdavpt.datasets.folders import palette
 from mmdavpt.datasets.image_files import media_type
 from mmdavpt.errors import UsageError, printable, warn
 from mmdavpt.progress import track
 
 #: Of one task or of several.
-Model = TunedModel | MultiTaskModel
+Model = tuned_model.TunedModel | multi_task.MultiTaskModel
 
 
 def find_images(inputs: Iterable[str]) -> dict[str, str]:
@@ -60,7 +57,7 @@ def write_predictions(
     An image that cannot be read is skipped, with a warning.
 
     Args:
-        model (TunedModel | MultiTaskModel): The model. With several tasks,
+        model (Model): The model. With several tasks,
             results have a field or a folder for the task.
         images (Mapping[str, str]): See :func:`find_images`.
         out (str): The folder of the results.
@@ -108,12 +105,12 @@ def write_predictions(
 
 def _results(
     model: Model, images: Mapping[str, str], every: int, skipped: list
-) -> Iterator[tuple[str, Picture, dict]]:
+) -> Iterator[tuple[str, transform.Picture, dict]]:
     """Yield name, picture and result; append what cannot be read."""
     for name, path in track(images.items(), 'predict', len(images)):
         rest = 'it'
         try:
-            for ending, picture in frames_of(path, every):
+            for ending, picture in video.frames_of(path, every):
                 for found in model.predict([picture]):
                     yield f'{name}{ending}', picture, found
                 rest = 'the rest'

@@ -99,6 +99,8 @@ def model_config(case: Case, form: str) -> dict:
     if not kind.guided:
         model['guidance'] = None
     if case.family == 'vit':
+        if model['backbone'].get('out_type') == 'featmap':
+            model['neck'] = dict(type='GlobalAveragePooling')
         model['head'].update(
             num_classes=case.classes, in_channels=arch['embed_dims']
         )

@@ -3,6 +3,7 @@
 import weakref
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -123,17 +124,24 @@ def saved_bytes(forward: Callable[[], Tensor], known: set[int]) -> int:
         known (set[int]): Storages that do not count: weights and inputs.
 
     Returns:
-        int: A second measure of ``kept``, blind to recomputation.
+        int: A second measure of ``kept``, blind to recomputation and to
+        what other hooks keep in place of a tensor.
     """
     found: dict[int, int] = {}
+    hooks = torch.autograd.graph.saved_tensors_hooks
 
-    def pack(x: Tensor) -> Tensor:
-        storage = x.untyped_storage()
-        if storage._cdata not in known:
-            found[storage._cdata] = storage.nbytes()
+    def note(x: Any) -> Any:
+        if isinstance(x, Tensor):
+            storage = x.untyped_storage()
+            if storage._cdata not in known:
+                found[storage._cdata] = storage.nbytes()
         return x
 
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
+    def nested(pack: Callable, unpack: Callable) -> hooks:
+        return hooks(lambda x: note(pack(x)), unpack)
+
+    own = patch.object(torch.autograd.graph, 'saved_tensors_hooks', nested)
+    with own, hooks(note, lambda x: x):
         loss = forward()
     total = sum(found.values())
     del loss

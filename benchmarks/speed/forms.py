@@ -84,6 +84,10 @@ FORMS: dict[str, Form] = {
         'VPT-Deep as published, prompts as tokens', ConcatenatedViT
     ),
     'vpt': Form('VPT-Deep, prompts as a key/value prefix'),
+    'vpt-maps': Form(
+        'as vpt, from the mean of the feature map of the last layer',
+        changes=lambda layers, p: dict(out_type='featmap'),
+    ),
     'davpt': Form('as vpt, with guided prompts', guided=True),
     'davpt-plus': Form(
         'as davpt, with K and V bias',

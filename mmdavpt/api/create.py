@@ -13,7 +13,7 @@ from mmdavpt.config_source import RECOMMENDED, load_with_variables
 from mmdavpt.errors import UsageError, did_you_mean
 from mmdavpt.models import DAVPTTimmViT
 from mmdavpt.models.pretrained import (
-    UNDECLARED,
+    ASSUMED,
     BackboneSettings,
     read_checkpoint,
     read_settings,
@@ -88,7 +88,7 @@ def _find_weights(
             return found, f'timm://{own}' if pretrained else name
         declared = read_checkpoint(pretrained).normalization
         if declared is None and not stated:
-            text = UNDECLARED.format(pretrained, f'timm for {own}')
+            text = ASSUMED.format(pretrained, f'timm for {own}')
             warnings.warn(text, stacklevel=3)
         found = found._replace(normalization=declared or found.normalization)
         return found, pretrained
@@ -97,5 +97,5 @@ def _find_weights(
         raise UsageError(f'{name} is neither a model of timm nor a file{hint}')
     found = read_settings(name, settings.pop('arch', None))
     if found.normalization is None and not stated:
-        warnings.warn(UNDECLARED.format(name, 'ImageNet'), stacklevel=3)
+        warnings.warn(ASSUMED.format(name, 'ImageNet'), stacklevel=3)
     return found, name

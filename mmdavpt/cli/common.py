@@ -22,14 +22,13 @@ from mmdavpt.checks.data.before_run import check_run_data
 from mmdavpt.checks.names import own_variables, read_config, set_option
 from mmdavpt.checks.preflight import preflight
 from mmdavpt.engine.hooks.checkpoint_fit_hook import CheckpointFitHook
-from mmdavpt.engine.hooks.evaluation_hooks import TEST_HOOKS
+from mmdavpt.engine.hooks.distinct_names_hook import DistinctNamesHook
+from mmdavpt.engine.hooks.missing_labels_hook import MissingLabelsHook
 from mmdavpt.engine.runner import check_engine
 from mmdavpt.errors import UsageError, warn
 from mmdavpt.unwrap import model_of
 
-from .evaluation import draw_predictions, use_tta, write_predictions
-from .launch import enable_amp, prepare_launcher
-from .messages import check_checkpoint_exists
+from . import evaluation, launch, messages
 from .protocol import selection_warning, with_protocol
 from .summary import SummaryHook
 
@@ -102,15 +101,15 @@ def apply_command_line(cfg: Config, args: argparse.Namespace) -> Config:
     if getattr(args, 'resume', None) is not None:
         set_resume(cfg, args.resume)
     if getattr(args, 'amp', False):
-        enable_amp(cfg)
+        launch.enable_amp(cfg)
     if getattr(args, 'checkpoint', None) is not None:
         cfg.load_from = args.checkpoint
     if getattr(args, 'out', None) is not None:
-        write_predictions(cfg, args.out)
+        evaluation.write_predictions(cfg, args.out)
     if getattr(args, 'show_dir', None) is not None:
-        draw_predictions(cfg, args.show_dir)
+        evaluation.draw_predictions(cfg, args.show_dir)
     if getattr(args, 'tta', False):
-        use_tta(cfg)
+        evaluation.use_tta(cfg)
     return cfg
 
 
@@ -163,7 +162,7 @@ def check_files(cfg: Config, training: bool) -> None:
     """
     notes = preflight(cfg, training)
     if training and cfg.get('load_from'):
-        check_checkpoint_exists(cfg.load_from, '`load_from`')
+        messages.check_checkpoint_exists(cfg.load_from, '`load_from`')
     for note in [*notes, *check_run_data(cfg, training)]:
         warn(note)
 
@@ -185,7 +184,7 @@ def build_runner(cfg: Config, training: bool) -> Runner:
     runner = RUNNERS.build(cfg)
     allowed = cfg.get('load_allowed', ())
     runner.register_hook(CheckpointFitHook(training, allowed))
-    for hook in () if training else TEST_HOOKS:
+    for hook in () if training else (DistinctNamesHook, MissingLabelsHook):
         runner.register_hook(hook())
     # The hook compares, and knows which weights a training or a test may lack.
     model_of(runner.model).load_allowed = None
@@ -222,7 +221,7 @@ def run_prepared(
         check_engine(cfg)  # before the launcher replaces the wrapper
         if not args.no_check:
             check_files(cfg, training)
-        prepare_launcher(cfg, args.local_rank)
+        launch.prepare_launcher(cfg, args.local_rank)
         runner = build_runner(cfg, training)
         runner.register_hook(hook)
         yield runner

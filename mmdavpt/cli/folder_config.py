@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmdavpt import config_source
 from mmdavpt.checks.names import own_variables
 from mmdavpt.errors import UsageError, first_few, warn
-from mmdavpt.models.pretrained import UNDECLARED, read_settings
+from mmdavpt.models.pretrained import ASSUMED, read_settings
 from mmdavpt.models.tuners import check_method
 
 from .folder_layout import FolderLayout, find_task, read_layout
@@ -141,7 +141,7 @@ def _weights_settings(args: argparse.Namespace, cfg: Config) -> dict:
             f'{found.arch["num_heads"]} heads; omit --arch'
         )
     if found.normalization is None:
-        warn(UNDECLARED.format(weights, 'ImageNet'))
+        warn(ASSUMED.format(weights, 'ImageNet'))
     return dict(found.variables(cfg.archs), weights=weights)
 
 

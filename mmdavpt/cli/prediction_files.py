@@ -10,14 +10,14 @@ import mmcv
 import numpy as np
 from mmengine.fileio import dump
 
-from mmdavpt.api.multi_task import MultiTaskModel
-from mmdavpt.api.transform import Picture
-from mmdavpt.api.tuned_model import TunedModel
-from mmdavpt.api.video import frames_of
+from mmdavpt.api import multi_task, transform, tuned_model, video
 from mmdavpt.datasets.folders import palette
 from mmdavpt.datasets.image_files import media_type
 from mmdavpt.errors import UsageError, printable, warn
 from mmdavpt.progress import track
+
+#: Of one task or of several.
+Model = tuned_model.TunedModel | multi_task.MultiTaskModel
 
 
 def find_images(inputs: Iterable[str]) -> dict[str, str]:
@@ -50,24 +50,19 @@ def find_images(inputs: Iterable[str]) -> dict[str, str]:
 
 
 def write_predictions(
-    model: TunedModel | MultiTaskModel,
-    images: Mapping[str, str],
-    out: str,
-    top_k: int,
-    every: int = 1,
+    model: Model, images: Mapping[str, str], out: str, top_k: int, every: int
 ) -> int:
     """Predict images and write the results.
 
     An image that cannot be read is skipped, with a warning.
 
     Args:
-        model (TunedModel | MultiTaskModel): The model. With several tasks,
+        model (Model): The model. With several tasks,
             results have a field or a folder for the task.
         images (Mapping[str, str]): See :func:`find_images`.
         out (str): The folder of the results.
         top_k (int): How many classes of an image to write.
-        every (int): Which frames of videos, see :func:`.frames_of`. Defaults
-            to 1: all.
+        every (int): Which frames of videos, see :func:`.frames_of`.
 
     Returns:
         int: The number of images that were skipped.
@@ -109,13 +104,13 @@ def write_predictions(
 
 
 def _results(
-    model: TunedModel, images: Mapping[str, str], every: int, skipped: list
-) -> Iterator[tuple[str, Picture, dict]]:
+    model: Model, images: Mapping[str, str], every: int, skipped: list
+) -> Iterator[tuple[str, transform.Picture, dict]]:
     """Yield name, picture and result; append what cannot be read."""
     for name, path in track(images.items(), 'predict', len(images)):
         rest = 'it'
         try:
-            for ending, picture in frames_of(path, every):
+            for ending, picture in video.frames_of(path, every):
                 for found in model.predict([picture]):
                     yield f'{name}{ending}', picture, found
                 rest = 'the rest'

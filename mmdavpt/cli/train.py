@@ -8,6 +8,7 @@ work_dirs/FOLDER/FOLDER.py, with its settings at the top, which is trained.
 """
 
 import argparse
+import gc
 import os.path as osp
 from collections.abc import Sequence
 from contextlib import suppress
@@ -76,6 +77,8 @@ def load(args: argparse.Namespace) -> 'Config':
         args.config = write_config(args, args.command)
     else:
         options.check_folder_arguments(args)
+    # mmengine collects garbage for each dataset; skip what was imported.
+    gc.freeze()
     return load_config(args.config, args.cfg_options, args.protocol)
 
 

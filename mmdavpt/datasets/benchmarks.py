@@ -151,10 +151,10 @@ class BenchmarkDataset(BaseDataset):
     """Base of the readers of benchmarks.
 
     Args:
-        benchmark (Benchmark): The benchmark.
+        known (Benchmark): The benchmark.
         split (str): One of its splits.
         check_size (bool): Whether to check the numbers of images and classes
-            against the published ones.
+            against the published ones. Defaults to True.
         **kwargs: See :class:`mmpretrain.datasets.BaseDataset`.
 
     Raises:
@@ -162,10 +162,10 @@ class BenchmarkDataset(BaseDataset):
     """
 
     def __init__(
-        self, benchmark: Benchmark, split: str, check_size: bool, **kwargs
+        self, known: Benchmark, split: str, check_size: bool = True, **kwargs
     ) -> None:
-        check_choice('the split', split, benchmark.sizes)
-        self.benchmark, self.split = benchmark, split
+        check_choice('the split', split, known.sizes)
+        self.benchmark, self.split = known, split
         self.check_size = check_size
         super().__init__(ann_file='', **kwargs)
 

@@ -101,14 +101,13 @@ class FGVC(benchmarks.BenchmarkDataset):
         name: str,
         split: str,
         data_root: str | None = None,
-        check_size: bool = True,
         data_prefix: str = '',
         **kwargs,
     ) -> None:
         known, self._searched = set_from(name), not data_prefix
         root = osp.expanduser(data_root or known.folder_in('data/fgvc'))
         kwargs.update(data_root=root, data_prefix=data_prefix)
-        super().__init__(known, split, check_size, **kwargs)
+        super().__init__(known, split, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """Read the lists of the split and find the folder of its images."""

@@ -69,15 +69,10 @@ class VTAB1k(BenchmarkDataset):
     """
 
     def __init__(
-        self,
-        task: str,
-        split: str,
-        data_root: str = 'data/vtab-1k',
-        check_size: bool = True,
-        **kwargs,
+        self, task: str, split: str, data_root: str = 'data/vtab-1k', **kwargs
     ) -> None:
         kwargs['data_root'] = osp.expanduser(data_root)
-        super().__init__(task_from(task), split, check_size, **kwargs)
+        super().__init__(task_from(task), split, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """Find the folder of the task and read the list of the split."""

@@ -50,6 +50,11 @@ class DAVPTRunner(Runner):
         """
         check_engine(cfg)
         cfg = copy.deepcopy(cfg)
+        cfg = cfg if isinstance(cfg, Config) else Config(cfg)
+        # Each checkpoint and log has the text of the config, and yapf takes
+        # up to 2 s for one with 50 classes. mmengine reads this option of the
+        # constructor, but cannot set it for a file.
+        object.__setattr__(cfg, '_format_python_code', False)
         if (preprocessor := cfg.get('data_preprocessor')) is not None:
             cfg['model'].setdefault('data_preprocessor', preprocessor)
         return super().from_cfg(cfg)

@@ -4,8 +4,6 @@ import warnings
 
 import numpy as np
 from scipy.sparse import csr_matrix
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from .normalization import normalize_rows
@@ -50,6 +48,10 @@ def cluster(
         ValueError: By scikit-learn, if the number of clusters or a shape does
             not fit, or a value is not finite.
     """
+    # Their import takes a second, which only runs that cluster should wait.
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
     x = normalize_rows(representations, normalize)
     if init is None:
         affordable = max(MAX_PRODUCTS // (x.size * num_clusters), 1)

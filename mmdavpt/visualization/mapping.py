@@ -48,8 +48,7 @@ def mapping_figure(
     wide, high, size = (0.31, 0.36, 17) if letters else (0.98, 0.36, 8)
     high, across = high + picture, int(_COLUMN / wide)
     most = [(values == p).sum(axis=1).max() for p in rows]
-    lines = [-(-n // across) * high for n in most]
-    heights = [2 * _PAD + (line or 0.1) for line in lines]
+    heights = [2 * _PAD + (-(-n // across) * high or 0.1) for n in most]
     tops = np.cumsum([_HEAD, *heights])
     ax, write = _canvas(_left(len(values)), tops[-1] + 0.45)
     for c, (title, _) in enumerate(mappings):

@@ -103,7 +103,8 @@ def test_options_override_the_protocol(path):
 
 
 def test_unknown_protocol_suggests_a_name(path):
-    with pytest.raises(UsageError, match='tune, retrain, released; did you m'):
+    sentence = "'tune', 'retrain', 'released'.*; did you mean 'tune'"
+    with pytest.raises(UsageError, match=sentence):
         with_protocol(Config.fromfile(path), 'tuned')
 
 

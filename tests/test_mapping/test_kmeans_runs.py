@@ -10,7 +10,6 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from mmdavpt.mapping import assign_prompts, cluster, normalize_rows
-from mmdavpt.mapping import kmeans as module
 
 
 def plain_k_means(representations, num_clusters, init=None, seed=0):
@@ -71,7 +70,7 @@ def runs_of(monkeypatch, shape, clusters, **options):
             self.labels_ = np.arange(len(x)) % self.n_clusters
             return self
 
-    monkeypatch.setattr(module, 'KMeans', Recorder)
+    monkeypatch.setattr('sklearn.cluster.KMeans', Recorder)
     cluster(np.zeros(shape, np.float32), clusters, **options)
     return seen['n_init']
 

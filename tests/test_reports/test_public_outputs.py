@@ -10,7 +10,7 @@ from mmpretrain import ImageClassificationInferencer
 from mmseg.apis import MMSegInferencer
 from PIL import Image
 
-from mmdavpt.engine.hooks.evaluation_hooks import distinct_names
+from mmdavpt.engine.hooks.distinct_names_hook import distinct_names
 from mmdavpt.engine.runner import DAVPTTestRunner
 
 from . import runs

@@ -33,6 +33,7 @@ class Finding:
     files: tuple[str, ...] = ()
 
 
+Records = Iterable[FileRecord]
 #: A list of records, and the index of one of them.
 Place = tuple[list[FileRecord], int]
 
@@ -152,11 +153,7 @@ class CheckedDataset:
         return {k: counts[k] for k in classes if k != self.ignore_index}
 
     def finding(
-        self,
-        kind: str,
-        severity: str,
-        sentence: str,
-        files: Iterable[FileRecord] = (),
+        self, kind: str, severity: str, sentence: str, files: Records = ()
     ) -> Finding:
         """Return a finding of this dataset.
 
@@ -164,7 +161,7 @@ class CheckedDataset:
             kind (str): Identifier for programs.
             severity (str): 'error' or 'warning'.
             sentence (str): The sentence.
-            files (Iterable[FileRecord]): The files concerned.
+            files (Records): The files concerned.
         """
         paths = tuple(dict.fromkeys(record.path for record in files))
         return Finding(severity, kind, self.split, sentence, paths)
@@ -219,11 +216,11 @@ def find_transform(dataset: BaseDataset, name: str) -> object:
     return None
 
 
-def listed(records: Iterable[FileRecord], noun: str = 'image') -> str:
+def listed(records: Records, noun: str = 'image') -> str:
     """Return the number of different files, and the first few of them.
 
     Args:
-        records (Iterable[FileRecord]): The files.
+        records (Records): The files.
         noun (str): What they are. Defaults to 'image'.
 
     Returns:

@@ -91,7 +91,9 @@ class PromptMappingHook(Hook):
         else:
             self._fit_mapping(runner, model)
 
-    def before_train_iter(self, runner: Runner, data_batch: dict, **_) -> None:
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
+    ) -> None:
         """Check the labels of the batch, and draw guidance labels."""
         model = unwrap(runner.model)
         if model.guidance is None or model.guidance.labels == 'present':

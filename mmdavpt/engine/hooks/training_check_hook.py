@@ -15,7 +15,7 @@ from mmdavpt.models.guidance import check_annotations, read_class_labels
 from mmdavpt.registry import HOOKS
 from mmdavpt.unwrap import model_of, unwrap
 
-from .evaluation_hooks import samples_in
+from .missing_labels_hook import samples_in
 
 ADVICE = (
     'check the images for NaN, or lower the learning rate, and continue from '
@@ -58,8 +58,9 @@ class TrainingCheckHook(Hook):
         """Check the files of the test set from now on."""
         check_files_of(runner.test_dataloader.dataset, scored=True)
 
-    # mmengine passes all but the runner by name.
-    def before_train_iter(self, runner: Runner, data_batch: dict, **_) -> None:
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
+    ) -> None:
         """Check the range of all labels.
 
         Raises:
@@ -67,7 +68,9 @@ class TrainingCheckHook(Hook):
         """
         _check_labels(runner, data_batch['data_samples'])
 
-    def before_val_iter(self, runner: Runner, data_batch: dict, **_) -> None:
+    def before_val_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
+    ) -> None:
         """Check the range of labels, which metrics would count as mistakes.
 
         Raises:

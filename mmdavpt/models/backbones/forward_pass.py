@@ -109,8 +109,7 @@ def run_layers(
         vit (nn.Module): A ``PromptedBackbone``.
         images (Tensor | PrefixTokens): (B, 3, H, W), or what enters a layer.
         request (TokenRequest, optional): Guided tokens to return.
-        prompted (bool): Whether to use prompts and tuners; without, the
-            backbone is the pre-trained one. Defaults to True.
+        prompted (bool): False runs the pre-trained backbone. Defaults to True.
         stop (int, optional): Layer to stop before. Defaults to None: none.
 
     Returns:
@@ -125,7 +124,7 @@ def run_layers(
     use_cache = kv is None and prompted and not vit.propagate
     projected = vit.prompt_cache.get(vit, acting) if use_cache else kv
     outs = [vit.format_output(x, grid)] if start - 1 in vit.out_indices else []
-    guided = {}
+    guided, rejoin = {}, not (vit.with_cp or torch.compiler.is_compiling())
     for i in range(start, vit.num_used_layers if stop is None else stop):
         tuners = LayerTuners(i, acting)
         own = prefix = None
@@ -142,6 +141,7 @@ def run_layers(
             own_prompts=own if is_guided else None,
             rope=None if rope is None else rope[i],
             has_cls=vit.has_cls,
+            rejoin=rejoin and not is_guided,
         )
         x, layer_tokens = _run_layer(vit, i, tokens.x, task)
         if i == len(vit.layers) - 1 and vit.final_norm:

@@ -7,6 +7,8 @@ queries, output projection and MLP run for [CLS] and the patches only. The
 result equals the concatenated form to rounding.
 """
 
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -37,6 +39,11 @@ class LayerTask(NamedTuple):
         rope (Tensor | None): Rotary embedding of the patches, if the layer
             has it.
         has_cls (bool): Whether the first token is [CLS].
+        rejoin (bool): Whether backward may join the keys and values of
+            prompts and tokens again, instead of keeping the result. Not with
+            a ``request``, whose tokens keep it anyway, in a checkpointed
+            layer, which keeps nothing, or in a compiled one, whose compiler
+            decides.
     """
 
     prompts: Tensor | None = None
@@ -48,6 +55,7 @@ class LayerTask(NamedTuple):
     own_prompts: Tensor | None = None
     rope: Tensor | None = None
     has_cls: bool = True
+    rejoin: bool = False
 
 
 def project_prompts(layer: TunedLayer, prompts: Tensor) -> Tensor:
@@ -90,24 +98,23 @@ def _prompted_attention(
     """Return the input of the layer's MLP, and the tokens by name."""
     request = task.request
     prefix = layer.tuners.prefix()
-    if task.prompts is not None:
-        prompts = task.projected
-        if prompts is None:
-            prompts = project_prompts(layer, task.prompts)
-        prefix.append(prompts)
-    all_rows = request is not None and request.needs_all_queries
-    rows = 1 if task.cls_only and not all_rows else x.shape[1]
+    if task.projected is not None:
+        prefix.append(task.projected)
+    elif task.prompts is not None:
+        prefix.append(project_prompts(layer, task.prompts))
 
     normed = layer.norm1(x)
-    start = task.patch_start
-    query, keys, values = _attention_inputs(layer, normed, rows, prefix, start)
-    attended = layer.view.attend(query, keys, values)
+    query, keys, values, saving = _attention_inputs(
+        layer, normed, prefix, task
+    )
+    with saving:
+        attended = layer.view.attend(query, keys, values)
     tokens = {}
     if request is not None:
         states = AttentionStates(x, normed, query, keys, values, attended)
         # The prompts are the last keys before the patches or, as a prefix,
         # before [CLS].
-        end = keys.shape[1] - x.shape[1]
+        start, end = task.patch_start, keys.shape[1] - x.shape[1]
         end += 0 if task.prompts is not None else start
         given = (task.own_prompts, start, request, task.has_cls, end)
         tokens = take_tokens(layer, states, *given)
@@ -118,38 +125,69 @@ def _prompted_attention(
 
 
 def _attention_inputs(
-    layer: TunedLayer,
-    normed: Tensor,
-    rows: int,
-    prefix: list[Tensor],
-    patch_start: int,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the queries of the first rows, and all keys and values.
+    layer: TunedLayer, normed: Tensor, prefix: list[Tensor], task: LayerTask
+) -> tuple[Tensor, Tensor, Tensor, AbstractContextManager]:
+    """Return the queries, of [CLS] alone if that suffices, keys and values.
 
     Args:
         layer (TunedLayer): The layer.
         normed (Tensor): Normalized tokens, with shape (B, 1+N, C).
-        rows (int): The number of rows that have queries.
         prefix (list[Tensor]): Keys and values that come before the others,
             each with shape (P, 2C).
-        patch_start (int): Index of the first patch.
+        task (LayerTask): See :func:`prompted_layer`.
+
+    Returns:
+        tuple[Tensor, Tensor, Tensor, AbstractContextManager]: These, and the
+        context in which attention saves them for backward.
     """
+    request, saving, start = task.request, nullcontext(), task.patch_start
+    all_rows = request is not None and request.needs_all_queries
+    rows = 1 if task.cls_only and not all_rows else normed.shape[1]
     if not prefix and rows == normed.shape[1]:
-        return layer.project(normed, 'qkv', patch_start).chunk(3, dim=-1)
+        return *layer.project(normed, 'qkv', start).chunk(3, dim=-1), saving
     if layer.view.projects_in_parts:
         # Queries apart, since backward keeps them: as a view of one fused
         # result they would keep keys and values as well, next to their copies
         # below.
-        query = layer.project(normed[:, :rows], 'q', patch_start)
-        both = layer.project(normed, 'kv', patch_start)
+        query = layer.project(normed[:, :rows], 'q', start)
+        both = layer.project(normed, 'kv', start)
     else:
         # At once, since each part would cost as much, and draw its own
         # dropout.
-        fused = layer.project(normed, 'qkv', patch_start)
+        fused = layer.project(normed, 'qkv', start)
         query, both = fused.tensor_split((fused.shape[-1] // 3,), dim=-1)
         query = query[:, :rows]
     if prefix:
         # (P, 2C) -> (B, P, 2C) without a copy
-        prefix = [part.expand(normed.shape[0], -1, -1) for part in prefix]
-        both = torch.cat((*prefix, both), dim=1)
-    return (query, *both.chunk(2, dim=-1))
+        parts = [p.expand(normed.shape[0], -1, -1) for p in prefix] + [both]
+        both = torch.cat(parts, dim=1)
+        # Not within `torch.func`, which has no hooks.
+        enabled = torch._C._autograd._saved_tensors_hooks_is_enabled
+        if task.rejoin and both.requires_grad and enabled():
+            saving = _save_parts(parts, both)
+    return (query, *both.chunk(2, dim=-1), saving)
+
+
+def _save_parts(parts: list[Tensor], joined: Tensor) -> AbstractContextManager:
+    """Return a context in which views of a tensor are saved as its parts.
+
+    ``joined`` has the prompts once per image, the parts once per batch.
+    Backward joins them again, to the same bits.
+
+    Args:
+        parts (list[Tensor]): Keys and values of prompts and of tokens, each
+            with shape (B, T, 2C).
+        joined (Tensor): Their concatenation.
+    """
+    storage = joined.untyped_storage()._cdata
+    # For keys and values, which backward takes in turn.
+    again = cache(lambda: torch.cat(parts, dim=1))
+
+    def pack(x: Tensor) -> Tensor | tuple:
+        own = x.untyped_storage()._cdata == storage
+        return (x.shape, x.stride(), x.storage_offset()) if own else x
+
+    def unpack(x: Tensor | tuple) -> Tensor:
+        return x if isinstance(x, Tensor) else again().as_strided(*x)
+
+    return torch.autograd.graph.saved_tensors_hooks(pack, unpack)

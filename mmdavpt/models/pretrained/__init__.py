@@ -4,10 +4,5 @@ from .families import Normalization
 from .load import checked_init_cfg, load_pretrained
 from .naming import to_mmpretrain
 from .reading import read_checkpoint
-from .settings import (
-    UNDECLARED,
-    BackboneSettings,
-    read_settings,
-    timm_settings,
-)
+from .settings import ASSUMED, BackboneSettings, read_settings, timm_settings
 from .timm_loading import load_into_timm

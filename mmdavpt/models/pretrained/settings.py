@@ -18,7 +18,7 @@ from .reading import read_checkpoint
 from .timm_architecture import functions_of
 
 #: Of weights whose images the recommended configs normalize by a guess.
-UNDECLARED = (
+ASSUMED = (
     '{} does not state the mean and std of its images, so the config has '
     'those of {}; set `mean` and `std` if they are others'
 )

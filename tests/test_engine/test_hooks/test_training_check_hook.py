@@ -81,10 +81,10 @@ def test_heads_for_several_classes_take_several_labels(several):
     runner = SimpleNamespace(model=model)
     hook = TrainingCheckHook()
     if several:
-        hook.before_train_iter(runner, data_batch=batch)
+        hook.before_train_iter(runner, 0, batch)
     else:
         with pytest.raises(ValueError, match='should have exactly one'):
-            hook.before_train_iter(runner, data_batch=batch)
+            hook.before_train_iter(runner, 0, batch)
 
 
 @pytest.mark.parametrize('guided', [True, False])

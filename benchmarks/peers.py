@@ -53,6 +53,17 @@ from mmdavpt.errors import UsageError  # noqa: E402
 #: The row that the others' times are divided by.
 REFERENCE = 'vpt'
 PUBLISHED = 'VPT as published'
+#: Rows of the same method, ours first.
+PAIRS = [
+    ('linear', 'timm, linear'),
+    ('bias', 'timm, bias'),
+    ('full', 'timm, full'),
+    ('lora', 'peft, LoRA'),
+    ('lora', 'adapter_plus, LoRA'),
+    ('Adapter', 'adapter_plus, Adapter+'),
+    ('vpt', 'adapter_plus, VPT'),
+    ('vpt', PUBLISHED),
+]
 MIB = 2**20
 
 
@@ -280,6 +291,36 @@ def to_markdown(found: Sequence[Costs]) -> str:
     return '\n'.join(f'| {line} |' for line in lines)
 
 
+def pairs_to_markdown(found: Sequence[Costs]) -> str:
+    """Return a table of our costs divided by those of peers.
+
+    Ratios of times are taken within rounds.
+
+    Args:
+        found (Sequence[Costs]): One per method; all of them timed.
+    """
+    by_name = {costs.name: costs for costs in found}
+    lines = [
+        ['ours / theirs', 'operations', 'kept bytes']
+        + [f'time of {phase}' for phase in PASSES],
+        ['---'] * 5,
+    ]
+    for names in PAIRS:
+        if not {*names} <= by_name.keys():
+            continue
+        ours, theirs = (by_name[name] for name in names)
+        cells = [' / '.join(names)]
+        for key in ('flops', 'kept'):
+            new, old = (getattr(c.training, key) for c in (ours, theirs))
+            cells.append(f'{new / old:.3f}')
+        for phase in PASSES:
+            new, old = (getattr(c, phase).seconds for c in (ours, theirs))
+            ratio, low, high = paired_ratio(new, old)
+            cells.append(f'{ratio:.3f} [{low:.3f}, {high:.3f}]')
+        lines.append(cells)
+    return '\n'.join(f'| {" | ".join(cells)} |' for cells in lines)
+
+
 def curves_to_markdown(
     curves: Sequence[Curve], targets: Sequence[float]
 ) -> str:
@@ -364,6 +405,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
         left_out |= more
         print(to_markdown(found))
+        if not args.count_only:
+            print('\n' + pairs_to_markdown(found))
         for name, reason in left_out.items():
             print(f'left out: {name}: {reason}')
         write(args.out, dict(machine, clock=args.clock), about, found)

@@ -319,6 +319,13 @@ def test_documented_costs():
         assert (new.flops, new.kept) == (old.flops, old.kept)
 
 
+def test_documented_accuracy():
+    path = ROOT / 'benchmarks' / 'results' / 'peers_accuracy.json'
+    curves = [Curve(**row) for row in json.loads(path.read_text())['rows']]
+    table = peers.curves_to_markdown(curves, [0.5, 0.6, 0.7])
+    assert table in (ROOT / 'docs/performance.md').read_text()
+
+
 @pytest.mark.parametrize(
     'argv, message',
     [

@@ -467,6 +467,8 @@ def our_methods() -> tuple[list[Method], dict[str, str]]:
     names = [*methods]
     TUNERS.import_from_location()
     for name, kind in TUNERS.module_dict.items():
+        if not kind.__module__.startswith('mmdavpt.'):
+            continue
         alone = dict(num_prompts=0, tuners=[dict(type=name)])
         _, *options = inspect.signature(kind).parameters.values()
         variable = (

@@ -58,7 +58,8 @@ def _export(args: argparse.Namespace) -> None:
     path = args.out or args.checkpoint + SUFFIXES[args.format]
     if args.format == 'model':
         if args.size or args.dynamic_size:
-            raise UsageError(f'{path} takes images of any size; omit --size')
+            text = 'a model file has no fixed size; omit --size and'
+            raise UsageError(f'{text} --dynamic-size')
         save_model(tuned, path, complete=not tuned.model.backbone.init_cfg)
         print(f'{path} is written; mmdavpt predict takes it')
         return

@@ -80,8 +80,10 @@ def file_findings(data: CheckedDataset) -> Iterator[Finding]:
             yield data.finding(kind, severity, what, records)
 
 
-FINDERS = file_findings, labels.label_sizes, labels.labels_out_of_range
-FINDERS += (labels.missing_classes,)
+FINDERS = (
+    *(file_findings, labels.label_sizes, labels.labels_out_of_range),
+    labels.missing_classes,
+)
 
 
 def find_in(

@@ -232,8 +232,10 @@ def fill(page: str, root: Path, draw: bool = True) -> str:
         if results.shown:
             text = KINDS[place['kind']](results)
         if results.shown and place['kind'] == 'plot':
-            picture = f'images/{place["table"].replace("/", "_")}.png'
-            text = f'![{place["table"]}: {text}]({picture})'
+            title = f'{place["table"]} {place["rows"]}'.strip()
+            name = re.sub(r'\W+', '_', title).strip('_')
+            picture = f'images/{name}.png'
+            text = f'![{title}: {text}]({picture})'
             if draw:
                 plot_records(results.shown, str(root / 'docs' / picture))
         space = place['line'] * 2  # none in the middle of a line

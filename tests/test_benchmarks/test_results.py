@@ -1,6 +1,7 @@
 """The page of results is what the committed runs give."""
 
 import json
+import re
 
 import pytest
 
@@ -183,6 +184,20 @@ def test_picture_is_drawn_unless_checked(root):
     assert not picture.exists()
     assert link in results.fill(page, root)
     assert picture.read_bytes().startswith(b'\x89PNG')
+
+
+def test_pictures_of_some_rows_have_their_own_files(root):
+    rows = 'arena/birds *, 10 images'
+    page = f'<!-- plot: {rows} -->\n<!-- end -->\n'
+    page += '<!-- plot: arena/birds -->\n<!-- end -->'
+    text = results.fill(page, root)
+    names = re.findall(r'\((images/.*)\)', text)
+    assert names == [
+        'images/arena_birds_10_images.png',
+        'images/arena_birds.png',
+    ]
+    pictures = [(root / 'docs' / name).read_bytes() for name in names]
+    assert pictures[0] != pictures[1]
 
 
 def test_check_fails_until_the_page_is_written(root, capsys):

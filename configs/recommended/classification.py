@@ -39,8 +39,8 @@ method = 'davpt'
 num_prompts = 20  # of each layer
 # Prompts start as centers of the layer's tokens; None: random, as in VPT.
 prompt_init = 'kmeans'
-token_weight = 0.01  # beta of eq. 5, the guidance of tokens
-cls_weight = 0.01  # lambda of eq. 5, the guidance of [CLS]
+token_weight = 0.1  # beta of eq. 5, the guidance of tokens
+cls_weight = 0.1  # lambda of eq. 5, the guidance of [CLS]
 
 # ---- training ----
 size = 224  # of an image in pixels, a multiple of patch_size
@@ -93,7 +93,8 @@ methods = {
 }
 tuner = dict(num_prompts=0, tuners=[dict(type=method)])
 # For 32 images; AdamW's rate grows with the square root of the batch.
-rates = dict(davpt=5e-3, vpt=5e-3, linear=5e-3, full=2e-5)
+high = ('davpt', 'vpt', 'E2VPT', 'linear', 'mp', 'adaptformer')
+rates = dict.fromkeys(high, 5e-3) | dict(full=2e-5)
 default_lr = rates.get(method.removesuffix('-plus'), 1e-3)
 learning_rate = lr or default_lr * (batch_size / 32) ** 0.5
 if timm_model is None:

@@ -33,7 +33,7 @@ def report_table(records: Records, compare: Mapping[str, str]) -> str:
     if not records:
         return 'no run is finished'
     metric, values = main_scores(records)
-    costs = mean_costs(records)
+    costs = median_costs(records)
     titles = ['row', 'seeds', metric, 'compared with', *PAIRED, *costs]
     lines = []
     for row, of_seed in values.items():
@@ -72,21 +72,23 @@ def main_scores(records: Records) -> tuple[str, dict[str, dict[int, float]]]:
     }
 
 
-def mean_costs(records: Records) -> dict[str, dict[str, float]]:
-    """Return the title of each known cost to row to its mean over seeds.
+def median_costs(records: Records) -> dict[str, dict[str, float]]:
+    """Return the title of each known cost to row to its median over seeds.
+
+    A seed that trained on a busy machine hardly moves a median.
 
     Args:
         records (Mapping): Row to seed to the content of ``run.json``. Files
             of earlier versions lack some costs.
     """
-    means: dict[str, dict[str, float]] = {}
+    medians: dict[str, dict[str, float]] = {}
     for (field, (title, unit)), row in product(COSTS.items(), records):
         runs = records[row].values()
         if found := [run[field] / unit for run in runs if run.get(field)]:
-            means.setdefault(title, {})[row] = statistics.mean(found)
-    if len({*means.get(IMAGES, {}).values()}) < 2:
-        means.pop(IMAGES, None)
-    return means
+            medians.setdefault(title, {})[row] = statistics.median(found)
+    if len({*medians.get(IMAGES, {}).values()}) < 2:
+        medians.pop(IMAGES, None)
+    return medians
 
 
 def vtab_table(records: Records) -> str:

@@ -13,7 +13,7 @@ from scipy.stats import ttest_rel
 
 from mmdavpt.cli.experiment_report import (
     main_scores,
-    mean_costs,
+    median_costs,
     paired_difference,
     report_table,
     vtab_table,
@@ -99,6 +99,7 @@ COSTLY = {
     'LoRA': {
         0: record(80, num_trainable_params=1200, train_time=10.0),
         1: record(82, num_trainable_params=1200, train_time=30.0),
+        2: record(81, num_trainable_params=1200, train_time=900.0),
     },
     'full': {0: record(81, num_trainable_params=5000, train_time=None)},
     'bias': {
@@ -107,16 +108,16 @@ COSTLY = {
 }
 
 
-def test_costs_are_means_over_the_seeds_that_know_them():
-    assert mean_costs(COSTLY) == {
+def test_costs_are_medians_over_the_seeds_that_know_them():
+    assert median_costs(COSTLY) == {
         'parameters': {'LoRA': 1200, 'full': 5000, 'bias': 300},
-        'training time (s)': {'LoRA': 20},
+        'training time (s)': {'LoRA': 30},
         'GPU memory (MiB)': {'bias': 2},
     }
     table = report_table(COSTLY, dict.fromkeys(COSTLY, '')).splitlines()
     titles = '| parameters | training time (s) | GPU memory (MiB) |'
     assert table[0].endswith(titles)
-    assert table[2].endswith('| 1,200 | 20 |  |')
+    assert table[2].endswith('| 1,200 | 30 |  |')
     assert table[4].endswith('| 300 |  | 2 |')
 
 
@@ -169,7 +170,7 @@ def test_plot_by_hand(tmp_path, drawn):
     plot_records(COSTLY, str(path))
     assert path.read_bytes().startswith(b'\x89PNG')
     axes = drawn[0].axes
-    assert [a.get_xlabel() for a in axes] == [*mean_costs(COSTLY)]
+    assert [a.get_xlabel() for a in axes] == [*median_costs(COSTLY)]
     assert {a.get_ylabel() for a in axes} == {'mIoU'}
     fronts = [
         [
@@ -180,7 +181,7 @@ def test_plot_by_hand(tmp_path, drawn):
         for a in axes
     ]
     # `full` ties with LoRA's mean of 81 and costs more.
-    assert fronts == [[[[300, 70], [1200, 81]]], [[[20, 81]]], [[[2, 70]]]]
+    assert fronts == [[[[300, 70], [1200, 81]]], [[[30, 81]]], [[[2, 70]]]]
     (legend,) = drawn[0].legends
     names = sorted(text.get_text() for text in legend.texts)
     assert names == ['LoRA', 'Pareto front', 'bias', 'full']
@@ -191,9 +192,9 @@ def test_plot_by_hand(tmp_path, drawn):
 
 def test_images_count_only_if_rows_differ():
     same = {row: {0: record(1.0, num_train_images=50)} for row in 'ab'}
-    assert mean_costs(same) == {}
+    assert median_costs(same) == {}
     other = dict(same, c={0: record(1.0, num_train_images=90)})
-    assert mean_costs(other) == {'training images': dict(a=50, b=50, c=90)}
+    assert median_costs(other) == {'training images': dict(a=50, b=50, c=90)}
     title, *lines = report_table(other, dict.fromkeys('abc', '')).splitlines()
     assert title.endswith(' | t | training images |')
     assert lines[-1].endswith('|  | 90 |')

@@ -26,7 +26,7 @@ from mmdavpt.cli.experiment_report import (  # noqa: E402
     IMAGES,
     Records,
     main_scores,
-    mean_costs,
+    median_costs,
 )
 from mmdavpt.cli.experiment_table import read_table, select_rows  # noqa: E402
 from mmdavpt.cli.messages import exit_with_sentence  # noqa: E402
@@ -64,8 +64,8 @@ def plot_records(records: Records, path: str) -> None:
 
     If rows differ in their number of training images, they are plotted
     against it, with a line for each method. Otherwise, they are plotted
-    against every known cost, with the Pareto front. Points are means over
-    seeds, bars are standard deviations.
+    against every known cost, with the Pareto front. Points are mean scores
+    and median costs over seeds, bars are standard deviations.
 
     Args:
         records (Mapping): Row to seed to the content of ``run.json``.
@@ -74,7 +74,7 @@ def plot_records(records: Records, path: str) -> None:
     from matplotlib.figure import Figure
 
     metric, values = main_scores(records)
-    costs = mean_costs(records)
+    costs = median_costs(records)
     images = {k: v for k, v in costs.items() if k == IMAGES}
     costs = images or costs
     labels = {row: method_of(row) if images else row for row in records}

@@ -19,7 +19,7 @@ from mmdavpt.errors import UsageError
 from mmdavpt.visualization.figures import COLORS, to_svg
 
 from ..data_report.page import encode, render
-from ..experiment_report import mean_costs
+from ..experiment_report import median_costs
 from .tested_run import TestedRun
 
 TEMPLATE = Path(__file__).with_name('page.html.jinja')
@@ -73,7 +73,7 @@ def write_page(folders: Sequence[Path]) -> str:
         runs=runs,
         colors=COLORS,
         metrics=sorted({name for r in runs.values() for name in r.metrics}),
-        costs=mean_costs({n: {0: run.record} for n, run in runs.items()}),
+        costs=median_costs({n: {0: run.record} for n, run in runs.items()}),
         scores=sorted(
             zip(*(run.scores() for run in runs.values()), count()),
             key=lambda row: np.nan_to_num(row[0], nan=np.inf),

@@ -90,8 +90,30 @@ def test_top1_by_hand(model):
     assert effect.top1(model, data) == pytest.approx(200 / 7)
 
 
-def test_report_has_a_row_for_each_layer(model, data):
+def test_report_has_a_row_for_each_layer_in_order(data):
+    deep = {'model.backbone.arch.num_layers': 11}
+    model = build(toy.classification, deep)
+    set_mapping(model)
     lines = effect.report(model, data, data).splitlines()
     assert lines[0].startswith('top-1 ')
-    assert [line[:4] for line in lines[-2:]] == ['| 0 ', '| 1 ']
+    rows = [line.split('|')[1:3] for line in lines[-11:]]
+    assert [int(layer) for layer, _ in rows] == [*range(11)]
+    # The prompts' parameters are in the order 0, 1, 10, 2, ...
+    gradients = effect.prompt_gradients(model, data)
+    names = list(model.backbone.prompts)
+    for layer, gradient in rows:
+        own = gradients[names.index(layer.strip())]['head']
+        assert float(gradient) == pytest.approx(own, rel=0.1)
     assert 'chance 33 %' in '\n'.join(lines)
+
+
+def test_batches_are_of_images_drawn_from_the_whole_dataset(model):
+    cfg = toy.classification('unused')
+    loader = dict(cfg['train_dataloader'], batch_size=8)
+    loader['sampler'] = dict(type='DefaultSampler', shuffle=False)
+    (first,) = effect.batches(model, loader, 1)
+    found = [s.sample_idx for s in first['data_samples']]
+    assert found != [*range(8)] and len({*found}) == 8
+    every = effect.batches(model, loader, 99)
+    found = [s.sample_idx for b in every for s in b['data_samples']]
+    assert sorted(found) == [*range(24)]

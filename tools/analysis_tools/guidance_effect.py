@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 
 if find_spec('mmdavpt') is None:
@@ -38,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--batches',
         type=int,
         default=10,
-        help='batches of training and of test images (10)',
+        help='batches of training and of test images, drawn at random (10)',
     )
 
 
@@ -107,12 +108,18 @@ def without_prompts(model: nn.Module, layer: int) -> Iterator[None]:
         prompts.counts = counts
 
 
-def batches(model: nn.Module, loader, most: int) -> list:
-    """Return the first ``most`` batches of a loader, preprocessed."""
-    return [
-        model.data_preprocessor(batch, training=False)
-        for batch, _ in zip(loader, range(most), strict=False)
-    ]
+def batches(model: nn.Module, loader: dict, most: int) -> list:
+    """Return up to ``most`` batches of shuffled images, preprocessed.
+
+    Args:
+        model (nn.Module): The model.
+        loader (dict): Config of a data loader. Its sampler is replaced: the
+            first images of a test set are of a few classes.
+        most (int): The number of batches.
+    """
+    shuffled = {**loader, 'sampler': dict(type='DefaultSampler', shuffle=True)}
+    drawn = islice(Runner.build_dataloader(shuffled, seed=0), most)
+    return [model.data_preprocessor(batch, training=False) for batch in drawn]
 
 
 @torch.no_grad()
@@ -225,8 +232,9 @@ def report(model: nn.Module, train: Sequence, test: Sequence) -> str:
         '|---|---|---|---|---|',
     ]
     gradients = prompt_gradients(model, train)
-    for layer, values in zip(model.backbone.prompts, gradients, strict=True):
-        with without_prompts(model, int(layer)):
+    layers = map(int, model.backbone.prompts)
+    for layer, values in sorted(zip(layers, gradients, strict=True)):
+        with without_prompts(model, layer):
             left = top1(model, test)
         lines.append(
             f'| {layer} | {values["head"]:.2g} | {values["guidance"]:.2g} '
@@ -249,7 +257,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             'with --mapping'
         )
     train, test = (
-        batches(model, Runner.build_dataloader(loader, seed=0), args.batches)
+        batches(model, loader, args.batches)
         for loader in (cfg.train_dataloader, cfg.test_dataloader)
     )
     print(report(model, train, test))

@@ -7,8 +7,7 @@ from mmseg.structures import SegDataSample
 from mmseg.utils import add_prefix
 from torch import Tensor
 
-from mmdavpt.errors import UsageError
-from mmdavpt.option_checks import check_count
+from mmdavpt.errors import UsageError, check_count
 from mmdavpt.registry import MODELS
 
 from . import guidance as guiding

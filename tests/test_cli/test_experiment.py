@@ -17,7 +17,7 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import MessageHub
 
-from mmdavpt.checkpoints.fingerprint import fingerprint, short
+from mmdavpt.checkpoints.tuned import fingerprint, short
 from mmdavpt.cli import experiment, experiment_record
 from mmdavpt.cli.experiment_record import code_version
 from mmdavpt.cli.experiment_table import (

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
+from mmdavpt.errors import check_choice, layer_indices
 from mmdavpt.models import tuners as tuning
 from mmdavpt.models.pretrained import Normalization
-from mmdavpt.option_checks import check_choice, layer_indices
 
 from . import freezing, prompts
 from .forward_pass import BackboneTokens, PrefixTokens, run_layers

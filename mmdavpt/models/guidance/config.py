@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from mmdavpt.errors import UsageError
-from mmdavpt.option_checks import layer_indices
+from mmdavpt.errors import UsageError, layer_indices
 
 from .prompt_guidance import PromptGuidance
 

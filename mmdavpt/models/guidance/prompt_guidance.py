@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from mmdavpt.errors import UsageError
+from mmdavpt.errors import UsageError, check_choice
 from mmdavpt.mapping import NORMALIZATIONS
 from mmdavpt.models.backbones import BackboneTokens, TokenRequest
 from mmdavpt.models.losses.gathering import gather_samples
-from mmdavpt.option_checks import check_choice
 from mmdavpt.registry import MODELS
 
 from .class_mapping import ClassMapping

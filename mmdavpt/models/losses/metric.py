@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from mmdavpt.option_checks import check_number
+from mmdavpt.errors import check_number
 
 
 class Metric(nn.Module):

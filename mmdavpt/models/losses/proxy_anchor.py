@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from mmdavpt.option_checks import check_choice
+from mmdavpt.errors import check_choice
 from mmdavpt.registry import GUIDANCE_METRICS
 
 from .masked import log_one_plus_sum_exp, masked_pairs, mean_over

@@ -49,6 +49,20 @@ def fetch_file(source: str) -> str:
     return path
 
 
+def check_timm_name(name: str) -> None:
+    """Check that timm has a model.
+
+    Args:
+        name (str): Its name, with or without the tag of its weights.
+
+    Raises:
+        UsageError: If it does not; the message suggests a similar name.
+    """
+    if not timm.is_model(name):
+        hint = did_you_mean(name.partition('.')[0], timm.list_models())
+        raise UsageError(f'timm has no model {name!r}{hint}')
+
+
 def timm_model(name: str) -> nn.Module:
     """Return timm's model with its pre-trained weights.
 
@@ -58,10 +72,7 @@ def timm_model(name: str) -> nn.Module:
     Raises:
         UsageError: If there is no such model, or the download fails.
     """
-    base = name.partition('.')[0]
-    if not timm.is_model(base):
-        hint = did_you_mean(base, timm.list_models())
-        raise UsageError(f'timm has no model {name!r}{hint}')
+    check_timm_name(name)
     advice = f'save timm.create_model({name!r}, pretrained=True)'
     with hub_errors(f'timm://{name}', advice):
         return timm.create_model(name, pretrained=True)

@@ -8,8 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mmdavpt.checkpoints.fingerprint import fingerprint
-from mmdavpt.checkpoints.frozen import frozen_weights
+from mmdavpt.checkpoints.tuned import fingerprint, frozen_weights
 from mmdavpt.errors import UsageError
 from mmdavpt.models import (
     DAVPTTimmViT,

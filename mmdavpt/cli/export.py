@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> None:
         args (argparse.Namespace): The arguments.
     """
     from mmdavpt.api import load_model, save_model
-    from mmdavpt.models.deploy import describe_images, export_model
+    from mmdavpt.models.export import describe_images, export_model
 
     from .common import describe, load_config
 

@@ -18,7 +18,7 @@ class DAVPTImageClassifier(GuidedModelMixin, ImageClassifier):
 
     Args:
         guidance (dict, optional): See
-            :func:`~mmdavpt.models.guidance.config.build_guidance`. None for
+            :func:`.build_guidance`. None for
             plain prompt tuning. Defaults to None.
         **kwargs: Of :class:`mmpretrain.models.ImageClassifier`.
 

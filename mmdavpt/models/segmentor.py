@@ -24,7 +24,7 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
 
     Args:
         guidance (dict, optional): See
-            :func:`~mmdavpt.models.guidance.config.build_guidance`. None for
+            :func:`.build_guidance`. None for
             plain prompt tuning. Defaults to None.
         num_classes (int, optional): The class count of all heads. Auxiliary
             heads may set another one. Defaults to None.

@@ -9,6 +9,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import timm
+import torch
 from huggingface_hub import constants, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError
 from torch import nn
@@ -61,6 +62,19 @@ def check_timm_name(name: str) -> None:
     if not timm.is_model(name):
         hint = did_you_mean(name.partition('.')[0], timm.list_models())
         raise UsageError(f'timm has no model {name!r}{hint}')
+
+
+def build_on_meta(name: object, **kwargs) -> nn.Module | None:
+    """Build a model of timm without memory; None if timm has no such model.
+
+    Args:
+        name (object): Name of the model.
+        **kwargs: Its arguments.
+    """
+    if not isinstance(name, str) or not timm.is_model(name):
+        return None
+    with torch.device('meta'):
+        return timm.create_model(name, pretrained=False, **kwargs)
 
 
 def timm_model(name: str) -> nn.Module:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mmdavpt.checkpoints.plain import to_plain
 from mmdavpt.errors import UsageError
-from mmdavpt.models.backbones.mixed_tasks import Features
+from mmdavpt.models.backbones import Features
 from mmdavpt.models.prompt_init import init_prompts
 from mmdavpt.registry import MODELS
 

@@ -57,6 +57,20 @@ class PrefixTokens(NamedTuple):
     projected: dict[int, Tensor] | None = None
 
 
+class Features(NamedTuple):
+    """Features that are known, in place of the images they come from.
+
+    A model whose backbone is a ``PromptedBackbone`` takes them as its input.
+
+    Attributes:
+        outs (tuple[Tensor, ...]): What the backbone returns.
+        shape (tuple[int, ...]): The shape of the images, (B, 3, H, W).
+    """
+
+    outs: tuple[Tensor, ...]
+    shape: tuple[int, ...]
+
+
 class TokenSequence(NamedTuple):
     """Sequence that one layer passes to the next: extra, prompts, patches.
 

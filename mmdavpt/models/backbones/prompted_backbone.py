@@ -12,11 +12,10 @@ from mmdavpt.models import tuners as tuning
 from mmdavpt.models.pretrained import Normalization
 
 from . import freezing, prompts
-from .forward_pass import BackboneTokens, PrefixTokens, run_layers
+from .forward_pass import BackboneTokens, Features, PrefixTokens, run_layers
 from .guided_tokens import TokenRequest
 from .layer_kinds import view_of
 from .layer_view import LayerView
-from .mixed_tasks import Features
 from .prompt_cache import PromptCache
 
 #: Values of ``frozen_dtype``. float16 would need a scaled loss.

@@ -21,6 +21,8 @@ from .reading import read_checkpoint
 
 #: Parts of a checkpoint that a backbone may lack: norms and [CLS].
 OPTIONAL_PARTS = ('ln1.', 'ln2.', 'cls_token')
+#: Setting of a backbone for weights of OpenAI's CLIP.
+QUICK_GELU = "layer_cfgs=dict(act_cfg=dict(type='mmpretrain.QuickGELU'))"
 
 
 def checked_init_cfg(
@@ -182,8 +184,8 @@ def fit_to(
         UsageError: If the model computes something else, or weights are
             missing, unexpected, damaged or have another shape.
     """
-    if model is not None:
-        check_architecture(model, module)
+    if model is not None and (other := difference_from(model, module)):
+        raise UsageError(f'the weights belong to a model of timm with {other}')
     target, weights = module.state_dict(), dict(named.weights)
     if 'layers.0.ffn.w12.weight' in target:  # timm names SwiGLU as an MLP
         for key in list(weights):
@@ -244,12 +246,8 @@ def fit_position_embedding(
     return torch.cat((cls[:, :num_extra_tokens], resized), dim=1)
 
 
-#: Setting of a backbone for weights of OpenAI's CLIP.
-QUICK_GELU = "layer_cfgs=dict(act_cfg=dict(type='mmpretrain.QuickGELU'))"
-
-
-def check_architecture(model: nn.Module, backbone: nn.Module) -> None:
-    """Refuse weights of a model that computes something else.
+def difference_from(model: nn.Module, backbone: nn.Module) -> str:
+    """Return in what a model of timm computes something else than a backbone.
 
     Weights may have the names and shapes of a plain ViT although their model
     has rotary embeddings, another activation or another number of heads.
@@ -258,14 +256,9 @@ def check_architecture(model: nn.Module, backbone: nn.Module) -> None:
         model (nn.Module): timm's model of the weights.
         backbone (nn.Module): A VisionTransformer in mmpretrain's names.
 
-    Raises:
-        UsageError: If the two differ; the message names the difference.
+    Returns:
+        str: What it has; '' if the two are the same.
     """
-    if other := _difference(model, backbone):
-        raise UsageError(f'the weights belong to a model of timm with {other}')
-
-
-def _difference(model: nn.Module, backbone: nn.Module) -> str:
     advice = 'choose weights of a plain VisionTransformer'
     if type(model) is not VisionTransformer:
         return f'the class {type(model).__name__}; {advice}'

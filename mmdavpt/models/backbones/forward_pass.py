@@ -9,9 +9,9 @@ from torch.utils.checkpoint import checkpoint
 
 from mmdavpt.models.tuners import LayerTuners
 
-from .guided_tokens import TokenRequest
+from .guided_tokens import LayerTask, TokenRequest
 from .layer_kinds import view_of
-from .prompted_layer import LayerTask, prompted_layer
+from .prompted_layer import prompted_layer
 from .prompts import mix_prompts
 
 

@@ -61,9 +61,10 @@ def normalization_note(
 class GuidedModelMixin:
     """Adds guidance to a model of MMPretrain or MMSegmentation.
 
-    ``extract_feat`` stays free of labels, so guidance has no effect on
-    inference. In your own training loop, without
-    :class:`.PromptMappingHook`::
+    A subclass defines ``guidance_labels(data_samples)``, ``draw_labels`` and
+    ``losses_of_heads(inputs, features, data_samples)``. ``extract_feat`` stays
+    free of labels, so guidance has no effect on inference. In your own
+    training loop, without :class:`.PromptMappingHook`::
 
         model.fit_mapping(loader)
         for epoch in range(epochs):

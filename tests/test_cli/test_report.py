@@ -190,7 +190,7 @@ def test_checkpoints_whose_mappings_are_drawn(
     run = SimpleNamespace(
         guidance=SimpleNamespace(num_prompts=2),
         checkpoint=str(tmp_path / f'{name}.pth'),
-        is_segmentation=True,
+        class_labels=[],
         class_names=['a', 'b'],
         model=None,
         dataset=None,

@@ -19,7 +19,7 @@ import torch
 from mmengine.registry import init_default_scope
 
 import mmdavpt  # noqa: F401  (registers the models)
-from mmdavpt.models.deploy import Deployed, describe_images, export_model
+from mmdavpt.models.export import Deployed, describe_images, export_model
 from mmdavpt.registry import MODELS
 
 ARCHS = dict(

@@ -16,7 +16,7 @@ from mmdavpt.checks.preflight import preflight
 from mmdavpt.cli.common import load_config
 from mmdavpt.cli.experiment_table import build_config, read_table
 from mmdavpt.cli.protocol import selection_warning, with_protocol
-from mmdavpt.models.pretrained.timm_architecture import build_on_meta
+from mmdavpt.models.pretrained.sources import build_on_meta
 from mmdavpt.models.trainable import ADDED
 
 ROOT = Path(__file__).parents[1] / 'configs'

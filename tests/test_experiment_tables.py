@@ -16,7 +16,7 @@ from mmdavpt.cli.experiment_table import build_config, read_table
 from mmdavpt.cli.options import parse_value
 from mmdavpt.datasets.fgvc import SETS
 from mmdavpt.datasets.vtab1k import TASKS
-from mmdavpt.models.guidance import resolve_guided_layers
+from mmdavpt.models.guidance.prompt_guidance import resolve_guided_layers
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 TABLES = {

@@ -16,6 +16,7 @@ import mmdavpt
 from mmdavpt.cli import options, train
 from mmdavpt.cli.common import load_config
 from mmdavpt.cli.experiment_table import build_config, read_table
+from mmdavpt.cli.messages import run_command
 from mmdavpt.errors import UsageError
 from mmdavpt.shipped import CONFIGS, TOOLS, locate_config
 
@@ -60,7 +61,7 @@ def test_commands_read_and_check_a_base_by_name(child):
 
 def test_a_missing_config_has_a_sentence(capsys):
     with pytest.raises(SystemExit):
-        train.main(['mmdavpt::glyphs/davpt_glyph.py'])
+        run_command(train, ['mmdavpt::glyphs/davpt_glyph.py'])
     assert 'configs/glyphs/davpt_glyphs.py' in capsys.readouterr().err
 
 

@@ -14,6 +14,7 @@ from mmengine.config import Config, ConfigDict
 
 from mmdavpt.cli import test, train
 from mmdavpt.cli.experiment_table import build_config, read_table
+from mmdavpt.cli.messages import run_command
 from tools.dataset_converters.glyph_writers import (
     write_glyphs_fgvc,
     write_glyphs_vtab1k,
@@ -96,7 +97,7 @@ def shrink_segmentation(cfg):
 def run(tmp_path, config, *flags):
     """Train, and return the log, the last checkpoint and the dumped config."""
     work = tmp_path / 'work'
-    train.main([config, '--work-dir', str(work), *flags])
+    run_command(train, [config, '--work-dir', str(work), *flags])
     log = '\n'.join(p.read_text() for p in work.glob('*/*.log'))
     last = Path((work / 'last_checkpoint').read_text().strip())
     dump = Config.fromfile(work / Path(config).name)
@@ -108,7 +109,7 @@ def score_line(tmp_path, config, capsys):
     work = tmp_path / 'work'
     last = (work / 'last_checkpoint').read_text().strip()
     capsys.readouterr()
-    test.main([config, last, '--work-dir', str(work)])
+    run_command(test, [config, last, '--work-dir', str(work)])
     return capsys.readouterr().out.strip().splitlines()[-1]
 
 

@@ -9,6 +9,7 @@ if find_spec('mmdavpt') is None:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmdavpt.cli import check  # noqa: E402
+from mmdavpt.cli.messages import run_command  # noqa: E402
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         int: The exit status: 1 if the report has errors, else 0.
     """
     argv = sys.argv[1:] if argv is None else argv
-    return check.main([*argv, '--data-only'])
+    return run_command(check, [*argv, '--data-only'])
 
 
 if __name__ == '__main__':

@@ -15,7 +15,8 @@ import torch
 from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
 
-from mmdavpt.cli.experiment import main
+from mmdavpt.cli import experiment
+from mmdavpt.cli.messages import run_command
 
 torch.backends.cuda.enable_flash_sdp(False)  # on the CPU too
 
@@ -33,4 +34,4 @@ class CPUAmpOptimWrapper(OptimWrapper):
 
 if __name__ == '__main__':
     amp = ['--cfg-options', 'optim_wrapper.type=CPUAmpOptimWrapper']
-    sys.exit(main([*sys.argv[1:], *amp]))
+    sys.exit(run_command(experiment, [*sys.argv[1:], *amp]))

@@ -9,7 +9,6 @@ from mmengine.config import Config
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 
 from mmdavpt.checkpoints import fit, safe_loading, save_checkpoint, tuned
-from mmdavpt.checkpoints.fingerprint import fingerprint, same_values
 from mmdavpt.errors import UsageError
 from mmdavpt.models.guided_model import GuidedModelMixin
 from mmdavpt.models.pretrained.reading import SET_PATH
@@ -133,11 +132,12 @@ def _load_weights(
     named = share.model.named_parameters()
     frozen = {name: x for name, x in named if not x.requires_grad}
     own = {name: x for name, x in state.items() if name in frozen}
-    mark = state.pop(tuned.FINGERPRINT, fingerprint(own))
+    mark = state.pop(tuned.FINGERPRINT, tuned.fingerprint(own))
     given, shared = model.settings, share.settings
     keys = {k for k in given | shared if given.get(k) != shared.get(k)}
     same_images = keys <= model.spec['model']['backbone'].keys()
-    if not (same_images and same_values(mark, fingerprint(frozen))):
+    same_weights = tuned.same_values(mark, tuned.fingerprint(frozen))
+    if not (same_images and same_weights):
         options = {k: given.get(k) for k in sorted(keys)}
         raise UsageError(
             f'{source} should have the images and the frozen weights of the '

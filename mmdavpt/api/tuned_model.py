@@ -15,12 +15,11 @@ from torch import Tensor, nn
 
 from mmdavpt.checkpoints.plain import to_plain
 from mmdavpt.errors import UsageError
-from mmdavpt.models.backbones.mixed_tasks import Features
+from mmdavpt.models.backbones import Features
 from mmdavpt.models.prompt_init import init_prompts
 from mmdavpt.registry import MODELS
 
-from .transform import ImageTransform, Picture
-from .video import frames_of
+from .transform import ImageTransform, Picture, frames_of
 
 #: Images and labels, see :class:`TunedModel`.
 Batches = Iterable[tuple[Tensor, Tensor]]

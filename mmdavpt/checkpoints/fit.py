@@ -7,8 +7,7 @@ from torch import Tensor, nn
 
 from mmdavpt.errors import UsageError, first_few
 
-from .frozen import frozen_weights
-from .tuned import FINGERPRINT, resume_only
+from .tuned import FINGERPRINT, frozen_weights, resume_only
 
 #: What to do about a mismatched state.
 ADVICE = (

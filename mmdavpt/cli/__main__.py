@@ -1,7 +1,7 @@
 """The ``mmdavpt`` command: ``mmdavpt train CONFIG``, ``mmdavpt test ...``.
 
 A command is a module of this folder with ``add_arguments(parser)`` and
-``main(argv)``; the first line of its docstring is its help. Modules of
+``run(args)``; the first line of its docstring is its help. Modules of
 commands import libraries inside their functions only, so that help and
 mistyped arguments take no time. The scripts in ``tools/`` are commands too,
 such as ``mmdavpt dataset_converters/masks``.
@@ -16,6 +16,7 @@ from importlib import import_module
 from pathlib import Path
 
 from mmdavpt import __version__
+from mmdavpt.cli.messages import run_command
 from mmdavpt.errors import did_you_mean
 from mmdavpt.shipped import TOOLS
 
@@ -55,7 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         # The first is the program in usage and errors.
         sys.argv = [f'mmdavpt {name}', *rest]
         if path.parent == HERE:
-            return import_module(f'mmdavpt.cli.{path.stem}').main(rest)
+            command = import_module(f'mmdavpt.cli.{path.stem}')
+            return run_command(command, rest)
         if path.suffix == '.py':
             runpy.run_path(str(path), run_name='__main__')
             return None

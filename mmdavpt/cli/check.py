@@ -17,7 +17,6 @@ from pathlib import Path
 from mmdavpt.errors import UsageError
 
 from . import options
-from .messages import run_command
 
 SPLITS = ('train', 'val', 'test')
 
@@ -35,26 +34,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--workers', type=count, default=2, help='threads that decode (2)')
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Check a training as the command line says.
+def run(args: argparse.Namespace) -> int:
+    """Check a training.
 
     Args:
-        argv (Sequence[str], optional): The arguments. Defaults to
-            ``sys.argv[1:]``.
+        args (argparse.Namespace): The arguments.
 
     Returns:
         int: The exit status: 1 if the data report has errors, else 0.
     """
-    args = options.parse_arguments(add_arguments, argv)
-    args.resume, args.check_only, args.no_check = None, True, False
-    return int(run_command(_check, args))
-
-
-def _check(args: argparse.Namespace) -> bool:
     from mmdavpt.checks.preflight import preflight
 
     from . import common, train
 
+    args.resume, args.check_only, args.no_check = None, True, False
     cfg = train.load(args)
     common.apply_command_line(cfg, args)
     splits = [s for s in args.splits if cfg.get(f'{s}_dataloader')]
@@ -67,7 +60,7 @@ def _check(args: argparse.Namespace) -> bool:
     print(text)
     if not (failed or args.data_only):
         train.train(cfg, args)
-    return failed
+    return int(failed)
 
 
 def report_data(
@@ -88,11 +81,11 @@ def report_data(
     from .data_report.page import write_page
     from .data_report.text import write_json, write_text
 
-    report, built = make_report(cfg, splits, workers)
+    report = make_report(cfg, splits, workers)
     folder = Path(cfg.get('work_dir') or '', 'data_report')
     folder.mkdir(parents=True, exist_ok=True)
     page = folder / 'report.html'
-    page.write_text(write_page(report, built), 'utf-8')
+    page.write_text(write_page(report), 'utf-8')
     (folder / 'report.json').write_text(write_json(report), 'utf-8')
     failed = any(f.severity == 'error' for f in report.all_findings)
     return f'{write_text(report)}\n\n{page} shows samples', failed

@@ -29,7 +29,6 @@ from mmdavpt.shipped import locate_config
 from . import options
 from .experiment_report import report_table, vtab_table
 from .experiment_table import Experiment, build_config, read_table, select_rows
-from .messages import exit_with_sentence
 
 STOPPED = 'stopped'
 
@@ -103,33 +102,30 @@ def add_table_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_shared(parser, '--protocol', '--cfg-options', '--verbose')
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def run(args: argparse.Namespace) -> int:
     """Run all unfinished rows, and print the results as a table.
 
     Args:
-        argv (Sequence[str], optional): The arguments. Defaults to
-            ``sys.argv[1:]``.
+        args (argparse.Namespace): The arguments.
 
     Returns:
-        int: 1 if a run failed, else 0.
+        int: The exit status: 1 if a run failed, else 0.
     """
-    args = options.parse_arguments(add_arguments, argv)
-    with exit_with_sentence():
-        rows = select_rows(read_table(args.table), args.rows)
-        if args.list:
-            for row in rows:
-                print(f'{row.name}: {row.base.name} {row.changes}')
-            return 0
-        runs = list_runs(rows, args)
-        pending = [run for run in runs if run.record() is None]
-        if args.dry_run:
-            for run in runs:
-                build_config(run.row, run.settings['seed'])
-                print(run.folder, 'pending' if run in pending else 'finished')
-            return 0
-        pending = [] if args.report else pending
-        work = partial(train_and_test, verbose=args.verbose)
-        failures = run_all(pending, args.workers, work)
+    rows = select_rows(read_table(args.table), args.rows)
+    if args.list:
+        for row in rows:
+            print(f'{row.name}: {row.base.name} {row.changes}')
+        return 0
+    runs = list_runs(rows, args)
+    pending = [run for run in runs if run.record() is None]
+    if args.dry_run:
+        for run in runs:
+            build_config(run.row, run.settings['seed'])
+            print(run.folder, 'pending' if run in pending else 'finished')
+        return 0
+    pending = [] if args.report else pending
+    work = partial(train_and_test, verbose=args.verbose)
+    failures = run_all(pending, args.workers, work)
     records = finished(runs)
     print(report_table(records, {row.name: row.compare for row in rows}))
     if records and any('task' in row.changes for row in rows):

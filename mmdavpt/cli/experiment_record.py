@@ -10,8 +10,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmdavpt.checkpoints.fingerprint import short
-from mmdavpt.checkpoints.tuned import FINGERPRINT, strip_frozen
+from mmdavpt.checkpoints.tuned import FINGERPRINT, short, strip_frozen
 from mmdavpt.unwrap import unwrap
 from mmdavpt.version import __version__
 

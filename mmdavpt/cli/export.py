@@ -11,13 +11,11 @@ file that `mmdavpt predict` takes in place of a config and a checkpoint.
 
 import argparse
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 from mmdavpt.errors import UsageError
 
 from . import options
-from .messages import run_command
 
 #: The end of a file's name for each format.
 SUFFIXES = dict(onnx='.onnx', torch='.pt2', torchscript='.pt')
@@ -37,19 +35,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--dynamic-size', action='store_true', help='allow other sizes too')
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Export as the command line says.
+def run(args: argparse.Namespace) -> None:
+    """Export a model.
 
     Args:
-        argv (Sequence[str], optional): The arguments. Defaults to
-            ``sys.argv[1:]``.
+        args (argparse.Namespace): The arguments.
     """
-    run_command(_export, options.parse_arguments(add_arguments, argv))
-
-
-def _export(args: argparse.Namespace) -> None:
     from mmdavpt.api import load_model, save_model
-    from mmdavpt.models.deploy import describe_images, export_model
+    from mmdavpt.models.export import describe_images, export_model
 
     from .common import describe, load_config
 

@@ -1,17 +1,18 @@
-"""Report a user's mistake as one sentence, without importing torch."""
+"""Run a command, and report a mistake as one sentence; imports no torch."""
 
-import argparse
 import os
 import os.path as osp
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 from mmdavpt.errors import UsageError, first_few
 from mmdavpt.shipped import CONFIGS
+
+from . import options
 
 
 @contextmanager
@@ -34,19 +35,23 @@ def exit_with_sentence(*kinds: type[Exception]) -> Iterator[None]:
 
 
 def run_command(
-    work: Callable[[argparse.Namespace], Any], args: argparse.Namespace
-) -> Any:
-    """Check the paths of a command line, then run a command quietly.
+    command: ModuleType, argv: Sequence[str] | None = None
+) -> int | None:
+    """Run a command; if it has a config, quietly and with checked paths.
 
     Args:
-        work (Callable): The work of the command; gets the arguments.
-        args (argparse.Namespace): With ``config``, ``verbose``, and perhaps
-            paths to read and to write.
+        command (ModuleType): A module of :mod:`mmdavpt.cli` with
+            ``add_arguments(parser)`` and ``run(args)``.
+        argv (Sequence[str], optional): The arguments. Defaults to
+            ``sys.argv[1:]``.
 
     Returns:
-        Any: What ``work`` returns.
+        int | None: The exit status; None is 0.
     """
+    args = options.parse_arguments(command.add_arguments, argv)
     with exit_with_sentence():
+        if not hasattr(args, 'config'):
+            return command.run(args)
         if not (hasattr(args, 'task') and osp.isdir(args.config)):
             check_config_exists(args.config)
         for name, use in (
@@ -64,13 +69,13 @@ def run_command(
     from .console import quiet_console
 
     @record  # tells torchrun which process failed first, and how
-    def run() -> Any:
+    def run() -> int | None:
         with quiet_console(args.verbose), exit_with_sentence():
             from .launch import leave_process_group
 
-            result = work(args)
+            status = command.run(args)
             leave_process_group()
-            return result
+            return status
 
     return run()
 

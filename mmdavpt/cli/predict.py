@@ -15,10 +15,8 @@ cannot be read are skipped, and the exit status is then 1.
 """
 
 import argparse
-from collections.abc import Sequence
 
 from . import options
-from .messages import run_command
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,20 +32,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_shared(parser, '--verbose')
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Predict as the command line says.
+def run(args: argparse.Namespace) -> int:
+    """Predict images.
 
     Args:
-        argv (Sequence[str], optional): The arguments. Defaults to
-            ``sys.argv[1:]``.
+        args (argparse.Namespace): The arguments.
 
     Returns:
-        int: 1 if an image was skipped, else 0.
+        int: The exit status: 1 if an image was skipped, else 0.
     """
-    return run_command(_predict, options.parse_arguments(add_arguments, argv))
-
-
-def _predict(args: argparse.Namespace) -> int:
     import torch
 
     from mmdavpt.api import MultiTaskModel, load_model

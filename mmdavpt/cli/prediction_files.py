@@ -10,7 +10,7 @@ import mmcv
 import numpy as np
 from mmengine.fileio import dump
 
-from mmdavpt.api import multi_task, transform, tuned_model, video
+from mmdavpt.api import multi_task, transform, tuned_model
 from mmdavpt.datasets.folders import palette
 from mmdavpt.datasets.image_files import media_type
 from mmdavpt.errors import UsageError, printable, warn
@@ -110,7 +110,7 @@ def _results(
     for name, path in track(images.items(), 'predict', len(images)):
         rest = 'it'
         try:
-            for ending, picture in video.frames_of(path, every):
+            for ending, picture in transform.frames_of(path, every):
                 for found in model.predict([picture]):
                     yield f'{name}{ending}', picture, found
                 rest = 'the rest'

@@ -9,8 +9,7 @@ import copy
 
 from mmengine.config import Config
 
-from mmdavpt.errors import UsageError
-from mmdavpt.option_checks import check_choice
+from mmdavpt.errors import UsageError, check_choice
 
 
 def with_protocol(cfg: Config, name: str | None = None) -> Config:

@@ -7,7 +7,6 @@ trained. The page needs no other file and no network.
 """
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 
 from . import options
@@ -23,14 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_shared(parser, '--verbose')
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Write a report as the command line says.
+def run(args: argparse.Namespace) -> None:
+    """Write a report.
 
     Args:
-        argv (Sequence[str], optional): The arguments. Defaults to
-            ``sys.argv[1:]``.
+        args (argparse.Namespace): The arguments.
     """
-    args = options.parse_arguments(add_arguments, argv)
     from .console import quiet_console
 
     with quiet_console(args.verbose), exit_with_sentence(OSError):

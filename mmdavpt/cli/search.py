@@ -11,7 +11,6 @@ are not read.
 """
 
 import argparse
-from collections.abc import Sequence
 from functools import partial
 from importlib.util import find_spec
 
@@ -20,7 +19,6 @@ from mmdavpt.shipped import locate_config
 
 from . import options
 from .experiment import add_table_arguments, run_all
-from .messages import exit_with_sentence
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,26 +30,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--trials', type=count, default=20, help='trials of each row (20)')
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def run(args: argparse.Namespace) -> int:
     """Run the missing trials, and print the best settings of each row.
 
     Args:
-        argv (Sequence[str], optional): The arguments. Defaults to
-            ``sys.argv[1:]``.
+        args (argparse.Namespace): The arguments.
 
     Returns:
-        int: 1 if a trial failed, else 0.
+        int: The exit status: 1 if a trial failed, else 0.
     """
-    args = options.parse_arguments(add_arguments, argv)
-    with exit_with_sentence():
-        if find_spec('optuna') is None:
-            raise UsageError('needs optuna: pip install "mmdavpt[search]"')
-        from .search_study import describe, list_studies, run_trial
+    if find_spec('optuna') is None:
+        raise UsageError('needs optuna: pip install "mmdavpt[search]"')
+    from .search_study import describe, list_studies, run_trial
 
-        studies = list_studies(args)
-        # An interrupted command leaves every row with some trials.
-        turns = [] if args.report else studies * args.trials
-        work = partial(run_trial, trials=args.trials, verbose=args.verbose)
-        failures = run_all(turns, args.workers, work)
-        print('\n'.join(describe(study) for study in studies))
+    studies = list_studies(args)
+    # An interrupted command leaves every row with some trials.
+    turns = [] if args.report else studies * args.trials
+    work = partial(run_trial, trials=args.trials, verbose=args.verbose)
+    failures = run_all(turns, args.workers, work)
+    print('\n'.join(describe(study) for study in studies))
     return int(bool(failures))

@@ -10,12 +10,10 @@ the first tuner that waits for one.
 
 import argparse
 import os
-from collections.abc import Sequence
 
 from mmdavpt.errors import UsageError
 
 from . import options
-from .messages import run_command
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,17 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_run_arguments(parser)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Select as the command line says.
+def run(args: argparse.Namespace) -> None:
+    """Make a selection.
 
     Args:
-        argv (Sequence[str], optional): The arguments. Defaults to
-            ``sys.argv[1:]``.
+        args (argparse.Namespace): The arguments.
     """
-    run_command(_select, options.parse_arguments(add_arguments, argv))
-
-
-def _select(args: argparse.Namespace) -> None:
     from mmdavpt.checkpoints import save_checkpoint
     from mmdavpt.engine.gradient_pass import select_parameters
 

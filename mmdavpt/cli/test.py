@@ -7,10 +7,9 @@ is the same as ``python tools/test.py`` with these arguments.
 
 import argparse
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from . import options
-from .messages import run_command
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,17 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_shared(parser, '--no-check')
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Test as the command line says, and print the metrics as the last line.
+def run(args: argparse.Namespace) -> None:
+    """Test a model, and print the metrics as the last line.
 
     Args:
-        argv (Sequence[str], optional): The arguments. Defaults to
-            ``sys.argv[1:]``.
+        args (argparse.Namespace): The arguments.
     """
-    run_command(_test, options.parse_arguments(add_arguments, argv))
-
-
-def _test(args: argparse.Namespace) -> None:
     from mmengine.dist import is_main_process
     from mmengine.fileio import dump
 

@@ -15,7 +15,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from . import options
-from .messages import run_command
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -49,15 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_shared(check, '--no-check')
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Train as the command line says.
+def run(args: argparse.Namespace) -> None:
+    """Train a model.
 
     Args:
-        argv (Sequence[str], optional): The arguments. Defaults to
-            ``sys.argv[1:]``.
+        args (argparse.Namespace): The arguments.
     """
-    args = options.parse_arguments(add_arguments, argv)
-    run_command(lambda args: train(load(args), args), args)
+    train(load(args), args)
 
 
 def load(args: argparse.Namespace) -> 'Config':

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from mmpretrain.datasets import BaseDataset
 
-from mmdavpt.errors import UsageError
-from mmdavpt.option_checks import check_choice
+from mmdavpt.errors import UsageError, check_choice
 
 from .list_files import read_list
 

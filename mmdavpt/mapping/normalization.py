@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mmdavpt.option_checks import check_choice
+from mmdavpt.errors import check_choice
 
 NORMALIZATIONS = ('l2', 'centered', 'layer', 'none')
 #: Rows per chunk, to avoid a second array of the size of the input.

@@ -2,8 +2,7 @@
 
 import math
 
-from mmdavpt.errors import UsageError
-from mmdavpt.option_checks import check_count
+from mmdavpt.errors import UsageError, check_count
 
 
 class RefreshSchedule:

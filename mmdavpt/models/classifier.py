@@ -18,7 +18,7 @@ class DAVPTImageClassifier(GuidedModelMixin, ImageClassifier):
 
     Args:
         guidance (dict, optional): See
-            :func:`~mmdavpt.models.guidance.config.build_guidance`. None for
+            :func:`.build_guidance`. None for
             plain prompt tuning. Defaults to None.
         **kwargs: Of :class:`mmpretrain.models.ImageClassifier`.
 
@@ -53,25 +53,12 @@ class DAVPTImageClassifier(GuidedModelMixin, ImageClassifier):
                 'classifier does not have; remove `guidance.labels`'
             )
 
-    def loss(
-        self, inputs: Tensor, data_samples: list[DataSample]
-    ) -> dict[str, Tensor]:
-        """Return the losses of the head and, in training, of guidance.
-
-        Args:
-            inputs (Tensor): Images with shape (B, 3, H, W).
-            data_samples (list[DataSample]): With one ``gt_label`` each.
-        """
-        if not self.training or not (self.guidance or self.consistency_weight):
-            return super().loss(inputs, data_samples)
-        labels = self.guidance and self.guidance_labels(data_samples)
-        features, losses = self.forward_guided(inputs, labels)
-        of_head = self.head_losses(self.head, inputs, features, data_samples)
+    def losses_of_heads(self, inputs: Tensor, *given) -> dict[str, Tensor]:
+        """Return the losses of the head: see :class:`.GuidedModelMixin`."""
+        losses = self.head_losses(self.head, inputs, *given)
         # mmengine logs the sum of all terms as `loss`, which would hide a
         # term of that name.
-        for name, value in of_head.items():
-            losses['loss_head' if name == 'loss' else name] = value
-        return losses
+        return {'loss_head' if k == 'loss' else k: losses[k] for k in losses}
 
     @staticmethod
     def guidance_labels(data_samples: list[DataSample]) -> Tensor:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from mmengine.logging import print_log
+from mmengine.structures import BaseDataElement
 from mmpretrain.models.heads import ClsHead
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import Tensor, nn
@@ -60,9 +61,10 @@ def normalization_note(
 class GuidedModelMixin:
     """Adds guidance to a model of MMPretrain or MMSegmentation.
 
-    ``extract_feat`` stays free of labels, so guidance has no effect on
-    inference. In your own training loop, without
-    :class:`.PromptMappingHook`::
+    A subclass defines ``guidance_labels(data_samples)``, ``draw_labels`` and
+    ``losses_of_heads(inputs, features, data_samples)``. ``extract_feat`` stays
+    free of labels, so guidance has no effect on inference. In your own
+    training loop, without :class:`.PromptMappingHook`::
 
         model.fit_mapping(loader)
         for epoch in range(epochs):
@@ -195,6 +197,22 @@ class GuidedModelMixin:
             line += ', since it needs at least two classes'
         print_log(line, logger='current', level=level)
         return moved
+
+    def loss(
+        self, inputs: Tensor, data_samples: list[BaseDataElement]
+    ) -> dict[str, Tensor]:
+        """Return the losses of the heads and, in training, of guidance.
+
+        Args:
+            inputs (Tensor): Images with shape (B, 3, H, W).
+            data_samples (list[BaseDataElement]): With one ``gt_label`` each,
+                or with ``gt_sem_seg``.
+        """
+        if not self.training or not (self.guidance or self.consistency_weight):
+            return super().loss(inputs, data_samples)
+        labels = self.guidance and self.guidance_labels(data_samples)
+        features, losses = self.forward_guided(inputs, labels)
+        return losses | self.losses_of_heads(inputs, features, data_samples)
 
     def forward_guided(
         self, inputs: Tensor, labels: Tensor | Regions | None

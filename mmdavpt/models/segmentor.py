@@ -7,8 +7,7 @@ from mmseg.structures import SegDataSample
 from mmseg.utils import add_prefix
 from torch import Tensor
 
-from mmdavpt.errors import UsageError
-from mmdavpt.option_checks import check_count
+from mmdavpt.errors import UsageError, check_count
 from mmdavpt.registry import MODELS
 
 from . import guidance as guiding
@@ -25,7 +24,7 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
 
     Args:
         guidance (dict, optional): See
-            :func:`~mmdavpt.models.guidance.config.build_guidance`. None for
+            :func:`.build_guidance`. None for
             plain prompt tuning. Defaults to None.
         num_classes (int, optional): The class count of all heads. Auxiliary
             heads may set another one. Defaults to None.
@@ -53,29 +52,13 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
         backbone, classes = self.backbone, self.num_classes
         self.guidance = guiding.build_guidance(guidance, backbone, classes)
 
-    def loss(
-        self, inputs: Tensor, data_samples: list[SegDataSample]
-    ) -> dict[str, Tensor]:
-        """Return the losses of the heads and, in training, of guidance.
-
-        Args:
-            inputs (Tensor): Images with shape (B, 3, H, W).
-            data_samples (list[SegDataSample]): With ``gt_sem_seg``.
-        """
-        if not self.training or not (self.guidance or self.consistency_weight):
-            return super().loss(inputs, data_samples)
-        labels = self.guidance and (
-            self.regions(data_samples)
-            if self.guidance.labels == 'present'
-            else self.guidance_labels(data_samples).to(self.guidance.mapping)
-        )
-        features, losses = self.forward_guided(inputs, labels)
-        given = (inputs, features, data_samples, self.train_cfg)
-        of_head = self.head_losses(self.decode_head, *given)
-        losses.update(add_prefix(of_head, 'decode'))
+    def losses_of_heads(self, inputs: Tensor, *given) -> dict[str, Tensor]:
+        """Return the losses of the heads: see :class:`.GuidedModelMixin`."""
+        options = inputs, *given, self.train_cfg
+        main = self.head_losses(self.decode_head, *options)
+        losses = add_prefix(main, 'decode')
         if self.with_auxiliary_head:
-            auxiliary = self._auxiliary_head_forward_train
-            losses.update(auxiliary(features, data_samples))
+            losses.update(self._auxiliary_head_forward_train(*given))
         return losses
 
     def parse_losses(self, losses: dict) -> tuple[Tensor, dict]:
@@ -103,18 +86,23 @@ class DAVPTEncoderDecoder(GuidedModelMixin, EncoderDecoder):
         labels = guiding.patch_labels(pixels, size, number, excluded)
         return guiding.find_regions(labels)
 
-    def guidance_labels(self, data_samples: list[SegDataSample]) -> Tensor:
+    def guidance_labels(
+        self, data_samples: list[SegDataSample]
+    ) -> Tensor | guiding.Regions:
         """Return the drawn class of each sample, int64, with shape (B, ).
 
         They are drawn here, from ``guidance.seed`` and ``guidance.iteration``,
-        unless :class:`.PromptMappingHook` has done so.
+        unless :class:`.PromptMappingHook` has done so. If all present classes
+        guide, return their regions instead.
         """
+        if self.guidance.labels == 'present':
+            return self.regions(data_samples)
         if all('guidance_label' in sample for sample in data_samples):
             labels = [sample.guidance_label for sample in data_samples]
         else:
             labels = self.draw_labels(data_samples, self.guidance.iteration)
             self.guidance.iteration += 1
-        return torch.tensor(labels)
+        return torch.tensor(labels).to(self.guidance.mapping)
 
     def draw_labels(
         self,

@@ -10,7 +10,7 @@ from mmseg.models import SegTTAModel
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from mmdavpt.models.losses.masked import full_precision
+from mmdavpt.models.losses.similarity import full_precision
 from mmdavpt.registry import MODELS
 
 #: What a loader of ``TestTimeAug`` gives: a list of augmentations per key.

@@ -12,10 +12,9 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from mmdavpt.errors import UsageError
+from mmdavpt.errors import UsageError, layer_indices
 from mmdavpt.models.backbones import PromptedBackbone, TokenRequest, view_of
 from mmdavpt.models.backbones.guided_tokens import attention_scores
-from mmdavpt.option_checks import layer_indices
 
 from .figures import INK
 from .pictures import load_picture

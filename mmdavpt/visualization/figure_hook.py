@@ -11,9 +11,8 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 from torch.utils.data import Dataset
 
-from mmdavpt.errors import UsageError
+from mmdavpt.errors import UsageError, check_number
 from mmdavpt.models.backbones import PromptedBackbone
-from mmdavpt.option_checks import check_number
 from mmdavpt.randomness import isolated_randomness
 from mmdavpt.registry import HOOKS
 from mmdavpt.unwrap import unwrap

@@ -10,8 +10,8 @@ from sklearn.manifold import TSNE
 from torch import nn
 from torch.utils.data import Dataset
 
+from mmdavpt.errors import check_choice
 from mmdavpt.models.backbones import PromptedBackbone, TokenRequest
-from mmdavpt.option_checks import check_choice
 
 from .figures import COLORS, INK, MARKERS, PALE
 from .pictures import load_picture

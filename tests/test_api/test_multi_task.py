@@ -13,6 +13,7 @@ from torch import nn
 import mmdavpt
 from mmdavpt.api import MultiTaskModel
 from mmdavpt.cli import predict
+from mmdavpt.cli.messages import run_command
 from mmdavpt.errors import UsageError
 from mmdavpt.models.backbones import forward_pass
 
@@ -278,7 +279,7 @@ def test_command(tmp_path, monkeypatch, capsys):
     for i, image in enumerate(pictures(2)):
         Image.fromarray(image.permute(1, 2, 0).numpy()).save(f'x/{i}.png')
     argv = ['--tasks', *map(str, files), 'x', '--top-k', '2']
-    assert predict.main(argv) == 0
+    assert run_command(predict, argv) == 0
     out = capsys.readouterr().out
     assert out.endswith('2 images; results in predictions\n')
     rows = json.loads(Path('predictions/predictions.json').read_text())
@@ -309,7 +310,7 @@ def test_masks_of_the_command(tmp_path, monkeypatch):
     alone, files = write_all(Path(), kinds)
     image = pictures(1)[0].permute(1, 2, 0).numpy()
     Image.fromarray(image).save('0.png')
-    predict.main(['--tasks', *map(str, files), '0.png'])
+    run_command(predict, ['--tasks', *map(str, files), '0.png'])
     for task, model in alone.items():
         mask = Image.open(f'predictions/masks/{task}/0.png.png')
         [expected] = model.predict(['0.png'])

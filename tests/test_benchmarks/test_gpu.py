@@ -16,6 +16,7 @@ from benchmarks.speed import peaks, timing, whole_runs
 from benchmarks.speed.cases import Case, autocast
 from benchmarks.speed.measuring import Row
 from mmdavpt.cli import train
+from mmdavpt.cli.messages import run_command
 
 from .test_scripts import ARCH
 
@@ -55,7 +56,7 @@ def trainings(monkeypatch):
                 print('NCCL version 2.27.3+cuda12.9')
                 argv.remove('1')
             with redirect_stderr(file):
-                train.main(argv)
+                run_command(train, argv)
 
     monkeypatch.setattr(whole_runs, 'execute', execute)
     yield commands

@@ -6,11 +6,12 @@ from mmengine.config import Config
 
 from mmdavpt.checkpoints import read_run_checkpoint
 from mmdavpt.checkpoints.tuned import FINGERPRINT
+from mmdavpt.cli import test
+from mmdavpt.cli.messages import run_command
 from mmdavpt.models.export import fold_tuners
 from mmdavpt.registry import MODELS
 from tools.model_converters.convert_checkpoint import main as convert
 from tools.model_converters.publish import main as publish
-from tools.test import main as score_of
 
 from . import runs
 
@@ -41,7 +42,9 @@ def run(tmp_path_factory):
 
 def score(run, file, capsys):
     config = str(run / 'config.py')
-    score_of([config, str(run / file), '--work-dir', str(run / 'test')])
+    run_command(
+        test, [config, str(run / file), '--work-dir', str(run / 'test')]
+    )
     return capsys.readouterr().out.splitlines()[-1]
 
 

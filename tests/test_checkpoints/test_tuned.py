@@ -7,9 +7,13 @@ import torch
 from mmengine.hooks import Hook
 
 from mmdavpt.checkpoints import read_run_checkpoint
-from mmdavpt.checkpoints.fingerprint import fingerprint, same_values
 from mmdavpt.checkpoints.fit import check_fit
-from mmdavpt.checkpoints.tuned import FINGERPRINT, strip_frozen
+from mmdavpt.checkpoints.tuned import (
+    FINGERPRINT,
+    fingerprint,
+    same_values,
+    strip_frozen,
+)
 from mmdavpt.errors import UsageError
 from mmdavpt.registry import MODELS
 

@@ -15,6 +15,7 @@ from PIL import Image
 from mmdavpt.checks.rehearsal import RehearsalHook, RehearsalPassed
 from mmdavpt.checks.silent import short_training
 from mmdavpt.cli import train
+from mmdavpt.cli.messages import run_command
 from mmdavpt.engine.hooks import PromptMappingHook
 from mmdavpt.engine.runner import DAVPTRunner
 from mmdavpt.errors import UsageError
@@ -263,14 +264,14 @@ def test_errors_of_the_machine(tmp_path, monkeypatch):
 def test_check_only_ends_after_the_rehearsal(tmp_path, capsys):
     cfg = Config(toy.classification(tmp_path / 'run'))
     cfg.dump(tmp_path / 'sound.py')
-    train.main([str(tmp_path / 'sound.py'), '--check-only'])
+    run_command(train, [str(tmp_path / 'sound.py'), '--check-only'])
     assert not list(tmp_path.rglob('*.pth'))
     (log,) = tmp_path.rglob('*.log')
     assert 'The rehearsal passed' in log.read_text()
     cfg.val_evaluator.thrs = 'high'
     cfg.dump(tmp_path / 'wrong.py')
     with pytest.raises(SystemExit, match='2'):
-        train.main([str(tmp_path / 'wrong.py'), '--check-only'])
+        run_command(train, [str(tmp_path / 'wrong.py'), '--check-only'])
     assert 'Traceback' in max(tmp_path.rglob('*.log')).read_text()
     said = capsys.readouterr().err
     assert 'the rehearsal of the metric failed' in said

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from mmdavpt.cli import check
+from mmdavpt.cli.messages import run_command
 from tests.test_checks.test_data.data_files import (
     listed_images,
     scenes,
@@ -30,7 +31,7 @@ def write_config(tmp_path):
 def test_report(write_config, tmp_path, capfd):
     val = scenes(tmp_path / 'val')
     config = write_config(train=scenes(tmp_path / 'train'), val=val, test=val)
-    assert check.main([config, '--data-only']) == 0
+    assert run_command(check, [config, '--data-only']) == 0
     out, err = capfd.readouterr()
     assert 'the files of val' in out and 'no errors, no warnings' in out
     assert 'reading' not in err  # no progress bar in a file
@@ -38,9 +39,11 @@ def test_report(write_config, tmp_path, capfd):
     found = {path.name for path in folder.iterdir()}
     assert found == {'report.html', 'report.json'}
     truncate(tmp_path / 'val/ann/2.png')
-    assert check.main([config, '--data-only']) == 1
+    assert run_command(check, [config, '--data-only']) == 1
     assert f'{tmp_path}/val/ann/2.png is truncated' in capfd.readouterr().out
-    assert check.main([config, '--data-only', '--splits', 'train']) == 0
+    assert (
+        run_command(check, [config, '--data-only', '--splits', 'train']) == 0
+    )
     report = json.loads((folder / 'report.json').read_text())
     assert [part['split'] for part in report['datasets']] == ['train']
 
@@ -48,16 +51,16 @@ def test_report(write_config, tmp_path, capfd):
 def test_warnings_leave_the_exit_status(write_config, tmp_path, capfd):
     dataset = scenes(tmp_path / 'train')
     config = write_config(train=dataset, val=dataset)
-    assert check.main([config, '--data-only']) == 0
+    assert run_command(check, [config, '--data-only']) == 0
     assert 'warning: train and val: ' in capfd.readouterr().out
 
 
 def test_other_loaders_read_files_again(write_config, tmp_path):
     dataset = scenes(tmp_path / 'train', classes=3)
     config = write_config(train=dataset)
-    assert check.main([config, '--data-only']) == 0
+    assert run_command(check, [config, '--data-only']) == 0
     config = write_config(train=dict(dataset, reduce_zero_label=True))
-    check.main([config, '--data-only'])
+    run_command(check, [config, '--data-only'])
     report = json.loads((tmp_path / 'run/data_report/report.json').read_text())
     assert '255' in report['datasets'][0]['label_values']
 
@@ -74,7 +77,7 @@ def test_datasets_that_cannot_be_read(write_config, tmp_path, capfd):
             pipeline=[],
         ),
     )
-    assert check.main([config, '--data-only']) == 1
+    assert run_command(check, [config, '--data-only']) == 1
     out = capfd.readouterr().out
     assert 'error: train: train_dataloader.dataset cannot be read' in out
     assert 'NoSuchDataset is not in' in out
@@ -91,6 +94,6 @@ def test_mistakes(write_config, tmp_path, capfd):
         ([str(tmp_path / 'other.py')], 'other.py does not exist'),
     ):
         with pytest.raises(SystemExit) as stop:
-            check.main([*argv, '--data-only'])
+            run_command(check, [*argv, '--data-only'])
         assert stop.value.code == 2
         assert sentence in capfd.readouterr().err

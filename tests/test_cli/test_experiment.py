@@ -17,7 +17,7 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import MessageHub
 
-from mmdavpt.checkpoints.fingerprint import fingerprint, short
+from mmdavpt.checkpoints.tuned import fingerprint, short
 from mmdavpt.cli import experiment, experiment_record
 from mmdavpt.cli.experiment_record import code_version
 from mmdavpt.cli.experiment_table import (
@@ -25,6 +25,7 @@ from mmdavpt.cli.experiment_table import (
     read_table,
     select_rows,
 )
+from mmdavpt.cli.messages import run_command
 from mmdavpt.datasets.vtab1k import TASKS
 from mmdavpt.errors import UsageError
 from mmdavpt.version import __version__
@@ -122,7 +123,9 @@ def runs(tmp_path):
     table, work = str(tmp_path / 'toys.csv'), tmp_path / 'work'
 
     def command(*flags):
-        return experiment.main([table, '--work-dir', str(work), *flags])
+        return run_command(
+            experiment, [table, '--work-dir', str(work), *flags]
+        )
 
     command.folder, command.table = work / 'toys', table
     return command

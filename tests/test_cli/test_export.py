@@ -15,7 +15,8 @@ from PIL import Image
 
 import mmdavpt
 from mmdavpt.checks import config_errors
-from mmdavpt.cli.export import main as export
+from mmdavpt.cli import export
+from mmdavpt.cli.messages import run_command
 from mmdavpt.errors import UsageError
 from mmdavpt.registry import MODELS
 
@@ -41,7 +42,7 @@ def run(tmp_path):
 
 def test_files_are_next_to_the_checkpoint(run, tmp_path, capsys):
     config, checkpoint, model = run
-    export([config, checkpoint, '--format', 'torchscript'])
+    run_command(export, [config, checkpoint, '--format', 'torchscript'])
     out = capsys.readouterr()
     assert out.out.splitlines()[-1].startswith(f'{checkpoint}.pt is written')
     assert not out.err
@@ -77,7 +78,7 @@ def test_the_test_pipeline_is_described_and_the_docs_follow_it(
     ]
     cfg.val_dataloader.dataset.pipeline = steps
     cfg.dump(config)
-    export([config, checkpoint, '--format', 'torchscript'])
+    run_command(export, [config, checkpoint, '--format', 'torchscript'])
     info = json.loads((tmp_path / 'epoch_2.pth.pt.json').read_text())
     resize, crop = info['resize']
     assert resize == dict(steps[1], edge='short')
@@ -129,7 +130,7 @@ def test_normalization_outside_of_the_model_is_described(run, tmp_path):
     cfg.data_preprocessor = dict(cfg.model.pop('data_preprocessor'))
     cfg.data_preprocessor.to_rgb = True
     cfg.dump(config)
-    export([config, checkpoint, '--format', 'torchscript'])
+    run_command(export, [config, checkpoint, '--format', 'torchscript'])
     info = json.loads((tmp_path / 'epoch_2.pth.pt.json').read_text())
     assert info['rgb'] is True
     assert info['mean'] == [127.5] * 3 and info['std'] == [64.0] * 3
@@ -139,7 +140,9 @@ def test_out_and_size(run, tmp_path):
     config, checkpoint, _ = run
     out = tmp_path / 'other' / 'm.pt'
     options = ['--out', str(out), '--size', '40', '48']
-    export([config, checkpoint, '--format', 'torchscript', *options])
+    run_command(
+        export, [config, checkpoint, '--format', 'torchscript', *options]
+    )
     images = torch.randn(2, 3, 40, 48)
     assert torch.jit.load(out)(images).shape == (2, 6)
     info = json.loads((tmp_path / 'other' / 'm.pt.json').read_text())
@@ -151,7 +154,7 @@ def test_a_model_file_is_the_same_model(run, tmp_path, capsys):
     out = str(tmp_path / 'a.safetensors')
     arguments = [config, checkpoint, '--format', 'model', '--out', out]
     assert 'omit --size' in refusal([*arguments, '--size', '8', '8'], capsys)
-    export(arguments)
+    run_command(export, arguments)
     loaded = mmdavpt.load_model(out)
     assert loaded.classes == ['a', 'ä', *'cdef']
     images = torch.randint(256, (2, 3, 32, 32), dtype=torch.uint8)
@@ -164,7 +167,7 @@ def test_a_model_file_is_the_same_model(run, tmp_path, capsys):
 
 def refusal(arguments, capsys):
     with pytest.raises(SystemExit) as error:
-        export(arguments)
+        run_command(export, arguments)
     assert error.value.code == 2
     lines = [x for x in capsys.readouterr().err.splitlines() if x.strip()]
     assert len(lines) == 1

@@ -14,6 +14,7 @@ from PIL import Image
 
 from mmdavpt.cli import check, options, test, train
 from mmdavpt.cli.folder_config import write_config
+from mmdavpt.cli.messages import run_command
 from mmdavpt.config_source import load_with_variables
 from mmdavpt.errors import UsageError
 from mmdavpt.models.pretrained import reading
@@ -124,7 +125,7 @@ def test_segmentation_config(tmp_path, monkeypatch, capsys):
 
 def test_a_check_of_the_data_needs_no_weights(folder, capsys):
     """Neither the default weights, nor those of an earlier run."""
-    assert check.main([folder, '--data-only']) == 0
+    assert run_command(check, [folder, '--data-only']) == 0
     run = Path('work_dirs/colors')
     assert [path.name for path in run.glob('*')] == ['data_report']
     assert (run / 'data_report/report.html').is_file()
@@ -132,7 +133,7 @@ def test_a_check_of_the_data_needs_no_weights(folder, capsys):
     (run / 'epoch_1.pth').touch()
     assert capsys.readouterr().err.count('warning') == 1  # no mean and std
     (run / 'data_report/report.html').unlink()
-    assert check.main([folder, '--data-only']) == 0
+    assert run_command(check, [folder, '--data-only']) == 0
     assert (run / 'data_report/report.html').is_file()
     args = options.parse_arguments(check.add_arguments, [folder])
     args.resume, args.check_only = None, True
@@ -197,7 +198,7 @@ def test_options_that_do_not_fit(folder, argv, sentence):
 )
 def test_mistakes_end_in_one_line(folder, argv, sentence, capsys):
     with pytest.raises(SystemExit) as exit_info:
-        train.main(argv)
+        run_command(train, argv)
     assert exit_info.value.code == 2
     assert re.search(sentence, capsys.readouterr().err.splitlines()[-1])
 
@@ -205,16 +206,18 @@ def test_mistakes_end_in_one_line(folder, argv, sentence, capsys):
 def test_train_resume_and_test_a_classifier(folder, capsys):
     argv = [folder, *WEIGHTS, '--epochs', '1', '--size', '16', '--batch', '4']
     argv += ['--cfg-options', 'num_workers=0', 'lr=0.01']
-    train.main(argv)
+    run_command(train, argv)
     path = Path('work_dirs/colors/colors.py')
     assert 'lr = 0.01 ' in path.read_text()  # not mmengine's dump
     assert list(path.parent.glob('*/colors.py'))
     state = torch.load(path.parent / 'epoch_1.pth', weights_only=False)
     assert not [k for k in state['state_dict'] if '.layers.' in k]
-    train.main([*argv[:-1], '--cfg-options', 'max_epochs=2', '--resume'])
+    run_command(
+        train, [*argv[:-1], '--cfg-options', 'max_epochs=2', '--resume']
+    )
     assert (path.parent / 'epoch_2.pth').exists()
     capsys.readouterr()
-    test.main([str(path), str(path.parent / 'epoch_2.pth'), '--tta'])
+    run_command(test, [str(path), str(path.parent / 'epoch_2.pth'), '--tta'])
     assert 'top-1 (TTA)' in capsys.readouterr().out.splitlines()[-1]
 
 
@@ -230,7 +233,7 @@ def test_other_models_of_timm_and_other_tuners(
     weights = 'timm://test_vit2'
     argv = [folder, '--weights', weights, '--method', method, '--size', size]
     argv += ['--epochs', '1', '--batch', '4']
-    train.main([*argv, '--cfg-options', 'num_workers=0'])
+    run_command(train, [*argv, '--cfg-options', 'num_workers=0'])
     state = torch.load('work_dirs/colors/epoch_1.pth', weights_only=False)
     names = state['state_dict'].keys()
     assert any(n.startswith(f'backbone.{trained}') for n in names)
@@ -255,7 +258,9 @@ def test_train_and_test_a_segmentor(tmp_path, monkeypatch, capsys):
     write_scenes(tmp_path / 'scenes')
     argv = ['scenes', *WEIGHTS, '--epochs', '1', '--size', '16']
     argv += ['--batch', '2', '--cfg-options', 'num_workers=0']
-    train.main([*argv, 'num_prompts=2'])  # 4 images have 4 tokens
+    run_command(train, [*argv, 'num_prompts=2'])  # 4 images have 4 tokens
     capsys.readouterr()
-    test.main(['work_dirs/scenes/scenes.py', 'work_dirs/scenes/epoch_1.pth'])
+    run_command(
+        test, ['work_dirs/scenes/scenes.py', 'work_dirs/scenes/epoch_1.pth']
+    )
     assert capsys.readouterr().out.splitlines()[-1].startswith('mIoU-SS ')

@@ -112,9 +112,9 @@ def test_command_lists_and_runs_commands(monkeypatch, capsys):
         assert line in lines
     called = []
     monkeypatch.setattr(sys, 'argv', ['mmdavpt'])
-    monkeypatch.setattr(train, 'main', called.append)
+    monkeypatch.setattr(command, 'run_command', lambda *x: called.append(x))
     command.main(['train', 'c.py', '--amp'])
-    assert called == [['c.py', '--amp']]
+    assert called == [(train, ['c.py', '--amp'])]
     assert command.main(['trian']) == 2
     assert "did you mean 'train'?" in capsys.readouterr().err
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 import mmdavpt
 from mmdavpt.cli import predict, test, train
+from mmdavpt.cli.messages import run_command
 from mmdavpt.cli.prediction_files import (
     find_images,
     find_polygons,
@@ -27,7 +28,9 @@ from .test_folder_config import WEIGHTS, write_photos, write_scenes
 def fit(folder, size):
     """Train for an epoch; return the config and the checkpoint."""
     argv = [folder, *WEIGHTS, '--epochs', '1', '--size', size, '--batch', '4']
-    train.main([*argv, '--cfg-options', 'num_workers=0', 'num_prompts=4'])
+    run_command(
+        train, [*argv, '--cfg-options', 'num_workers=0', 'num_prompts=4']
+    )
     work = f'work_dirs/{folder}'
     return f'{work}/{folder}.py', f'{work}/epoch_1.pth'
 
@@ -37,7 +40,7 @@ def test_classification(tmp_path, monkeypatch, capsys):
     write_photos(tmp_path / 'colors')
     config, checkpoint = fit('colors', '32')
     options = ['--cfg-options', 'batch_size=1']  # for equal bits
-    test.main([config, checkpoint, '--out', 'tested.pkl', *options])
+    run_command(test, [config, checkpoint, '--out', 'tested.pkl', *options])
     tested = {
         Path(sample['img_path']).relative_to('colors').as_posix(): sample[
             'pred_score'
@@ -46,7 +49,7 @@ def test_classification(tmp_path, monkeypatch, capsys):
     }
     assert len(tested) == 3
 
-    predict.main([config, checkpoint, 'colors', '--top-k', '9'])
+    run_command(predict, [config, checkpoint, 'colors', '--top-k', '9'])
     rows = json.loads(Path('predictions/predictions.json').read_text())
     assert len(rows) == 12
     found = {row['image']: row['predictions'] for row in rows}
@@ -69,7 +72,7 @@ def test_classification(tmp_path, monkeypatch, capsys):
     mmdavpt.save_model(model, 'colors.safetensors')
     argv = ['colors.safetensors', 'colors/**/1.JPG', 'colors/red/0.JPG']
     capsys.readouterr()
-    predict.main([*argv, '--out', 'second', '--weights', WEIGHTS[1]])
+    run_command(predict, [*argv, '--out', 'second', '--weights', WEIGHTS[1]])
     assert capsys.readouterr().out.endswith('4 images; results in second\n')
     second = json.loads(Path('second/predictions.json').read_text())
     assert all(row['predictions'] == found[row['image']] for row in second)
@@ -79,8 +82,8 @@ def test_segmentation(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_scenes(tmp_path / 'scenes')
     config, checkpoint = fit('scenes', '16')
-    test.main([config, checkpoint, '--out', 'tested'])
-    predict.main([config, checkpoint, 'scenes/val/images/4.jpg'])
+    run_command(test, [config, checkpoint, '--out', 'tested'])
+    run_command(predict, [config, checkpoint, 'scenes/val/images/4.jpg'])
     mask = np.asarray(Image.open('predictions/masks/4.jpg.png'))
     expected = np.asarray(Image.open('tested/4.png'))
     assert mask.shape == (20, 30)
@@ -167,7 +170,7 @@ def test_unreadable_images_are_skipped(model_file, capsys):
     Image.new('RGB', (40, 40)).save('x/c.png')
     Path('x/b.png').write_bytes(b'no image')
     Path('x/d.mp4').write_bytes(b'no video')
-    assert predict.main([model_file, 'x', 'x/*.mp4']) == 1
+    assert run_command(predict, [model_file, 'x', 'x/*.mp4']) == 1
     out, err = capsys.readouterr()
     first, second = err.splitlines()
     assert first.startswith('warning: ') and 'x/b.png cannot be read' in first
@@ -175,7 +178,7 @@ def test_unreadable_images_are_skipped(model_file, capsys):
     assert '2 images, 2 skipped; results in predictions\n' in out
     rows = json.loads(Path('predictions/predictions.json').read_text())
     assert [row['image'] for row in rows] == ['a.png', 'c.png']
-    assert predict.main([model_file, 'x/a.png']) == 0
+    assert run_command(predict, [model_file, 'x/a.png']) == 0
 
 
 def write_video(path):
@@ -204,7 +207,9 @@ def test_frames_of_videos(model_file):
     assert scores == [*expected[::3], expected[1]]
     assert len(model.predict([Path('clip.mp4')])) == 7
 
-    predict.main([model_file, 'clip.mp4', '--every', '3', '--top-k', '1'])
+    run_command(
+        predict, [model_file, 'clip.mp4', '--every', '3', '--top-k', '1']
+    )
     rows = json.loads(Path('predictions/predictions.json').read_text())
     names = ['clip.mp4#000000', 'clip.mp4#000003', 'clip.mp4#000006']
     assert [row['image'] for row in rows] == names
@@ -245,7 +250,7 @@ def test_a_broken_frame_is_named_and_keeps_those_before(
 
     write_video('clip.mp4')
     monkeypatch.setattr(cv2, 'VideoCapture', Broken)
-    assert predict.main([model_file, 'clip.mp4']) == 1
+    assert run_command(predict, [model_file, 'clip.mp4']) == 1
     assert message in capsys.readouterr()[1]
     rows = json.loads(Path('predictions/predictions.json').read_text())
     names = [f'clip.mp4#00000{number}' for number in range(kept)]
@@ -274,6 +279,6 @@ def test_mistakes_are_one_sentence(tmp_path, monkeypatch, capsys):
     Path('a.safetensors').write_bytes(b'nothing')
     Image.new('RGB', (8, 8)).save('a.png')
     with pytest.raises(SystemExit):
-        predict.main(['a.safetensors', 'a.png'])
+        run_command(predict, ['a.safetensors', 'a.png'])
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and 'cannot be read' in lines[0]

@@ -17,6 +17,7 @@ from mmseg.structures import SegDataSample
 from PIL import Image
 
 from mmdavpt.cli import report
+from mmdavpt.cli.messages import run_command
 from mmdavpt.cli.run_report import page
 from mmdavpt.cli.run_report.tested_run import Outcome, OutcomeHook, TestedRun
 from mmdavpt.engine.runner import DAVPTRunner
@@ -74,7 +75,7 @@ def test_report_of_two_classifiers(pair, tmp_path, capsys):
     (pair[1] / 'run.json').write_text(
         json.dumps(dict(train_time=61.7, num_trainable_params=1234))
     )
-    report.main([*map(str, pair), '--out', str(out)])
+    run_command(report, [*map(str, pair), '--out', str(out)])
     (pair[1] / 'run.json').unlink()
     assert files(pair[0]) | files(pair[1]) == before
     assert f'report: {out}' in capsys.readouterr().out
@@ -189,7 +190,7 @@ def test_checkpoints_whose_mappings_are_drawn(
     run = SimpleNamespace(
         guidance=SimpleNamespace(num_prompts=2),
         checkpoint=str(tmp_path / f'{name}.pth'),
-        is_segmentation=True,
+        class_labels=[],
         class_names=['a', 'b'],
         model=None,
         dataset=None,
@@ -218,7 +219,7 @@ def test_names_of_runs(tmp_path):
 
 def test_other_folders_are_rejected(pair, tmp_path, capsys):
     with pytest.raises(SystemExit):
-        report.main([str(tmp_path), '--out', str(tmp_path / 'x.html')])
+        run_command(report, [str(tmp_path), '--out', str(tmp_path / 'x.html')])
     error = capsys.readouterr().err
     assert 'should be the work folder of a training' in error
     assert '0 logs and the checkpoint None' in error

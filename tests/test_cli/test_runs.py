@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from mmdavpt.cli import test, train
+from mmdavpt.cli.messages import run_command
 
 ROOT = Path(__file__).parents[2]
 ADE20K = str(ROOT / 'configs/setr_davpt_ade20k.py')
@@ -57,7 +58,7 @@ def test_mistakes_end_in_one_line(
 ):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as exit_info:
-        command.main(argv)
+        run_command(command, argv)
     assert exit_info.value.code == 2
     message = capsys.readouterr().err
     assert len(message.splitlines()) == 1
@@ -70,7 +71,7 @@ def test_missing_test_data_ends_in_one_line(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path('some.pth').touch()
     with pytest.raises(SystemExit):
-        test.main([ADE20K, 'some.pth'])
+        run_command(test, [ADE20K, 'some.pth'])
     message = capsys.readouterr().err
     assert 'test_dataloader.dataset ' in message
     assert 'data/ade/ADEChallengeData2016' in message
@@ -150,7 +151,7 @@ def test_train_and_test_a_classifier(tmp_path, capsys):
     config = tmp_path / 'tiny_cls.py'
     config.write_text(CLASSIFICATION)
     work_dir = tmp_path / 'work'
-    train.main([str(config), '--work-dir', str(work_dir), '--amp'])
+    run_command(train, [str(config), '--work-dir', str(work_dir), '--amp'])
     weights = str(work_dir / 'epoch_1.pth')
     metrics_file, predictions = tmp_path / 'm.json', tmp_path / 'p.pkl'
     capsys.readouterr()
@@ -160,7 +161,7 @@ def test_train_and_test_a_classifier(tmp_path, capsys):
     before = written.read_text()
     argv = [str(written), weights, '--work-dir', str(work_dir), '--out']
     pictures = tmp_path / 'pictures'
-    test.main([*argv, str(metrics_file), '--show-dir', str(pictures)])
+    run_command(test, [*argv, str(metrics_file), '--show-dir', str(pictures)])
     metrics = json.loads(metrics_file.read_text())
     assert capsys.readouterr().out.splitlines()[-1] == (
         f'top-1 {metrics["accuracy/top1"]:.2f} | '
@@ -168,7 +169,7 @@ def test_train_and_test_a_classifier(tmp_path, capsys):
     )
     assert len(list(pictures.glob('*.png'))) == 16
 
-    test.main([*argv, str(predictions), '--tta'])
+    run_command(test, [*argv, str(predictions), '--tta'])
     line = capsys.readouterr().out.splitlines()[-1]
     assert line.startswith('top-1 (TTA) ')
     assert written.read_text() == before
@@ -180,7 +181,9 @@ def test_train_and_test_a_classifier(tmp_path, capsys):
     other = tmp_path / 'other.pth'
     torch.save(dict(state_dict={'head.fc.bias': torch.zeros(62)}), other)
     with pytest.raises(SystemExit) as exit_info:
-        test.main([str(config), str(other), '--work-dir', str(tmp_path)])
+        run_command(
+            test, [str(config), str(other), '--work-dir', str(tmp_path)]
+        )
     assert exit_info.value.code == 2
     assert 'another config' in capsys.readouterr().err
 
@@ -277,7 +280,7 @@ def test_train_a_segmentor_on_two_cpu_processes_then_test_it(tmp_path, capsys):
 
     argv = [str(config), str(work_dir / 'iter_4.pth')]
     argv += ['--work-dir', str(work_dir)]
-    test.main([*argv, '--out', str(tmp_path / 'maps')])
+    run_command(test, [*argv, '--out', str(tmp_path / 'maps')])
     assert capsys.readouterr().out.splitlines()[-1].startswith('mIoU-SS ')
     maps = sorted((tmp_path / 'maps').glob('*.png'))
     assert [m.name for m in maps] == ['0.png', '1.png', '2.png']
@@ -286,6 +289,8 @@ def test_train_a_segmentor_on_two_cpu_processes_then_test_it(tmp_path, capsys):
 
     # mmengine takes one visualizer for runs that start in the same second.
     argv += ['--cfg-options', 'visualizer.name=second']
-    test.main([*argv, '--tta', '--show-dir', str(tmp_path / 'pictures')])
+    run_command(
+        test, [*argv, '--tta', '--show-dir', str(tmp_path / 'pictures')]
+    )
     assert capsys.readouterr().out.splitlines()[-1].startswith('mIoU-MS ')
     assert len(list((tmp_path / 'pictures').rglob('test_*.png'))) == 3

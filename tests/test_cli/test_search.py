@@ -15,6 +15,7 @@ from mmengine.config import Config
 
 from mmdavpt.cli import experiment, options, search, train
 from mmdavpt.cli.folder_config import write_config
+from mmdavpt.cli.messages import run_command
 from mmdavpt.registry import DATASETS
 from mmdavpt.shipped import CONFIGS
 from tests import toy
@@ -64,7 +65,7 @@ def command(tmp_path, config):
 
     def run(*flags, work='work'):
         paths = ['--space', str(space), '--work-dir', str(tmp_path / work)]
-        return search.main([str(tmp_path / 'toy.py'), *paths, *flags])
+        return run_command(search, [str(tmp_path / 'toy.py'), *paths, *flags])
 
     return run
 
@@ -164,7 +165,7 @@ def test_lists_of_one_folder_train_together(
         'train_and_test',
         lambda run, *_, **__: run.write(metrics={'best val': 1.0}),
     )
-    assert search.main(argv) == 0
+    assert run_command(search, argv) == 0
     flags = shlex.split(capsys.readouterr().out.splitlines()[-1])
     args = options.parse_arguments(train.add_arguments, flags[2:])
     cfg = train.load(args)
@@ -397,7 +398,7 @@ def test_pruned_run_stops_and_the_best_can_be_trained(
     flags = shlex.split(line)[2:]
     flags += ['test_dataloader=None', 'test_evaluator=None', 'test_cfg=None']
     again = tmp_path / 'again'
-    train.main([*flags, '--work-dir', str(again)])
+    run_command(train, [*flags, '--work-dir', str(again)])
     assert (again / 'epoch_4.pth').is_file()
     assert not [*again.glob('best_*.pth')]
     # All others are better at every step.

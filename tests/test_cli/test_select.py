@@ -10,9 +10,8 @@ from mmengine.config import Config
 
 from mmdavpt.checkpoints import read_run_checkpoint
 from mmdavpt.checkpoints.tuned import FINGERPRINT
-from mmdavpt.cli.select import main as select
-from mmdavpt.cli.test import main as run_test
-from mmdavpt.cli.train import main as train
+from mmdavpt.cli import select, test, train
+from mmdavpt.cli.messages import run_command
 
 from .. import toy
 from ..test_checkpoints.runs import pretrained
@@ -55,7 +54,7 @@ def state(path):
 
 def failure(command, arguments, capsys):
     with pytest.raises(SystemExit):
-        command(arguments)
+        run_command(command, arguments)
     return capsys.readouterr().err.splitlines()[-1]
 
 
@@ -70,14 +69,14 @@ def test_both_methods_in_one_model(task, tmp_path, capsys):
     spt, pruned = str(tmp_path / 'spt.pth'), str(tmp_path / 'pruned.pth')
     dumped = tmp_path / 'run' / Path(config).name
     dumped.write_text('# of the training')
-    select([config, spt])
+    run_command(select, [config, spt])
     assert dumped.read_text() == '# of the training'
     chosen = state(spt)
-    select([config, spt])  # the same again
+    run_command(select, [config, spt])  # the same again
     assert all(torch.equal(v, state(spt)[k]) for k, v in chosen.items())
 
     options = ['--cfg-options', f'{FIRST}.selection={spt}']
-    train([config, *options])
+    run_command(train, [config, *options])
     early, late = checkpoints(tmp_path / 'run', task)
     learnt = state(late)
     values = [
@@ -96,14 +95,14 @@ def test_both_methods_in_one_model(task, tmp_path, capsys):
 
     message = failure(select, [config, pruned, *options], capsys)
     assert '--checkpoint' in message and 'randomness.seed' in message
-    select([config, pruned, '--checkpoint', late, *options])
+    run_command(select, [config, pruned, '--checkpoint', late, *options])
     masks = {k: v for k, v in state(pruned).items() if '.mask' in k}
     kept = [sorted(mask.sum(1).tolist()) for mask in masks.values()]
     assert kept == [[0, 24, 24]] * 2
 
     again = tmp_path / 'again'
     options += [f'{LAST}.selection={pruned}']
-    train([config, '--work-dir', str(again), *options])
+    run_command(train, [config, '--work-dir', str(again), *options])
     early, last = checkpoints(again, task)
     whole = state(last)
     assert all(torch.equal(whole[k], v) for k, v in masks.items())
@@ -119,19 +118,23 @@ def test_both_methods_in_one_model(task, tmp_path, capsys):
         assert not torch.allclose(v[mask], learnt[k][mask]), k
 
     resumed = tmp_path / 'resumed'
-    train([config, '--work-dir', str(resumed), '--resume', early, *options])
+    run_command(
+        train,
+        [config, '--work-dir', str(resumed), '--resume', early, *options],
+    )
     found = state(checkpoints(resumed, task)[1])
     assert found.keys() == whole.keys()
     assert all(torch.equal(found[k], v) for k, v in whole.items())
 
     Path(spt).unlink()
     Path(pruned).unlink()
-    message = failure(run_test, [config, last, *options], capsys)
+    message = failure(test, [config, last, *options], capsys)
     assert 'a checkpoint trained with it' in message
     capsys.readouterr()
-    run_test(
+    run_command(
+        test,
         [config, last, '--cfg-options']
-        + [f'{place}.selection={last}' for place in (FIRST, LAST)]
+        + [f'{place}.selection={last}' for place in (FIRST, LAST)],
     )
     assert ('mIoU' if task == 'segmentation' else 'top-1') in (
         capsys.readouterr().out.splitlines()[-1]
@@ -149,16 +152,18 @@ def test_rewinding_starts_from_the_same_values(tmp_path, capsys):
             'optim_wrapper.optimizer.weight_decay': 0.0,
         },
     )
-    train([config])
+    run_command(train, [config])
     last = checkpoints(tmp_path / 'run', 'classification')[1]
     pruned = str(tmp_path / 'pruned.pth')
     other = ['--cfg-options', 'randomness.seed=1']
     arguments = [config, pruned, '--checkpoint', last]
     message = failure(select, [*arguments, *other], capsys)
     assert 'of a training with the randomness.seed of the config' in message
-    select(arguments)
+    run_command(select, arguments)
     options = ['--cfg-options', f'{FIRST}.selection={pruned}']
-    train([config, '--work-dir', str(tmp_path / 'again'), *options])
+    run_command(
+        train, [config, '--work-dir', str(tmp_path / 'again'), *options]
+    )
     again = state(checkpoints(tmp_path / 'again', 'classification')[1])
     for name, value in state(last).items():
         if 'prompts' in name or 'tokens' in name or 'head' in name:
@@ -170,7 +175,7 @@ def test_the_script_and_the_number_of_batches(tmp_path):
     one, default = tmp_path / 'one.pth', tmp_path / 'default.pth'
     script = [sys.executable, TOOLS / 'select_parameters.py']
     subprocess.run([*script, config, one, '--batches', '1'], check=True)
-    select([config, str(default)])
+    run_command(select, [config, str(default)])
     one, default = state(str(one)), state(str(default))
     assert one.keys() != default.keys() or not all(
         torch.equal(v, default[k]) for k, v in one.items()

@@ -10,6 +10,7 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from mmdavpt.checks.preflight import preflight
 from mmdavpt.cli import train
+from mmdavpt.cli.messages import run_command
 from mmdavpt.engine.runner import OTHER_ENGINES, DAVPTRunner, check_engine
 from mmdavpt.errors import UsageError
 from tests import toy
@@ -76,7 +77,7 @@ def test_a_run_without_checks_refuses_them_too(key, value, tmp_path, capsys):
     cfg = {**toy.classification(tmp_path / 'run'), key: value}
     path.write_text('\n'.join(f'{k} = {v!r}' for k, v in cfg.items()))
     with pytest.raises(SystemExit) as ended:
-        train.main([str(path), '--no-check'])
+        run_command(train, [str(path), '--no-check'])
     assert ended.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert f'error: `{key}' in line

@@ -14,9 +14,13 @@ from safetensors.torch import load_file
 from torch import nn
 
 from mmdavpt.errors import UsageError
-from mmdavpt.models import deploy
-from mmdavpt.models.deploy import Deployed, describe_images, export_model
-from mmdavpt.models.export import fold_model
+from mmdavpt.models import export as exporting
+from mmdavpt.models.export import (
+    Deployed,
+    describe_images,
+    export_model,
+    fold_model,
+)
 from mmdavpt.registry import MODELS
 
 from .. import toy
@@ -311,7 +315,7 @@ def test_a_file_with_other_logits_is_removed(tmp_path, monkeypatch):
     wrong = build(CLASSIFIER, tmp_path)
     with torch.no_grad():
         wrong.backbone.prompts['1'][0] *= -1
-    monkeypatch.setattr(deploy, '_prepared', lambda *args: wrong)
+    monkeypatch.setattr(exporting, '_prepared', lambda *args: wrong)
     with pytest.raises(UsageError, match=r'\[1, 3, 32, 32\].* differ by'):
         export(model, path, 'torchscript')
     assert path.read_text() == 'older' and [*tmp_path.iterdir()] == [path]
@@ -323,7 +327,7 @@ def test_other_logits_at_another_batch_size_only(tmp_path, monkeypatch):
             return model(images) * (1.1 if len(images) == 3 else 1)
 
     model = build(CLASSIFIER, tmp_path)
-    monkeypatch.setitem(deploy.FORMATS, 'torch', lambda *args: Wrong())
+    monkeypatch.setitem(exporting.FORMATS, 'torch', lambda *args: Wrong())
     with pytest.raises(UsageError, match=r'\[3, 3, 32, 32\].* differ by'):
         export(model, tmp_path / 'a', 'torch')
 

@@ -6,6 +6,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
 from mmdavpt.cli import test, train
+from mmdavpt.cli.messages import run_command
 from mmdavpt.engine.runner import DAVPTRunner
 
 
@@ -15,7 +16,10 @@ def start(command, cfg, folder, *options):
     MMLogger._instance_dict.clear()
     path = folder / 'config.py'
     Config(cfg).dump(path)
-    dict(train=train, test=test)[command].main([str(path), *map(str, options)])
+    run_command(
+        dict(train=train, test=test)[command],
+        [str(path), *map(str, options)],
+    )
 
 
 def refusal(capsys, command, cfg, folder, *options):

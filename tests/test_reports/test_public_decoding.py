@@ -13,7 +13,7 @@ from . import runs
 
 def findings(cfg):
     """Return the sentences of the data report by kind."""
-    report, _ = make_report(Config(cfg), ['train'], 1)
+    report = make_report(Config(cfg), ['train'], 1)
     return {f.kind: (f.severity, f.sentence) for f in report.all_findings}
 
 

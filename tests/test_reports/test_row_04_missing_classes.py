@@ -37,7 +37,7 @@ def test_binary_masks_stop_a_run(binary):
 
 @pytest.mark.parametrize('split', SPLITS)
 def test_binary_masks_in_the_report_of_each_split(binary, split):
-    report, _ = make_report(binary, [split])
+    report = make_report(binary, [split])
     (found,) = report.all_findings
     assert (found.kind, found.severity, found.split) == (
         'class_without_pixels',
@@ -45,7 +45,7 @@ def test_binary_masks_in_the_report_of_each_split(binary, split):
         split,
     )
     assert ADVICE in found.sentence
-    assert report.datasets[0].pixels_per_class['ink'] == 0
+    assert report.summaries[0]['pixels_per_class']['ink'] == 0
 
 
 def test_ignored_borders_are_no_binary_masks(tmp_path):
@@ -62,7 +62,7 @@ def test_a_class_without_images(tmp_path):
     shutil.copytree(folder, tmp_path / 'val')
     for image in (tmp_path / 'val/red').iterdir():
         image.unlink()
-    report, _ = make_report(cfg, SPLITS)
+    report = make_report(cfg, SPLITS)
     (found,) = (f for f in report.all_findings if 'class' in f.kind)
     assert found.kind == 'class_without_images' and found.split == 'val'
     assert 'no image has the class red (2)' in found.sentence

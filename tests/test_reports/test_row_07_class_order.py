@@ -9,6 +9,7 @@ import torch
 from mmengine.config import Config
 
 from mmdavpt.cli import test, train
+from mmdavpt.cli.messages import run_command
 from tools.model_converters.publish import publish
 
 from . import runs
@@ -23,7 +24,7 @@ def run(tmp_path_factory):
     folder = runs.photos(root / 'photos')
     cfg = Config(runs.classification(folder, {'train_cfg.max_epochs': 1}))
     cfg.dump(root / 'c.py')
-    train.main([str(root / 'c.py'), '--no-check'])
+    run_command(train, [str(root / 'c.py'), '--no-check'])
     (folder / 'red').rename(folder / 'a_red')
     return root
 
@@ -31,7 +32,7 @@ def run(tmp_path_factory):
 def refused(command, *argv, capsys):
     capsys.readouterr()
     with pytest.raises(SystemExit) as info:
-        command.main([*map(str, argv)])
+        run_command(command, [*map(str, argv)])
     assert info.value.code == 2
     return capsys.readouterr().err
 
@@ -53,7 +54,7 @@ def test_load_from_warns(run, tmp_path):
     argv = [run / 'c.py', '--no-check', '--work-dir', tmp_path]
     last = next(run.rglob('epoch_1.pth'))
     options = ['--cfg-options', f'load_from={last}']
-    train.main([*map(str, [*argv, *options])])
+    run_command(train, [*map(str, [*argv, *options])])
     (log,) = tmp_path.rglob('*.log')
     with pytest.raises(AssertionError, match=f'WARNING - {last}: .*{SAID}'):
         raise AssertionError(log.read_text())
@@ -64,7 +65,7 @@ def test_checkpoint_without_names_is_accepted(run, tmp_path):
     del content['meta']['dataset_meta']
     torch.save(content, tmp_path / 'w.pth')
     argv = [run / 'c.py', tmp_path / 'w.pth', '--work-dir', tmp_path]
-    test.main([*map(str, argv)])
+    run_command(test, [*map(str, argv)])
 
 
 def test_published_weights_keep_the_names(run, tmp_path, capsys):

@@ -10,6 +10,7 @@ import pytest
 from mmengine.config import Config
 
 from mmdavpt.cli import train
+from mmdavpt.cli.messages import run_command
 from tests import toy
 
 from . import runs
@@ -51,7 +52,7 @@ def cfg(tmp_path):
 
 def test_unguided_prompts_train(cfg, tmp_path, capsys):
     cfg.dump(tmp_path / 'c.py')
-    train.main([str(tmp_path / 'c.py')])
+    run_command(train, [str(tmp_path / 'c.py')])
     assert len([*tmp_path.rglob('epoch_2.pth')]) == 1
 
 
@@ -59,7 +60,7 @@ def test_guided_prompts_are_rejected(cfg, tmp_path, capsys):
     cfg.model.guidance = toy.classification('x')['model']['guidance']
     cfg.dump(tmp_path / 'c.py')
     with pytest.raises(SystemExit, match='2'):
-        train.main([str(tmp_path / 'c.py')])
+        run_command(train, [str(tmp_path / 'c.py')])
     said = capsys.readouterr().err
     assert 'guidance needs one class per image, but `model.head`' in said
     assert len(said.splitlines()) == 1

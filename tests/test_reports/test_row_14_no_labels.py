@@ -12,6 +12,7 @@ from mmengine.registry import init_default_scope
 from PIL import Image
 
 from mmdavpt.cli import test
+from mmdavpt.cli.messages import run_command
 from mmdavpt.registry import MODELS
 
 from . import runs
@@ -47,14 +48,14 @@ def run(request, tmp_path):
 def test_says_what_to_set_and_that_works(run, tmp_path, capsys):
     case, argv = run
     with pytest.raises(SystemExit, match='2'):
-        test.main(argv)
+        run_command(test, argv)
     said = capsys.readouterr().err
     assert 'format_only' in said
     assert len(said.splitlines()) == 1
     if case == 'cls':
         out = tmp_path / 'p.pkl'
         more = ['--out', str(out), '--cfg-options', 'test_evaluator=[]']
-        test.main([*argv, *more])
+        run_command(test, [*argv, *more])
         assert len(pickle.loads(out.read_bytes())) == 4
         return
     assert case != 'seg, no folder' or 'remove LoadAnnotations' in said
@@ -63,6 +64,6 @@ def test_says_what_to_set_and_that_works(run, tmp_path, capsys):
         cfg.test_dataloader.dataset.pipeline.pop(2)
         cfg.dump(argv[0])
     options = ['--cfg-options', 'test_evaluator.format_only=True']
-    test.main([*argv, '--out', str(tmp_path / 'maps'), *options])
+    run_command(test, [*argv, '--out', str(tmp_path / 'maps'), *options])
     maps = sorted((tmp_path / 'maps').iterdir())
     assert [Image.open(path).size for path in maps] == [(40, 32)] * 4

@@ -10,6 +10,7 @@ from mmengine.registry import VISBACKENDS
 
 from mmdavpt.checks.config_errors import describe, missing_package
 from mmdavpt.cli import train
+from mmdavpt.cli.messages import run_command
 from tests import toy
 from tests.source_tree import PACKAGE
 
@@ -43,7 +44,7 @@ def test_a_run_names_the_extra(
     cfg = toy.classification(tmp_path / 'work', dict(visualizer=visualizer))
     Config(cfg).dump(tmp_path / 'config.py')
     with pytest.raises(SystemExit):
-        train.main([str(tmp_path / 'config.py')])
+        run_command(train, [str(tmp_path / 'config.py')])
     (line,) = (
         line
         for line in capsys.readouterr().err.splitlines()

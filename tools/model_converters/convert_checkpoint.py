@@ -48,9 +48,9 @@ from mmdavpt.checkpoints import (  # noqa: E402
     save_checkpoint,
 )
 from mmdavpt.checkpoints.fit import check_fit  # noqa: E402
-from mmdavpt.checkpoints.frozen import check_restorable  # noqa: E402
 from mmdavpt.checkpoints.tuned import (  # noqa: E402
     STATES,
+    check_restorable,  # noqa: E402
     fill_frozen,
     strip_frozen,
     tunable_model,

@@ -1,7 +1,7 @@
 """A dataset of a config with the records of its files, to check them."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,6 +57,8 @@ class CheckedDataset:
             are loaded.
         same_as (str): The path of an earlier dataset with the same config,
             which has the same records. Defaults to ''.
+        findings (Sequence[Finding]): What is wrong with it, errors first.
+            Defaults to ().
     """
 
     split: str
@@ -68,6 +70,7 @@ class CheckedDataset:
     images: list[FileRecord]
     labels: list[FileRecord]
     same_as: str = ''
+    findings: Sequence[Finding] = ()
 
     @property
     def load_image(self) -> Callable[[dict], dict | None]:

@@ -80,12 +80,6 @@ def file_findings(data: CheckedDataset) -> Iterator[Finding]:
             yield data.finding(kind, severity, what, records)
 
 
-FINDERS = (
-    *(file_findings, labels.label_sizes, labels.labels_out_of_range),
-    labels.missing_classes,
-)
-
-
 def find_in(
     data: CheckedDataset, parts: Iterable[CheckedDataset]
 ) -> list[Finding]:
@@ -99,7 +93,10 @@ def find_in(
     found = [
         *list_findings(data.dataset, data.split),
         *folder_findings(data, used),
-        *(finding for finder in FINDERS for finding in finder(data)),
+        *file_findings(data),
+        *labels.label_sizes(data),
+        *labels.labels_out_of_range(data),
+        *labels.missing_classes(data),
     ]
     broken = [f for f in found if f.kind == 'broken_files']
     if MISSING & {finding.kind for finding in found}:

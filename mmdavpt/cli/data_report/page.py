@@ -27,30 +27,29 @@ IGNORED, UNKNOWN = (128, 128, 128), (255, 0, 255)
 MOST_PICTURES, MOST_FILES = 12, 100
 
 
-def write_page(report: DataReport, opened: Sequence[CheckedDataset]) -> str:
+def write_page(report: DataReport) -> str:
     """Return a report as an HTML page that needs no other file.
 
     Args:
         report (DataReport): The report.
-        opened (Sequence[CheckedDataset]): Its datasets, in the same order,
-            which load the samples to draw.
     """
     samples = {
         sample[key]: (data, sample)
-        for data in reversed(opened)
+        for data in reversed(report.datasets)
         for sample in data.samples
         for key in ('img_path', 'seg_map_path')
         if sample.get(key)
     }
-    values = dict(total=report.total, most_files=MOST_FILES)
-    values |= dict(datasets=[], findings=[])
-    for part, data in zip(report.datasets, opened, strict=True):
-        named = (report.name_of(part), part, make_bars(data))
-        values['datasets'].append(named)
-    for finding in report.all_findings:
-        drawn = islice(_draw(finding.files, samples), MOST_PICTURES)
-        values['findings'].append((finding, [*drawn]))
-    return render(TEMPLATE, **values)
+    names = map(report.name_of, report.datasets)
+    bars, found = map(make_bars, report.datasets), report.all_findings
+    drawn = (islice(_draw(f.files, samples), MOST_PICTURES) for f in found)
+    return render(
+        TEMPLATE,
+        total=report.total,
+        most_files=MOST_FILES,
+        datasets=[*zip(names, report.summaries, bars, strict=True)],
+        findings=[*zip(found, map(list, drawn), strict=True)],
+    )
 
 
 def render(template: Path, **values: object) -> str:

@@ -22,8 +22,9 @@ def write_json(report: DataReport) -> str:
     Args:
         report (DataReport): The report.
     """
-    head = dict(version=JSON_VERSION, mmdavpt=__version__)
-    content = dict(head, summary=report.total, **asdict(report))
+    content = dict(version=JSON_VERSION, mmdavpt=__version__)
+    content |= dict(summary=report.total, datasets=report.summaries)
+    content['findings'] = [asdict(finding) for finding in report.findings]
     return json.dumps(content, indent=1)
 
 
@@ -36,16 +37,16 @@ def write_text(report: DataReport) -> str:
     table = PrettyTable(COLUMNS, border=False, align='l')
     table.left_padding_width, table.right_padding_width = 0, 2
     notes = []
-    for part in report.datasets:
-        name, number = report.name_of(part), len(part.classes) or ''
-        sizes = dict.fromkeys(f'{w}×{h}' for w, h in part.sizes.values())
-        same = part.same_as and f'the files of {part.same_as}'
-        formats = same or ', '.join(part.formats)
-        images = f'{part.num_samples:,}'
+    for data, part in zip(report.datasets, report.summaries, strict=True):
+        name, number = report.name_of(data), len(part['classes']) or ''
+        sizes = dict.fromkeys(f'{w}×{h}' for w, h in part['sizes'].values())
+        same = data.same_as and f'the files of {data.same_as}'
+        formats = same or ', '.join(part['formats'])
+        images = f'{part["num_samples"]:,}'
         table.add_row([name, images, number, ', '.join(sizes), formats])
-        if counts := part.images_per_class or part.pixels_per_class:
-            unit = 'images' if part.images_per_class else 'pixels'
-            notes.append(f'{name}: {unit} per class: {_summary(counts)}')
+        if counts := part['images_per_class'] or part['pixels_per_class']:
+            summary = _summary(counts)
+            notes.append(f'{name}: {data.unit} per class: {summary}')
     found = report.all_findings
     findings = [f'{f.severity}: {f.split}: {f.sentence}' for f in found]
     findings = [text.replace('\n', '\\n') for text in findings]

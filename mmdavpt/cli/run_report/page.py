@@ -66,7 +66,10 @@ def write_page(folders: Sequence[Path]) -> str:
         Curves={n: vis.curve_figure(n, scalars) for n in names},
         Attention={'': vis.compare_attention(models, shown, labels, classes)},
         Mapping={name: draw_mapping(run) for name, run in runs.items()},
-        Prompts={name: draw_classes(run) for name, run in runs.items()},
+        Prompts={
+            name: vis.draw_classes(run.model, run.dataset, run.class_labels)
+            for name, run in runs.items()
+        },
     )
     return render(
         TEMPLATE,
@@ -176,20 +179,6 @@ def draw_mapping(run: TestedRun, most: int = 3) -> Figure | None:
         (path.stem, read_run_checkpoint(str(path))['state_dict'][MAPPING])
         for path in (paths[i] for i in evenly_spread(len(paths), most))
     ]
-    labels = [] if run.is_segmentation else run.labels
-    pictures = vis.load_examples(run.model, run.dataset, labels)
+    pictures = vis.load_examples(run.model, run.dataset, run.class_labels)
     prompts = run.guidance.num_prompts
     return vis.mapping_figure(run.class_names, mappings, pictures, prompts)
-
-
-def draw_classes(run: TestedRun) -> Figure | None:
-    """Draw the prompts and classes of a classifier in a plane.
-
-    Args:
-        run (TestedRun): The run.
-
-    Returns:
-        Figure | None: None for a segmentation, or without prompts.
-    """
-    labels = [] if run.is_segmentation else run.labels
-    return vis.draw_classes(run.model, run.dataset, labels)

@@ -87,6 +87,7 @@ class TestedRun:
         metrics (dict[str, float]): Of that set.
         hook (OutcomeHook): Its outcomes.
         labels (list[int]): Their labels.
+        class_labels (list[int]): The same; empty for a segmentation.
 
     Raises:
         UsageError: If the folder has no log or no checkpoint of a training.
@@ -123,6 +124,7 @@ class TestedRun:
         self.model = unwrap(runner.model).eval()
         self.guidance = getattr(self.model, 'guidance', None)
         self.is_segmentation = hasattr(self.model, 'decode_head')
+        self.class_labels = [] if self.is_segmentation else self.labels
         self.scalars = read_scalars(folder)
         trained = sum(n for n, _ in count_parameters(self.model).values())
         steps, times = self.scalars.pop('time', ((0,), (0,)))

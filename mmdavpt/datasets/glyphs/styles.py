@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from mmdavpt.option_checks import check_choice
+from mmdavpt.errors import check_choice
 
 
 @dataclass(frozen=True)

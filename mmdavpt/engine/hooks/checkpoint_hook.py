@@ -13,8 +13,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 from torch import Tensor
 
-from mmdavpt.checkpoints import SaveError, frozen, plain, tuned, write_pointer
-from mmdavpt.checkpoints.fingerprint import fingerprint
+from mmdavpt.checkpoints import SaveError, plain, tuned, write_pointer
 from mmdavpt.checkpoints.writing import partial_files
 from mmdavpt.errors import first_few
 from mmdavpt.ranks import run_on_rank_0
@@ -72,8 +71,8 @@ class DAVPTCheckpointHook(CheckpointHook):
             )
         if self.tuned_only:
             model = tuned.tunable_model(runner.model)
-            frozen.check_restorable(model)
-            self._frozen = fingerprint(frozen.frozen_weights(model))
+            tuned.check_restorable(model)
+            self._frozen = tuned.fingerprint(tuned.frozen_weights(model))
 
     def _relocate_best(self) -> None:
         """Point the records of a moved run to the best files in its folder.

@@ -3,8 +3,7 @@
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmdavpt.errors import UsageError
-from mmdavpt.option_checks import check_number
+from mmdavpt.errors import UsageError, check_number
 from mmdavpt.registry import HOOKS
 from mmdavpt.unwrap import unwrap
 

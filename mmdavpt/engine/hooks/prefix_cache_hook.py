@@ -17,14 +17,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from mmdavpt.checkpoints import check_sums, read_torch, save_checkpoint
-from mmdavpt.checkpoints.fingerprint import fingerprint
-from mmdavpt.checkpoints.frozen import frozen_weights
+from mmdavpt.checkpoints.tuned import fingerprint, frozen_weights
 from mmdavpt.engine.checked_pipeline import check_files_of
 from mmdavpt.engine.resuming import seeding, stopping
-from mmdavpt.errors import UsageError
+from mmdavpt.errors import UsageError, check_choice, check_count
 from mmdavpt.mapping.loaders import batch_size_of, training_images
 from mmdavpt.models.backbones import PrefixTokens, frozen_prefix
-from mmdavpt.option_checks import check_choice, check_count
 from mmdavpt.progress import track
 from mmdavpt.randomness import isolated_randomness
 from mmdavpt.registry import HOOKS

@@ -6,9 +6,9 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmdavpt.engine.resuming import stopping
+from mmdavpt.errors import check_choice, check_count
 from mmdavpt.mapping.loaders import sample_loader
 from mmdavpt.models.prompt_init import METHODS, init_prompts
-from mmdavpt.option_checks import check_choice, check_count
 from mmdavpt.progress import track
 from mmdavpt.ranks import run_on_rank_0
 from mmdavpt.registry import HOOKS

@@ -9,8 +9,8 @@ from torch import nn
 
 from mmdavpt.engine.class_counts import check_classes
 from mmdavpt.engine.resuming import stopping
+from mmdavpt.errors import check_count
 from mmdavpt.mapping import agreement, loaders, refresh_schedule
-from mmdavpt.option_checks import check_count
 from mmdavpt.randomness import isolated_randomness
 from mmdavpt.registry import HOOKS
 from mmdavpt.unwrap import unwrap

@@ -8,7 +8,8 @@ for. A resumed run then draws the same numbers, with any number of workers.
 
 import copy
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -40,6 +41,7 @@ def seed_generators(*key: int, devices: bool = True) -> None:
         torch.default_generator.manual_seed(seed)
 
 
+@dataclass
 class SeededBatch:
     """The indices of a batch; iterating seeds the generators for each sample.
 
@@ -50,15 +52,12 @@ class SeededBatch:
     Args:
         indices (list[int]): Indices of the samples.
         key (tuple[int, ...]): Key that all samples of the pass share.
-        places (list[int]): Place of each sample in the pass.
+        places (Sequence[int]): Place of each sample in the pass.
     """
 
-    def __init__(
-        self, indices: list[int], key: tuple[int, ...], places: list[int]
-    ) -> None:
-        self.indices = indices
-        self.key = key
-        self.places = places
+    indices: list[int]
+    key: tuple[int, ...]
+    places: Sequence[int]
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -9,10 +9,10 @@ from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from mmdavpt.errors import UsageError, did_you_mean, prefix_errors
+from mmdavpt.errors import UsageError, check_choice, prefix_errors
 from mmdavpt.models.pretrained import checked_init_cfg, load_into_timm
+from mmdavpt.models.pretrained.sources import check_timm_name
 from mmdavpt.models.tuners import Acting
-from mmdavpt.option_checks import check_choice
 from mmdavpt.registry import MODELS
 
 from .forward_pass import PrefixTokens
@@ -210,9 +210,7 @@ class DAVPTTimmViT(PromptedBackbone, _TimmViT):
 
 def _create(model_name: str, kwargs: dict) -> nn.Module:
     """Return timm's model for images of any size, without its classifier."""
-    if not timm.is_model(model_name):
-        hint = did_you_mean(model_name.split('.')[0], timm.list_models())
-        raise UsageError(f'timm has no model {model_name!r}{hint}')
+    check_timm_name(model_name)
     options = dict(dynamic_img_size=True, dynamic_img_pad=True, num_classes=0)
     try:
         vit = timm.create_model(model_name, **options, **kwargs)

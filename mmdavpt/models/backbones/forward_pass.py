@@ -9,9 +9,9 @@ from torch.utils.checkpoint import checkpoint
 
 from mmdavpt.models.tuners import LayerTuners
 
-from .guided_tokens import TokenRequest
+from .guided_tokens import LayerTask, TokenRequest
 from .layer_kinds import view_of
-from .prompted_layer import LayerTask, prompted_layer
+from .prompted_layer import prompted_layer
 from .prompts import mix_prompts
 
 
@@ -55,6 +55,20 @@ class PrefixTokens(NamedTuple):
     rope: Sequence[Tensor] | None = None
     start: int = 0
     projected: dict[int, Tensor] | None = None
+
+
+class Features(NamedTuple):
+    """Features that are known, in place of the images they come from.
+
+    A model whose backbone is a ``PromptedBackbone`` takes them as its input.
+
+    Attributes:
+        outs (tuple[Tensor, ...]): What the backbone returns.
+        shape (tuple[int, ...]): The shape of the images, (B, 3, H, W).
+    """
+
+    outs: tuple[Tensor, ...]
+    shape: tuple[int, ...]
 
 
 class TokenSequence(NamedTuple):

@@ -7,7 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .tuned_layer import TunedLayer
+from mmdavpt.models.tuners import LayerTuners
+
+from .tuned_layer import UNTUNED, TunedLayer
 
 #: Tokens that a guided layer can return, all before the output projection.
 TOKEN_NAMES = frozenset(
@@ -59,6 +61,44 @@ class TokenRequest:
     def needs_all_queries(self) -> bool:
         """bool: Whether the queries of all patches are needed."""
         return bool(self.names & OF_PATCH_QUERIES)
+
+
+class LayerTask(NamedTuple):
+    """Options of one layer's pass.
+
+    Attributes:
+        prompts (Tensor | None): Prompts that the layer sees as a prefix, with
+            shape (P, C). None if it has none.
+        projected (Tensor | None): Result of :func:`.project_prompts` for these
+            prompts, if it is cached.
+        tuners (LayerTuners): Tuners that act in the layer.
+        patch_start (int): Index of the first patch in the input, after
+            [CLS], registers, and prompts that are among the tokens.
+        cls_only (bool): Whether to return [CLS] alone, which leaves out the
+            queries, output projection and MLP of the patches.
+        request (TokenRequest | None): Guided tokens to return.
+        own_prompts (Tensor | None): Prompts of the layer, (P, C), wherever
+            they are. Needed with a ``request``.
+        rope (Tensor | None): Rotary embedding of the patches, if the layer
+            has it.
+        has_cls (bool): Whether the first token is [CLS].
+        rejoin (bool): Whether backward may join the keys and values of
+            prompts and tokens again, instead of keeping the result. Not with
+            a ``request``, whose tokens keep it anyway, in a checkpointed
+            layer, which keeps nothing, or in a compiled one, whose compiler
+            decides.
+    """
+
+    prompts: Tensor | None = None
+    projected: Tensor | None = None
+    tuners: LayerTuners = UNTUNED
+    patch_start: int = 1
+    cls_only: bool = False
+    request: TokenRequest | None = None
+    own_prompts: Tensor | None = None
+    rope: Tensor | None = None
+    has_cls: bool = True
+    rejoin: bool = False
 
 
 class AttentionStates(NamedTuple):
@@ -122,29 +162,20 @@ def _mean_as_cls(layer: TunedLayer, tokens: dict) -> dict[str, Tensor]:
 
 
 def take_tokens(
-    layer: TunedLayer,
-    states: AttentionStates,
-    prompts: Tensor,
-    patch_start: int,
-    request: TokenRequest,
-    has_cls: bool = True,
-    prompt_end: int = 0,
+    layer: TunedLayer, states: AttentionStates, task: LayerTask
 ) -> dict[str, Tensor]:
     """Return the requested tokens by name.
+
+    Without [CLS], the mean of the patches takes its place, and its query is
+    not rotated.
 
     Args:
         layer (TunedLayer): The guided layer.
         states (AttentionStates): Intermediate results of its attention.
-        prompts (Tensor): Prompts of the layer, (P, C).
-        patch_start (int): Index of the first patch in the input.
-        request (TokenRequest): Which tokens to return.
-        has_cls (bool): Whether the first token is [CLS]. Without, the mean of
-            the patches takes its place, and its query is not rotated.
-            Defaults to True.
-        prompt_end (int): Index after the last prompt among the keys. Needed
-            for ``cls_attention``.
+        task (LayerTask): Its options, with a ``request``.
     """
-    names = request.names
+    names, prompts = task.request.names, task.own_prompts
+    patch_start = task.patch_start
     prefix = states.keys.shape[1] - states.x.shape[1]
     patch_keys = states.keys[:, prefix + patch_start :]
     tokens = dict(
@@ -160,7 +191,7 @@ def take_tokens(
         patch_output=states.attended[:, patch_start:],
         prompt_raw=prompts,
     )
-    if not has_cls:
+    if not task.has_cls:
         tokens.update(_mean_as_cls(layer, tokens))
     needed = names | ({'prompt_query'} if 'saliency' in names else set())
     if needed & {f'prompt_{part}' for part in ('input', *PROJECTIONS)}:
@@ -171,12 +202,15 @@ def take_tokens(
             tokens[f'prompt_{part}'] = projected
     if 'cls_attention' in names:
         heads, query = layer.view.num_heads, tokens['cls_query']
-        logs = log_attention(query, states.keys, heads)[:, :prompt_end]
-        tokens['cls_attention'] = logs[:, -len(prompts) :]
+        logs = log_attention(query, states.keys, heads)
+        # The prompts are the last keys before the patches or, as a prefix,
+        # before [CLS].
+        end = prefix if task.prompts is not None else prefix + patch_start
+        tokens['cls_attention'] = logs[:, end - len(prompts) : end]
     if 'saliency' in names:
         patch_values = states.values[:, prefix + patch_start :]
         # A sample without a target uses prompt 0; the loss ignores it.
-        own = tokens['prompt_query'][request.targets.clamp(min=0)]
+        own = tokens['prompt_query'][task.request.targets.clamp(min=0)]
         tokens['saliency'] = layer.view.attend(
             own.unsqueeze(1), patch_keys, patch_values
         ).squeeze(1)

@@ -7,16 +7,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
+from mmdavpt.errors import check_choice, layer_indices
 from mmdavpt.models import tuners as tuning
 from mmdavpt.models.pretrained import Normalization
-from mmdavpt.option_checks import check_choice, layer_indices
 
 from . import freezing, prompts
-from .forward_pass import BackboneTokens, PrefixTokens, run_layers
+from .forward_pass import BackboneTokens, Features, PrefixTokens, run_layers
 from .guided_tokens import TokenRequest
 from .layer_kinds import view_of
 from .layer_view import LayerView
-from .mixed_tasks import Features
 from .prompt_cache import PromptCache
 
 #: Values of ``frozen_dtype``. float16 would need a scaled loss.

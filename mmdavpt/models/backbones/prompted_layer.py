@@ -9,53 +9,12 @@ result equals the concatenated form to rounding.
 
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from mmdavpt.models.tuners import LayerTuners
-
-from .guided_tokens import AttentionStates, TokenRequest, take_tokens
-from .tuned_layer import UNTUNED, TunedLayer
-
-
-class LayerTask(NamedTuple):
-    """Options of one layer's pass.
-
-    Attributes:
-        prompts (Tensor | None): Prompts that the layer sees as a prefix, with
-            shape (P, C). None if it has none.
-        projected (Tensor | None): Result of :func:`project_prompts` for these
-            prompts, if it is cached.
-        tuners (LayerTuners): Tuners that act in the layer.
-        patch_start (int): Index of the first patch in the input, after
-            [CLS], registers, and prompts that are among the tokens.
-        cls_only (bool): Whether to return [CLS] alone, which leaves out the
-            queries, output projection and MLP of the patches.
-        request (TokenRequest | None): Guided tokens to return.
-        own_prompts (Tensor | None): Prompts of the layer, (P, C), wherever
-            they are. Needed with a ``request``.
-        rope (Tensor | None): Rotary embedding of the patches, if the layer
-            has it.
-        has_cls (bool): Whether the first token is [CLS].
-        rejoin (bool): Whether backward may join the keys and values of
-            prompts and tokens again, instead of keeping the result. Not with
-            a ``request``, whose tokens keep it anyway, in a checkpointed
-            layer, which keeps nothing, or in a compiled one, whose compiler
-            decides.
-    """
-
-    prompts: Tensor | None = None
-    projected: Tensor | None = None
-    tuners: LayerTuners = UNTUNED
-    patch_start: int = 1
-    cls_only: bool = False
-    request: TokenRequest | None = None
-    own_prompts: Tensor | None = None
-    rope: Tensor | None = None
-    has_cls: bool = True
-    rejoin: bool = False
+from .guided_tokens import AttentionStates, LayerTask, take_tokens
+from .tuned_layer import TunedLayer
 
 
 def project_prompts(layer: TunedLayer, prompts: Tensor) -> Tensor:
@@ -112,12 +71,7 @@ def _prompted_attention(
     tokens = {}
     if request is not None:
         states = AttentionStates(x, normed, query, keys, values, attended)
-        # The prompts are the last keys before the patches or, as a prefix,
-        # before [CLS].
-        start, end = task.patch_start, keys.shape[1] - x.shape[1]
-        end += 0 if task.prompts is not None else start
-        given = (task.own_prompts, start, request, task.has_cls, end)
-        tokens = take_tokens(layer, states, *given)
+        tokens = take_tokens(layer, states, task)
 
     if task.cls_only:
         x, attended = x[:, :1], attended[:, :1]

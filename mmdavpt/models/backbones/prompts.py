@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mmdavpt.option_checks import check_choice
+from mmdavpt.errors import check_choice
 
 
 def prompt_init_bound(patch_size: Sequence[int], embed_dims: int) -> float:

@@ -1,7 +1,6 @@
 """The guidance of prompts: config, mapping state, labels and loss."""
 
 from .class_mapping import ClassMapping
-from .config import build_guidance, resolve_guided_layers
 from .labels import check_annotations, draw_class_labels, read_class_labels
-from .prompt_guidance import PromptGuidance
+from .prompt_guidance import PromptGuidance, build_guidance
 from .regions import Regions, find_regions, patch_labels, region_tokens

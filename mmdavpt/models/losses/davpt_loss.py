@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from mmdavpt.errors import UsageError
+from mmdavpt.errors import UsageError, check_choice, check_number
 from mmdavpt.models.backbones import TOKEN_NAMES
-from mmdavpt.option_checks import check_choice, check_number
 from mmdavpt.registry import GUIDANCE_METRICS, MODELS
 
 from .similarity import centered, cosine_similarity_matrix, mean_token

@@ -2,11 +2,10 @@
 
 from torch import Tensor
 
-from mmdavpt.option_checks import check_choice
+from mmdavpt.errors import check_choice
 from mmdavpt.registry import GUIDANCE_METRICS
 
-from .masked import log_one_plus_sum_exp, masked_pairs, mean_over
-from .metric import Metric
+from .metric import Metric, log_one_plus_sum_exp, masked_pairs, mean_over
 
 POSITIVE_MEANS = ('positive', 'all')
 

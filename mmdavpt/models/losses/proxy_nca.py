@@ -4,8 +4,7 @@ from torch import Tensor
 
 from mmdavpt.registry import GUIDANCE_METRICS
 
-from .masked import log_one_plus_sum_exp, masked_pairs, mean_over
-from .metric import Metric
+from .metric import Metric, log_one_plus_sum_exp, masked_pairs, mean_over
 
 
 @GUIDANCE_METRICS.register_module()

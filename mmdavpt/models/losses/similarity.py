@@ -3,7 +3,10 @@
 import torch
 from torch import Tensor
 
-from .masked import full_precision
+
+def full_precision(x: Tensor) -> Tensor:
+    """Return ``x`` in float32, or unchanged if it is float64."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def mean_token(x: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .masked import full_precision
+from .similarity import full_precision
 
 
 def symmetric_kl(first: Tensor, second: Tensor) -> Tensor:

@@ -5,8 +5,7 @@ from torch import Tensor
 
 from mmdavpt.registry import GUIDANCE_METRICS
 
-from .masked import masked_pairs, mean_over
-from .metric import Metric
+from .metric import Metric, masked_pairs, mean_over
 
 
 @GUIDANCE_METRICS.register_module()

@@ -7,7 +7,8 @@ from math import isqrt
 
 import torch
 from mmengine.logging import print_log
-from timm.layers import resample_abs_pos_embed
+from timm.layers import Attention, Mlp, PatchEmbed, resample_abs_pos_embed
+from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
 from mmdavpt.checkpoints.fit import compare_weights, describe_mismatch
@@ -17,10 +18,11 @@ from mmdavpt.models.trainable import is_added
 from .families import MMPRETRAIN, Normalization, Weights
 from .naming import NamedWeights, to_mmpretrain
 from .reading import read_checkpoint
-from .timm_architecture import QUICK_GELU, check_architecture, functions_of
 
 #: Parts of a checkpoint that a backbone may lack: norms and [CLS].
 OPTIONAL_PARTS = ('ln1.', 'ln2.', 'cls_token')
+#: Setting of a backbone for weights of OpenAI's CLIP.
+QUICK_GELU = "layer_cfgs=dict(act_cfg=dict(type='mmpretrain.QuickGELU'))"
 
 
 def checked_init_cfg(
@@ -182,8 +184,8 @@ def fit_to(
         UsageError: If the model computes something else, or weights are
             missing, unexpected, damaged or have another shape.
     """
-    if model is not None:
-        check_architecture(model, module)
+    if model is not None and (other := difference_from(model, module)):
+        raise UsageError(f'the weights belong to a model of timm with {other}')
     target, weights = module.state_dict(), dict(named.weights)
     if 'layers.0.ffn.w12.weight' in target:  # timm names SwiGLU as an MLP
         for key in list(weights):
@@ -242,3 +244,58 @@ def fit_position_embedding(
     )
     cls = pos_embed[:, :1] if prefix else torch.zeros_like(resized[:, :1])
     return torch.cat((cls[:, :num_extra_tokens], resized), dim=1)
+
+
+def difference_from(model: nn.Module, backbone: nn.Module) -> str:
+    """Return in what a model of timm computes something else than a backbone.
+
+    Weights may have the names and shapes of a plain ViT although their model
+    has rotary embeddings, another activation or another number of heads.
+
+    Args:
+        model (nn.Module): timm's model of the weights.
+        backbone (nn.Module): A VisionTransformer in mmpretrain's names.
+
+    Returns:
+        str: What it has; '' if the two are the same.
+    """
+    advice = 'choose weights of a plain VisionTransformer'
+    if type(model) is not VisionTransformer:
+        return f'the class {type(model).__name__}; {advice}'
+    block, layer = model.blocks[0], backbone.layers[0]
+    parts = (model.patch_embed, block, block.attn)
+    for part, plain in zip(parts, (PatchEmbed, Block, Attention), strict=True):
+        if type(part) is not plain:
+            return f'{type(part).__name__}, not {plain.__name__}; {advice}'
+    heads = block.attn.num_heads
+    if heads != layer.attn.num_heads:
+        return (
+            f'{heads} heads, but the backbone has {layer.attn.num_heads}; set '
+            f'num_heads={heads} in its arch'
+        )
+    if type(block.mlp) is Mlp:
+        activation = type(block.mlp.act).__name__
+        if activation not in {type(m).__name__ for m in layer.ffn.modules()}:
+            if activation == 'QuickGELU':
+                advice = f'set {QUICK_GELU} of the backbone'
+            return f'the activation {activation}; {advice}'
+    return ''
+
+
+def functions_of(
+    named: NamedWeights, model: nn.Module | None
+) -> tuple[float | None, str | None]:
+    """Return what weights do not show of the model that they belong to.
+
+    Args:
+        named (NamedWeights): The weights.
+        model (nn.Module, optional): timm's model of the weights, if known.
+
+    Returns:
+        tuple[float | None, str | None]: Epsilon of the layer norms and name
+        of the activation, None if unknown.
+    """
+    if model is not None:
+        block = model.blocks[0]
+        return block.norm1.eps, type(getattr(block.mlp, 'act', None)).__name__
+    return named.family.norm_eps, named.family.activation

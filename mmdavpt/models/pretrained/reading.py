@@ -13,8 +13,7 @@ from mmdavpt.errors import UsageError
 
 from .families import HALF, Normalization, normalization_of
 from .naming import read_google
-from .sources import fetch_file, timm_model
-from .timm_architecture import build_on_meta
+from .sources import build_on_meta, fetch_file, timm_model
 
 #: Keys under which training scripts save the weights, by precedence.
 CONTAINERS = ('state_dict', 'model', 'teacher')

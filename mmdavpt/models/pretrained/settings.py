@@ -12,10 +12,9 @@ from torch import Tensor, nn
 from mmdavpt.errors import UsageError
 
 from .families import Normalization, normalization_of
-from .load import fit_to
+from .load import fit_to, functions_of
 from .naming import NamedWeights, to_mmpretrain
 from .reading import read_checkpoint
-from .timm_architecture import functions_of
 
 #: Of weights whose images the recommended configs normalize by a guess.
 ASSUMED = (

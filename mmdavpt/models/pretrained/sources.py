@@ -9,6 +9,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import timm
+import torch
 from huggingface_hub import constants, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError
 from torch import nn
@@ -49,6 +50,33 @@ def fetch_file(source: str) -> str:
     return path
 
 
+def check_timm_name(name: str) -> None:
+    """Check that timm has a model.
+
+    Args:
+        name (str): Its name, with or without the tag of its weights.
+
+    Raises:
+        UsageError: If it does not; the message suggests a similar name.
+    """
+    if not timm.is_model(name):
+        hint = did_you_mean(name.partition('.')[0], timm.list_models())
+        raise UsageError(f'timm has no model {name!r}{hint}')
+
+
+def build_on_meta(name: object, **kwargs) -> nn.Module | None:
+    """Build a model of timm without memory; None if timm has no such model.
+
+    Args:
+        name (object): Name of the model.
+        **kwargs: Its arguments.
+    """
+    if not isinstance(name, str) or not timm.is_model(name):
+        return None
+    with torch.device('meta'):
+        return timm.create_model(name, pretrained=False, **kwargs)
+
+
 def timm_model(name: str) -> nn.Module:
     """Return timm's model with its pre-trained weights.
 
@@ -58,10 +86,7 @@ def timm_model(name: str) -> nn.Module:
     Raises:
         UsageError: If there is no such model, or the download fails.
     """
-    base = name.partition('.')[0]
-    if not timm.is_model(base):
-        hint = did_you_mean(base, timm.list_models())
-        raise UsageError(f'timm has no model {name!r}{hint}')
+    check_timm_name(name)
     advice = f'save timm.create_model({name!r}, pretrained=True)'
     with hub_errors(f'timm://{name}', advice):
         return timm.create_model(name, pretrained=True)

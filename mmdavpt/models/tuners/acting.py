@@ -81,8 +81,7 @@ class LayerTuners:
         shifts: dict[str, Tensor] = {}
         for tuner in self.acting.get('bias', ()):
             for part in tuner.parts:
-                shift = tuner.bias(self.layer, part)
-                if shift is not None:
+                if (shift := tuner.bias(self.layer, part)) is not None:
                     known = shifts.get(part)
                     shifts[part] = shift if known is None else known + shift
         return shifts

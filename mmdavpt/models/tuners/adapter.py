@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from mmcv.cnn.bricks import DropPath
 from torch import Tensor, nn
 
-from mmdavpt.option_checks import check_choice
+from mmdavpt.errors import check_choice
 from mmdavpt.registry import TUNERS
 
 from .tuner import BackboneSizes, Tuner

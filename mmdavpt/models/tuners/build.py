@@ -4,8 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from torch import nn
 
-from mmdavpt.errors import did_you_mean
-from mmdavpt.option_checks import check_choice, check_number
+from mmdavpt.errors import check_choice, check_number, did_you_mean
 from mmdavpt.registry import TUNERS
 
 from .tuner import BackboneSizes, Tuner

@@ -6,9 +6,8 @@ import os.path as osp
 import torch
 from torch import Tensor, nn
 
-from mmdavpt.checkpoints.fingerprint import fingerprint, same_values
-from mmdavpt.checkpoints.frozen import frozen_weights
 from mmdavpt.checkpoints.reading import read_run_checkpoint
+from mmdavpt.checkpoints.tuned import fingerprint, frozen_weights, same_values
 from mmdavpt.errors import UsageError
 
 from .tuner import BackboneSizes, Tuner

@@ -16,7 +16,7 @@ MASKS = dict(type='mmdavpt.LoadMasks')
 def report(tmp_path, **splits):
     loaders = {f'{k}_dataloader': dict(dataset=v) for k, v in splits.items()}
     cfg = dict(loaders, default_scope='mmseg', work_dir=str(tmp_path / 'run'))
-    return make_report(cfg, splits)[0]
+    return make_report(cfg, splits)
 
 
 def kinds(tmp_path, **splits):
@@ -48,16 +48,16 @@ def test_clean_data(tmp_path):
     splits = {k: scenes(tmp_path / k) for k in ('train', 'val', 'test')}
     found = report(tmp_path, **splits)
     assert found.all_findings == []
-    part = found.datasets[0]
-    assert part.formats == {'JPEG': 4}
-    assert set(part.sizes.values()) == {(12, 8)}
-    assert sum(part.pixels_per_class.values()) == 4 * 12 * 8
-    assert list(part.label_values) == [0, 1, 2]
+    part = found.summaries[0]
+    assert part['formats'] == {'JPEG': 4}
+    assert set(part['sizes'].values()) == {(12, 8)}
+    assert sum(part['pixels_per_class'].values()) == 4 * 12 * 8
+    assert list(part['label_values']) == [0, 1, 2]
     found = report(
         tmp_path, train=photos(tmp_path / 'a'), val=photos(tmp_path / 'b')
     )
     assert found.all_findings == []
-    assert found.datasets[1].images_per_class == {'cat': 4, 'dog': 4}
+    assert found.summaries[1]['images_per_class'] == {'cat': 4, 'dog': 4}
 
 
 def wide(path):

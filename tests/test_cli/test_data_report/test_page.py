@@ -11,11 +11,7 @@ from PIL import Image
 
 from mmdavpt.checks.data.checked_dataset import Finding
 from mmdavpt.checks.data.open_datasets import open_split
-from mmdavpt.checks.data.report import (
-    DataReport,
-    DatasetReport,
-    make_report,
-)
+from mmdavpt.checks.data.report import DataReport, make_report
 from mmdavpt.cli.data_report.page import (
     SIDE,
     draw_sample,
@@ -134,19 +130,11 @@ def test_page(street, tmp_path):
     pair = [f'{tmp_path}/{name}' for name in ('ann/1.png', 'img/1.jpg')]
     unread = [f'{tmp_path}/{name}' for name in spare]
     bad, good = '<script>x</script>', 'not <read>'
-    findings = (
+    street.findings = (
         Finding('warning', 'unread_images', 'train', good, tuple(unread)),
         Finding('error', 'label_size', 'train', bad, tuple(pair)),
     )
-    report = DatasetReport(
-        *('train', street.path, 4),
-        classes=NAMES,
-        label_values={0: 100},
-        sizes=dict(smallest=(400, 300)),
-        formats={'JPEG': 4},
-        findings=findings,
-    )
-    page = Page(write_page(DataReport((report,)), [street]))
+    page = Page(write_page(DataReport([street])))
     assert not {'b', 'script', 'link'} & page.tags
     # Errors come first. Image and label of a sample are one picture.
     assert page.text.index('<script>x</script>') < page.text.index(
@@ -176,10 +164,11 @@ def test_bars_of_many_classes(tmp_path):
     given = dict(type=CLS, data_root=str(tmp_path), pipeline=[], classes=names)
     cfg = Config(config('train', **given) | config('val', **given))
     cfg.work_dir = str(tmp_path / 'run')
-    report, parts = make_report(cfg, ['train', 'val'])
+    report = make_report(cfg, ['train', 'val'])
     train, val = report.datasets
-    assert train.images_per_class['crane (9)'] == 1
-    bars = make_bars(parts[0])
+    assert report.summaries[0]['images_per_class']['crane (9)'] == 1
+    assert not report.summaries[1]['images_per_class']
+    bars = make_bars(train)
     counts = [bar['count'] for bar in bars]
     assert counts == [2 if k == 255 else 1 for k in range(258)]
     assert [bar['name'] for bar in bars[253:256]] == [
@@ -188,7 +177,7 @@ def test_bars_of_many_classes(tmp_path):
     assert not any(bar['color'] or bar['wrong'] for bar in bars)
     assert (bars[255]['width'], bars[0]['width']) == (100, 50)
     assert val.same_as == 'train_dataloader.dataset'
-    page = Page(write_page(report, parts))
+    page = Page(write_page(report))
     assert 'those of train_dataloader.dataset' in page.text
     assert page.text.count('class 257') == 1
 
@@ -196,7 +185,7 @@ def test_bars_of_many_classes(tmp_path):
 def test_long_lists_of_files():
     files = tuple(f'a/{k}.txt' for k in range(1500))
     finding = Finding('warning', 'k', 'train', 'x', files)
-    page = Page(write_page(DataReport((), (finding,)), []))
+    page = Page(write_page(DataReport((), (finding,))))
     assert '1,500 files' in page.text and 'a/99.txt' in page.text
     assert 'and 1,400 more in the JSON file' in page.text
     assert not page.images
@@ -215,11 +204,11 @@ def test_findings_of_one_val_and_test_set_are_reported_once(tmp_path):
     )
     cfg = config(**train) | config('val', **val) | config('test', **val)
     cfg = Config(cfg | dict(work_dir=str(tmp_path / 'run')))
-    report, _ = make_report(cfg, ['train', 'val', 'test'])
+    report = make_report(cfg, ['train', 'val', 'test'])
     found = [(f.kind, f.split) for f in report.findings]
     assert found == [('leak', 'train and val')]
     cfg.val_dataloader.dataset.data_prefix = 'train'
-    report, _ = make_report(cfg, ['train', 'val', 'test'])
+    report = make_report(cfg, ['train', 'val', 'test'])
     found = [(f.kind, f.split) for f in report.findings]
     assert found == [
         ('same_files', 'train and val'),

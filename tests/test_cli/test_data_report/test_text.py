@@ -1,42 +1,56 @@
 """The data report as text and JSON."""
 
 import json
-from dataclasses import asdict
+from dataclasses import replace
 
-from mmdavpt.checks.data.checked_dataset import Finding
-from mmdavpt.checks.data.report import DataReport, DatasetReport
+from mmdavpt.checks.data.checked_dataset import CheckedDataset, Finding
+from mmdavpt.checks.data.report import DataReport
 from mmdavpt.cli.data_report.text import write_json, write_text
+from mmdavpt.datasets.file_record import FileRecord
 
 FILES = tuple(f'b/{k}.png' for k in range(300))
+TRAIN = CheckedDataset(
+    'train',
+    'train_dataloader.dataset',
+    range(1234),
+    classes=('cat', '猫の種類', 'dog'),
+    ignore_index=None,
+    samples=[dict(gt_label=int(k >= 1000)) for k in range(1234)],
+    images=[
+        FileRecord(
+            f'{k}.jpg',
+            format='JPEG' if k < 1000 else 'PNG',
+            shape=(9, 9, 3) if k else (6, 8, 3),
+        )
+        for k in range(1234)
+    ],
+    labels=[],
+    findings=[Finding('warning', 'odd', 'train', 'is odd', FILES)],
+)
+PIXELS = {k: k for k in range(1, 8)} | {255: 9}
 REPORT = DataReport(
-    datasets=(
-        DatasetReport(
-            'train',
-            'train_dataloader.dataset',
-            1234,
-            classes=('cat', '猫の種類', 'dog'),
-            images_per_class={'cat': 1000, '猫の種類': 234, 'dog': 0},
-            sizes=dict(smallest=(8, 6), median=(9, 9), largest=(9, 9)),
-            formats={'JPEG': 1000, 'PNG': 234},
-            findings=(Finding('warning', 'odd', 'train', 'is odd', FILES),),
-        ),
-        DatasetReport(
+    datasets=[
+        TRAIN,
+        CheckedDataset(
             'val',
             'val_dataloader.dataset.datasets.0',
-            56,
+            range(56),
             classes=tuple('abcdefgh'),
-            pixels_per_class={k: i for i, k in enumerate('abcdefgh')},
-            label_values={0: 5, 255: 9},
+            ignore_index=255,
+            samples=[{}],
+            images=[FileRecord('0.jpg')],
+            labels=[FileRecord('0.png', values=PIXELS)],
         ),
-        DatasetReport(
-            'val',
-            'val_dataloader.dataset.datasets.1',
-            1234,
-            same_as='train_dataloader.dataset',
+        replace(
+            TRAIN,
+            split='val',
+            path='val_dataloader.dataset.datasets.1',
+            same_as=TRAIN.path,
         ),
-    ),
-    findings=(Finding('error', 'leak', 'train and val', 'x\n is in both'),),
+    ],
+    findings=[Finding('error', 'leak', 'train and val', 'x\n is in both')],
 )
+REPORT.datasets[2].findings = ()
 
 
 def test_text():
@@ -60,11 +74,13 @@ def test_text():
     ]
     assert total == '1 error, 1 warning'
     names = tuple('abcdefghi')
-    even = DatasetReport(
-        *('val', 'val_dataloader.dataset', 18, '', names),
-        images_per_class=dict.fromkeys(names, 2),
+    even = CheckedDataset(
+        *('val', 'val_dataloader.dataset', range(18), names, None),
+        samples=[dict(gt_label=k // 2) for k in range(18)],
+        images=[FileRecord('')] * 18,
+        labels=[],
     )
-    assert write_text(DataReport((even,))).split('\n')[1:] == [
+    assert write_text(DataReport([even])).split('\n')[1:] == [
         'val  18      9',
         '',
         'val: images per class: 2 each',
@@ -89,6 +105,13 @@ def test_json():
     assert train['findings'][0]['files'] == list(FILES)
     assert train['images_per_class']['猫の種類'] == 234
     # Everything is there; keys of values become text.
-    assert content['datasets'][1]['label_values'] == {'0': 5, '255': 9}
-    rest = {k: content[k] for k in ('datasets', 'findings')}
-    assert rest == json.loads(json.dumps(asdict(REPORT)))
+    labels = {str(value): number for value, number in PIXELS.items()}
+    assert content['datasets'][1]['label_values'] == labels
+    assert content['findings'][0]['split'] == 'train and val'
+    # One with the same files as another has the same keys, without values.
+    same = content['datasets'][2]
+    assert same.keys() == train.keys()
+    assert same['num_samples'] == 1234 and same['same_as'] == TRAIN.path
+    assert [k for k in same if same[k]] == [
+        *('split', 'path', 'num_samples', 'same_as')
+    ]

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mmdavpt.checkpoints.fingerprint import fingerprint
-from mmdavpt.checkpoints.frozen import frozen_weights
+from mmdavpt.api.multi_task import mixed_features
+from mmdavpt.checkpoints.tuned import fingerprint, frozen_weights
 from mmdavpt.errors import UsageError
 from mmdavpt.models import (
     DAVPTTimmViT,
@@ -17,7 +17,6 @@ from mmdavpt.models import (
     parameter_table,
 )
 from mmdavpt.models.backbones import TOKEN_NAMES, TokenRequest
-from mmdavpt.models.backbones.mixed_tasks import mixed_features
 from mmdavpt.models.export import fold_model
 from mmdavpt.models.trainable import is_added
 from mmdavpt.visualization.attention import layer_attention

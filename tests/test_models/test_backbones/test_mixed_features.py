@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from mmdavpt.api.multi_task import mixed_features
 from mmdavpt.models import DAVPTTimmViT, DAVPTVisionTransformer
 from mmdavpt.models.backbones import forward_pass
-from mmdavpt.models.backbones.mixed_tasks import mixed_features
 
 from ...toy import ARCH
 

@@ -15,7 +15,7 @@ from mmdavpt.models import (
     PromptGuidance,
 )
 from mmdavpt.models.backbones import BackboneTokens
-from mmdavpt.models.guidance.config import resolve_guided_layers
+from mmdavpt.models.guidance.prompt_guidance import resolve_guided_layers
 from mmdavpt.registry import MODELS
 from tests import toy
 

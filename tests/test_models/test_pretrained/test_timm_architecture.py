@@ -7,7 +7,7 @@ import timm
 from safetensors.torch import save_file
 
 from mmdavpt.errors import UsageError
-from mmdavpt.models.pretrained.timm_architecture import QUICK_GELU
+from mmdavpt.models.pretrained.load import QUICK_GELU
 
 from . import foreign
 from .test_families import assert_same_features, images, load_here

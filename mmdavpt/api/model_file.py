@@ -129,8 +129,7 @@ def _load_weights(
             raise UsageError(text) from error
         return
     state = content.get('state_dict', content)
-    named = share.model.named_parameters()
-    frozen = {name: x for name, x in named if not x.requires_grad}
+    frozen = tuned.frozen_weights(share.model)
     own = {name: x for name, x in state.items() if name in frozen}
     mark = state.pop(tuned.FINGERPRINT, tuned.fingerprint(own))
     given, shared = model.settings, share.settings

@@ -8,6 +8,7 @@ work_dirs/FOLDER/FOLDER.py, with its settings at the top, which is trained.
 """
 
 import argparse
+import atexit
 import gc
 import os.path as osp
 from collections.abc import Sequence
@@ -76,6 +77,8 @@ def load(args: argparse.Namespace) -> 'Config':
         options.check_folder_arguments(args)
     # mmengine collects garbage for each dataset; skip what was imported.
     gc.freeze()
+    # Else nothing of it is freed at the exit, of which nanobind complains.
+    atexit.register(gc.unfreeze)
     return load_config(args.config, args.cfg_options, args.protocol)
 
 

@@ -274,6 +274,7 @@ def test_train_a_segmentor_on_two_cpu_processes_then_test_it(tmp_path, capsys):
     assert sum(line.endswith('Summary:') for line in before) == 1
     (log,) = work_dir.glob('*/*.log')
     assert 'Could not import OneDL' not in done.stdout
+    assert 'leaked' not in done.stdout  # what nanobind says at an exit
     for note in ('System environment', 'Config:'):
         assert note not in done.stdout and note in log.read_text()
     capsys.readouterr()

@@ -42,11 +42,6 @@ class BackboneSizes:
         """Make a module for each layer."""
         return nn.ModuleList(make() for _ in range(self.num_layers))
 
-    @property
-    def mlp_dims(self) -> int:
-        """int: The number of hidden channels of the MLP."""
-        return self.parts['fc2'][0]
-
 
 class FrozenWeights:
     """Weights of a backbone that tuners are folded into, in place.

@@ -396,7 +396,7 @@ def test_types_and_names():
     assert list(vit.tuners) == ['LoRA', 'more', 'Scale']
     assert 'type' in LORA and len(tuners[1]) == 3  # configs stay as they are
     sizes = vit.tuners.Scale.sizes
-    assert (sizes.embed_dims, sizes.mlp_dims, sizes.num_layers) == (32, 48, 2)
+    assert (sizes.embed_dims, sizes.num_layers) == (32, 2)
     assert (sizes.num_heads, sizes.patch_size) == (4, (8, 8))
     assert sizes.parts == {
         **dict.fromkeys(['q', 'k', 'v', 'proj'], (32, 32)),

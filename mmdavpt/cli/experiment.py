@@ -19,11 +19,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 from itertools import islice, product
 from multiprocessing import active_children, get_context
 from pathlib import Path
 
-from mmdavpt.errors import UsageError
+from mmdavpt.errors import UsageError, prefix_errors
 from mmdavpt.shipped import locate_config
 
 from . import options
@@ -41,7 +42,7 @@ class Run:
         row (Experiment): The row.
         folder (Path): The work folder.
         settings (dict): What the result depends on: seed, protocol (None for
-            the config's own), further ``cfg_options``, and those of the row.
+            the config's own), further ``cfg_options``, and row and base.
         name (str): The name of the result's file. Defaults to 'run.json'.
     """
 
@@ -141,6 +142,9 @@ def list_runs(rows: list[Experiment], args: argparse.Namespace) -> list[Run]:
     Args:
         rows (list[Experiment]): The rows.
         args (argparse.Namespace): See :func:`add_arguments`.
+
+    Raises:
+        UsageError: If the base of a row cannot be read.
     """
     root = Path(args.work_dir, Path(args.table).stem)
     shared = dict(protocol=args.protocol, cfg_options=args.cfg_options or {})
@@ -149,7 +153,10 @@ def list_runs(rows: list[Experiment], args: argparse.Namespace) -> list[Run]:
         name = re.sub(r'[^\w.+-]+', '-', row.name).strip('-')
         name += f'_{args.protocol}' if args.protocol else ''
         own = dict(row=row.name, base=row.base.name, changes=row.changes)
-        settings = dict(**own, seed=seed, **shared)
+        # Another base of this name, or an edited one, is another experiment.
+        with prefix_errors(f'row {row.name!r}', OSError):
+            digest = sha256(row.base.read_bytes()).hexdigest()[:16]
+        settings = dict(**own, base_sha256=digest, seed=seed, **shared)
         runs.append(Run(row, root / name / f'seed_{seed}', settings))
     return runs
 

@@ -180,6 +180,16 @@ def test_runs_are_trained_tested_and_not_repeated(runs, capsys, monkeypatch):
     with pytest.raises(SystemExit):
         runs('--rows', 'VPT', '--cfg-options', 'train_cfg.max_epochs=1')
     assert 'a run with other settings' in capsys.readouterr().err
+    # Nor do runs of a base that was edited, or of another one of its name.
+    base = runs.folder.parent.parent / 'toy.py'
+    base.write_text(base.read_text() + '\nx = 1\n')
+    with pytest.raises(SystemExit):
+        runs('--rows', 'VPT')
+    assert 'a run with other settings' in capsys.readouterr().err
+    base.unlink()
+    with pytest.raises(SystemExit):
+        runs('--rows', 'VPT')
+    assert "row 'VPT': " in capsys.readouterr().err
 
 
 def test_failed_run_is_reported_and_others_continue(runs, capsys):
@@ -333,11 +343,14 @@ def test_report_has_the_means_of_vtab(runs, capsys):
     rows = [f'VPT_{task},toy.py,{task}' for task in TASKS]
     table = runs.folder.parent.parent / 'toys.csv'
     table.write_text('\n'.join(['row,base,task', *rows]))
+    base = table.with_name('toy.py').read_bytes()
+    digest = hashlib.sha256(base).hexdigest()[:16]
     for i, task in enumerate(TASKS):
         row, folder = f'VPT_{task}', runs.folder / f'VPT_{task}/seed_0'
         folder.mkdir(parents=True)
         settings = dict(row=row, base='toy.py', changes=dict(task=task))
         settings |= dict(seed=0, protocol=None, cfg_options={})
+        settings['base_sha256'] = digest
         content = dict(settings=settings, metrics={'accuracy/top1': float(i)})
         (folder / 'run.json').write_text(json.dumps(content))
     assert runs('--report') == 0

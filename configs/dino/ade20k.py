@@ -2,7 +2,7 @@
 
 Command: tools/dist_train.sh configs/dino/ade20k.py 8 --cfg-options
     weights=dinov3-b head=linear method=davpt
-    These are the defaults. experiments/dino_ade20k.csv has twelve more.
+    These are the defaults. experiments/dino_ade20k.csv has twelve choices.
 Hardware: 8 GPUs with 2 images each, as the published linear evaluations
 Published: mIoU of a linear head on frozen weights, DINOv2-B 45.8, DINOv3-B
     51.8, DINOv3-L 54.9 (DINOv3: arXiv 2508.10104). Stronger heads at 512x512

@@ -93,9 +93,9 @@ methods = {
 }
 tuner = dict(num_prompts=0, tuners=[dict(type=method)])
 # For 32 images; AdamW's rate grows with the square root of the batch.
-high = ('davpt', 'vpt', 'E2VPT', 'linear', 'mp', 'adaptformer')
+high = ('davpt', 'vpt', 'e2vpt', 'linear', 'mp', 'adaptformer')
 rates = dict.fromkeys(high, 5e-3) | dict(full=2e-5)
-default_lr = rates.get(method.removesuffix('-plus'), 1e-3)
+default_lr = rates.get(method.lower().removesuffix('-plus'), 1e-3)
 learning_rate = lr or default_lr * (batch_size / 32) ** 0.5
 if timm_model is None:
     backbone = dict(

@@ -142,5 +142,6 @@ def _load_weights(
             f'{source} should have the images and the frozen weights of the '
             f'first task, but has {options or "other weights"}; use it alone'
         )
-    state.update(frozen)
+    # The parameters themselves: a shared pass compares their identity.
+    state.update({n: share.model.get_parameter(n) for n in frozen})
     model.model.load_state_dict(state, strict=False, assign=True)

@@ -75,10 +75,12 @@ def load(args: argparse.Namespace) -> 'Config':
         args.config = write_config(args, args.command)
     else:
         options.check_folder_arguments(args)
-    # mmengine collects garbage for each dataset; skip what was imported.
-    gc.freeze()
-    # Else nothing of it is freed at the exit, of which nanobind complains.
-    atexit.register(gc.unfreeze)
+    # mmengine collects garbage for each dataset; skip what was imported, but
+    # not what an earlier training of this process left.
+    if not gc.get_freeze_count():
+        gc.freeze()
+        # Else nothing is freed at the exit, of which nanobind complains.
+        atexit.register(gc.unfreeze)
     return load_config(args.config, args.cfg_options, args.protocol)
 
 
@@ -110,9 +112,8 @@ def train(
         suppress(Stopped, RehearsalPassed),
         common.run_prepared(cfg, args, training=True) as runner,
     ):
-        if not args.no_check:
-            runner.register_hook(RehearsalHook(stop=args.check_only))
-        for hook in hooks:
+        checks = [RehearsalHook(stop=args.check_only)] * (not args.no_check)
+        for hook in (*checks, *hooks):
             runner.register_hook(hook)
         runner.train()
         return runner

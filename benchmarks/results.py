@@ -163,7 +163,11 @@ def pivot_table(results: Results) -> str:
         method, _, condition = row.rpartition(', ')
         cell = f'{report.spread(scores)} {interval}'.strip() + fewer[row]
         methods.setdefault(method, {})[condition] = cell
-    conditions = [*dict.fromkeys(c for m in methods.values() for c in m)]
+    found = dict.fromkeys(c for cells in methods.values() for c in cells)
+    # By their numbers, if they have any: 5, 10 and 20 images.
+    conditions = sorted(
+        found, key=lambda c: [*map(int, re.findall('[0-9]+', c))]
+    )
     lines = [
         [method, *(cells.get(condition, '') for condition in conditions)]
         for method, cells in methods.items()

@@ -380,10 +380,10 @@ def test_both_configs_have_the_same_heads():
 @pytest.mark.parametrize('batch, factor', [(32, 1), (8, 0.5), (128, 2)])
 def test_recommended_rate_follows_the_batch_unless_it_is_set(batch, factor):
     path = str(CONFIGS['recommended/classification.py'])
-    high = ('davpt-plus', 'linear', 'E2VPT', 'mp-plus')
+    high = ('davpt-plus', 'linear', 'E2VPT', 'mp')
     # A tuner's type is the same method as its short name.
     high += ('adaptformer', 'AdaptFormer')
-    low = ('lora', 'LoRA', 'SSF')
+    low = ('lora', 'LoRA', 'SSF', 'mp-plus')
     rates = dict.fromkeys(high, 5e-3) | dict.fromkeys(low, 1e-3)
     rates['full'] = 2e-5
     for method, rate in rates.items():

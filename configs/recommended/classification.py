@@ -36,7 +36,7 @@ std = [58.395, 57.12, 57.375]
 # davpt, davpt-plus, vpt, linear, mp, mp-plus, full, bias, lora, adaptformer,
 # or the type of another tuner (docs/tuners.md)
 method = 'davpt'
-num_prompts = 20  # of each layer
+num_prompts = 20  # of each layer; E2VPT has 5
 # Prompts start as centers of the layer's tokens; None: random, as in VPT.
 prompt_init = 'kmeans'
 token_weight = 0.1  # beta of eq. 5, the guidance of tokens
@@ -93,9 +93,9 @@ methods = {
 }
 tuner = dict(num_prompts=0, tuners=[dict(type=method)])
 # For 32 images; AdamW's rate grows with the square root of the batch.
-high = ('davpt', 'vpt', 'e2vpt', 'linear', 'mp', 'adaptformer')
+high = 'davpt davpt-plus vpt e2vpt linear mp adaptformer'.split()
 rates = dict.fromkeys(high, 5e-3) | dict(full=2e-5)
-default_lr = rates.get(method.lower().removesuffix('-plus'), 1e-3)
+default_lr = rates.get(method.lower(), 1e-3)
 learning_rate = lr or default_lr * (batch_size / 32) ** 0.5
 if timm_model is None:
     backbone = dict(

@@ -50,7 +50,7 @@ std = [58.395, 57.12, 57.375]
 # davpt, davpt-plus, vpt, linear, full, bias, lora, adaptformer, or the type
 # of another tuner (docs/tuners.md)
 method = 'davpt'
-num_prompts = 20  # of each layer
+num_prompts = 20  # of each layer; E2VPT has 5
 # Prompts start as centers of the layer's tokens; None: random, as in VPT.
 prompt_init = 'kmeans'
 token_weight = 0.01  # beta of eq. 5, the guidance of tokens

@@ -19,7 +19,7 @@ from . import options
 
 #: The end of a file's name for each format.
 SUFFIXES = dict(onnx='.onnx', torch='.pt2', torchscript='.pt')
-SUFFIXES |= dict(weights='.safetensors', model='.safetensors')
+SUFFIXES |= dict(weights='.safetensors', model='.model.safetensors')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from mmdavpt.datasets import ImageFolder, SegmentationFolder
 from mmdavpt.datasets.folders import SPLITS
 from mmdavpt.datasets.image_files import is_hidden, list_files
-from mmdavpt.errors import UsageError, first_few
+from mmdavpt.errors import UsageError, first_few, warn
 
 from .mask_classes import read_mask_classes
 
@@ -167,7 +167,7 @@ class FolderLayout:
 
 
 def read_layout(folder: str, task: str, seed: int = 0) -> FolderLayout:
-    """Read the layout of a folder.
+    """Read the layout of a folder; warn of folders that are not used.
 
     Args:
         folder (str): The folder.
@@ -200,9 +200,21 @@ def read_layout(folder: str, task: str, seed: int = 0) -> FolderLayout:
                 f'{folder} has one image of each class, so none is left to '
                 'validate; add images, or a folder val'
             )
+    if unused := _unused_folders(Path(folder), data):
+        warn(f'{folder} has {first_few(unused)}, which the training ignores')
     data.setdefault('test', data['val'])
     count = {split: len(found) for split, found in samples.items()}
     return FolderLayout(data, count, settings, lists)
+
+
+def _unused_folders(root: Path, data: Mapping[str, dict]) -> list[str]:
+    """Return the folders beside those that the splits use."""
+    prefixes = [arguments['data_prefix'] for arguments in data.values()]
+    given = [[p] if isinstance(p, str) else p.values() for p in prefixes]
+    used = {Path(path) for paths in given for path in paths}
+    places = {place for path in used for place in path.parents}
+    found = {p / name for p in places for name in folders_in(root / p)}
+    return sorted(map(str, found - used - places))
 
 
 def _classification(folder: str) -> tuple[dict, dict, dict]:

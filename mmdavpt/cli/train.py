@@ -8,8 +8,6 @@ work_dirs/FOLDER/FOLDER.py, with its settings at the top, which is trained.
 """
 
 import argparse
-import atexit
-import gc
 import os.path as osp
 from collections.abc import Sequence
 from contextlib import suppress
@@ -75,12 +73,6 @@ def load(args: argparse.Namespace) -> 'Config':
         args.config = write_config(args, args.command)
     else:
         options.check_folder_arguments(args)
-    # mmengine collects garbage for each dataset; skip what was imported, but
-    # not what an earlier training of this process left.
-    if not gc.get_freeze_count():
-        gc.freeze()
-        # Else nothing is freed at the exit, of which nanobind complains.
-        atexit.register(gc.unfreeze)
     return load_config(args.config, args.cfg_options, args.protocol)
 
 
@@ -112,8 +104,9 @@ def train(
         suppress(Stopped, RehearsalPassed),
         common.run_prepared(cfg, args, training=True) as runner,
     ):
-        checks = [RehearsalHook(stop=args.check_only)] * (not args.no_check)
-        for hook in (*checks, *hooks):
+        if not args.no_check:
+            runner.register_hook(RehearsalHook(stop=args.check_only))
+        for hook in hooks:
             runner.register_hook(hook)
         runner.train()
         return runner

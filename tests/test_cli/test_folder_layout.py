@@ -105,13 +105,36 @@ def test_folder_of_images_without_labels(tmp_path, folder):
         find_task(str(tmp_path))
 
 
-def test_folders_without_classes(tmp_path):
+def test_folders_without_classes(tmp_path, capsys):
     """Images to predict, and hidden files, are not part of the data."""
     write_images(tmp_path, [*names('train/a', 'train/b'), 'test/0.jpg'])
     write_images(tmp_path, ['train/.git/0.jpg', '.git/0.jpg'])
     layout = read_layout(str(tmp_path), 'classification')
     assert layout.settings == dict(classes=['a', 'b'])
     assert layout.images == dict(train=8, val=2)
+    assert 'has test, which the training ignores' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    'splits, pair, unused',
+    [
+        (['train', 'eval'], '', ['eval']),
+        (['', 'test'], 'images labels', ['test']),
+        (['train', 'train/depth'], 'images labels', ['train/depth']),
+        (['train', 'val'], 'images labels', []),
+    ],
+)
+def test_unused_folders_are_named(tmp_path, capsys, splits, pair, unused):
+    for split in splits:
+        if pair and 'depth' not in split and split != 'test':
+            kinds = [f'{split}/{kind}'.lstrip('/') for kind in pair.split()]
+            write_scenes(tmp_path, 6, *kinds)
+        else:
+            write_images(tmp_path / split, names('a', 'b'))
+    read_layout(str(tmp_path), 'segmentation' if pair else 'classification')
+    err = capsys.readouterr().err
+    named = f'has {", ".join(unused)}, which the training ignores'
+    assert (named in err) if unused else not err
 
 
 @pytest.mark.parametrize(

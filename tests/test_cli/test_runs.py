@@ -1,6 +1,5 @@
 """Whole runs of ``train`` and ``test`` on tiny models."""
 
-import gc
 import json
 import os
 import pickle
@@ -8,7 +7,6 @@ import re
 import socket
 import subprocess
 import sys
-import weakref
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mmdavpt.cli import options, test, train
+from mmdavpt.cli import test, train
 from mmdavpt.cli.messages import run_command
 
 ROOT = Path(__file__).parents[2]
@@ -68,23 +66,6 @@ def test_mistakes_end_in_one_line(
     assert re.search(sentence, message), message
     files = {path.name for path in tmp_path.rglob('*') if path.is_file()}
     assert files <= {'error.log'}
-
-
-def test_a_later_training_does_not_keep_what_an_earlier_one_left():
-    """A runner is in cycles, which wait for a collection, with its model."""
-    args = options.parse_arguments(train.add_arguments, [GLYPHS])
-    train.load(args)
-    gc.disable()
-    try:
-        runner = torch.nn.Linear(2, 2)
-        runner.hooks = [runner]
-        left = weakref.ref(runner)
-        del runner
-        train.load(args)
-    finally:
-        gc.enable()
-    gc.collect()
-    assert left() is None
 
 
 def test_missing_test_data_ends_in_one_line(capsys, tmp_path, monkeypatch):

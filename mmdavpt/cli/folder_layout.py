@@ -208,7 +208,7 @@ def read_layout(folder: str, task: str, seed: int = 0) -> FolderLayout:
 
 
 def _unused_folders(root: Path, data: Mapping[str, dict]) -> list[str]:
-    """Return the folders beside those that the splits use."""
+    """Return the folders next to those that the splits use."""
     prefixes = [arguments['data_prefix'] for arguments in data.values()]
     given = [[p] if isinstance(p, str) else p.values() for p in prefixes]
     used = {Path(path) for paths in given for path in paths}

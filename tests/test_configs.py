@@ -394,6 +394,17 @@ def test_recommended_rate_follows_the_batch_unless_it_is_set(batch, factor):
 
 
 @pytest.mark.parametrize(
+    'method, rate',
+    [('davpt-plus', 5e-3), ('LoRA', 3e-3), ('SSF', 1e-3), ('full', 5e-5)],
+)
+def test_recommended_rates_of_segmentation_are_for_16_crops(method, rate):
+    path = str(CONFIGS['recommended/segmentation.py'])
+    for batch, factor in [(16, 1), (4, 0.5)]:
+        cfg = load_config(path, dict(method=method, batch_size=batch))
+        assert cfg.optim_wrapper.optimizer.lr == pytest.approx(rate * factor)
+
+
+@pytest.mark.parametrize(
     'epochs, interval', [(1, 1), (9, 1), (100, 10), (105, 10)]
 )
 def test_recommended_run_ends_with_a_checkpoint(epochs, interval):

@@ -93,7 +93,7 @@ methods = {
 }
 tuner = dict(num_prompts=0, tuners=[dict(type=method)])
 # For 32 images; AdamW's rate grows with the square root of the batch.
-high = 'davpt davpt-plus vpt e2vpt linear mp adaptformer'.split()
+high = ('davpt', 'davpt-plus', 'vpt', 'e2vpt', 'linear', 'mp', 'adaptformer')
 rates = dict.fromkeys(high, 5e-3) | dict(full=2e-5)
 default_lr = rates.get(method.lower(), 1e-3)
 learning_rate = lr or default_lr * (batch_size / 32) ** 0.5

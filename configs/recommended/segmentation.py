@@ -106,7 +106,7 @@ methods = {
 }
 tuner = dict(num_prompts=0, tuners=[dict(type=method)])
 # For 16 images; AdamW's rate grows with the square root of the batch.
-high = 'davpt davpt-plus vpt e2vpt linear bias adaptformer'.split()
+high = ('davpt', 'davpt-plus', 'vpt', 'e2vpt', 'linear', 'bias', 'adaptformer')
 rates = dict.fromkeys(high, 5e-3) | dict(lora=3e-3, full=5e-5)
 default_lr = rates.get(method.lower(), 1e-3)
 learning_rate = lr or default_lr * (batch_size / 16) ** 0.5

@@ -40,6 +40,10 @@ def run(tmp_path):
     return str(tmp_path / 'config.py'), str(tmp_path / 'epoch_2.pth'), model
 
 
+def test_no_format_replaces_the_file_of_another():
+    assert len({*export.SUFFIXES.values()}) == len(export.SUFFIXES)
+
+
 def test_files_are_next_to_the_checkpoint(run, tmp_path, capsys):
     config, checkpoint, model = run
     run_command(export, [config, checkpoint, '--format', 'torchscript'])

@@ -20,7 +20,6 @@ from mmdavpt.cli.messages import run_command
 ROOT = Path(__file__).parents[2]
 ADE20K = str(ROOT / 'configs/setr_davpt_ade20k.py')
 CUB = str(ROOT / 'configs/fgvc/in21k/davpt_vit-b-in21k_cub.py')
-GLYPHS = str(ROOT / 'configs/glyphs/davpt_glyphs.py')
 FOLDER = str(ROOT / 'configs/recommended/classification.py')
 
 
